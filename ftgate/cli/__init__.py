@@ -1,0 +1,1 @@
+"""Arguments and printing. Each command calls one function."""

@@ -1,0 +1,1 @@
+"""What Hypercorn serves: the relay routes as a plain ASGI callable, and the Quart app around it."""
