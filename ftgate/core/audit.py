@@ -1,0 +1,101 @@
+"""The auditor: recomputes everything from the entries alone and names the first row that disagrees.
+
+It shares no arithmetic with books.py on purpose: a second, simpler account of the same rules. Feed it every entry in id
+order, then compare with what the database remembers as balances. Memory grows with accounts and open holds, not entries.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from ftgate.core.books import Entry
+
+_ENDS = {"post", "void", "expire"}
+_SIDES = {
+    "grant": {("grants", "credits")},
+    "hold": {("credits", "revenue"), ("usage", "revenue")},
+    "post": {("credits", "revenue"), ("usage", "revenue")},
+    "void": {("credits", "revenue"), ("usage", "revenue")},
+    "expire": {("credits", "revenue"), ("usage", "revenue")},
+    "overrun": {("credits", "revenue")},
+    "loss": {("loss:overrun", "revenue")},
+}
+
+
+class Disagreement(Exception):
+    """The first thing found wrong, in words, with the entry's id where one is to blame."""
+
+
+class Audit:
+    """A running reading of the ledger. All amounts in units."""
+
+    def __init__(self) -> None:
+        self.last_id = 0
+        self.entries = 0
+        self.posted: dict[int, int] = defaultdict(int)
+        self.used: dict[int, int] = defaultdict(int)
+        self.spent_by_key: dict[int, int] = defaultdict(int)
+        self.ledgers: dict[str, int] = defaultdict(int)
+        self.open: dict[int, Entry] = {}
+        self.just_ended: Entry | None = None
+
+    def note(self, entry: Entry) -> None:
+        """Take in the next entry. Raises Disagreement."""
+        if entry.id <= self.last_id:
+            raise Disagreement(f"entry {entry.id} comes after entry {self.last_id}")
+        if entry.amount < 0:
+            raise Disagreement(f"entry {entry.id}: negative amount {entry.amount}")
+        if (entry.debit, entry.credit) not in _SIDES.get(entry.kind, ()):
+            raise Disagreement(f"entry {entry.id}: a {entry.kind} from {entry.debit} to {entry.credit}")
+        self.last_id = entry.id
+        self.entries += 1
+        if entry.kind == "hold":
+            self.open[entry.id] = entry
+            return
+        if entry.kind in _ENDS:
+            self._end(entry)
+        elif entry.kind in {"overrun", "loss"} and (self.just_ended is None or self.just_ended.hold != entry.hold):
+            raise Disagreement(f"entry {entry.id}: {entry.kind} without the post of hold {entry.hold} before it")
+        self.ledgers[entry.debit] -= entry.amount
+        self.ledgers[entry.credit] += entry.amount
+        if entry.credit == "credits":
+            self.posted[entry.account] += entry.amount
+        if entry.debit == "credits":
+            self.posted[entry.account] -= entry.amount
+            self.spent_by_key[entry.key] += entry.amount
+            if self.posted[entry.account] < 0:
+                raise Disagreement(f"entry {entry.id}: account {entry.account} falls below zero, to {self.posted[entry.account]}")
+        if entry.debit == "usage":
+            self.used[entry.account] += entry.amount
+            self.spent_by_key[entry.key] += entry.amount
+
+    def _end(self, entry: Entry) -> None:
+        hold = self.open.pop(entry.hold, None)
+        if hold is None:
+            raise Disagreement(f"entry {entry.id}: ends hold {entry.hold}, which is not open")
+        if (hold.account, hold.key, hold.debit, hold.ref) != (entry.account, entry.key, entry.debit, entry.ref):
+            raise Disagreement(f"entry {entry.id}: does not match hold {entry.hold} in account, key, ledger or ref")
+        if entry.debit == "credits" and entry.amount > hold.amount:
+            raise Disagreement(f"entry {entry.id}: posts {entry.amount}, more than hold {entry.hold} of {hold.amount}")
+        if entry.kind == "void" and entry.amount:
+            raise Disagreement(f"entry {entry.id}: a void of {entry.amount}")
+        self.just_ended = entry
+
+    def finish(self, balances: Mapping[int, tuple[int, int, int]], keys: Mapping[int, int]) -> None:
+        """Compare with remembered balances (account -> posted, held, used) and keys' spending. Raises Disagreement."""
+        held: dict[int, int] = defaultdict(int)
+        for hold in self.open.values():
+            held[hold.account] += hold.amount
+        if sum(self.ledgers.values()) != 0:
+            raise Disagreement("debits and credits do not add up")
+        for account in sorted(set(balances) | set(self.posted) | set(self.used) | set(held)):
+            said = balances.get(account)
+            found = (self.posted.get(account, 0), held.get(account, 0), self.used.get(account, 0))
+            if said is None:
+                raise Disagreement(f"account {account} has entries and no balance")
+            if said != found:
+                raise Disagreement(f"account {account}: balance says posted, held, used = {said}; entries say {found}")
+            if found[0] - found[1] < 0:
+                raise Disagreement(f"account {account}: holds of {found[1]} stand on {found[0]}")
+        for key in sorted(set(keys) | set(self.spent_by_key)):
+            if key and keys.get(key, 0) != self.spent_by_key.get(key, 0):
+                raise Disagreement(f"key {key}: spent says {keys.get(key, 0)}; entries say {self.spent_by_key.get(key, 0)}")

@@ -1,0 +1,246 @@
+"""The books: every account's credits, decided in memory, remembered as immutable double entries.
+
+Model (two-phase transfers). A call is a *hold* and then exactly one *end*:
+
+    (none) --hold--> open --post---> posted    what was used leaves the credits, the rest is free again
+                          --void---> voided    nothing is charged
+                          --expire-> expired   the process that held it is gone
+
+Each entry moves `amount` from ledger `debit` to ledger `credit`. A hold moves nothing: it only sets aside. Ledgers:
+
+    credits   what an account has paid in and not used (one per account)      usage   what a metered account has used (one per account)
+    grants    where granted credits come from                                   revenue what calls have earned
+    loss:overrun  what an upstream used past a hold that the account could not pay
+
+    kind      debit         credit    amount                        points at
+    grant     grants        credits   what the operator gives       -
+    hold      credits       revenue   set aside                     -
+    post      credits       revenue   used, at most the hold        the hold
+    void      credits       revenue   0                             the hold
+    expire    credits       revenue   0 or the estimate             the hold
+    overrun   credits       revenue   used past the hold, paid      the hold
+    loss      loss:overrun  revenue   used past the hold, not paid  the hold
+
+A metered account's hold and post stand on `usage` in place of `credits`; its holds set nothing aside (amount 0).
+
+Invariants, checked by assertions that stay on and again by core/audit.py from the entries alone: available = posted - held is never
+negative by a call; held is the sum of the account's open holds; an end happens once. Refusals are values, in the order of
+the enum, never exceptions. Every method is a plain def: nothing interleaves between check and take.
+"""
+
+from enum import Enum
+
+import msgspec
+
+from ftgate.core.money import MAX_AMOUNT
+
+
+class Refusal(Enum):
+    """Why the books said no, in order of precedence: the first that applies is the answer."""
+
+    amount_out_of_range = "amount_out_of_range"
+    account_unknown = "account_unknown"
+    hold_unknown = "hold_unknown"
+    already_ended = "already_ended"
+    key_quota_exceeded = "key_quota_exceeded"
+    insufficient_credits = "insufficient_credits"
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One immutable row. `id` strictly increases; `hold` is the id of the hold that it ends (0: none); `ref` is our own id for the call or grant;
+    `estimate` is, on a hold, what the prompt alone was estimated to cost (units); `at_us` microseconds since 1970, shown, never compared."""
+
+    id: int
+    kind: str
+    account: int
+    key: int
+    debit: str
+    credit: str
+    amount: int
+    hold: int
+    ref: str
+    estimate: int
+    at_us: int
+    note: str = ""
+
+
+class Balance:
+    """One account's state in units. `held` counts open holds only."""
+
+    __slots__ = ("account", "held", "metered", "posted", "used")
+
+    def __init__(self, account: int, *, posted: int = 0, held: int = 0, used: int = 0, metered: bool = False) -> None:
+        self.account = account
+        self.posted = posted
+        self.held = held
+        self.used = used  # what metered calls have used, ever
+        self.metered = metered
+
+    @property
+    def available(self) -> int:
+        return self.posted - self.held
+
+
+class Quota:
+    """One key's spending limit in units; `limit` None is none. Open holds count against it as they do against credits."""
+
+    __slots__ = ("held", "key", "limit", "used")
+
+    def __init__(self, key: int, *, limit: int | None = None, used: int = 0, held: int = 0) -> None:
+        self.key = key
+        self.limit = limit
+        self.used = used
+        self.held = held
+
+    @property
+    def left(self) -> int | None:
+        return None if self.limit is None else self.limit - self.used - self.held
+
+
+class Hold(msgspec.Struct, frozen=True, gc=False):
+    """An open hold. `amount` is 0 for a metered call, `set_aside` what its key's quota holds back for it."""
+
+    id: int
+    account: int
+    key: int
+    amount: int
+    quota_held: int
+    metered: bool
+    ref: str
+
+
+class Ended(msgspec.Struct, frozen=True, gc=False):
+    """What ending a hold did: the entries to remember, units charged to the account, what was lost, the balance after."""
+
+    entries: tuple[Entry, ...]
+    charged: int
+    lost: int
+    posted: int
+
+
+class Books:
+    """All accounts, keys' quotas and open holds of one ledger."""
+
+    def __init__(self, *, next_id: int = 1) -> None:
+        self.next_id = next_id
+        self.accounts: dict[int, Balance] = {}
+        self.quotas: dict[int, Quota] = {}
+        self.open: dict[int, Hold] = {}
+
+    # Opening and looking
+
+    def open_account(self, account: int, *, posted: int = 0, used: int = 0, metered: bool = False) -> None:
+        assert account not in self.accounts
+        self.accounts[account] = Balance(account, posted=posted, used=used, metered=metered)
+
+    def open_key(self, key: int, *, limit: int | None, used: int = 0) -> None:
+        assert key not in self.quotas
+        self.quotas[key] = Quota(key, limit=limit, used=used)
+
+    def room(self, account: int, key: int) -> int | None:
+        """Units that a new hold of this key may set aside; None when nothing bounds it."""
+        balance = self.accounts[account]
+        left = self.quotas[key].left
+        if balance.metered:
+            return left
+        return balance.available if left is None else min(left, balance.available)
+
+    def _entry(
+        self, kind: str, account: int, key: int, debit: str, credit: str, amount: int, *, hold: int = 0, ref: str = "", estimate: int = 0,
+        at_us: int, note: str = "",
+    ) -> Entry:  # fmt: skip
+        entry = Entry(self.next_id, kind, account, key, debit, credit, amount, hold, ref, estimate, at_us, note)
+        self.next_id += 1
+        return entry
+
+    # Moving money
+
+    def grant(self, account: int, amount: int, *, ref: str, at_us: int, note: str = "") -> Entry | Refusal:
+        """Give credits. Amounts from 0 (recorded, changes nothing) to MAX_AMOUNT, and no balance past it."""
+        balance = self.accounts.get(account)
+        if not 0 <= amount <= MAX_AMOUNT or (balance and balance.posted + amount > MAX_AMOUNT):
+            return Refusal.amount_out_of_range
+        if balance is None:
+            return Refusal.account_unknown
+        balance.posted += amount
+        return self._entry("grant", account, 0, "grants", "credits", amount, ref=ref, at_us=at_us, note=note)
+
+    def hold(self, account: int, key: int, amount: int, *, ref: str, estimate: int, at_us: int) -> tuple[Hold, Entry] | Refusal:
+        """Set `amount` aside for a call. A metered account sets nothing aside and is never refused for credits."""
+        balance = self.accounts.get(account)
+        quota = self.quotas.get(key)
+        if amount < 0 or estimate < 0:
+            return Refusal.amount_out_of_range
+        if balance is None or quota is None:
+            return Refusal.account_unknown
+        if quota.left is not None and amount > quota.left:
+            return Refusal.key_quota_exceeded
+        if not balance.metered and amount > balance.available:
+            return Refusal.insufficient_credits
+        aside = 0 if balance.metered else amount
+        if aside > MAX_AMOUNT:
+            return Refusal.amount_out_of_range
+        ledger = "usage" if balance.metered else "credits"
+        entry = self._entry("hold", account, key, ledger, "revenue", aside, ref=ref, estimate=min(estimate, MAX_AMOUNT), at_us=at_us)
+        held = Hold(entry.id, account, key, aside, amount if quota.limit is not None else 0, balance.metered, ref)
+        balance.held += aside
+        quota.held += held.quota_held
+        self.open[entry.id] = held
+        assert balance.metered or balance.available >= 0
+        return held, entry
+
+    def post(self, hold_id: int, amount: int, *, at_us: int, note: str = "") -> Ended | Refusal:
+        """End a hold by charging `amount` units. What is past the hold is taken from what is available, down to zero, as an
+        entry of its own; the rest is a loss. A repeat answers already_ended and changes nothing."""
+        return self._end("post", hold_id, amount, at_us=at_us, note=note)
+
+    def void(self, hold_id: int, *, at_us: int, note: str = "") -> Ended | Refusal:
+        """End a hold without a charge."""
+        return self._end("void", hold_id, 0, at_us=at_us, note=note)
+
+    def expire(self, hold_id: int, amount: int, *, at_us: int, note: str = "") -> Ended | Refusal:
+        """End a hold whose process is gone, charging `amount` (0, or at most the hold; metered: the estimate)."""
+        return self._end("expire", hold_id, amount, at_us=at_us, note=note)
+
+    def _end(self, kind: str, hold_id: int, amount: int, *, at_us: int, note: str) -> Ended | Refusal:
+        if amount < 0:
+            return Refusal.amount_out_of_range
+        hold = self.open.get(hold_id)
+        if hold is None:
+            return Refusal.already_ended if 0 < hold_id < self.next_id else Refusal.hold_unknown
+        del self.open[hold_id]
+        balance = self.accounts[hold.account]
+        quota = self.quotas[hold.key]
+        balance.held -= hold.amount
+        quota.held -= hold.quota_held
+        assert balance.held >= 0 and quota.held >= 0
+        ledger = "usage" if hold.metered else "credits"
+        within = amount if hold.metered else min(amount, hold.amount)
+        entries = [self._entry(kind, hold.account, hold.key, ledger, "revenue", within, hold=hold_id, ref=hold.ref, at_us=at_us, note=note)]
+        charged, lost = within, 0
+        if hold.metered:
+            balance.used += within
+        else:
+            balance.posted -= within
+            if amount > within:
+                charged, lost = self._overrun(hold, balance, amount - within, entries, at_us)
+                charged += within
+        quota.used += charged
+        assert hold.metered or balance.posted >= 0
+        return Ended(tuple(entries), charged, lost, balance.posted)
+
+    def _overrun(self, hold: Hold, balance: Balance, excess: int, entries: list[Entry], at_us: int) -> tuple[int, int]:
+        """Take what a hold did not cover: from the available credits down to zero, the rest as a loss."""
+        paid = max(min(excess, balance.available), 0)
+        lost = excess - paid
+        if paid:
+            entries.append(
+                self._entry("overrun", hold.account, hold.key, "credits", "revenue", paid, hold=hold.id, ref=hold.ref, at_us=at_us)
+            )
+            balance.posted -= paid
+        if lost:
+            lost = min(lost, MAX_AMOUNT)  # an upstream's absurd number must not overflow a column
+            entries.append(
+                self._entry("loss", hold.account, hold.key, "loss:overrun", "revenue", lost, hold=hold.id, ref=hold.ref, at_us=at_us)
+            )
+        return paid, lost

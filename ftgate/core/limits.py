@@ -1,0 +1,168 @@
+"""Rate limits: exact rolling windows, and calls in flight.
+
+A window of 1 s with a limit of 100 admits a call iff fewer than 100 were admitted in the second before it: no fixed grid,
+no bucket that lets a burst of twice the limit through. It keeps the time of each admitted call, so memory is the limit
+itself. Times are seconds of a monotonic clock, given by the caller.
+
+`take` looks at every scope (key, account, model) before it changes any: a refused call counts nowhere.
+"""
+
+from collections import deque
+from typing import Literal
+
+import msgspec
+
+Scope = Literal["key", "account", "model"]
+
+
+class Rates(msgspec.Struct, frozen=True, gc=False):
+    """The four limits of one scope; 0 is none."""
+
+    requests_per_second: int = 0
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
+    concurrent: int = 0
+
+
+class Window:
+    """What was admitted in the last `span_s` seconds, at most `limit` in sum."""
+
+    __slots__ = ("admitted", "limit", "span_s", "used")
+
+    def __init__(self, span_s: float, limit: int) -> None:
+        self.span_s = span_s
+        self.limit = limit
+        self.used = 0
+        self.admitted: deque[list[float]] = deque()  # [time, weight]; a list, so that a borrowed weight can be given back
+
+    def _expire(self, now: float) -> None:
+        while self.admitted and self.admitted[0][0] <= now - self.span_s:
+            self.used -= int(self.admitted.popleft()[1])
+
+    def wait_s(self, now: float, weight: int = 1) -> float:
+        """Seconds until `weight` more would be admitted: 0.0 is now. A weight past the limit itself waits a whole span
+        from an empty window only, that is: it is admitted alone."""
+        self._expire(now)
+        excess = self.used + min(weight, self.limit) - self.limit
+        if excess <= 0:
+            return 0.0
+        for moment, admitted in self.admitted:
+            excess -= int(admitted)
+            if excess <= 0:
+                return max(moment + self.span_s - now, 0.0)
+        return self.span_s
+
+    def add(self, now: float, weight: int = 1) -> list[float]:
+        """Count `weight`; the returned record is for `give_back`."""
+        record = [now, float(weight)]
+        self.admitted.append(record)
+        self.used += weight
+        return record
+
+    def give_back(self, record: list[float], used: int, now: float) -> None:
+        """Replace a borrowed weight by what was really used, if it still counts."""
+        self._expire(now)
+        if record[0] > now - self.span_s:
+            self.used += used - int(record[1])
+            record[1] = float(used)
+
+
+class Meters:
+    """The windows of one key, account or model."""
+
+    __slots__ = ("in_flight", "minute", "rates", "second", "tokens")
+
+    def __init__(self, rates: Rates) -> None:
+        self.rates = rates
+        self.second = Window(1.0, rates.requests_per_second)
+        self.minute = Window(60.0, rates.requests_per_minute)
+        self.tokens = Window(60.0, rates.tokens_per_minute)
+        self.in_flight = 0
+
+    def idle(self, now: float) -> bool:
+        """Nothing here counts any more: the meters can be forgotten."""
+        return not self.in_flight and all(w.wait_s(now) == 0.0 and not w.used for w in (self.second, self.minute, self.tokens))
+
+
+class Refused(msgspec.Struct, frozen=True, gc=False):
+    """Which limit said no, and after how many seconds asking again can help."""
+
+    scope: Scope
+    limit: str
+    retry_after_s: float
+
+
+class Room(msgspec.Struct, frozen=True, gc=False):
+    """The state of a key's request limit, for the x-ratelimit headers. `limit` 0 is no limit."""
+
+    limit: int
+    remaining: int
+    reset_s: float
+
+
+class Ticket:
+    """What one admitted call took; `release` gives back what it did not use."""
+
+    __slots__ = ("borrowed", "released", "taken")
+
+    def __init__(self) -> None:
+        self.taken: list[Meters] = []
+        self.borrowed: list[tuple[Window, list[float]]] = []
+        self.released = False
+
+    def borrow(self, now: float, estimate: int) -> None:
+        """Count `estimate` tokens, an upper bound, in every token window of the call."""
+        for meters in self.taken:
+            if meters.rates.tokens_per_minute:
+                self.borrowed.append((meters.tokens, meters.tokens.add(now, estimate)))
+
+    def release(self, now: float, used_tokens: int) -> None:
+        """The call has ended having used this many tokens. Once: a repeat changes nothing."""
+        if self.released:
+            return
+        self.released = True
+        for meters in self.taken:
+            meters.in_flight -= 1
+        for window, record in self.borrowed:
+            window.give_back(record, used_tokens, now)
+
+
+def room(meters: Meters, now: float) -> Room:
+    """How much of the nearest request window is left."""
+    rates = meters.rates
+    window = meters.second if rates.requests_per_second or not rates.requests_per_minute else meters.minute
+    if not window.limit:
+        return Room(0, 0, 0.0)
+    window.wait_s(now)  # lets what is over expire
+    reset = window.admitted[0][0] + window.span_s - now if window.admitted else 0.0
+    return Room(window.limit, max(window.limit - window.used, 0), max(reset, 0.0))
+
+
+def take_requests(scopes: list[tuple[Scope, Meters]], now: float, ticket: Ticket) -> Refused | None:
+    """Admit one call in every scope, or in none. The first limit that says no, in the order given, is named."""
+    for scope, meters in scopes:
+        rates = meters.rates
+        if rates.concurrent and meters.in_flight >= rates.concurrent:
+            return Refused(scope, "concurrent", 1.0)
+        for name, limit, window in (
+            ("requests_per_second", rates.requests_per_second, meters.second),
+            ("requests_per_minute", rates.requests_per_minute, meters.minute),
+        ):
+            if limit and (wait := window.wait_s(now)) > 0:
+                return Refused(scope, name, wait)
+    for _, meters in scopes:
+        if meters.rates.requests_per_second:
+            meters.second.add(now)
+        if meters.rates.requests_per_minute:
+            meters.minute.add(now)
+        meters.in_flight += 1
+        ticket.taken.append(meters)
+    return None
+
+
+def tokens_wait(scopes: list[tuple[Scope, Meters]], now: float, estimate: int) -> Refused | None:
+    """Whether every token window has room for `estimate` more tokens."""
+    for scope, meters in scopes:
+        if meters.rates.tokens_per_minute and (wait := meters.tokens.wait_s(now, estimate)) > 0:
+            return Refused(scope, "tokens_per_minute", wait)
+    return None

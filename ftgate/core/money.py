@@ -1,0 +1,73 @@
+"""Money: whole picodollars, from text to text, never through a float.
+
+One unit is 10⁻¹² USD (a *pico*), a Python int, INTEGER in STRICT tables. A price with up to six decimals per million tokens
+is then a whole number of units per token, so a charge is a sum of integer products and exact by construction. Decimal stands
+only at the two ends: reading what a person wrote, writing what a person reads.
+"""
+
+from decimal import Decimal, InvalidOperation
+
+PICO_PER_USD = 10**12
+MAX_AMOUNT = 1_000_000 * PICO_PER_USD
+"""Largest single amount (a million dollars). Sums of a few of them still fit SQLite's 64-bit INTEGER."""
+
+
+def parse_usd(text: str | int | Decimal) -> int:
+    """Units for a decimal amount in USD, exactly. Raises ValueError with words for the person who wrote it."""
+    try:
+        value = text if isinstance(text, Decimal) else Decimal(str(text).strip())
+    except InvalidOperation:
+        raise ValueError(f"{text!r} is not a decimal amount; write dollars like 5 or 0.25") from None
+    if not value.is_finite():
+        raise ValueError(f"{text!r} is not a finite amount")
+    if abs(value) > 1_000_000:
+        raise ValueError(f"{text} is more than $1,000,000, the largest single amount")
+    units = value.scaleb(12)
+    if units != units.to_integral_value():
+        raise ValueError(f"{text} is finer than 12 decimals; the ledger's unit is 0.000000000001 USD")
+    return int(units)
+
+
+def parse_price(value: int | str | Decimal) -> int:
+    """Units per token for a price in USD per million tokens. Raises ValueError: negative, over six decimals, absurd."""
+    try:
+        price = value if isinstance(value, Decimal) else Decimal(str(value))
+    except InvalidOperation:
+        raise ValueError(f"{value!r} is not a decimal price; write USD per million tokens like 0.28") from None
+    if not price.is_finite() or price < 0:
+        raise ValueError(f"a price is zero or more, not {value}")
+    if price > 1_000_000:
+        raise ValueError(f"{value} per million tokens is more than $1 a token; prices are USD per 1,000,000 tokens")
+    units = price.scaleb(6)
+    if units != units.to_integral_value():
+        raise ValueError(f"{value} has more than six decimals; round it to 0.000001 USD per million tokens")
+    return int(units)
+
+
+def format_usd(units: int) -> str:
+    """Exact plain decimal in USD: no exponent, no trailing zeros, at least "0"."""
+    sign = "-" if units < 0 else ""
+    whole, part = divmod(abs(units), PICO_PER_USD)
+    return f"{sign}{whole}.{part:012d}".rstrip("0") if part else f"{sign}{whole}"
+
+
+def format_usd_cents(units: int) -> str:
+    """USD with at least two decimals, as people write money: 9.5 is "9.50", 0.000001 stays exact."""
+    text = format_usd(units)
+    whole, _, part = text.partition(".")
+    return f"{whole}.{part:0<2}"
+
+
+def format_price(units: int) -> str:
+    """USD per million tokens for units per token, exact."""
+    return format_usd(units * 10**6)
+
+
+def round_half_up(numerator: int, denominator: int) -> int:
+    """Nearest integer to a non-negative fraction, halves up."""
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
+def round_up(numerator: int, denominator: int) -> int:
+    """Smallest integer not below a non-negative fraction."""
+    return -(-numerator // denominator)

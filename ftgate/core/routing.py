@@ -1,0 +1,270 @@
+"""Routes: which candidates a call may go to, in order; and what to do after each attempt's outcome.
+
+The two decisions, `plan` and `next_step`, are pure. The retry table is closed: what is not listed is not retried.
+
+    verdict         from                                          next
+    caller          other 4xx                                     to the caller, as it is
+    context         context length exceeded                       the next candidate with a longer context, else to the caller
+    rate_limited    429                                           next candidate; alone: after Retry-After, if short enough
+    credential      401, 403                                      next candidate
+    out_of_credit   by the error's words, whatever the status     next candidate
+    overloaded      408, 5xx, 529                                 next candidate; alone: again after a backoff
+    unreachable     connect, DNS, TLS, reset, cut before content  next candidate; alone: again after a backoff
+    timeout         a time limit before the first content         next candidate at once
+    hollow          200 with an error, nothing, or no sense       next candidate
+
+Source: DESIGN.md, "Upstreams that fail"; PROVIDERS.md, cross-provider rule 4.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+
+import msgspec
+
+from ftgate.core.pricing import Price
+from ftgate.core.secret import Secret
+
+
+class Model(msgspec.Struct, frozen=True):
+    """One model as one channel serves it. `name` is what callers use, `upstream` the provider's name for it.
+
+    `context` and `max_output` in tokens, None where nobody stated them. `cap_field` is the request field that caps the
+    output, None when the upstream knows none. `image_tokens` bounds one image.
+    """
+
+    name: str
+    upstream: str
+    price: Price
+    context: int | None = None
+    max_output: int | None = None
+    cap_field: str | None = "max_tokens"
+    thinking_in_cap: bool = True
+    image_tokens: int | None = None
+    drain: bool = False
+    tags: tuple[str, ...] = ()
+    best_for: str = ""
+
+    @property
+    def output_limit(self) -> int | None:
+        """Most tokens in one answer: what was stated, else what the context leaves; None when unbounded."""
+        return self.max_output or self.context
+
+
+class Timeouts(msgspec.Struct, frozen=True):
+    """Seconds; the meaning of each is in config.py."""
+
+    connect: float = 5.0
+    head: float = 60.0
+    answer: float = 600.0
+    first_token: float = 120.0
+    idle: float = 60.0
+    total: float = 1800.0
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """How often and how patiently a call is tried. Seconds."""
+
+    attempts: int = 3
+    max_retry_after: float = 10.0
+    backoff: float = 0.5
+    backoff_cap: float = 8.0
+
+
+class Channel(msgspec.Struct, frozen=True):
+    """One configured way to a provider. `url` is the whole address of its chat route; never shown to a caller."""
+
+    name: str
+    provider: str
+    dialect: str
+    url: str
+    auth: str
+    credentials: tuple[Secret, ...]
+    models: Mapping[str, Model]
+    priority: int = 0
+    weight: int = 1
+    timeouts: Timeouts = Timeouts()
+    stream_usage: bool = True
+    drain: bool = False
+    charge_left_before_content: bool = True
+    headers: Mapping[str, str] = {}
+    query: Mapping[str, str] = {}
+    drop_params: tuple[str, ...] = ()
+    ca_file: str | None = None
+    proxy: str | None = None
+    http2: bool = False
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """One channel, one of its credentials, one model: somewhere a call can go."""
+
+    channel: Channel
+    credential: Secret
+    model: Model
+
+
+class Routes(msgspec.Struct, frozen=True):
+    """What plan() needs of the configuration: one immutable snapshot."""
+
+    channels: tuple[Channel, ...]
+    aliases: Mapping[str, str] = {}
+    fallback: Mapping[str, tuple[str, ...]] = {}
+    auto: Mapping[str, tuple[str, ...]] = {}
+
+    def serving(self, name: str) -> list[Channel]:
+        return [channel for channel in self.channels if name in channel.models]
+
+    def resolve(self, name: str) -> str:
+        """The served name for what a caller wrote: itself, or its alias (followed at most a few steps)."""
+        for _ in range(4):
+            if any(name in channel.models for channel in self.channels) or name not in self.aliases:
+                break
+            name = self.aliases[name]
+        return name
+
+
+def _in_turn(channels: list[Channel], turn: int) -> list[Channel]:
+    """Channels of one priority, the first chosen by weight: of each sum-of-weights turns a channel gets its weight."""
+    total = sum(channel.weight for channel in channels)
+    if len(channels) < 2 or not total:
+        return channels
+    spot = turn % total
+    for index, channel in enumerate(channels):
+        spot -= channel.weight
+        if spot < 0:
+            return channels[index:] + channels[:index]
+    return channels
+
+
+def _ways(routes: Routes, name: str, turn: int) -> list[Candidate]:
+    """All candidates for one served name: lower priority numbers first, then by weight, each channel's credentials in turn."""
+    found = routes.serving(name)
+    ordered: list[Channel] = []
+    for priority in sorted({channel.priority for channel in found}):
+        ordered += _in_turn([channel for channel in found if channel.priority == priority and channel.weight > 0], turn)
+    ways = []
+    for channel in ordered:
+        start = turn % len(channel.credentials)
+        for credential in channel.credentials[start:] + channel.credentials[:start]:
+            ways.append(Candidate(channel, credential, channel.models[name]))
+    return ways
+
+
+def complexity(prompt_tokens: int, *, has_tools: bool, has_media: bool) -> str:
+    """Which list of [auto] a call falls under."""
+    if has_tools or has_media or prompt_tokens > 4000:
+        return "complex"
+    return "simple" if prompt_tokens <= 500 else "medium"
+
+
+def names_for(routes: Routes, asked: tuple[str, ...], grade: str) -> list[str]:
+    """Served names in the order to try them: what was asked (aliases followed, "auto" spelled out), then their fallbacks.
+
+    "auto" without an [auto] section is every served model, the cheapest first.
+    """
+    names: list[str] = []
+    for name in asked:
+        if name == "auto" and not routes.serving("auto"):
+            chosen = [n for g in (grade, "medium", "simple", "complex") for n in routes.auto.get(g, ())]
+            names += [routes.resolve(n) for n in chosen] or _by_price(routes)
+        else:
+            names.append(routes.resolve(name))
+    for name in list(names):
+        names += [routes.resolve(n) for n in routes.fallback.get(name, ())]
+    for name in asked:  # a fallback may be written for the alias too
+        names += [routes.resolve(n) for n in routes.fallback.get(name, ())]
+    return list(dict.fromkeys(names))
+
+
+def _by_price(routes: Routes) -> list[str]:
+    prices = {n: (m.price.input + m.price.output, n) for c in routes.channels for n, m in c.models.items()}
+    return sorted(prices, key=prices.__getitem__)
+
+
+def plan(routes: Routes, names: list[str], *, strategy: str, turn: int) -> tuple[Candidate, ...]:
+    """The ordered candidates of a call. `strategy`: auto and fallback keep the order of names; cheapest sorts by the sum of
+    input and output price (stable). Empty when no channel serves any of the names."""
+    ways = [way for name in names for way in _ways(routes, name, turn)]
+    if strategy == "cheapest":
+        ways.sort(key=lambda way: way.model.price.input + way.model.price.output)
+    return tuple(ways)
+
+
+class Verdict(Enum):
+    caller = "caller"
+    context = "context"
+    rate_limited = "rate_limited"
+    credential = "credential"
+    out_of_credit = "out_of_credit"
+    overloaded = "overloaded"
+    unreachable = "unreachable"
+    timeout = "timeout"
+    hollow = "hollow"
+
+
+_BROKE = (
+    "insufficient balance", "insufficient_quota", "insufficient credit", "credit balance is too low", "exceeded your current quota",
+    "good standing", "arrear", "余额不足", "欠费", "insufficient_balance", "out of credit", "insufficient funds",
+)  # fmt: skip
+_LONG = ("context_length_exceeded", "context length", "maximum context", "prompt is too long", "too many tokens", "context window")
+
+
+def verdict(status: int, words: str) -> Verdict:
+    """What an upstream's error answer means. `words` is its message, type and code in one string."""
+    low = words.lower()
+    if status in {400, 402, 401, 403, 429} and any(mark in low for mark in _BROKE):
+        return Verdict.out_of_credit
+    if status == 402:
+        return Verdict.out_of_credit
+    if status == 429:
+        return Verdict.rate_limited
+    if status in {401, 403}:
+        return Verdict.credential
+    if status == 408 or status >= 500:
+        return Verdict.overloaded
+    if status in {400, 413, 422} and any(mark in low for mark in _LONG):
+        return Verdict.context
+    return Verdict.caller if 400 <= status < 500 else Verdict.hollow
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How an attempt ended without an answer. `detail` is for the log and the joint report: no address, no key in it."""
+
+    index: int
+    verdict: Verdict
+    detail: str
+    status: int | None = None
+    retry_after_s: float | None = None
+
+
+class Step(msgspec.Struct, frozen=True):
+    """Try the candidate at `index` after `delay_s` seconds."""
+
+    index: int
+    delay_s: float = 0.0
+
+
+_AGAIN = {Verdict.overloaded, Verdict.unreachable}
+
+
+def next_step(plan: tuple[Candidate, ...], outcomes: list[Outcome], retry: Retry, jitter: float) -> Step | None:
+    """What to try after the last outcome; None when the call has failed. `jitter` in 0..1 spreads the backoff over the upper
+    half of its span."""
+    last = outcomes[-1]
+    if last.verdict is Verdict.caller or len(outcomes) >= retry.attempts:
+        return None
+    if last.verdict is Verdict.context:
+        context = plan[last.index].model.context or 0
+        for index in range(last.index + 1, len(plan)):
+            if (plan[index].model.context or 0) > context:
+                return Step(index)
+        return None
+    if last.index + 1 < len(plan):
+        return Step(last.index + 1)
+    if len(plan) > 1:
+        return None
+    if last.verdict is Verdict.rate_limited and last.retry_after_s is not None and last.retry_after_s <= retry.max_retry_after:
+        return Step(0, last.retry_after_s)
+    if last.verdict in _AGAIN:
+        span = min(retry.backoff * 2 ** (len(outcomes) - 1), retry.backoff_cap)
+        return Step(0, span * (0.5 + 0.5 * jitter))
+    return None
