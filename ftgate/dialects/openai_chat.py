@@ -1,0 +1,476 @@
+"""The OpenAI chat dialect: POST /v1/chat/completions, plain and streamed.
+
+Source: the public API reference of OpenAI (chat object, chat chunk object, errors), and what compatible providers do to it
+(PROVIDERS.md: where usage stands, which names carry cached tokens, reasoning_content).
+
+A request's fields that we do not know pass as the raw bytes they came in. A stream's events pass as raw bytes, but for three:
+the chunk that carries only usage (held back, shown at the end if the client asked), `[DONE]` (sent by us, after the money is
+settled), and a frame that is not JSON (dropped: it would break the client's parser).
+"""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+
+from ftgate.core import estimate
+from ftgate.core.money import format_usd
+from ftgate.core.usage import UNKNOWN_BOUND, Usage, count
+from ftgate.dialects import sse
+from ftgate.dialects.talk import Ask, Complaint, Meter, NotAnAnswer, Piece
+from ftgate.errors import GateError, InvalidRequest
+
+NAME = "openai_chat"
+DONE = b"data: [DONE]\n\n"
+MAX_ANSWERS = 128
+"""Largest n: OpenAI's own limit."""
+OWN_FIELDS = ("routing", "models", "provider_key")
+"""Fields that speak to ftgate and never go upstream."""
+STRATEGIES = ("auto", "cheapest", "fallback", "fastest")
+
+T = TypeVar("T")
+_Fields = dict[str, msgspec.Raw]
+_fields = msgspec.json.Decoder(_Fields)
+_messages = msgspec.json.Decoder(list[_Fields])
+_anything = msgspec.json.Decoder()
+
+
+# Requests
+
+
+def read_request(body: bytes) -> Ask:
+    """Read and check what the gate needs to know; the rest passes. Raises InvalidRequest with the field's name."""
+    fields = _decode_object(body)
+    model = _typed(fields, "model", str, "a model's name") or ""
+    models = tuple(_typed(fields, "models", list[str], "a list of model names") or ())
+    if not model and not models:
+        raise InvalidRequest("`model` is missing; GET /v1/models lists what this key may use", code="missing_field", param="model")
+    routing = _typed(fields, "routing", str, "one of " + ", ".join(STRATEGIES)) or "auto"
+    if routing not in STRATEGIES:
+        raise InvalidRequest(f"`routing` is one of {', '.join(STRATEGIES)}", param="routing")
+    if "provider_key" in fields:
+        raise InvalidRequest("this version does not take `provider_key`; leave it out to use the gateway's channels", param="provider_key")
+    if "messages" not in fields:
+        raise InvalidRequest("`messages` is missing", code="missing_field", param="messages")
+    answers = _whole(fields, "n", most=MAX_ANSWERS) or 1
+    options = _typed(fields, "stream_options", _Fields, "an object") or {}
+    caps = [cap for name in ("max_completion_tokens", "max_tokens") if (cap := _whole(fields, name, most=UNKNOWN_BOUND)) is not None]
+    prompt, images, audios, files = _measure(fields)
+    return Ask(
+        fields=fields,
+        model=model,
+        models=models,
+        routing=routing,
+        stream=_typed(fields, "stream", bool, "true or false") or False,
+        wants_usage=_typed(options, "include_usage", bool, "true or false", path="stream_options.include_usage") or False,
+        cap=max(caps) if caps else None,
+        answers=answers,
+        prompt=prompt,
+        images=images,
+        audios=audios,
+        files=files,
+        has_tools="tools" in fields or "functions" in fields,
+    )
+
+
+def _decode_object(body: bytes) -> _Fields:
+    if not body:
+        raise InvalidRequest("the body is empty; send a JSON object", code="invalid_json")
+    try:
+        if not body.isascii():
+            body.decode()  # the JSON reader skips over strings that it need not look at; a client's bad bytes must not go up
+        return _fields.decode(body)
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"the body is not UTF-8 (byte {error.start})", code="invalid_json") from None
+    except RecursionError:
+        raise InvalidRequest("the body is nested too deeply", code="invalid_json") from None
+    except msgspec.ValidationError:
+        raise InvalidRequest("the body must be a JSON object", code="invalid_json") from None
+    except msgspec.DecodeError as error:
+        raise InvalidRequest(f"the body is not valid JSON: {error}", code="invalid_json") from None
+
+
+def _typed(fields: Mapping[str, msgspec.Raw], name: str, kind: type[T], words: str, *, path: str | None = None) -> T | None:
+    """A field of a simple type; absent and null are None."""
+    raw = fields.get(name)
+    if raw is None:
+        return None
+    try:
+        return msgspec.json.decode(raw, type=kind | None)
+    except (msgspec.DecodeError, RecursionError):
+        raise InvalidRequest(f"`{path or name}` must be {words}", param=path or name) from None
+
+
+def _whole(fields: Mapping[str, msgspec.Raw], name: str, *, most: int) -> int | None:
+    """A whole number from 1 to `most`."""
+    value = _typed(fields, name, int, f"a whole number from 1 to {most}")
+    if value is not None and not 1 <= value <= most:
+        raise InvalidRequest(f"`{name}` must be a whole number from 1 to {most}", param=name)
+    return value
+
+
+def _measure(fields: _Fields) -> tuple[estimate.Count, int, int, int]:
+    """Tokens of text and definitions; images, audios, files. A part's base64 is never measured as text."""
+    try:
+        messages = _messages.decode(fields["messages"])
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidRequest(f"`messages` must be a list of message objects: {error}", param="messages") from None
+    except UnicodeDecodeError:
+        raise InvalidRequest("`messages` holds bytes that are not UTF-8", code="invalid_json", param="messages") from None
+    if not messages:
+        raise InvalidRequest("`messages` must hold at least one message", param="messages")
+    texts: list[str] = []
+    media = {"image": 0, "audio": 0, "file": 0}
+    for index, message in enumerate(messages):
+        for name, raw in message.items():
+            if name == "content":
+                _content(raw, texts, media, f"messages.{index}.content")
+            elif name != "role":
+                texts.append(_text_of(raw))
+    for name in ("tools", "functions", "response_format", "tool_choice"):
+        if name in fields:
+            texts.append(_text_of(fields[name]))
+    counted = estimate.text("".join(texts))
+    template = estimate.tokens(estimate.MESSAGE_TOKENS * len(messages) + estimate.PRIMING_TOKENS)
+    return counted + template, media["image"], media["audio"], media["file"]
+
+
+def _text_of(raw: msgspec.Raw) -> str:
+    """A raw value as text to measure: a string's contents, anything else as its JSON."""
+    data = bytes(raw).strip()
+    if data.startswith(b'"'):
+        return str(_anything.decode(data))
+    return "" if data == b"null" else data.decode()
+
+
+def _content(raw: msgspec.Raw, texts: list[str], media: dict[str, int], path: str) -> None:
+    data = bytes(raw).lstrip()
+    if not data.startswith(b"["):
+        if not data.startswith((b'"', b"null")):
+            raise InvalidRequest(f"`{path}` must be a string or a list of parts", param=path)
+        texts.append(_text_of(raw))
+        return
+    try:
+        parts = msgspec.json.decode(raw, type=list[_Fields | str])
+    except (msgspec.DecodeError, RecursionError):
+        raise InvalidRequest(f"`{path}` must be a string or a list of parts", param=path) from None
+    for part in parts:
+        if isinstance(part, str):
+            texts.append(part)
+            continue
+        kind = _text_of(part["type"]) if "type" in part else "text"
+        if "image" in kind:
+            media["image"] += 1
+        elif "audio" in kind:
+            media["audio"] += 1
+        elif "video" in kind or "file" in kind or "document" in kind:
+            media["file"] += 1
+        else:
+            texts.extend(_text_of(value) for name, value in part.items() if name != "type")
+
+
+def render(ask: Ask, *, model: str, cap: int | None, cap_field: str | None, ask_usage: bool, drop: tuple[str, ...] = ()) -> bytes:
+    """The request for an upstream of this dialect: `model` replaced, our own fields and `drop` left out, usage asked for in a
+    stream, `cap` added in `cap_field` when it is ours to send. Every other field keeps its bytes."""
+    fields: dict[str, object] = {name: raw for name, raw in ask.fields.items() if name not in OWN_FIELDS and name not in drop}
+    fields["model"] = model
+    if cap is not None and cap_field is not None:
+        fields[cap_field] = cap
+    if ask.stream and ask_usage:
+        options: dict[str, object] = {}
+        if "stream_options" in ask.fields:
+            options.update(msgspec.json.decode(ask.fields["stream_options"], type=_Fields | None) or {})
+        options["include_usage"] = True
+        fields["stream_options"] = options
+    return msgspec.json.encode(fields)
+
+
+# Usage
+
+
+def read_usage(raw: msgspec.Raw | bytes) -> tuple[Usage | None, bool]:
+    """A usage object in neutral form, and whether it was there but malformed. OpenAI's prompt_tokens include cached ones."""
+    try:
+        said = _anything.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return None, True
+    if said is None:
+        return None, False
+    if not isinstance(said, dict):
+        return None, True
+    prompt, output = count(said.get("prompt_tokens")), count(said.get("completion_tokens"))
+    details = said.get("prompt_tokens_details")
+    details = details if isinstance(details, dict) else {}
+    cached = _first(
+        details.get("cached_tokens"), said.get("cached_tokens"), said.get("prompt_cache_hit_tokens"), said.get("cache_read_input_tokens")
+    )
+    written = _first(details.get("cache_write_tokens"), said.get("cache_creation_input_tokens"))
+    inner = said.get("completion_tokens_details")
+    reasoning = _first(inner.get("reasoning_tokens") if isinstance(inner, dict) else None)
+    if prompt is None or output is None or cached is None or written is None or cached > prompt:
+        return None, True
+    written = min(written, prompt - cached)  # OpenAI's write counts may overlap the cached ones (PROVIDERS.md)
+    return Usage(
+        input=prompt - cached - written, cache_read=cached, cache_write=written, output=output, reasoning=min(reasoning or 0, output)
+    ), False
+
+
+def _first(*values: object) -> int | None:
+    """The first count that is there; 0 when none is, None when one is there and is no count."""
+    for value in values:
+        if value is not None:
+            return count(value)
+    return 0
+
+
+def usage_object(usage: Usage) -> dict[str, object]:
+    """A usage object as OpenAI writes it."""
+    return {
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.output,
+        "total_tokens": usage.prompt + usage.output,
+        "prompt_tokens_details": {"cached_tokens": usage.cache_read},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
+    }
+
+
+# Answers
+
+
+class _Function(msgspec.Struct, gc=False):
+    name: str | None = None
+    arguments: object = None
+
+
+class _ToolCall(msgspec.Struct, gc=False):
+    function: _Function | None = None
+
+
+class _Message(msgspec.Struct, gc=False):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[_ToolCall] | None = None
+    function_call: _Function | None = None
+    audio: msgspec.Raw | None = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    index: int = 0
+    message: _Message | None = None
+    delta: _Message | None = None
+    finish_reason: str | None = None
+    usage: msgspec.Raw | None = None
+
+
+class _Body(msgspec.Struct, gc=False):
+    id: object = None
+    created: object = None
+    model: object = None
+    choices: list[_Choice] | None = None
+    usage: msgspec.Raw | None = None
+    error: msgspec.Raw | None = None
+
+
+_body = msgspec.json.Decoder(_Body)
+_NULL = b"null"
+
+
+def _there(raw: msgspec.Raw | None) -> bool:
+    return raw is not None and bytes(raw) != _NULL
+
+
+def _note_message(message: _Message | None, meter: Meter) -> bool:
+    """Give a message's or delta's text to the meter; whether there was any content."""
+    if message is None:
+        return False
+    seen = False
+    for text in (message.content, message.reasoning_content, message.reasoning, message.refusal):
+        if text:
+            meter.note(text)
+            seen = True
+    calls = [call.function for call in message.tool_calls or ()] + ([message.function_call] if message.function_call else [])
+    for function in calls:
+        seen = True
+        if function is not None:
+            meter.note(function.name or "")
+            meter.note(function.arguments if isinstance(function.arguments, str) else msgspec.json.encode(function.arguments).decode())
+    return seen or _there(message.audio)
+
+
+def _note_usage(raw: msgspec.Raw | None, meter: Meter) -> None:
+    """Keep the last usage that is there, wherever it stood."""
+    if raw is None:
+        return
+    usage, malformed = read_usage(raw)
+    if usage is not None:
+        meter.reported, meter.malformed = usage, False
+    elif malformed:
+        meter.reported, meter.malformed = None, True
+
+
+def read_answer(body: bytes, meter: Meter) -> None:
+    """Look through a whole answer, giving text and usage to the meter. Raises NotAnAnswer."""
+    try:
+        answer = _body.decode(body)
+    except msgspec.ValidationError:
+        _read_strange(body, meter)
+        return
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise NotAnAnswer(Complaint("the body is not JSON")) from None
+    if _there(answer.error):
+        raise NotAnAnswer(read_error(body))
+    _note_usage(answer.usage, meter)
+    finished = False
+    for choice in answer.choices or ():
+        meter.content_seen |= _note_message(choice.message, meter)
+        finished |= choice.finish_reason is not None
+        _note_usage(choice.usage, meter)
+    if not finished and not meter.content_seen:
+        raise NotAnAnswer(read_error(body) if not answer.choices else Complaint("neither content nor a finish_reason"))
+
+
+def _read_strange(body: bytes, meter: Meter) -> None:
+    """An answer whose fields have types of their own (content as a list of parts): still an answer if it has choices."""
+    try:
+        fields = _fields.decode(body)
+    except msgspec.DecodeError:
+        raise NotAnAnswer(Complaint("the body is not a JSON object")) from None
+    if "choices" not in fields or bytes(fields["choices"]) in {_NULL, b"[]"}:
+        raise NotAnAnswer(read_error(body))
+    meter.note(bytes(fields["choices"]).decode(errors="replace"))
+    meter.content_seen = True
+    _note_usage(fields.get("usage"), meter)
+
+
+def read_error(body: bytes) -> Complaint:
+    """An upstream's error in whatever shape: {"error": {...}}, {"error": "text"}, {"message": ...}, base_resp, or plain text."""
+    try:
+        said = _anything.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return Complaint(body[:200].decode(errors="replace").strip() if not body.lstrip().startswith(b"<") else "an HTML page")
+    inner = said.get("error", said) if isinstance(said, dict) else said
+    if isinstance(said, dict) and isinstance(base := said.get("base_resp"), dict):
+        inner = {"message": base.get("status_msg"), "code": base.get("status_code")}
+    if isinstance(inner, str):
+        return Complaint(inner)
+    if not isinstance(inner, dict):
+        return Complaint("an error without words")
+    message = inner.get("message") or inner.get("detail") or inner.get("msg") or ""
+    return Complaint(
+        message if isinstance(message, str) else msgspec.json.encode(message).decode(),
+        *(str(inner[name]) if inner.get(name) is not None else None for name in ("type", "code", "param")),
+    )
+
+
+class StreamReader:
+    """Watches a stream as it passes. `finished`: a finish_reason was seen. `done`: the end marker was."""
+
+    def __init__(self, meter: Meter, *, show_usage: bool) -> None:
+        self.meter = meter
+        self.show_usage = show_usage
+        self.finished = False
+        self.done = False
+        self.broken_frames = 0
+        self.last_usage: _Fields | None = None
+        self._events = sse.Reader()
+        self._head: dict[str, object] = {}
+
+    def feed(self, data: bytes) -> list[Piece]:
+        """The pieces that ended within the bytes so far. Raises sse.EventTooLong."""
+        return [piece for event in self._events.feed(data) if (piece := self._read(event)) is not None]
+
+    def _read(self, event: sse.Event) -> Piece | None:
+        if event.data is None:
+            return Piece(event.raw, content=False)
+        if event.data.strip() == b"[DONE]":
+            self.done = True
+            return None
+        if self.done:
+            return None
+        try:
+            chunk = _body.decode(event.data)
+        except msgspec.ValidationError:
+            return self._strange(event)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            self.broken_frames += 1
+            return None
+        if _there(chunk.error):
+            return Piece(b"", content=False, complaint=read_error(event.data))
+        has_usage = _there(chunk.usage)
+        if has_usage:
+            _note_usage(chunk.usage, self.meter)
+        if chunk.id is not None and not self._head:
+            self._head = {"id": chunk.id, "created": chunk.created, "model": chunk.model}
+        if not chunk.choices:
+            if has_usage:
+                self.last_usage = _fields.decode(event.data)
+                return None
+            return Piece(event.raw, content=False)
+        content = False
+        for choice in chunk.choices:
+            content |= _note_message(choice.delta or choice.message, self.meter)
+            self.meter.content_seen |= content
+            if choice.finish_reason is not None:
+                self.finished = content = True
+            _note_usage(choice.usage, self.meter)
+        if has_usage and not self.show_usage:
+            return Piece(self._without_usage(event.data), content)
+        return Piece(event.raw, content)
+
+    @staticmethod
+    def _without_usage(data: bytes) -> bytes:
+        fields = _fields.decode(data)
+        fields.pop("usage", None)
+        return sse.event(msgspec.json.encode(fields))
+
+    def _strange(self, event: sse.Event) -> Piece | None:
+        """A chunk whose fields have types of their own: passed on if it is a JSON object, measured by its length."""
+        try:
+            fields = _fields.decode(event.data or b"")
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            self.broken_frames += 1
+            return None
+        _note_usage(fields.get("usage"), self.meter)
+        choices = bytes(fields.get("choices", b"[]"))
+        if choices in {_NULL, b"[]"}:
+            return Piece(event.raw, content=False)
+        self.meter.note(choices.decode(errors="replace"))
+        self.meter.content_seen = True
+        self.finished |= b'"finish_reason":"' in choices.replace(b" ", b"")
+        return Piece(event.raw, content=True)
+
+    def tail(self, usage: Usage, *, exact: bool, cost: int, balance: int | None) -> bytes:
+        """What closes a complete stream: the usage chunk if the client asked, the cost comment, the end marker."""
+        out = []
+        if self.show_usage:
+            if self.last_usage is not None and exact:
+                fields: dict[str, object] = dict(self.last_usage)
+                inner: dict[str, object] = dict(_fields.decode(self.last_usage["usage"]))
+            else:
+                fields = {"id": "", "object": "chat.completion.chunk", **self._head, "choices": []}
+                inner = usage_object(usage)
+            inner["cost"] = msgspec.Raw(format_usd(cost).encode())
+            fields["usage"] = inner
+            out.append(sse.event(msgspec.json.encode(fields)))
+        out.append(cost_comment(cost, balance))
+        out.append(DONE)
+        return b"".join(out)
+
+
+def cost_comment(cost: int, balance: int | None) -> bytes:
+    """The stream's cost, in a comment that parsers skip."""
+    return sse.comment(f"x-findtoken-cost={format_usd(cost)}" + (f" balance={format_usd(balance)}" if balance is not None else ""))
+
+
+# Errors
+
+
+def error_body(error: GateError, request_id: str) -> bytes:
+    """`request_id` stands in the X-Request-Id header here; other dialects show it in the body."""
+    return msgspec.json.encode({"error": {"message": error.message, "type": error.kind, "code": error.code, "param": error.param}})
+
+
+def error_event(error: GateError, request_id: str) -> bytes:
+    return sse.event(error_body(error, request_id))

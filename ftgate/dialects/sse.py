@@ -1,0 +1,92 @@
+"""Server-sent events, sans-I/O: bytes in, events out, every byte kept.
+
+An event ends at a blank line; a line ends at LF, CRLF or CR and at nothing else (str.splitlines and httpx's line reader also
+split at U+2028, U+0085 and others, which stand inside JSON strings). Source: WHATWG HTML, section 9.2.6.
+
+`feed` returns whole events with their raw bytes, so that what is passed on is what came: joined, the raw bytes of all events
+and the rest are the input. A CR at the very end of a piece may be the half of a CRLF; the LF that follows then stands at the
+head of the next event's raw bytes, where a parser sees one more blank line: harmless.
+"""
+
+import re
+
+import msgspec
+
+MAX_EVENT = 4 * 1024 * 1024
+"""Bytes one unfinished event may hold: the largest tool call or inline image seen is far below; an upstream that never ends
+a line must not fill the memory."""
+
+_END = re.compile(rb"(?:\r\n|\n|\r)(?:\r\n|\n|\r)")
+_LINE = re.compile(rb"\r\n|\n|\r")
+
+
+class EventTooLong(Exception):
+    """An event passed MAX_EVENT bytes without ending."""
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One event. `data` joins its data lines, None when it has none (comments, keep-alives); `name` is its event field."""
+
+    raw: bytes
+    data: bytes | None
+    name: bytes | None = None
+
+
+def parse(raw: bytes) -> Event:
+    """Read the fields of one whole event."""
+    if raw.startswith(b"data: ") and b"\r" not in raw and raw.find(b"\n") == len(raw) - 2:
+        return Event(raw, raw[6:-2])  # the ordinary one: a single data line
+    name: bytes | None = None
+    data: list[bytes] = []
+    for line in _LINE.split(raw.removeprefix(b"\xef\xbb\xbf")):
+        field, colon, value = line.partition(b":")
+        if not field:
+            continue  # blank, or a comment
+        value = value.removeprefix(b" ") if colon else b""
+        if field == b"data":
+            data.append(value)
+        elif field == b"event":
+            name = value
+    return Event(raw, b"\n".join(data) if data else None, name)
+
+
+class Reader:
+    """Cuts a byte stream into events."""
+
+    __slots__ = ("buffer", "searched")
+
+    def __init__(self) -> None:
+        self.buffer = b""
+        self.searched = 0
+
+    def feed(self, data: bytes) -> list[Event]:
+        """All events that end within the bytes so far. Raises EventTooLong."""
+        buffer = self.buffer + data if self.buffer else data
+        events: list[Event] = []
+        start = 0
+        # An end may straddle the pieces by up to three bytes (CRLF CRLF).
+        match = _END.search(buffer, max(self.searched - 3, 0))
+        while match is not None:
+            events.append(parse(buffer[start : match.end()]))
+            start = match.end()
+            match = _END.search(buffer, start)
+        self.buffer = buffer[start:] if start else buffer
+        self.searched = len(self.buffer)
+        if self.searched > MAX_EVENT:
+            raise EventTooLong
+        return events
+
+    def rest(self) -> bytes:
+        """What is left when the stream has ended: an event without its blank line, which the standard says to drop."""
+        rest, self.buffer, self.searched = self.buffer, b"", 0
+        return rest
+
+
+def event(data: bytes) -> bytes:
+    """One data event on the wire; `data` has no line ends."""
+    return b"data: " + data + b"\n\n"
+
+
+def comment(text: str) -> bytes:
+    """A comment, which parsers skip."""
+    return f": {text}\n\n".encode()

@@ -1,0 +1,111 @@
+"""The neutral words between a dialect and the gate: what was asked, what comes, what it used.
+
+Every dialect module has the same names:
+
+    NAME                                    as in a channel's `dialect`
+    read_request(body) -> Ask               raises errors.InvalidRequest
+    render(ask, model, ...) -> bytes        the request for an upstream that speaks this dialect
+    read_answer(body, meter)                a whole answer; raises NotAnAnswer
+    read_error(body) -> Complaint           an upstream's error body
+    StreamReader                            feed(bytes) -> list[Piece]; finished; tail(...) -> bytes
+    error_body(error, request_id) -> bytes  an error answer
+    error_event(error, request_id) -> bytes an error inside a stream
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from ftgate.core import estimate
+from ftgate.core.estimate import ZERO, Count
+from ftgate.core.usage import Usage
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """A request as read. `fields` are its top-level JSON fields as raw bytes, in order: what we do not know passes as it came.
+
+    `model` is "" when only `models` was given. `cap` is the output limit the caller set, in tokens, or None. `answers` is n.
+    `prompt` counts text and tool definitions, `images`, `audios` and `files` the parts that text does not measure.
+    """
+
+    fields: Mapping[str, msgspec.Raw]
+    model: str
+    models: tuple[str, ...]
+    routing: str
+    stream: bool
+    wants_usage: bool
+    cap: int | None
+    answers: int
+    prompt: Count
+    images: int = 0
+    audios: int = 0
+    files: int = 0
+    has_tools: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Models asked for, in order: `model` first, then `models`."""
+        return tuple(dict.fromkeys([*([self.model] if self.model else []), *self.models]))
+
+
+class Complaint(msgspec.Struct, frozen=True):
+    """An upstream's error as it said it."""
+
+    message: str = ""
+    kind: str | None = None
+    code: str | None = None
+    param: str | None = None
+
+    @property
+    def words(self) -> str:
+        return " ".join(part for part in (self.message, self.kind, self.code) if part)
+
+
+class NotAnAnswer(Exception):
+    """A 200 that holds no answer: an error object, nothing, or no sense. `complaint` says what it held."""
+
+    def __init__(self, complaint: Complaint) -> None:
+        super().__init__(complaint.message)
+        self.complaint = complaint
+
+
+class Piece(msgspec.Struct, frozen=True, gc=False):
+    """Something of a stream to pass on. `raw` are its bytes; `content` says that it carries an answer (text, reasoning, a tool
+    call, a finish), so that after it no second attempt may be made; `complaint` is an error inside the stream."""
+
+    raw: bytes
+    content: bool
+    complaint: Complaint | None = None
+
+
+class Meter:
+    """What an attempt has brought so far, filled before each piece is passed on. Text is kept in parts and measured only when
+    the upstream leaves the usage out or lies: joining at the end is one pass, counting each piece would be thousands."""
+
+    __slots__ = ("_counted", "_parts", "_size", "content_seen", "malformed", "reported")
+
+    FOLD_AT = 65_536  # characters kept before they are folded into the count, so that a long stream holds no long text
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._size = 0
+        self._counted = ZERO
+        self.content_seen = False
+        self.reported: Usage | None = None
+        self.malformed = False
+
+    def note(self, text: str) -> None:
+        self._parts.append(text)
+        self._size += len(text)
+        if self._size > self.FOLD_AT:
+            self._fold()
+
+    def _fold(self) -> None:
+        self._counted = self._counted + estimate.text("".join(self._parts))
+        self._parts.clear()
+        self._size = 0
+
+    def output(self) -> int:
+        """Tokens delivered so far, by the meter's own count; at least one once content was seen."""
+        self._fold()
+        return max(self._counted.likely, 1 if self.content_seen else 0)
