@@ -44,9 +44,7 @@ class GateError(Exception):
     code = "internal_error"
     retryable = False
 
-    def __init__(
-        self, message: str, *, code: str | None = None, param: str | None = None, retry_after_s: float | None = None
-    ) -> None:
+    def __init__(self, message: str, *, code: str | None = None, param: str | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.code = code or type(self).code

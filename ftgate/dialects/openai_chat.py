@@ -237,6 +237,10 @@ def usage_object(usage: Usage) -> dict[str, object]:
 # Answers
 
 
+_ABSENT = msgspec.Raw()
+"""msgspec takes no union with Raw: an absent field is empty, a null one is b"null"."""
+
+
 class _Function(msgspec.Struct, gc=False):
     name: str | None = None
     arguments: object = None
@@ -253,7 +257,7 @@ class _Message(msgspec.Struct, gc=False):
     refusal: str | None = None
     tool_calls: list[_ToolCall] | None = None
     function_call: _Function | None = None
-    audio: msgspec.Raw | None = None
+    audio: msgspec.Raw = _ABSENT
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -261,7 +265,7 @@ class _Choice(msgspec.Struct, gc=False):
     message: _Message | None = None
     delta: _Message | None = None
     finish_reason: str | None = None
-    usage: msgspec.Raw | None = None
+    usage: msgspec.Raw = _ABSENT
 
 
 class _Body(msgspec.Struct, gc=False):
@@ -269,16 +273,16 @@ class _Body(msgspec.Struct, gc=False):
     created: object = None
     model: object = None
     choices: list[_Choice] | None = None
-    usage: msgspec.Raw | None = None
-    error: msgspec.Raw | None = None
+    usage: msgspec.Raw = _ABSENT
+    error: msgspec.Raw = _ABSENT
 
 
 _body = msgspec.json.Decoder(_Body)
 _NULL = b"null"
 
 
-def _there(raw: msgspec.Raw | None) -> bool:
-    return raw is not None and bytes(raw) != _NULL
+def _there(raw: msgspec.Raw) -> bool:
+    return bytes(raw) not in {b"", _NULL}
 
 
 def _note_message(message: _Message | None, meter: Meter) -> bool:
@@ -301,7 +305,7 @@ def _note_message(message: _Message | None, meter: Meter) -> bool:
 
 def _note_usage(raw: msgspec.Raw | None, meter: Meter) -> None:
     """Keep the last usage that is there, wherever it stood."""
-    if raw is None:
+    if raw is None or not _there(raw):
         return
     usage, malformed = read_usage(raw)
     if usage is not None:
