@@ -4,9 +4,13 @@ The gate is given one object for each of these by app.py, the only composer. Not
 that another edge (a PostgreSQL ledger, a faster transport) can stand in without the gate noticing.
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
+
+from ftgate.core.pricing import ONE, Multiplier, Quote
+from ftgate.core.routing import Retry, Routes
 
 Headers = list[tuple[bytes, bytes]]
 """HTTP headers in order; names in lower case, values without surrounding space."""
@@ -40,7 +44,177 @@ class Answer(Protocol):
 class Upstream(Protocol):
     """How HTTP goes out (a transport)."""
 
-    async def open(self, request: UpstreamRequest) -> Answer:
+    async def open(self, request: UpstreamRequest, sending: "Sending | None" = None) -> Answer:
         """Send `request` and wait for the response head. Only the connect limit is the transport's; every other time limit
         is a cancel scope of the gate's. Raises errors.UpstreamFailed. A cancelled call leaves no connection behind."""
         ...
+
+
+class Sending:
+    """Filled by the transport while it opens: whether any byte of the request may have gone up. It outlives a cancelled open,
+    which is when the gate must know."""
+
+    __slots__ = ("sent",)
+
+    def __init__(self) -> None:
+        self.sent = False
+
+
+class Key(msgspec.Struct, frozen=True):
+    """An API key with what the gate must know of its account. `models` empty is all; times in microseconds since 1970."""
+
+    id: int
+    account: int
+    name: str
+    prefix: str
+    active: bool
+    account_active: bool
+    metered: bool
+    plan: str
+    models: tuple[str, ...] = ()
+    expires_at_us: int | None = None
+
+
+class Keys(Protocol):
+    async def find(self, secret: bytes) -> Key | None:
+        """The key whose whole text this is; None when there is none. Never decides by a part of it."""
+        ...
+
+
+class HoldRequest(msgspec.Struct, frozen=True):
+    """What a hold is sized from. `ref` is the call's own id; `estimate` what the prompt alone likely costs, in units."""
+
+    account: int
+    key: int
+    quotes: tuple[Quote, ...]
+    multiplier: Multiplier
+    ref: str
+    estimate: int
+
+
+class Held(msgspec.Struct, frozen=True):
+    """An open hold. `cap` (tokens, one answer) is to be sent upstream when `inject`; `ticket` is for durable()."""
+
+    id: int
+    amount: int
+    cap: int | None
+    inject: bool
+    ticket: object
+
+
+class Poor(msgspec.Struct, frozen=True):
+    """No hold: `required` units are more than what is left of the key's quota (`quota`), or than the available credits."""
+
+    quota: bool
+    available: int
+    required: int
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """One ended call, as `requests` remembers it. Money in units, times in microseconds since 1970 or milliseconds of span.
+
+    `status`: ok, client_gone, write_timeout, shutdown, operator, timeout, error, refused. `price` is the JSON of the price it
+    was charged at, so that the charge can be recomputed from the row alone.
+    """
+
+    request_id: str
+    created_at_us: int
+    account: int
+    key: int
+    model: str
+    served_model: str
+    provider: str
+    channel: str
+    status: str
+    http_status: int
+    error_code: str
+    mode: str
+    prompt_tokens: int
+    cached_tokens: int
+    cache_write_tokens: int
+    completion_tokens: int
+    reasoning_tokens: int
+    cost: int
+    lost: int
+    estimated: bool
+    latency_ms: int
+    first_token_ms: int | None
+    attempts: int
+    stream: bool
+    hold: int
+    price: str = ""
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """A hold's end. `balance` is what is posted after it, None for a metered account."""
+
+    charged: int
+    lost: int
+    balance: int | None
+    ticket: object
+
+
+class Ledger(Protocol):
+    """The money. hold and settle decide at once; a ticket says when the decision has become durable."""
+
+    def busy(self) -> str | None:
+        """Why no new hold can be taken now (the database does not take commits); None when it can."""
+        ...
+
+    async def hold(self, request: HoldRequest) -> Held | Poor: ...
+
+    async def settle(self, hold: int, charge: int | None, row: Row) -> Settled:
+        """End a hold: post `charge` units, or void it (None). The row is remembered in the same transaction."""
+        ...
+
+    async def note(self, row: Row) -> None:
+        """Remember a call that never took a hold."""
+        ...
+
+    async def durable(self, ticket: object) -> None:
+        """Wait until what the ticket stands for can no longer be lost. Cancelling the wait changes nothing."""
+        ...
+
+
+class Client(Protocol):
+    """Where an answer goes: a door gives the gate one for each call. Sending to a client that has gone does nothing."""
+
+    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """A whole answer."""
+        ...
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """The head of a stream."""
+        ...
+
+    async def send(self, data: bytes) -> None: ...
+
+    async def end(self) -> None:
+        """The clean end of a stream."""
+        ...
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Monotonic seconds: every duration and limit."""
+        ...
+
+    def wall_us(self) -> int:
+        """Microseconds since 1970: only shown and written, never compared across a restart."""
+        ...
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What a plan means for a call. `models` empty is all."""
+
+    multiplier: Multiplier = ONE
+    models: tuple[str, ...] = ()
+
+
+class GateSettings(msgspec.Struct, frozen=True):
+    """The gate's part of the configuration: one immutable snapshot, swapped whole. A call keeps the one it began with."""
+
+    routes: Routes
+    retry: Retry
+    total_s: float
+    plans: Mapping[str, Terms]

@@ -8,11 +8,13 @@ itself. Times are seconds of a monotonic clock, given by the caller.
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
 
 Scope = Literal["key", "account", "model"]
+RatesFor = Callable[[Scope, str], "Rates"]
 
 
 class Rates(msgspec.Struct, frozen=True, gc=False):
@@ -166,3 +168,22 @@ def tokens_wait(scopes: list[tuple[Scope, Meters]], now: float, estimate: int) -
         if meters.rates.tokens_per_minute and (wait := meters.tokens.wait_s(now, estimate)) > 0:
             return Refused(scope, "tokens_per_minute", wait)
     return None
+
+
+class Limits:
+    """All meters of this process. `rates_for(scope, name)` gives a scope's limits, from key's plan, account or model."""
+
+    def __init__(self, rates_for: RatesFor) -> None:
+        self.rates_for = rates_for
+        self._meters: dict[tuple[Scope, str], Meters] = {}
+
+    def meters(self, scope: Scope, name: str) -> Meters:
+        found = self._meters.get((scope, name))
+        if found is None:
+            found = self._meters[scope, name] = Meters(self.rates_for(scope, name))
+        return found
+
+    def forget_idle(self, now: float) -> None:
+        """Drop meters that count nothing any more: memory follows the keys in use, not all keys ever seen."""
+        for place in [place for place, meters in self._meters.items() if meters.idle(now)]:
+            del self._meters[place]

@@ -24,6 +24,11 @@ import msgspec
 from ftgate.core.pricing import Price
 from ftgate.core.secret import Secret
 
+UNSTATED_OUTPUT = 4096
+"""Output tokens assumed of a model that states neither max_output nor context: what every current model can write."""
+SMALLEST_ROOM = 256
+"""The prompt bound is cautious and may seem to fill the context; the upstream is the one to refuse then, not we."""
+
 
 class Model(msgspec.Struct, frozen=True):
     """One model as one channel serves it. `name` is what callers use, `upstream` the provider's name for it.
@@ -44,10 +49,12 @@ class Model(msgspec.Struct, frozen=True):
     tags: tuple[str, ...] = ()
     best_for: str = ""
 
-    @property
-    def output_limit(self) -> int | None:
-        """Most tokens in one answer: what was stated, else what the context leaves; None when unbounded."""
-        return self.max_output or self.context
+    def output_limit(self, prompt_bound: int) -> int:
+        """Most tokens in one answer after a prompt of this many: what was stated, at most what the context leaves."""
+        stated = self.max_output or (self.context if self.context is not None else UNSTATED_OUTPUT)
+        if self.context is None:
+            return stated
+        return max(min(stated, self.context - prompt_bound), SMALLEST_ROOM)
 
 
 class Timeouts(msgspec.Struct, frozen=True):
@@ -120,6 +127,13 @@ class Routes(msgspec.Struct, frozen=True):
                 break
             name = self.aliases[name]
         return name
+
+
+def allowed(patterns: tuple[str, ...], *names: str) -> bool:
+    """Whether a restriction lets any of these names through. No patterns is no restriction; a trailing * matches a prefix."""
+    if not patterns:
+        return True
+    return any(name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern for pattern in patterns for name in names)
 
 
 def _in_turn(channels: list[Channel], turn: int) -> list[Channel]:
@@ -227,13 +241,17 @@ def verdict(status: int, words: str) -> Verdict:
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How an attempt ended without an answer. `detail` is for the log and the joint report: no address, no key in it."""
+    """How an attempt ended without an answer. `detail` is the upstream's own message or ours; it and kind, code, param
+    are to be redacted before anyone sees them."""
 
     index: int
     verdict: Verdict
     detail: str
     status: int | None = None
     retry_after_s: float | None = None
+    kind: str | None = None
+    code: str | None = None
+    param: str | None = None
 
 
 class Step(msgspec.Struct, frozen=True):

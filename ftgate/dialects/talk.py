@@ -13,12 +13,14 @@ Every dialect module has the same names:
 """
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import msgspec
 
 from ftgate.core import estimate
 from ftgate.core.estimate import ZERO, Count
 from ftgate.core.usage import Usage
+from ftgate.errors import GateError
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -109,3 +111,39 @@ class Meter:
         """Tokens delivered so far, by the meter's own count; at least one once content was seen."""
         self._fold()
         return max(self._counted.likely, 1 if self.content_seen else 0)
+
+
+class Reader(Protocol):
+    """Watches a stream of one dialect. `finished`: its finish_reason was seen; `done`: its end marker was."""
+
+    finished: bool
+    done: bool
+
+    def feed(self, data: bytes) -> list[Piece]: ...
+
+    def tail(self, usage: Usage, *, exact: bool, cost: int, balance: int | None) -> bytes: ...
+
+
+class Dialect(Protocol):
+    """The names every dialect module has."""
+
+    @property
+    def NAME(self) -> str: ...
+
+    def read_request(self, body: bytes) -> Ask: ...
+
+    def render(self, ask: Ask, *, model: str, cap: int | None, cap_field: str | None, ask_usage: bool, drop: tuple[str, ...]) -> bytes: ...
+
+    def read_answer(self, body: bytes, meter: Meter) -> None: ...
+
+    def read_error(self, body: bytes) -> Complaint: ...
+
+    def StreamReader(self, meter: Meter, *, show_usage: bool) -> Reader: ...
+
+    def error_body(self, error: GateError, request_id: str) -> bytes: ...
+
+    def error_event(self, error: GateError, request_id: str) -> bytes: ...
+
+
+NOTHING = Ask(fields={}, model="", models=(), routing="auto", stream=False, wants_usage=False, cap=None, answers=1, prompt=ZERO)
+"""The ask of a call that has not been read yet."""

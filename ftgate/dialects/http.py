@@ -1,0 +1,98 @@
+"""What every door needs to know of HTTP, pure: which route a path means, whose key a request shows, which headers an answer has.
+
+Both doors use it, so they cannot differ. Tolerant where people paste (CONTRACT.md): a trailing or doubled slash, a missing or
+doubled /v1; and strict where it matters: two different keys in one request are refused.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable
+
+import msgspec
+
+from ftgate.errors import GateError, InvalidRequest, MethodNotAllowed, NotAuthenticated
+
+Headers = list[tuple[bytes, bytes]]
+
+RELAY_ROUTES = {"/v1/chat/completions": "openai_chat"}
+"""Canonical path of each relay route and the dialect that its callers speak."""
+
+OPEN_ROUTES = ("/v1/chat/completions", "/v1/models", "/v1/pricing")
+"""Routes that browsers of other origins may call with a Bearer key (CORS); account and admin routes are not among them."""
+
+_SLASHES = re.compile(r"/{2,}")
+_V1S = re.compile(r"^(?:/v1)+(?=/|$)")
+_WORDS = ("chat", "models", "pricing", "user", "billing", "auth", "tokens", "embeddings", "completions", "messages", "responses", "admin")
+MAX_KEY_BYTES = 512
+
+
+def canonical(path: str) -> str:
+    """The path as routes are written: one slash, no trailing one, one /v1."""
+    path = _SLASHES.sub("/", path)
+    if len(path) > 1:
+        path = path.rstrip("/") or "/"
+    path = _V1S.sub("/v1", path)
+    if not path.startswith("/v1") and path.split("/")[1] in _WORDS:
+        path = "/v1" + path
+    return path
+
+
+def route_hint(path: str, known: Iterable[str]) -> str:
+    """Words for a 404 that name the route meant."""
+    near = difflib.get_close_matches(canonical(path), list(known), n=1, cutoff=0.5)
+    return f"no such route: {path[:200]}. Did you mean {near[0]}?" if near else f"no such route: {path[:200]}. The API is under /v1"
+
+
+def is_open(path: str) -> bool:
+    return any(path == route or path.startswith(route + "/") for route in OPEN_ROUTES)
+
+
+def presented_key(headers: Headers) -> bytes | None:
+    """The API key a request shows in `Authorization: Bearer` or `x-api-key`; None when it shows none. Raises
+    InvalidRequest when it shows two that differ: which one pays must not depend on the order of headers."""
+    shown: list[bytes] = []
+    for name, value in headers:
+        if name == b"authorization":
+            scheme, _, key = value.strip().partition(b" ")
+            shown.append(key.strip() if scheme.lower() == b"bearer" else b"")
+        elif name == b"x-api-key":
+            shown.append(value.strip())
+    if len(set(shown)) > 1:
+        raise InvalidRequest("the request shows two different API keys; send one, as `Authorization: Bearer` or `x-api-key`")
+    if not shown or not shown[0]:
+        return None
+    if len(shown[0]) > MAX_KEY_BYTES:
+        raise NotAuthenticated("Invalid API key")
+    return shown[0]
+
+
+def plain_error(error: GateError) -> bytes:
+    """An error body in OpenAI's shape, for every route outside a dialect."""
+    return msgspec.json.encode({"error": {"message": error.message, "type": error.kind, "code": error.code, "param": error.param}})
+
+
+def error_headers(error: GateError) -> Headers:
+    """Retry-After in whole seconds, rounded up, and Allow, where the error has them."""
+    headers: Headers = []
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % max(-int(-error.retry_after_s // 1), 1)))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", error.allow.encode()))
+    return headers
+
+
+CORS = [
+    (b"access-control-allow-origin", b"*"),
+    (
+        b"access-control-expose-headers",
+        b"X-FindToken-Mode, X-FindToken-Cost, X-FindToken-Balance, X-FindToken-Model, X-FindToken-Provider, X-FindToken-Attempts,"
+        b" X-Request-Id, Retry-After, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests",
+    ),
+]
+PREFLIGHT = [
+    *CORS,
+    (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
+    (b"access-control-allow-headers", b"*, Authorization"),  # the star does not cover Authorization (Fetch standard)
+    (b"access-control-max-age", b"86400"),
+    (b"content-length", b"0"),
+]

@@ -1,0 +1,279 @@
+"""One call while it runs: what is known of it, and the pure decisions about its end (what it is charged, how it is recorded,
+what is said when every candidate has failed). gate.py walks the line; this file answers its questions and awaits nothing.
+"""
+
+import msgspec
+import trio
+
+from ftgate.core import estimate, limits, pricing
+from ftgate.core.redact import redact
+from ftgate.core.routing import Candidate, Model, Outcome, Verdict
+from ftgate.core.usage import UNKNOWN_BOUND, Measured, Usage, judge
+from ftgate.dialects.talk import NOTHING, Dialect, Meter, Reader
+from ftgate.errors import GateError, InternalError, NoHealthyProvider, ProviderError, ProviderTimeout, RateLimited, Refused, ShuttingDown
+from ftgate.ports import Client, GateSettings, Headers, Held, Key, Row, Sending, Settled
+
+DRAIN_S = 60.0
+"""Seconds an upstream is read on after its client has left, for its usage."""
+
+
+class Call:
+    """A request as a door hands it over, and the handle by which the door ends it early.
+
+    `id` is ours and unique; `secret` the key shown, None if none; `dialect` what the caller speaks.
+    """
+
+    def __init__(self, *, id: str, dialect: Dialect, secret: bytes | None, body: bytes) -> None:
+        self.id = id
+        self.dialect = dialect
+        self.secret = secret
+        self.body = body
+        self.scope = trio.CancelScope()
+        self.ended_by: str | None = None
+        self.left = False
+        self.draining = False  # the attempt in progress wants to be read to its usage even without a client
+
+    def client_gone(self, why: str = "client_gone") -> None:
+        """The client has left (or its write deadline passed). Stops the upstream at once, or drains it, as its channel says."""
+        if self.left:
+            return
+        self.left = True
+        if self.draining:
+            self.ended_by = why
+            self.scope.deadline = min(self.scope.deadline, trio.current_time() + DRAIN_S)
+        else:
+            self.cancel(why)
+
+    def cancel(self, why: str) -> None:
+        """End the call now, recorded as `why`: client_gone, write_timeout, shutdown, operator."""
+        self.ended_by = self.ended_by or why
+        self.scope.cancel()
+
+
+class Tried:
+    """One attempt: where it went, what its meter says, how far it came."""
+
+    def __init__(self, candidate: Candidate) -> None:
+        self.candidate = candidate
+        self.meter = Meter()
+        self.sending = Sending()
+        self.failed = False
+        self.complete = False
+
+
+class Exchange:
+    """All that is known of a call while it runs."""
+
+    def __init__(self, call: Call, client: Client, settings: GateSettings, started: float, created_at_us: int) -> None:
+        self.call = call
+        self.client = client
+        self.settings = settings
+        self.started = started
+        self.created_at_us = created_at_us
+        self.key: Key | None = None
+        self.ask = NOTHING
+        self.plan: tuple[Candidate, ...] = ()
+        self.multiplier = pricing.ONE
+        self.held: Held | None = None
+        self.settled: Settled | None = None
+        self.tried: list[Tried] = []
+        self.outcomes: list[Outcome] = []
+        self.ticket = limits.Ticket()
+        self.room: limits.Room | None = None
+        self.body = b""
+        self.reader: Reader | None = None
+        self.measured: Measured | None = None
+        self.head_sent = False
+        self.first_content_at: float | None = None
+
+
+def prompt_count(x: Exchange, model: Model) -> estimate.Count:
+    """Tokens of the prompt at this model: text by estimate, media by the model's per-item bound."""
+    ask = x.ask
+    media = ask.images * (model.image_tokens or estimate.IMAGE_TOKENS)
+    media += ask.audios * estimate.AUDIO_TOKENS + ask.files * estimate.FILE_TOKENS
+    return ask.prompt + estimate.tokens(media) if media else ask.prompt
+
+
+def charge(x: Exchange) -> tuple[int | None, list[str]]:
+    """Units to post for all attempts, and what to tell the operator. None voids the hold: nothing was delivered, nothing is
+    to be paid. Leaves the measured usage in x.measured."""
+    charges: list[int] = []
+    remarks: list[str] = []
+    for tried in x.tried:
+        measured = _measure(x, tried)
+        if measured is None:
+            continue
+        x.measured = measured
+        charges.append(pricing.charge(tried.candidate.model.price, measured.usage))
+        if measured.rejected:
+            remarks.append(f"usage from {tried.candidate.channel.name} refused: {measured.rejected}")
+    return (pricing.total(charges, x.multiplier) if charges else None), remarks
+
+
+def _measure(x: Exchange, tried: Tried) -> Measured | None:
+    """What one attempt is charged for; None is nothing. The rules of gate.py's head, in order."""
+    model, meter = tried.candidate.model, tried.meter
+    if tried.failed:
+        return None
+    counted = Usage(input=max(prompt_count(x, model).likely, 1), output=meter.output())
+    if tried.complete:
+        return _judged(x, model, meter, counted)
+    if x.head_sent:
+        # Cut after content. What a usage said before the cut stands for the prompt; the output is at least what was passed on.
+        measured = _judged(x, model, meter, counted)
+        usage = msgspec.structs.replace(measured.usage, output=max(measured.usage.output, counted.output))
+        return Measured(usage, exact=False, rejected=measured.rejected)
+    left = x.call.ended_by is not None and tried.sending.sent
+    if left and (meter.content_seen or tried.candidate.channel.charge_left_before_content):
+        return Measured(counted, exact=False)
+    return None  # ended before content by a time limit, by an error of ours, or before the request went up
+
+
+def _judged(x: Exchange, model: Model, meter: Meter, counted: Usage) -> Measured:
+    most = max(model.max_output or 0, model.context or 0) or UNKNOWN_BOUND
+    cap = x.ask.cap or (x.held.cap if x.held and x.held.inject else None)
+    if cap is None:
+        cap = most
+    elif not model.thinking_in_cap:
+        cap += most
+    return judge(
+        meter.reported,
+        counted,
+        prompt_bound=model.context or UNKNOWN_BOUND,
+        output_bound=x.ask.answers * cap,
+        content_seen=meter.content_seen,
+        malformed=meter.malformed,
+    )
+
+
+def status_of(x: Exchange, error: BaseException | None) -> tuple[str, GateError | None]:
+    """How the call is recorded, and the error it is answered with if any."""
+    if x.call.ended_by is not None:
+        return x.call.ended_by, None if x.call.left else cut_error(x)
+    if error is None:
+        return "ok", None
+    if isinstance(error, GateError):
+        return ("timeout" if isinstance(error, ProviderTimeout) else "error"), error
+    if isinstance(error, trio.Cancelled):
+        return "timeout", cut_error(x)
+    return "error", InternalError("internal error")
+
+
+def cut_error(x: Exchange) -> GateError:
+    """The error for a call that was cancelled while its client is still there."""
+    if x.call.ended_by == "shutdown":
+        return ShuttingDown("the gateway is shutting down", retry_after_s=5)
+    if x.call.ended_by == "operator":
+        return ShuttingDown("the operator ended this call")
+    return ProviderTimeout(f"the call took longer than {x.settings.total_s:g}s in all")
+
+
+def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: float) -> Row:
+    """The call as it is remembered. `cost` in units, `now` monotonic seconds."""
+    assert x.key is not None
+    usage = x.measured.usage if x.measured else Usage()
+    last = x.tried[-1].candidate if x.tried else None
+    http_status = 200 if x.head_sent or status == "ok" else 499 if x.call.left else error.status if error else 500
+    return Row(
+        request_id=x.call.id,
+        created_at_us=x.created_at_us,
+        account=x.key.account,
+        key=x.key.id,
+        model=(x.ask.names[0] if x.ask.names else "")[:200],
+        served_model=last.model.name if last else "",
+        provider=last.channel.provider if last else "",
+        channel=last.channel.name if last else "",
+        status=status,
+        http_status=http_status,
+        error_code=(error.code if error else "")[:100],
+        mode="standard",
+        prompt_tokens=usage.prompt,
+        cached_tokens=usage.cache_read,
+        cache_write_tokens=usage.cache_write + usage.cache_write_1h,
+        completion_tokens=usage.output,
+        reasoning_tokens=usage.reasoning,
+        cost=cost,
+        lost=0,
+        estimated=bool(x.measured and not x.measured.exact),
+        latency_ms=int((now - x.started) * 1000),
+        first_token_ms=int((x.first_content_at - x.started) * 1000) if x.first_content_at is not None else None,
+        attempts=len(x.tried),
+        stream=x.ask.stream,
+        hold=x.held.id if x.held else 0,
+        price=msgspec.json.encode(last.model.price).decode() if last and x.measured else "",
+    )
+
+
+def joint_error(x: Exchange) -> GateError:
+    """What the caller is told when no candidate answered: every attempt's failure, without an address or a credential."""
+    last = x.outcomes[-1]
+    if last.verdict in {Verdict.caller, Verdict.context}:
+        status = last.status if last.status is not None and 400 <= last.status < 500 else 400
+        code = last.code or ("context_length_exceeded" if last.verdict is Verdict.context else None)
+        message = redact(last.detail) or f"the provider refused the request with status {status}"
+        kind = redact(last.kind or "") or "invalid_request_error"
+        return Refused(message, status=status, kind=kind, code=redact(code or "") or None, param=redact(last.param or "") or None)
+    report = "; ".join(f"{x.plan[o.index].channel.provider} {_said(o)}" for o in x.outcomes)
+    verdicts = {o.verdict for o in x.outcomes}
+    if verdicts == {Verdict.rate_limited}:
+        waits = [o.retry_after_s for o in x.outcomes if o.retry_after_s is not None]
+        return NoHealthyProvider(f"every provider is rate limited: {report}", retry_after_s=min(waits, default=1.0))
+    if verdicts == {Verdict.timeout}:
+        return ProviderTimeout(f"every provider timed out: {report}")
+    if any(o.status is not None or o.verdict is Verdict.hollow for o in x.outcomes):
+        return ProviderError(f"no provider answered: {report}")
+    return NoHealthyProvider(f"no provider could be reached: {report}", retry_after_s=5.0)
+
+
+def _said(outcome: Outcome) -> str:
+    match outcome.verdict:
+        case Verdict.overloaded:
+            return f"answered {outcome.status}"
+        case Verdict.rate_limited:
+            return "is rate limited"
+        case Verdict.credential | Verdict.out_of_credit:
+            return "is not available to this gateway"
+        case Verdict.unreachable:
+            return "could not be reached"
+        case Verdict.timeout:
+            return f"timed out ({outcome.detail})"
+        case _:
+            return "gave no answer"
+
+
+def too_many(refused: limits.Refused) -> RateLimited:
+    tenths = max(int(-(-refused.retry_after_s * 10 // 1)), 1)
+    return RateLimited(f"Rate limit exceeded. Try again in {tenths / 10:g}s", retry_after_s=refused.retry_after_s)
+
+
+def room_headers(room: limits.Room | None) -> Headers:
+    if room is None or not room.limit:
+        return []
+    return [
+        (b"x-ratelimit-limit-requests", b"%d" % room.limit),
+        (b"x-ratelimit-remaining-requests", b"%d" % room.remaining),
+        (b"x-ratelimit-reset-requests", f"{room.reset_s:.3f}".rstrip("0").rstrip(".").encode() + b"s"),
+    ]
+
+
+def answer_headers(x: Exchange) -> Headers:
+    """Who answered, in which mode, in how many attempts."""
+    candidate = x.tried[-1].candidate
+    return [
+        (b"x-request-id", x.call.id.encode()),
+        (b"x-findtoken-mode", b"standard"),
+        (b"x-findtoken-model", candidate.model.name.encode(errors="replace")),
+        (b"x-findtoken-provider", candidate.channel.provider.encode()),
+        (b"x-findtoken-attempts", b"%d" % len(x.tried)),
+        *room_headers(x.room),
+    ]
+
+
+def retry_after_s(headers: Headers) -> float | None:
+    """Retry-After in seconds, where it is a number; a date is not believed, since it compares two clocks."""
+    for name, value in headers:
+        if name == b"retry-after":
+            text = value.decode(errors="replace").strip()
+            return float(text) if text.replace(".", "", 1).isdigit() else None
+    return None
