@@ -134,7 +134,7 @@ class Gate:
     async def _line(self, x: Exchange) -> None:
         if self.closing:
             raise ShuttingDown("the gateway is shutting down", retry_after_s=5)
-        x.key = await self._authenticate(x.call.secret)
+        x.key = await self.authenticate(x.call.secret)
         self._admit(x, x.key)
         try:
             x.ask = x.call.dialect.read_request(x.call.body)
@@ -147,7 +147,7 @@ class Gate:
             await self._attempts(x)
         await self._answer(x)
 
-    async def _authenticate(self, secret: bytes | None) -> Key:
+    async def authenticate(self, secret: bytes | None) -> Key:
         if secret is None:
             raise NotAuthenticated("Missing API key: send `Authorization: Bearer sk-ft_...` or `x-api-key: sk-ft_...`")
         key = await self.keys.find(secret)

@@ -11,6 +11,10 @@ PICO_PER_USD = 10**12
 MAX_AMOUNT = 1_000_000 * PICO_PER_USD
 """Largest single amount (a million dollars). Sums of a few of them still fit SQLite's 64-bit INTEGER."""
 
+MAX_PRICE = 100_000
+"""USD per million tokens. The longest prompt that is believed (ten million tokens) then costs at most MAX_AMOUNT, so no
+charge can overflow a column."""
+
 
 def parse_usd(text: str | int | Decimal) -> int:
     """Units for a decimal amount in USD, exactly. Raises ValueError with words for the person who wrote it."""
@@ -36,8 +40,8 @@ def parse_price(value: int | str | Decimal) -> int:
         raise ValueError(f"{value!r} is not a decimal price; write USD per million tokens like 0.28") from None
     if not price.is_finite() or price < 0:
         raise ValueError(f"a price is zero or more, not {value}")
-    if price > 1_000_000:
-        raise ValueError(f"{value} per million tokens is more than $1 a token; prices are USD per 1,000,000 tokens")
+    if price > MAX_PRICE:
+        raise ValueError(f"{value} is more than $100,000 per million tokens; prices are USD per 1,000,000 tokens")
     units = price.scaleb(6)
     if units != units.to_integral_value():
         raise ValueError(f"{value} has more than six decimals; round it to 0.000001 USD per million tokens")

@@ -15,6 +15,11 @@ _SECRETS = re.compile(
 )
 
 
+def scrub(text: str) -> str:
+    """The text with keys, tokens and addresses replaced, otherwise as it is: for log lines and tracebacks."""
+    return _SECRETS.sub("[redacted]", text)
+
+
 def redact(text: str, *, limit: int = 500) -> str:
     """The text with keys, tokens and addresses replaced, control characters dropped, at most `limit` characters."""
     text = _SECRETS.sub("[redacted]", text[: limit * 4])

@@ -1,0 +1,344 @@
+"""The only composer: opens a data directory, builds the edges, the gate and the doors, and runs them.
+
+`House` is everything that lives as long as a data directory is open; a command beside no server opens one, does its work and
+closes it. `serve` adds what listens. Heavy imports (Quart, httpx) stand inside the functions that need them, so that
+`ftgate keys list` starts fast.
+"""
+
+import logging
+import signal
+import socket
+import sqlite3
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from ftgate import __version__
+from ftgate.config import Settings
+from ftgate.core.books import Books, Ended, Hold
+from ftgate.core.limits import Limits, Rates, Scope
+from ftgate.core.money import format_usd
+from ftgate.edge import db, journal
+from ftgate.edge.accounts import OWNER, Accounts
+from ftgate.edge.ledger import MemoryLedger
+from ftgate.edge.lock import Lock, make_data_dir
+from ftgate.ports import GateSettings, Key, Terms
+
+log = logging.getLogger("ftgate.app")
+
+DATABASE = "ftgate.sqlite3"
+LISTEN_BACKLOG = 1024
+CUT_S = 3.0
+"""Seconds that calls cut at shutdown have to send their error and settle."""
+SWEEP_S = 60.0
+
+
+class SystemClock:
+    """ports.Clock."""
+
+    def now(self) -> float:
+        return trio.current_time()
+
+    def wall_us(self) -> int:
+        return time.time_ns() // 1000
+
+
+class House:
+    """An open data directory: the lock, the database, the books. Raises edge.lock.Locked, edge.db.DatabaseFault, OSError."""
+
+    def __init__(self, settings: Settings, data_dir: Path, *, serving: bool) -> None:
+        self.settings = settings
+        self.data_dir = data_dir.resolve()
+        self.fresh = make_data_dir(self.data_dir)
+        self.lock = Lock(self.data_dir, serving=serving)
+        try:
+            self.database = self.data_dir / DATABASE
+            self.connection = db.connect(self.database, durability=settings.database.durability)
+            self.clock = SystemClock()
+            self.writer = db.Writer(self.connection)
+            self.books = Books(next_id=_one(self.connection, "SELECT coalesce(max(id), 0) + 1 FROM entries"))
+            self.accounts = Accounts(self.books, self.writer, self.clock, self._metered)
+            self.accounts.load(self.connection)
+        except BaseException:
+            self.lock.release()
+            raise
+
+    def _metered(self, plan: str) -> bool:
+        terms = self.settings.plans.get(plan) or self.settings.plans["default"]
+        return (terms.mode or self.settings.billing.mode) == "metered"
+
+    async def begin(self) -> int:
+        """Start the writer, record this boot, end what an earlier one left open. The number of holds ended."""
+        self.writer.start()
+        batch = self.writer.changed()
+        batch.statements.append(("INSERT INTO boots (at_us, version) VALUES (?, ?)", (self.clock.wall_us(), __version__)))
+        orphans = self._expire_orphans(batch)
+        await self.writer.durable(batch)
+        return orphans
+
+    def _expire_orphans(self, batch: db.Batch) -> int:
+        """Every hold that is open now belongs to a process that is gone: the lock is ours. What it set aside is free again."""
+        rows = self.connection.execute(
+            "SELECT id, account, key, debit, amount, ref, estimate FROM entries h WHERE kind = 'hold' AND NOT EXISTS"
+            " (SELECT 1 FROM entries e WHERE e.hold = h.id AND e.kind IN ('post', 'void', 'expire')) ORDER BY id"
+        ).fetchall()
+        exposure = 0
+        for id, account, key, debit, amount, ref, estimate in rows:
+            metered = debit == "usage"
+            self.books.open[id] = Hold(id, account, key, amount, 0, metered, ref)
+            balance = self.books.accounts[account]
+            balance.held += amount
+            charge = 0
+            if self.settings.database.expired_hold == "charge_estimate":
+                charge = estimate if metered else min(estimate, amount)
+            ended = self.books.expire(id, charge, at_us=self.clock.wall_us(), note="left open by a process that ended")
+            assert isinstance(ended, Ended)
+            batch.remember(ended.entries, balance, self.books.quotas[key])
+            exposure += estimate - charge
+        if rows:
+            log.warning("%d holds of an earlier process ended; about %s USD of prompts were not charged", len(rows), format_usd(exposure))
+        return len(rows)
+
+    async def close(self) -> None:
+        await self.writer.close()
+        self.lock.release()
+
+    def commands(self) -> Mapping[str, Callable[..., Any]]:
+        """What the command line may ask for, here or over the control socket."""
+        accounts = self.accounts
+        return {
+            "users.create": accounts.create_user,
+            "users.list": accounts.list_users,
+            "users.set": accounts.set_user,
+            "keys.create": accounts.create_key,
+            "keys.list": accounts.list_keys,
+            "keys.set": accounts.set_key,
+            "credit.grant": accounts.grant,
+        }
+
+
+def _one(connection: sqlite3.Connection, sql: str) -> Any:
+    return connection.execute(sql).fetchone()[0]
+
+
+async def command(settings: Settings, data_dir: Path, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Do one command on a data directory that no server holds."""
+    from ftgate.edge.control import perform
+
+    house = House(settings, data_dir, serving=False)
+    try:
+        await house.begin()
+        return await perform(house.commands(), name, arguments)
+    finally:
+        await house.close()
+
+
+def gate_settings(settings: Settings) -> GateSettings:
+    plans = {
+        name: Terms(multiplier=plan.price_multiplier, models=() if plan.models == ("*",) else plan.models)
+        for name, plan in settings.plans.items()
+    }
+    return GateSettings(routes=settings.routes, retry=settings.retry, total_s=settings.timeouts.total, plans=plans)
+
+
+class Figures:
+    """web.api.Figures over the house and the gate."""
+
+    def __init__(self, house: House, gate: Any) -> None:
+        self.house = house
+        self.gate = gate
+
+    async def authenticate(self, secret: bytes | None) -> Key:
+        key: Key = await self.gate.authenticate(secret)
+        return key
+
+    def routes(self) -> Any:
+        return self.gate.settings.routes
+
+    def terms(self, plan: str) -> Terms:
+        plans = self.gate.settings.plans
+        found: Terms = plans.get(plan) or plans["default"]
+        return found
+
+    def posted(self, account: int) -> int:
+        return self.house.books.accounts[account].posted
+
+    def byok_limit(self, plan: str) -> int:
+        plans = self.house.settings.plans
+        return (plans.get(plan) or plans["default"]).byok_tokens_per_month
+
+    async def logs(self, account: int, filters: Mapping[str, Any], page: int, page_size: int) -> dict[str, Any]:
+        chosen = journal.Filter(account=account, **filters)
+        return await trio.to_thread.run_sync(partial(journal.page, self.house.database, chosen, page=page, page_size=page_size))
+
+    def not_ready(self) -> str | None:
+        return "shutting down" if self.gate.closing else self.house.writer.busy()
+
+
+def _limits(house: House) -> Limits:
+    settings = house.settings
+
+    def rates_for(scope: Scope, name: str) -> Rates:
+        if scope == "model":
+            return settings.limits_model.get(name, Rates())
+        if scope == "account":
+            return settings.limits_account
+        key = house.accounts.keys.get(int(name))
+        plan = settings.plans.get(house.accounts.users[key.account].plan) if key else None
+        return (plan and plan.rates) or settings.limits
+
+    return Limits(rates_for)
+
+
+def _transports(settings: Settings) -> tuple[Any, Any]:
+    """The way out for every channel, and what is to be closed at the end."""
+    from ftgate.edge.demo import DemoUpstream, Transports
+    from ftgate.edge.httpx_transport import ChannelOptions, HttpxUpstream
+
+    channels = settings.routes.channels
+    outside = HttpxUpstream({c.name: ChannelOptions(ca_file=c.ca_file, proxy=c.proxy, http2=c.http2) for c in channels})
+    return Transports({c.name: DemoUpstream() for c in channels if c.provider == "demo"}, outside), outside
+
+
+class PortTaken(Exception):
+    """The address cannot be listened on."""
+
+
+async def listen(host: str, port: int) -> list[trio.SocketListener]:
+    """Open the listening sockets. Raises PortTaken."""
+    try:
+        return await trio.open_tcp_listeners(port, host=host, backlog=LISTEN_BACKLOG)
+    except (OSError, socket.gaierror) as error:
+        raise PortTaken(error.strerror or str(error)) from error
+
+
+def address(listeners: list[trio.SocketListener], *, tls: bool) -> str:
+    """The URL at which this machine reaches the listeners."""
+    host, port = listeners[0].socket.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"{'https' if tls else 'http'}://{host}:{port}"
+
+
+class Started:
+    """What the first lines of a start tell a person."""
+
+    def __init__(self, url: str, house: House, orphans: int, owner_key: str | None) -> None:
+        self.url = url
+        self.house = house
+        self.orphans = orphans
+        self.owner_key = owner_key
+
+
+async def serve(settings: Settings, data_dir: Path, *, host: str, port: int, started: Callable[[Started], None]) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code. Raises Locked, DatabaseFault, PortTaken, OSError before it serves."""
+    house = House(settings, data_dir, serving=True)
+    try:
+        listeners = await listen(host, port)
+        try:
+            return await _serve(house, listeners, started)
+        finally:
+            for listener in listeners:
+                await listener.aclose()
+    finally:
+        await house.close()
+
+
+async def _serve(house: House, listeners: list[trio.SocketListener], started: Callable[[Started], None]) -> int:
+    from ftgate.dialects import openai_chat
+    from ftgate.edge import control
+    from ftgate.edge.hypercorn_door import HypercornDoor
+    from ftgate.gate import Gate
+    from ftgate.web import api
+    from ftgate.web.relay import Relay
+
+    settings = house.settings
+    orphans = await house.begin()
+    owner_key = None
+    if not house.accounts.users:
+        owner_key = str((await house.accounts.create_key(username=None, name="first key"))["key"])
+    transports, outside = _transports(settings)
+    dialects = {openai_chat.NAME: openai_chat}
+    gate = Gate(
+        settings=gate_settings(settings), keys=house.accounts, ledger=MemoryLedger(house.books, house.writer, house.clock),
+        upstream=transports, limits=_limits(house), clock=house.clock, dialects=dialects,
+    )  # fmt: skip
+    pages = api.build(Figures(house, gate), cors=settings.server.cors)
+    await pages.startup()
+    relay = Relay(gate.relay, pages, dialects, max_body_bytes=settings.server.max_body_mb * 1_000_000, cors=settings.server.cors)
+    door = HypercornDoor(relay, ssl_context=_tls(settings))
+    code = 0
+    async with trio.open_nursery() as nursery:
+        assert house.lock.socket is not None
+        await nursery.start(control.serve, house.lock.socket, house.commands())
+        nursery.start_soon(_sweep, gate)
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async with trio.open_nursery() as doors:
+                await doors.start(door.serve, listeners)
+                started(Started(address(listeners, tls=settings.server.tls_cert is not None), house, orphans, owner_key))
+                code = await _until_told(signals, house)
+                await _wind_down(gate, door, doors, signals, settings.server.shutdown_grace)
+        nursery.cancel_scope.cancel()
+    await outside.aclose_all()
+    return code
+
+
+async def _until_told(signals: Any, house: House) -> int:
+    """Wait for a signal (0) or for the writer's death (1): never serve what cannot be billed."""
+    code = 0
+    async with trio.open_nursery() as nursery:
+
+        async def watch_writer() -> None:
+            nonlocal code
+            await house.writer.died.wait()
+            code = 1
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(watch_writer)
+        async for _ in signals:
+            break
+        nursery.cancel_scope.cancel()
+    return code
+
+
+async def _wind_down(gate: Any, door: Any, doors: trio.Nursery, signals: Any, grace_s: float) -> None:
+    """Take nothing new, let running calls finish for a while, cut the rest with an error they can read. A second signal
+    skips the waiting."""
+    gate.closing = True
+    door.stop()
+    async with trio.open_nursery() as nursery:
+
+        async def second_signal() -> None:
+            async for _ in signals:
+                nursery.cancel_scope.cancel()
+
+        nursery.start_soon(second_signal)
+        with trio.move_on_after(grace_s):
+            while gate.calls:
+                await trio.sleep(0.05)
+        nursery.cancel_scope.cancel()
+    for call in list(gate.calls):
+        call.cancel("shutdown")
+    doors.cancel_scope.deadline = trio.current_time() + CUT_S
+
+
+async def _sweep(gate: Any) -> None:
+    """Once a minute: forget limits that count nothing any more."""
+    while True:
+        await trio.sleep(SWEEP_S)
+        gate.limits.forget_idle(gate.clock.now())
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if settings.server.tls_cert is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(settings.server.tls_cert, settings.server.tls_key)
+    return context
+
+
+__all__ = ["OWNER", "House", "PortTaken", "Started", "command", "serve"]

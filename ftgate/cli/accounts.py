@@ -1,0 +1,165 @@
+"""`ftgate users`, `ftgate keys`, `ftgate credit`."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ftgate.cli.output import document, table
+from ftgate.cli.remote import places, run
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+@click.group()
+def users() -> None:
+    """Accounts: whose credits pay."""
+
+
+@users.command("create")
+@click.argument("name")
+@click.option("--admin", is_flag=True, help="May manage the gateway.")
+@click.option("--credits", "amount", default="0", help="First credits in USD, any decimal.")
+@click.option("--password", help="`-` reads it from standard input.")
+@click.option("--metered", is_flag=True, help="Count usage and block nothing, in place of prepaid credits.")
+@as_json_option
+@places
+def create_user(
+    name: str, admin: bool, amount: str, password: str | None, metered: bool, as_json: bool, config_path: Path | None, data: Path | None
+) -> None:
+    """Make an account."""
+    if password is not None and password != "-":
+        raise click.UsageError("a password on the command line can be read by others; use --password - and give it on standard input")
+    secret = sys.stdin.readline().rstrip("\n") if password == "-" else None
+    said = run(config_path, data, "users.create", username=name, admin=admin, credits=amount, password=secret, metered=metered)
+    document(said) if as_json else click.echo(f"{said['username']}: {said['role']}, {said['mode']}, balance ${said['balance']}")
+
+
+_USER_COLUMNS = {
+    "id": "Id", "username": "User", "role": "Role", "status": "Status", "mode": "Mode", "balance": "Balance", "held": "Held", "used": "Used",
+}  # fmt: skip
+
+
+@users.command("list")
+@as_json_option
+@places
+def list_users(as_json: bool, config_path: Path | None, data: Path | None) -> None:
+    """All accounts with their balances."""
+    rows = run(config_path, data, "users.list")
+    document(rows) if as_json else table(rows, _USER_COLUMNS)
+
+
+def _set_user(name: str, status: str, as_json: bool, config_path: Path | None, data: Path | None) -> None:
+    said = run(config_path, data, "users.set", username=name, status=status)
+    document(said) if as_json else click.echo(f"{said['username']}: {said['status']}")
+
+
+@users.command("disable")
+@click.argument("name")
+@as_json_option
+@places
+def disable_user(name: str, **options: Any) -> None:
+    """Refuse all calls of an account from now on; running ones finish."""
+    _set_user(name, "disabled", **options)
+
+
+@users.command("enable")
+@click.argument("name")
+@as_json_option
+@places
+def enable_user(name: str, **options: Any) -> None:
+    """Let an account call again."""
+    _set_user(name, "active", **options)
+
+
+@click.group()
+def keys() -> None:
+    """API keys."""
+
+
+@keys.command("create")
+@click.option("--user", "username", help="Whose key; by default the owner's.")
+@click.option("--name", default="", help="A name to know it by.")
+@click.option("--models", help="Only these models, with commas; a trailing * matches a prefix.")
+@click.option("--quota", help="The most it may ever spend, in USD, any decimal.")
+@click.option("--expires", help="ISO 8601, UTC unless it has an offset: 2027-01-31 or 2027-01-31T12:00:00Z.")
+@as_json_option
+@places
+def create_key(
+    username: str | None, name: str, models: str | None, quota: str | None, expires: str | None, as_json: bool,
+    config_path: Path | None, data: Path | None,
+) -> None:  # fmt: skip
+    """Make a key. It is shown once, now."""
+    chosen = models.split(",") if models else None
+    said = run(config_path, data, "keys.create", username=username, name=name, models=chosen, quota=quota, expires=expires)
+    if as_json:
+        document(said)
+    else:
+        click.echo(said["key"])
+        click.echo(f"key {said['id']} of {said['user']}; it is not shown again", err=True)
+
+
+_KEY_COLUMNS = {
+    "id": "Id", "keyPrefix": "Key", "name": "Name", "user": "User", "status": "Status", "models": "Models", "quota": "Quota",
+    "used": "Used", "expiresAt": "Expires",
+}  # fmt: skip
+
+
+@keys.command("list")
+@click.option("--user", "username", help="Only this user's keys.")
+@as_json_option
+@places
+def list_keys(username: str | None, as_json: bool, config_path: Path | None, data: Path | None) -> None:
+    """All keys, without their secrets."""
+    rows = run(config_path, data, "keys.list", username=username)
+    document(rows) if as_json else table(rows, _KEY_COLUMNS)
+
+
+def _set_key(key_id: str, status: str, as_json: bool, config_path: Path | None, data: Path | None) -> None:
+    said = run(config_path, data, "keys.set", key_id=key_id, status=status)
+    document(said) if as_json else click.echo(f"key {said['id']}: {said['status']}")
+
+
+@keys.command("disable")
+@click.argument("key_id")
+@as_json_option
+@places
+def disable_key(key_id: str, **options: Any) -> None:
+    """Refuse a key until it is enabled again."""
+    _set_key(key_id, "disabled", **options)
+
+
+@keys.command("enable")
+@click.argument("key_id")
+@as_json_option
+@places
+def enable_key(key_id: str, **options: Any) -> None:
+    """Let a disabled key call again."""
+    _set_key(key_id, "active", **options)
+
+
+@keys.command("delete")
+@click.argument("key_id")
+@as_json_option
+@places
+def delete_key(key_id: str, **options: Any) -> None:
+    """Delete a key for good. Its past requests stay."""
+    _set_key(key_id, "deleted", **options)
+
+
+@click.group()
+def credit() -> None:
+    """Credits of an account."""
+
+
+@credit.command("grant")
+@click.argument("name")
+@click.argument("usd")
+@click.option("--note", default="", help="Why, for the ledger.")
+@as_json_option
+@places
+def grant(name: str, usd: str, note: str, as_json: bool, config_path: Path | None, data: Path | None) -> None:
+    """Give NAME credits of USD."""
+    said = run(config_path, data, "credit.grant", username=name, amount=usd, note=note)
+    document(said) if as_json else click.echo(f"{said['username']}: balance ${said['balance']}")

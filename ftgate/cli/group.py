@@ -1,0 +1,80 @@
+"""The command group. Commands are loaded when they are called, so that `keys list` does not import a web server."""
+
+import importlib
+import sys
+
+import click
+
+from ftgate import __version__
+
+COMMANDS = {
+    "serve": "ftgate.cli.serve:serve",
+    "demo": "ftgate.cli.serve:demo",
+    "init": "ftgate.cli.config:init",
+    "check": "ftgate.cli.config:check",
+    "users": "ftgate.cli.accounts:users",
+    "keys": "ftgate.cli.accounts:keys",
+    "credit": "ftgate.cli.accounts:credit",
+    "channels": "ftgate.cli.catalogue:channels",
+    "models": "ftgate.cli.catalogue:models",
+    "prices": "ftgate.cli.catalogue:prices",
+    "ledger": "ftgate.cli.ledger:ledger",
+    "logs": "ftgate.cli.ledger:logs",
+    "stats": "ftgate.cli.ledger:stats",
+    "version": "ftgate.cli.group:version",
+}
+
+
+class LazyGroup(click.Group):
+    """Loads a command's module when it is asked for. Without a command it is `serve`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        place = COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module, _, name = place.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean {near[0]}?" if near else " `ftgate --help` lists the commands."
+            raise click.UsageError(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "--version", message="ftgate %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """ftgate: one OpenAI-compatible endpoint over your provider keys, with exact money.
+
+    Without a command it serves.
+    """
+    if ctx.invoked_subcommand is None:
+        from ftgate.cli.serve import serve
+
+        ctx.invoke(serve)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def version(as_json: bool) -> None:
+    """Print the version."""
+    from ftgate.cli.output import document
+
+    python = ".".join(map(str, sys.version_info[:3]))
+    if as_json:
+        document({"version": __version__, "python": python})
+    else:
+        click.echo(f"ftgate {__version__} (Python {python})")
+
+
+def main() -> None:
+    cli(prog_name="ftgate")

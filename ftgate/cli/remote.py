@@ -1,0 +1,94 @@
+"""How a command reaches the data: through the running server's control socket, or by opening the data directory itself."""
+
+import json
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ftgate import config
+from ftgate.errors import ConfigFaults
+
+TIMEOUT_S = 30.0
+
+
+def places(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options every command has: --config and --data."""
+    function = click.option(
+        "--data", "data", type=click.Path(path_type=Path, file_okay=False), envvar="FTGATE_DATA", help="The data directory."
+    )(function)
+    return click.option(
+        "--config", "config_path", type=click.Path(path_type=Path), help="The config file. [default: FTGATE_CONFIG, ./ftgate.toml]"
+    )(function)
+
+
+def load(config_path: Path | None) -> config.Settings:
+    """The settings of the given or default config. Raises click.ClickException with every fault."""
+    path = config_path or config.default_path()
+    try:
+        return config.load(path, os.environ) if path else config.from_environment(os.environ, None)
+    except ConfigFaults as faulty:
+        raise click.ClickException("\n".join(faulty.faults)) from None
+
+
+def data_dir(settings: config.Settings, data: Path | None) -> Path:
+    return (data or settings.server.data_dir).resolve()
+
+
+def run(config_path: Path | None, data: Path | None, command: str, **arguments: Any) -> Any:
+    """Do one command and return its result. Raises click.ClickException with the server's own words."""
+    from ftgate.edge.lock import holder
+
+    settings = load(config_path)
+    place = data_dir(settings, data)
+    held = holder(place)
+    answer = _offline(settings, place, command, arguments) if held is None else _ask(held.socket, held.pid, command, arguments)
+    if "error" in answer:
+        raise click.ClickException(answer["error"])
+    return answer["result"]
+
+
+def _ask(path: Path | None, pid: int | None, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    if path is None:
+        raise click.ClickException(f"the data directory is in use by process {pid}, which takes no commands; try again when it has ended")
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as wire:
+            wire.settimeout(TIMEOUT_S)
+            wire.connect(str(path))
+            wire.sendall(json.dumps({"command": command, "arguments": arguments}).encode() + b"\n")
+            answer = b""
+            while not answer.endswith(b"\n"):
+                data = wire.recv(65_536)
+                if not data:
+                    break
+                answer += data
+        said: dict[str, Any] = json.loads(answer)
+        return said
+    except (OSError, ValueError) as error:
+        raise click.ClickException(f"the server (process {pid}) did not answer on {path}: {error}") from None
+
+
+def _offline(settings: config.Settings, place: Path, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    import trio
+
+    from ftgate import app
+    from ftgate.edge.db import DatabaseFault
+    from ftgate.edge.lock import Locked
+
+    try:
+        return trio.run(app.command, settings, place, command, arguments)
+    except (DatabaseFault, Locked, OSError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+def database(config_path: Path | None, data: Path | None) -> Path:
+    """The database file, made if it is not there, for commands that only read. A running server is not disturbed."""
+    from ftgate.app import DATABASE
+
+    place = data_dir(load(config_path), data)
+    if not (place / DATABASE).exists():
+        run(config_path, data, "users.list")  # opens, and so makes, the data directory
+    return place / DATABASE

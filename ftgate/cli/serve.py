@@ -1,0 +1,184 @@
+"""`ftgate serve` and `ftgate demo`: start, and say on stderr what a person needs for a first call. Stdout gets one line, `ready URL`."""
+
+import errno
+import json
+import logging
+import os
+import sys
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ftgate import __version__, config
+from ftgate.cli.remote import data_dir, places
+from ftgate.core.redact import scrub
+from ftgate.errors import ConfigFaults
+
+if TYPE_CHECKING:
+    from ftgate.app import Started
+
+OLLAMA_S = 0.5
+"""Seconds that a local Ollama has to answer at the start."""
+
+
+class _Redacting(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return scrub(super().format(record))
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+def say(text: str = "") -> None:
+    click.echo(text, err=True)
+
+
+def program() -> str:
+    """How this program was called, for lines that people paste."""
+    if named := os.environ.get("FTGATE_PROGRAM"):
+        return named
+    called = Path(sys.argv[0])
+    if called.suffix == ".pyz":
+        return f"python3 {sys.argv[0]}"
+    return "python3 -m ftgate" if called.name == "__main__.py" else "ftgate"
+
+
+def local_ollama(environ: Mapping[str, str]) -> list[str] | None:
+    """The models of an Ollama on this machine; None when none answers. Only this machine is asked."""
+    try:
+        with urllib.request.urlopen("http://127.0.0.1:11434/api/tags", timeout=OLLAMA_S) as answer:
+            said = json.load(answer)
+        return [model["name"] for model in said["models"]] or None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _settings(path: Path | None) -> config.Settings:
+    try:
+        return config.load(path, os.environ) if path else config.from_environment(os.environ, local_ollama(os.environ))
+    except ConfigFaults as faulty:
+        for fault in faulty.faults:
+            say(fault)
+        number = len(faulty.faults)
+        say(f"{number} {'fault' if number == 1 else 'faults'}, nothing was started. {program()} check repeats this.")
+        raise click.exceptions.Exit(78) from None
+
+
+@click.command()
+@click.option("--host", help="The address to listen on. [default: server.host]")
+@click.option("--port", type=click.IntRange(0, 65535), help="The port; 0 takes a free one. [default: server.port]")
+@places
+def serve(host: str | None = None, port: int | None = None, config_path: Path | None = None, data: Path | None = None) -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    start(_settings(config_path or config.default_path()), data, host, port)
+
+
+@click.command()
+@click.option("--host", help="The address to listen on. [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="The port; 0 takes a free one. [default: 8400]")
+@click.option("--data", type=click.Path(path_type=Path, file_okay=False), envvar="FTGATE_DATA", help="The data directory.")
+def demo(host: str | None, port: int | None, data: Path | None) -> None:
+    """Serve the built-in demo provider, whatever keys the environment holds."""
+    start(config.from_environment({}, None), data, host, port)
+
+
+def start(settings: config.Settings, data: Path | None, host: str | None, port: int | None) -> None:
+    """Run the server to its end. Raises click's exceptions for what a person can mend."""
+    import trio
+
+    from ftgate import app
+    from ftgate.edge.db import DatabaseFault
+    from ftgate.edge.lock import Locked
+
+    _log_to_stderr()
+    place = data_dir(settings, data)
+    host = host or settings.server.host
+    port = settings.server.port if port is None else port
+    for warning in settings.warnings:
+        say(f"warning: {warning}")
+    if host not in {"127.0.0.1", "::1", "localhost"} and not (settings.server.tls_cert or settings.server.public_url):
+        say(f"warning: listening on {host} without TLS: keys cross the network in clear. Put a TLS proxy in front, or set server.tls_cert")
+
+    async def run() -> int:
+        return await app.serve(settings, place, host=host, port=port, started=lambda started: _started(settings, started))
+
+    try:
+        code = trio.run(run)
+    except app.PortTaken as taken:
+        raise click.ClickException(_port_taken(host, port, str(taken))) from None
+    except Locked as locked:
+        who = f"pid {locked.pid} (ftgate)" if locked.pid else "another ftgate"
+        raise click.ClickException(f"{place} is in use by {who}. Stop it, or use another --data.") from None
+    except (DatabaseFault, OSError) as error:
+        words = error.strerror if isinstance(error, OSError) and error.errno == errno.EACCES else str(error)
+        raise click.ClickException(f"{place}: {words}") from None
+    raise click.exceptions.Exit(code)
+
+
+def _port_taken(host: str, port: int, why: str) -> str:
+    pid = _listener(port)
+    if pid is None:
+        return f"{host}:{port} cannot be listened on: {why}. Use --port {port + 1 if port < 65535 else 8400}, or free it."
+    return f"{host}:{port} is taken by pid {pid[0]} ({pid[1]}). Use --port {port + 1 if port < 65535 else 8400}, or stop it."
+
+
+def _listener(port: int) -> tuple[int, str] | None:
+    """Which process of ours listens on a port, where the system tells (Linux)."""
+    try:
+        inodes = {
+            line.split()[9]
+            for table in ("/proc/net/tcp", "/proc/net/tcp6")
+            if Path(table).exists()
+            for line in Path(table).read_text().splitlines()[1:]
+            if line.split()[3] == "0A" and int(line.split()[1].rpartition(":")[2], 16) == port
+        }
+        for process in Path("/proc").iterdir():
+            if process.name.isdigit() and os.access(process / "fd", os.R_OK):
+                for link in (process / "fd").iterdir():
+                    if str(link.readlink())[8:-1] in inodes:
+                        arguments = (process / "cmdline").read_bytes()
+                        name = "ftgate" if b"ftgate" in arguments else (process / "comm").read_text().strip()
+                        return int(process.name), name
+    except (OSError, ValueError, IndexError):
+        return None
+    return None
+
+
+def _started(settings: config.Settings, started: "Started") -> None:
+    """Print what UX asks for: the channels, the first key once, a curl that works; then `ready URL` on stdout."""
+    house, url = started.house, started.url
+    origin = f"config {settings.origin}" if settings.origin else "no config file, using the environment"
+    python = ".".join(map(str, sys.version_info[:2]))
+    say(f"ftgate {__version__} · Python {python} · data {house.data_dir}{' (new)' if house.fresh else ''} · {origin}")
+    for row in config.describe(settings)["channels"]:
+        if row["provider"] == "demo":
+            detail = "built in, answers canned text. Add a real one: export DEEPSEEK_API_KEY=... and start again"
+        else:
+            models = "1 model" if row["models"] == 1 else f"{row['models']} models"
+            detail = models + (f"   from {row['from']}" if row["from"] else "")
+        say(f"  channel   {row['name']:<18} {detail}")
+    if started.owner_key is not None:
+        say(f"  admin     none yet: run {program()} users create NAME --admin")
+        say(f"  key       {started.owner_key}   (account owner, metered; shown only now)")
+    click.echo(f"ready {url}")
+    sys.stdout.flush()
+    if started.owner_key is not None:
+        _try_it(url, started.owner_key)
+
+
+def _try_it(url: str, key: str) -> None:
+    say()
+    say("Try it")
+    say(f'  curl {url}/v1/chat/completions -H "Authorization: Bearer {key}" \\')
+    say("""    -H "Content-Type: application/json" -d '{"model":"auto","messages":[{"role":"user","content":"Hello"}]}'""")
+    say("OpenAI clients (aider, LangChain, llm, SDKs)")
+    say(f"  export OPENAI_BASE_URL={url}/v1 OPENAI_API_BASE={url}/v1 OPENAI_API_KEY={key}")
+    say("Claude Code (from the version that speaks the Anthropic protocol on)")
+    say(f"  export ANTHROPIC_BASE_URL={url}/anthropic ANTHROPIC_AUTH_TOKEN={key} ANTHROPIC_API_KEY=")
+    say(f"Keep it: {program()} init (config file) · Ctrl-C stops")

@@ -1,0 +1,277 @@
+"""The whole of a config: sections, plans, channels, routes, and what must hold between them."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ftgate.config import environment, settings
+from ftgate.config.channels import Builder, check_lifetime, overridden
+from ftgate.config.load import Missing, Reading, dotted, fields, nearest
+from ftgate.config.settings import Settings
+from ftgate.config.shipped import provider, provider_names
+from ftgate.config.values import secret, shown
+from ftgate.core.limits import Rates
+from ftgate.core.routing import Channel, Retry, Routes, Timeouts
+from ftgate.core.secret import Secret
+from ftgate.errors import ConfigFaults
+from ftgate.providers import catalogue
+
+SECTIONS = (
+    "server", "database", "billing", "stripe", "limits", "timeouts", "retry", "breaker", "plan", "channel", "provider", "alias",
+    "fallback", "auto",
+)  # fmt: skip
+ALIAS_STEPS = 4
+"""How many aliases routing follows in a row."""
+
+
+def default_path(environ: Mapping[str, str] | None = None) -> Path | None:
+    """The config to use when none is named: FTGATE_CONFIG, else ./ftgate.toml if it exists, else None."""
+    named = (os.environ if environ is None else environ).get("FTGATE_CONFIG", "").strip()
+    if named:
+        return Path(named)
+    path = Path("ftgate.toml")
+    return path if path.exists() else None
+
+
+def load(path: Path | None, environ: Mapping[str, str], ollama_models: list[str] | None = None) -> Settings:
+    """The settings of a file, or without one those of the environment. Raises ConfigFaults with every fault at once.
+
+    A file without any [[channel]] takes its channels from the environment too, and `ollama_models` only matters then.
+    """
+    if path is None:
+        return from_environment(environ, ollama_models)
+    origin = path.name if path.parent == Path() else str(path)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as problem:
+        raise ConfigFaults([f"{origin}:1: the file cannot be read: {problem.strerror}. ftgate init writes one."]) from None
+    except UnicodeDecodeError as problem:
+        line = problem.object[: problem.start].count(b"\n") + 1
+        raise ConfigFaults([f"{origin}:{line}: the file is not UTF-8. Save it as UTF-8."]) from None
+    reading = Reading(text, origin, environ)
+    reading.raise_faults()
+    return build(reading, path, ollama_models)
+
+
+def from_environment(environ: Mapping[str, str], ollama_models: list[str] | None) -> Settings:
+    """The settings without a config. Raises ConfigFaults, when a key in the environment is none."""
+    return build(Reading("", "environment", environ), None, ollama_models)
+
+
+def effective_provider(config: Settings, name: str) -> catalogue.Provider | None:
+    """A provider of the catalogue with the config's overrides, None for an unknown name. For BYOK calls."""
+    return overridden(provider(name), config.providers.get(name)) if name in provider_names() else None
+
+
+def build(reading: Reading, origin: Path | None, ollama_models: list[str] | None) -> Settings:
+    """Settings from a reading. Raises ConfigFaults."""
+    for name, value in reading.raw.items():
+        if name not in SECTIONS:
+            kind = dotted((name,)) if len(name) <= 40 and not name.startswith("sk-") else "this"
+            reading.fault((name,), f"{f'[{kind}]' if isinstance(value, dict) else kind} is no section. {nearest(name, SECTIONS)}")
+    found: dict[str, str] = {}
+    if not reading.raw.get("channel", []):
+        if origin is not None:
+            reading.warn((), "there is no [[channel]]: channels are made from the environment, or of the built-in demo.")
+        reading.raw["channel"], found = environment.discover(reading.environ, ollama_models)
+    database = reading.section(("database",), settings.Database())
+    timeouts = reading.section(("timeouts",), Timeouts())
+    check_lifetime(reading, ("timeouts", "total"), timeouts, database.hold_lifetime)
+    limits = reading.section(("limits",), settings.LIMITS, also=("account", "model"))
+    breaker = reading.section(("breaker",), settings.Breaker())
+    if breaker.cooldown_cap < breaker.cooldown:
+        reading.at(("breaker", "cooldown_cap"), " is under cooldown. Raise it.")
+    overrides = _named(reading, ("provider",), settings.ProviderOverride())
+    for name in overrides.keys() - set(provider_names()):
+        reading.fault(("provider", name), f"[{dotted(('provider', name))}] is not in the catalogue. {nearest(name, provider_names())}")
+    builder = Builder(reading, timeouts, overrides, database.hold_lifetime)
+    routes = _routes(reading, builder.build())
+    result = Settings(
+        server=_server(reading),
+        database=database,
+        billing=reading.section(("billing",), settings.Billing()),
+        stripe=_stripe(reading),
+        limits=limits,
+        limits_account=reading.section(("limits", "account"), Rates()),
+        limits_model=_named(reading, ("limits", "model"), Rates()),
+        timeouts=timeouts,
+        retry=reading.section(("retry",), Retry()),
+        breaker=breaker,
+        plans=_plans(reading, limits),
+        providers=overrides,
+        routes=routes,
+        monthly_caps=builder.caps,
+        found=found,
+        origin=origin,
+        warnings=[],
+    )
+    _warn_unserved(reading, result)
+    reading.raise_faults()
+    return msgspec.structs.replace(result, warnings=reading.warnings())
+
+
+def _named(reading: Reading, where: tuple[str, ...], base: Any) -> dict[str, Any]:
+    """A table of sections of one kind: [provider.NAME], [limits.model."NAME"]."""
+    raw: Any = reading.raw
+    for part in where:
+        raw = raw.get(part, {}) if isinstance(raw, dict) else {}
+    names = reading.table(where, raw)
+    return {name: msgspec.structs.replace(base, **reading.given((*where, name), row, type(base))) for name, row in names.items()}
+
+
+def _server(reading: Reading) -> settings.Server:
+    server = reading.section(("server",), settings.Server())
+    raw = reading.raw.get("server", {})
+    for have, lack in (("tls_cert", "tls_key"), ("tls_key", "tls_cert")):
+        if isinstance(raw, dict) and have in raw and lack not in raw:
+            reading.at(("server", have), f" needs {lack} beside it. Add it, or leave both out.")
+    return server
+
+
+def _stripe(reading: Reading) -> settings.Stripe:
+    """Off while both secrets are unset; one without the other is a fault in a written section, else a warning."""
+    where, names = ("stripe",), ("secret_key", "webhook_secret")
+    stripe = reading.section(where, settings.Stripe(), also=names)
+    if stripe.min_amount > stripe.max_amount:
+        reading.at((*where, "min_amount"), " is more than max_amount. Lower it.")
+    raw = reading.raw.get("stripe", {})
+    secrets: dict[str, Secret] = {}
+    unset: dict[str, str] = {}
+    faults = len(reading.faults)
+    note = fields(settings.Stripe)["secret_key"][1]
+    for name in names:
+        written = raw.get(name, f"env:STRIPE_{name.upper()}") if isinstance(raw, dict) else None
+        try:
+            secrets[name] = secret(reading.resolve(written, "secret"), note)
+        except Missing as problem:
+            if isinstance(written, str) and written.startswith("env:"):
+                unset[name] = str(problem)
+            else:
+                reading.at((*where, name), str(problem))
+        except ValueError as problem:
+            reading.at((*where, name), str(problem))
+    if len(unset) == 1 and len(secrets) == 1:
+        name, words = unset.popitem()
+        if raw:
+            reading.at((*where, name), words)
+        else:
+            reading.warn(where, f"{reading.label((*where, name))}{words} Payments stay off.")
+    whole = len(secrets) == 2 and len(reading.faults) == faults
+    return msgspec.structs.replace(stripe, **secrets) if whole else stripe
+
+
+def _plans(reading: Reading, limits: Rates) -> dict[str, settings.Plan]:
+    plans = {"default": settings.Plan("default")}
+    rates = tuple(fields(Rates))
+    for name, raw in reading.table(("plan",), reading.raw.get("plan", {})).items():
+        where = ("plan", name)
+        row = reading.table(where, raw)
+        given = reading.given(where, row, settings.PlanSettings, also=rates)
+        own = reading.given(where, {key: row[key] for key in rates if key in row}, Rates)
+        plans[name] = settings.Plan(name, rates=msgspec.structs.replace(limits, **own) if own else None, **given)
+    return plans
+
+
+# -- routes
+
+
+def _routes(reading: Reading, channels: tuple[Channel, ...]) -> Routes:
+    served = {name for channel in channels for name in channel.models}
+    aliases = _aliases(reading, channels, served)
+    routes = Routes(channels=channels, aliases=aliases)
+    fallback: dict[str, tuple[str, ...]] = {}
+    for name, raw in reading.table(("fallback",), reading.raw.get("fallback", {})).items():
+        good, value = reading.value(("fallback", name), raw, "texts", settings.Note("", ""))
+        if good:
+            fallback[name] = value
+    for name in list(fallback):  # written for an alias, it holds for the model behind it and so for all its names
+        fallback.setdefault(routes.resolve(name), fallback[name])
+    auto = reading.section(("auto",), settings.Auto())
+    grades = {grade: getattr(auto, grade) for grade in fields(settings.Auto)}
+    return msgspec.structs.replace(routes, fallback=fallback, auto={grade: names for grade, names in grades.items() if names})
+
+
+def _aliases(reading: Reading, channels: tuple[Channel, ...], served: set[str]) -> dict[str, str]:
+    """Shipped aliases, those of the channels' providers first and those that lead somewhere before those that do not; the
+    configured ones over them."""
+    merged: dict[str, str] = {}
+    for name in dict.fromkeys([*(channel.provider for channel in channels), *provider_names()]):
+        for alias, target in provider(name).aliases.items():
+            if alias not in merged or (merged[alias] not in served and target in served):
+                merged[alias] = target
+    own: dict[str, str] = {}
+    for alias, raw in reading.table(("alias",), reading.raw.get("alias", {})).items():
+        good, value = reading.value(("alias", alias), raw, "text", settings.Note("", ""))
+        if good:
+            own[alias] = value
+            if alias in served:
+                reading.warn(
+                    ("alias", alias), f"{reading.label(('alias', alias))} is a model that a channel serves; the model wins over the alias."
+                )
+    merged |= own
+    for alias in own:
+        _check_chain(reading, alias, own, merged, served)
+    return merged
+
+
+def _check_chain(reading: Reading, alias: str, own: dict[str, str], merged: dict[str, str], served: set[str]) -> None:
+    """Where a configured alias leads: a circle is a fault, unless a shipped alias closes it, which then goes from `merged`."""
+    chain = [alias]
+    target = merged.get(alias)
+    while target is not None and target not in chain:
+        chain.append(target)
+        target = None if target in served else merged.get(target)
+    if target is None:
+        if len(chain) > ALIAS_STEPS + 1:
+            reading.at(("alias", alias), f" leads over more than {ALIAS_STEPS} aliases. Point it at the model itself.")
+    elif set(circle := chain[chain.index(target) :]) <= set(own):
+        if alias == min(circle):  # once for each circle
+            around = " -> ".join(shown(name)[1:-1] for name in [*circle, target])
+            reading.at(("alias", alias), f" leads round in a circle: {around}. Point it at a model.")
+    else:
+        for name in set(circle) - set(own):
+            del merged[name]
+
+
+def _warn_unserved(reading: Reading, config: Settings) -> None:
+    routes = config.routes
+    served = {name for channel in routes.channels for name in channel.models}
+
+    def look(where: tuple[str, ...], names: Iterable[str], label: str = "") -> None:
+        for name in names:
+            if routes.resolve(name) not in served:
+                reading.warn(where, f"{label or reading.label(where)} names {shown(name)}, which no channel serves.")
+
+    def keys(section: str) -> list[str]:
+        raw = reading.raw.get(section, {})
+        return list(raw) if isinstance(raw, dict) else []
+
+    for alias in keys("alias"):
+        look(("alias", alias), [routes.aliases[alias]] if alias in routes.aliases else [])
+    for name in keys("fallback"):
+        look(("fallback", name), [name, *routes.fallback.get(name, ())])
+    for grade, names in routes.auto.items():
+        look(("auto", grade), names)
+    for name in config.limits_model:
+        look(("limits", "model", name), [name], "[limits.model]")
+    for plan in config.plans.values():
+        look(("plan", plan.name, "models"), [name for name in plan.models if name not in {"*", "auto"}])
+
+
+def describe(config: Settings) -> dict[str, Any]:
+    """What a summary says of a config; nothing secret."""
+    names = {name for channel in config.routes.channels for name in channel.models}
+    rows = [
+        {
+            "name": channel.name,
+            "provider": channel.provider,
+            "keys": sum(1 for credential in channel.credentials if credential.reveal()),
+            "models": len(channel.models),
+            "from": config.found.get(channel.name),
+        }
+        for channel in config.routes.channels
+    ]
+    return {"config": str(config.origin) if config.origin else None, "channels": rows, "models": len(names), "warnings": config.warnings}

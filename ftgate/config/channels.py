@@ -1,0 +1,172 @@
+"""From [[channel]] rows to routing.Channel: the catalogue's provider, its overrides, the channel's own models and limits."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ftgate.config.load import Reading, nearest
+from ftgate.config.settings import ChannelSettings, ModelSettings, ProviderOverride
+from ftgate.config.shipped import provider, provider_names
+from ftgate.config.values import shown
+from ftgate.core.pricing import Price
+from ftgate.core.routing import Channel, Model, Timeouts
+from ftgate.core.secret import Secret
+from ftgate.providers import catalogue
+
+FREE = Price(0, 0, 0, 0, 0)
+
+
+class Builder:
+    """Builds the channels of one reading, noting every fault in it. `caps` gathers the monthly caps, in units by name."""
+
+    def __init__(self, reading: Reading, timeouts: Timeouts, overrides: Mapping[str, ProviderOverride], hold_lifetime: float) -> None:
+        self.reading = reading
+        self.timeouts = timeouts
+        self.overrides = overrides
+        self.hold_lifetime = hold_lifetime
+        self.caps: dict[str, int] = {}
+        self.names: dict[str, int] = {}
+
+    def build(self) -> tuple[Channel, ...]:
+        rows = self.reading.raw.get("channel", [])
+        if not isinstance(rows, list):
+            self.reading.fault(("channel",), "[channel] is one table, but there may be several. Write [[channel]] with two brackets.")
+            return ()
+        return tuple(built for index, row in enumerate(rows) if (built := self._channel(index, row)))
+
+    def _channel(self, index: int, raw: object) -> Channel | None:
+        reading, where = self.reading, ("channel", index)
+        row = reading.table(where, raw)
+        given = reading.given(where, row, ChannelSettings)
+        for name in ("name", "provider"):
+            if name not in row:
+                reading.at((*where, name), f' is missing. Write {name} = "{"main" if name == "name" else "deepseek"}".')
+        if called := given.get("name"):
+            if called in self.names:
+                reading.at((*where, "name"), f" is taken by the channel of line {self.names[called]}. Give each channel a name of its own.")
+            self.names.setdefault(called, reading.line((*where, "name")))
+            if "monthly_cap" in given:
+                self.caps[called] = given["monthly_cap"]
+        shipped = self._provider(where, given)
+        timeouts = self._timeouts(where, given)
+        if shipped is None:
+            return None
+        base = self._base(where, row, given, shipped)
+        auth, credentials = self._auth(where, row, given, shipped)
+        models = self._models(where, given, shipped)
+        if not called or base is None:
+            return None
+        plain = ("priority", "weight", "charge_left_before_content", "headers", "query", "drop_params", "proxy", "http2")
+        return Channel(
+            name=called,
+            provider=shipped.name,
+            dialect=shipped.dialect,
+            url=base + catalogue.CHAT_ROUTE[shipped.dialect],
+            auth=auth,
+            credentials=credentials,
+            models=models,
+            timeouts=timeouts,
+            stream_usage=shipped.stream_usage,
+            drain=given.get("on_client_gone") == "drain",
+            ca_file=str(given["ca_file"]) if "ca_file" in given else None,
+            **{key: given[key] for key in plain if key in given},
+        )
+
+    def _provider(self, where: tuple[str, int], given: dict[str, Any]) -> catalogue.Provider | None:
+        name = given.get("provider")
+        if name in provider_names():
+            return provider(name)
+        if name:
+            hint = nearest(name, provider_names())
+            self.reading.at((*where, "provider"), f' = {shown(name)} is not in the catalogue. {hint} Any other: "openai-compatible".')
+        return None
+
+    def _timeouts(self, where: tuple[str, int], given: dict[str, Any]) -> Timeouts:
+        path = (*where, "timeouts")
+        timeouts = self.timeouts
+        if "timeouts" in given:
+            timeouts = msgspec.structs.replace(timeouts, **self.reading.given(path, given["timeouts"], Timeouts))
+            if timeouts.total != self.timeouts.total:
+                check_lifetime(self.reading, (*path, "total"), timeouts, self.hold_lifetime)
+        return timeouts
+
+    def _base(self, where: tuple[str, int], row: dict[str, Any], given: dict[str, Any], shipped: catalogue.Provider) -> str | None:
+        base = given.get("base_url") or overridden(shipped, self.overrides.get(shipped.name)).base
+        if base is None and "base_url" not in row:
+            like = "http://127.0.0.1:9000/v1"
+            self.reading.at((*where, "base_url"), f" is missing; {shipped.name} has none of its own. Write the whole prefix, like {like}.")
+        return base
+
+    def _auth(
+        self, where: tuple[str, int], row: dict[str, Any], given: dict[str, Any], shipped: catalogue.Provider
+    ) -> tuple[str, tuple[Secret, ...]]:
+        """How to sign in. Without a key no header is sent; a key for a provider that needs none (Ollama's cloud) goes as Bearer."""
+        nothing = (Secret(""),)
+        credentials = given.get("keys") or nothing
+        if "keys" not in row and shipped.auth != "none":
+            like = f'["env:{shipped.env[0]}"]' if shipped.env else '["env:NAME"], or ["none"] where it needs no key'
+            self.reading.at((*where, "keys"), f" is missing. Write keys = {like}.")
+        auth: str = shipped.auth
+        return ("bearer" if auth == "none" and credentials != nothing else auth), credentials
+
+    # -- models
+
+    def _models(self, where: tuple[str, int], given: dict[str, Any], shipped: catalogue.Provider) -> dict[str, Model]:
+        reading, path = self.reading, (*where, "models")
+        own = reading.table(path, given.get("models", {}))
+        models = {} if given.get("models_only") else dict(shipped.models)
+        for name, row in own.items():
+            if not name.strip() or not name.isprintable():
+                reading.at(path, " holds an empty or unprintable name. Give the model a name callers can write.")
+            elif model := self._model((*path, name), name, row, shipped):
+                models[name] = model
+        if not models and not own:
+            words = ' is empty, so nothing can be called here. Add [channel.models."NAME"] with its prices.'
+            (reading.warned if shipped.name == "ollama" else reading.faults).append((reading.line(path), reading.label(path) + words))
+        if (gone := given.get("on_client_gone")) is not None:
+            models = {name: msgspec.structs.replace(model, drain=gone == "drain") for name, model in models.items()}
+        return models
+
+    def _model(self, where: tuple[str | int, ...], name: str, raw: object, shipped: catalogue.Provider) -> Model | None:
+        reading = self.reading
+        row = reading.table(where, raw)
+        given = reading.given(where, row, ModelSettings)
+        base = shipped.models.get(name)
+        if base is None:
+            absent = [price for price in ("input", "output") if price not in row]
+            if absent and shipped.name != "ollama" and isinstance(raw, dict):
+                words = f" has no price: {' and '.join(absent)} missing. Write USD per 1M tokens, 0 where it is free."
+                reading.at(where, words)
+            base = Model(
+                name="", upstream="", price=FREE, cap_field=shipped.cap_field, thinking_in_cap=shipped.thinking_in_cap, drain=shipped.drain
+            )  # fmt: skip
+        elif base.price.tiers and {"input", "output"} & given.keys() and "tiers" not in row:
+            reading.warn(
+                where, f"{reading.label(where)} has prices of its own, but keeps the catalogue's tiers. Write tiers = [] to drop them."
+            )
+        if "cap_field" in given:
+            given["cap_field"] = catalogue.cap_field(given["cap_field"])
+        try:
+            return catalogue.merge(base, name, given)
+        except ValueError as problem:
+            spot = next((key for key in ("max_output", "context") if key in row), None)
+            reading.fault((*where, spot) if spot else where, f"{reading.label(where)}: {problem}. Lower the one or raise the other.")
+            return None
+
+
+def overridden(shipped: catalogue.Provider, override: ProviderOverride | None) -> catalogue.Provider:
+    """The provider with the config's addresses in place of the catalogue's."""
+    if override is None:
+        return shipped
+    changed = {key: value for key in ("base_url", "anthropic_base_url") if (value := getattr(override, key)) is not None}
+    if shipped.dialect == "anthropic_messages" and "base_url" in changed:
+        changed.setdefault("anthropic_base_url", changed["base_url"])
+    return msgspec.structs.replace(shipped, **changed)
+
+
+def check_lifetime(reading: Reading, where: tuple[str | int, ...], timeouts: Timeouts, hold_lifetime: float) -> None:
+    """A hold that dies before its call would let credits be spent twice."""
+    if timeouts.total >= hold_lifetime:
+        words = f"{reading.label(where)} = {timeouts.total:g} is not under [database] hold_lifetime = {hold_lifetime:g}."
+        reading.fault(where, f"{words} Lower total or raise hold_lifetime.")

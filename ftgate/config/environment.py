@@ -1,0 +1,33 @@
+"""Channels without a config: provider keys found in the environment, a local Ollama, else the built-in demo."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ftgate.config.shipped import provider, provider_names
+
+
+def discover(environ: Mapping[str, str], ollama_models: list[str] | None) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Rows as [[channel]] would hold them, and for each channel's name where it came from.
+
+    The keys stay "env:NAME" in the rows. `ollama_models` are what a local Ollama serves, None when there is none (asking it
+    is not done here). A provider whose key stands under two names gets one channel.
+    """
+    rows: list[dict[str, Any]] = []
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in provider_names():
+        shipped = provider(name)
+        if not shipped.base or not shipped.models:
+            continue
+        variable = next((env for env in shipped.env if environ.get(env, "").strip()), None)
+        if variable and variable not in taken:
+            taken.add(variable)
+            rows.append({"name": name, "provider": name, "keys": [f"env:{variable}"]})
+            found[name] = variable
+    if ollama_models:
+        rows.append({"name": "ollama", "provider": "ollama", "models": {model: {} for model in ollama_models}})
+        found["ollama"] = "local"
+    if not rows:
+        rows.append({"name": "demo", "provider": "demo"})
+        found["demo"] = "built in"
+    return rows, found

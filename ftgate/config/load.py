@@ -1,0 +1,236 @@
+"""From a TOML text to typed sections, with every fault on the way.
+
+`Reading` walks the text along the declarations of settings.py. It never stops at a fault: a value that cannot be used is
+noted with its line and its default is taken, so that one run names everything that is wrong.
+
+A value "env:NAME" is taken from the environment, "file:PATH" from a file; relative paths start at the working directory.
+"""
+
+import re
+import tomllib
+import typing
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from ftgate.config import settings, values
+from ftgate.config.lines import Path as Where
+from ftgate.config.lines import lines
+from ftgate.core.secret import Secret
+from ftgate.errors import ConfigFaults
+from ftgate.providers import catalogue
+
+S = TypeVar("S", bound=msgspec.Struct)
+LARGEST_FILE = 65_536
+"""Bytes of a file that a "file:" value is read from: a key is short, and /dev/zero is long."""
+
+
+class Missing(ValueError):
+    """A value refers to something that is not there."""
+
+
+def fields(struct: type[msgspec.Struct]) -> Mapping[str, tuple[Any, settings.Note]]:
+    """(type, Note) of each setting of a section, in the order of its declaration."""
+    if struct in settings.BORROWED:
+        notes = settings.BORROWED[struct]
+        return {field.name: (field.type, notes[field.name]) for field in msgspec.structs.fields(struct)}
+    found = {}
+    for name, hint in typing.get_type_hints(struct, include_extras=True).items():
+        kind, note = typing.get_args(hint)
+        found[name] = (kind, note)
+    return found
+
+
+class Reading:
+    """One reading of one config. `origin` names it in faults; without lines (no file) a fault names no line."""
+
+    def __init__(self, text: str, origin: str, environ: Mapping[str, str]) -> None:
+        self.origin = origin
+        self.environ = environ
+        self.faults: list[tuple[int, str]] = []
+        self.warned: list[tuple[int, str]] = []
+        self.raw: dict[str, Any] = {}
+        self.lines: dict[Where, int] = {}
+        try:
+            self.raw = tomllib.loads(text, parse_float=catalogue.decimal)
+            self.lines = lines(text)
+        except (ValueError, RecursionError) as problem:
+            self._broken(text, problem)
+
+    def _broken(self, text: str, problem: Exception) -> None:
+        words = str(problem) if isinstance(problem, tomllib.TOMLDecodeError) else "it is too deeply nested or holds an absurd number"
+        at = re.search(r" \(at line (\d+), column (\d+)\)$| \(at end of document\)$", words)
+        line = int(at[1]) if at and at[1] else text.rstrip().count("\n") + 1
+        said = words[: at.start()] if at else words
+        self.faults.append((line, f"this is no TOML: {said[:1].lower()}{said[1:]}. Texts need quotes, and each key stands once."))
+
+    # -- faults
+
+    def line(self, where: Where) -> int:
+        while where and where not in self.lines:
+            where = where[:-1]
+        return self.lines.get(where, 1)
+
+    def fault(self, where: Where, words: str) -> None:
+        self.faults.append((self.line(where), words))
+
+    def warn(self, where: Where, words: str) -> None:
+        self.warned.append((self.line(where), words))
+
+    def at(self, where: Where, words: str) -> None:
+        """A fault of one setting: `words` go on where its name ends."""
+        self.fault(where, self.label(where) + words)
+
+    def _written(self, found: list[tuple[int, str]]) -> list[str]:
+        return [f"{self.origin}:{line}: {words}" for line, words in sorted(found, key=lambda one: one[0])]
+
+    def warnings(self) -> list[str]:
+        return self._written(self.warned)
+
+    def raise_faults(self) -> None:
+        if self.faults:
+            raise ConfigFaults(self._written(self.faults))
+
+    def label(self, where: Where) -> str:
+        """A setting's name as a person looks for it: [timeouts] idle, [[channel]] "lab": keys."""
+        if where[0] == "channel" and len(where) > 1:
+            row = self.raw["channel"][where[1]] if isinstance(self.raw.get("channel"), list) else {}
+            name = row.get("name") if isinstance(row, dict) else None
+            head = f'[[channel]] "{name}":' if isinstance(name, str) and len(name) <= 40 and name.isprintable() else "[[channel]]"
+            rest = where[2:]
+        elif len(where) > 1:
+            head = f"[{dotted(where[:-1])}]"
+            rest = where[-1:]
+        else:
+            return dotted(where)
+        return f"{head} {dotted(rest)}" if rest else head
+
+    def unknown(self, where: Where, name: str, known: Iterable[str]) -> None:
+        # A key pasted where a name belongs must not be printed back.
+        words = f"{self.label((*where, name)) if len(name) <= 40 and not name.startswith('sk-') else 'this'} is no setting."
+        self.fault((*where, name), f"{words} {nearest(name, known)}")
+
+    # -- values
+
+    def table(self, where: Where, raw: object) -> dict[str, Any]:
+        """A table, or a fault and an empty one."""
+        if isinstance(raw, dict):
+            return raw
+        self.at(where, f" is {values.name_of(raw)}, not a table. Write it with a [header] of its own, or like {{ name = … }}.")
+        return {}
+
+    def resolve(self, raw: object, kind: str) -> object:
+        """What "env:NAME" and "file:PATH" stand for; other values are themselves. Raises Missing."""
+        if not isinstance(raw, str) or not raw.startswith(("env:", "file:")):
+            return raw
+        source, _, name = raw.partition(":")
+        if source == "env":
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or len(name) > 80:  # perhaps a key: it must not be printed back
+                raise ValueError(' names no environment variable after "env:". Write its name, like env:LAB_KEY, not its value.')
+            found = self.environ.get(name, "")
+            if not found.strip():
+                state = "is empty" if name in self.environ else "is not set"
+                raise Missing(f' = "{raw}" but {name} {state}. Export it, or write "file:/path".')
+        else:
+            try:
+                with Path(name).expanduser().open("rb") as file:
+                    found = file.read(LARGEST_FILE).decode()
+            except (OSError, ValueError, RuntimeError) as problem:
+                why = getattr(problem, "strerror", None) or "it is no text"
+                path = raw if raw.isprintable() and not name.startswith("sk-") else "file:…"
+                raise Missing(f' = "{path}" but the file cannot be read: {why}. Check the path and its rights.') from None
+        return typed(found.strip(), kind)
+
+    def value(self, where: Where, raw: object, kind: str, note: settings.Note) -> tuple[bool, Any]:
+        """(True, value), or (False, None) and a fault."""
+        try:
+            if kind == "keys":
+                return True, self._keys(raw, note)
+            if kind in {"texts", "networks", "origins"} and isinstance(raw, list):
+                raw = [self.resolve(item, "text") for item in raw]
+            elif kind in {"pairs", "headers"} and isinstance(raw, dict):
+                raw = {name: self.resolve(item, "text") for name, item in raw.items()}
+            else:
+                raw = self.resolve(raw, kind)
+            return True, values.READERS[kind](raw, note)
+        except ValueError as problem:
+            self.at(where, str(problem))
+            return False, None
+
+    def _keys(self, raw: object, note: settings.Note) -> tuple[Secret, ...]:
+        if isinstance(raw, str):
+            raw = [raw]
+        if not isinstance(raw, list) or not raw:
+            raise ValueError(' is no list of keys. Write it like ["env:NAME"], or ["none"] where no key is needed.')
+        if raw == ["none"]:
+            return (Secret(""),)
+        found = []
+        for item in raw:
+            if item == "none":
+                raise ValueError(' names "none" beside a key. Leave "none" out.')
+            key = values.secret(self.resolve(item, "secret"), note)
+            if key in found:
+                raise ValueError(" names one key twice. Leave one out.")
+            found.append(key)
+        return tuple(found)
+
+    def given(self, where: Where, raw: object, struct: type[msgspec.Struct], also: Iterable[str] = ()) -> dict[str, Any]:
+        """The settings of a section that are written and good. `also` are names that the caller reads itself."""
+        known = fields(struct)
+        also = set(also)
+        found = {}
+        for name, item in self.table(where, raw).items():
+            if name in also:
+                continue
+            if name not in known:
+                self.unknown(where, name, [*known, *also])
+                continue
+            annotation, note = known[name]
+            kind = values.kind_of(annotation, note)
+            if kind == "section":
+                found[name] = item
+                continue
+            good, value = self.value((*where, name), item, kind, note)
+            if good:
+                found[name] = value
+        return found
+
+    def section(self, where: Where, base: S, also: Iterable[str] = ()) -> S:
+        """`base` with what the file says at `where` laid over it."""
+        raw: Any = self.raw
+        for part in where:
+            raw = raw.get(part, {}) if isinstance(raw, dict) else {}
+        return msgspec.structs.replace(base, **self.given(where, raw, type(base), also))
+
+
+def typed(text: str, kind: str) -> object:
+    """Text from outside as the TOML value its setting wants; left as it is when it is none, for the reader to refuse."""
+    if kind == "flag":
+        return {"true": True, "false": False}.get(text.lower(), text)
+    if kind in {"whole", "seconds", "usd", "price", "multiplier"} and len(text) <= 40:
+        if re.fullmatch(r"-?[0-9]+", text):
+            return int(text)
+        if re.fullmatch(r"-?[0-9]+\.[0-9]+", text):
+            return Decimal(text)
+    return text
+
+
+def dotted(where: Where) -> str:
+    """A path as TOML writes it, quoting what needs quotes."""
+    parts = [str(part) if isinstance(part, int) or re.fullmatch(r"[A-Za-z0-9_-]+", part) else f'"{part[:60]}"' for part in where]
+    return ".".join(part if part.isprintable() else '"…"' for part in parts)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The hint after an unknown name."""
+    from difflib import get_close_matches
+
+    names = sorted(known)
+    if close := get_close_matches(name, names, 1, 0.6):
+        return f"Did you mean {close[0]}?"
+    if len(names) <= 20:
+        return f"Known: {', '.join(names)}."
+    return "ftgate init writes every setting with its meaning."

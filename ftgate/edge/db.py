@@ -1,0 +1,269 @@
+"""The database: SQLite in WAL mode, one writer thread, commits in groups.
+
+Rules. Exactly one connection of one process writes and checkpoints (SQLite 3.7.0 to 3.51.2 can corrupt a WAL database that two
+connections write or checkpoint at once). What reaches the writer has been decided in memory and cannot be refused: a batch is
+everything that queued while the last commit ran, in one BEGIN IMMEDIATE ... COMMIT, tried again as it is until it is in. Readers
+use short read-only connections of their own.
+
+A *batch* doubles as the ticket: whoever wants its part to be durable waits for the batch. The trio side fills one batch while
+the thread writes another; there is one queue put and one wake-up per commit, not per call.
+"""
+
+import logging
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from ftgate.core.books import Balance, Entry, Quota
+from ftgate.edge.schema import migrate
+from ftgate.ports import Row
+
+log = logging.getLogger("ftgate.db")
+
+MAX_WAITING = 10_000
+"""Changes that may wait for a commit before new calls are refused: at any sane speed this is seconds of trouble."""
+RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+BUSY_TIMEOUT_S = 2.0
+"""How long one try waits for another process's lock before it counts as trouble and is tried again."""
+_PASSING = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+}
+_FSYNC = {sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC}
+
+_ENTRY_SQL = (
+    "INSERT INTO entries (id, kind, account, key, debit, credit, amount, hold, ref, estimate, at_us, note) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
+)
+_BALANCE_SQL = (
+    "INSERT INTO balances (account, posted, held, used) VALUES (?,?,?,?)"
+    " ON CONFLICT (account) DO UPDATE SET posted = excluded.posted, held = excluded.held, used = excluded.used"
+)
+_SPENT_SQL = "INSERT INTO spent (key, used) VALUES (?,?) ON CONFLICT (key) DO UPDATE SET used = excluded.used"
+_ROW_FIELDS = Row.__struct_fields__
+_ROW_SQL = f"INSERT INTO requests ({', '.join(_ROW_FIELDS)}) VALUES ({', '.join('?' * len(_ROW_FIELDS))})"  # noqa: S608 - names of ours
+
+
+class Batch:
+    """Changes that go into one commit. `balances` and `spent` keep the last value of each account and key."""
+
+    __slots__ = ("balances", "done", "entries", "event", "rows", "spent", "statements")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.rows: list[Row] = []
+        self.balances: dict[int, tuple[int, int, int, int]] = {}
+        self.spent: dict[int, tuple[int, int]] = {}
+        self.statements: list[tuple[str, tuple[Any, ...]]] = []
+        self.done = False
+        self.event: trio.Event | None = None
+
+    def remember(self, entries: tuple[Entry, ...], balance: Balance, quota: Quota | None = None) -> None:
+        """Entries and the balances they lead to: they reach the database together or not at all."""
+        self.entries.extend(entries)
+        self.balances[balance.account] = (balance.account, balance.posted, balance.held, balance.used)
+        if quota is not None:
+            self.spent[quota.key] = (quota.key, quota.used)
+
+    def size(self) -> int:
+        return len(self.entries) + len(self.rows) + len(self.statements)
+
+
+class DatabaseFault(Exception):
+    """The database cannot be used: what is wrong and how to mend it, in one line."""
+
+
+def connect(path: Path, *, durability: str) -> sqlite3.Connection:
+    """Open the writing connection, made and migrated if need be. Raises DatabaseFault; an unusable file stays untouched."""
+    if path.is_dir():
+        raise DatabaseFault(f"{path} is a directory; give another --data")
+    fresh = not path.exists()
+    if not fresh and path.stat().st_size and path.read_bytes()[:16] != b"SQLite format 3\x00":
+        raise DatabaseFault(f"{path} is not a SQLite database; move it away or give another --data")
+    try:
+        if fresh:
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        elif not os.access(path, os.W_OK):
+            raise DatabaseFault(f"{path} is read-only; make it writable for this user")
+        connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        migrate(connection)
+    except (sqlite3.Error, OSError) as error:
+        raise DatabaseFault(f"{path} cannot be opened: {error}") from error
+    return connection
+
+
+def reader(path: Path) -> sqlite3.Connection:
+    """A read-only connection for one short read. The caller closes it."""
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def write(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Put one batch in, whole or not at all. Raises sqlite3.Error with nothing changed."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        if batch.statements:
+            for sql, values in batch.statements:
+                connection.execute(sql, values)
+        if batch.entries:
+            connection.executemany(_ENTRY_SQL, [tuple(getattr(entry, name) for name in Entry.__struct_fields__) for entry in batch.entries])
+        if batch.balances:
+            connection.executemany(_BALANCE_SQL, batch.balances.values())
+        if batch.spent:
+            connection.executemany(_SPENT_SQL, batch.spent.values())
+        if batch.rows:
+            connection.executemany(_ROW_SQL, [tuple(getattr(row, name) for name in _ROW_FIELDS) for row in batch.rows])
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def already_in(connection: sqlite3.Connection, batch: Batch) -> bool:
+    """Whether a batch whose commit reported an error is in after all: it is atomic, so one of its rows tells."""
+    if batch.entries:
+        return connection.execute("SELECT 1 FROM entries WHERE id = ?", (batch.entries[-1].id,)).fetchone() is not None
+    if batch.rows:
+        return connection.execute("SELECT 1 FROM requests WHERE request_id = ?", (batch.rows[-1].request_id,)).fetchone() is not None
+    return False
+
+
+class Writer:
+    """The one thread that writes. Everything but `_work` runs in the trio thread."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.filling = Batch()
+        self.writing: Batch | None = None
+        self.trouble: str | None = None
+        self.failed: BaseException | None = None
+        self.died = trio.Event()
+        self.commits = 0
+        self._jobs: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._idle = trio.Event()
+
+    def start(self) -> None:
+        """Begin writing; inside trio.run."""
+        token = trio.lowlevel.current_trio_token()
+
+        def tell(what: Callable[..., None], *values: object) -> None:
+            try:
+                token.run_sync_soon(what, *values)
+            except trio.RunFinishedError:
+                log.error("the event loop ended before the writer did")
+
+        self._thread = threading.Thread(target=self._work, args=(tell,), name="ftgate-writer", daemon=True)
+        self._thread.start()
+        if self.filling.size() and self.writing is None:
+            self._hand_over()
+
+    def busy(self) -> str | None:
+        if self.failed is not None:
+            return "the database has failed"
+        if self.trouble is not None:
+            return self.trouble
+        return "too many changes wait for the database" if self.filling.size() > MAX_WAITING else None
+
+    def changed(self) -> Batch:
+        """The batch to add changes to, at once and without an await between; it is on its way when this turn of the loop ends.
+        The batch is the ticket for durable()."""
+        if self.writing is None and self._thread is not None:
+            # The thread is idle. Hand over at the end of this turn, so that all changes of one turn share the commit.
+            trio.lowlevel.current_trio_token().run_sync_soon(self._maybe_hand_over, idempotent=True)
+        return self.filling
+
+    def _maybe_hand_over(self) -> None:
+        if self.writing is None and self.filling.size() and self._thread is not None:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        self.writing, self.filling = self.filling, Batch()
+        self._jobs.put(self.writing)
+
+    async def durable(self, batch: Batch) -> None:
+        """Wait until the batch is committed. Cancelling the wait changes nothing."""
+        while not batch.done:
+            if batch.event is None:
+                batch.event = trio.Event()
+            await batch.event.wait()
+
+    def _written(self, batch: Batch) -> None:
+        self.commits += 1
+        self.trouble = None
+        self.writing = None
+        batch.done = True
+        if batch.event is not None:
+            batch.event.set()
+        if self.filling.size():
+            self._hand_over()
+        else:
+            self._idle.set()
+
+    def _in_trouble(self, why: str) -> None:
+        if self.trouble is None:
+            log.error("the database does not take commits: %s; trying again", why)
+        self.trouble = why
+
+    def _dead(self, error: BaseException) -> None:
+        log.critical("the ledger's writer has failed: %s", error)
+        self.failed = error
+        self.died.set()
+
+    def _work(self, tell: Callable[..., None]) -> None:
+        while (batch := self._jobs.get()) is not None:
+            try:
+                self._write_until_in(batch, tell)
+            except BaseException as error:  # never serve unbilled: the process must end
+                tell(self._dead, error)
+                return
+            tell(self._written, batch)
+
+    def _write_until_in(self, batch: Batch, tell: Callable[..., None]) -> None:
+        tries = 0
+        while True:
+            try:
+                if not (tries and already_in(self.connection, batch)):
+                    write(self.connection, batch)
+                return
+            except sqlite3.OperationalError as error:
+                code = error.sqlite_errorcode
+                if code in _FSYNC or code & 0xFF not in _PASSING:
+                    raise
+                tell(self._in_trouble, str(error))
+                time.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
+                tries += 1
+
+    async def close(self) -> None:
+        """Write what is left, checkpoint and close. Not cancellable for as long as the database takes commits."""
+        with trio.CancelScope(shield=True):
+            while self.failed is None and (self.writing is not None or self.filling.size()):
+                self._maybe_hand_over()
+                self._idle = trio.Event()
+                if self.writing is not None:
+                    with trio.move_on_after(10) as patience:
+                        await self._idle.wait()
+                    if patience.cancelled_caught and self.trouble:
+                        log.critical("the last changes could not be written: %s", self.trouble)
+                        return
+            self._jobs.put(None)
+            if self._thread is not None:
+                await trio.to_thread.run_sync(self._thread.join)
+            if self.failed is None:
+                self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.connection.close()

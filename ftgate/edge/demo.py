@@ -1,0 +1,137 @@
+"""The demo provider: a transport that answers by itself, so that everything can be tried without a provider key.
+
+It speaks OpenAI chat like any upstream, is priced in its catalogue file, and goes through the same line. Deterministic: the same
+request gets the same words. A person can steer it with markers anywhere in the last message:
+
+    [tool]   answers with a call of the first tool offered        [long]   a few hundred words
+    [error]  an upstream error with status 500                    [slow]   half a second between pieces
+    [limit]  status 429                                            [cut]    breaks off in mid-stream
+"""
+
+import json
+from collections.abc import Iterator
+
+import trio
+
+from ftgate.core import estimate
+from ftgate.errors import Fault, UpstreamFailed
+from ftgate.ports import Answer, Headers, Sending, Upstream, UpstreamRequest
+
+PIECE_S = 0.02
+"""Seconds between pieces: a pace at which a stream can be seen to stream."""
+SLOW_S = 0.5
+_CREATED = 1_767_225_600
+_LONG = (
+    "This is the long demo answer. It goes on for a while, so that there is time to watch it stream, to leave in the middle and to"
+    " see that only what was delivered is charged. "
+) * 8
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All strings of a message's content."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for part in value:
+            if isinstance(part, dict):
+                yield from _texts(part.get("text"))
+
+
+def _words(text: str, cap: int | None) -> tuple[list[str], bool]:
+    """The pieces of a text, one token each, cut at the cap; whether it was cut."""
+    pieces = [word + " " for word in text.split(" ")]
+    pieces[-1] = pieces[-1].rstrip()
+    return (pieces[:cap], True) if cap is not None and len(pieces) > cap else (pieces, False)
+
+
+class DemoAnswer:
+    """ports.Answer over pieces made in advance."""
+
+    def __init__(self, status: int, headers: Headers, pieces: list[bytes], pause_s: float, *, cut: bool = False) -> None:
+        self.status = status
+        self.headers = headers
+        self.pieces = iter(pieces)
+        self.pause_s = pause_s
+        self.cut = cut
+
+    async def receive(self) -> bytes:
+        await trio.sleep(self.pause_s)
+        piece = next(self.pieces, b"")
+        if not piece and self.cut:
+            raise UpstreamFailed(Fault.incomplete, "the demo broke off, as it was asked to", sent=True)
+        return piece
+
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint_if_cancelled()
+
+
+class DemoUpstream:
+    """ports.Upstream for channels of the provider "demo"."""
+
+    async def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Answer:
+        await trio.sleep(PIECE_S)
+        if sending is not None:
+            sending.sent = True
+        asked = json.loads(request.body)
+        last = " ".join(_texts(asked["messages"][-1].get("content")))
+        for marker, status, words in (("[error]", 500, "the demo failed, as it was asked to"), ("[limit]", 429, "the demo is busy")):
+            if marker in last:
+                body = json.dumps({"error": {"message": words, "type": "server_error", "code": None}}).encode()
+                return DemoAnswer(status, [(b"content-type", b"application/json")], [body], 0)
+        return self._answer(asked, last)
+
+    def _answer(self, asked: dict[str, object], last: str) -> Answer:
+        cap = asked.get("max_tokens") or asked.get("max_completion_tokens")
+        tools = asked.get("tools")
+        call = None
+        if "[tool]" in last and isinstance(tools, list) and tools:
+            function = tools[0].get("function", {})
+            call = {
+                "id": "call_demo",
+                "type": "function",
+                "function": {"name": function.get("name", "tool"), "arguments": '{"demo": true}'},
+            }
+        text = _LONG if "[long]" in last else f"Hello from ftgate's demo provider. You said: {last[:200]}"
+        pieces, cut_short = ([], False) if call else _words(text, cap if isinstance(cap, int) else None)
+        prompt = sum((estimate.text(t) for m in asked["messages"] for t in _texts(m.get("content"))), estimate.ZERO)  # type: ignore[attr-defined]
+        usage = {"prompt_tokens": max(prompt.likely + estimate.PRIMING_TOKENS, 1), "completion_tokens": max(len(pieces), 1)}
+        usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]
+        finish = "tool_calls" if call else "length" if cut_short else "stop"
+        message: dict[str, object] = {"role": "assistant", "content": None if call else "".join(pieces)}
+        if call:
+            message["tool_calls"] = [call]
+        head = {"id": "chatcmpl-demo", "created": _CREATED, "model": asked["model"]}
+        pause = SLOW_S if "[slow]" in last else PIECE_S
+        if not asked.get("stream"):
+            choice = {"index": 0, "message": message, "finish_reason": finish}
+            body = json.dumps({**head, "object": "chat.completion", "choices": [choice], "usage": usage}).encode()
+            return DemoAnswer(200, [(b"content-type", b"application/json")], [body], pause)
+        deltas: list[dict[str, object]] = [{"role": "assistant", "content": ""}]
+        deltas += [{"tool_calls": [{"index": 0, **call}]}] if call else [{"content": piece} for piece in pieces]
+        chunk = {**head, "object": "chat.completion.chunk"}
+        events = [{**chunk, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+        if "[cut]" in last:
+            return DemoAnswer(200, _STREAM, [_event(e) for e in events[: len(events) // 2]], pause, cut=True)
+        events.append({**chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
+        options = asked.get("stream_options")
+        if isinstance(options, dict) and options.get("include_usage"):
+            events.append({**chunk, "choices": [], "usage": usage})
+        return DemoAnswer(200, _STREAM, [*(_event(e) for e in events), b"data: [DONE]\n\n"], pause)
+
+
+_STREAM = [(b"content-type", b"text/event-stream")]
+
+
+def _event(chunk: dict[str, object]) -> bytes:
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+
+class Transports:
+    """ports.Upstream that sends each channel's requests its own way."""
+
+    def __init__(self, by_channel: dict[str, Upstream], default: Upstream) -> None:
+        self.by_channel = by_channel
+        self.default = default
+
+    async def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Answer:
+        return await self.by_channel.get(request.channel, self.default).open(request, sending)

@@ -1,0 +1,161 @@
+"""Reading what was remembered: requests, statistics, entries, and the verification of the ledger.
+
+Every read is short and on a read-only connection of its own, so that no reader keeps the write-ahead log from being folded
+back. A verification reads one moment (the last entry's id and all balances) in one short transaction and then pages through
+the entries up to it, which never change.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from ftgate.core.audit import Audit, Disagreement
+from ftgate.core.books import Entry
+from ftgate.core.moments import iso
+from ftgate.core.money import format_usd
+from ftgate.edge.db import reader
+
+PAGE = 20_000
+"""Entries in one read of a verification: some tens of milliseconds."""
+
+
+def verify(path: Path) -> dict[str, object]:
+    """Recompute every balance from the entries. {"ok", "accounts", "entries", "open_holds"}, and "disagreement" where not ok."""
+    connection = reader(path)
+    audit = Audit()
+    try:
+        connection.execute("BEGIN")
+        last = connection.execute("SELECT coalesce(max(id), 0) FROM entries").fetchone()[0]
+        balances = {row[0]: (row[1], row[2], row[3]) for row in connection.execute("SELECT account, posted, held, used FROM balances")}
+        spent = dict(connection.execute("SELECT key, used FROM spent"))
+        connection.execute("COMMIT")
+        for entry in _entries(connection, last):
+            audit.note(entry)
+        audit.finish(balances, spent)
+        _compare_requests(connection, audit)
+    except Disagreement as found:
+        return {
+            "ok": False,
+            "accounts": len(audit.posted),
+            "entries": audit.entries,
+            "open_holds": len(audit.open),
+            "disagreement": str(found),
+        }
+    finally:
+        connection.close()
+    return {"ok": True, "accounts": len(balances), "entries": audit.entries, "open_holds": len(audit.open)}
+
+
+def _entries(connection: sqlite3.Connection, last: int) -> Iterator[Entry]:
+    columns = ", ".join(Entry.__struct_fields__)
+    after = 0
+    while True:
+        rows = connection.execute(
+            f"SELECT {columns} FROM entries WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",  # noqa: S608 - names of ours
+            (after, last, PAGE),
+        ).fetchall()
+        if not rows:
+            return
+        for row in rows:
+            yield Entry(*row)
+        after = rows[-1][0]
+
+
+def _compare_requests(connection: sqlite3.Connection, audit: Audit) -> None:
+    """Every request row with a hold must say the cost that the entries of that hold say."""
+    row = connection.execute(
+        "SELECT r.request_id, r.cost, (SELECT amount FROM entries e WHERE e.hold = r.hold AND e.kind IN ('post', 'void', 'expire'))"
+        " + coalesce((SELECT sum(amount) FROM entries e WHERE e.hold = r.hold AND e.kind = 'overrun'"
+        " AND e.kind IN ('overrun', 'loss')), 0) AS charged"
+        " FROM requests r WHERE r.hold > 0 AND r.hold <= ? AND charged IS NOT NULL AND r.cost <> charged LIMIT 1",
+        (audit.last_id,),
+    ).fetchone()
+    if row is not None:
+        raise Disagreement(f"request {row[0]}: its row says a cost of {row[1]}, its entries say {row[2]}")
+
+
+class Filter:
+    """Which requests to list; None is any. Times in microseconds since 1970."""
+
+    def __init__(
+        self,
+        *,
+        account: int | None = None,
+        model: str | None = None,
+        status: str | None = None,
+        from_us: int | None = None,
+        to_us: int | None = None,
+    ) -> None:
+        self.conditions: list[str] = []
+        self.values: list[object] = []
+        for condition, value in (("account = ?", account), ("created_at_us >= ?", from_us), ("created_at_us < ?", to_us)):
+            if value is not None:
+                self._add(condition, value)
+        if model is not None:
+            self._add("(model = ? OR served_model = ?)", model, model)
+        if status is not None and status.isdigit():
+            self._add("http_status = ?", int(status))
+        elif status is not None:
+            self._add("status = ?", status)
+
+    def _add(self, condition: str, *values: object) -> None:
+        self.conditions.append(condition)
+        self.values += values
+
+    @property
+    def where(self) -> str:
+        return " WHERE " + " AND ".join(self.conditions) if self.conditions else ""
+
+
+_SHOWN = (
+    "request_id, created_at_us, model, served_model, provider, status, http_status, error_code, mode, prompt_tokens, cached_tokens,"
+    " completion_tokens, cost, estimated, latency_ms, first_token_ms, attempts, stream, account, key"
+)
+
+
+def page(path: Path, chosen: Filter, *, page: int, page_size: int) -> dict[str, object]:
+    """One page of requests, newest first, as GET /v1/user/logs shows it."""
+    connection = reader(path)
+    try:
+        total = connection.execute(f"SELECT count(*) FROM requests{chosen.where}", chosen.values).fetchone()[0]  # noqa: S608
+        rows = connection.execute(
+            f"SELECT {_SHOWN} FROM requests{chosen.where} ORDER BY id DESC LIMIT ? OFFSET ?",  # noqa: S608 - conditions of ours, values bound
+            (*chosen.values, page_size, (page - 1) * page_size),
+        ).fetchall()
+    finally:
+        connection.close()
+    return {"data": [_shown(row) for row in rows], "page": page, "page_size": page_size, "total": total}
+
+
+def _shown(row: tuple[object, ...]) -> dict[str, object]:
+    said = dict(zip((name.strip() for name in _SHOWN.split(",")), row, strict=True))
+    said["created_at"] = iso(int(str(said.pop("created_at_us"))))
+    said["cost"] = format_usd(int(str(said["cost"])))
+    said["estimated"] = bool(said["estimated"])
+    said["stream"] = bool(said["stream"])
+    said["account"], said["key"] = str(said["account"]), str(said["key"])
+    return said
+
+
+def stats(path: Path, chosen: Filter) -> dict[str, object]:
+    """Sums over the chosen requests, in all and by model."""
+    connection = reader(path)
+    sums = "count(*), coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0), coalesce(sum(cost), 0)"
+    try:
+        whole = connection.execute(f"SELECT {sums} FROM requests{chosen.where}", chosen.values).fetchone()  # noqa: S608
+        models = connection.execute(
+            f"SELECT served_model, {sums} FROM requests{chosen.where} GROUP BY served_model ORDER BY 5 DESC",  # noqa: S608
+            chosen.values,
+        ).fetchall()
+        failed = connection.execute(
+            f"SELECT count(*) FROM requests{chosen.where}{' AND' if chosen.where else ' WHERE'} status <> 'ok'",  # noqa: S608
+            chosen.values,
+        ).fetchone()[0]
+    finally:
+        connection.close()
+    named = [{"model": row[0] or "(none)", **_sums(row[1:])} for row in models]
+    return {**_sums(whole), "failed": failed, "models": named}
+
+
+def _sums(row: tuple[int, int, int, int]) -> dict[str, object]:
+    return {"requests": row[0], "prompt_tokens": row[1], "completion_tokens": row[2], "cost": format_usd(row[3])}

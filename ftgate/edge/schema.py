@@ -1,0 +1,80 @@
+"""The tables, as sqlite-utils migrations: each runs once, in one transaction with its record.
+
+Money columns are INTEGER units (10^-12 USD) in STRICT tables, so that a float can never be stored. `entries` is append-only by
+trigger. An end of a hold is unique by index: the database itself refuses a second one.
+"""
+
+import sqlite3
+
+_FIRST = """
+CREATE TABLE users (
+  id INTEGER PRIMARY KEY, username TEXT NOT NULL UNIQUE COLLATE NOCASE, display_name TEXT NOT NULL DEFAULT '',
+  email TEXT NOT NULL DEFAULT '', password TEXT NOT NULL DEFAULT '', role TEXT NOT NULL, status TEXT NOT NULL, plan TEXT NOT NULL, mode TEXT NOT NULL DEFAULT '',
+  invite_code TEXT NOT NULL DEFAULT '', created_at_us INTEGER NOT NULL
+) STRICT;
+CREATE TABLE keys (
+  id INTEGER PRIMARY KEY, account INTEGER NOT NULL REFERENCES users(id), name TEXT NOT NULL, prefix TEXT NOT NULL,
+  hash BLOB NOT NULL UNIQUE, status TEXT NOT NULL, models TEXT NOT NULL DEFAULT '[]', quota INTEGER, expires_at_us INTEGER, created_at_us INTEGER NOT NULL
+) STRICT;
+CREATE TABLE entries (
+  id INTEGER PRIMARY KEY, kind TEXT NOT NULL, account INTEGER NOT NULL, key INTEGER NOT NULL, debit TEXT NOT NULL, credit TEXT NOT NULL,
+  amount INTEGER NOT NULL CHECK (amount >= 0), hold INTEGER NOT NULL DEFAULT 0, ref TEXT NOT NULL, estimate INTEGER NOT NULL DEFAULT 0,
+  at_us INTEGER NOT NULL, note TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE UNIQUE INDEX entries_one_end ON entries(hold) WHERE kind IN ('post', 'void', 'expire');
+CREATE INDEX entries_past_hold ON entries(hold) WHERE kind IN ('overrun', 'loss');
+CREATE UNIQUE INDEX entries_one_ref ON entries(kind, ref) WHERE kind IN ('hold', 'grant', 'topup');
+CREATE INDEX entries_by_account ON entries(account, id);
+CREATE TRIGGER entries_never_updated BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'entries are never updated'); END;
+CREATE TRIGGER entries_never_deleted BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'entries are never deleted'); END;
+CREATE TABLE balances (
+  account INTEGER PRIMARY KEY, posted INTEGER NOT NULL, held INTEGER NOT NULL CHECK (held >= 0), used INTEGER NOT NULL
+) STRICT;
+CREATE TABLE spent (key INTEGER PRIMARY KEY, used INTEGER NOT NULL) STRICT;
+CREATE TABLE requests (
+  id INTEGER PRIMARY KEY, request_id TEXT NOT NULL UNIQUE, created_at_us INTEGER NOT NULL, account INTEGER NOT NULL, key INTEGER NOT NULL,
+  model TEXT NOT NULL, served_model TEXT NOT NULL, provider TEXT NOT NULL, channel TEXT NOT NULL, status TEXT NOT NULL,
+  http_status INTEGER NOT NULL, error_code TEXT NOT NULL, mode TEXT NOT NULL, prompt_tokens INTEGER NOT NULL,
+  cached_tokens INTEGER NOT NULL, cache_write_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL, cost INTEGER NOT NULL,
+  lost INTEGER NOT NULL, estimated INTEGER NOT NULL, latency_ms INTEGER NOT NULL, first_token_ms INTEGER, attempts INTEGER NOT NULL,
+  stream INTEGER NOT NULL, hold INTEGER NOT NULL, price TEXT NOT NULL
+) STRICT;
+CREATE INDEX requests_by_account ON requests(account, id);
+CREATE TABLE boots (id INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, version TEXT NOT NULL) STRICT;
+"""
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the database to this version's schema. A newer database is refused by name. Raises sqlite3.DatabaseError."""
+    known = {"0001_first"}
+    table = connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'").fetchone()
+    if table:
+        applied = {row[0] for row in connection.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = 'ftgate'")}
+        if applied - known:
+            raise sqlite3.DatabaseError(f"it was written by a newer ftgate (schema {max(applied - known)}); start that version")
+        if applied == known:
+            return  # the ordinary start: sqlite-utils need not be loaded
+    import sqlite_utils
+    from sqlite_utils.migrations import Migrations
+
+    migrations = Migrations("ftgate")
+
+    @migrations(name="0001_first")
+    def first(db: sqlite_utils.Database) -> None:
+        # executescript would commit what stands open; each statement runs inside the migration's own transaction.
+        for statement in _statements(_FIRST):
+            db.execute(statement)
+
+    migrations.apply(sqlite_utils.Database(connection, execute_plugins=False))
+
+
+def _statements(script: str) -> list[str]:
+    """The single statements of a script; a trigger's body keeps its inner semicolons."""
+    found: list[str] = []
+    part = ""
+    for line in script.splitlines(keepends=True):
+        part += line
+        if part.strip() and sqlite3.complete_statement(part):
+            found.append(part.strip())
+            part = ""
+    return found
