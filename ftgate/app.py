@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import trio
 
@@ -258,9 +258,6 @@ async def _serve(house: House, listeners: list[trio.SocketListener], started: Ca
 
     settings = house.settings
     orphans = await house.begin()
-    owner_key = None
-    if not house.accounts.users:
-        owner_key = str((await house.accounts.create_key(username=None, name="first key"))["key"])
     transports, outside = _transports(settings)
     dialects = {openai_chat.NAME: openai_chat}
     gate = Gate(
@@ -269,7 +266,9 @@ async def _serve(house: House, listeners: list[trio.SocketListener], started: Ca
     )  # fmt: skip
     pages = api.build(Figures(house, gate), cors=settings.server.cors)
     await pages.startup()
-    relay = Relay(gate.relay, pages, dialects, max_body_bytes=settings.server.max_body_mb * 1_000_000, cors=settings.server.cors)
+    relay: Any = Relay(
+        gate.relay, cast(Any, pages), dialects, max_body_bytes=settings.server.max_body_mb * 1_000_000, cors=settings.server.cors
+    )
     door = HypercornDoor(relay, ssl_context=_tls(settings))
     code = 0
     async with trio.open_nursery() as nursery:
@@ -279,6 +278,9 @@ async def _serve(house: House, listeners: list[trio.SocketListener], started: Ca
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as doors:
                 await doors.start(door.serve, listeners)
+                owner_key = None
+                if not house.accounts.users:  # the last thing before it is shown: a start that fails must not swallow it
+                    owner_key = str((await house.accounts.create_key(username=None, name="first key"))["key"])
                 started(Started(address(listeners, tls=settings.server.tls_cert is not None), house, orphans, owner_key))
                 code = await _until_told(signals, house)
                 await _wind_down(gate, door, doors, signals, settings.server.shutdown_grace)

@@ -37,7 +37,8 @@ def create_user(
 
 
 _USER_COLUMNS = {
-    "id": "Id", "username": "User", "role": "Role", "status": "Status", "mode": "Mode", "balance": "Balance", "held": "Held", "used": "Used",
+    "id": "Id", "username": "User", "role": "Role", "status": "Status", "mode": "Mode", "balance": "Balance",
+    "held": "Held", "used": "Used",
 }  # fmt: skip
 
 

@@ -39,7 +39,8 @@ def models() -> None:
 def _models(config_path: Path | None) -> list[dict[str, object]]:
     return [
         {
-            "id": name, "channel": c.name, "provider": c.provider, "input": format_price(m.price.input), "output": format_price(m.price.output),
+            "id": name, "channel": c.name, "provider": c.provider, "input": format_price(m.price.input),
+            "output": format_price(m.price.output),
             "cached": format_price(m.price.cached), "context": m.context, "max_output": m.max_output, "tags": list(m.tags),
         }
         for c in load(config_path).routes.channels

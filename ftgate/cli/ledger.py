@@ -57,4 +57,5 @@ def stats(as_json: bool, config_path: Path | None, data: Path | None) -> None:
         document(found)
         return
     columns = {"model": "Model", "requests": "Requests", "prompt_tokens": "In", "completion_tokens": "Out", "cost": "Cost $"}
-    table([*found["models"], {"model": "all", **found}], columns)  # type: ignore[dict-item]
+    models: list[dict[str, object]] = found["models"]  # type: ignore[assignment]
+    table([*models, {"model": "all", **found}], columns)

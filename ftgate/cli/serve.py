@@ -179,6 +179,6 @@ def _try_it(url: str, key: str) -> None:
     say("""    -H "Content-Type: application/json" -d '{"model":"auto","messages":[{"role":"user","content":"Hello"}]}'""")
     say("OpenAI clients (aider, LangChain, llm, SDKs)")
     say(f"  export OPENAI_BASE_URL={url}/v1 OPENAI_API_BASE={url}/v1 OPENAI_API_KEY={key}")
-    say("Claude Code (from the version that speaks the Anthropic protocol on)")
+    say("Claude Code (once this gateway serves /anthropic; this version does not yet)")
     say(f"  export ANTHROPIC_BASE_URL={url}/anthropic ANTHROPIC_AUTH_TOKEN={key} ANTHROPIC_API_KEY=")
     say(f"Keep it: {program()} init (config file) · Ctrl-C stops")

@@ -122,8 +122,8 @@ class Builder:
             elif model := self._model((*path, name), name, row, shipped):
                 models[name] = model
         if not models and not own:
-            words = ' is empty, so nothing can be called here. Add [channel.models."NAME"] with its prices.'
-            (reading.warned if shipped.name == "ollama" else reading.faults).append((reading.line(path), reading.label(path) + words))
+            say = reading.warn if shipped.name == "ollama" else reading.fault
+            say(path, f'{reading.label(path)} is empty, so nothing can be called here. Add [channel.models."NAME"] with its prices.')
         if (gone := given.get("on_client_gone")) is not None:
             models = {name: msgspec.structs.replace(model, drain=gone == "drain") for name, model in models.items()}
         return models

@@ -47,8 +47,9 @@ class Refusal(Enum):
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One immutable row. `id` strictly increases; `hold` is the id of the hold that it ends (0: none); `ref` is our own id for the call or grant;
-    `estimate` is, on a hold, what the prompt alone was estimated to cost (units); `at_us` microseconds since 1970, shown, never compared."""
+    """One immutable row. `id` strictly increases; `hold` is the id of the hold that it ends (0: none); `ref` is our own id for
+    the call or grant; `estimate` is, on a hold, what the prompt alone was estimated to cost (units); `at_us` microseconds since
+    1970, shown, never compared."""
 
     id: int
     kind: str

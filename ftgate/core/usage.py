@@ -46,8 +46,9 @@ def judge(
 ) -> Measured:
     """Believe the upstream's usage, or replace it by the meter's count.
 
-    Refused: absent or malformed numbers, a prompt longer than the model's context, an output longer than was allowed (cap x n), zero output although
-    content came, zero prompt. The bounds are tokens. Refusing never makes a call free: the meter's count is charged.
+    Refused: absent or malformed numbers, a prompt longer than the model's context, an output longer than was allowed
+    (cap x n), zero output although content came, zero prompt. The bounds are tokens. Refusing never makes a call free: the
+    meter's count is charged.
     """
     if reported is None:
         return Measured(metered, exact=False, rejected="malformed" if malformed else None)

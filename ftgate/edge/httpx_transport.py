@@ -35,8 +35,8 @@ import httpcore
 import msgspec
 import trio
 
-from ..errors import Fault, UpstreamFailed
-from ..ports import Answer, Headers, UpstreamRequest
+from ftgate.errors import Fault, UpstreamFailed
+from ftgate.ports import Answer, Headers, Sending, UpstreamRequest
 
 KEEP_IDLE_S = 30.0  # below the 60 s and more after which the providers' front proxies close an idle connection
 MAX_IDLE = 256  # per channel: each kept connection is a file descriptor, with TLS some 50 KB

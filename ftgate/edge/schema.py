@@ -9,16 +9,20 @@ import sqlite3
 _FIRST = """
 CREATE TABLE users (
   id INTEGER PRIMARY KEY, username TEXT NOT NULL UNIQUE COLLATE NOCASE, display_name TEXT NOT NULL DEFAULT '',
-  email TEXT NOT NULL DEFAULT '', password TEXT NOT NULL DEFAULT '', role TEXT NOT NULL, status TEXT NOT NULL, plan TEXT NOT NULL, mode TEXT NOT NULL DEFAULT '',
+  email TEXT NOT NULL DEFAULT '', password TEXT NOT NULL DEFAULT '', role TEXT NOT NULL, status TEXT NOT NULL, plan
+  TEXT NOT NULL, mode TEXT NOT NULL DEFAULT '',
   invite_code TEXT NOT NULL DEFAULT '', created_at_us INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE keys (
   id INTEGER PRIMARY KEY, account INTEGER NOT NULL REFERENCES users(id), name TEXT NOT NULL, prefix TEXT NOT NULL,
-  hash BLOB NOT NULL UNIQUE, status TEXT NOT NULL, models TEXT NOT NULL DEFAULT '[]', quota INTEGER, expires_at_us INTEGER, created_at_us INTEGER NOT NULL
+  hash BLOB NOT NULL UNIQUE, status TEXT NOT NULL, models TEXT NOT NULL DEFAULT '[]', quota INTEGER, expires_at_us
+  INTEGER, created_at_us INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE entries (
-  id INTEGER PRIMARY KEY, kind TEXT NOT NULL, account INTEGER NOT NULL, key INTEGER NOT NULL, debit TEXT NOT NULL, credit TEXT NOT NULL,
-  amount INTEGER NOT NULL CHECK (amount >= 0), hold INTEGER NOT NULL DEFAULT 0, ref TEXT NOT NULL, estimate INTEGER NOT NULL DEFAULT 0,
+  id INTEGER PRIMARY KEY, kind TEXT NOT NULL, account INTEGER NOT NULL, key INTEGER NOT NULL, debit TEXT NOT NULL,
+  credit TEXT NOT NULL,
+  amount INTEGER NOT NULL CHECK (amount >= 0), hold INTEGER NOT NULL DEFAULT 0, ref TEXT NOT NULL, estimate INTEGER
+  NOT NULL DEFAULT 0,
   at_us INTEGER NOT NULL, note TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE UNIQUE INDEX entries_one_end ON entries(hold) WHERE kind IN ('post', 'void', 'expire');
@@ -32,11 +36,14 @@ CREATE TABLE balances (
 ) STRICT;
 CREATE TABLE spent (key INTEGER PRIMARY KEY, used INTEGER NOT NULL) STRICT;
 CREATE TABLE requests (
-  id INTEGER PRIMARY KEY, request_id TEXT NOT NULL UNIQUE, created_at_us INTEGER NOT NULL, account INTEGER NOT NULL, key INTEGER NOT NULL,
+  id INTEGER PRIMARY KEY, request_id TEXT NOT NULL UNIQUE, created_at_us INTEGER NOT NULL, account INTEGER NOT NULL,
+  key INTEGER NOT NULL,
   model TEXT NOT NULL, served_model TEXT NOT NULL, provider TEXT NOT NULL, channel TEXT NOT NULL, status TEXT NOT NULL,
   http_status INTEGER NOT NULL, error_code TEXT NOT NULL, mode TEXT NOT NULL, prompt_tokens INTEGER NOT NULL,
-  cached_tokens INTEGER NOT NULL, cache_write_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL, cost INTEGER NOT NULL,
-  lost INTEGER NOT NULL, estimated INTEGER NOT NULL, latency_ms INTEGER NOT NULL, first_token_ms INTEGER, attempts INTEGER NOT NULL,
+  cached_tokens INTEGER NOT NULL, cache_write_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
+  reasoning_tokens INTEGER NOT NULL, cost INTEGER NOT NULL,
+  lost INTEGER NOT NULL, estimated INTEGER NOT NULL, latency_ms INTEGER NOT NULL, first_token_ms INTEGER, attempts
+  INTEGER NOT NULL,
   stream INTEGER NOT NULL, hold INTEGER NOT NULL, price TEXT NOT NULL
 ) STRICT;
 CREATE INDEX requests_by_account ON requests(account, id);

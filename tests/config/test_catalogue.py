@@ -1,7 +1,10 @@
 """The shipped catalogue and the rules of its reader."""
 
+import os
 import subprocess
 import sys
+import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -85,6 +88,7 @@ def test_read() -> None:
         ("input = 1\n", "", "missing required field `input`"),
         ("input = 1\n", "input = -1\n", "zero or more"),
         ("input = 1\n", "input = 0.0000001\n", "six decimals"),
+        ("input = 1\n", "input = 0.1234560000000000000001\n", "six decimals"),  # a float would round it away
         ("input = 1\n", "input = nan\n", "zero or more"),
         ("output = 2.5", "outputs = 2.5", "unknown field"),
         ("above = 20", "above = 10", "ascend"),
@@ -115,3 +119,18 @@ def test_importing_config_brings_no_server_in() -> None:
     code = f"import sys, ftgate.config; print(sorted({heavy} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"
+
+
+def test_the_catalogue_opens_inside_a_zip(tmp_path: Path) -> None:
+    """ftgate is one file: nothing may be opened by its place on the disk."""
+    package = Path(config.__file__).parents[1]
+    with zipfile.ZipFile(tmp_path / "one.zip", "w") as one:
+        for path in [*package.glob("*.py"), *package.glob("core/*.py"), *package.glob("config/*.py"), *package.glob("providers/*")]:
+            if path.is_file():
+                one.write(path, Path("ftgate") / path.relative_to(package))
+    code = (
+        "from ftgate import config; print(config.__file__, config.from_environment({'OPENAI_API_KEY': 'sk'}, None).routes.channels[0].name)"
+    )
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path / "one.zip")}
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env=environ)
+    assert found.stdout.split() == [str(tmp_path / "one.zip/ftgate/config/__init__.py"), "openai"]

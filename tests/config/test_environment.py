@@ -3,6 +3,7 @@
 import pytest
 
 from ftgate import config
+from ftgate.config import environment
 from ftgate.core.secret import Secret
 from ftgate.errors import ConfigFaults
 from tests.config.reading import load
@@ -24,6 +25,12 @@ def test_a_key_makes_a_channel(variable: str) -> None:
 def test_several_keys_make_several() -> None:
     found = config.from_environment(dict.fromkeys(SIX, "sk-1"), None)
     assert len(found.routes.channels) == len(SIX)
+
+
+def test_one_key_makes_one_channel_though_two_providers_look_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "provider_names", lambda: ("deepseek", "deepseek"))
+    rows, _ = environment.discover({"DEEPSEEK_API_KEY": "sk-1"}, None)
+    assert len(rows) == 1
 
 
 def test_an_empty_key_is_none() -> None:
