@@ -124,10 +124,9 @@ def _measure(x: Exchange, tried: Tried) -> Measured | None:
         measured = _judged(x, model, meter, counted)
         usage = msgspec.structs.replace(measured.usage, output=max(measured.usage.output, counted.output))
         return Measured(usage, exact=False, rejected=measured.rejected)
-    left = x.call.ended_by is not None and tried.sending.sent
-    if left and (meter.content_seen or tried.candidate.channel.charge_left_before_content):
+    if x.call.left and tried.sending.sent and (meter.content_seen or tried.candidate.channel.charge_left_before_content):
         return Measured(counted, exact=False)
-    return None  # ended before content by a time limit, by an error of ours, or before the request went up
+    return None  # ended before content by a limit, a shutdown or an error: the caller did not choose to leave
 
 
 def _judged(x: Exchange, model: Model, meter: Meter, counted: Usage) -> Measured:
@@ -155,8 +154,8 @@ def status_of(x: Exchange, error: BaseException | None) -> tuple[str, GateError 
         return "ok", None
     if isinstance(error, GateError):
         return ("timeout" if isinstance(error, ProviderTimeout) else "error"), error
-    if isinstance(error, trio.Cancelled):
-        return "timeout", cut_error(x)
+    if isinstance(error, trio.Cancelled):  # by the call's own total limit, or with everything around it
+        return ("timeout", cut_error(x)) if x.call.scope.cancel_called else ("shutdown", ShuttingDown("the gateway was stopped"))
     return "error", InternalError("internal error")
 
 

@@ -78,6 +78,8 @@ DURABLE_WAIT_S = 2.0
 """Seconds an answer waits for its commit before it goes without a balance (or, for a hold, before it is refused)."""
 SETTLE_S = 5.0
 """Seconds the end of a hold may take: it is shielded from every cancellation, so it has a limit of its own."""
+CLOSE_S = 0.2
+"""Seconds in which an upstream's connection must be closed or given back, cancelled or not."""
 ERROR_READ_S = 5.0
 """Seconds an upstream's error body is waited for: the status is known, its words only help."""
 MAX_ERROR_BYTES = 65_536
@@ -123,9 +125,14 @@ class Gate:
                 except Exception:  # a bug of ours must cost one call, not the process; the hold has been settled on the way
                     log.exception("internal error in call %s", call.id)
                     error = InternalError(f"internal error; tell the operator this id: {call.id}")
-            if call.scope.cancelled_caught and not call.left:
+            if call.scope.cancelled_caught:
+                if call.left:
+                    return
                 error = cut_error(x)
-            if error is not None:
+            # From here on the call can no longer be cut: what has been paid for is sent, to whoever still reads.
+            if error is None:
+                await self._answer(x)
+            else:
                 await self._send_error(x, error)
         finally:
             self.calls.discard(call)
@@ -145,7 +152,6 @@ class Gate:
             raise
         async with _Holding(self, x, request):
             await self._attempts(x)
-        await self._answer(x)
 
     async def authenticate(self, secret: bytes | None) -> Key:
         if secret is None:
@@ -186,8 +192,8 @@ class Gate:
             for name in routing.names_for(routes, ask.names, grade)
             if name in asked or (routing.allowed(key.models, name) and routing.allowed(terms.models, name))
         ]
-        self.turn += 1
         plan = routing.plan(routes, names, strategy=ask.routing, turn=self.turn)
+        self.turn += 1
         if not plan:
             if "auto" in ask.names and key.models:
                 raise Forbidden("None of the models this API key may use is served now", code="model_not_allowed", param="model")
@@ -272,7 +278,9 @@ class Gate:
                     return await self._pass_stream(x, dialect, tried, answer, index)
                 return await self._take_answer(x, dialect, tried, answer, index)
             finally:
-                await answer.aclose()
+                # Shielded: an answer that has come whole must not be lost while its connection is given back.
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_S):
+                    await answer.aclose()
         except UpstreamFailed as failed:
             if x.head_sent:
                 raise ProviderError("the provider's stream broke off") from None

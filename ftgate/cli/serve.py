@@ -129,7 +129,7 @@ def _port_taken(host: str, port: int, why: str) -> str:
 
 
 def _listener(port: int) -> tuple[int, str] | None:
-    """Which process of ours listens on a port, where the system tells (Linux)."""
+    """Which process that we may look into listens on a port, where the system tells (Linux)."""
     try:
         inodes = {
             line.split()[9]
@@ -138,15 +138,25 @@ def _listener(port: int) -> tuple[int, str] | None:
             for line in Path(table).read_text().splitlines()[1:]
             if line.split()[3] == "0A" and int(line.split()[1].rpartition(":")[2], 16) == port
         }
-        for process in Path("/proc").iterdir():
-            if process.name.isdigit() and os.access(process / "fd", os.R_OK):
-                for link in (process / "fd").iterdir():
-                    if str(link.readlink())[8:-1] in inodes:
-                        arguments = (process / "cmdline").read_bytes()
-                        name = "ftgate" if b"ftgate" in arguments else (process / "comm").read_text().strip()
-                        return int(process.name), name
+        pids = [int(process.name) for process in Path("/proc").iterdir() if process.name.isdigit()]
     except (OSError, ValueError, IndexError):
         return None
+    return next((found for pid in pids if inodes and (found := _listens(Path(f"/proc/{pid}"), inodes))), None)
+
+
+def _listens(process: Path, inodes: set[str]) -> tuple[int, str] | None:
+    """The process if one of its files is one of these sockets. It and its files may vanish while we look: then it is not the one."""
+    try:
+        links = list((process / "fd").iterdir())
+    except OSError:
+        return None
+    for link in links:
+        try:
+            if str(link.readlink())[8:-1] in inodes:
+                name = "ftgate" if b"ftgate" in (process / "cmdline").read_bytes() else (process / "comm").read_text().strip()
+                return int(process.name), name
+        except OSError:
+            continue
     return None
 
 

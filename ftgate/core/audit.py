@@ -36,6 +36,7 @@ class Audit:
         self.spent_by_key: dict[int, int] = defaultdict(int)
         self.ledgers: dict[str, int] = defaultdict(int)
         self.open: dict[int, Entry] = {}
+        self.held: dict[int, int] = defaultdict(int)
         self.just_ended: Entry | None = None
 
     def note(self, entry: Entry) -> None:
@@ -49,12 +50,14 @@ class Audit:
         self.last_id = entry.id
         self.entries += 1
         if entry.kind == "hold":
-            self.open[entry.id] = entry
+            self._hold(entry)
             return
         if entry.kind in _ENDS:
             self._end(entry)
-        elif entry.kind in {"overrun", "loss"} and (self.just_ended is None or self.just_ended.hold != entry.hold):
-            raise Disagreement(f"entry {entry.id}: {entry.kind} without the post of hold {entry.hold} before it")
+        elif entry.kind in {"overrun", "loss"}:
+            self._past_the_hold(entry)
+        else:
+            self.just_ended = None
         self.ledgers[entry.debit] -= entry.amount
         self.ledgers[entry.credit] += entry.amount
         if entry.credit == "credits":
@@ -64,9 +67,30 @@ class Audit:
             self.spent_by_key[entry.key] += entry.amount
             if self.posted[entry.account] < 0:
                 raise Disagreement(f"entry {entry.id}: account {entry.account} falls below zero, to {self.posted[entry.account]}")
+            if self.posted[entry.account] < self.held[entry.account]:
+                raise Disagreement(f"entry {entry.id}: takes from account {entry.account} what its open holds have set aside")
         if entry.debit == "usage":
             self.used[entry.account] += entry.amount
             self.spent_by_key[entry.key] += entry.amount
+
+    def _hold(self, entry: Entry) -> None:
+        self.open[entry.id] = entry
+        self.held[entry.account] += entry.amount
+        self.just_ended = None
+        if entry.debit == "usage" and entry.amount:
+            raise Disagreement(f"entry {entry.id}: a metered hold of {entry.amount}, which sets nothing aside")
+        if entry.amount and self.held[entry.account] > self.posted[entry.account]:
+            raise Disagreement(
+                f"entry {entry.id}: account {entry.account}: holds of {self.held[entry.account]} stand on {self.posted[entry.account]}"
+            )
+
+    def _past_the_hold(self, entry: Entry) -> None:
+        """An overrun or a loss belongs to the post right before it (the overrun first)."""
+        post = self.just_ended
+        if post is None or post.kind != "post" or post.hold != entry.hold:
+            raise Disagreement(f"entry {entry.id}: {entry.kind} without the post of hold {entry.hold} before it")
+        if (post.account, post.key, post.ref) != (entry.account, entry.key, entry.ref):
+            raise Disagreement(f"entry {entry.id}: does not match hold {entry.hold} in account, key or ref")
 
     def _end(self, entry: Entry) -> None:
         hold = self.open.pop(entry.hold, None)
@@ -78,13 +102,12 @@ class Audit:
             raise Disagreement(f"entry {entry.id}: posts {entry.amount}, more than hold {entry.hold} of {hold.amount}")
         if entry.kind == "void" and entry.amount:
             raise Disagreement(f"entry {entry.id}: a void of {entry.amount}")
+        self.held[entry.account] -= hold.amount
         self.just_ended = entry
 
     def finish(self, balances: Mapping[int, tuple[int, int, int]], keys: Mapping[int, int]) -> None:
         """Compare with remembered balances (account -> posted, held, used) and keys' spending. Raises Disagreement."""
-        held: dict[int, int] = defaultdict(int)
-        for hold in self.open.values():
-            held[hold.account] += hold.amount
+        held = self.held
         if sum(self.ledgers.values()) != 0:
             raise Disagreement("debits and credits do not add up")
         for account in sorted(set(balances) | set(self.posted) | set(self.used) | set(held)):

@@ -10,7 +10,7 @@ Each entry moves `amount` from ledger `debit` to ledger `credit`. A hold moves n
 
     credits   what an account has paid in and not used (one per account)      usage   what a metered account has used (one per account)
     grants    where granted credits come from                                   revenue what calls have earned
-    loss:overrun  what an upstream used past a hold that the account could not pay
+    loss:overrun  what an upstream used past a hold that the account could not pay, or past MAX_AMOUNT in one metered call
 
     kind      debit         credit    amount                        points at
     grant     grants        credits   what the operator gives       -
@@ -170,7 +170,8 @@ class Books:
         """Set `amount` aside for a call. A metered account sets nothing aside and is never refused for credits."""
         balance = self.accounts.get(account)
         quota = self.quotas.get(key)
-        if amount < 0 or estimate < 0:
+        # A metered call's amount is not written down, so only what would be an entry is bounded.
+        if amount < 0 or estimate < 0 or (amount > MAX_AMOUNT and balance is not None and not balance.metered):
             return Refusal.amount_out_of_range
         if balance is None or quota is None:
             return Refusal.account_unknown
@@ -179,8 +180,6 @@ class Books:
         if not balance.metered and amount > balance.available:
             return Refusal.insufficient_credits
         aside = 0 if balance.metered else amount
-        if aside > MAX_AMOUNT:
-            return Refusal.amount_out_of_range
         ledger = "usage" if balance.metered else "credits"
         entry = self._entry("hold", account, key, ledger, "revenue", aside, ref=ref, estimate=min(estimate, MAX_AMOUNT), at_us=at_us)
         held = Hold(entry.id, account, key, aside, amount if quota.limit is not None else 0, balance.metered, ref)
@@ -200,7 +199,8 @@ class Books:
         return self._end("void", hold_id, 0, at_us=at_us, note=note)
 
     def expire(self, hold_id: int, amount: int, *, at_us: int, note: str = "") -> Ended | Refusal:
-        """End a hold whose process is gone, charging `amount` (0, or at most the hold; metered: the estimate)."""
+        """End a hold whose process is gone, charging `amount` (0, or the estimate), at most the hold of a prepaid
+        account: nobody saw what was used past it, so there is no overrun."""
         return self._end("expire", hold_id, amount, at_us=at_us, note=note)
 
     def _end(self, kind: str, hold_id: int, amount: int, *, at_us: int, note: str) -> Ended | Refusal:
@@ -216,14 +216,16 @@ class Books:
         quota.held -= hold.quota_held
         assert balance.held >= 0 and quota.held >= 0
         ledger = "usage" if hold.metered else "credits"
-        within = amount if hold.metered else min(amount, hold.amount)
+        within = min(amount, MAX_AMOUNT if hold.metered else hold.amount)  # an upstream's absurd number must not overflow a column
         entries = [self._entry(kind, hold.account, hold.key, ledger, "revenue", within, hold=hold_id, ref=hold.ref, at_us=at_us, note=note)]
         charged, lost = within, 0
         if hold.metered:
             balance.used += within
+            if amount > within and kind == "post":
+                lost = self._loss(hold, amount - within, entries, at_us)
         else:
             balance.posted -= within
-            if amount > within:
+            if amount > within and kind == "post":
                 charged, lost = self._overrun(hold, balance, amount - within, entries, at_us)
                 charged += within
         quota.used += charged
@@ -233,15 +235,16 @@ class Books:
     def _overrun(self, hold: Hold, balance: Balance, excess: int, entries: list[Entry], at_us: int) -> tuple[int, int]:
         """Take what a hold did not cover: from the available credits down to zero, the rest as a loss."""
         paid = max(min(excess, balance.available), 0)
-        lost = excess - paid
         if paid:
             entries.append(
                 self._entry("overrun", hold.account, hold.key, "credits", "revenue", paid, hold=hold.id, ref=hold.ref, at_us=at_us)
             )
             balance.posted -= paid
-        if lost:
-            lost = min(lost, MAX_AMOUNT)  # an upstream's absurd number must not overflow a column
-            entries.append(
-                self._entry("loss", hold.account, hold.key, "loss:overrun", "revenue", lost, hold=hold.id, ref=hold.ref, at_us=at_us)
-            )
-        return paid, lost
+        return paid, self._loss(hold, excess - paid, entries, at_us) if excess > paid else 0
+
+    def _loss(self, hold: Hold, amount: int, entries: list[Entry], at_us: int) -> int:
+        """Write down what nobody pays, at most MAX_AMOUNT; the units written."""
+        lost = min(amount, MAX_AMOUNT)
+        entry = self._entry("loss", hold.account, hold.key, "loss:overrun", "revenue", lost, hold=hold.id, ref=hold.ref, at_us=at_us)
+        entries.append(entry)
+        return lost

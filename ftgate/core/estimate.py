@@ -30,13 +30,19 @@ class _Class(msgspec.Struct, frozen=True):
 
 
 # Latin words average 4-5 characters a token with their space; digits come in groups of up to three; punctuation is often a
-# token of its own; CJK about 0.6-0.8 a character in current vocabularies; everything rarer falls to bytes.
-_WORDS = _Class(re.compile(r"[A-Za-z ]+"), 225, 400)
+# token of its own; CJK about 0.6-0.8 a character in current vocabularies; everything rarer falls to bytes. Capitals are
+# counted apart: in words they cost little more than small letters, in base64 and random keys nearly a token each.
+_WORDS = _Class(re.compile(r"[a-z ]+"), 225, 400)
+_CAPITALS = _Class(re.compile(r"[A-Z]+"), 500, 1000)
 _DIGITS = _Class(re.compile(r"[0-9]+"), 420, 1000)
 _MARKS = _Class(re.compile(r"[!-/:-@\[-`{-~\t\n\r]+"), 500, 1000)
 _CJK = _Class(re.compile("[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uff00-\uffef]+"), 720, 1500)
 _EUROPE = _Class(re.compile("[\u00a0-\u024f\u0370-\u058f\u0400-\u052f]+"), 480, 1500)
+# Hebrew, Arabic, Syriac; the scripts of India; Thai and Lao.
+_EAST = _Class(re.compile("[\u0590-\u07bf\u0900-\u0eff]+"), 600, 2000)
 _REST_MILLI = 1300, 4000
+_ASCII = _WORDS, _CAPITALS, _DIGITS, _MARKS
+_ALL = (*_ASCII, _CJK, _EUROPE, _EAST)
 
 
 class Count(msgspec.Struct, frozen=True, gc=False):
@@ -77,8 +83,7 @@ def text(value: str) -> Count:
         return ZERO
     left = len(value)
     likely = bound = 0
-    ascii_only = value.isascii()
-    for kind in (_WORDS, _DIGITS, _MARKS) if ascii_only else (_WORDS, _DIGITS, _MARKS, _CJK, _EUROPE):
+    for kind in _ASCII if value.isascii() else _ALL:
         found = _length(kind.pattern, value)
         likely += found * kind.likely_milli
         bound += found * kind.bound_milli

@@ -5,7 +5,7 @@ is then a whole number of units per token, so a charge is a sum of integer produ
 only at the two ends: reading what a person wrote, writing what a person reads.
 """
 
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, Inexact, InvalidOperation
 
 PICO_PER_USD = 10**12
 MAX_AMOUNT = 1_000_000 * PICO_PER_USD
@@ -16,6 +16,19 @@ MAX_PRICE = 100_000
 charge can overflow a column."""
 
 
+_EXACT = Context(prec=60, traps=[Inexact, InvalidOperation])
+"""Decimal rounds to 28 digits unless told otherwise; this one raises where a digit that counts would be lost."""
+
+
+def _whole(value: Decimal, places: int) -> int | None:
+    """`value` x 10^places where that is a whole number, else None."""
+    try:
+        units = value.scaleb(places, _EXACT)
+        return int(units) if units == units.to_integral_value(context=_EXACT) else None
+    except Inexact:
+        return None
+
+
 def parse_usd(text: str | int | Decimal) -> int:
     """Units for a decimal amount in USD, exactly. Raises ValueError with words for the person who wrote it."""
     try:
@@ -24,12 +37,12 @@ def parse_usd(text: str | int | Decimal) -> int:
         raise ValueError(f"{text!r} is not a decimal amount; write dollars like 5 or 0.25") from None
     if not value.is_finite():
         raise ValueError(f"{text!r} is not a finite amount")
-    if abs(value) > 1_000_000:
+    if not -1_000_000 <= value <= 1_000_000:
         raise ValueError(f"{text} is more than $1,000,000, the largest single amount")
-    units = value.scaleb(12)
-    if units != units.to_integral_value():
+    units = _whole(value, 12)
+    if units is None:
         raise ValueError(f"{text} is finer than 12 decimals; the ledger's unit is 0.000000000001 USD")
-    return int(units)
+    return units
 
 
 def parse_price(value: int | str | Decimal) -> int:
@@ -42,10 +55,10 @@ def parse_price(value: int | str | Decimal) -> int:
         raise ValueError(f"a price is zero or more, not {value}")
     if price > MAX_PRICE:
         raise ValueError(f"{value} is more than $100,000 per million tokens; prices are USD per 1,000,000 tokens")
-    units = price.scaleb(6)
-    if units != units.to_integral_value():
+    units = _whole(price, 6)
+    if units is None:
         raise ValueError(f"{value} has more than six decimals; round it to 0.000001 USD per million tokens")
-    return int(units)
+    return units
 
 
 def format_usd(units: int) -> str:

@@ -5,14 +5,22 @@ import re
 _SECRETS = re.compile(
     r"""(?ix)
     \bbearer\s+[^\s"',;]+               # a header's value
-    | \b(?:sk|pk|rk|whsec|gsk|xai|ak|key)[-_][A-Za-z0-9_\-*.…]{6,}   # keys by their prefixes, masked ones too
-    | \bAIza[0-9A-Za-z_\-]{20,}
+    | \b(?:sk|csk|whsec|gsk|xai|pplx|nvapi|hf|fw|r8)[-_][A-Za-z0-9_\-*.…]{6,}   # keys by their prefixes, masked ones too
+    | \b(?:pk|rk|ak|key)[-_](?=[A-Za-z_\-.]*[0-9*…])[A-Za-z0-9_\-*.…]{6,}       # words too, unless a digit or a mask stands in them
+    | \bbce-v3/[A-Za-z0-9_\-/]+                       # Baidu
+    | \b(?:AIza|AKIA|AKLT|LTAI|AKID)[0-9A-Za-z_\-]{12,}    # Google, and the clouds' access keys
+    | \bapi[-_ ]?key(?:\s+provided)?["']?\s*[:=]\s*["']?(?=[^\s"',;]*[\d*…])[^\s"',;]{6,}
+    | \b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b    # Volcengine's keys are UUIDs
     | \beyJ[0-9A-Za-z_\-]{10,}\.[0-9A-Za-z_\-.]+     # JWT
     | \b[0-9a-f]{32}\.[0-9A-Za-z]{10,}               # Zhipu's id.secret
+    | \b(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{32,}     # keys without a prefix (Mistral, Together, StepFun)
     | \b(?:https?|wss?)://[^\s"'<>]+    # an address of a channel
     | \b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?
+    | (?<![\w:])(?:(?:[0-9a-f]{1,4}:){4,7}|(?:[0-9a-f]{1,4}:){1,6}:|::)[0-9a-f]{1,4}(?![\w:])    # IPv6
     """
 )
+
+_HALF_WORD = re.compile(r"[A-Za-z0-9_\-*./:+=]*\Z")
 
 
 def scrub(text: str) -> str:
@@ -22,5 +30,7 @@ def scrub(text: str) -> str:
 
 def redact(text: str, *, limit: int = 500) -> str:
     """The text with keys, tokens and addresses replaced, control characters dropped, at most `limit` characters."""
-    text = _SECRETS.sub("[redacted]", text[: limit * 4])
+    if len(text) > limit * 4:
+        text = _HALF_WORD.sub("", text[: limit * 4])  # half a key would not look like one
+    text = _SECRETS.sub("[redacted]", text)
     return "".join(c if c.isprintable() else " " for c in text)[:limit].strip()

@@ -136,28 +136,34 @@ def allowed(patterns: tuple[str, ...], *names: str) -> bool:
     return any(name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern for pattern in patterns for name in names)
 
 
-def _in_turn(channels: list[Channel], turn: int) -> list[Channel]:
-    """Channels of one priority, the first chosen by weight: of each sum-of-weights turns a channel gets its weight."""
+def _in_turn(channels: list[Channel], turn: int) -> list[tuple[Channel, int]]:
+    """Channels of one priority, the first chosen by weight: of each sum-of-weights turns a channel gets its weight. With each
+    goes how often it was the first before this turn: its credentials alternate by that, since by the turn itself a channel
+    that is first every second turn would show one of its two credentials only."""
     total = sum(channel.weight for channel in channels)
-    if len(channels) < 2 or not total:
-        return channels
-    spot = turn % total
+    if not total:
+        return []
+    rounds, spot = divmod(turn, total)
+    first = 0
+    counted = []
     for index, channel in enumerate(channels):
+        counted.append((channel, rounds * channel.weight + min(max(spot, 0), channel.weight)))
+        if 0 <= spot < channel.weight:
+            first = index
         spot -= channel.weight
-        if spot < 0:
-            return channels[index:] + channels[:index]
-    return channels
+    return counted[first:] + counted[:first]
 
 
 def _ways(routes: Routes, name: str, turn: int) -> list[Candidate]:
     """All candidates for one served name: lower priority numbers first, then by weight, each channel's credentials in turn."""
     found = routes.serving(name)
-    ordered: list[Channel] = []
-    for priority in sorted({channel.priority for channel in found}):
-        ordered += _in_turn([channel for channel in found if channel.priority == priority and channel.weight > 0], turn)
     ways = []
-    for channel in ordered:
-        start = turn % len(channel.credentials)
+    for channel, nth in (
+        pair
+        for priority in sorted({channel.priority for channel in found})
+        for pair in _in_turn([channel for channel in found if channel.priority == priority and channel.weight > 0], turn)
+    ):
+        start = nth % len(channel.credentials) if channel.credentials else 0
         for credential in channel.credentials[start:] + channel.credentials[:start]:
             ways.append(Candidate(channel, credential, channel.models[name]))
     return ways
@@ -190,8 +196,13 @@ def names_for(routes: Routes, asked: tuple[str, ...], grade: str) -> list[str]:
 
 
 def _by_price(routes: Routes) -> list[str]:
-    prices = {n: (m.price.input + m.price.output, n) for c in routes.channels for n, m in c.models.items()}
-    return sorted(prices, key=prices.__getitem__)
+    """Every served name; one that several channels serve stands at its lowest price."""
+    prices: dict[str, int] = {}
+    for channel in routes.channels:
+        for name, model in channel.models.items():
+            price = model.price.input + model.price.output
+            prices[name] = min(prices.get(name, price), price)
+    return sorted(prices, key=lambda name: (prices[name], name))
 
 
 def plan(routes: Routes, names: list[str], *, strategy: str, turn: int) -> tuple[Candidate, ...]:
@@ -225,9 +236,7 @@ _LONG = ("context_length_exceeded", "context length", "maximum context", "prompt
 def verdict(status: int, words: str) -> Verdict:
     """What an upstream's error answer means. `words` is its message, type and code in one string."""
     low = words.lower()
-    if status in {400, 402, 401, 403, 429} and any(mark in low for mark in _BROKE):
-        return Verdict.out_of_credit
-    if status == 402:
+    if status == 402 or any(mark in low for mark in _BROKE):
         return Verdict.out_of_credit
     if status == 429:
         return Verdict.rate_limited

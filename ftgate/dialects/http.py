@@ -5,6 +5,7 @@ doubled /v1; and strict where it matters: two different keys in one request are 
 """
 
 import difflib
+import math
 import re
 from collections.abc import Iterable
 
@@ -24,6 +25,8 @@ _SLASHES = re.compile(r"/{2,}")
 _V1S = re.compile(r"^(?:/v1)+(?=/|$)")
 _WORDS = ("chat", "models", "pricing", "user", "billing", "auth", "tokens", "embeddings", "completions", "messages", "responses", "admin")
 MAX_KEY_BYTES = 512
+MAX_RETRY_AFTER_S = 86_400
+"""A longer Retry-After tells a client nothing; an upstream's own may be any number, infinite too."""
 
 
 def canonical(path: str) -> str:
@@ -32,7 +35,7 @@ def canonical(path: str) -> str:
     if len(path) > 1:
         path = path.rstrip("/") or "/"
     path = _V1S.sub("/v1", path)
-    if not path.startswith("/v1") and path.split("/")[1] in _WORDS:
+    if not path.startswith("/v1") and path.startswith("/") and path.split("/")[1] in _WORDS:
         path = "/v1" + path
     return path
 
@@ -57,9 +60,10 @@ def presented_key(headers: Headers) -> bytes | None:
             shown.append(key.strip() if scheme.lower() == b"bearer" else b"")
         elif name == b"x-api-key":
             shown.append(value.strip())
+    shown = [key for key in shown if key]  # an empty field, or another scheme, shows no key of ours
     if len(set(shown)) > 1:
         raise InvalidRequest("the request shows two different API keys; send one, as `Authorization: Bearer` or `x-api-key`")
-    if not shown or not shown[0]:
+    if not shown:
         return None
     if len(shown[0]) > MAX_KEY_BYTES:
         raise NotAuthenticated("Invalid API key")
@@ -75,7 +79,7 @@ def error_headers(error: GateError) -> Headers:
     """Retry-After in whole seconds, rounded up, and Allow, where the error has them."""
     headers: Headers = []
     if error.retry_after_s is not None:
-        headers.append((b"retry-after", b"%d" % max(-int(-error.retry_after_s // 1), 1)))
+        headers.append((b"retry-after", b"%d" % max(math.ceil(min(error.retry_after_s, MAX_RETRY_AFTER_S)), 1)))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", error.allow.encode()))
     return headers

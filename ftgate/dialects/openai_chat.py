@@ -8,6 +8,7 @@ the chunk that carries only usage (held back, shown at the end if the client ask
 settled), and a frame that is not JSON (dropped: it would break the client's parser).
 """
 
+import re
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -278,6 +279,9 @@ class _Body(msgspec.Struct, gc=False):
 
 
 _body = msgspec.json.Decoder(_Body)
+_HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+"""An upstream may cut a surrogate pair in two, each half in a chunk of its own. That is JSON, and clients join the halves, but
+msgspec refuses it: for our own reading the halves are replaced, what is passed on keeps its bytes."""
 _NULL = b"null"
 
 
@@ -322,6 +326,8 @@ def read_answer(body: bytes, meter: Meter) -> None:
         _read_strange(body, meter)
         return
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        if (whole := _HALF_PAIR.sub(rb"\\ufffd", body)) != body:
+            return read_answer(whole, meter)
         raise NotAnAnswer(Complaint("the body is not JSON")) from None
     if _there(answer.error):
         raise NotAnAnswer(read_error(body))
@@ -329,7 +335,7 @@ def read_answer(body: bytes, meter: Meter) -> None:
     finished = False
     for choice in answer.choices or ():
         meter.content_seen |= _note_message(choice.message, meter)
-        finished |= choice.finish_reason is not None
+        finished |= bool(choice.finish_reason)
         _note_usage(choice.usage, meter)
     if not finished and not meter.content_seen:
         raise NotAnAnswer(read_error(body) if not answer.choices else Complaint("neither content nor a finish_reason"))
@@ -341,11 +347,18 @@ def _read_strange(body: bytes, meter: Meter) -> None:
         fields = _fields.decode(body)
     except msgspec.DecodeError:
         raise NotAnAnswer(Complaint("the body is not a JSON object")) from None
-    if "choices" not in fields or bytes(fields["choices"]) in {_NULL, b"[]"}:
+    choices = _choices(fields)
+    if not choices or _there(fields.get("error", _ABSENT)):
         raise NotAnAnswer(read_error(body))
-    meter.note(bytes(fields["choices"]).decode(errors="replace"))
+    meter.note(choices.decode(errors="replace"))
     meter.content_seen = True
     _note_usage(fields.get("usage"), meter)
+
+
+def _choices(fields: _Fields) -> bytes:
+    """The choices of a strange answer or chunk as they came; empty when they are no list or an empty one."""
+    choices = bytes(fields.get("choices", _ABSENT)).strip()
+    return choices if choices.startswith(b"[") and choices[1:].lstrip() != b"]" else b""
 
 
 def read_error(body: bytes) -> Complaint:
@@ -354,8 +367,10 @@ def read_error(body: bytes) -> Complaint:
         said = _anything.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return Complaint(body[:200].decode(errors="replace").strip() if not body.lstrip().startswith(b"<") else "an HTML page")
-    inner = said.get("error", said) if isinstance(said, dict) else said
-    if isinstance(said, dict) and isinstance(base := said.get("base_resp"), dict):
+    if isinstance(said, list) and said:
+        said = said[0]  # Gemini's compatible layer wraps its error in a list
+    inner = (said.get("error") or said) if isinstance(said, dict) else said
+    if isinstance(said, dict) and inner is said and isinstance(base := said.get("base_resp"), dict):
         inner = {"message": base.get("status_msg"), "code": base.get("status_code")}
     if isinstance(inner, str):
         return Complaint(inner)
@@ -378,6 +393,8 @@ class StreamReader:
         self.done = False
         self.broken_frames = 0
         self.last_usage: _Fields | None = None
+        self._open: set[int] = set()  # choices that have begun and not finished: with n > 1 the first finish is not the end
+        self._ended: set[int] = set()
         self._events = sse.Reader()
         self._head: dict[str, object] = {}
 
@@ -398,9 +415,11 @@ class StreamReader:
         except msgspec.ValidationError:
             return self._strange(event)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            if (whole := _HALF_PAIR.sub(rb"\\ufffd", event.data)) != event.data:
+                return self._read(sse.Event(event.raw, whole, event.name))
             self.broken_frames += 1
             return None
-        if _there(chunk.error):
+        if _there(chunk.error) or event.name == b"error":
             return Piece(b"", content=False, complaint=read_error(event.data))
         has_usage = _there(chunk.usage)
         if has_usage:
@@ -409,19 +428,31 @@ class StreamReader:
             self._head = {"id": chunk.id, "created": chunk.created, "model": chunk.model}
         if not chunk.choices:
             if has_usage:
-                self.last_usage = _fields.decode(event.data)
+                self.last_usage = _fields.decode(event.data) if self.meter.reported is not None else None
                 return None
             return Piece(event.raw, content=False)
         content = False
         for choice in chunk.choices:
-            content |= _note_message(choice.delta or choice.message, self.meter)
-            self.meter.content_seen |= content
-            if choice.finish_reason is not None:
-                self.finished = content = True
+            if _note_message(choice.delta or choice.message, self.meter):
+                self.meter.content_seen = content = True
+            if choice.finish_reason:  # some send "" until the end
+                content = True
+            self._follow(choice.index, ended=bool(choice.finish_reason))
             _note_usage(choice.usage, self.meter)
+            if has_usage or _there(choice.usage):
+                self.last_usage = None  # what is shown at the end is what is charged: the newest
         if has_usage and not self.show_usage:
             return Piece(self._without_usage(event.data), content)
         return Piece(event.raw, content)
+
+    def _follow(self, index: int, *, ended: bool) -> None:
+        """Keep account of which choices have begun and which have ended."""
+        if ended:
+            self._ended.add(index)
+            self._open.discard(index)
+        elif index not in self._ended:
+            self._open.add(index)
+        self.finished = bool(self._ended) and not self._open
 
     @staticmethod
     def _without_usage(data: bytes) -> bytes:
@@ -436,13 +467,19 @@ class StreamReader:
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             self.broken_frames += 1
             return None
+        if _there(fields.get("error", _ABSENT)) or event.name == b"error":
+            return Piece(b"", content=False, complaint=read_error(event.data or b""))
         _note_usage(fields.get("usage"), self.meter)
-        choices = bytes(fields.get("choices", b"[]"))
-        if choices in {_NULL, b"[]"}:
+        choices = _choices(fields)
+        if not choices:
             return Piece(event.raw, content=False)
         self.meter.note(choices.decode(errors="replace"))
         self.meter.content_seen = True
-        self.finished |= b'"finish_reason":"' in choices.replace(b" ", b"")
+        for choice in _anything.decode(choices):
+            if isinstance(choice, dict):
+                self._follow(count(choice.get("index")) or 0, ended=bool(choice.get("finish_reason")))
+        if "usage" in fields and not self.show_usage:
+            return Piece(self._without_usage(event.data or b""), content=True)
         return Piece(event.raw, content=True)
 
     def tail(self, usage: Usage, *, exact: bool, cost: int, balance: int | None) -> bytes:

@@ -16,7 +16,8 @@ MAX_EVENT = 4 * 1024 * 1024
 """Bytes one unfinished event may hold: the largest tool call or inline image seen is far below; an upstream that never ends
 a line must not fill the memory."""
 
-_END = re.compile(rb"(?:\r\n|\n|\r)(?:\r\n|\n|\r)")
+# Atomic groups: a CRLF must not be taken apart into a CR and an LF, which together would look like a blank line.
+_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _LINE = re.compile(rb"\r\n|\n|\r")
 
 

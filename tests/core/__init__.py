@@ -1,0 +1,1 @@
+"""The pure decisions: tables first, laws with Hypothesis."""

@@ -1,0 +1,133 @@
+"""The auditor names the first row that disagrees: each Disagreement planted in an otherwise good history."""
+
+import msgspec
+import pytest
+
+from ftgate.core.audit import Audit, Disagreement
+from ftgate.core.books import Entry
+
+
+def row(id, kind, amount, *, hold=0, account=1, key=11, debit="credits", credit="revenue", ref="r"):
+    return Entry(id, kind, account, key, debit, credit, amount, hold, ref, 0, 0)
+
+
+GOOD = [
+    row(1, "grant", 1000, key=0, debit="grants", credit="credits"),
+    row(2, "grant", 500, key=0, account=2, debit="grants", credit="credits"),
+    row(3, "hold", 600),
+    row(4, "hold", 400, key=12, ref="s"),
+    row(5, "void", 0, hold=4, key=12, ref="s"),
+    row(6, "post", 600, hold=3),
+    row(7, "overrun", 400, hold=3),
+    row(8, "loss", 50, hold=3, debit="loss:overrun"),
+    row(9, "hold", 0, account=3, key=13, debit="usage", ref="m"),
+    row(10, "post", 70, hold=9, account=3, key=13, debit="usage", ref="m"),
+    row(11, "hold", 100, account=2, key=14, ref="t"),
+    row(13, "hold", 100, account=2, key=14, ref="u"),  # ids may have gaps
+    row(14, "expire", 30, hold=13, account=2, key=14, ref="u"),
+]
+BALANCES = {1: (0, 0, 0), 2: (470, 100, 0), 3: (0, 0, 70), 4: (0, 0, 0)}
+KEYS = {11: 1000, 12: 0, 13: 70, 14: 30, 15: 0}
+
+
+def read(entries, balances=BALANCES, keys=KEYS):
+    audit = Audit()
+    for entry in entries:
+        audit.note(entry)
+    audit.finish(balances, keys)
+    return audit
+
+
+def test_a_good_history():
+    audit = read(GOOD)
+    assert audit.entries == 13
+    assert list(audit.open) == [11]
+    assert audit.ledgers["revenue"] == 600 + 400 + 50 + 70 + 30
+
+
+def changed(which, **fields):
+    return [msgspec.structs.replace(entry, **fields) if entry.id == which else entry for entry in GOOD]
+
+
+def without(id):
+    return [entry for entry in GOOD if entry.id != id]
+
+
+def moved(id, after):
+    entry = next(e for e in GOOD if e.id == id)
+    rest = without(id)
+    at = next(i for i, e in enumerate(rest) if e.id == after) + 1
+    return [msgspec.structs.replace(e, id=n) for n, e in enumerate([*rest[:at], entry, *rest[at:]], 1)]
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        (changed(6, id=5), "entry 5 comes after entry 5"),
+        (changed(6, id=2), "entry 2 comes after entry 5"),
+        (changed(1, amount=-1), "entry 1: negative amount -1"),
+        (changed(1, kind="gift"), "entry 1: a gift from grants to credits"),
+        (changed(1, debit="revenue"), "entry 1: a grant from revenue to credits"),
+        (changed(7, debit="usage"), "entry 7: a overrun from usage to revenue"),
+        (changed(8, debit="credits"), "entry 8: a loss from credits to revenue"),
+        (changed(9, amount=5), "entry 9: a metered hold of 5"),
+        (changed(3, amount=1001), "entry 3: account 1: holds of 1001 stand on 1000"),
+        (changed(4, amount=401), "entry 4: account 1: holds of 1001 stand on 1000"),
+        (without(1), "entry 3: account 1: holds of 600 stand on 0"),
+        (without(3), "entry 6: ends hold 3, which is not open"),
+        (changed(6, hold=4), "entry 6: ends hold 4, which is not open"),  # a second end
+        (changed(6, hold=0), "entry 6: ends hold 0, which is not open"),
+        (changed(6, account=2), "entry 6: does not match hold 3 in account, key, ledger or ref"),
+        (changed(6, key=12), "entry 6: does not match hold 3"),
+        (changed(6, ref="x"), "entry 6: does not match hold 3"),
+        (changed(10, debit="credits"), "entry 10: does not match hold 9"),
+        (changed(6, amount=601), "entry 6: posts 601, more than hold 3 of 600"),
+        (changed(14, amount=101), "entry 14: posts 101, more than hold 13 of 100"),
+        (changed(5, amount=1), "entry 5: a void of 1"),
+        (changed(7, hold=4), "entry 7: overrun without the post of hold 4 before it"),
+        (changed(7, account=2), "entry 7: does not match hold 3 in account, key or ref"),
+        (changed(7, key=12), "entry 7: does not match hold 3"),
+        (changed(8, hold=9), "entry 8: loss without the post of hold 9 before it"),
+        (changed(8, ref="x"), "entry 8: does not match hold 3"),
+        (changed(6, kind="expire"), "entry 7: overrun without the post of hold 3 before it"),
+        (without(6), "entry 7: overrun without the post of hold 3 before it"),
+        (moved(8, 9), "entry 9: loss without the post of hold 3 before it"),
+        (changed(7, amount=401), "entry 7: account 1 falls below zero, to -1"),
+        # found at the end
+        (changed(1, amount=1001), "account 1: balance says posted, held, used = (0, 0, 0); entries say (1, 0, 0)"),
+        (changed(10, amount=71), "account 3: balance says posted, held, used = (0, 0, 70); entries say (0, 0, 71)"),
+        (without(7), "account 1: balance says"),
+        (without(5), "entry 7: takes from account 1 what its open holds have set aside"),
+        (without(14), "account 2: balance says"),
+    ],
+)
+def test_tampered_entries(entries, words):
+    with pytest.raises(Disagreement) as said:
+        read(entries)
+    assert words in str(said.value)
+
+
+@pytest.mark.parametrize(
+    ("balances", "keys", "words"),
+    [
+        ({**BALANCES, 1: (1, 0, 0)}, KEYS, "account 1: balance says posted, held, used = (1, 0, 0)"),
+        ({**BALANCES, 2: (470, 0, 0)}, KEYS, "account 2: balance says"),
+        ({**BALANCES, 3: (0, 0, 0)}, KEYS, "account 3: balance says"),
+        ({**BALANCES, 4: (0, 0, 1)}, KEYS, "account 4: balance says"),
+        ({a: b for a, b in BALANCES.items() if a != 2}, KEYS, "account 2 has entries and no balance"),
+        (BALANCES, {**KEYS, 11: 999}, "key 11: spent says 999; entries say 1000"),
+        (BALANCES, {**KEYS, 15: 1}, "key 15: spent says 1; entries say 0"),
+        (BALANCES, {k: v for k, v in KEYS.items() if k != 13}, "key 13: spent says 0; entries say 70"),
+    ],
+)
+def test_tampered_balances(balances, keys, words):
+    with pytest.raises(Disagreement) as said:
+        read(GOOD, balances, keys)
+    assert words in str(said.value)
+
+
+def test_ledgers_that_do_not_add_up():
+    audit = Audit()
+    audit.ledgers["revenue"] += 1
+    with pytest.raises(Disagreement, match="do not add up"):
+        audit.finish({}, {})

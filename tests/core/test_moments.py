@@ -1,0 +1,36 @@
+"""Instants as text and back."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftgate.core.moments import iso, parse_time
+
+
+@pytest.mark.parametrize(
+    ("text", "at_us"),
+    [
+        ("1970-01-01", 0),
+        ("1970-01-01T00:00:01Z", 1_000_000),
+        (" 1970-01-01T01:00:00+01:00 ", 0),
+        ("2027-01-31T12:00:00", 1_801_396_800_000_000),
+        ("2026-03-14T09:26:53.589793Z", 1_773_480_413_589_793),
+    ],
+)
+def test_parse(text, at_us):
+    assert parse_time(text) == at_us
+
+
+@pytest.mark.parametrize("text", ["", "tomorrow", "2027-13-01", "1801396800"])
+def test_parse_refused(text):
+    with pytest.raises(ValueError, match="is no ISO 8601 time"):
+        parse_time(text)
+
+
+@given(st.integers(0, 4_000_000_000_000))
+def test_round_trip_to_the_millisecond(milliseconds):
+    assert parse_time(iso(milliseconds * 1000)) == milliseconds * 1000
+
+
+def test_iso():
+    assert iso(0) == "1970-01-01T00:00:00.000Z"

@@ -1,0 +1,337 @@
+"""Which candidates, in which order; and what follows each outcome: one row per line of the retry table."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftgate.core import routing
+from ftgate.core.pricing import Price
+from ftgate.core.routing import Candidate, Channel, Model, Outcome, Retry, Routes, Step, Verdict
+from ftgate.core.secret import Secret
+
+
+def model(name="m", price=1, context=None, **more):
+    return Model(name=name, upstream=f"up-{name}", price=Price(price, price, price, price, price), context=context, **more)
+
+
+def channel(name, *models, keys=("k",), priority=0, weight=1):
+    return Channel(
+        name=name, provider="p", dialect="openai_chat", url="http://h", auth="bearer", credentials=tuple(map(Secret, keys)),
+        models={m.name: m for m in models or (model(),)}, priority=priority, weight=weight,
+    )  # fmt: skip
+
+
+def shown(ways):
+    return " ".join(f"{way.channel.name}/{way.credential.reveal()}/{way.model.name}" for way in ways)
+
+
+def planned(routes, *names, strategy="auto", turn=0):
+    return shown(routing.plan(routes, list(names), strategy=strategy, turn=turn))
+
+
+# plan
+
+
+def test_priority_then_weight_then_credentials():
+    routes = Routes((channel("late", priority=2), channel("a", keys=("1", "2")), channel("first", priority=-1), channel("b", weight=2)))
+    assert planned(routes, "m", turn=0) == "first/k/m a/1/m a/2/m b/k/m late/k/m"
+    assert planned(routes, "m", turn=1) == "first/k/m b/k/m a/2/m a/1/m late/k/m"
+    assert planned(routes, "m", turn=2) == "first/k/m b/k/m a/2/m a/1/m late/k/m"
+    assert planned(routes, "m", turn=3) == "first/k/m a/2/m a/1/m b/k/m late/k/m"
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=5), st.integers(0, 1000))
+def test_each_channel_gets_its_weight(weights, start):
+    routes = Routes(tuple(channel(str(n), weight=weight) for n, weight in enumerate(weights)))
+    total = sum(weights)
+    firsts = Counter(ways[0].channel.name for turn in range(start, start + total) if (ways := routing.plan(routes, ["m"], strategy="auto", turn=turn)))
+    assert [firsts[str(n)] for n in range(len(weights))] == weights
+    for turn in range(start, start + total):
+        assert sorted(way.channel.name for way in routing.plan(routes, ["m"], strategy="auto", turn=turn)) == [
+            str(n) for n, weight in enumerate(weights) if weight
+        ]
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), min_size=1, max_size=4))
+def test_each_credential_gets_its_turn(channels):
+    """(weight, credentials) of each channel: its credentials are first equally often, however the turns fall."""
+    routes = Routes(tuple(channel(str(n), weight=w, keys=tuple("abcd"[:k])) for n, (w, k) in enumerate(channels)))
+    rounds = 12 * sum(w for w, _ in channels)
+    firsts = Counter(
+        (way.channel.name, way.credential.reveal())
+        for way in (routing.plan(routes, ["m"], strategy="auto", turn=turn)[0] for turn in range(rounds))
+    )
+    for n, (weight, keys) in enumerate(channels):
+        assert [firsts[str(n), key] for key in "abcd"[:keys]] == [12 * weight // keys] * keys
+
+
+def test_weight_nothing_and_no_credentials():
+    assert planned(Routes((channel("a", weight=0),)), "m") == ""
+    assert planned(Routes((channel("a", keys=()), channel("b"))), "m") == "b/k/m"
+    assert planned(Routes(()), "m") == ""
+
+
+def test_strategies():
+    routes = Routes((channel("dear", model("m", 9), model("n", 5)), channel("cheap", model("m", 1)), channel("even", model("o", 5))))
+    assert planned(routes, "m", "n", "o", strategy="auto") == "dear/k/m cheap/k/m dear/k/n even/k/o"
+    assert planned(routes, "m", "n", "o", strategy="fallback") == "dear/k/m cheap/k/m dear/k/n even/k/o"
+    assert planned(routes, "m", "n", "o", strategy="cheapest") == "cheap/k/m dear/k/n even/k/o dear/k/m"
+    assert planned(routes, "o", "n", "m", strategy="cheapest") == "cheap/k/m even/k/o dear/k/n dear/k/m"  # stable
+
+
+# names
+
+SERVED = Routes(
+    (channel("a", model("small", 1), model("mid", 5), model("big", 9)), channel("b", model("mid", 2), model("own", 3))),
+    aliases={
+        "old": "small", "older": "old", "oldest": "older", "x": "y", "y": "x", "self": "self", "big": "small", "dead": "nowhere",
+        "1": "2", "2": "3", "3": "4", "4": "small",
+    },
+    fallback={"mid": ("big", "old"), "older": ("own",), "own": ("own", "dead"), "ghost": ("small",)},
+    auto={"simple": ("old",), "medium": ("mid",), "complex": ("big",)},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "served"),
+    [
+        ("small", "small"), ("old", "small"), ("oldest", "small"), ("1", "small"), ("big", "big"), ("nothing", "nothing"),
+        ("dead", "nowhere"), ("self", "self"),
+    ],
+)  # fmt: skip
+def test_aliases(name, served):
+    assert SERVED.resolve(name) == served
+
+
+def test_cycles_end():
+    assert SERVED.resolve("x") in {"x", "y"}
+    assert routing.names_for(SERVED, ("x",), "simple") in (["x"], ["y"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "grade", "names"),
+    [
+        (("small",), "simple", ["small"]),
+        (("old", "small"), "simple", ["small"]),
+        (("mid",), "simple", ["mid", "big", "small"]),
+        (("own", "mid"), "simple", ["own", "mid", "nowhere", "big", "small"]),  # what was asked comes first
+        (("older",), "simple", ["small", "own"]),  # a fallback of the alias
+        (("ghost",), "simple", ["ghost", "small"]),
+        (("auto",), "simple", ["small", "mid", "big"]),
+        (("auto",), "medium", ["mid", "small", "big"]),
+        (("auto",), "complex", ["big", "mid", "small"]),
+        (("own", "auto"), "complex", ["own", "big", "mid", "small", "nowhere"]),
+        ((), "simple", []),
+    ],
+)
+def test_names(asked, grade, names):
+    assert routing.names_for(SERVED, asked, grade) == names
+
+
+def test_auto_without_its_section_is_every_model_the_cheapest_first():
+    routes = Routes((channel("a", model("small", 2), model("mid", 1)), channel("b", model("mid", 5), model("own", 3))))
+    assert routing.names_for(routes, ("auto",), "simple") == ["mid", "small", "own"]
+    assert routing.names_for(Routes(()), ("auto",), "simple") == []
+
+
+def test_a_model_may_be_called_auto():
+    routes = Routes((channel("a", model("auto"), model("m", 0)),), auto={"simple": ("m",)})
+    assert routing.names_for(routes, ("auto",), "simple") == ["auto"]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "tools", "media", "grade"),
+    [
+        (0, False, False, "simple"),
+        (500, False, False, "simple"),
+        (501, False, False, "medium"),
+        (4000, False, False, "medium"),
+        (4001, False, False, "complex"),
+        (1, True, False, "complex"),
+        (1, False, True, "complex"),
+    ],
+)
+def test_complexity(tokens, tools, media, grade):
+    assert routing.complexity(tokens, has_tools=tools, has_media=media) == grade
+
+
+@pytest.mark.parametrize(
+    ("patterns", "names", "lets"),
+    [
+        ((), ("m",), True),
+        (("m",), ("m",), True),
+        (("m",), ("m2",), False),
+        (("m",), ("alias", "m"), True),
+        (("M",), ("m",), False),
+        (("gpt-*",), ("gpt-4o",), True),
+        (("gpt-*",), ("gpt-",), True),
+        (("gpt-*",), ("gpt",), False),
+        (("*",), ("anything",), True),
+        (("a*b",), ("aXb",), False),  # a star stands for a rest, at the end only
+        (("", "n"), ("m",), False),
+        (("x", "n"), ("n",), True),
+    ],
+)
+def test_allowed(patterns, names, lets):
+    assert routing.allowed(patterns, *names) is lets
+
+
+@pytest.mark.parametrize(
+    ("stated", "context", "prompt", "limit"),
+    [
+        (None, None, 10, 4096),
+        (100, None, 10**6, 100),
+        (None, 1000, 10, 990),
+        (100, 1000, 10, 100),
+        (100, 1000, 950, 256),
+        (4000, 1000, 10**6, 256),
+        (8000, 10_000, 5000, 5000),
+    ],
+)
+def test_output_limit(stated, context, prompt, limit):
+    assert model(context=context, max_output=stated).output_limit(prompt) == limit
+
+
+# verdict
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "said"),
+    [
+        (400, "", "caller"),
+        (404, "no such model", "caller"),
+        (409, "", "caller"),
+        (422, "bad temperature", "caller"),
+        (451, "", "caller"),
+        (400, "This model's maximum context length is 8192 tokens", "context"),
+        (400, "context_length_exceeded", "context"),
+        (400, "prompt is too long: 210000 tokens > 200000 maximum", "context"),
+        (413, "too many tokens", "context"),
+        (422, "exceeds the context window", "context"),
+        (404, "context length", "caller"),
+        (429, "slow down", "rate_limited"),
+        (429, "too many tokens per minute", "rate_limited"),
+        (401, "Incorrect API key", "credential"),
+        (403, "", "credential"),
+        (402, "", "out_of_credit"),
+        (402, "Insufficient Balance", "out_of_credit"),
+        (400, "Your credit balance is too low to access the Anthropic API", "out_of_credit"),
+        (400, "Access denied, please make sure your account is in good standing", "out_of_credit"),
+        (429, "You exceeded your current quota insufficient_quota", "out_of_credit"),
+        (429, "账户余额不足，请充值 1113", "out_of_credit"),
+        (401, "Insufficient credits", "out_of_credit"),
+        (403, "您的账户已欠费", "out_of_credit"),
+        (500, "insufficient balance", "out_of_credit"),  # by the words, whatever the status
+        (404, "INSUFFICIENT_BALANCE", "out_of_credit"),
+        (408, "", "overloaded"),
+        (500, "", "overloaded"),
+        (502, "<html>", "overloaded"),
+        (503, "context length", "overloaded"),
+        (529, "overloaded", "overloaded"),
+        (599, "", "overloaded"),
+        (302, "", "hollow"),
+        (204, "", "hollow"),
+    ],
+)
+def test_verdict(status, words, said):
+    assert routing.verdict(status, words).value == said
+
+
+# next_step
+
+
+def plan_of(*contexts):
+    return tuple(Candidate(channel(str(n)), Secret("k"), model(context=context)) for n, context in enumerate(contexts))
+
+
+ONE, THREE = plan_of(None), plan_of(None, None, None)
+RETRY = Retry(attempts=3, max_retry_after=10.0, backoff=0.5, backoff_cap=8.0)
+AGAIN = Step(0, 0.375)  # 0.5 s, at jitter 0.5: three quarters
+
+TABLE = [
+    # verdict, among others at the first place, at the last place, alone
+    ("caller", None, None, None),
+    ("context", None, None, None),
+    ("rate_limited", Step(1), None, None),
+    ("credential", Step(1), None, None),
+    ("out_of_credit", Step(1), None, None),
+    ("overloaded", Step(1), None, AGAIN),
+    ("unreachable", Step(1), None, AGAIN),
+    ("timeout", Step(1), None, None),
+    ("hollow", Step(1), None, None),
+]
+
+
+@pytest.mark.parametrize(("verdict", "first", "last", "alone"), TABLE)
+def test_retry_table(verdict, first, last, alone):
+    def after(plan, index):
+        return routing.next_step(plan, [Outcome(index, Verdict(verdict), "")], RETRY, 0.5)
+
+    assert (after(THREE, 0), after(THREE, 2), after(ONE, 0)) == (first, last, alone)
+
+
+def test_the_table_is_whole():
+    assert {row[0] for row in TABLE} == {verdict.value for verdict in Verdict}
+    documented = routing.__doc__ or ""
+    assert all(f"\n    {verdict.value} " in documented for verdict in Verdict)
+
+
+@pytest.mark.parametrize(
+    ("contexts", "index", "step"),
+    [
+        ((8, 8, 16), 0, Step(2)),
+        ((8, 4, 8, None), 0, None),
+        ((8, 16, 32), 1, Step(2)),
+        ((16, 8), 0, None),
+        ((None, 8), 0, Step(1)),  # what nobody stated may be short
+        ((32, 8, 16), 1, Step(2)),
+    ],
+)
+def test_context_looks_for_a_longer_one(contexts, index, step):
+    assert routing.next_step(plan_of(*contexts), [Outcome(index, Verdict.context, "")], RETRY, 0.5) == step
+
+
+@pytest.mark.parametrize(
+    ("wait", "step"), [(None, None), (0.0, Step(0, 0.0)), (3.5, Step(0, 3.5)), (10.0, Step(0, 10.0)), (10.1, None), (float("inf"), None)]
+)
+def test_alone_and_rate_limited(wait, step):
+    said = Outcome(0, Verdict.rate_limited, "", 429, wait)
+    assert routing.next_step(ONE, [said], RETRY, 0.5) == step
+    assert routing.next_step(THREE, [said], RETRY, 0.5) == Step(1)  # another candidate does not wait
+
+
+@pytest.mark.parametrize("verdict", ["overloaded", "unreachable", "rate_limited", "hollow"])
+def test_attempts_are_counted(verdict):
+    many = plan_of(*[None] * 9)
+    tried = [Outcome(n, Verdict(verdict), "", retry_after_s=0.0) for n in range(3)]
+    assert routing.next_step(many, tried[:2], RETRY, 0.0) == Step(2)
+    assert routing.next_step(many, tried, RETRY, 0.0) is None
+    assert routing.next_step(many, tried[:1], Retry(attempts=1), 0.0) is None
+
+
+def test_backoff_doubles_to_its_cap():
+    patient = Retry(attempts=100, backoff=0.5, backoff_cap=8.0)
+
+    def wait(tries, jitter):
+        step = routing.next_step(ONE, [Outcome(0, Verdict.overloaded, "")] * tries, patient, jitter)
+        assert step is not None and step.index == 0
+        return step.delay_s
+
+    assert [wait(n, 1.0) for n in range(1, 8)] == [0.5, 1, 2, 4, 8, 8, 8]
+    assert [wait(n, 0.0) for n in range(1, 8)] == [0.25, 0.5, 1, 2, 4, 4, 4]
+    assert wait(99, 1.0) == 8
+
+
+@given(st.lists(st.sampled_from(list(Verdict)), min_size=1, max_size=30), st.integers(1, 5), st.floats(0, 1))
+def test_every_call_ends(verdicts, candidates, jitter):
+    """Whatever the outcomes: at most `attempts` tries, never a candidate that is not there."""
+    plan, outcomes, step = plan_of(*[None] * candidates), [], Step(0)
+    for verdict in verdicts:
+        outcomes.append(Outcome(step.index, verdict, "", retry_after_s=1.0))
+        step = routing.next_step(plan, outcomes, RETRY, jitter)
+        if step is None:
+            return
+        assert 0 <= step.index < candidates and 0 <= step.delay_s <= 10
+        assert len(outcomes) < RETRY.attempts

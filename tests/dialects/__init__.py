@@ -1,0 +1,1 @@
+"""The wire protocols, read whole and cut everywhere."""

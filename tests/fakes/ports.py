@@ -1,0 +1,264 @@
+"""In-memory stand-ins for the gate's ports, for transcripts on Trio's mock clock: no thread, no socket, no real time.
+
+`Stage` sets a gate on them. Every one of their methods passes a checkpoint, so that a cancellation can strike wherever it can
+in the real thing.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import trio
+
+from ftgate.core.audit import Audit
+from ftgate.core.books import Books, Entry
+from ftgate.core.limits import Limits, Rates
+from ftgate.core.money import parse_price
+from ftgate.core.pricing import Price
+from ftgate.core.routing import Channel, Model, Retry, Routes, Timeouts
+from ftgate.core.secret import Secret
+from ftgate.dialects import openai_chat
+from ftgate.edge.db import Batch
+from ftgate.edge.ledger import MemoryLedger
+from ftgate.errors import UpstreamFailed
+from ftgate.exchange import Call
+from ftgate.gate import Gate
+from ftgate.ports import Answer, GateSettings, Headers, Key, Row, Sending, Terms, UpstreamRequest
+
+
+class InlineLog:
+    """edge.ledger.Log without a thread. `stuck` makes commits hang, `trouble` is what busy() says."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+        self.trouble: str | None = None
+        self.stuck = False
+
+    def busy(self) -> str | None:
+        return self.trouble
+
+    def changed(self) -> Batch:
+        batch = Batch()
+        batch.done = not self.stuck
+        self.batches.append(batch)
+        return batch
+
+    async def durable(self, batch: Batch) -> None:
+        await trio.lowlevel.checkpoint()
+        while not batch.done:
+            await trio.sleep(0.1)
+
+    def unstick(self) -> None:
+        self.stuck = False
+        for batch in self.batches:
+            batch.done = True
+
+    @property
+    def entries(self) -> list[Entry]:
+        return [entry for batch in self.batches for entry in batch.entries]
+
+    @property
+    def rows(self) -> list[Row]:
+        return [row for batch in self.batches for row in batch.rows]
+
+
+class PausingLedger(MemoryLedger):
+    """The real ledger with a checkpoint before and after each decision, as a remote one would have."""
+
+    async def hold(self, request: Any) -> Any:
+        await trio.lowlevel.checkpoint()
+        return await super().hold(request)
+
+    async def settle(self, hold: int, charge: int | None, row: Row) -> Any:
+        await trio.lowlevel.checkpoint()
+        settled = await super().settle(hold, charge, row)
+        await trio.lowlevel.checkpoint()
+        return settled
+
+    async def durable(self, ticket: object) -> None:
+        await trio.lowlevel.checkpoint()
+        await super().durable(ticket)
+
+
+class ScriptedAnswer:
+    """Plays the rest of a script: bytes come, ("wait", s) passes time, an UpstreamFailed is raised; then the clean end."""
+
+    def __init__(self, upstream: "ScriptedUpstream", status: int, headers: Headers, steps: Sequence[Any]) -> None:
+        self.upstream = upstream
+        self.status = status
+        self.headers = headers
+        self.steps = list(steps)
+
+    async def receive(self) -> bytes:
+        await trio.lowlevel.checkpoint()
+        while self.steps:
+            step = self.steps.pop(0)
+            if isinstance(step, bytes):
+                return step
+            if isinstance(step, BaseException):
+                raise step
+            await trio.sleep(step[1])
+        return b""
+
+    async def aclose(self) -> None:
+        self.upstream.open_answers -= 1
+        await trio.lowlevel.checkpoint()
+
+
+class ScriptedUpstream:
+    """ports.Upstream by script: one list of steps an attempt, taken in order. The first step may be (status, headers), an
+    UpstreamFailed, or ("wait", s) before either."""
+
+    def __init__(self, *scripts: Sequence[Any]) -> None:
+        self.scripts = [list(script) for script in scripts]
+        self.requests: list[UpstreamRequest] = []
+        self.open_answers = 0
+
+    async def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Answer:
+        self.requests.append(request)
+        await trio.lowlevel.checkpoint()
+        steps = self.scripts.pop(0)
+        while steps:
+            step = steps.pop(0)
+            if isinstance(step, UpstreamFailed):
+                if sending is not None:
+                    sending.sent = step.sent
+                raise step
+            if sending is not None:
+                sending.sent = True
+            if step[0] == "wait":
+                await trio.sleep(step[1])
+                continue
+            await trio.lowlevel.checkpoint()
+            self.open_answers += 1
+            return ScriptedAnswer(self, step[0], step[1], steps)
+        raise AssertionError("a script without an answer")
+
+
+class RecordingClient:
+    """ports.Client that keeps what it got."""
+
+    def __init__(self) -> None:
+        self.status: int | None = None
+        self.headers: dict[str, str] = {}
+        self.body = b""
+        self.ended = False
+
+    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        await self.start(status, headers)
+        await self.send(body)
+        await self.end()
+
+    async def start(self, status: int, headers: Headers) -> None:
+        assert self.status is None, "two heads for one call"
+        self.status = status
+        self.headers = {name.decode(): value.decode() for name, value in headers}
+        await trio.lowlevel.checkpoint()
+
+    async def send(self, data: bytes) -> None:
+        self.body += data
+        await trio.lowlevel.checkpoint()
+
+    async def end(self) -> None:
+        self.ended = True
+        await trio.lowlevel.checkpoint()
+
+
+class OneKey:
+    """ports.Keys with a single key."""
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+
+    async def find(self, secret: bytes) -> Key | None:
+        await trio.lowlevel.checkpoint()
+        return self.key if secret == b"sk-ft_test" else None
+
+
+class TrioClock:
+    def now(self) -> float:
+        return trio.current_time()
+
+    def wall_us(self) -> int:
+        return int(trio.current_time() * 1_000_000)
+
+
+PRICE = Price(*(parse_price(p) for p in ("1", "2", "0.1", "1", "1")))
+
+
+def model(name: str = "m", **changes: Any) -> Model:
+    fields: dict[str, Any] = {"name": name, "upstream": name + "-upstream", "price": PRICE, "context": 10_000, "max_output": 1000}
+    return Model(**{**fields, **changes})
+
+
+def channel(name: str = "one", *models: Model, **changes: Any) -> Channel:
+    fields: dict[str, Any] = {
+        "name": name, "provider": name, "dialect": "openai_chat", "url": f"http://{name}.invalid/chat/completions", "auth": "bearer",
+        "credentials": (Secret("sk-upstream"),), "models": {m.name: m for m in models or (model(),)},
+        "timeouts": Timeouts(connect=5, head=60, answer=600, first_token=120, idle=60, total=1800),
+    }  # fmt: skip
+    return Channel(**{**fields, **changes})
+
+
+class Stage:
+    """A gate with one account of `credits` units and one key, over fakes."""
+
+    def __init__(
+        self, upstream: ScriptedUpstream, *channels: Channel, credits: int = 10**12, metered: bool = False, quota: int | None = None,
+        key: dict[str, Any] | None = None, rates: Rates | None = None, retry: Retry | None = None,
+        total_s: float = 1800, terms: Terms | None = None,
+        **routes: Any,
+    ) -> None:  # fmt: skip
+        self.upstream = upstream
+        self.log = InlineLog()
+        self.books = Books()
+        self.books.open_account(1, metered=metered)
+        self.books.open_key(1, limit=quota)
+        self.credits = credits
+        if credits:
+            granted = self.books.grant(1, credits, ref="grant_1", at_us=0)
+            assert isinstance(granted, Entry)
+            self.log.changed().remember((granted,), self.books.accounts[1])
+        fields: dict[str, Any] = {
+            "id": 1, "account": 1, "name": "k", "prefix": "sk-ft_", "active": True, "account_active": True, "metered": metered,
+            "plan": "default",
+        }  # fmt: skip
+        clock = TrioClock()
+        self.gate = Gate(
+            settings=GateSettings(
+                routes=Routes(channels=channels or (channel(),), **routes), retry=retry or Retry(), total_s=total_s,
+                plans={"default": terms or Terms()},
+            ),
+            keys=OneKey(Key(**{**fields, **(key or {})})),
+            ledger=PausingLedger(self.books, self.log, clock),
+            upstream=upstream,
+            limits=Limits(lambda scope, name: (rates or Rates()) if scope == "key" else Rates()),
+            clock=clock,
+            dialects={"openai_chat": openai_chat},
+        )  # fmt: skip
+        self.client = RecordingClient()
+
+    def call(self, body: bytes, *, secret: bytes | None = b"sk-ft_test") -> Call:
+        return Call(id=f"req_{len(self.log.rows)}_{len(self.log.batches)}", dialect=openai_chat, secret=secret, body=body)
+
+    async def relay(self, body: bytes) -> RecordingClient:
+        client = RecordingClient()
+        await self.gate.relay(self.call(body), client)
+        self.check()
+        return client
+
+    def check(self) -> None:
+        """What holds after every call: no open hold, entries that add up, every ended hold with exactly one row."""
+        assert not self.books.open
+        assert not self.gate.calls
+        assert self.upstream.open_answers == 0
+        audit = Audit()
+        for entry in self.log.entries:
+            audit.note(entry)
+        balance = self.books.accounts[1]
+        audit.finish({1: (balance.posted, balance.held, balance.used)}, {1: self.books.quotas[1].used})
+        holds = [entry.id for entry in self.log.entries if entry.kind == "hold"]
+        assert sorted(row.hold for row in self.log.rows if row.hold) == holds
+        assert balance.held == 0 and self.books.quotas[1].held == 0
+        assert sum(row.cost for row in self.log.rows) == balance.used + (self.credits - balance.posted)
+        for meters in self.gate.limits._meters.values():
+            assert meters.in_flight == 0
