@@ -54,7 +54,7 @@ class Model(msgspec.Struct, frozen=True):
         stated = self.max_output or (self.context if self.context is not None else UNSTATED_OUTPUT)
         if self.context is None:
             return stated
-        return max(min(stated, self.context - prompt_bound), SMALLEST_ROOM)
+        return min(stated, max(self.context - prompt_bound, SMALLEST_ROOM))
 
 
 class Timeouts(msgspec.Struct, frozen=True):

@@ -70,7 +70,7 @@ def channel(name: str, models: Iterable[str] | Mapping[str, Mapping[str, object]
     """TOML of one channel to the fake upstream. `models` are names, or names with what differs from DEFAULTS; None leaves one out."""
     fields = {"name": name, "provider": "openai-compatible", "base_url": "FAKE/v1", "keys": [PROVIDER_KEY], **settings}
     lines = ["[[channel]]", *(f"{key} = {_toml(value)}" for key, value in fields.items())]
-    given = models if isinstance(models, Mapping) else dict.fromkeys(models, {})
+    given = models if isinstance(models, Mapping) else {model: {} for model in models}
     for model, own in given.items():
         lines.append(f"[channel.models.{json.dumps(model)}]")
         lines += [f"{key} = {_toml(value)}" for key, value in {**DEFAULTS, **own}.items() if value is not None]
@@ -314,7 +314,9 @@ class House:
 
     # Calls
 
-    def chat(self, account: Account | None, model: str = "plain", *, headers: Mapping[str, str] | None = None, **fields: Any) -> httpx.Response:
+    def chat(
+        self, account: Account | None, model: str = "plain", *, headers: Mapping[str, str] | None = None, **fields: Any
+    ) -> httpx.Response:
         """One whole call; a stream is read to its end."""
         body = {"model": model, "messages": HELLO, **fields}
         return self.http.post("/v1/chat/completions", json=body, headers={**(account.headers if account else {}), **(headers or {})})

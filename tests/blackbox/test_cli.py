@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
@@ -86,6 +87,26 @@ def test_what_is_wrong_is_said_in_one_line(place: House, arguments: list[str], w
     assert out == "" and err.startswith("Error: ") and words in err and err.count("\n") == 1, err
 
 
+@pytest.mark.parametrize("first", [["ledger", "verify", "--json"], ["logs", "--json"], ["stats", "--json"], ["keys", "list", "--json"]])
+def test_whatever_command_is_first_makes_the_data_directory(house: House, tmp_path: Path, first: list[str]) -> None:
+    data = tmp_path / "deep" / "data"
+    said, _ = house.cli(*first, "--config", str(house.file), "--data", str(data), places=False), None
+    assert said is not None and stat.S_IMODE(data.stat().st_mode) == 0o700
+    assert all(stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 for path in data.iterdir())
+
+
+def test_many_commands_at_once_beside_a_server(house: House) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        made = list(pool.map(lambda number: house.cli("users", "create", f"many-{number}", "--credits", "0.1", "--json"), range(12)))
+    assert len({user["id"] for user in made}) == 12 and {user["balance"] for user in made} == {"0.10"}
+
+
+def test_no_balance_passes_a_million(house: House) -> None:
+    house.cli("users", "create", "rich", "--credits", "1000000", "--json")
+    assert "out of range" in house.cli("credit", "grant", "rich", "0.000000000001", "--json", code=1)[1]
+    assert "1,000,000" in house.cli("credit", "grant", "rich", "1000001", "--json", code=1)[1]
+
+
 def test_a_name_is_taken_once(place: House) -> None:
     name = f"eve-{place.count}"
     place.count += 1
@@ -136,7 +157,10 @@ def test_wrong_use(house: House) -> None:
         assert words in house.cli(*arguments, code=2, places=False)[1]
 
 
-@pytest.mark.parametrize("command", ["serve", "demo", "init", "check", "users", "keys", "credit", "channels", "models", "prices", "ledger", "logs", "stats", "version"])  # fmt: skip
+COMMANDS = "serve demo init check users keys credit channels models prices ledger logs stats version"
+
+
+@pytest.mark.parametrize("command", COMMANDS.split())
 def test_every_command_has_help(house: House, command: str) -> None:
     out, _ = house.cli(command, "--help", places=False)
     assert out.startswith("Usage: ftgate ")

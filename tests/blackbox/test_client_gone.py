@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ SCRIPTS: dict[str, dict[str, Any]] = {
     "no-token": {"first_delay_s": 60},
     "endless": {"content": ["tick "], "repeat": 100_000, "piece_delay_s": 0.02},
     "flood": {"content": ["tick "], "repeat": 100_000},
+    "hose": {"content": ["tick " * 4000], "repeat": 100_000},
     "plain-wait": {"head_delay_s": 60},
     "plain-body": {"first_delay_s": 60},
     "last-words": {"content": ["tick "], "repeat": 3, "hang_after": 3},
@@ -123,6 +125,27 @@ def test_gone_while_bytes_flood(house: House) -> None:
     with house.raw(account, "flood", stream=True) as wire:
         wire.until(b"tick")
         assert upstream_closed(house, "flood", number, leave(wire)) < CLOSED_WITHIN_S
+    assert charged_once(house, account)["completion_tokens"] > 0
+
+
+def rss_mb(house: House) -> float:
+    fields = Path(f"/proc/{house.process.pid}/statm").read_text().split()
+    return int(fields[1]) * 4096 / 1_000_000
+
+
+def test_gone_after_not_reading(house: House) -> None:
+    """A client that takes nothing holds its upstream back (no memory is filled for it), and its leaving is seen in mid-write."""
+    account = house.account()
+    number = len(house.fake.requests("hose"))
+    before = rss_mb(house)
+    with house.raw(account, "hose", stream=True) as wire:
+        wire.until(b"tick")
+        time.sleep(1.0)
+        sent = house.fake.requests("hose")[number]["pieces_sent"]
+        time.sleep(0.5)
+        assert house.fake.requests("hose")[number]["pieces_sent"] == sent, "the upstream is not held back"
+        assert rss_mb(house) - before < 40
+        assert upstream_closed(house, "hose", number, leave(wire)) < CLOSED_WITHIN_S
     assert charged_once(house, account)["completion_tokens"] > 0
 
 

@@ -8,12 +8,14 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.blackbox.harness import HELLO, HELLO_COST, HELLO_PROMPT, PROVIDER_KEY, House, channel, error, exact
+from tests.blackbox.harness import HELLO, HELLO_COST, HELLO_PROMPT, PROVIDER_KEY, House, Raw, channel, error, exact
 
 CONFIG = """
 [limits]
 requests_per_second = 100
-""" + channel("lab", {"plain": {"tags": ["cheap"], "best_for": "short tests"}, "renamed": {"upstream": "other-name"}, "org/slash": {}})
+""" + channel(
+    "lab", {"plain": {"tags": ["cheap"], "best_for": "short tests"}, "renamed": {"upstream": "other-name"}, "org/slash": {}, "模型": {}}
+)
 PLAIN = re.compile(r"(0|[1-9]\d*)(\.\d*[1-9])?")
 """A plain decimal: no exponent, no trailing zeros."""
 
@@ -224,7 +226,7 @@ def test_a_wrong_method_says_which_are_right(house: House, method: str, path: st
 
 def test_models(house: House) -> None:
     said = house.get("/v1/models", house.account())
-    assert said["object"] == "list" and [model["id"] for model in said["data"]] == ["plain", "renamed", "org/slash"]
+    assert said["object"] == "list" and [model["id"] for model in said["data"]] == ["plain", "renamed", "org/slash", "模型"]
     for model in said["data"]:
         assert model["object"] == "model" and isinstance(model["created"], int) and model["owned_by"]
         assert house.get(f"/v1/models/{model['id']}", house.account()) == model
@@ -313,6 +315,39 @@ def test_keep_alive_serves_many_calls_on_one_connection(house: House) -> None:
             assert answer.status_code == 200
         pool: Any = client._transport
         assert len(pool._pool.connections) == 1
+
+
+def test_pipelined_calls_are_answered_in_turn(house: House) -> None:
+    account = house.account()
+    with house.raw(account, "plain", more=house.request(account, "plain", stream=True) + house.request(account, "nonesuch")) as wire:
+        wire.until(b"model_not_found")
+        assert [wire.received.index(mark) for mark in (b'"total_tokens"', b"data: [DONE]")] == sorted(
+            wire.received.index(mark) for mark in (b'"total_tokens"', b"data: [DONE]")
+        )
+    assert {row["status"] for row in house.rows(account)} == {"ok", "refused"}
+    assert house.balance(account) == 1 - 2 * HELLO_COST
+
+
+def test_a_client_that_waits_for_100_continue(house: House) -> None:
+    account = house.account()
+    head, _, body = house.request(account, "plain").partition(b"\r\n\r\n")
+    with Raw(house.address) as wire:
+        wire.send(head + b"\r\nExpect: 100-continue\r\n\r\n")
+        wire.until(b"HTTP/1.1 100 ")
+        wire.send(body)
+        wire.until(b'"total_tokens"')
+
+
+def test_a_model_with_a_name_in_another_script(house: House) -> None:
+    answer = house.chat(house.account(), "模型")
+    assert answer.status_code == 200 and dict(answer.headers.raw)[b"x-findtoken-model"].decode() == "模型"
+    assert house.get("/v1/models/模型", house.account())["id"] == "模型"
+
+
+def test_every_answer_of_a_model_route_has_a_request_id(house: House) -> None:
+    account = house.account()
+    for path in ("/v1/models", "/v1/models/plain", "/v1/pricing", "/v1/models/nonesuch"):
+        assert house.http.get(path, headers=account.headers).headers["x-request-id"].startswith("req_")
 
 
 def test_numbers_keep_every_digit(house: House) -> None:

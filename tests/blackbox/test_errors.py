@@ -95,6 +95,7 @@ def post(house: House, body: bytes, **headers: str) -> Any:
     return answer
 
 
+DEEP = b"[" * 100_000 + b"]" * 100_000
 BAD_JSON = {
     "empty": b"",
     "cut": b'{"model": "plain", "messages": [',
@@ -104,8 +105,8 @@ BAD_JSON = {
     "single quotes": b"{'model': 'plain'}",
     "utf-8": b'{"model": "plain", "messages": [{"role": "user", "content": "\xff\xfe"}]}',
     "utf-8 in an unknown field": b'{"model": "plain", "messages": [{"role": "user", "content": "x"}], "x": "\xff"}',
-    "nested": b'{"model": "plain", "messages": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-    "nested in an unknown field": b'{"model": "plain", "messages": [{"role":"user","content":"x"}], "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "nested": b'{"model": "plain", "messages": ' + DEEP + b"}",
+    "nested in an unknown field": b'{"model": "plain", "messages": [{"role":"user","content":"x"}], "x": ' + DEEP + b"}",
     "NaN": b'{"model": "plain", "messages": [{"role": "user", "content": "x"}], "temperature": NaN}',
 }  # fmt: skip
 

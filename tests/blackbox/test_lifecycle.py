@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.blackbox.harness import HELLO_PROMPT, REPO, House, Process, channel, chunks, environment, text, took
+from tests.blackbox.harness import HELLO_PROMPT, REPO, House, Process, channel, chunks, environment, error, text, took
 
 SCRIPTS = {
     "short": {"content": ["tick "], "repeat": 10, "piece_delay_s": 0.05},
@@ -244,6 +244,19 @@ from ftgate.__main__ import main
 main()
 """
 """ftgate with every time limit that has a default but is no setting of the call's: Quart's, Hypercorn's and the door's own."""
+
+
+def test_the_limit_of_a_whole_call(tmp_path: Path) -> None:
+    """The one limit that does end a long stream is the one the config names: with an error event, settled, recorded as timeout."""
+    with House(tmp_path, config() + "[timeouts]\ntotal = 1.0\n", SCRIPTS) as house:
+        account = house.account()
+        with took(at_least_s=0.9, at_most_s=2.5):
+            answer = house.chat(account, "endless", stream=True)
+        assert chunks(answer.content)[-1]["error"]["code"] == "provider_timeout" and b"[DONE]" not in answer.content
+        row = house.row(account)
+        assert (row["status"], row["estimated"]) == ("timeout", True) and house.balance(account) == 1 - Decimal(row["cost"]) < 1
+        assert error(house.chat(account, "no-head", stream=True), 504, "provider_timeout")
+        assert house.row(account)["cost"] == "0"
 
 
 def test_no_server_default_cuts_a_stream(house: House) -> None:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -180,6 +181,42 @@ def test_a_cent_more_is_granted_and_used(house: House) -> None:
     assert house.chat(account).headers["x-findtoken-balance"] == "0.00999"
 
 
+def test_a_hold_fits_to_the_last_unit(house: House) -> None:
+    """What the 402 says is required is enough, and one unit less is not."""
+    account = house.account("0")
+    message = error(house.chat(account, max_tokens=333), 402, "insufficient_credits")
+    required = Decimal(message.rpartition("$")[2])
+    house.quick("credit", "grant", account.name, f"{required - Decimal('0.000000000001'):f}", "--json")
+    error(house.chat(account, max_tokens=333), 402, "insufficient_credits")
+    house.quick("credit", "grant", account.name, "0.000000000001", "--json")
+    assert house.chat(account, max_tokens=333).headers["x-findtoken-balance"] == f"{required - HELLO_COST:f}"
+
+
+def test_what_is_held_is_not_available(house: House) -> None:
+    account = house.account("1.5")
+    with house.raw(account, "slow", max_tokens=1000) as wire:
+        house.wait_for(lambda: Decimal(house.user(account)["held"]) >= 1, "nothing is held")
+        assert house.balance(account) == Decimal("1.5")  # the wire's balance is what is posted
+        message = error(house.chat(account, "slow", max_tokens=1000), 402, "insufficient_credits")
+        assert message.startswith("Insufficient credits. Balance: $0.49")
+        wire.until(b'"completion_tokens":1000')
+    assert house.balance(account) == Decimal("1.5") - Decimal("1.00001")
+
+
+def test_an_image_is_not_held_by_its_bytes(house: House) -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 1_000_000}}
+    answer = house.chat(house.account("0.01"), messages=[{"role": "user", "content": [image]}], max_tokens=100)
+    assert answer.status_code == 200, answer.text
+
+
+def test_a_plan_s_multiplier_is_applied_once_and_rounded_half_up(tmp_path: Path) -> None:
+    config = '[plan.default]\nprice_multiplier = 1.15\nmode = "prepaid"\n' + channel("lab", {"odd": FINE})
+    with House(tmp_path, config, {"odd": {"usage": {"prompt_tokens": 1, "completion_tokens": 3}}}) as house:
+        # 10 units x 1.15 = 11.5, which is 12 units.
+        assert cost(house, house.account(), "odd") == Decimal("0.000000000012")
+        assert cost(house, house.account(), "odd", stream=True) == Decimal("0.000000000012")
+
+
 # ---- many at once ----
 
 
@@ -232,7 +269,7 @@ def test_200_calls_on_a_balance_for_ten(house: House, stream: bool) -> None:
     each = Decimal("1.00001")
     assert house.balance(account) == Decimal("10.5") - 10 * each and min(lowest) >= 0
     rows = house.rows(account)  # the newest 100; the ten are there, since refused calls are recorded at once
-    ok = [row for row in house.rows(account, status="ok")]
+    ok = house.rows(account, status="ok")
     assert len(ok) == 10 and {row["cost"] for row in ok} == {"1.00001"} and len(rows) == 100
     verified = house.quick("ledger", "verify", "--json")
     assert verified["ok"] and verified["open_holds"] == 0

@@ -11,7 +11,11 @@ from tests.blackbox.harness import HELLO_COST, Account, House, channel
 
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}
 SCRIPTS = {
-    "tools": {"content": [], "tool_calls": [{"id": "call_1", "name": "weather", "arguments": '{"city": "Rome"}'}], "finish_reason": "tool_calls"},
+    "tools": {
+        "content": [],
+        "tool_calls": [{"id": "call_1", "name": "weather", "arguments": '{"city": "Rome"}'}],
+        "finish_reason": "tool_calls",
+    },
     "long": {"content": ["word "], "repeat": 50, "piece_delay_s": 0.01},
     "flaky": {"fail_first": [1, 500]},
     "cut": {"cut_after": 2},

@@ -15,6 +15,12 @@ TOOLS = [
     {"id": "call_1", "name": "weather", "arguments": '{"city": "Zürich"}'},
     {"id": "call_2", "name": "time", "arguments": "{}"},
 ]
+DIED = {"error": {"message": "engine sk-live-abcdefghijklmnop died"}}
+HALF_OF_TWO = "".join(
+    "data: " + json.dumps({"choices": [{"index": index, "delta": {"content": content}, "finish_reason": finish}]}) + "\n\n"
+    for index, content, finish in ((0, "one", None), (1, "uno", None), (0, "", "stop"), (1, " dos", None))
+)
+"""Two answers (n = 2), of which the second never finished, and no [DONE]."""
 STRANGE = (
     "\ufeffdata: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\u2028b\u0085c\"},\"finish_reason\":null}]}\n\n"
     ": a comment\n\n"
@@ -55,7 +61,7 @@ TRUNCATED: dict[str, dict[str, Any]] = {
     "unfinished-no-done": {"content": ["one ", "two "], "finish_reason": None, "done": False},
     "finish-then-cut": {"content": ["one ", "two "], "done": False, "cut_after": "end"},
     "stalled": {"hang_after": 2, "content": ["one ", "two ", "three "]},
-    "error-event": {"content": ["one ", "two "], "error_event": {"error": {"message": "engine sk-live-abcdefghijklmnop died"}}, "error_after": 2},
+    "error-event": {"content": ["one ", "two "], "error_event": DIED, "error_after": 2},
 }  # fmt: skip
 BEFORE: dict[str, dict[str, Any]] = {
     "bad-500": {"status": 500},
@@ -86,13 +92,14 @@ CONFIG = f"""
 requests_per_second = 0
 [retry]
 backoff = 0.01
-{channel("lab", [*WHOLE, *WITHOUT_DONE, *TRUNCATED, "strange", "paced"], timeouts=LIMITS)}
+{channel("lab", [*WHOLE, *WITHOUT_DONE, *TRUNCATED, "strange", "paced", "half-of-two"], timeouts=LIMITS)}
 {channel("first", FAILING_OVER, priority=1, timeouts=LIMITS)}
 {channel("second", {name: {"upstream": "good", "output": 4} for name in FAILING_OVER}, priority=2)}
 """
 SCRIPTS = {
     **WHOLE, **WITHOUT_DONE, **TRUNCATED, **BEFORE, **AFTER, "good": {},
     "strange": {"raw_body": STRANGE.encode().decode("latin-1"), "content_type": "text/event-stream"},
+    "half-of-two": {"raw_body": HALF_OF_TWO, "content_type": "text/event-stream", "framing": "close"},
     "paced": {"piece_delay_s": 0.2, "content": ["a", "b", "c", "d"]},
 }  # fmt: skip
 
@@ -189,6 +196,12 @@ def test_strange_events(house: House) -> None:
     for part in (b'data: {"choices":[{"index":0,\ndata: "delta":{"content":"two lines"}', b"id: 7\nretry: 10\n\n", b"no space"):
         assert part in body
     assert body.endswith(b"data: [DONE]\n\n") and body.count(b"[DONE]") == 1
+
+
+def test_one_finished_answer_of_two_is_no_finished_stream(house: House) -> None:
+    """n = 2, the connection ends (close-delimited, so unseen by HTTP) while the second answer is being written."""
+    body = stream(house, "half-of-two", n=2).content
+    assert b"[DONE]" not in body and "error" in chunks(body)[-1]
 
 
 def test_pieces_come_as_they_are_made(house: House) -> None:
