@@ -80,6 +80,8 @@ SETTLE_S = 5.0
 """Seconds the end of a hold may take: it is shielded from every cancellation, so it has a limit of its own."""
 CLOSE_S = 0.2
 """Seconds in which an upstream's connection must be closed or given back, cancelled or not."""
+END_S = 0.02
+"""Seconds the end of a body is waited for after the stream's own end marker."""
 ERROR_READ_S = 5.0
 """Seconds an upstream's error body is waited for: the status is known, its words only help."""
 MAX_ERROR_BYTES = 65_536
@@ -396,6 +398,8 @@ class Gate:
                     timer.deadline = trio.current_time() + times.idle
                 elif sum(map(len, pending)) > MAX_PENDING_BYTES:
                     pending.clear()  # only comments and empty chunks stand here: nothing of the answer is lost
+        if reader.done:
+            await self._read_end(answer)
         if timer.cancelled_caught:
             if x.head_sent:
                 raise ProviderTimeout("the provider's stream stalled")
@@ -406,6 +410,14 @@ class Gate:
             return Outcome(index, Verdict.hollow, "the stream ended without an answer", 200)
         x.reader = reader
         return None
+
+    async def _read_end(self, answer: Answer) -> None:
+        """After the end marker the body's end is there already, or very soon: reading it lets the connection be used again."""
+        with trio.move_on_after(END_S):
+            try:
+                await answer.receive()
+            except UpstreamFailed:
+                pass  # the answer is complete all the same
 
     async def _start(self, x: Exchange) -> None:
         """Open the answer to the client: its first content has come, and its hold is durable."""

@@ -109,8 +109,31 @@ def build(reading: Reading, origin: Path | None, ollama_models: list[str] | None
         warnings=[],
     )
     _warn_unserved(reading, result)
+    _warn_idle(reading, result)
     reading.raise_faults()
     return msgspec.structs.replace(result, warnings=reading.warnings())
+
+
+_IDLE = (
+    (("stripe",), "payments come with a later version"),
+    (("breaker",), "circuits come with a later version"),
+    (("server", "registration"), "sign-up comes with a later version: accounts are made by `ftgate users create`"),
+    (("server", "trusted_proxies"), "nothing looks at client addresses yet"),
+    (("server", "retention_days"), "request rows are kept for ever in this version"),
+    (("billing", "signup_credits"), "sign-up comes with a later version"),
+)
+"""Settings whose shape is fixed already and which nothing obeys yet: whoever sets one is told."""
+
+
+def _warn_idle(reading: Reading, config: Settings) -> None:
+    for where, why in _IDLE:
+        raw: Any = reading.raw
+        for part in where:
+            raw = raw.get(part) if isinstance(raw, dict) else None
+        if raw not in (None, {}, [], 0, "closed"):
+            reading.warn(where, f"{dotted(where)} has no effect yet: {why}.")
+    for name in config.monthly_caps:
+        reading.warn(("channel",), f'[[channel]] "{name}": monthly_cap has no effect yet: nothing limits a channel.')
 
 
 def _named(reading: Reading, where: tuple[str, ...], base: Any) -> dict[str, Any]:

@@ -33,13 +33,13 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     name: bytes | None = None
 
 
-def parse(raw: bytes) -> Event:
-    """Read the fields of one whole event."""
+def parse(raw: bytes, *, first: bool = True) -> Event:
+    """Read the fields of one whole event; a byte order mark counts for nothing before the `first` of a stream alone."""
     if raw.startswith(b"data: ") and b"\r" not in raw and raw.find(b"\n") == len(raw) - 2:
         return Event(raw, raw[6:-2])  # the ordinary one: a single data line
     name: bytes | None = None
     data: list[bytes] = []
-    for line in _LINE.split(raw.removeprefix(b"\xef\xbb\xbf")):
+    for line in _LINE.split(raw.removeprefix(b"\xef\xbb\xbf") if first else raw):
         field, colon, value = line.partition(b":")
         if not field:
             continue  # blank, or a comment
@@ -54,10 +54,11 @@ def parse(raw: bytes) -> Event:
 class Reader:
     """Cuts a byte stream into events."""
 
-    __slots__ = ("buffer", "searched")
+    __slots__ = ("buffer", "first", "searched")
 
     def __init__(self) -> None:
         self.buffer = b""
+        self.first = True
         self.searched = 0
 
     def feed(self, data: bytes) -> list[Event]:
@@ -68,7 +69,8 @@ class Reader:
         # An end may straddle the pieces by up to three bytes (CRLF CRLF).
         match = _END.search(buffer, max(self.searched - 3, 0))
         while match is not None:
-            events.append(parse(buffer[start : match.end()]))
+            events.append(parse(buffer[start : match.end()], first=self.first))
+            self.first = False
             start = match.end()
             match = _END.search(buffer, start)
         self.buffer = buffer[start:] if start else buffer

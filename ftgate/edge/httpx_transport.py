@@ -358,7 +358,7 @@ def _proxy(url: str, trust: ssl.SSLContext | None) -> httpcore.Proxy:
         raise ValueError("a proxy is an http://, https:// or socks5:// address")
     if parts.scheme.startswith("socks5"):
         try:
-            import socksio  # type: ignore[import-not-found]  # noqa: F401
+            import socksio  # noqa: F401
         except ImportError:
             raise ValueError("a socks5 proxy needs the package socksio") from None
     auth = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None

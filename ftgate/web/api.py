@@ -175,6 +175,7 @@ def build(figures: Figures, *, cors: bool) -> QuartTrio:
         if cors and http.is_open(request.path):
             for name, value in http.CORS:
                 answer.headers[name.decode()] = value.decode()
+        answer.headers.setdefault("X-Request-Id", new_request_id())
         answer.headers["Cache-Control"] = "no-store"
         answer.headers["X-Content-Type-Options"] = "nosniff"
         return answer
