@@ -20,13 +20,14 @@ import trio
 
 from ftgate import __version__
 from ftgate.config import Settings
-from ftgate.core.books import Books, Ended, Hold
+from ftgate.core.books import Books
 from ftgate.core.limits import Limits, Rates, Scope
 from ftgate.core.money import format_usd
 from ftgate.edge import db, journal
 from ftgate.edge.accounts import OWNER, Accounts
 from ftgate.edge.ledger import MemoryLedger
 from ftgate.edge.lock import Lock, make_data_dir
+from ftgate.edge.recovery import expire_orphans
 from ftgate.ports import GateSettings, Key, Terms
 
 log = logging.getLogger("ftgate.app")
@@ -59,14 +60,21 @@ class House:
         try:
             self.database = self.data_dir / DATABASE
             self.connection = db.connect(self.database, durability=settings.database.durability)
-            self.clock = SystemClock()
-            self.writer = db.Writer(self.connection)
-            self.books = Books(next_id=_one(self.connection, "SELECT coalesce(max(id), 0) + 1 FROM entries"))
-            self.accounts = Accounts(self.books, self.writer, self.clock, self._metered)
-            self.accounts.load(self.connection)
+            try:
+                self._load()
+            except sqlite3.Error as error:
+                self.connection.close()
+                raise db.DatabaseFault(f"{self.database} cannot be read: {error}") from error
         except BaseException:
             self.lock.release()
             raise
+
+    def _load(self) -> None:
+        self.clock = SystemClock()
+        self.writer = db.Writer(self.connection)
+        self.books = Books(next_id=_one(self.connection, "SELECT coalesce(max(id), 0) + 1 FROM entries"))
+        self.accounts = Accounts(self.books, self.writer, self.clock, self._metered)
+        self.accounts.load(self.connection)
 
     def _metered(self, plan: str) -> bool:
         terms = self.settings.plans.get(plan) or self.settings.plans["default"]
@@ -77,36 +85,20 @@ class House:
         self.writer.start()
         batch = self.writer.changed()
         batch.statements.append(("INSERT INTO boots (at_us, version) VALUES (?, ?)", (self.clock.wall_us(), __version__)))
-        orphans = self._expire_orphans(batch)
+        orphans, exposure = expire_orphans(
+            self.connection, self.books, batch, at_us=self.clock.wall_us(),
+            charge_estimate=self.settings.database.expired_hold == "charge_estimate",
+        )  # fmt: skip
+        if orphans:
+            log.warning("%d holds of an earlier process ended; about %s USD of prompts were not charged", orphans, format_usd(exposure))
         await self.writer.durable(batch)
         return orphans
 
-    def _expire_orphans(self, batch: db.Batch) -> int:
-        """Every hold that is open now belongs to a process that is gone: the lock is ours. What it set aside is free again."""
-        rows = self.connection.execute(
-            "SELECT id, account, key, debit, amount, ref, estimate FROM entries h WHERE kind = 'hold' AND NOT EXISTS"
-            " (SELECT 1 FROM entries e WHERE e.hold = h.id AND e.kind IN ('post', 'void', 'expire')) ORDER BY id"
-        ).fetchall()
-        exposure = 0
-        for id, account, key, debit, amount, ref, estimate in rows:
-            metered = debit == "usage"
-            self.books.open[id] = Hold(id, account, key, amount, 0, metered, ref)
-            balance = self.books.accounts[account]
-            balance.held += amount
-            charge = 0
-            if self.settings.database.expired_hold == "charge_estimate":
-                charge = estimate if metered else min(estimate, amount)
-            ended = self.books.expire(id, charge, at_us=self.clock.wall_us(), note="left open by a process that ended")
-            assert isinstance(ended, Ended)
-            batch.remember(ended.entries, balance, self.books.quotas[key])
-            exposure += estimate - charge
-        if rows:
-            log.warning("%d holds of an earlier process ended; about %s USD of prompts were not charged", len(rows), format_usd(exposure))
-        return len(rows)
-
     async def close(self) -> None:
-        await self.writer.close()
-        self.lock.release()
+        try:
+            await self.writer.close()
+        finally:
+            self.lock.release()
 
     def commands(self) -> Mapping[str, Callable[..., Any]]:
         """What the command line may ask for, here or over the control socket."""

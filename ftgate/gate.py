@@ -11,6 +11,7 @@ What a call is charged is the sum over its attempts. An attempt that failed befo
 pays the prompt and what was delivered; one whose client left pays the prompt and what was read, once the request had gone up.
 """
 
+import contextlib
 import logging
 import random
 from collections.abc import Mapping
@@ -413,11 +414,8 @@ class Gate:
 
     async def _read_end(self, answer: Answer) -> None:
         """After the end marker the body's end is there already, or very soon: reading it lets the connection be used again."""
-        with trio.move_on_after(END_S):
-            try:
-                await answer.receive()
-            except UpstreamFailed:
-                pass  # the answer is complete all the same
+        with trio.move_on_after(END_S), contextlib.suppress(UpstreamFailed):  # the answer is complete all the same
+            await answer.receive()
 
     async def _start(self, x: Exchange) -> None:
         """Open the answer to the client: its first content has come, and its hold is durable."""

@@ -1,13 +1,13 @@
 """Instants as text: microseconds since 1970 to ISO 8601 and back."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def iso(at_us: int) -> str:
     """An instant as ISO 8601 in UTC, to the millisecond."""
-    return datetime.fromtimestamp(at_us / 1_000_000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def parse_time(text: str) -> int:
@@ -17,4 +17,4 @@ def parse_time(text: str) -> int:
     except ValueError:
         raise ValueError(f"{text!r} is no ISO 8601 time; write 2027-01-31 or 2027-01-31T12:00:00Z") from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return int((moment - EPOCH).total_seconds() * 1_000_000)
+    return (moment - EPOCH) // timedelta(microseconds=1)  # whole: a float of seconds would be a microsecond off

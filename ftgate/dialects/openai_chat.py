@@ -345,8 +345,10 @@ def _read_strange(body: bytes, meter: Meter) -> None:
     """An answer whose fields have types of their own (content as a list of parts): still an answer if it has choices."""
     try:
         fields = _fields.decode(body)
-    except msgspec.DecodeError:
+    except msgspec.ValidationError:
         raise NotAnAnswer(Complaint("the body is not a JSON object")) from None
+    except (msgspec.DecodeError, RecursionError):
+        raise NotAnAnswer(Complaint("the body is not JSON")) from None
     choices = _choices(fields)
     if not choices or _there(fields.get("error", _ABSENT)):
         raise NotAnAnswer(read_error(body))

@@ -84,7 +84,10 @@ class Accounts:
             key = StoredKey(*row)
             key.models = tuple(msgspec.json.decode(row[6], type=list[str]))
             self.books.open_key(key.id, limit=key.quota, used=spent.get(key.id, 0))
-            self._keep_key(key)
+            if key.status == "deleted":
+                self.keys[key.id] = key  # its calls may still be open, and its number is never given again
+            else:
+                self._keep_key(key)
 
     def _metered(self, user: User) -> bool:
         return user.mode == "metered" or (not user.mode and self.metered_plan(user.plan))
@@ -130,6 +133,7 @@ class Accounts:
         if username.lower() in self.by_name:
             raise InvalidRequest(f"a user named {username!r} exists already")
         amount = _amount(credits)
+        hashed = hash_password(_text("password", password)) if password else ""
         user = User(
             id=max(self.users, default=0) + 1,
             username=username,
@@ -139,7 +143,6 @@ class Accounts:
             mode="metered" if metered else "",
             created_at_us=self.clock.wall_us(),
         )
-        hashed = hash_password(password) if password else ""
         self._keep_user(user)
         self.books.open_account(user.id, metered=self._metered(user))
         batch = self.writer.changed()
@@ -152,20 +155,20 @@ class Accounts:
         )
         batch.remember((), self.books.accounts[user.id])
         if amount:
-            await self._grant(user, amount, "first credits")
-        await self.writer.durable(self.writer.changed() if amount else batch)
+            self._grant(user, amount, "first credits")
+        await self.writer.durable(batch)
         return self.describe_user(user)
 
     async def grant(self, *, username: str, amount: str, note: str = "") -> dict[str, object]:
         """Give credits (USD, decimal). Raises InvalidRequest, NotFound."""
         user = self.user(username)
         units = _amount(amount)
-        batch, entry = await self._grant(user, units, note)
+        batch, entry = self._grant(user, units, _text("note", note))
         await self.writer.durable(batch)
         posted = self.books.accounts[user.id].posted
         return {"username": user.username, "granted": format_usd(units), "balance": format_usd_cents(posted), "entry": entry.id}
 
-    async def _grant(self, user: User, amount: int, note: str) -> tuple[Batch, Entry]:
+    def _grant(self, user: User, amount: int, note: str) -> tuple[Batch, Entry]:
         entry = self.books.grant(user.id, amount, ref="grant_" + secrets.token_hex(12), at_us=self.clock.wall_us(), note=note[:500])
         if isinstance(entry, Refusal):
             raise InvalidRequest("the amount is out of range: from 0, and no balance above $1,000,000")
@@ -194,6 +197,8 @@ class Accounts:
     async def set_user(self, *, username: str, status: str) -> dict[str, object]:
         """Enable or disable an account: its keys answer 401 from the next call on; running calls finish."""
         user = self.user(username)
+        if status not in {"active", "disabled"}:
+            raise InvalidRequest(f"a user is active or disabled, not {status!r}")
         user.status = status
         for key in self.keys.values():
             if key.account == user.id and key.status != "deleted":
@@ -215,20 +220,19 @@ class Accounts:
         """Make a key; the only time it is shown. `quota` in USD, `expires` ISO 8601 (UTC without an offset). Raises
         InvalidRequest, NotFound."""
         limit = None if quota is None else _amount(quota)
-        try:
-            expires_at_us = None if expires is None else parse_time(expires)
-        except ValueError as error:
-            raise InvalidRequest(str(error)) from None
+        expires_at_us = None if expires is None else _moment(expires)
+        only = tuple(dict.fromkeys(name.strip() for name in (_text("models", model) for model in models or ()) if name.strip()))
+        name = _text("name", name)[:100]
         user = await self._user_for_key(username)
         secret = KEY_PREFIX + secrets.token_urlsafe(32)
         key = StoredKey(
             id=max(self.keys, default=0) + 1,
             account=user.id,
-            name=name[:100],
+            name=name,
             prefix=secret[:12],
             hash=hashlib.sha256(secret.encode()).digest(),
             status="active",
-            models=tuple(dict.fromkeys(model.strip() for model in models or () if model.strip())),
+            models=only,
             quota=limit,
             expires_at_us=expires_at_us,
             created_at_us=self.clock.wall_us(),
@@ -281,9 +285,11 @@ class Accounts:
 
     async def set_key(self, *, key_id: str, status: str) -> dict[str, object]:
         """Set a key active, disabled or deleted (for good: its past requests stay). Raises NotFound."""
-        key = self.keys.get(int(key_id)) if key_id.isdigit() else None
+        key = self.keys.get(int(key_id)) if re.fullmatch(r"[0-9]{1,18}", key_id) else None
         if key is None or key.status == "deleted":
             raise NotFound(f"no key with the id {key_id!r}; `ftgate keys list` shows them")
+        if status not in {"active", "disabled", "deleted"}:
+            raise InvalidRequest(f"a key is active, disabled or deleted, not {status!r}")
         key.status = status
         if status == "deleted":
             self.by_hash.pop(key.hash, None)
@@ -306,6 +312,25 @@ def _amount(text: str) -> int:
     if units < 0:
         raise InvalidRequest(f"{text} is negative; an amount is 0 or more")
     return units
+
+
+def _text(what: str, text: str) -> str:
+    """A text that the database takes: a byte of the command line that is not UTF-8 comes as half a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest(f"the {what} is not UTF-8") from None
+    return text
+
+
+def _moment(text: str) -> int:
+    """An instant that can be shown again: the calendar ends in the year 9999. Microseconds since 1970."""
+    try:
+        at_us = parse_time(text)
+        iso(at_us)
+    except (ValueError, OverflowError) as error:
+        raise InvalidRequest(str(error)) from None
+    return at_us
 
 
 def hash_password(password: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 import trio
 
+from ftgate.edge.db import DatabaseFault
 from ftgate.errors import GateError
 
 log = logging.getLogger("ftgate.control")
@@ -34,24 +35,47 @@ async def perform(commands: Commands, command: str, arguments: Mapping[str, Any]
         return {"result": await function(**arguments)}
     except GateError as error:
         return {"error": error.message, "code": error.code}
-    except TypeError as error:
+    except DatabaseFault as fault:
+        return {"error": str(fault)}
+    except Exception as error:  # one bad command must not end the server
         log.exception("control command %s", command)
-        return {"error": f"the command {command!r} was called wrongly: {error}"}
+        return {"error": f"the command {command!r} failed: {type(error).__name__}: {error}"}
+
+
+async def _read_line(stream: trio.SocketStream) -> bytes | None:
+    """One line; None when the peer left or idled before it was whole. Raises ValueError for one without an end."""
+    line = b""
+    with trio.move_on_after(IDLE_S):
+        while not line.endswith(b"\n"):
+            if len(line) > MAX_LINE:
+                raise ValueError("a command is at most 1 MB")
+            data = await stream.receive_some(65_536)
+            if not data:
+                return None
+            line += data
+        return line
+    return None
+
+
+async def _answer(commands: Commands, stream: trio.SocketStream) -> dict[str, Any] | None:
+    try:
+        line = await _read_line(stream)
+        if line is None:
+            return None
+        request = json.loads(line)
+        command, arguments = str(request["command"]), dict(request.get("arguments") or {})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return {"error": f"not a command, one line of JSON like {{\"command\", \"arguments\"}}: {error}"}
+    return await perform(commands, command, arguments)
 
 
 async def _serve_one(commands: Commands, stream: trio.SocketStream) -> None:
     try:
-        with trio.move_on_after(IDLE_S):
-            line = b""
-            while not line.endswith(b"\n"):
-                data = await stream.receive_some(65_536)
-                if not data or len(line) > MAX_LINE:
-                    return
-                line += data
-            request = json.loads(line)
-            answer = await perform(commands, request["command"], request.get("arguments", {}))
-            await stream.send_all(json.dumps(answer).encode() + b"\n")
-    except (trio.BrokenResourceError, trio.ClosedResourceError, ValueError, KeyError) as error:
+        answer = await _answer(commands, stream)
+        if answer is not None:
+            with trio.move_on_after(IDLE_S):
+                await stream.send_all(json.dumps(answer).encode() + b"\n")
+    except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
         log.warning("control connection: %s", type(error).__name__)
     except Exception:  # one bad command must not end the server
         log.exception("control connection")
@@ -62,17 +86,18 @@ async def _serve_one(commands: Commands, stream: trio.SocketStream) -> None:
 async def serve(path: Path, commands: Commands, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
     """Answer commands until cancelled. A socket file left by a crash is replaced: the data directory's lock is ours."""
     path.unlink(missing_ok=True)
-    listener = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)
+    bare = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        await listener.bind(str(path))
-    finally:
-        os.umask(before)
-    listener.listen(16)
-    try:
+        before = os.umask(0o177)  # of the whole process, so nothing may run in between: trio's own bind would hand over to a thread
+        try:
+            bare.bind(str(path))
+        finally:
+            os.umask(before)
+        bare.listen(16)
+        listener = trio.socket.from_stdlib_socket(bare)
         async with trio.open_nursery() as nursery:
             task_status.started()
             await trio.serve_listeners(partial(_serve_one, commands), [trio.SocketListener(listener)], handler_nursery=nursery)
     finally:
-        listener.close()
+        bare.close()
         path.unlink(missing_ok=True)

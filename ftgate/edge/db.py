@@ -12,10 +12,12 @@ the thread writes another; there is one queue put and one wake-up per commit, no
 import logging
 import os
 import queue
+import secrets
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +34,15 @@ MAX_WAITING = 10_000
 RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 BUSY_TIMEOUT_S = 2.0
 """How long one try waits for another process's lock before it counts as trouble and is tried again."""
+LAST_TRIES_S = 10.0
+"""How long close() waits for a database that takes no commits before it gives the last changes up."""
+CHECK_S = 2.0
+"""How long the check for damaged pages may take at a start; some gigabytes are read in that time."""
+_MAGIC = b"SQLite format 3\x00"
 _PASSING = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_CANTOPEN,
@@ -55,9 +63,10 @@ _ROW_SQL = f"INSERT INTO requests ({', '.join(_ROW_FIELDS)}) VALUES ({', '.join(
 
 
 class Batch:
-    """Changes that go into one commit. `balances` and `spent` keep the last value of each account and key."""
+    """Changes that go into one commit. `balances` and `spent` keep the last value of each account and key. `mark` is written
+    with them, so that the database can be asked whether this batch is the last one in it."""
 
-    __slots__ = ("balances", "done", "entries", "event", "rows", "spent", "statements")
+    __slots__ = ("balances", "done", "entries", "event", "mark", "rows", "spent", "statements")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -67,6 +76,7 @@ class Batch:
         self.statements: list[tuple[str, tuple[Any, ...]]] = []
         self.done = False
         self.event: trio.Event | None = None
+        self.mark = secrets.randbits(31)
 
     def remember(self, entries: tuple[Entry, ...], balance: Balance, quota: Quota | None = None) -> None:
         """Entries and the balances they lead to: they reach the database together or not at all."""
@@ -85,37 +95,68 @@ class DatabaseFault(Exception):
 
 def connect(path: Path, *, durability: str) -> sqlite3.Connection:
     """Open the writing connection, made and migrated if need be. Raises DatabaseFault; an unusable file stays untouched."""
+    try:
+        return _open(path, durability)
+    except (sqlite3.Error, OSError) as error:
+        raise DatabaseFault(f"{path} cannot be opened: {error}") from error
+
+
+def _open(path: Path, durability: str) -> sqlite3.Connection:
     if path.is_dir():
         raise DatabaseFault(f"{path} is a directory; give another --data")
-    fresh = not path.exists()
-    if not fresh and path.stat().st_size and path.read_bytes()[:16] != b"SQLite format 3\x00":
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    with path.open("rb") as file:
+        head = file.read(len(_MAGIC))
+    if head and head != _MAGIC:
         raise DatabaseFault(f"{path} is not a SQLite database; move it away or give another --data")
+    if not os.access(path, os.W_OK):
+        raise DatabaseFault(f"{path} is read-only; make it writable for this user")
+    if damage := _damage(path):
+        raise DatabaseFault(f"{path} is damaged ({damage}); put a backup in its place, or move it away to begin anew")
+    connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
     try:
-        if fresh:
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        elif not os.access(path, os.W_OK):
-            raise DatabaseFault(f"{path} is read-only; make it writable for this user")
-        connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
         connection.execute("PRAGMA foreign_keys = ON")
         migrate(connection)
-    except (sqlite3.Error, OSError) as error:
-        raise DatabaseFault(f"{path} cannot be opened: {error}") from error
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def _damage(path: Path) -> str | None:
+    """The first damage that SQLite's own check finds within CHECK_S. A query that happens to work proves nothing: it may not
+    touch the damaged page. Read-only, so that a damaged file stays as it is."""
+    connection = reader(path)
+    deadline = time.monotonic() + CHECK_S
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
+    try:
+        found = " ".join(str(connection.execute("PRAGMA quick_check(1)").fetchone()[0]).split())
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+            return None
+        if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+            raise
+        found = str(error)
+    finally:
+        connection.close()
+    return None if found == "ok" else found
 
 
 def reader(path: Path) -> sqlite3.Connection:
     """A read-only connection for one short read. The caller closes it."""
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+    connection = sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
     connection.execute("PRAGMA query_only = ON")
     return connection
 
 
 def write(connection: sqlite3.Connection, batch: Batch) -> None:
-    """Put one batch in, whole or not at all. Raises sqlite3.Error with nothing changed."""
+    """Put one batch in, whole or not at all. Raises sqlite3.Error with nothing changed (but see already_in)."""
     try:
         connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"PRAGMA user_version = {batch.mark}")
         if batch.statements:
             for sql, values in batch.statements:
                 connection.execute(sql, values)
@@ -130,17 +171,14 @@ def write(connection: sqlite3.Connection, batch: Batch) -> None:
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
-            connection.execute("ROLLBACK")
+            with suppress(sqlite3.Error):  # tried again before the next write
+                connection.execute("ROLLBACK")
         raise
 
 
 def already_in(connection: sqlite3.Connection, batch: Batch) -> bool:
-    """Whether a batch whose commit reported an error is in after all: it is atomic, so one of its rows tells."""
-    if batch.entries:
-        return connection.execute("SELECT 1 FROM entries WHERE id = ?", (batch.entries[-1].id,)).fetchone() is not None
-    if batch.rows:
-        return connection.execute("SELECT 1 FROM requests WHERE request_id = ?", (batch.rows[-1].request_id,)).fetchone() is not None
-    return False
+    """Whether a batch whose commit reported an error is in after all: it is atomic, so its mark tells."""
+    return bool(connection.execute("PRAGMA user_version").fetchone()[0] == batch.mark)
 
 
 class Writer:
@@ -157,6 +195,7 @@ class Writer:
         self._jobs: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._idle = trio.Event()
+        self._give_up = threading.Event()
 
     def start(self) -> None:
         """Begin writing; inside trio.run."""
@@ -197,8 +236,10 @@ class Writer:
         self._jobs.put(self.writing)
 
     async def durable(self, batch: Batch) -> None:
-        """Wait until the batch is committed. Cancelling the wait changes nothing."""
+        """Wait until the batch is committed. Cancelling the wait changes nothing. Raises DatabaseFault when it never will be."""
         while not batch.done:
+            if self.failed is not None:
+                raise DatabaseFault(f"the database has failed: {self.failed}")
             if batch.event is None:
                 batch.event = trio.Event()
             await batch.event.wait()
@@ -224,6 +265,11 @@ class Writer:
         log.critical("the ledger's writer has failed: %s", error)
         self.failed = error
         self.died.set()
+        self._idle.set()
+        for batch in (self.writing, self.filling):
+            if batch is not None and batch.event is not None:
+                batch.event.set()
+                batch.event = None
 
     def _work(self, tell: Callable[..., None]) -> None:
         while (batch := self._jobs.get()) is not None:
@@ -238,6 +284,8 @@ class Writer:
         tries = 0
         while True:
             try:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
                 if not (tries and already_in(self.connection, batch)):
                     write(self.connection, batch)
                 return
@@ -245,25 +293,30 @@ class Writer:
                 code = error.sqlite_errorcode
                 if code in _FSYNC or code & 0xFF not in _PASSING:
                     raise
+                if self._give_up.is_set():
+                    raise
                 tell(self._in_trouble, str(error))
-                time.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
+                self._give_up.wait(RETRY_S[min(tries, len(RETRY_S) - 1)])
                 tries += 1
 
     async def close(self) -> None:
-        """Write what is left, checkpoint and close. Not cancellable for as long as the database takes commits."""
+        """Write what is left, checkpoint and close. Not cancellable for as long as the database takes commits; when it takes
+        none for LAST_TRIES_S the last changes are given up, and nothing of ours writes any more when this returns."""
         with trio.CancelScope(shield=True):
-            while self.failed is None and (self.writing is not None or self.filling.size()):
+            while self._thread is not None and self.failed is None and (self.writing is not None or self.filling.size()):
                 self._maybe_hand_over()
                 self._idle = trio.Event()
-                if self.writing is not None:
-                    with trio.move_on_after(10) as patience:
-                        await self._idle.wait()
-                    if patience.cancelled_caught and self.trouble:
-                        log.critical("the last changes could not be written: %s", self.trouble)
-                        return
-            self._jobs.put(None)
+                with trio.move_on_after(LAST_TRIES_S) as patience:
+                    await self._idle.wait()
+                if patience.cancelled_caught and self.trouble:
+                    self._give_up.set()
             if self._thread is not None:
+                self._jobs.put(None)
                 await trio.to_thread.run_sync(self._thread.join)
-            if self.failed is None:
-                self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self.connection.close()
+            try:
+                if self.failed is None:
+                    self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.Error as error:  # what is committed stays in the write-ahead log
+                log.warning("the write-ahead log was not folded back: %s", error)
+            finally:
+                self.connection.close()

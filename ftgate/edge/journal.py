@@ -5,6 +5,7 @@ back. A verification reads one moment (the last entry's id and all balances) in 
 the entries up to it, which never change.
 """
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,16 +63,24 @@ def _entries(connection: sqlite3.Connection, last: int) -> Iterator[Entry]:
 
 
 def _compare_requests(connection: sqlite3.Connection, audit: Audit) -> None:
-    """Every request row with a hold must say the cost that the entries of that hold say."""
-    row = connection.execute(
-        "SELECT r.request_id, r.cost, (SELECT amount FROM entries e WHERE e.hold = r.hold AND e.kind IN ('post', 'void', 'expire'))"
-        " + coalesce((SELECT sum(amount) FROM entries e WHERE e.hold = r.hold AND e.kind = 'overrun'"
-        " AND e.kind IN ('overrun', 'loss')), 0) AS charged"
-        " FROM requests r WHERE r.hold > 0 AND r.hold <= ? AND charged IS NOT NULL AND r.cost <> charged LIMIT 1",
-        (audit.last_id,),
-    ).fetchone()
-    if row is not None:
-        raise Disagreement(f"request {row[0]}: its row says a cost of {row[1]}, its entries say {row[2]}")
+    """Every request row with a hold must say the cost and the loss that the entries of that hold say."""
+    after = 0
+    while True:
+        upto = connection.execute("SELECT max(id) FROM (SELECT id FROM requests WHERE id > ? ORDER BY id LIMIT ?)", (after, PAGE)).fetchone()
+        if upto[0] is None:
+            return
+        row = connection.execute(_UNEQUAL, (after, upto[0], audit.last_id)).fetchone()
+        if row is not None:
+            raise Disagreement(f"request {row[0]}: its row says a cost, lost = {row[1:3]}, its entries say {row[3:]}")
+        after = upto[0]
+
+
+_PAST = "coalesce((SELECT sum(amount) FROM entries p WHERE p.hold = r.hold AND p.kind = '{0}' AND p.kind IN ('overrun', 'loss')), 0)"
+_UNEQUAL = (
+    f"SELECT r.request_id, r.cost, r.lost, e.amount + {_PAST.format('overrun')} AS charged, {_PAST.format('loss')} AS given_up"
+    " FROM requests r JOIN entries e ON e.hold = r.hold AND e.kind IN ('post', 'void', 'expire')"
+    " WHERE r.id > ? AND r.id <= ? AND r.hold > 0 AND r.hold <= ? AND (r.cost <> charged OR r.lost <> given_up) LIMIT 1"
+)
 
 
 class Filter:
@@ -93,7 +102,7 @@ class Filter:
                 self._add(condition, value)
         if model is not None:
             self._add("(model = ? OR served_model = ?)", model, model)
-        if status is not None and status.isdigit():
+        if status is not None and re.fullmatch(r"[0-9]{3}", status):
             self._add("http_status = ?", int(status))
         elif status is not None:
             self._add("status = ?", status)

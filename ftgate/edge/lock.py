@@ -7,11 +7,17 @@ lock itself is the kernel's (flock), so a stale file after a crash locks nothing
 import fcntl
 import json
 import os
+import shutil
 import tempfile
+import time
 from pathlib import Path
 
 MAX_SOCKET_PATH = 100
 """A Unix socket's path may have 107 bytes (103 on macOS); past this it goes to a temporary directory of its own."""
+
+TRIES = 5
+TRY_S = 0.05
+"""A command that only looks who holds the directory (holder) locks it for an instant: that must not refuse a server's start."""
 
 
 class Locked(Exception):
@@ -50,8 +56,8 @@ def holder(data_dir: Path) -> Locked | None:
 def _said(descriptor: int) -> Locked:
     try:
         said = json.loads(os.pread(descriptor, 4096, 0))
-        return Locked(said.get("pid"), Path(said["socket"]) if said.get("socket") else None)
-    except (ValueError, OSError, KeyError):
+        return Locked(said["pid"], Path(said["socket"]) if said["socket"] else None)
+    except (ValueError, OSError, KeyError, TypeError):  # not written yet, or not by us
         return Locked(None, None)
 
 
@@ -60,22 +66,33 @@ class Lock:
 
     def __init__(self, data_dir: Path, *, serving: bool) -> None:
         self.descriptor = os.open(data_dir / "lock", os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            found = _said(self.descriptor)
-            os.close(self.descriptor)
-            raise found from None
         self.socket: Path | None = None
-        if serving:
-            self.socket = data_dir.resolve() / "control.sock"
-            if len(bytes(self.socket)) > MAX_SOCKET_PATH:
-                self.socket = Path(tempfile.mkdtemp(prefix="ftgate-")) / "control.sock"
-        os.ftruncate(self.descriptor, 0)
-        os.pwrite(self.descriptor, json.dumps({"pid": os.getpid(), "socket": str(self.socket or "")}).encode(), 0)
+        self.made: Path | None = None
+        try:
+            self._take()
+            if serving:
+                self.socket = data_dir.resolve() / "control.sock"
+                if len(bytes(self.socket)) > MAX_SOCKET_PATH:
+                    self.made = Path(tempfile.mkdtemp(prefix="ftgate-"))
+                    self.socket = self.made / "control.sock"
+            os.ftruncate(self.descriptor, 0)
+            os.pwrite(self.descriptor, json.dumps({"pid": os.getpid(), "socket": str(self.socket or "")}).encode(), 0)
+        except BaseException:
+            os.close(self.descriptor)
+            raise
+
+    def _take(self) -> None:
+        for tries in range(1, TRIES + 1):
+            try:
+                fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if tries == TRIES:
+                    raise _said(self.descriptor) from None
+                time.sleep(TRY_S)
 
     def release(self) -> None:
         os.ftruncate(self.descriptor, 0)
         os.close(self.descriptor)
-        if self.socket is not None and self.socket.parent.name.startswith("ftgate-"):
-            self.socket.parent.rmdir()
+        if self.made is not None:
+            shutil.rmtree(self.made, ignore_errors=True)
