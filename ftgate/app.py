@@ -62,11 +62,13 @@ class House:
             self.connection = db.connect(self.database, durability=settings.database.durability)
             try:
                 self._load()
-            except sqlite3.Error as error:
+            except BaseException:
                 self.connection.close()
-                raise db.DatabaseFault(f"{self.database} cannot be read: {error}") from error
-        except BaseException:
+                raise
+        except BaseException as error:
             self.lock.release()
+            if isinstance(error, sqlite3.Error):
+                raise db.DatabaseFault(f"{self.database} cannot be read: {error}") from error
             raise
 
     def _load(self) -> None:

@@ -2,6 +2,8 @@
 what is said when every candidate has failed). gate.py walks the line; this file answers its questions and awaits nothing.
 """
 
+import re
+
 import msgspec
 import trio
 
@@ -12,6 +14,8 @@ from ftgate.core.usage import UNKNOWN_BOUND, Measured, Usage, judge
 from ftgate.dialects.talk import NOTHING, Dialect, Meter, Reader
 from ftgate.errors import GateError, InternalError, NoHealthyProvider, ProviderError, ProviderTimeout, RateLimited, Refused, ShuttingDown
 from ftgate.ports import Client, GateSettings, Headers, Held, Key, Row, Sending, Settled
+
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 DRAIN_S = 60.0
 """Seconds an upstream is read on after its client has left, for its usage."""
@@ -273,6 +277,6 @@ def retry_after_s(headers: Headers) -> float | None:
     """Retry-After in seconds, where it is a number; a date is not believed, since it compares two clocks."""
     for name, value in headers:
         if name == b"retry-after":
-            text = value.decode(errors="replace").strip()
-            return float(text) if text.replace(".", "", 1).isdigit() else None
+            text = value.decode("latin1").strip()
+            return min(float(text), 86_400.0) if _SECONDS.fullmatch(text) else None
     return None

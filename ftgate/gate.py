@@ -108,7 +108,7 @@ class Gate:
         self.dialects = dialects
         self.calls: set[Call] = set()
         self.closing = False
-        self.turn = 0
+        self.turns: dict[str, int] = {}  # of each served model: whose turn it is among its channels and their credentials
 
     # The line
 
@@ -195,8 +195,10 @@ class Gate:
             for name in routing.names_for(routes, ask.names, grade)
             if name in asked or (routing.allowed(key.models, name) and routing.allowed(terms.models, name))
         ]
-        plan = routing.plan(routes, names, strategy=ask.routing, turn=self.turn)
-        self.turn += 1
+        first = names[0] if names else ""
+        plan = routing.plan(routes, names, strategy=ask.routing, turn=self.turns.get(first, 0))
+        if plan:
+            self.turns[first] = self.turns.get(first, 0) + 1
         if not plan:
             if "auto" in ask.names and key.models:
                 raise Forbidden("None of the models this API key may use is served now", code="model_not_allowed", param="model")

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 import msgspec
+import trio
 
 from ftgate.core.books import Books, Entry, Refusal
 from ftgate.core.moments import iso, parse_time
@@ -130,10 +131,10 @@ class Accounts:
         """Make an account. `credits` is a decimal amount in USD. Raises InvalidRequest."""
         if not _NAME.fullmatch(username):
             raise InvalidRequest("a username is 1 to 64 letters, digits, dots, dashes, underscores or @, beginning with a letter or digit")
-        if username.lower() in self.by_name:
-            raise InvalidRequest(f"a user named {username!r} exists already")
         amount = _amount(credits)
-        hashed = hash_password(_text("password", password)) if password else ""
+        hashed = await trio.to_thread.run_sync(hash_password, _text("password", password)) if password else ""
+        if username.lower() in self.by_name:  # last: from here on nothing awaits until the name is taken
+            raise InvalidRequest(f"a user named {username!r} exists already")
         user = User(
             id=max(self.users, default=0) + 1,
             username=username,

@@ -65,7 +65,7 @@ async def _answer(commands: Commands, stream: trio.SocketStream) -> dict[str, An
         request = json.loads(line)
         command, arguments = str(request["command"]), dict(request.get("arguments") or {})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        return {"error": f"not a command, one line of JSON like {{\"command\", \"arguments\"}}: {error}"}
+        return {"error": f'not a command, one line of JSON like {{"command", "arguments"}}: {error}'}
     return await perform(commands, command, arguments)
 
 

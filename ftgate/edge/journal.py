@@ -66,19 +66,21 @@ def _compare_requests(connection: sqlite3.Connection, audit: Audit) -> None:
     """Every request row with a hold must say the cost and the loss that the entries of that hold say."""
     after = 0
     while True:
-        upto = connection.execute("SELECT max(id) FROM (SELECT id FROM requests WHERE id > ? ORDER BY id LIMIT ?)", (after, PAGE)).fetchone()
-        if upto[0] is None:
+        ids = connection.execute("SELECT id FROM requests WHERE id > ? ORDER BY id LIMIT ?", (after, PAGE)).fetchall()
+        if not ids:
             return
-        row = connection.execute(_UNEQUAL, (after, upto[0], audit.last_id)).fetchone()
+        row = connection.execute(_UNEQUAL, (after, ids[-1][0], audit.last_id)).fetchone()
         if row is not None:
             raise Disagreement(f"request {row[0]}: its row says a cost, lost = {row[1:3]}, its entries say {row[3:]}")
-        after = upto[0]
+        after = ids[-1][0]
 
 
-_PAST = "coalesce((SELECT sum(amount) FROM entries p WHERE p.hold = r.hold AND p.kind = '{0}' AND p.kind IN ('overrun', 'loss')), 0)"
 _UNEQUAL = (
-    f"SELECT r.request_id, r.cost, r.lost, e.amount + {_PAST.format('overrun')} AS charged, {_PAST.format('loss')} AS given_up"
-    " FROM requests r JOIN entries e ON e.hold = r.hold AND e.kind IN ('post', 'void', 'expire')"
+    "SELECT r.request_id, r.cost, r.lost, e.amount"
+    " + coalesce((SELECT sum(amount) FROM entries p WHERE p.hold = r.hold AND p.kind IN ('overrun', 'loss') AND p.kind = 'overrun'), 0)"
+    " AS charged,"
+    " coalesce((SELECT sum(amount) FROM entries p WHERE p.hold = r.hold AND p.kind IN ('overrun', 'loss') AND p.kind = 'loss'), 0)"
+    " AS given_up FROM requests r JOIN entries e ON e.hold = r.hold AND e.kind IN ('post', 'void', 'expire')"
     " WHERE r.id > ? AND r.id <= ? AND r.hold > 0 AND r.hold <= ? AND (r.cost <> charged OR r.lost <> given_up) LIMIT 1"
 )
 

@@ -16,11 +16,12 @@ QUERY = "canary-in-the-query-8842"
 HEADER = "canary-channel-header-6d2e"
 CANARIES = [BYOK, WRONG, PASSWORD, UPSTREAM, QUERY, HEADER]
 
+STATUSES = 400, 401, 402, 403, 404, 422, 429, 500, 503
 SAID = f"Incorrect API key provided: {UPSTREAM}. You sent {PROVIDER_KEY} to https://user:{UPSTREAM}@api.example/v1?key={UPSTREAM}"
+WORDS = {"message": SAID, "code": UPSTREAM, "type": UPSTREAM, "param": UPSTREAM}
 SCRIPTS: dict[str, dict[str, Any]] = {
     "plain": {},
-    **{f"says-{status}": {"status": status, "error_body": {"error": {"message": SAID, **dict.fromkeys(("code", "type", "param"), UPSTREAM)}}}
-       for status in (400, 401, 402, 403, 404, 422, 429, 500, 503)},
+    **{f"says-{status}": {"status": status, "error_body": {"error": WORDS}} for status in STATUSES},
     "says-text": {"status": 500, "raw_body": SAID, "content_type": "text/plain"},
     "says-200": {"raw_body": f'{{"error": "{SAID}"}}'},
     "says-in-stream": {"error_event": {"error": {"message": SAID}}, "error_after": 0},

@@ -28,9 +28,7 @@ def place(request: pytest.FixtureRequest, house: House, tmp_path: Path) -> Itera
     if request.param == "beside a server":
         yield house
         return
-    alone = House(tmp_path / "alone", CONFIG)
-    with alone:
-        alone.process.terminate()
+    with House(tmp_path / "alone", CONFIG, serving=False) as alone:
         alone.data = tmp_path / "new" / "data"
         yield alone
 

@@ -1,6 +1,5 @@
 """kill -9 while it works: at `ready` no hold is open, the books are right, and what was answered before is in them."""
 
-import json
 import random
 import threading
 import time
@@ -64,11 +63,11 @@ def one_round(house: House, delay_s: float) -> tuple[dict[str, Decimal], list[Ra
         wire.until(b"tick")
     for client in clients:
         client.start()
+    house.wait_for(lambda: all(len(client.answered) > 2 for client in clients), "the clients get no answers")
     time.sleep(delay_s)
     house.kill()
     for client in clients:
         client.join()
-    assert all(client.answered for client in clients)
     return {**clients[0].answered, **clients[1].answered}, wires
 
 
@@ -95,7 +94,7 @@ def test_kill_9_during_twenty_streams(house: House) -> None:
             if user["mode"] == "prepaid":
                 granted = Decimal(50) if Decimal(user["balance"]) > 1 else Decimal(1)
                 assert Decimal(user["balance"]) + spent[user["id"]] == granted and Decimal(user["held"]) == 0
-        assert f"{STREAMS} holds" in house.err.read_text() or "holds of an earlier process ended" in house.err.read_text()
+        assert "holds of an earlier process ended" in house.err.read_text()
         assert house.chat(house.account()).status_code == 200
 
 
@@ -128,7 +127,7 @@ def test_left_over_holds_can_cost_their_estimate(tmp_path_factory: pytest.TempPa
         house.start()
         left = house.balance(account)
         assert Decimal("0.99998") <= left < 1
-        assert json.loads(json.dumps(house.quick("ledger", "verify", "--json")))["ok"]
+        assert house.verified()["open_holds"] == 0
 
 
 def test_the_wire_of_a_killed_server_shows_whole_events_only(house: House) -> None:

@@ -221,7 +221,7 @@ def test_a_plan_s_multiplier_is_applied_once_and_rounded_half_up(tmp_path: Path)
 
 
 def race(house: House, requests: list[bytes]) -> list[bytes]:
-    """Send all requests at the same moment, each on a connection of its own; the whole answers."""
+    """Send all requests at the same moment, each on a connection of its own; the answers, read to their end."""
     wires = [Raw(house.address) for _ in requests]
     answers: list[bytes] = [b""] * len(wires)
     start = threading.Barrier(8)
@@ -232,7 +232,9 @@ def race(house: House, requests: list[bytes]) -> list[bytes]:
             wires[index].send(requests[index])
         for index in mine:
             wires[index].socket.settimeout(20)
-            answers[index] = wires[index].until(b"\r\n\r\n")
+            head = wires[index].until(b"\r\n\r\n")
+            mark = b'"param"' if status(head) != 200 else b"[DONE]" if b"event-stream" in head else b'"completion_tokens"'
+            answers[index] = wires[index].until(mark)
             wires[index].close()
 
     with ThreadPoolExecutor(8) as pool:

@@ -140,9 +140,22 @@ SCRIPTS = {
     "metered expire": "hold h M k 60 70\n expire h 70 -> 70 0\n M = 0 0 70",
     "metered past every bound": "hold h M k MAX+1\n post h MAX+5 -> MAXIMUM 5",
     # quotas
-    "quota counts open holds": "hold a A l 60\n hold b A l 50 -> key_quota_exceeded\n l = 0 60\n post a 10\n l = 10 0\n hold b A l 90\n l = 10 90",
+    "quota counts open holds": """
+        hold a A l 60
+        hold b A l 50 -> key_quota_exceeded
+        l = 0 60
+        post a 10
+        l = 10 0
+        hold b A l 90
+        l = 10 90""",
     "quota and overrun": "hold a A l 100\n post a 150 -> 150 0\n l = 150 0\n hold b A l 0 -> key_quota_exceeded",
-    "quota of a metered account": "hold a M l 60\n l = 0 60\n hold b M l 50 -> key_quota_exceeded\n post a 100 -> 100 0\n l = 100 0\n hold b M l 0",
+    "quota of a metered account": """
+        hold a M l 60
+        l = 0 60
+        hold b M l 50 -> key_quota_exceeded
+        post a 100 -> 100 0
+        l = 100 0
+        hold b M l 0""",
     "quota and loss": "hold a A k 900\n hold b A l 100\n post b 300 -> 100 200\n l = 100 0",
     # grants
     "grant nothing": "grant A 0\n A = 1000 0 0",
@@ -152,7 +165,10 @@ SCRIPTS = {
     "amount: grant past the most": "grant B MAX+1 -> amount_out_of_range",
     "amount: grant past the most in sum": "grant A MAX -> amount_out_of_range\n A = 1000 0 0",
     "amount before account": "grant Z MAX+1 -> amount_out_of_range\n grant Z 1 -> account_unknown",
-    "amount: hold": "hold h A k -1 -> amount_out_of_range\n hold h A k MAX+1 -> amount_out_of_range\n hold h A k MAX -> insufficient_credits",
+    "amount: hold": """
+        hold h A k -1 -> amount_out_of_range
+        hold h A k MAX+1 -> amount_out_of_range
+        hold h A k MAX -> insufficient_credits""",
     "amount: estimate": "hold h A k 1 -1 -> amount_out_of_range",
     "amount before quota": "hold h A l MAX+1 -> amount_out_of_range",
     "amount before account, hold": "hold h Z z -1 -> amount_out_of_range",
@@ -161,12 +177,16 @@ SCRIPTS = {
     "account unknown": "hold h Z k 1 -> account_unknown",
     "key unknown": "hold h A z 1 -> account_unknown",
     "account before quota": "hold h Z l 101 -> account_unknown",
-    "hold unknown": "post never 1 -> hold_unknown\n void never -> hold_unknown\n expire zero 0 -> hold_unknown\n void negative -> hold_unknown",
+    "hold unknown": """
+        post never 1 -> hold_unknown
+        void never -> hold_unknown
+        expire zero 0 -> hold_unknown
+        void negative -> hold_unknown""",
     "already ended": "hold h A k 5\n post h 5\n void h -> already_ended",
     "quota": "hold h A l 101 -> key_quota_exceeded\n hold h A l 100",
     "quota before credits": "hold h B l 101 -> key_quota_exceeded\n hold h B l 100 -> insufficient_credits",
     "credits": "hold h A k 1001 -> insufficient_credits\n hold h A k 1000",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -180,8 +200,13 @@ def test_every_refusal_has_a_row():
     said = "\n".join(SCRIPTS.values())
     assert [refusal.value for refusal in Refusal if f"-> {refusal.value}" not in said] == []
     assert [r.name for r in Refusal] == [
-        "amount_out_of_range", "account_unknown", "hold_unknown", "already_ended", "key_quota_exceeded", "insufficient_credits",
-    ]  # fmt: skip
+        "amount_out_of_range",
+        "account_unknown",
+        "hold_unknown",
+        "already_ended",
+        "key_quota_exceeded",
+        "insufficient_credits",
+    ]
 
 
 def test_a_refusal_changes_nothing():
@@ -256,9 +281,7 @@ class Trading(RuleBasedStateMachine):
     @rule(target=holds, account=st.sampled_from([1, 1, 2, 3]), key=st.sampled_from([11, 12]), amount=amounts)
     def hold(self, account, key, amount):
         balance, quota = self.books.accounts[account], self.books.quotas[key]
-        fits = (quota.left is None or amount <= quota.left) and (
-            balance.metered or (amount <= balance.available and amount <= MAX_AMOUNT)
-        )
+        fits = (quota.left is None or amount <= quota.left) and (balance.metered or (amount <= balance.available and amount <= MAX_AMOUNT))
         said = self.books.hold(account, key, amount, ref="h", estimate=amount, at_us=0)
         assert isinstance(said, tuple) == fits
         if isinstance(said, Refusal):

@@ -1,10 +1,12 @@
 """Instants as text and back."""
 
+from datetime import timedelta
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ftgate.core.moments import iso, parse_time
+from ftgate.core.moments import EPOCH, iso, parse_time
 
 
 @pytest.mark.parametrize(
@@ -28,9 +30,15 @@ def test_parse_refused(text):
 
 
 @given(st.integers(0, 4_000_000_000_000))
+@example(1_090_781_345_001)
 def test_round_trip_to_the_millisecond(milliseconds):
     assert parse_time(iso(milliseconds * 1000)) == milliseconds * 1000
 
 
 def test_iso():
     assert iso(0) == "1970-01-01T00:00:00.000Z"
+
+
+@given(st.integers(0, 4_000_000_000_000_000))
+def test_parse_keeps_each_microsecond(at_us):
+    assert parse_time((EPOCH + timedelta(microseconds=at_us)).isoformat()) == at_us

@@ -45,7 +45,9 @@ SECRETS = {
 
 
 @pytest.mark.parametrize("kind", SECRETS)
-@pytest.mark.parametrize("words", ["{}", "Incorrect API key provided: {}. Try again", "key='{}'", '{{"key": "{}"}}', "({})", "钥匙 {}，无效"])
+@pytest.mark.parametrize(
+    "words", ["{}", "Incorrect API key provided: {}. Try again", "key='{}'", '{{"key": "{}"}}', "({})", "钥匙 {}，无效"]
+)
 def test_secrets_go(kind, words):
     secret = SECRETS[kind]
     for cleaned in (redact(words.format(secret)), scrub(words.format(secret))):

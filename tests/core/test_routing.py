@@ -46,7 +46,9 @@ def test_priority_then_weight_then_credentials():
 def test_each_channel_gets_its_weight(weights, start):
     routes = Routes(tuple(channel(str(n), weight=weight) for n, weight in enumerate(weights)))
     total = sum(weights)
-    firsts = Counter(ways[0].channel.name for turn in range(start, start + total) if (ways := routing.plan(routes, ["m"], strategy="auto", turn=turn)))
+    firsts = Counter(
+        ways[0].channel.name for turn in range(start, start + total) if (ways := routing.plan(routes, ["m"], strategy="auto", turn=turn))
+    )
     assert [firsts[str(n)] for n in range(len(weights))] == weights
     for turn in range(start, start + total):
         assert sorted(way.channel.name for way in routing.plan(routes, ["m"], strategy="auto", turn=turn)) == [

@@ -1,6 +1,7 @@
 """Every way to cut a stream into pieces."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 
 def cuts(data: bytes) -> Iterator[list[bytes]]:
@@ -14,4 +15,4 @@ def cuts(data: bytes) -> Iterator[list[bytes]]:
 
 def cut_at(data: bytes, points: list[int]) -> list[bytes]:
     edges = [0, *sorted(point % (len(data) + 1) for point in points), len(data)]
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(edges)]
