@@ -120,12 +120,16 @@ def _measure(x: Exchange, tried: Tried) -> Measured | None:
     model, meter = tried.candidate.model, tried.meter
     if tried.failed:
         return None
-    counted = Usage(input=max(prompt_count(x, model).likely, 1), output=meter.output())
-    if tried.complete:
-        return _judged(x, model, meter, counted)
-    if x.head_sent:
+    prompt_bound, output_bound = _bounds(x, model)
+    counted = Usage(input=min(max(prompt_count(x, model).likely, 1), prompt_bound), output=min(meter.output(), output_bound))
+    if tried.complete or x.head_sent:
+        measured = judge(
+            meter.reported, counted, prompt_bound=prompt_bound, output_bound=output_bound, content_seen=meter.content_seen,
+            malformed=meter.malformed,
+        )  # fmt: skip
+        if tried.complete:
+            return measured
         # Cut after content. What a usage said before the cut stands for the prompt; the output is at least what was passed on.
-        measured = _judged(x, model, meter, counted)
         usage = msgspec.structs.replace(measured.usage, output=max(measured.usage.output, counted.output))
         return Measured(usage, exact=False, rejected=measured.rejected)
     if x.call.left and tried.sending.sent and (meter.content_seen or tried.candidate.channel.charge_left_before_content):
@@ -133,21 +137,15 @@ def _measure(x: Exchange, tried: Tried) -> Measured | None:
     return None  # ended before content by a limit, a shutdown or an error: the caller did not choose to leave
 
 
-def _judged(x: Exchange, model: Model, meter: Meter, counted: Usage) -> Measured:
+def _bounds(x: Exchange, model: Model) -> tuple[int, int]:
+    """Tokens of prompt and of output (all answers) past which a count is absurd."""
     most = max(model.max_output or 0, model.context or 0) or UNKNOWN_BOUND
     cap = x.ask.cap or (x.held.cap if x.held and x.held.inject else None)
     if cap is None:
         cap = most
     elif not model.thinking_in_cap:
         cap += most
-    return judge(
-        meter.reported,
-        counted,
-        prompt_bound=model.context or UNKNOWN_BOUND,
-        output_bound=x.ask.answers * cap,
-        content_seen=meter.content_seen,
-        malformed=meter.malformed,
-    )
+    return model.context or UNKNOWN_BOUND, x.ask.answers * cap
 
 
 def status_of(x: Exchange, error: BaseException | None) -> tuple[str, GateError | None]:

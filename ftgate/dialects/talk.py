@@ -84,13 +84,14 @@ class Meter:
     """What an attempt has brought so far, filled before each piece is passed on. Text is kept in parts and measured only when
     the upstream leaves the usage out or lies: joining at the end is one pass, counting each piece would be thousands."""
 
-    __slots__ = ("_counted", "_parts", "_size", "content_seen", "malformed", "reported")
+    __slots__ = ("_counted", "_notes", "_parts", "_size", "content_seen", "malformed", "reported")
 
     FOLD_AT = 65_536  # characters kept before they are folded into the count, so that a long stream holds no long text
 
     def __init__(self) -> None:
         self._parts: list[str] = []
         self._size = 0
+        self._notes = 0
         self._counted = ZERO
         self.content_seen = False
         self.reported: Usage | None = None
@@ -98,6 +99,7 @@ class Meter:
 
     def note(self, text: str) -> None:
         self._parts.append(text)
+        self._notes += 1
         self._size += len(text)
         if self._size > self.FOLD_AT:
             self._fold()
@@ -108,9 +110,11 @@ class Meter:
         self._size = 0
 
     def output(self) -> int:
-        """Tokens delivered so far, by the meter's own count; at least one once content was seen."""
+        """Tokens delivered so far, by the meter's own count; at least one once content was seen. An upstream streams a token or
+        more a piece, so many small pieces are as many tokens, unless somebody cut them by characters: hence at most twice."""
         self._fold()
-        return max(self._counted.likely, 1 if self.content_seen else 0)
+        likely = self._counted.likely
+        return max(likely, min(self._notes, 2 * likely), 1 if self.content_seen else 0)
 
 
 class Reader(Protocol):

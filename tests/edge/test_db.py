@@ -1,0 +1,506 @@
+"""The writer: groups, order, SQLite's n-th call fault, real locks and full disks, and its death (RELIABILITY.md F43, F44, F51)."""
+
+import os
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from ftgate.edge import db, journal
+from ftgate.edge.db import Batch, DatabaseFault, Writer
+from tests.edge.faulty import Calls, FaultyConnection, read, row, sqlite_error
+
+ROOT = Path(__file__).resolve().parents[2]
+USER = "INSERT INTO users (id, username, role, status, plan, created_at_us) VALUES (?, ?, 'user', 'active', 'default', 0)"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ftgate.sqlite3"
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(db, "RETRY_S", (0.001,))
+
+
+@asynccontextmanager
+async def writing(path: Path, durability: str = "process") -> AsyncIterator[tuple[Writer, Any]]:
+    """A writer at work over a connection that can be made to fail."""
+    faulty = FaultyConnection(db.connect(path, durability=durability))
+    writer = Writer(faulty)  # type: ignore[arg-type]
+    writer.start()
+    try:
+        yield writer, faulty
+    finally:
+        faulty.go_on.set()
+        await writer.close()
+
+
+async def until(true: Callable[[], object], limit_s: float = 5.0) -> None:
+    with trio.fail_after(limit_s):
+        while not true():
+            await trio.sleep(0.001)
+
+
+def in_file(path: Path) -> tuple[int, int]:
+    """(entries, requests) in the database, which must verify."""
+    found = journal.verify(path)
+    assert found["ok"], found
+    return read(path, "SELECT count(*) FROM entries")[0][0], read(path, "SELECT count(*) FROM requests")[0][0]
+
+
+# Groups and order
+
+
+async def test_all_changes_of_one_turn_share_a_commit(path: Path) -> None:
+    async with writing(path) as (writer, faulty):
+        calls = Calls()
+        calls.grant(writer.changed())
+        for _ in range(50):
+            calls.call(writer.changed())
+        await writer.durable(writer.filling)
+        assert writer.commits == 1 and faulty.calls.count("COMMIT") == 1
+    assert in_file(path) == (101, 50)
+
+
+async def test_what_queues_while_a_commit_runs_shares_the_next_one(path: Path) -> None:
+    async with writing(path) as (writer, faulty):
+        calls = Calls()
+        faulty.go_on.clear()
+        calls.grant(writer.changed())
+        await until(lambda: writer.writing)
+        tickets = set()
+        for _ in range(100):  # each in a turn of its own
+            batch = writer.changed()
+            calls.call(batch)
+            tickets.add(batch)
+            await trio.lowlevel.checkpoint()
+        assert len(tickets) == 1 and writer.commits == 0
+        faulty.go_on.set()
+        await writer.durable(tickets.pop())
+        assert writer.commits == 2 == faulty.calls.count("COMMIT")
+    assert in_file(path) == (201, 100)
+
+
+async def test_one_wake_up_for_each_commit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    woken: list[object] = []
+    token = trio.lowlevel.current_trio_token()
+
+    class Token:
+        def run_sync_soon(self, what: Callable[..., None], *values: object, idempotent: bool = False) -> None:
+            woken.append(what)
+            token.run_sync_soon(what, *values, idempotent=idempotent)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trio.lowlevel, "current_trio_token", lambda: Token())
+        async with writing(path) as (writer, _):
+            calls = Calls()
+            calls.grant(writer.changed())
+            for _ in range(20):
+                calls.call(writer.changed())
+            await writer.durable(writer.filling)
+            assert woken.count(writer._written) == writer.commits == 1
+
+
+async def test_order_is_kept(path: Path) -> None:
+    async with writing(path) as (writer, _):
+        for n in range(1, 201):
+            batch = writer.changed()
+            batch.statements.append((USER, (n, f"u{n}")))
+            batch.statements.append(("UPDATE users SET username = username || 'x' WHERE id = ?", (n,)))
+            batch.rows.append(row(f"r{n}"))
+            if n % 7 == 0:
+                await trio.sleep(0.0005)
+        await writer.durable(batch)
+        assert writer.commits > 3
+    assert [name for (name,) in read(path, "SELECT username FROM users ORDER BY id")] == [f"u{n}x" for n in range(1, 201)]
+    assert [name for (name,) in read(path, "SELECT request_id FROM requests ORDER BY id")] == [f"r{n}" for n in range(1, 201)]
+
+
+async def test_cancelling_the_wait_changes_nothing(path: Path) -> None:
+    async with writing(path) as (writer, faulty):
+        calls = Calls()
+        faulty.go_on.clear()
+        batch = writer.changed()
+        calls.grant(batch)
+        with trio.move_on_after(0.02) as scope:
+            await writer.durable(batch)
+        assert scope.cancelled_caught and not batch.done
+        other = trio.Event()
+
+        async def another_waiter() -> None:
+            await writer.durable(batch)
+            other.set()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(another_waiter)
+            await trio.testing.wait_all_tasks_blocked()
+            faulty.go_on.set()
+        assert other.is_set() and batch.done
+        await writer.durable(batch)  # again: at once
+    assert in_file(path) == (1, 0)
+
+
+async def test_close_writes_what_is_left(path: Path) -> None:
+    async with writing(path) as (writer, faulty):
+        calls = Calls()
+        faulty.go_on.clear()
+        calls.grant(writer.changed())
+        await until(lambda: writer.writing)
+        calls.call(writer.changed())
+        faulty.go_on.set()
+    assert in_file(path) == (3, 1)
+    assert not list(path.parent.glob("*-wal"))  # folded back
+
+
+async def test_close_is_shielded_from_cancellation(path: Path) -> None:
+    with trio.CancelScope() as scope:
+        async with writing(path) as (writer, _):
+            Calls().grant(writer.changed())
+            scope.cancel()
+    assert in_file(path) == (1, 0)
+
+
+async def test_closing_what_never_started(path: Path) -> None:
+    writer = Writer(db.connect(path, durability="power"))
+    writer.changed().rows.append(row("r"))
+    with trio.fail_after(2):
+        await writer.close()
+
+
+async def test_what_was_filled_before_the_start_is_written(path: Path) -> None:
+    writer = Writer(db.connect(path, durability="power"))
+    batch = writer.changed()
+    batch.rows.append(row("r"))
+    writer.start()
+    with trio.fail_after(2):
+        await writer.durable(batch)
+    await writer.close()
+    assert in_file(path) == (0, 1)
+
+
+async def test_a_batch_keeps_the_last_balance(path: Path) -> None:
+    async with writing(path) as (writer, _):
+        calls = Calls()
+        calls.grant(writer.changed(), 500)
+        calls.post(writer.changed(), calls.hold(writer.changed(), 100), 90)
+        open_hold = calls.hold(writer.changed(), 40)
+        await writer.durable(writer.filling)
+        assert read(path, "SELECT account, posted, held, used FROM balances") == [(1, 410, 40, 0)]
+        assert read(path, "SELECT key, used FROM spent") == [(1, 90)]
+        calls.post(writer.changed(), open_hold, 10)
+        await writer.durable(writer.filling)
+    assert read(path, "SELECT account, posted, held, used FROM balances") == [(1, 400, 0, 0)]
+    assert read(path, "SELECT key, used FROM spent") == [(1, 100)]
+
+
+# Faults at the n-th call: SQLite's own method
+
+PASSING = {
+    "busy": sqlite3.SQLITE_BUSY,
+    "snapshot": sqlite3.SQLITE_BUSY_SNAPSHOT,
+    "full": sqlite3.SQLITE_FULL,
+    "write": sqlite3.SQLITE_IOERR_WRITE,
+    "protocol": sqlite3.SQLITE_PROTOCOL,
+}
+HOW: dict[str, dict[str, bool]] = {
+    "in place": {},
+    "afterwards": {"after": True},  # a COMMIT that says it failed and is in
+    "rollback too": {"and_rollback": True},
+    "afterwards, rollback too": {"after": True, "and_rollback": True},
+}
+
+
+async def once_with_a_fault(path: Path, at: int, code: int, how: dict[str, bool]) -> bool:
+    """Three commits with every kind of change, the `at`-th call of them failing. Whether there was such a call."""
+    async with writing(path) as (writer, faulty):
+        calls = Calls()
+        faulty.fail(at, sqlite_error(code), **how)
+
+        async def see_the_trouble() -> None:
+            await until(lambda: faulty.struck)
+            await until(lambda: writer.busy() == str(faulty.error))
+            calls.call(writer.changed())  # queued in the meantime; also not lost
+            faulty.go_on.set()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(see_the_trouble)
+            first = writer.changed()
+            first.statements.append((USER, (1, "u")))  # a second time it would be refused
+            await writer.durable(first)
+            second = writer.changed()
+            second.statements.append((USER, (2, "v")))
+            calls.grant(second)
+            held = calls.hold(second)
+            await writer.durable(second)
+            third = writer.changed()
+            calls.post(third, held, 150)
+            await writer.durable(third)
+            struck = faulty.struck
+            nursery.cancel_scope.cancel() if not struck else None
+        await writer.durable(writer.writing or third)
+        assert writer.busy() is None and writer.failed is None
+    entries, requests = in_file(path)
+    assert (entries, requests) == (calls.books.next_id - 1, calls.number)
+    assert read(path, "SELECT username FROM users ORDER BY id") == [("u",), ("v",)]
+    return struck
+
+
+@pytest.mark.parametrize("how", HOW.values(), ids=HOW)
+@pytest.mark.parametrize("code", PASSING.values(), ids=PASSING)
+async def test_any_call_may_fail_once(tmp_path: Path, code: int, how: dict[str, bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(db.log, "error", lambda *_: None)
+    made = tmp_path / "made"
+    db.connect(made, durability="process").close()
+    for at in range(1, 100):
+        path = tmp_path / f"{at}.sqlite3"
+        path.write_bytes(made.read_bytes())
+        if not await once_with_a_fault(path, at, code, how):
+            break
+    assert 15 < at < 40  # a fault at every call, until no call is left
+
+
+async def test_a_batch_is_whole_or_not_at_all(path: Path) -> None:
+    """What a reader sees in the middle of a try that fails."""
+    async with writing(path) as (writer, faulty):
+        calls = Calls()
+        faulty.fail(6, sqlite_error(sqlite3.SQLITE_FULL))  # after its first entries
+        calls.grant(writer.changed())
+        calls.call(writer.changed())
+        await until(lambda: writer.busy())
+        assert in_file(path) == (0, 0)
+        assert read(path, "SELECT * FROM balances") == []
+        faulty.go_on.set()
+        await writer.durable(writer.writing or writer.filling)
+    assert in_file(path) == (3, 1)
+
+
+async def test_too_many_waiting_changes_are_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(db, "MAX_WAITING", 10)
+    async with writing(path) as (writer, faulty):
+        faulty.go_on.clear()
+        writer.changed().rows.append(row("first"))
+        await until(lambda: writer.writing)
+        for n in range(10):
+            writer.changed().rows.append(row(f"r{n}"))
+        assert writer.busy() is None
+        batch = writer.changed()
+        batch.rows.append(row("one more"))
+        assert writer.busy() == "too many changes wait for the database"
+        faulty.go_on.set()
+        await writer.durable(batch)
+        assert writer.busy() is None
+    assert in_file(path) == (0, 12)
+
+
+# Death
+
+DEADLY = {
+    "fsync": sqlite_error(sqlite3.SQLITE_IOERR_FSYNC),
+    "directory fsync": sqlite_error(sqlite3.SQLITE_IOERR_DIR_FSYNC),
+    "sql": sqlite_error(sqlite3.SQLITE_ERROR),
+    "corrupt": sqlite_error(sqlite3.SQLITE_CORRUPT, sqlite3.DatabaseError),
+    "refused": sqlite_error(sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.IntegrityError),
+    "not SQLite's": RuntimeError("a bug"),
+}
+
+
+@pytest.mark.parametrize("error", DEADLY.values(), ids=DEADLY)
+async def test_the_writer_dies_and_nobody_waits_for_ever(path: Path, error: BaseException) -> None:
+    with trio.fail_after(5):
+        async with writing(path) as (writer, faulty):
+            faulty.fail(2, error)
+            heard: list[str] = []
+
+            async def wait(batch: Batch) -> None:
+                with pytest.raises(DatabaseFault, match="the database has failed"):
+                    await writer.durable(batch)
+                heard.append("told")
+
+            async with trio.open_nursery() as nursery:
+                batch = writer.changed()
+                Calls().grant(batch)
+                nursery.start_soon(wait, batch)
+                await trio.lowlevel.checkpoint()
+                await until(lambda: writer.writing)
+                queued = writer.changed()
+                queued.rows.append(row("r"))
+                nursery.start_soon(wait, queued)
+            assert heard == ["told", "told"]
+            assert writer.died.is_set() and writer.failed is error
+            assert writer.busy() == "the database has failed"
+            late = writer.changed()
+            late.rows.append(row("s"))
+            await wait(late)
+    assert in_file(path) == (0, 0)
+
+
+async def test_the_writer_dies_while_it_is_closed(path: Path) -> None:
+    started = time.monotonic()
+    async with writing(path) as (writer, faulty):
+        faulty.go_on.clear()
+        faulty.fail(1, RuntimeError("a bug"))
+        writer.changed().rows.append(row("r"))
+        await until(lambda: writer.writing)
+    assert writer.failed is not None and time.monotonic() - started < 2
+
+
+async def test_close_gives_up_on_a_database_that_takes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And then nothing of ours may write any more: the lock of the data directory is given back next."""
+    monkeypatch.setattr(db, "LAST_TRIES_S", 0.1)
+    monkeypatch.setattr(db, "RETRY_S", (30.0,))
+    connection = db.connect(path, durability="process")
+    connection.execute("PRAGMA busy_timeout = 0")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    writer = Writer(connection)
+    writer.start()
+    writer.changed().rows.append(row("r"))
+    with trio.fail_after(5):
+        await writer.close()
+    assert writer._thread is not None and not writer._thread.is_alive()
+    with pytest.raises(sqlite3.ProgrammingError):
+        connection.execute("SELECT 1")
+    other.execute("ROLLBACK")
+    other.close()
+    assert in_file(path) == (0, 0)
+
+
+async def test_a_checkpoint_that_fails_does_not_keep_the_house_open(path: Path) -> None:
+    async with writing(path) as (writer, faulty):
+        Calls().grant(writer.changed())
+        await writer.durable(writer.filling)
+        faulty.fail(1, sqlite_error(sqlite3.SQLITE_IOERR_WRITE))
+    assert faulty.struck
+    assert in_file(path) == (1, 0)
+
+
+# The real thing
+
+HOLDER = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN EXCLUSIVE")
+print("held", flush=True)
+time.sleep(float(sys.argv[2]))
+connection.execute("ROLLBACK")
+connection.close()
+"""
+
+
+async def locked_out(path: Path, held_s: float) -> tuple[float, list[str]]:
+    """How long a commit took while another process held the database, and what busy() said meanwhile."""
+    said: list[str] = []
+    async with writing(path) as (writer, _):
+        with subprocess.Popen([sys.executable, "-c", HOLDER, str(path), str(held_s)], stdout=subprocess.PIPE) as holder:
+            assert holder.stdout is not None
+            await trio.to_thread.run_sync(holder.stdout.readline)
+            calls = Calls()
+            batch = writer.changed()
+            calls.grant(batch)
+            started = time.monotonic()
+            while not batch.done:
+                await trio.sleep(0.02)
+                if (why := writer.busy()) and why not in said:
+                    said.append(why)
+                if not batch.done:
+                    calls.call(writer.changed())
+            took = time.monotonic() - started
+            await writer.durable(writer.filling if writer.filling.size() else writer.writing or batch)
+            assert writer.busy() is None
+            await trio.to_thread.run_sync(holder.wait)
+    assert in_file(path) == (calls.books.next_id - 1, calls.number)
+    return took, said
+
+
+@pytest.mark.slow
+async def test_another_process_holds_the_database(tmp_path: Path) -> None:
+    results: dict[float, tuple[float, list[str]]] = {}
+
+    async def one(held_s: float) -> None:
+        results[held_s] = await locked_out(tmp_path / f"{held_s}.sqlite3", held_s)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(one, 1.0)
+        nursery.start_soon(one, 4.0)
+    took, said = results[1.0]
+    assert 0.8 < took < 2.5 and said == []  # delayed, no trouble
+    took, said = results[4.0]
+    assert 3.7 < took < 7 and said == ["database is locked"]
+
+
+async def test_a_full_disk(path: Path) -> None:
+    async with writing(path) as (writer, faulty):
+        pages = faulty.connection.execute("PRAGMA page_count").fetchone()[0]
+        faulty.connection.execute(f"PRAGMA max_page_count = {pages}")
+        calls = Calls()
+        calls.grant(writer.changed())
+        for _ in range(200):
+            calls.call(writer.changed())
+        batch = writer.filling
+        await until(lambda: writer.busy() == "database or disk is full")
+        calls.call(writer.changed())
+        assert in_file(path) == (0, 0)
+        await trio.sleep(0.02)  # some more tries
+        assert not batch.done
+        faulty.connection.execute("PRAGMA max_page_count = 1000000")
+        await writer.durable(batch)
+        await until(lambda: writer.busy() is None)
+    assert in_file(path) == (403, 201)
+
+
+LIMITED = """
+import resource, signal, sys, trio
+from pathlib import Path
+from ftgate.edge import db
+from tests.edge.faulty import Calls
+
+async def main():
+    path = Path(sys.argv[1])
+    writer = db.Writer(db.connect(path, durability="process"))
+    writer.start()
+    calls = Calls()
+    calls.grant(writer.changed())
+    await writer.durable(writer.filling)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    wal = path.with_name(path.name + "-wal").stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (wal + 8192, resource.RLIM_INFINITY))
+    for _ in range(200):
+        calls.call(writer.changed())
+    batch = writer.filling
+    with trio.fail_after(5):
+        while writer.busy() is None:
+            await trio.sleep(0.01)
+    said = writer.busy()
+    await trio.sleep(0.2)
+    assert not batch.done
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    with trio.fail_after(5):
+        await writer.durable(batch)
+    assert writer.busy() is None
+    await writer.close()
+    print(said)
+
+trio.run(main)
+"""
+
+
+@pytest.mark.slow
+def test_a_file_that_may_not_grow(path: Path) -> None:
+    assert hasattr(resource, "RLIMIT_FSIZE") and signal.SIGXFSZ
+    command = [sys.executable, "-c", textwrap.dedent(LIMITED), str(path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() in {"disk I/O error", "database or disk is full"}
+    assert in_file(path) == (401, 200)
