@@ -14,7 +14,7 @@ pays the prompt and what was delivered; one whose client left pays the prompt an
 import contextlib
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 
 import trio
@@ -97,7 +97,7 @@ class Gate:
 
     def __init__(
         self, *, settings: GateSettings, keys: Keys, ledger: Ledger, upstream: Upstream, limits: limits.Limits, clock: Clock,
-        dialects: Mapping[str, Dialect],
+        dialects: Mapping[str, Dialect], jitter: Callable[[], float] = random.random,
     ) -> None:  # fmt: skip
         self.settings = settings
         self.keys = keys
@@ -106,6 +106,7 @@ class Gate:
         self.limits = limits
         self.clock = clock
         self.dialects = dialects
+        self.jitter = jitter
         self.calls: set[Call] = set()
         self.closing = False
         self.turns: dict[str, int] = {}  # of each served model: whose turn it is among its channels and their credentials
@@ -261,7 +262,7 @@ class Gate:
             x.outcomes.append(outcome)
             channel = x.plan[step.index].channel
             log.warning("call %s: %s failed: %s %s", x.call.id, channel.name, outcome.verdict.value, redact(outcome.detail))
-            step = routing.next_step(x.plan, x.outcomes, retry, random.random())
+            step = routing.next_step(x.plan, x.outcomes, retry, self.jitter())
         raise joint_error(x)
 
     async def _attempt(self, x: Exchange, tried: Tried, index: int) -> Outcome | None:

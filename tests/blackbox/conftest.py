@@ -17,7 +17,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def settled(request: pytest.FixtureRequest) -> Iterator[None]:
     """The money of every case is settled when it ends, the process lives and answers."""
-    house = request.getfixturevalue("house") if "house" in request.fixturenames else None
+    houses = [request.getfixturevalue(name) for name in ("house", "steady") if name in request.fixturenames]
     yield
-    if house is not None:
+    for house in houses:
         house.settle_down()

@@ -35,6 +35,13 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield house
 
 
+@pytest.fixture(scope="module")
+def steady(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One server for the tests that must leave it as it was."""
+    with House(tmp_path_factory.mktemp("steady"), config(), SCRIPTS) as house:
+        yield house
+
+
 # ---- the end ----
 
 
@@ -128,33 +135,33 @@ def test_what_a_start_says(tmp_path: Path) -> None:
         assert house.err.read_text().count("shown only now") == 1  # once in the data directory's life
 
 
-def test_a_second_server_on_the_same_data_is_refused(house: House) -> None:
-    account = house.account()
-    with house.raw(account, "short", stream=True) as wire:
+def test_a_second_server_on_the_same_data_is_refused(steady: House) -> None:
+    account = steady.account()
+    with steady.raw(account, "short", stream=True) as wire:
         wire.until(b"tick")
-        second = house.spawn(name="second")
+        second = steady.spawn(name="second")
         assert second.wait() == 1
         said = second.err.read_text()
-        assert f"pid {house.process.pid}" in said and str(house.data) in said and "--data" in said
+        assert f"pid {steady.process.pid}" in said and str(steady.data) in said and "--data" in said
         assert second.out.read_text() == "" and said.count("\n") <= 2 and "Traceback" not in said
         wire.until(b"[DONE]")
-    assert house.row(account)["status"] == "ok"
-    assert house.account().key  # its control socket still answers
+    assert steady.row(account)["status"] == "ok"
+    assert steady.account().key  # its control socket still answers
 
 
-def test_a_port_that_is_taken(house: House) -> None:
-    port = house.address[1]
-    second = house.spawn("--port", str(port), data=house.base / "other", name="second")
+def test_a_port_that_is_taken(steady: House) -> None:
+    port = steady.address[1]
+    second = steady.spawn("--port", str(port), data=steady.base / "other", name="second")
     assert second.wait() == 1
     said = second.err.read_text()
-    assert f"127.0.0.1:{port} is taken by pid {house.process.pid} (ftgate)" in said and f"--port {port + 1}" in said
+    assert f"127.0.0.1:{port} is taken by pid {steady.process.pid} (ftgate)" in said and f"--port {port + 1}" in said
     assert "Traceback" not in said
     with socket.socket() as stranger:
         stranger.bind(("127.0.0.1", 0))
         stranger.listen()
-        second = house.spawn("--port", str(stranger.getsockname()[1]), data=house.base / "other", name="second")
+        second = steady.spawn("--port", str(stranger.getsockname()[1]), data=steady.base / "other", name="second")
         assert second.wait() == 1
-    assert house.chat(house.account()).status_code == 200
+    assert steady.chat(steady.account()).status_code == 200
 
 
 FAULTY = """[server]
@@ -174,29 +181,30 @@ provider = "deepsek"
 """
 
 
-def test_a_faulty_config_names_all_faults(house: House) -> None:
-    file = house.base / "faulty.toml"
+def test_a_faulty_config_names_all_faults(steady: House) -> None:
+    file = steady.base / "faulty.toml"
     file.write_text(FAULTY)
-    process = house.spawn(config=file, data=house.base / "never", name="faulty")
+    process = steady.spawn(config=file, data=steady.base / "never", name="faulty")
     assert process.wait() == 78
     said = process.err.read_text()
     for line, word in ((2, "port"), (3, "max_body_mb"), (8, "NO_SUCH_VARIABLE"), (9, "unpriced"), (13, ""), (14, "deepseek")):
         assert re.search(rf"faulty\.toml:{line}: .*{word}", said), f"{line} {word}: {said}"
-    assert process.out.read_text() == "" and not (house.base / "never").exists() and "Traceback" not in said
+    assert process.out.read_text() == "" and not (steady.base / "never").exists() and "Traceback" not in said
     done = subprocess.run([sys.executable, "-m", "ftgate", "check", "--config", str(file)], capture_output=True, text=True,
-                          env=environment(), cwd=house.base, timeout=20)  # fmt: skip
+                          env=environment(), cwd=steady.base, timeout=20)  # fmt: skip
     assert done.returncode == 1
     faults = [line for line in done.stderr.splitlines() if "faulty.toml:" in line]
     assert len(faults) >= 6 and all(fault in said for fault in faults)
 
 
 @pytest.mark.parametrize("content", ["this is = = no TOML", "", "[server]\nport = 70000\n"])
-def test_other_configs(house: House, content: str) -> None:
-    file = house.base / "other.toml"
+def test_other_configs(steady: House, content: str) -> None:
+    file = steady.base / "other.toml"
     file.write_text(content)
+    data = steady.base / f"other-{len(content)}"
     code = subprocess.run([sys.executable, "-m", "ftgate", "check", "--config", str(file)], capture_output=True, env=environment(),
-                          cwd=house.base, timeout=20).returncode  # fmt: skip
-    process = house.spawn(config=file, data=house.base / "other-data", name="other")
+                          cwd=steady.base, timeout=20).returncode  # fmt: skip
+    process = steady.spawn(config=file, data=data, name="other")
     if code == 0:
         process.wait_ready()
         assert process.terminate() == 0
@@ -205,15 +213,15 @@ def test_other_configs(house: House, content: str) -> None:
 
 
 @pytest.mark.parametrize("damage", ["not a database", "a directory", "a file in place of the directory"])
-def test_data_that_cannot_be_used_is_left_alone(house: House, damage: str) -> None:
-    data = house.base / "damaged"
+def test_data_that_cannot_be_used_is_left_alone(steady: House, damage: str) -> None:
+    data = steady.base / damage.replace(" ", "-")
     if damage == "a file in place of the directory":
         data.write_text("hello")
     else:
         data.mkdir(mode=0o700)
         file = data / "ftgate.sqlite3"
         file.mkdir() if damage == "a directory" else file.write_bytes(b"hello" * 1000)
-    process = house.spawn(data=data, name="damaged")
+    process = steady.spawn(data=data, name="damaged")
     assert process.wait() in (1, 2)
     assert "Traceback" not in process.err.read_text() and process.out.read_text() == ""
     if damage == "not a database":
@@ -284,11 +292,11 @@ def test_no_server_default_cuts_a_stream(house: House) -> None:
         assert idle.recv(1) == b""
 
 
-def test_a_pause_longer_than_keep_alive_as_shipped(house: House) -> None:
+def test_a_pause_longer_than_keep_alive_as_shipped(steady: House) -> None:
     """Nothing shortened: keep-alive is 5 s as shipped, the stream pauses for 6."""
-    account = house.account()
+    account = steady.account()
     with took(at_least_s=6.0):
-        answer = house.chat(account, "paused", stream=True)
+        answer = steady.chat(account, "paused", stream=True)
     assert text(answer.content) == "tick tick " and answer.content.endswith(b"[DONE]\n\n")
-    row = house.row(account)
+    row = steady.row(account)
     assert (row["status"], row["prompt_tokens"], row["completion_tokens"]) == ("ok", HELLO_PROMPT, 2)

@@ -245,7 +245,7 @@ class World:
         self.gate = Gate(
             settings=self._settings(), keys=self, ledger=MemoryLedger(self.books, self.log, self), upstream=self,
             limits=Limits(self._rates),
-            clock=self, dialects={"openai_chat": openai_chat},
+            clock=self, dialects={"openai_chat": openai_chat}, jitter=rng.random,
         )  # fmt: skip
         crash = rng.random() < 0.4
         async with trio.open_nursery() as nursery:
