@@ -18,6 +18,9 @@ _SIDES = {
     "expire": {("credits", "revenue"), ("usage", "revenue")},
     "overrun": {("credits", "revenue")},
     "loss": {("loss:overrun", "revenue")},
+    "topup": {("clearing:stripe", "credits")},
+    "refund": {("credits", "clearing:stripe")},
+    "correct": {("corrections", "credits"), ("credits", "corrections")},
 }
 
 
@@ -38,6 +41,7 @@ class Audit:
         self.open: dict[int, Entry] = {}
         self.held: dict[int, int] = defaultdict(int)
         self.just_ended: Entry | None = None
+        self.lowered: set[int] = set()  # accounts whose credits a refund or a correction took: calls may stand on less than they held
 
     def note(self, entry: Entry) -> None:
         """Take in the next entry. Raises Disagreement."""
@@ -62,9 +66,14 @@ class Audit:
         self.ledgers[entry.credit] += entry.amount
         if entry.credit == "credits":
             self.posted[entry.account] += entry.amount
-        if entry.debit == "credits":
+        if entry.debit == "credits" and entry.kind in {"refund", "correct"}:
+            self.posted[entry.account] -= entry.amount
+            self.lowered.add(entry.account)
+        elif entry.debit == "credits":
             self.posted[entry.account] -= entry.amount
             self.spent_by_key[entry.key] += entry.amount
+            if entry.account in self.lowered:
+                return
             if self.posted[entry.account] < 0:
                 raise Disagreement(f"entry {entry.id}: account {entry.account} falls below zero, to {self.posted[entry.account]}")
             if self.posted[entry.account] < self.held[entry.account]:
@@ -79,7 +88,9 @@ class Audit:
         self.just_ended = None
         if entry.debit == "usage" and entry.amount:
             raise Disagreement(f"entry {entry.id}: a metered hold of {entry.amount}, which sets nothing aside")
-        if entry.amount and self.held[entry.account] > self.posted[entry.account]:
+        if (
+            entry.amount and self.held[entry.account] > self.posted[entry.account]
+        ):  # even where a refund lowered it: no new hold stands on nothing
             raise Disagreement(
                 f"entry {entry.id}: account {entry.account}: holds of {self.held[entry.account]} stand on {self.posted[entry.account]}"
             )
@@ -117,7 +128,7 @@ class Audit:
                 raise Disagreement(f"account {account} has entries and no balance")
             if said != found:
                 raise Disagreement(f"account {account}: balance says posted, held, used = {said}; entries say {found}")
-            if found[0] - found[1] < 0:
+            if found[0] - found[1] < 0 and account not in self.lowered:
                 raise Disagreement(f"account {account}: holds of {found[1]} stand on {found[0]}")
         for key in sorted(set(keys) | set(self.spent_by_key)):
             if key and keys.get(key, 0) != self.spent_by_key.get(key, 0):

@@ -20,12 +20,16 @@ Each entry moves `amount` from ledger `debit` to ledger `credit`. A hold moves n
     expire    credits       revenue   0 or the estimate             the hold
     overrun   credits       revenue   used past the hold, paid      the hold
     loss      loss:overrun  revenue   used past the hold, not paid  the hold
+    topup     clearing:stripe  credits   what a payment brought        -
+    refund    credits       clearing:stripe  what went back to the payer  -
+    correct   corrections   credits   a mistake put right (or the other way round)  -
 
 A metered account's hold and post stand on `usage` in place of `credits`; its holds set nothing aside (amount 0).
 
 Invariants, checked by assertions that stay on and again by core/audit.py from the entries alone: available = posted - held is never
-negative by a call; held is the sum of the account's open holds; an end happens once. Refusals are values, in the order of
-the enum, never exceptions. Every method is a plain def: nothing interleaves between check and take.
+negative by a call (a refund or a correction may take it below zero: then every new hold is refused); held is the sum of the
+account's open holds; an end happens once. Refusals are values, in the order of the enum, never exceptions. Every method is a
+plain def: nothing interleaves between check and take.
 """
 
 from enum import Enum
@@ -34,14 +38,21 @@ import msgspec
 
 from ftgate.core.money import MAX_AMOUNT
 
+ENDED_KEPT = 10_000
+"""Ended holds whose way of ending is kept in memory, to tell a repeat from a contradiction. Of older ones every repeat is
+answered already_ended: it changes nothing either way."""
+
 
 class Refusal(Enum):
     """Why the books said no, in order of precedence: the first that applies is the answer."""
 
     amount_out_of_range = "amount_out_of_range"
     account_unknown = "account_unknown"
+    id_reused = "id_reused"  # our id is known, with another account, kind or amount
+    already_done = "already_done"  # our id is known, with the same values: nothing changes
     hold_unknown = "hold_unknown"
-    already_ended = "already_ended"
+    ended_differently = "ended_differently"  # the hold has ended, in another way or amount
+    already_ended = "already_ended"  # the hold has ended, just so: nothing changes
     key_quota_exceeded = "key_quota_exceeded"
     insufficient_credits = "insufficient_credits"
 
@@ -68,7 +79,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True):
 class Balance:
     """One account's state in units. `held` counts open holds only."""
 
-    __slots__ = ("account", "held", "metered", "posted", "used")
+    __slots__ = ("account", "held", "lowered", "metered", "posted", "used")
 
     def __init__(self, account: int, *, posted: int = 0, held: int = 0, used: int = 0, metered: bool = False) -> None:
         self.account = account
@@ -76,6 +87,7 @@ class Balance:
         self.held = held
         self.used = used  # what metered calls have used, ever
         self.metered = metered
+        self.lowered = posted < 0  # a refund or a correction took credits that calls may have counted on
 
     @property
     def available(self) -> int:
@@ -127,6 +139,8 @@ class Books:
         self.accounts: dict[int, Balance] = {}
         self.quotas: dict[int, Quota] = {}
         self.open: dict[int, Hold] = {}
+        self.moved: dict[str, tuple[str, int, int]] = {}  # ref of every grant, topup, refund, correction -> kind, account, signed amount
+        self.ended: dict[int, tuple[str, int]] = {}  # the latest ended holds -> how and for how much it was asked
 
     # Opening and looking
 
@@ -158,13 +172,40 @@ class Books:
 
     def grant(self, account: int, amount: int, *, ref: str, at_us: int, note: str = "") -> Entry | Refusal:
         """Give credits. Amounts from 0 (recorded, changes nothing) to MAX_AMOUNT, and no balance past it."""
+        return self._move("grant", account, amount, "grants", ref=ref, at_us=at_us, note=note)
+
+    def topup(self, account: int, amount: int, *, ref: str, at_us: int, note: str = "") -> Entry | Refusal:
+        """Credit a payment, once: `ref` is our own id of it."""
+        return self._move("topup", account, amount, "clearing:stripe", ref=ref, at_us=at_us, note=note)
+
+    def refund(self, account: int, amount: int, *, ref: str, at_us: int, note: str = "") -> Entry | Refusal:
+        """Take back a payment that went back to the payer; the balance may fall below zero."""
+        if amount < 0:
+            return Refusal.amount_out_of_range
+        return self._move("refund", account, -amount, "clearing:stripe", ref=ref, at_us=at_us, note=note)
+
+    def correct(self, account: int, amount: int, *, ref: str, at_us: int, note: str = "") -> Entry | Refusal:
+        """Put a mistake right by a new entry: `amount` is added, or taken where it is negative, below zero if it must be."""
+        return self._move("correct", account, amount, "corrections", ref=ref, at_us=at_us, note=note)
+
+    def _move(self, kind: str, account: int, amount: int, other: str, *, ref: str, at_us: int, note: str) -> Entry | Refusal:
+        """Move `amount` (signed) from the ledger `other` to an account's credits, once for each `ref`."""
         balance = self.accounts.get(account)
-        if not 0 <= amount <= MAX_AMOUNT or (balance and balance.posted + amount > MAX_AMOUNT):
+        lowers = kind in {"refund", "correct"}
+        if abs(amount) > MAX_AMOUNT or (amount < 0 and not lowers):
+            return Refusal.amount_out_of_range
+        known = self.moved.get(ref)
+        if balance is not None and known is None and abs(balance.posted + amount) > MAX_AMOUNT:
             return Refusal.amount_out_of_range
         if balance is None:
             return Refusal.account_unknown
+        if known is not None:
+            return Refusal.already_done if known == (kind, account, amount) else Refusal.id_reused
+        self.moved[ref] = (kind, account, amount)
         balance.posted += amount
-        return self._entry("grant", account, 0, "grants", "credits", amount, ref=ref, at_us=at_us, note=note)
+        balance.lowered |= amount < 0
+        debit, credit = (other, "credits") if amount >= 0 and kind != "refund" else ("credits", other)
+        return self._entry(kind, account, 0, debit, credit, abs(amount), ref=ref, at_us=at_us, note=note)
 
     def hold(self, account: int, key: int, amount: int, *, ref: str, estimate: int, at_us: int) -> tuple[Hold, Entry] | Refusal:
         """Set `amount` aside for a call. A metered account sets nothing aside and is never refused for credits."""
@@ -208,8 +249,13 @@ class Books:
             return Refusal.amount_out_of_range
         hold = self.open.get(hold_id)
         if hold is None:
-            return Refusal.already_ended if 0 < hold_id < self.next_id else Refusal.hold_unknown
+            if not 0 < hold_id < self.next_id:
+                return Refusal.hold_unknown
+            return Refusal.already_ended if self.ended.get(hold_id, (kind, amount)) == (kind, amount) else Refusal.ended_differently
         del self.open[hold_id]
+        self.ended[hold_id] = (kind, amount)
+        if len(self.ended) > ENDED_KEPT:
+            del self.ended[next(iter(self.ended))]
         balance = self.accounts[hold.account]
         quota = self.quotas[hold.key]
         balance.held -= hold.amount
@@ -229,7 +275,7 @@ class Books:
                 charged, lost = self._overrun(hold, balance, amount - within, entries, at_us)
                 charged += within
         quota.used += charged
-        assert hold.metered or balance.posted >= 0
+        assert hold.metered or balance.lowered or balance.posted >= 0
         return Ended(tuple(entries), charged, lost, balance.posted)
 
     def _overrun(self, hold: Hold, balance: Balance, excess: int, entries: list[Entry], at_us: int) -> tuple[int, int]:

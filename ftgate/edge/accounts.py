@@ -79,6 +79,10 @@ class Accounts:
             self._keep_user(user)
             posted, _, used = balances.get(user.id, (0, 0, 0))
             self.books.open_account(user.id, posted=posted, used=used, metered=self._metered(user))
+        for ref, kind, account, amount, debit in connection.execute(
+            "SELECT ref, kind, account, amount, debit FROM entries WHERE kind IN ('grant', 'topup', 'refund', 'correct')"
+        ):
+            self.books.moved[ref] = (kind, account, -amount if debit == "credits" else amount)
         spent = dict(connection.execute("SELECT key, used FROM spent"))
         columns = "id, account, name, prefix, hash, status, models, quota, expires_at_us, created_at_us"
         for row in connection.execute(f"SELECT {columns} FROM keys"):  # noqa: S608 - names of ours

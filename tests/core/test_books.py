@@ -62,8 +62,9 @@ class Script:
             case ["key", name, *limit]:
                 books.open_key(KEYS[name], limit=self.number(limit[0]) if limit else None)
                 return None
-            case ["grant", name, amount]:
-                said = books.grant(ACCOUNTS[name], self.number(amount), ref="g", at_us=0)
+            case ["grant" | "topup" | "refund" | "correct" as verb, name, amount, *ref]:
+                known = ref[0] if ref else f"g{len(self.entries)}"
+                said = getattr(books, verb)(ACCOUNTS[name], self.number(amount), ref=known, at_us=0)
                 if isinstance(said, Entry):
                     self.entries.append(said)
             case ["hold", name, account, key, amount, *estimate]:
@@ -110,10 +111,10 @@ SCRIPTS = {
     "expire never passes its hold": "hold h A k 60 90\n expire h 90 -> 60 0\n A = 940 0 0",
     # once
     "post twice": "hold h A k 60\n post h 30\n post h 30 -> already_ended\n A = 970 0 0\n k = 30 0",
-    "void after post": "hold h A k 60\n post h 30\n void h -> already_ended\n A = 970 0 0",
-    "post after void": "hold h A k 60\n void h\n post h 30 -> already_ended\n A = 1000 0 0",
-    "expire after post": "hold h A k 60\n post h 30\n expire h 30 -> already_ended\n A = 970 0 0",
-    "post after expire": "hold h A k 60\n expire h 0\n post h 30 -> already_ended\n A = 1000 0 0",
+    "void after post": "hold h A k 60\n post h 30\n void h -> ended_differently\n A = 970 0 0",
+    "post after void": "hold h A k 60\n void h\n post h 30 -> ended_differently\n A = 1000 0 0",
+    "expire after post": "hold h A k 60\n post h 30\n expire h 30 -> ended_differently\n A = 970 0 0",
+    "post after expire": "hold h A k 60\n expire h 0\n post h 30 -> ended_differently\n A = 1000 0 0",
     # several holds
     "holds add up": """
         hold a A k 400
@@ -182,7 +183,20 @@ SCRIPTS = {
         void never -> hold_unknown
         expire zero 0 -> hold_unknown
         void negative -> hold_unknown""",
-    "already ended": "hold h A k 5\n post h 5\n void h -> already_ended",
+    "already ended": "hold h A k 5\n post h 5\n post h 5 -> already_ended\n void h -> ended_differently\n post h 4 -> ended_differently",
+    # ids of ours: a repeat changes nothing, a contradiction is refused
+    "topup twice": "topup A 50 t1\n topup A 50 t1 -> already_done\n A = 1050 0 0",
+    "topup again with other values": "topup A 50 t1\n topup A 51 t1 -> id_reused\n topup B 50 t1 -> id_reused\n grant A 50 t1 -> id_reused",
+    "account before id": "topup A 50 t1\n topup Z 50 t1 -> account_unknown",
+    "amount before id": "topup A 50 t1\n topup A -1 t1 -> amount_out_of_range",
+    "a repeat is no matter of room": "grant B MAX g\n grant B MAX g -> already_done",
+    "refund": "topup A 50 t1\n refund A 50 r1\n refund A 50 r1 -> already_done\n A = 1000 0 0",
+    "refund of what is spent": "refund A 1500 r1\n A = -500 0 0\n hold h A k 1 -> insufficient_credits\n hold h A k 0",
+    "refund under an open hold": "hold h A k 900\n refund A 1000 r1\n post h 900 -> 900 0\n A = -900 0 0\n grant A 900\n A = 0 0 0",
+    "refund of a negative amount": "refund A -1 -> amount_out_of_range",
+    "correct": "correct A 5 c1\n correct A -7 c2\n correct A -7 c2 -> already_done\n correct A 7 c2 -> id_reused\n A = 998 0 0",
+    "correct too much": "correct A MAX+1 -> amount_out_of_range\n correct A MAX -> amount_out_of_range",
+    "overrun on a lowered account": "hold h A k 10\n refund A 1200 r1\n post h 50 -> 10 40\n A = -210 0 0",
     "quota": "hold h A l 101 -> key_quota_exceeded\n hold h A l 100",
     "quota before credits": "hold h B l 101 -> key_quota_exceeded\n hold h B l 100 -> insufficient_credits",
     "credits": "hold h A k 1001 -> insufficient_credits\n hold h A k 1000",
@@ -202,7 +216,10 @@ def test_every_refusal_has_a_row():
     assert [r.name for r in Refusal] == [
         "amount_out_of_range",
         "account_unknown",
+        "id_reused",
+        "already_done",
         "hold_unknown",
+        "ended_differently",
         "already_ended",
         "key_quota_exceeded",
         "insufficient_credits",
@@ -234,7 +251,7 @@ def test_what_the_entries_say():
     script.run(OPEN + "hold h A k 990 7\n post h 1100\n hold m M k 5\n post m 5")
     rows = [(e.id, e.kind, e.debit, e.credit, e.amount, e.hold, e.ref, e.estimate) for e in script.entries]
     assert rows == [
-        (1, "grant", "grants", "credits", 1000, 0, "g", 0),
+        (1, "grant", "grants", "credits", 1000, 0, "g0", 0),
         (2, "hold", "credits", "revenue", 990, 0, "h", 7),
         (3, "post", "credits", "revenue", 990, 2, "h", 0),
         (4, "overrun", "credits", "revenue", 10, 2, "h", 0),
@@ -274,7 +291,7 @@ class Trading(RuleBasedStateMachine):
 
     @rule(account=st.sampled_from([1, 2, 3, 99]), amount=amounts)
     def grant(self, account, amount):
-        said = self.books.grant(account, amount, ref="g", at_us=0)
+        said = self.books.grant(account, amount, ref=f"g{len(self.script.entries)}", at_us=0)
         if isinstance(said, Entry):
             self.script.entries.append(said)
 
@@ -295,7 +312,7 @@ class Trading(RuleBasedStateMachine):
         metered = hold in self.books.open and self.books.open[hold].metered
         said = self.books.void(hold, at_us=0) if verb == "void" else getattr(self.books, verb)(hold, amount, at_us=0)
         if hold in self.ended:
-            assert said is Refusal.already_ended
+            assert said in {Refusal.already_ended, Refusal.ended_differently, Refusal.amount_out_of_range}
             return
         assert isinstance(said, Ended)
         self.script.entries += said.entries
