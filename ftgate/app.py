@@ -96,6 +96,14 @@ class House:
         await self.writer.durable(batch)
         return orphans
 
+    def remember_ratios(self, ratios: Ratios) -> None:
+        """Queue what the estimator has learned since the last time."""
+        batch = self.writer.changed() if ratios.changed else None
+        while batch is not None and ratios.changed:
+            place = ratios.changed.pop()
+            sql = "INSERT INTO ratios VALUES (?, ?, ?) ON CONFLICT (kind, model) DO UPDATE SET milli = excluded.milli"
+            batch.statements.append((sql, (*place, ratios.known[place])))
+
     async def close(self) -> None:
         try:
             await self.writer.close()
@@ -268,7 +276,8 @@ async def _serve(house: House, listeners: list[trio.SocketListener], started: Ca
     async with trio.open_nursery() as nursery:
         assert house.lock.socket is not None
         await nursery.start(control.serve, house.lock.socket, house.commands())
-        nursery.start_soon(_sweep, gate)
+        gate.ratios.known.update(house.ratios)
+        nursery.start_soon(_sweep, gate, house)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as doors:
                 await doors.start(door.serve, listeners)
@@ -279,6 +288,7 @@ async def _serve(house: House, listeners: list[trio.SocketListener], started: Ca
                 code = await _until_told(signals, house)
                 await _wind_down(gate, door, doors, signals, settings.server.shutdown_grace)
         nursery.cancel_scope.cancel()
+    house.remember_ratios(gate.ratios)
     await outside.aclose_all()
     return code
 
@@ -322,11 +332,12 @@ async def _wind_down(gate: Any, door: Any, doors: trio.Nursery, signals: Any, gr
     doors.cancel_scope.deadline = trio.current_time() + CUT_S
 
 
-async def _sweep(gate: Any) -> None:
-    """Once a minute: forget limits that count nothing any more."""
+async def _sweep(gate: Any, house: House) -> None:
+    """Once a minute: forget limits that count nothing any more, remember what the estimator has learned."""
     while True:
         await trio.sleep(SWEEP_S)
         gate.limits.forget_idle(gate.clock.now())
+        house.remember_ratios(gate.ratios)
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

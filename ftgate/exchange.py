@@ -68,8 +68,11 @@ class Tried:
 class Exchange:
     """All that is known of a call while it runs."""
 
-    def __init__(self, call: Call, client: Client, settings: GateSettings, started: float, created_at_us: int) -> None:
+    def __init__(
+        self, call: Call, client: Client, settings: GateSettings, ratios: estimate.Ratios, started: float, created_at_us: int
+    ) -> None:
         self.call = call
+        self.ratios = ratios
         self.client = client
         self.settings = settings
         self.started = started
@@ -96,7 +99,8 @@ def prompt_count(x: Exchange, model: Model) -> estimate.Count:
     ask = x.ask
     media = ask.images * (model.image_tokens or estimate.IMAGE_TOKENS)
     media += ask.audios * estimate.AUDIO_TOKENS + ask.files * estimate.FILE_TOKENS
-    return ask.prompt + estimate.tokens(media) if media else ask.prompt
+    text = x.ratios.scale("prompt", model.name, ask.prompt)
+    return text + estimate.tokens(media) if media else text
 
 
 def charge(x: Exchange) -> tuple[int | None, list[str]]:
@@ -121,7 +125,8 @@ def _measure(x: Exchange, tried: Tried) -> Measured | None:
     if tried.failed:
         return None
     prompt_bound, output_bound = _bounds(x, model)
-    counted = Usage(input=min(max(prompt_count(x, model).likely, 1), prompt_bound), output=min(meter.output(), output_bound))
+    output = meter.output(x.ratios.scale("output", model.name, meter.counted()))
+    counted = Usage(input=min(max(prompt_count(x, model).likely, 1), prompt_bound), output=min(output, output_bound))
     if tried.complete or x.head_sent:
         measured = judge(
             meter.reported, counted, prompt_bound=prompt_bound, output_bound=output_bound, content_seen=meter.content_seen,
@@ -135,6 +140,17 @@ def _measure(x: Exchange, tried: Tried) -> Measured | None:
     if x.call.left and tried.sending.sent and (meter.content_seen or tried.candidate.channel.charge_left_before_content):
         return Measured(counted, exact=False)
     return None  # ended before content by a limit, a shutdown or an error: the caller did not choose to leave
+
+
+def learn(x: Exchange) -> None:
+    """Teach the estimator from an exact usage: the prompt where it was only text, the output where nothing of it was hidden."""
+    if x.measured is None or not x.measured.exact:
+        return
+    usage, tried, ask = x.measured.usage, x.tried[-1], x.ask
+    if not (ask.images or ask.audios or ask.files):
+        x.ratios.learn("prompt", tried.candidate.model.name, ask.prompt.likely_milli, usage.prompt)
+    if not usage.reasoning:
+        x.ratios.learn("output", tried.candidate.model.name, tried.meter.counted().likely_milli, usage.output)
 
 
 def _bounds(x: Exchange, model: Model) -> tuple[int, int]:

@@ -51,6 +51,7 @@ from ftgate.exchange import (
     charge,
     cut_error,
     joint_error,
+    learn,
     prompt_count,
     retry_after_s,
     room_headers,
@@ -107,6 +108,7 @@ class Gate:
         self.clock = clock
         self.dialects = dialects
         self.jitter = jitter
+        self.ratios = estimate.Ratios()
         self.calls: set[Call] = set()
         self.closing = False
         self.turns: dict[str, int] = {}  # of each served model: whose turn it is among its channels and their credentials
@@ -116,7 +118,7 @@ class Gate:
     async def relay(self, call: Call, client: Client) -> None:
         """Take one call to its end: an answer or an error has gone to the client, its money is settled. Raises nothing of its
         own; a cancellation from outside passes through after settling."""
-        x = Exchange(call, client, self.settings, self.clock.now(), self.clock.wall_us())
+        x = Exchange(call, client, self.settings, self.ratios, self.clock.now(), self.clock.wall_us())
         call.scope.deadline = trio.current_time() + x.settings.total_s
         self.calls.add(call)
         error: GateError | None = None
@@ -225,7 +227,7 @@ class Gate:
             limit = model.output_limit(prompt.bound)
             quotes.append(
                 Quote(
-                    price=model.price, prompt_tokens=estimate.hold_tokens(prompt), answers=x.ask.answers, cap=x.ask.cap, model_limit=limit,
+                    price=model.price, prompt_tokens=prompt.bound, answers=x.ask.answers, cap=x.ask.cap, model_limit=limit,
                     uncapped=0 if model.thinking_in_cap else limit,
                 )
             )  # fmt: skip
@@ -443,6 +445,7 @@ class Gate:
         assert x.held is not None
         status, http_error = status_of(x, error)
         amount, remarks = charge(x)
+        learn(x)
         for remark in remarks:
             log.warning("call %s: %s", x.call.id, remark)
         x.settled = await self.ledger.settle(x.held.id, amount, row(x, status, http_error, cost=amount or 0, now=self.clock.now()))

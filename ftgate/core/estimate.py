@@ -93,6 +93,32 @@ def text(value: str) -> Count:
     return Count(likely + left * _REST_MILLI[0], bound + left * _REST_MILLI[1])
 
 
-def hold_tokens(prompt: Count) -> int:
-    """The prompt bound that a hold uses, in tokens."""
-    return prompt.bound
+class Ratios:
+    """What exact usage has taught about each model: real tokens per estimated token, in thousandths, for its prompts and for its
+    outputs. A moving average in integers, so that a tokenizer that differs from the rates above is met after a few calls. Kept
+    within half and twice: one that lies, or a prompt that a provider pads, must not turn the meter's count into nonsense.
+    """
+
+    LEAST_TOKENS = 16  # below this a chat template's few tokens decide, not the text
+    WEIGHT = 16  # the latest call counts one part in so many
+    LOW, HIGH = 500, 2000
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, str], int] = {}
+        self.changed: set[tuple[str, str]] = set()
+
+    def learn(self, kind: str, model: str, estimated_milli: int, exact: int) -> None:
+        """`estimated_milli` is the estimate before any ratio (thousandths of a token), `exact` what the model's provider said."""
+        if estimated_milli < self.LEAST_TOKENS * 1000 or exact < self.LEAST_TOKENS:
+            return
+        seen = min(max(exact * 1_000_000 // estimated_milli, self.LOW), self.HIGH)
+        before = self.known.get((kind, model))
+        self.known[kind, model] = seen if before is None else (before * (self.WEIGHT - 1) + seen) // self.WEIGHT
+        self.changed.add((kind, model))
+
+    def scale(self, kind: str, model: str, count: Count) -> Count:
+        """The estimate as this model has been seen to count. The bound only ever grows: a hold must not shrink on a guess."""
+        ratio = self.known.get((kind, model), 1000)
+        if ratio == 1000:
+            return count
+        return Count(count.likely_milli * ratio // 1000, count.bound_milli * max(ratio, 1000) // 1000)

@@ -109,11 +109,16 @@ class Meter:
         self._parts.clear()
         self._size = 0
 
-    def output(self) -> int:
-        """Tokens delivered so far, by the meter's own count; at least one once content was seen. An upstream streams a token or
-        more a piece, so many small pieces are as many tokens, unless somebody cut them by characters: hence at most twice."""
+    def counted(self) -> Count:
+        """The text so far, by the estimator."""
         self._fold()
-        likely = self._counted.likely
+        return self._counted
+
+    def output(self, counted: Count | None = None) -> int:
+        """Tokens delivered so far, where the text is `counted` (scaled for its model; by default as it is); at least one once content was
+        seen. An upstream streams a token or more a piece, so many small pieces are as many tokens, unless somebody cut them by
+        characters: hence at most twice."""
+        likely = (counted or self.counted()).likely
         return max(likely, min(self._notes, 2 * likely), 1 if self.content_seen else 0)
 
 

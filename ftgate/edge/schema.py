@@ -47,6 +47,7 @@ CREATE TABLE requests (
   stream INTEGER NOT NULL, hold INTEGER NOT NULL, price TEXT NOT NULL
 ) STRICT;
 CREATE INDEX requests_by_account ON requests(account, id);
+CREATE TABLE ratios (kind TEXT NOT NULL, model TEXT NOT NULL, milli INTEGER NOT NULL, PRIMARY KEY (kind, model)) STRICT;
 CREATE TABLE boots (id INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, version TEXT NOT NULL) STRICT;
 """
 

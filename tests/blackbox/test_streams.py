@@ -100,7 +100,7 @@ SCRIPTS = {
     **WHOLE, **WITHOUT_DONE, **TRUNCATED, **BEFORE, **AFTER, "good": {},
     "strange": {"raw_body": STRANGE.encode().decode("latin-1"), "content_type": "text/event-stream"},
     "half-of-two": {"raw_body": HALF_OF_TWO, "content_type": "text/event-stream", "framing": "close"},
-    "paced": {"piece_delay_s": 0.2, "content": ["a", "b", "c", "d"]},
+    "paced": {"piece_delay_s": 0.3, "content": ["a", "b", "c", "d"]},
 }  # fmt: skip
 
 
@@ -205,13 +205,11 @@ def test_one_finished_answer_of_two_is_no_finished_stream(house: House) -> None:
 
 
 def test_pieces_come_as_they_are_made(house: House) -> None:
-    with house.http.stream("POST", "/v1/chat/completions", json={"model": "paced", "messages": HELLO, "stream": True},
-                           headers=house.account().headers) as answer:  # fmt: skip
-        pieces = answer.iter_bytes()
+    with house.raw(house.account(), "paced", stream=True) as wire:
         with took(at_most_s=0.3):
-            assert b'"a"' in next(pieces) + next(pieces)
-        with took(at_least_s=0.4):
-            assert b"".join(pieces).endswith(b"[DONE]\n\n")
+            wire.until(b'"a"')
+        with took(at_least_s=0.6):  # three pauses of 0.3 s, of which the first may have begun
+            wire.until(b"[DONE]")
 
 
 def test_tool_calls_and_reasoning_reach_a_plain_call_too(house: House) -> None:

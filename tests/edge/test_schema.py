@@ -27,6 +27,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def connection(path: Path) -> Iterator[sqlite3.Connection]:
+    db.connect(path, durability="power").close()  # what sqlite-utils sets on a connection at the first start is gone at the second
     with closing(db.connect(path, durability="power")) as connection:
         calls, batch = Calls(), Batch()
         batch.statements.append(
