@@ -21,6 +21,7 @@ import trio
 from ftgate import __version__
 from ftgate.config import Settings
 from ftgate.core.books import Books
+from ftgate.core.estimate import Ratios
 from ftgate.core.limits import Limits, Rates, Scope
 from ftgate.core.money import format_usd
 from ftgate.edge import db, journal
@@ -77,6 +78,7 @@ class House:
         self.books = Books(next_id=_one(self.connection, "SELECT coalesce(max(id), 0) + 1 FROM entries"))
         self.accounts = Accounts(self.books, self.writer, self.clock, self._metered)
         self.accounts.load(self.connection)
+        self.ratios = {(kind, model): milli for kind, model, milli in self.connection.execute("SELECT kind, model, milli FROM ratios")}
 
     def _metered(self, plan: str) -> bool:
         terms = self.settings.plans.get(plan) or self.settings.plans["default"]

@@ -83,7 +83,7 @@ def test_rounded_up(likely, more):
 def test_known_numbers():
     assert estimate.tokens(7) == Count(7000, 7000)
     assert estimate.tokens(0) == ZERO
-    assert estimate.hold_tokens(Count(1, 1001)) == 2
+    assert Count(1, 1001).bound == 2
 
 
 @pytest.mark.parametrize("unit", ["a", "aB1-", "好", "a好é😀ก ", "\x00"])
