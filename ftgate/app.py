@@ -123,6 +123,7 @@ class House:
             "keys.list": accounts.list_keys,
             "keys.set": accounts.set_key,
             "credit.grant": accounts.grant,
+            "credit.correct": accounts.correct,
         }
 
 

@@ -164,3 +164,15 @@ def grant(name: str, usd: str, note: str, as_json: bool, config_path: Path | Non
     """Give NAME credits of USD."""
     said = run(config_path, data, "credit.grant", username=name, amount=usd, note=note)
     document(said) if as_json else click.echo(f"{said['username']}: balance ${said['balance']}")
+
+
+@credit.command("correct", context_settings={"ignore_unknown_options": True})
+@click.argument("name")
+@click.argument("usd")
+@click.option("--note", required=True, help="What it puts right, for the ledger.")
+@as_json_option
+@places
+def correct(name: str, usd: str, note: str, as_json: bool, config_path: Path | None, data: Path | None) -> None:
+    """Put a mistake right: add USD to NAME's credits, or take them (-1.50). Entries are never changed; this adds one."""
+    said = run(config_path, data, "credit.correct", username=name, amount=usd, note=note)
+    document(said) if as_json else click.echo(f"{said['username']}: balance ${said['balance']}")

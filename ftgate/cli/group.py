@@ -21,6 +21,9 @@ COMMANDS = {
     "ledger": "ftgate.cli.ledger:ledger",
     "logs": "ftgate.cli.ledger:logs",
     "stats": "ftgate.cli.ledger:stats",
+    "backup": "ftgate.cli.care:backup",
+    "restore": "ftgate.cli.care:restore",
+    "doctor": "ftgate.cli.care:doctor",
     "version": "ftgate.cli.group:version",
 }
 

@@ -1,6 +1,10 @@
 """`ftgate ledger`, `ftgate logs`, `ftgate stats`: what was remembered. They only read, beside a running server or without one."""
 
+import csv
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -29,6 +33,54 @@ def verify(as_json: bool, config_path: Path | None, data: Path | None) -> None:
         click.echo(f"the ledger does not verify: {found['disagreement']}", err=True)
     if not found["ok"]:
         raise click.exceptions.Exit(1)
+
+
+_ENTRY_COLUMNS = {
+    "id": "Id", "at": "Time", "kind": "Kind", "user": "User", "debit": "From", "credit": "To", "amount": "Amount $",
+    "hold": "Hold", "ref": "Ref", "note": "Note",
+}  # fmt: skip
+
+
+@ledger.command("entries")
+@click.option("--user", "username", help="Only this account's.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100_000), help="How many, newest first.")
+@as_json_option
+@places
+def entries(username: str | None, limit: int, as_json: bool, config_path: Path | None, data: Path | None) -> None:
+    """The latest entries of the ledger."""
+    rows = journal.entries(database(config_path, data), username=username, limit=limit)
+    document(rows) if as_json else table(rows, _ENTRY_COLUMNS)
+
+
+@ledger.command("export")
+@click.option("--format", "kind", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
+@click.option("--user", "username", help="Only this account's.")
+@click.argument("target", type=click.File("w", encoding="utf-8", lazy=False), default="-")
+@places
+def export(kind: str, username: str | None, target: TextIO, config_path: Path | None, data: Path | None) -> None:
+    """Write every entry, oldest first, to TARGET (- is standard output): CSV, or JSON with one entry a line."""
+    write = _csv_rows(target) if kind == "csv" else _json_rows(target)
+    for row in journal.all_entries(database(config_path, data), username=username):
+        write(row)
+
+
+def _csv_rows(target: TextIO) -> Callable[[dict[str, object]], None]:
+    out = csv.writer(target)
+    out.writerow(_ENTRY_COLUMNS)
+
+    def write(row: dict[str, object]) -> None:
+        out.writerow([_safe(row[name]) for name in _ENTRY_COLUMNS])
+
+    return write
+
+
+def _safe(value: object) -> object:
+    """A text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    return "'" + value if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"} else value
+
+
+def _json_rows(target: TextIO) -> Callable[[dict[str, object]], None]:
+    return lambda row: print(json.dumps(row, ensure_ascii=False), file=target)
 
 
 _LOG_COLUMNS = {

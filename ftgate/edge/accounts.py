@@ -173,6 +173,22 @@ class Accounts:
         posted = self.books.accounts[user.id].posted
         return {"username": user.username, "granted": format_usd(units), "balance": format_usd_cents(posted), "entry": entry.id}
 
+    async def correct(self, *, username: str, amount: str, note: str) -> dict[str, object]:
+        """Put a mistake right by a new entry: add credits, or take them where the amount (USD) is negative. Raises
+        InvalidRequest, NotFound."""
+        user = self.user(username)
+        units = _amount(amount.removeprefix("-")) * (-1 if amount.startswith("-") else 1)
+        if not note.strip():
+            raise InvalidRequest("a correction needs a note: say what it puts right")
+        entry = self.books.correct(user.id, units, ref="correct_" + secrets.token_hex(12), at_us=self.clock.wall_us(), note=note[:500])
+        if isinstance(entry, Refusal):
+            raise InvalidRequest("the amount is out of range: no balance past $1,000,000 either way")
+        batch = self.writer.changed()
+        batch.remember((entry,), self.books.accounts[user.id])
+        await self.writer.durable(batch)
+        posted = self.books.accounts[user.id].posted
+        return {"username": user.username, "corrected": format_usd(units), "balance": format_usd_cents(posted), "entry": entry.id}
+
     def _grant(self, user: User, amount: int, note: str) -> tuple[Batch, Entry]:
         entry = self.books.grant(user.id, amount, ref="grant_" + secrets.token_hex(12), at_us=self.clock.wall_us(), note=note[:500])
         if isinstance(entry, Refusal):

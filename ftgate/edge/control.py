@@ -22,6 +22,8 @@ log = logging.getLogger("ftgate.control")
 
 MAX_LINE = 1024 * 1024
 IDLE_S = 30.0
+BACKLOG = 128
+"""Connections that may wait to be taken: past it a Unix socket's connect fails at once, and scripts run many commands in parallel."""
 
 Commands = Mapping[str, Callable[..., Awaitable[Any]]]
 
@@ -93,7 +95,7 @@ async def serve(path: Path, commands: Commands, *, task_status: trio.TaskStatus[
             bare.bind(str(path))
         finally:
             os.umask(before)
-        bare.listen(16)
+        bare.listen(BACKLOG)
         listener = trio.socket.from_stdlib_socket(bare)
         async with trio.open_nursery() as nursery:
             task_status.started()

@@ -9,6 +9,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ftgate.core.audit import Audit, Disagreement
 from ftgate.core.books import Entry
@@ -83,6 +84,46 @@ _UNEQUAL = (
     " AS given_up FROM requests r JOIN entries e ON e.hold = r.hold AND e.kind IN ('post', 'void', 'expire')"
     " WHERE r.id > ? AND r.id <= ? AND r.hold > 0 AND r.hold <= ? AND (r.cost <> charged OR r.lost <> given_up) LIMIT 1"
 )
+
+
+def entries(path: Path, *, username: str | None, limit: int) -> list[dict[str, object]]:
+    """The latest entries, newest first, for a person to read."""
+    connection = reader(path)
+    try:
+        return [_entry(row) for row in connection.execute(*_entries_of(username, "ORDER BY e.id DESC LIMIT ?", limit))]
+    finally:
+        connection.close()
+
+
+def all_entries(path: Path, *, username: str | None) -> Iterator[dict[str, object]]:
+    """Every entry, oldest first, in short reads: what is written while it runs comes at the end."""
+    after = 0
+    while True:
+        connection = reader(path)
+        try:
+            rows = connection.execute(*_entries_of(username, "AND e.id > ? ORDER BY e.id LIMIT ?", after, PAGE)).fetchall()
+        finally:
+            connection.close()
+        if not rows:
+            return
+        for row in rows:
+            yield _entry(row)
+        after = rows[-1][0]
+
+
+def _entries_of(username: str | None, rest: str, *values: object) -> tuple[str, tuple[object, ...]]:
+    chosen = "u.username = ? COLLATE NOCASE" if username is not None else "?1 IS NULL"
+    columns = "e.id, e.at_us, e.kind, coalesce(u.username, ''), e.debit, e.credit, e.amount, e.hold, e.ref, e.note, e.key"
+    sql = f"SELECT {columns} FROM entries e LEFT JOIN users u ON u.id = e.account WHERE {chosen} {rest}"  # noqa: S608 - words of ours
+    return sql, (username, *values)
+
+
+def _entry(row: tuple[Any, ...]) -> dict[str, object]:
+    id, at_us, kind, user, debit, credit, amount, hold, ref, note, key = row
+    return {
+        "id": id, "at": iso(at_us), "kind": kind, "user": user, "debit": debit, "credit": credit, "amount": format_usd(amount),
+        "hold": hold or None, "ref": ref, "note": note, "key": str(key) if key else None,
+    }  # fmt: skip
 
 
 class Filter:

@@ -83,7 +83,7 @@ def tamper(path: Path, sql: str) -> None:
 
 
 TAMPERED = {
-    "UPDATE entries SET amount = amount - 1 WHERE id = 1": "account 1: balance says posted, held, used = (4990, 100, 0); entries say (4",
+    "UPDATE entries SET amount = amount - 1 WHERE id = 1": "entry 13: account 1 falls below zero, to -1",
     "UPDATE entries SET amount = 29 WHERE id = 3": "account 1: balance says posted, held, used = (4990, 100, 0)",
     "UPDATE entries SET amount = 101 WHERE id = 3": "entry 3: posts 101, more than hold 2 of 100",
     "UPDATE entries SET amount = -30 WHERE id = 3": "entry 3: negative amount -30",
@@ -103,8 +103,8 @@ TAMPERED = {
     "UPDATE entries SET id = 99 WHERE id = 3": "hold",
     "DELETE FROM entries WHERE id = 1": "entry 2: account 1: holds of 100 stand on 0",
     "DELETE FROM entries WHERE id = 2": "entry 3: ends hold 2, which is not open",
-    "DELETE FROM entries WHERE id = 3": "account 1: balance says",  # an ended hold opened again
-    "DELETE FROM entries WHERE id = 5": "account 1: balance says",
+    "DELETE FROM entries WHERE id = 3": "entry 11: account 1: holds of 999910 stand on 999850",  # an ended hold opened again
+    "DELETE FROM entries WHERE id = 5": "entry 11: account 1: holds of 999910 stand on 999820",
     "DELETE FROM entries WHERE id = 8": "entries say",
     "DELETE FROM entries WHERE id = 14": "request req_4: its row says a cost, lost = ",
     "DELETE FROM entries WHERE id = 18": "account 1: balance says posted, held, used = (4990, 100, 0); entries say (4990, 0, 0)",

@@ -1,0 +1,138 @@
+"""`ftgate backup`, `ftgate restore`, `ftgate doctor`: looking after the data."""
+
+import os
+import shutil
+import sqlite3
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ftgate import config
+from ftgate.cli.accounts import as_json_option
+from ftgate.cli.output import document
+from ftgate.cli.remote import data_dir, database, load, places
+from ftgate.edge import backup as copies
+from ftgate.edge import journal
+from ftgate.edge.lock import Lock, Locked, holder
+from ftgate.errors import ConfigFaults
+
+FIXED_SQLITE = (3, 51, 3)
+"""The first SQLite without the bug that two writing connections can corrupt a WAL database (3.7.0 to 3.51.2)."""
+LOW_DISK = 512 * 1024 * 1024
+LARGE_LOG = 256 * 1024 * 1024
+
+
+@click.command("backup")
+@click.argument("target", type=click.Path(path_type=Path))
+@as_json_option
+@places
+def backup(target: Path, as_json: bool, config_path: Path | None, data: Path | None) -> None:
+    """Copy the database to TARGET (a file, or a directory for a dated name), beside a running server, and verify the copy."""
+    if target.is_dir():
+        target = target / time.strftime("ftgate-%Y%m%d-%H%M%S.sqlite3", time.gmtime())
+    try:
+        said = copies.backup(database(config_path, data), target, journal.verify)
+    except copies.BackupFault as fault:
+        raise click.ClickException(str(fault)) from None
+    document(said) if as_json else click.echo(f"{said['backup']}: {said['bytes']} bytes, {said['entries']} entries, verified")
+
+
+@click.command("restore")
+@click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@as_json_option
+@places
+def restore(source: Path, as_json: bool, config_path: Path | None, data: Path | None) -> None:
+    """Put a backup in the place of the database. The server must not run; the old database is kept beside it."""
+    place = database(config_path, data)
+    try:
+        lock = Lock(place.parent, serving=False)
+    except Locked as locked:
+        raise click.ClickException(f"{locked}: stop it first") from None
+    try:
+        kept = place.with_name(time.strftime("before-restore-%Y%m%d-%H%M%S.sqlite3", time.gmtime()))
+        said = copies.restore(source, place, kept, journal.verify)
+    except copies.BackupFault as fault:
+        raise click.ClickException(f"{fault}. Nothing was changed.") from None
+    finally:
+        lock.release()
+    document(said) if as_json else click.echo(f"{source} restored and verified; the old database is {said['kept']}")
+
+
+@click.command("doctor")
+@as_json_option
+@places
+def doctor(as_json: bool, config_path: Path | None, data: Path | None) -> None:
+    """Look for trouble: the config, the data directory, the database, the ledger. Exit 1 when something is wrong."""
+    rows = list(_findings(config_path, data))
+    if as_json:
+        document({"ok": all(row["state"] != "wrong" for row in rows), "findings": rows})
+    else:
+        for row in rows:
+            click.echo(f"{row['state']:<7} {row['subject']:<10} {row['words']}")
+    if any(row["state"] == "wrong" for row in rows):
+        raise click.exceptions.Exit(1)
+
+
+def _findings(config_path: Path | None, data: Path | None) -> Iterator[dict[str, Any]]:
+    def row(state: str, subject: str, words: str) -> dict[str, Any]:
+        return {"state": state, "subject": subject, "words": words}
+
+    try:
+        found = config.describe(load(config_path))
+        yield row("ok", "config", f"{len(found['channels'])} channels, {found['models']} models")
+        for warning in found["warnings"]:
+            yield row("look", "config", warning)
+    except (click.ClickException, ConfigFaults) as faulty:
+        yield row("wrong", "config", faulty.message if isinstance(faulty, click.ClickException) else str(faulty))
+        return
+    fixed = sqlite3.sqlite_version_info >= FIXED_SQLITE
+    words = f"SQLite {sqlite3.sqlite_version}"
+    yield row(
+        "ok" if fixed else "look", "sqlite", words if fixed else words + ": let no other program write to the database (fixed in 3.51.3)"
+    )
+    place = data_dir(load(config_path), data)
+    if not place.exists():
+        yield row("look", "data", f"{place} does not exist yet; the first start makes it")
+        return
+    mode = stat.S_IMODE(place.stat().st_mode)
+    yield row("ok" if not mode & 0o077 else "wrong", "data", f"{place}, mode {mode:04o}" + ("" if not mode & 0o077 else ": chmod 700 it"))
+    free = shutil.disk_usage(place).free
+    yield row("ok" if free > LOW_DISK else "look", "disk", f"{free // 1_000_000} MB free")
+    held = holder(place)
+    yield row("ok", "server", f"running, process {held.pid}" if held else "not running")
+    yield from _database_findings(place / journal_name(), row)
+
+
+def journal_name() -> str:
+    from ftgate.app import DATABASE
+
+    return DATABASE
+
+
+def _database_findings(path: Path, row: Any) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        yield row("look", "database", f"{path.name} does not exist yet")
+        return
+    if not os.access(path, os.W_OK):
+        yield row("wrong", "database", f"{path} is read-only for this user")
+    log = path.with_name(path.name + "-wal")
+    size = log.stat().st_size if log.exists() else 0
+    yield row("ok" if size < LARGE_LOG else "look", "database", f"{path.stat().st_size} bytes, write-ahead log {size} bytes")
+    try:
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        said = connection.execute("PRAGMA quick_check(3)").fetchall()
+        connection.close()
+        good = said == [("ok",)]
+        yield row("ok" if good else "wrong", "pages", "quick_check ok" if good else f"damaged: {said[0][0]}; restore a backup")
+        found = journal.verify(path)
+    except sqlite3.Error as error:
+        yield row("wrong", "pages", f"cannot be read: {error}; restore a backup")
+        return
+    if found["ok"]:
+        yield row("ok", "ledger", f"{found['entries']} entries add up, {found['open_holds']} holds are open")
+    else:
+        yield row("wrong", "ledger", str(found["disagreement"]))

@@ -1,0 +1,112 @@
+"""Copies of the database: made beside a running server, checked before they get their name, put back with the old one kept.
+
+`VACUUM INTO` reads one moment of the live file and writes a compact copy; while it runs the write-ahead log cannot be folded
+back, which costs its length for some seconds and nothing else. The copy is written under a temporary name, checked (SQLite's own
+check and the ledger's verification), forced to disk and only then renamed: under the final name there is never half a file.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ftgate.edge import db
+
+Verify = Callable[[Path], dict[str, Any]]
+"""Recomputes a database's ledger: edge.journal.verify."""
+
+
+class BackupFault(Exception):
+    """A copy that cannot be made or used, in one line."""
+
+
+def check(path: Path, verify: Verify) -> dict[str, Any]:
+    """SQLite's quick check and the ledger's verification of a database file that nobody writes. Raises BackupFault."""
+    try:
+        connection = db.reader(path)
+        try:
+            said = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        finally:
+            connection.close()
+        if said != "ok":
+            raise BackupFault(f"{path} is damaged: {said}")
+        found = verify(path)
+    except sqlite3.Error as error:
+        raise BackupFault(f"{path} is no database of ftgate's: {error}") from error
+    if not found["ok"]:
+        raise BackupFault(f"{path} does not verify: {found['disagreement']}")
+    return found
+
+
+def backup(database: Path, target: Path, verify: Verify) -> dict[str, Any]:
+    """Copy the live database to `target`, which must not exist. Returns what verify said of the copy. Raises BackupFault."""
+    if target.exists():
+        raise BackupFault(f"{target} exists already; a backup never overwrites")
+    part = target.with_name(target.name + ".part")
+    part.unlink(missing_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, isolation_level=None, timeout=db.BUSY_TIMEOUT_S)
+        try:
+            connection.execute("VACUUM INTO ?", (str(part),))
+        finally:
+            connection.close()
+        found = check(part, verify)
+        _force_to_disk(part)
+        part.rename(target)
+        _force_to_disk(target.parent)
+    except (OSError, sqlite3.Error) as error:
+        raise BackupFault(f"the backup to {target} failed: {error}") from error
+    finally:
+        for left in (part, part.with_name(part.name + "-wal"), part.with_name(part.name + "-shm")):
+            left.unlink(missing_ok=True)
+    return {"backup": str(target), "bytes": target.stat().st_size, **found}
+
+
+def restore(source: Path, database: Path, kept: Path, verify: Verify) -> dict[str, Any]:
+    """Put a checked backup in the database's place; the one that was there goes to `kept`, its write-ahead log folded in. The
+    caller holds the data directory's lock. Raises BackupFault; then nothing has changed."""
+    found = check(source, verify)
+    part = database.with_name(database.name + ".restoring")
+    try:
+        part.unlink(missing_ok=True)
+        with open(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as out, source.open("rb") as given:
+            while piece := given.read(1024 * 1024):
+                out.write(piece)
+        _force_to_disk(part)
+        if database.exists():
+            _fold_log(database)
+            database.rename(kept)
+        part.rename(database)
+        _force_to_disk(database.parent)
+    except OSError as error:
+        raise BackupFault(f"restoring {source} failed: {error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return {"restored": str(source), "kept": str(kept) if kept.exists() else None, **found}
+
+
+def _fold_log(database: Path) -> None:
+    """A write-ahead log that stayed beside a restored file would be played into it: fold it into the file it belongs to."""
+    try:
+        connection = sqlite3.connect(database, isolation_level=None)
+        try:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            connection.close()
+    except sqlite3.Error:  # the old file may be what is broken: keep its log beside it, under its name
+        pass
+    for ending in ("-wal", "-shm"):
+        log = database.with_name(database.name + ending)
+        if log.exists():
+            log.rename(database.with_name(f"{database.name}.old{ending}"))
+
+
+def _force_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
