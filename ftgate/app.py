@@ -6,6 +6,7 @@ closes it. `serve` adds what listens. Heavy imports (Quart, httpx) stand inside 
 """
 
 import logging
+import os
 import signal
 import socket
 import sqlite3
@@ -24,7 +25,7 @@ from ftgate.core.books import Books
 from ftgate.core.estimate import Ratios
 from ftgate.core.limits import Limits, Rates, Scope
 from ftgate.core.money import format_usd
-from ftgate.edge import db, journal
+from ftgate.edge import db, failpoint, journal
 from ftgate.edge.accounts import OWNER, Accounts
 from ftgate.edge.ledger import MemoryLedger
 from ftgate.edge.lock import Lock, make_data_dir
@@ -74,7 +75,8 @@ class House:
 
     def _load(self) -> None:
         self.clock = SystemClock()
-        self.writer = db.Writer(self.connection)
+        self.passing = failpoint.read(os.environ)
+        self.writer = db.Writer(self.connection, self.passing)
         self.books = Books(next_id=_one(self.connection, "SELECT coalesce(max(id), 0) + 1 FROM entries"))
         self.accounts = Accounts(self.books, self.writer, self.clock, self._metered)
         self.accounts.load(self.connection)
@@ -89,6 +91,7 @@ class House:
         self.writer.start()
         batch = self.writer.changed()
         batch.statements.append(("INSERT INTO boots (at_us, version) VALUES (?, ?)", (self.clock.wall_us(), __version__)))
+        self.passing("recovering")
         orphans, exposure = expire_orphans(
             self.connection, self.books, batch, at_us=self.clock.wall_us(),
             charge_estimate=self.settings.database.expired_hold == "charge_estimate",
@@ -268,6 +271,7 @@ async def _serve(house: House, listeners: list[trio.SocketListener], started: Ca
     gate = Gate(
         settings=gate_settings(settings), keys=house.accounts, ledger=MemoryLedger(house.books, house.writer, house.clock),
         upstream=transports, limits=_limits(house), clock=house.clock, dialects=dialects,
+        passing=house.passing,
     )  # fmt: skip
     pages = api.build(Figures(house, gate), cors=settings.server.cors)
     await pages.startup()

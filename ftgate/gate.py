@@ -93,12 +93,17 @@ MAX_PENDING_BYTES = 65_536
 """Comments and role-only chunks kept back until the first content."""
 
 
+def _nowhere(place: str) -> None:
+    """Passing a place means nothing, outside tests."""
+
+
 class Gate:
     """Owns every call in flight. Built once by app.py, shared by all doors."""
 
     def __init__(
         self, *, settings: GateSettings, keys: Keys, ledger: Ledger, upstream: Upstream, limits: limits.Limits, clock: Clock,
         dialects: Mapping[str, Dialect], jitter: Callable[[], float] = random.random,
+        passing: Callable[[str], None] = _nowhere,
     ) -> None:  # fmt: skip
         self.settings = settings
         self.keys = keys
@@ -108,6 +113,7 @@ class Gate:
         self.clock = clock
         self.dialects = dialects
         self.jitter = jitter
+        self.passing = passing  # called with the name of each place on the line, for tests that end the process there
         self.ratios = estimate.Ratios()
         self.calls: set[Call] = set()
         self.closing = False
@@ -149,6 +155,7 @@ class Gate:
             raise ShuttingDown("the gateway is shutting down", retry_after_s=5)
         x.key = await self.authenticate(x.call.secret)
         self._admit(x, x.key)
+        self.passing("admitted")
         try:
             x.ask = x.call.dialect.read_request(x.call.body)
             x.plan = self._plan(x, x.key)
@@ -157,7 +164,9 @@ class Gate:
             await self.ledger.note(row(x, "refused", refused, cost=0, now=self.clock.now()))
             raise
         async with _Holding(self, x, request):
+            self.passing("held")
             await self._attempts(x)
+            self.passing("finished")
 
     async def authenticate(self, secret: bytes | None) -> Key:
         if secret is None:
@@ -279,6 +288,7 @@ class Gate:
                 answer = await self.upstream.open(request, tried.sending)
             if timer.cancelled_caught:
                 return Outcome(index, Verdict.timeout, "no response head in time")
+            self.passing("head")
             try:
                 if answer.status != 200:
                     return await self._complaint(dialect, answer, index)
@@ -400,6 +410,7 @@ class Gate:
                     timer.deadline = float("inf")  # a slow client is not an idle upstream
                     await x.client.send(b"".join(pending))
                     pending.clear()
+                    self.passing("content")
                 if x.head_sent:
                     timer.deadline = trio.current_time() + times.idle
                 elif sum(map(len, pending)) > MAX_PENDING_BYTES:
@@ -424,6 +435,7 @@ class Gate:
 
     async def _start(self, x: Exchange) -> None:
         """Open the answer to the client: its first content has come, and its hold is durable."""
+        self.passing("first_content")
         await self._held_durably(x)
         x.first_content_at = self.clock.now()
         x.head_sent = True
@@ -449,6 +461,7 @@ class Gate:
         for remark in remarks:
             log.warning("call %s: %s", x.call.id, remark)
         x.settled = await self.ledger.settle(x.held.id, amount, row(x, status, http_error, cost=amount or 0, now=self.clock.now()))
+        self.passing("settled")
         if x.settled.lost:
             log.warning("call %s used %s USD more than its account could pay", x.call.id, format_usd(x.settled.lost))
 
@@ -460,16 +473,19 @@ class Gate:
             await self.ledger.durable(x.settled.ticket)
         if patience.cancelled_caught:
             balance = None
+        self.passing("answering")
         if x.reader is not None:
             tail = x.reader.tail(x.measured.usage, exact=x.measured.exact, cost=x.settled.charged, balance=balance)
             await x.client.send(tail)
             await x.client.end()
+            self.passing("answered")
             return
         headers = answer_headers(x)
         headers += [(b"content-type", b"application/json"), (b"x-findtoken-cost", format_usd(x.settled.charged).encode())]
         if balance is not None:
             headers.append((b"x-findtoken-balance", format_usd(balance).encode()))
         await x.client.answer(200, headers, x.body)
+        self.passing("answered")
 
     async def _send_error(self, x: Exchange, error: GateError) -> None:
         dialect = x.call.dialect

@@ -153,7 +153,11 @@ def reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def write(connection: sqlite3.Connection, batch: Batch) -> None:
+def _nowhere(place: str) -> None:
+    """Passing a place means nothing, outside tests."""
+
+
+def write(connection: sqlite3.Connection, batch: Batch, passing: Callable[[str], None] = _nowhere) -> None:
     """Put one batch in, whole or not at all. Raises sqlite3.Error with nothing changed (but see already_in)."""
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -163,13 +167,16 @@ def write(connection: sqlite3.Connection, batch: Batch) -> None:
                 connection.execute(sql, values)
         if batch.entries:
             connection.executemany(_ENTRY_SQL, [tuple(getattr(entry, name) for name in Entry.__struct_fields__) for entry in batch.entries])
+        passing("commit_begun")
         if batch.balances:
             connection.executemany(_BALANCE_SQL, batch.balances.values())
         if batch.spent:
             connection.executemany(_SPENT_SQL, batch.spent.values())
         if batch.rows:
             connection.executemany(_ROW_SQL, [tuple(getattr(row, name) for name in _ROW_FIELDS) for row in batch.rows])
+        passing("commit_written")
         connection.execute("COMMIT")
+        passing("committed")
     except BaseException:
         if connection.in_transaction:
             with suppress(sqlite3.Error):  # tried again before the next write
@@ -185,8 +192,9 @@ def already_in(connection: sqlite3.Connection, batch: Batch) -> bool:
 class Writer:
     """The one thread that writes. Everything but `_work` runs in the trio thread."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, passing: Callable[[str], None] = _nowhere) -> None:
         self.connection = connection
+        self.passing = passing
         self.filling = Batch()
         self.writing: Batch | None = None
         self.trouble: str | None = None
@@ -288,7 +296,7 @@ class Writer:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
                 if not (tries and already_in(self.connection, batch)):
-                    write(self.connection, batch)
+                    write(self.connection, batch, self.passing)
                 return
             except sqlite3.OperationalError as error:
                 code = error.sqlite_errorcode

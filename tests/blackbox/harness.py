@@ -191,6 +191,7 @@ class House:
     scripts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     canaries: list[str] = field(default_factory=lambda: [PROVIDER_KEY])
     serving: bool = True
+    failpoint: str | None = None  # where the next server ends itself: PLACE=kill:N
 
     def __post_init__(self) -> None:
         self.base.mkdir(parents=True, exist_ok=True)
@@ -233,7 +234,10 @@ class House:
         name = name or "serve"
         arguments = [sys.executable, "-m", "ftgate", "serve", "--config", str(config or self.file), "--data", str(data or self.data)]
         arguments += [*more] if "--port" in more else ["--port", "0", *more]
-        return Process(arguments, self.base / f"{name}.out", self.base / f"{name}.err", env=environment(), cwd=self.base)
+        return Process(arguments, self.base / f"{name}.out", self.base / f"{name}.err", env=self.environment(), cwd=self.base)
+
+    def environment(self) -> dict[str, str]:
+        return {**environment(), **({"FTGATE_FAILPOINT": self.failpoint} if self.failpoint else {})}
 
     def start(self) -> None:
         self.server = self.spawn()

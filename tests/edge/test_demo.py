@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import trio
 
+from ftgate.edge import demo
 from ftgate.edge.demo import DemoUpstream, Transports
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.ports import Answer, Sending, UpstreamRequest
@@ -44,8 +45,10 @@ async def stream(text: Any = "Hi", **fields: Any) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(autouse=True)
-def _jumping(autojump_clock: trio.abc.Clock) -> None:
-    """No real time passes."""
+def _quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pauses, where the clock is the real one."""
+    if "autojump_clock" not in request.fixturenames:
+        monkeypatch.setattr(demo, "PIECE_S", 0)
 
 
 async def test_a_plain_answer() -> None:
@@ -82,7 +85,9 @@ async def test_the_same_request_gets_the_same_bytes() -> None:
 
 
 @pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
-@pytest.mark.parametrize(("cap", "words", "finish"), [(1, 1, "length"), (3, 3, "length"), (7, 7, "length"), (8, 8, "stop"), (99, 8, "stop")])
+@pytest.mark.parametrize(
+    ("cap", "words", "finish"), [(1, 1, "length"), (3, 3, "length"), (7, 7, "length"), (8, 8, "stop"), (99, 8, "stop")]
+)
 async def test_a_cap_binds(field: str, cap: int, words: int, finish: str) -> None:
     found = await plain(**{field: cap})
     assert found["usage"]["completion_tokens"] == words and found["choices"][0]["finish_reason"] == finish
@@ -115,7 +120,7 @@ async def test_errors(marker: str, status: int, streamed: bool) -> None:
     assert answer.status == status and set(json.loads(said)["error"]) == {"message", "type", "code"}
 
 
-async def test_slow() -> None:
+async def test_slow(autojump_clock: trio.abc.Clock) -> None:
     started = trio.current_time()
     await stream("Hi")
     assert trio.current_time() - started < 1
@@ -168,7 +173,7 @@ async def test_a_call_is_charged_for_what_the_demo_says_it_used() -> None:
     ("marker", "streamed", "status", "row_status"),
     [("[error]", False, 502, "error"), ("[limit]", True, 503, "error"), ("[cut]", True, 200, "error"), ("[long]", True, 200, "ok")],
 )
-async def test_markers_through_the_gate(marker: str, streamed: bool, status: int, row_status: str) -> None:
+async def test_markers_through_the_gate(marker: str, streamed: bool, status: int, row_status: str, autojump_clock: trio.abc.Clock) -> None:
     here = stage()
     client = await here.relay(ask(stream=streamed, messages=[{"role": "user", "content": marker}]))
     (row,) = here.log.rows

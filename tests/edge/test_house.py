@@ -67,7 +67,7 @@ async def test_open_work_close_and_open_again(tmp_path: Path) -> None:
         with pytest.raises(Locked):
             House(SETTINGS, place, serving=True)
     assert holder(place) is None
-    assert {path.name for path in place.iterdir()} == {"lock", DATABASE}
+    assert {path.name for path in place.iterdir()} - {DATABASE + "-wal", DATABASE + "-shm"} == {"lock", DATABASE}
     async with opened(place) as house:
         assert not house.fresh
         assert (house.books.accounts[1].posted, house.books.quotas[1].used) == (10**12 - 300, 300)
@@ -215,7 +215,7 @@ async def test_commands(tmp_path: Path) -> None:
     assert [user["username"] for user in (await do("users.list"))["result"]] == ["ann"]
     assert "exists already" in (await do("users.create", username="ANN"))["error"]
     assert "does not know" in (await do("no.such"))["error"]
-    assert "was called" in str(await do("keys.list", word=1)) or "failed" in str(await do("keys.list", word=1))
+    assert "'keys.list' failed" in (await do("keys.list", word=1))["error"]
     assert journal.verify(tmp_path / DATABASE) == {"ok": True, "accounts": 1, "entries": 2, "open_holds": 0}
 
 

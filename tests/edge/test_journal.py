@@ -108,7 +108,7 @@ TAMPERED = {
     "DELETE FROM entries WHERE id = 8": "entries say",
     "DELETE FROM entries WHERE id = 14": "request req_4: its row says a cost, lost = ",
     "DELETE FROM entries WHERE id = 18": "account 1: balance says posted, held, used = (4990, 100, 0); entries say (4990, 0, 0)",
-    "INSERT INTO entries SELECT 99, kind, 1, 0, debit, credit, 5, 0, 'forged', 0, 0, '' FROM entries WHERE id = 1": "account 1: balance says",
+    "INSERT INTO entries SELECT 99, kind, 1, 0, debit, credit, 5, 0, 'x', 0, 0, '' FROM entries WHERE id = 1": "account 1: balance says",
     "UPDATE balances SET posted = posted + 1 WHERE account = 1": "account 1: balance says posted, held, used = (4991, 100, 0)",
     "UPDATE balances SET posted = -1 WHERE account = 1": "account 1: balance says posted, held, used = (-1, 100, 0)",
     "UPDATE balances SET held = 0": "account 1: balance says posted, held, used = (4990, 0, 0)",
@@ -119,12 +119,12 @@ TAMPERED = {
     "UPDATE spent SET used = used - 1 WHERE key = 1": "key 1: spent says",
     "DELETE FROM spent WHERE key = 2": "key 2: spent says 0; entries say 70",
     "INSERT INTO spent VALUES (9, 1)": "key 9: spent says 1; entries say 0",
-    "UPDATE requests SET cost = cost + 1 WHERE request_id = 'req_1'": "request req_1: its row says a cost, lost = (31, 0), its entries say (30, 0)",
+    "UPDATE requests SET cost = cost + 1 WHERE request_id = 'req_1'": "req_1: its row says a cost, lost = (31, 0), its entries say (30, 0)",
     "UPDATE requests SET cost = 1 WHERE request_id = 'req_2'": "request req_2: its row says a cost, lost = (1, 0), its entries say (0, 0)",
-    "UPDATE requests SET cost = 100 WHERE request_id = 'req_3'": "request req_3: its row says a cost, lost = (100, 0), its entries say (150, 0)",
+    "UPDATE requests SET cost = 100 WHERE request_id = 'req_3'": "req_3: its row says a cost, lost = (100, 0), its entries say (150, 0)",
     "UPDATE requests SET cost = 0 WHERE request_id = 'metered'": "request metered",
     "UPDATE requests SET lost = 0 WHERE request_id = 'req_4'": "request req_4",
-    "UPDATE requests SET hold = 6 WHERE request_id = 'req_1'": "request req_1: its row says a cost, lost = (30, 0), its entries say (150, 0)",
+    "UPDATE requests SET hold = 6 WHERE request_id = 'req_1'": "req_1: its row says a cost, lost = (30, 0), its entries say (150, 0)",
 }
 """What was changed, and the words that name it."""
 UNSEEN = {"UPDATE entries SET amount = 99 WHERE id = 2"}
@@ -236,7 +236,14 @@ def test_a_row_as_it_is_shown(listed: Path) -> None:
 
 @pytest.mark.parametrize(
     ("page", "size", "expected"),
-    [(1, 10, range(29, 19, -1)), (3, 10, range(9, -1, -1)), (4, 10, []), (1, 100, range(29, -1, -1)), (2, 20, range(9, -1, -1)), (10**9, 200, [])],
+    [
+        (1, 10, range(29, 19, -1)),
+        (3, 10, range(9, -1, -1)),
+        (4, 10, []),
+        (1, 100, range(29, -1, -1)),
+        (2, 20, range(9, -1, -1)),
+        (10**9, 200, []),
+    ],
 )
 def test_paging(listed: Path, page: int, size: int, expected: Any) -> None:
     found = journal.page(listed, Filter(), page=page, page_size=size)

@@ -74,7 +74,10 @@ def test_the_tables_refuse(connection: sqlite3.Connection, path: Path, sql: str)
 
 @pytest.mark.parametrize("kind", ["post", "void", "expire"])
 def test_a_second_end_of_a_hold_is_refused(connection: sqlite3.Connection, kind: str) -> None:
-    insert = "INSERT INTO entries (id, kind, account, key, debit, credit, amount, hold, ref, at_us) VALUES (?,?,1,1,'credits','revenue',0,?,'r',0)"
+    insert = (
+        "INSERT INTO entries (id, kind, account, key, debit, credit, amount, hold, ref, at_us)"
+        " VALUES (?, ?, 1, 1, 'credits', 'revenue', 0, ?, 'r', 0)"
+    )
     with pytest.raises(sqlite3.IntegrityError, match=r"UNIQUE.*entries\.hold"):
         connection.execute(insert, (99, kind, 2))
     ended = connection.execute("SELECT count(*) FROM entries WHERE hold = 2 AND kind IN ('post', 'void', 'expire')").fetchone()
@@ -85,7 +88,8 @@ def test_a_second_end_of_a_hold_is_refused(connection: sqlite3.Connection, kind:
 def test_a_grant_or_hold_of_the_same_ref_is_refused(connection: sqlite3.Connection) -> None:
     with pytest.raises(sqlite3.IntegrityError, match=r"UNIQUE.*entries\.ref"):
         connection.execute(
-            "INSERT INTO entries (id, kind, account, key, debit, credit, amount, ref, at_us) VALUES (99,'grant',1,0,'grants','credits',1,'g1',0)"
+            "INSERT INTO entries (id, kind, account, key, debit, credit, amount, ref, at_us)"
+            " VALUES (99, 'grant', 1, 0, 'grants', 'credits', 1, 'g1', 0)"
         )
 
 
@@ -192,7 +196,9 @@ def test_a_missing_directory(tmp_path: Path) -> None:
     faulty(tmp_path / "no" / "ftgate.sqlite3", "cannot be opened: .*No such file")
 
 
-@pytest.mark.parametrize("content", [b"hello", b"SQLite format 3\x00", b"SQLite format 3\x00" + b"\xff" * 5000], ids=["text", "short", "junk"])
+@pytest.mark.parametrize(
+    "content", [b"hello", b"SQLite format 3\x00", b"SQLite format 3\x00" + b"\xff" * 5000], ids=["text", "short", "junk"]
+)
 def test_not_a_database(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     faulty(path, "is not a SQLite database|is damaged|file is not a database")

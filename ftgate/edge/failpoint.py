@@ -1,0 +1,54 @@
+"""Named places at which a test can end the process, to show that no money is lost there.
+
+FTGATE_FAILPOINT="held=kill:3" kills the process (SIGKILL, as a power cut would) when the place `held` is passed for the third
+time. Read once at the start; unset, which it always is outside tests, every place is a call of a function that does nothing.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Mapping
+
+VARIABLE = "FTGATE_FAILPOINT"
+PLACES = (
+    "admitted",  # the key is known, nothing is held
+    "held",  # the hold is decided and queued, the upstream not called
+    "head",  # the upstream's response head has come
+    "first_content",  # the first content is here, nothing has gone to the client
+    "content",  # content has gone to the client
+    "finished",  # the upstream is done, the settle not decided
+    "settled",  # the settle is decided and queued
+    "answering",  # the settle is durable, the client does not know
+    "answered",  # the client has it all
+    "commit_begun",  # a batch is half in the database
+    "commit_written",  # all of a batch is in, the commit not asked for
+    "committed",  # the commit has returned, nobody has been told
+    "recovering",  # a start has found open holds and not ended them yet
+)
+
+
+def nothing(place: str) -> None:
+    """No failpoint: what every place calls in real life."""
+
+
+def read(environ: Mapping[str, str]) -> Callable[[str], None]:
+    """The function to call with each place's name. Raises ValueError for words that are no failpoint."""
+    said = environ.get(VARIABLE)
+    if not said:
+        return nothing
+    place, _, action = said.partition("=")
+    verb, _, number = action.partition(":")
+    if place not in PLACES or verb != "kill" or not (number or "1").isdecimal():
+        raise ValueError(f"{VARIABLE} is PLACE=kill:N with a place of {', '.join(PLACES)}")
+    left = int(number or "1")
+    lock = threading.Lock()  # commits happen in the writer's thread
+
+    def pass_by(name: str) -> None:
+        nonlocal left
+        if name == place:
+            with lock:
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+    return pass_by
