@@ -174,11 +174,13 @@ def spoil(place: Path, how: str) -> None:
 @pytest.mark.parametrize("how", ["directory", "text", "no balances", "damaged"])
 async def test_an_opening_that_fails_gives_the_lock_back(tmp_path: Path, how: str) -> None:
     spoil(tmp_path, how)
+    before = len(os.listdir("/dev/fd"))
     for _ in range(2):
         with pytest.raises(DatabaseFault) as caught:
             House(SETTINGS, tmp_path, serving=True)
         assert "\n" not in str(caught.value) and DATABASE in str(caught.value)
         assert holder(tmp_path) is None
+    assert len(os.listdir("/dev/fd")) == before
     Lock(tmp_path, serving=False).release()
 
 

@@ -1,0 +1,92 @@
+"""`scripts/ledger`: the ledger's figures on this machine: full-speed agreement, and what a million entries cost."""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import trio
+
+from ftgate.core.books import Books
+from ftgate.edge import db, journal
+from tests.edge.hammer import ROW, Hammer, hammer
+
+
+def open_books(accounts: int, next_id: int = 1) -> Books:
+    books = Books(next_id=next_id)
+    for account in range(1, accounts + 1):
+        books.open_account(account)
+        books.open_key(account, limit=None)
+    return books
+
+
+def fill(path: Path, books: Books, entries: int) -> None:
+    """Trade until there are so many entries, in large commits."""
+    connection = db.connect(path, durability="process")
+    accounts = list(books.accounts)
+    while books.next_id <= entries:
+        batch = db.Batch()
+        for _ in range(2000):
+            account = accounts[books.next_id % len(accounts)]
+            balance = books.accounts[account]
+            if balance.available < 1000:
+                grant = books.grant(account, 10**6, ref=f"f-g{books.next_id}", at_us=0)
+                batch.remember((grant,), balance)  # type: ignore[arg-type]
+            held, entry = books.hold(account, account, 1000, ref=f"f-{books.next_id}", estimate=1, at_us=0)  # type: ignore[misc]
+            ended = books.post(held.id, 700, at_us=0)
+            batch.remember((entry, *ended.entries), balance, books.quotas[account])  # type: ignore[union-attr]
+            fields = {**{f: getattr(ROW, f) for f in ROW.__struct_fields__}, "request_id": held.ref, "account": account, "key": account}
+            batch.rows.append(type(ROW)(**{**fields, "cost": 700, "hold": held.id}))
+        db.write(connection, batch)
+    connection.close()
+
+
+def rate(path: Path, books: Books, seconds: float, name: str) -> float:
+    connection = db.connect(path, durability="power")
+    run: Hammer = trio.run(lambda: hammer(path, books, connection, seconds=seconds, tasks=64, name=name))
+    print(f"  {name}: {run.settled} settled, {run.refused} refused in {seconds:g} s: {run.settled / seconds:.0f}/s, all sums agree")
+    return run.settled / seconds
+
+
+def verify_apart(path: Path) -> None:
+    """Verify in a process of its own, for its memory."""
+    code = (
+        "import sys, time, resource; from pathlib import Path; from ftgate.edge import journal; began = time.perf_counter();"
+        " said = journal.verify(Path(sys.argv[1])); print(said, f'{time.perf_counter() - began:.2f} s,',"
+        " resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, 'MB'); sys.exit(not said['ok'])"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/ledger")
+    parser.add_argument("--seconds", type=float, default=30, help="of hammering")
+    parser.add_argument("--entries", type=int, default=1_000_000)
+    parser.add_argument("--accounts", type=int, default=10_000, help="and as many keys, in the large database")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as base:
+        empty, large = Path(base, "empty.sqlite3"), Path(base, "large.sqlite3")
+        print("64 tasks on one account and 64 on 64 accounts:")
+        rate(empty, open_books(64), chosen.seconds, "hammer")
+        print(f"a database of {chosen.entries} entries and {chosen.accounts} keys:")
+        books = open_books(chosen.accounts)
+        began = time.perf_counter()
+        fill(large, books, chosen.entries)
+        print(f"  filled in {time.perf_counter() - began:.0f} s, {large.stat().st_size // 1_000_000} MB")
+        print("  verify:", end=" ", flush=True)
+        verify_apart(large)
+        for number in range(2):  # one after the other, twice: the machine is shared
+            fresh = Path(base, f"fresh{number}.sqlite3")
+            small = rate(fresh, open_books(64), 8, f"empty{number}")
+            big = rate(large, books, 8, f"large{number}")
+            print(f"  throughput with {chosen.entries} entries against an empty database: {big / small:.2f}")
+        assert journal.verify(large)["ok"]
+    print(f"most memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
