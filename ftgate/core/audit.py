@@ -7,6 +7,8 @@ order, then compare with what the database remembers as balances. Memory grows w
 from collections import defaultdict
 from collections.abc import Mapping
 
+import msgspec
+
 from ftgate.core.books import Entry
 
 _ENDS = {"post", "void", "expire"}
@@ -28,6 +30,19 @@ class Disagreement(Exception):
     """The first thing found wrong, in words, with the entry's id where one is to blame."""
 
 
+class State(msgspec.Struct, frozen=True):
+    """Where a reading stands after the entry `last_id`, so that a later one can go on from there. Money in units."""
+
+    last_id: int
+    entries: int
+    posted: dict[int, int]
+    used: dict[int, int]
+    spent: dict[int, int]
+    ledgers: dict[str, int]
+    open: list[Entry]
+    lowered: list[int]
+
+
 class Audit:
     """A running reading of the ledger. All amounts in units."""
 
@@ -42,6 +57,28 @@ class Audit:
         self.held: dict[int, int] = defaultdict(int)
         self.just_ended: Entry | None = None
         self.lowered: set[int] = set()  # accounts whose credits a refund or a correction took: calls may stand on less than they held
+
+    def state(self) -> State:
+        """To be resumed from. An overrun or loss stands in the same commit as its post, so a reading never stops between them
+        when it stops at a commit's end."""
+        return State(
+            self.last_id, self.entries, dict(self.posted), dict(self.used), dict(self.spent_by_key), dict(self.ledgers),
+            list(self.open.values()), sorted(self.lowered),
+        )  # fmt: skip
+
+    @classmethod
+    def resume(cls, state: State) -> "Audit":
+        audit = cls()
+        audit.last_id, audit.entries = state.last_id, state.entries
+        audit.posted.update(state.posted)
+        audit.used.update(state.used)
+        audit.spent_by_key.update(state.spent)
+        audit.ledgers.update(state.ledgers)
+        audit.lowered.update(state.lowered)
+        for hold in state.open:
+            audit.open[hold.id] = hold
+            audit.held[hold.account] += hold.amount
+        return audit
 
     def note(self, entry: Entry) -> None:
         """Take in the next entry. Raises Disagreement."""

@@ -178,7 +178,7 @@ class Accounts:
         InvalidRequest, NotFound."""
         user = self.user(username)
         units = _amount(amount.removeprefix("-")) * (-1 if amount.startswith("-") else 1)
-        if not note.strip():
+        if not _text("note", note).strip():
             raise InvalidRequest("a correction needs a note: say what it puts right")
         entry = self.books.correct(user.id, units, ref="correct_" + secrets.token_hex(12), at_us=self.clock.wall_us(), note=note[:500])
         if isinstance(entry, Refusal):

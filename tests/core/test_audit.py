@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from ftgate.core.audit import Audit, Disagreement
+from ftgate.core.audit import Audit, Disagreement, State
 from ftgate.core.books import Entry
 
 
@@ -131,3 +131,20 @@ def test_ledgers_that_do_not_add_up():
     audit.ledgers["revenue"] += 1
     with pytest.raises(Disagreement, match="do not add up"):
         audit.finish({}, {})
+
+
+def test_a_reading_goes_on_from_where_another_stopped():
+    script = Script()
+    script.run(OPEN + "hold h A k 100\n hold m M k 5\n hold i A l 50\n post h 130\n refund A 2000 r\n post m 7\n void i\n hold x B l 0")
+    whole = script.audit()
+    for stop in range(len(script.entries) + 1):
+        if stop < len(script.entries) and script.entries[stop].kind in {"overrun", "loss"}:
+            continue  # in one commit with its post
+        first = Audit()
+        for entry in script.entries[:stop]:
+            first.note(entry)
+        second = Audit.resume(msgspec.json.decode(msgspec.json.encode(first.state()), type=State))
+        for entry in script.entries[stop:]:
+            second.note(entry)
+        assert second.state() == whole.state()
+        assert second.held == whole.held

@@ -330,6 +330,8 @@ async def test_a_note_that_is_not_utf8(path: Path) -> None:
         await accounts.create_user(username="ann")
         with pytest.raises(InvalidRequest, match="the note is not UTF-8"):
             await accounts.grant(username="ann", amount="1", note="caf\udce9")
+        with pytest.raises(InvalidRequest, match="the note is not UTF-8"):
+            await accounts.correct(username="ann", amount="1", note="caf\udce9")
         with pytest.raises(InvalidRequest, match="the password is not UTF-8"):
             await accounts.create_user(username="bob", password="caf\udce9")
         await accounts.grant(username="ann", amount="1", note="café \U0001f4b6\0'; DROP TABLE entries; --")
