@@ -5,6 +5,7 @@ import pytest
 
 from ftgate.core.audit import Audit, Disagreement, State
 from ftgate.core.books import Entry
+from tests.core.test_books import OPEN, Script
 
 
 def row(id, kind, amount, *, hold=0, account=1, key=11, debit="credits", credit="revenue", ref="r"):
@@ -147,4 +148,4 @@ def test_a_reading_goes_on_from_where_another_stopped():
         for entry in script.entries[stop:]:
             second.note(entry)
         assert second.state() == whole.state()
-        assert second.held == whole.held
+        assert {a: u for a, u in second.held.items() if u} == {a: u for a, u in whole.held.items() if u}
