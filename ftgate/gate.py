@@ -11,26 +11,25 @@ What a call is charged is the sum over its attempts. An attempt that failed befo
 pays the prompt and what was delivered; one whose client left pays the prompt and what was read, once the request had gone up.
 """
 
-import contextlib
 import logging
 import random
 from collections.abc import Callable, Mapping
 from types import TracebackType
 
+import msgspec
 import trio
 
+from ftgate.attempt import DURABLE_WAIT_S, Attempts
 from ftgate.core import estimate, limits, pricing, routing
 from ftgate.core.money import format_usd, format_usd_cents
 from ftgate.core.pricing import Quote
 from ftgate.core.redact import redact
-from ftgate.core.routing import Candidate, Outcome, Verdict
+from ftgate.core.routing import Candidate
 from ftgate.core.usage import Usage
-from ftgate.dialects import sse
 from ftgate.dialects.http import error_headers
-from ftgate.dialects.talk import Complaint, Dialect, NotAnAnswer
+from ftgate.dialects.talk import Ask, Dialect
 from ftgate.errors import (
     DatabaseBusy,
-    Fault,
     Forbidden,
     GateError,
     InternalError,
@@ -38,10 +37,7 @@ from ftgate.errors import (
     NotAuthenticated,
     NotServed,
     PaymentRequired,
-    ProviderError,
-    ProviderTimeout,
     ShuttingDown,
-    UpstreamFailed,
 )  # fmt: skip
 from ftgate.exchange import (
     Call,
@@ -49,48 +45,34 @@ from ftgate.exchange import (
     Tried,
     answer_headers,
     charge,
+    conceal,
     cut_error,
     joint_error,
     learn,
     prompt_count,
-    retry_after_s,
     room_headers,
     row,
     status_of,
     too_many,
 )  # fmt: skip
 from ftgate.ports import (
-    Answer,
     Client,
     Clock,
     GateSettings,
-    Headers,
     HoldRequest,
     Key,
     Keys,
     Ledger,
     Poor,
     Upstream,
-    UpstreamRequest,
 )  # fmt: skip
 
 log = logging.getLogger("ftgate.gate")
 
-DURABLE_WAIT_S = 2.0
-"""Seconds an answer waits for its commit before it goes without a balance (or, for a hold, before it is refused)."""
 SETTLE_S = 5.0
 """Seconds the end of a hold may take: it is shielded from every cancellation, so it has a limit of its own."""
-CLOSE_S = 0.2
-"""Seconds in which an upstream's connection must be closed or given back, cancelled or not."""
-END_S = 0.02
-"""Seconds the end of a body is waited for after the stream's own end marker."""
-ERROR_READ_S = 5.0
-"""Seconds an upstream's error body is waited for: the status is known, its words only help."""
-MAX_ERROR_BYTES = 65_536
-MAX_ANSWER_BYTES = 64 * 1024 * 1024
-"""A plain answer past this is no chat answer, and it is held in memory whole."""
-MAX_PENDING_BYTES = 65_536
-"""Comments and role-only chunks kept back until the first content."""
+LARGE_BODY = 262_144
+"""Bytes from which a request is read in a thread: measuring megabytes of text would hold up everybody else."""
 
 
 def _nowhere(place: str) -> None:
@@ -108,13 +90,13 @@ class Gate:
         self.settings = settings
         self.keys = keys
         self.ledger = ledger
-        self.upstream = upstream
         self.limits = limits
         self.clock = clock
-        self.dialects = dialects
         self.jitter = jitter
         self.passing = passing  # called with the name of each place on the line, for tests that end the process there
         self.ratios = estimate.Ratios()
+        self.readers = trio.CapacityLimiter(2)  # large bodies are read two at a time: more would only take turns
+        self.attempts = Attempts(upstream=upstream, ledger=ledger, clock=clock, dialects=dialects, passing=passing)
         self.calls: set[Call] = set()
         self.closing = False
         self.turns: dict[str, int] = {}  # of each served model: whose turn it is among its channels and their credentials
@@ -157,7 +139,7 @@ class Gate:
         self._admit(x, x.key)
         self.passing("admitted")
         try:
-            x.ask = x.call.dialect.read_request(x.call.body)
+            x.ask = await self._read(x.call)
             x.plan = self._plan(x, x.key)
             request = self._size(x, x.key)
         except GateError as refused:
@@ -181,6 +163,12 @@ class Gate:
         if key.expires_at_us is not None and key.expires_at_us <= self.clock.wall_us():
             raise NotAuthenticated("This API key has expired", code="key_expired")
         return key
+
+    async def _read(self, call: Call) -> Ask:
+        """The request, checked and measured."""
+        if len(call.body) < LARGE_BODY:
+            return call.dialect.read_request(call.body)
+        return await trio.to_thread.run_sync(call.dialect.read_request, call.body, limiter=self.readers)
 
     def _admit(self, x: Exchange, key: Key) -> None:
         now = self.clock.now()
@@ -237,10 +225,11 @@ class Gate:
             quotes.append(
                 Quote(
                     price=model.price, prompt_tokens=prompt.bound, answers=x.ask.answers, cap=x.ask.cap, model_limit=limit,
-                    uncapped=0 if model.thinking_in_cap else limit,
+                    uncapped=0 if model.thinking_in_cap else limit, binds=model.cap_field is not None,
                 )
             )  # fmt: skip
-        tokens = quotes[0].prompt_tokens + x.ask.answers * (x.ask.cap or quotes[0].model_limit)
+        # Borrowed of the token limits until the call ends: its likely prompt, and its cap or what an uncapped answer likely takes.
+        tokens = prompt_count(x, x.plan[0].model).likely + x.ask.answers * (x.ask.cap or min(quotes[0].model_limit, pricing.SMALLEST_CAP))
         now = self.clock.now()
         scopes: list[tuple[limits.Scope, limits.Meters]] = [
             ("key", self.limits.meters("key", str(key.id))),
@@ -265,190 +254,19 @@ class Gate:
                 await trio.sleep(step.delay_s)
             tried = Tried(x.plan[step.index])
             x.tried.append(tried)
-            outcome = await self._attempt(x, tried, step.index)
+            outcome = await self.attempts.run(x, tried, step.index)
             if outcome is None:
                 tried.complete = True
                 return
             tried.failed = True
+            outcome = msgspec.structs.replace(outcome, detail=conceal(outcome.detail, tried.candidate))
             x.outcomes.append(outcome)
             channel = x.plan[step.index].channel
             log.warning("call %s: %s failed: %s %s", x.call.id, channel.name, outcome.verdict.value, redact(outcome.detail))
+            if x.call.left:  # drained in vain: nobody waits for another try
+                break
             step = routing.next_step(x.plan, x.outcomes, retry, self.jitter())
         raise joint_error(x)
-
-    async def _attempt(self, x: Exchange, tried: Tried, index: int) -> Outcome | None:
-        """One try at one candidate. None when it answered: a stream has been passed on, or a whole answer lies in x.body."""
-        channel = tried.candidate.channel
-        times = channel.timeouts
-        dialect = self.dialects[channel.dialect]
-        request = self._render(x, tried.candidate)
-        x.call.draining = channel.drain or tried.candidate.model.drain
-        try:
-            with trio.move_on_after(times.head if x.ask.stream else times.answer) as timer:
-                answer = await self.upstream.open(request, tried.sending)
-            if timer.cancelled_caught:
-                return Outcome(index, Verdict.timeout, "no response head in time")
-            self.passing("head")
-            try:
-                if answer.status != 200:
-                    return await self._complaint(dialect, answer, index)
-                if x.ask.stream:
-                    return await self._pass_stream(x, dialect, tried, answer, index)
-                return await self._take_answer(x, dialect, tried, answer, index)
-            finally:
-                # Shielded: an answer that has come whole must not be lost while its connection is given back.
-                with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_S):
-                    await answer.aclose()
-        except UpstreamFailed as failed:
-            if x.head_sent:
-                raise ProviderError("the provider's stream broke off") from None
-            unreached = failed.fault in {Fault.connect, Fault.dns, Fault.tls, Fault.reset, Fault.incomplete}
-            timed_out = failed.fault is Fault.connect and "time" in failed.detail
-            return Outcome(index, Verdict.timeout if timed_out else Verdict.unreachable if unreached else Verdict.hollow, str(failed))
-        finally:
-            x.call.draining = False
-
-    def _render(self, x: Exchange, candidate: Candidate) -> UpstreamRequest:
-        channel, model = candidate.channel, candidate.model
-        assert x.held is not None
-        body = x.call.dialect.render(
-            x.ask,
-            model=model.upstream,
-            cap=x.held.cap if x.held.inject else None,
-            cap_field=model.cap_field,
-            ask_usage=channel.stream_usage,
-            drop=channel.drop_params,
-        )
-        accept = b"text/event-stream" if x.ask.stream else b"application/json"
-        headers: Headers = [(b"content-type", b"application/json"), (b"accept", accept), (b"user-agent", b"ftgate")]
-        secret = candidate.credential.reveal()
-        if secret and channel.auth == "x-api-key":
-            headers.append((b"x-api-key", secret.encode()))
-        elif secret:
-            headers.append((b"authorization", b"Bearer " + secret.encode()))
-        headers += [(name.lower().encode(), value.encode()) for name, value in channel.headers.items()]
-        return UpstreamRequest(channel.name, channel.url, tuple(headers), body, channel.timeouts.connect)
-
-    async def _complaint(self, dialect: Dialect, answer: Answer, index: int) -> Outcome:
-        """Read an upstream's error answer as far as it helps."""
-        body = b""
-        with trio.move_on_after(ERROR_READ_S):
-            try:
-                while len(body) < MAX_ERROR_BYTES and (data := await answer.receive()):
-                    body += data
-            except UpstreamFailed:
-                pass  # the status says enough
-        complaint = dialect.read_error(body) if body else Complaint()
-        if answer.status < 400:  # a redirect or a 204: no answer
-            return Outcome(index, Verdict.hollow, complaint.message or f"status {answer.status} is no answer", answer.status)
-        return Outcome(
-            index, routing.verdict(answer.status, complaint.words), complaint.message, answer.status, retry_after_s(answer.headers),
-            complaint.kind, complaint.code, complaint.param,
-        )  # fmt: skip
-
-    async def _take_answer(self, x: Exchange, dialect: Dialect, tried: Tried, answer: Answer, index: int) -> Outcome | None:
-        """Read a whole answer. Nothing of it goes to the client before its money is settled."""
-        idle = tried.candidate.channel.timeouts.idle
-        pieces: list[bytes] = []
-        size = 0
-        with trio.CancelScope() as timer:
-            while True:
-                timer.deadline = trio.current_time() + idle
-                data = await answer.receive()
-                if not data:
-                    break
-                pieces.append(data)
-                size += len(data)
-                if size > MAX_ANSWER_BYTES:
-                    raise UpstreamFailed(Fault.too_large, f"an answer of more than {MAX_ANSWER_BYTES} bytes", sent=True)
-        if timer.cancelled_caught:
-            return Outcome(index, Verdict.timeout, "the answer stopped coming")
-        body = b"".join(pieces)
-        try:
-            dialect.read_answer(body, tried.meter)
-        except NotAnAnswer as hollow:
-            return self._hollow(index, hollow.complaint)
-        await self._held_durably(x)
-        x.body = body
-        return None
-
-    def _hollow(self, index: int, complaint: Complaint) -> Outcome:
-        """A 200 without an answer. Its words may still say that the credential is spent."""
-        broke = routing.verdict(400, complaint.words) is Verdict.out_of_credit
-        return Outcome(index, Verdict.out_of_credit if broke else Verdict.hollow, complaint.words or "an empty answer", 200)
-
-    async def _pass_stream(self, x: Exchange, dialect: Dialect, tried: Tried, answer: Answer, index: int) -> Outcome | None:
-        """Pass a stream on piece by piece. Until the first content nothing is sent and the attempt can still fail over."""
-        times = tried.candidate.channel.timeouts
-        kind = next((value for name, value in answer.headers if name == b"content-type"), b"text/event-stream")
-        if b"event-stream" not in kind:
-            if b"json" in kind:
-                said = await self._complaint(dialect, answer, index)
-                return self._hollow(index, Complaint(said.detail))
-            return Outcome(index, Verdict.hollow, f"content type {kind[:60].decode(errors='replace')} in place of a stream", 200)
-        reader = dialect.StreamReader(tried.meter, show_usage=x.ask.wants_usage)
-        pending: list[bytes] = []
-        with trio.CancelScope(deadline=trio.current_time() + times.first_token) as timer:
-            while not reader.done:
-                data = await answer.receive()
-                if not data:
-                    break
-                try:
-                    pieces = reader.feed(data)
-                except sse.EventTooLong:
-                    raise UpstreamFailed(Fault.too_large, "an event without an end", sent=True) from None
-                for piece in pieces:
-                    if piece.complaint is not None:
-                        if x.head_sent:
-                            raise ProviderError(f"the provider reported an error inside the stream: {redact(piece.complaint.words)}")
-                        return self._hollow(index, piece.complaint)
-                    pending.append(piece.raw)
-                    if piece.content and not x.head_sent:
-                        timer.deadline = float("inf")
-                        await self._start(x)
-                if x.head_sent and pending:
-                    timer.deadline = float("inf")  # a slow client is not an idle upstream
-                    await x.client.send(b"".join(pending))
-                    pending.clear()
-                    self.passing("content")
-                if x.head_sent:
-                    timer.deadline = trio.current_time() + times.idle
-                elif sum(map(len, pending)) > MAX_PENDING_BYTES:
-                    pending.clear()  # only comments and empty chunks stand here: nothing of the answer is lost
-        if reader.done:
-            await self._read_end(answer)
-        if timer.cancelled_caught:
-            if x.head_sent:
-                raise ProviderTimeout("the provider's stream stalled")
-            return Outcome(index, Verdict.timeout, "no first token in time")
-        if not reader.finished:
-            if x.head_sent:
-                raise ProviderError("the provider's stream ended before its answer did")
-            return Outcome(index, Verdict.hollow, "the stream ended without an answer", 200)
-        x.reader = reader
-        return None
-
-    async def _read_end(self, answer: Answer) -> None:
-        """After the end marker the body's end is there already, or very soon: reading it lets the connection be used again."""
-        with trio.move_on_after(END_S), contextlib.suppress(UpstreamFailed):  # the answer is complete all the same
-            await answer.receive()
-
-    async def _start(self, x: Exchange) -> None:
-        """Open the answer to the client: its first content has come, and its hold is durable."""
-        self.passing("first_content")
-        await self._held_durably(x)
-        x.first_content_at = self.clock.now()
-        x.head_sent = True
-        headers = answer_headers(x)
-        headers += [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
-        await x.client.start(200, headers)
-
-    async def _held_durably(self, x: Exchange) -> None:
-        assert x.held is not None
-        with trio.move_on_after(DURABLE_WAIT_S) as patience:
-            await self.ledger.durable(x.held.ticket)
-        if patience.cancelled_caught:
-            raise DatabaseBusy("the ledger does not take commits now; nothing was charged", retry_after_s=5)
 
     # The end of a call
 

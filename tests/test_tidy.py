@@ -23,8 +23,10 @@ WALLS: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "errors": ((), set()),
     "ports": (("ftgate.core", "ftgate.errors"), {"msgspec"}),
     "exchange": (("ftgate.core", "ftgate.dialects", "ftgate.providers", "ftgate.ports", "ftgate.errors"), {"msgspec", "trio"}),
+    "attempt": (("ftgate.core", "ftgate.dialects", "ftgate.ports", "ftgate.errors", "ftgate.exchange"), {"trio"}),
     "gate": (
-        ("ftgate.core", "ftgate.dialects", "ftgate.providers", "ftgate.ports", "ftgate.errors", "ftgate.exchange"), {"msgspec", "trio"},
+        ("ftgate.core", "ftgate.dialects", "ftgate.providers", "ftgate.ports", "ftgate.errors", "ftgate.exchange", "ftgate.attempt"),
+        {"msgspec", "trio"},
     ),
     "config": (("ftgate.config", "ftgate.core", "ftgate.providers", "ftgate.errors", "ftgate"), {"msgspec"}),
     "edge": (
@@ -41,7 +43,7 @@ WALLS: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "__init__": ((), set()),
 }  # fmt: skip
 PURE = {"core", "dialects", "providers"}
-ASYNC_ROOMS = {"gate", "ports", "edge", "web", "app"}
+ASYNC_ROOMS = {"gate", "attempt", "ports", "edge", "web", "app"}
 IMPURE = {"time", "random", "secrets", "os", "logging", "socket", "sqlite3", "threading", "pathlib", "subprocess", "io", "trio"}
 FORBIDDEN_NAMES = {"utils", "helpers", "manager", "common", "v2", "misc"}
 

@@ -10,7 +10,7 @@ Each entry moves `amount` from ledger `debit` to ledger `credit`. A hold moves n
 
     credits   what an account has paid in and not used (one per account)      usage   what a metered account has used (one per account)
     grants    where granted credits come from                                   revenue what calls have earned
-    loss:overrun  what an upstream used past a hold that the account could not pay, or past MAX_AMOUNT in one metered call
+    loss:overrun  what an upstream used past a hold that the account could not pay, past MAX_AMOUNT in one metered call, or past MAX_SPENT
 
     kind      debit         credit    amount                        points at
     grant     grants        credits   what the operator gives       -
@@ -41,6 +41,9 @@ from ftgate.core.money import MAX_AMOUNT
 ENDED_KEPT = 10_000
 """Ended holds whose way of ending is kept in memory, to tell a repeat from a contradiction. Of older ones every repeat is
 answered already_ended: it changes nothing either way."""
+MAX_SPENT = 8 * MAX_AMOUNT
+"""The most that one key may ever spend, and one metered account ever use: eight million dollars, so that no sum of charges
+leaves SQLite's 64 bits ($9.2M). There new holds are refused; what calls already open use past it is a loss."""
 
 
 class Refusal(Enum):
@@ -216,9 +219,9 @@ class Books:
             return Refusal.amount_out_of_range
         if balance is None or quota is None:
             return Refusal.account_unknown
-        if quota.left is not None and amount > quota.left:
+        if quota.used >= MAX_SPENT or (quota.left is not None and amount > quota.left):
             return Refusal.key_quota_exceeded
-        if not balance.metered and amount > balance.available:
+        if balance.used >= MAX_SPENT if balance.metered else amount > balance.available:
             return Refusal.insufficient_credits
         aside = 0 if balance.metered else amount
         ledger = "usage" if balance.metered else "credits"
@@ -262,7 +265,9 @@ class Books:
         quota.held -= hold.quota_held
         assert balance.held >= 0 and quota.held >= 0
         ledger = "usage" if hold.metered else "credits"
-        within = min(amount, MAX_AMOUNT if hold.metered else hold.amount)  # an upstream's absurd number must not overflow a column
+        # An upstream's absurd number must not overflow a column, and no sum of charges may either.
+        room = MAX_SPENT - (max(quota.used, balance.used) if hold.metered else quota.used)
+        within = min(amount, MAX_AMOUNT if hold.metered else hold.amount, room)
         entries = [self._entry(kind, hold.account, hold.key, ledger, "revenue", within, hold=hold_id, ref=hold.ref, at_us=at_us, note=note)]
         charged, lost = within, 0
         if hold.metered:
@@ -272,15 +277,16 @@ class Books:
         else:
             balance.posted -= within
             if amount > within and kind == "post":
-                charged, lost = self._overrun(hold, balance, amount - within, entries, at_us)
+                charged, lost = self._overrun(hold, balance, amount - within, room - within, entries, at_us)
                 charged += within
         quota.used += charged
+        assert quota.used <= MAX_SPENT and balance.used <= MAX_SPENT
         assert hold.metered or balance.lowered or balance.posted >= 0
         return Ended(tuple(entries), charged, lost, balance.posted)
 
-    def _overrun(self, hold: Hold, balance: Balance, excess: int, entries: list[Entry], at_us: int) -> tuple[int, int]:
-        """Take what a hold did not cover: from the available credits down to zero, the rest as a loss."""
-        paid = max(min(excess, balance.available), 0)
+    def _overrun(self, hold: Hold, balance: Balance, excess: int, room: int, entries: list[Entry], at_us: int) -> tuple[int, int]:
+        """Take what a hold did not cover: from the available credits down to zero, within the key's `room`, the rest as a loss."""
+        paid = max(min(excess, balance.available, room), 0)
         if paid:
             entries.append(
                 self._entry("overrun", hold.account, hold.key, "credits", "revenue", paid, hold=hold.id, ref=hold.ref, at_us=at_us)

@@ -82,7 +82,7 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
 
     `prompt_tokens` is an upper bound, `answers` is n (or best_of), `cap` the client's own limit in tokens for one answer or
     None, `model_limit` the most the model writes in one answer, `uncapped` tokens per answer that no cap binds (thinking
-    outside the cap).
+    outside the cap). `binds` is false for a model that knows no cap: then only its limit bounds it, whatever is asked.
     """
 
     price: Price
@@ -91,6 +91,7 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
     cap: int | None
     model_limit: int
     uncapped: int = 0
+    binds: bool = True
 
     def _rows(self) -> list[tuple[int, int]]:
         """(dearest input class, output) of every row that a prompt up to the bound can fall under: the real prompt may stay
@@ -100,12 +101,14 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
 
     def bound(self, cap: int) -> int:
         """Units this call can cost at most with this cap: the prompt at its dearest input class, the whole output."""
-        output = self.answers * (cap + self.uncapped)
+        output = self.answers * ((cap if self.binds else self.model_limit) + self.uncapped)
         return max(self.prompt_tokens * dearest + output * rate for dearest, rate in self._rows()) + self.price.per_request
 
     def largest_cap(self, budget: int) -> int:
-        """The largest cap whose bound is within `budget` units; negative when the prompt alone is past it."""
+        """The largest cap whose bound is within `budget` units; negative when the prompt alone is past it, or no cap binds."""
         cap = self.model_limit
+        if not self.binds:
+            return cap if self.bound(cap) <= budget else -1
         for dearest, rate in self._rows():
             fixed = self.prompt_tokens * dearest + self.answers * self.uncapped * rate + self.price.per_request
             step = self.answers * rate
@@ -149,6 +152,8 @@ def hold_for(quotes: tuple[Quote, ...], available: int, multiplier: Multiplier =
     limit = min(quote.model_limit for quote in quotes)
     least = min(SMALLEST_CAP, limit)
     whole = hold(limit)
+    if not any(quote.binds for quote in quotes):  # nothing can be injected: the whole answer is held, or refused
+        return Sized(whole, limit, inject=False) if whole <= available else TooPoor(whole)
     if whole <= available // 2 or whole == hold(0):  # affordable in full, or the output is free and half buys nothing
         return Sized(whole, limit, inject=True) if whole <= available else TooPoor(whole)
     budget = (available // 2) * multiplier.denominator // max(multiplier.numerator, 1)

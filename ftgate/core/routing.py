@@ -6,7 +6,7 @@ The two decisions, `plan` and `next_step`, are pure. The retry table is closed: 
     caller          other 4xx                                     to the caller, as it is
     context         context length exceeded                       the next candidate with a longer context, else to the caller
     rate_limited    429                                           next candidate; alone: after Retry-After, if short enough
-    credential      401, 403                                      next candidate
+    credential      401, 403; a 400 whose words say so            next candidate
     out_of_credit   by the error's words, whatever the status     next candidate
     overloaded      408, 5xx, 529                                 next candidate; alone: again after a backoff
     unreachable     connect, DNS, TLS, reset, cut before content  next candidate; alone: again after a backoff
@@ -230,6 +230,10 @@ _BROKE = (
     "insufficient balance", "insufficient_quota", "insufficient credit", "credit balance is too low", "exceeded your current quota",
     "good standing", "arrear", "余额不足", "欠费", "insufficient_balance", "out of credit", "insufficient funds",
 )  # fmt: skip
+_KEYS = (
+    "incorrect api key", "invalid api key", "api key not valid", "invalid_api_key", "invalid x-api-key", "api_key_invalid",
+    "no auth credentials", "authentication_error", "token not accepted", "invalid token", "身份验证", "令牌",
+)  # fmt: skip
 _LONG = ("context_length_exceeded", "context length", "maximum context", "prompt is too long", "too many tokens", "context window")
 
 
@@ -244,6 +248,8 @@ def verdict(status: int, words: str) -> Verdict:
         return Verdict.credential
     if status == 408 or status >= 500:
         return Verdict.overloaded
+    if status in {400, 404, 422} and any(mark in low for mark in _KEYS):
+        return Verdict.credential
     if status in {400, 413, 422} and any(mark in low for mark in _LONG):
         return Verdict.context
     return Verdict.caller if 400 <= status < 500 else Verdict.hollow

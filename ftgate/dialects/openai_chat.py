@@ -14,10 +14,10 @@ from typing import TypeVar
 
 import msgspec
 
-from ftgate.core import estimate
 from ftgate.core.money import format_usd
 from ftgate.core.usage import UNKNOWN_BOUND, Usage, count
 from ftgate.dialects import sse
+from ftgate.dialects.openai_prompt import measure
 from ftgate.dialects.talk import Ask, Complaint, Meter, NotAnAnswer, Piece
 from ftgate.errors import GateError, InvalidRequest
 
@@ -30,9 +30,10 @@ OWN_FIELDS = ("routing", "models", "provider_key")
 STRATEGIES = ("auto", "cheapest", "fallback", "fastest")
 
 T = TypeVar("T")
+MAX_OBJECTS = 250_000
+"""Braces and brackets in a body: more are no prompt, and reading them would hold up everybody else."""
 _Fields = dict[str, msgspec.Raw]
 _fields = msgspec.json.Decoder(_Fields)
-_messages = msgspec.json.Decoder(list[_Fields])
 _anything = msgspec.json.Decoder()
 
 
@@ -56,7 +57,7 @@ def read_request(body: bytes) -> Ask:
     answers = _whole(fields, "n", most=MAX_ANSWERS) or 1
     options = _typed(fields, "stream_options", _Fields, "an object") or {}
     caps = [cap for name in ("max_completion_tokens", "max_tokens") if (cap := _whole(fields, name, most=UNKNOWN_BOUND)) is not None]
-    prompt, images, audios, files = _measure(fields)
+    prompt, images, audios, files = measure(fields)
     return Ask(
         fields=fields,
         model=model,
@@ -77,6 +78,8 @@ def read_request(body: bytes) -> Ask:
 def _decode_object(body: bytes) -> _Fields:
     if not body:
         raise InvalidRequest("the body is empty; send a JSON object", code="invalid_json")
+    if body.count(b"{") + body.count(b"[") > MAX_OBJECTS:
+        raise InvalidRequest(f"the body holds more than {MAX_OBJECTS} braces and brackets")
     try:
         if not body.isascii():
             body.decode()  # the JSON reader skips over strings that it need not look at; a client's bad bytes must not go up
@@ -110,73 +113,17 @@ def _whole(fields: Mapping[str, msgspec.Raw], name: str, *, most: int) -> int | 
     return value
 
 
-def _measure(fields: _Fields) -> tuple[estimate.Count, int, int, int]:
-    """Tokens of text and definitions; images, audios, files. A part's base64 is never measured as text."""
-    try:
-        messages = _messages.decode(fields["messages"])
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidRequest(f"`messages` must be a list of message objects: {error}", param="messages") from None
-    except UnicodeDecodeError:
-        raise InvalidRequest("`messages` holds bytes that are not UTF-8", code="invalid_json", param="messages") from None
-    if not messages:
-        raise InvalidRequest("`messages` must hold at least one message", param="messages")
-    texts: list[str] = []
-    media = {"image": 0, "audio": 0, "file": 0}
-    for index, message in enumerate(messages):
-        for name, raw in message.items():
-            if name == "content":
-                _content(raw, texts, media, f"messages.{index}.content")
-            elif name != "role":
-                texts.append(_text_of(raw))
-    for name in ("tools", "functions", "response_format", "tool_choice"):
-        if name in fields:
-            texts.append(_text_of(fields[name]))
-    counted = estimate.text("".join(texts))
-    template = estimate.tokens(estimate.MESSAGE_TOKENS * len(messages) + estimate.PRIMING_TOKENS)
-    return counted + template, media["image"], media["audio"], media["file"]
-
-
-def _text_of(raw: msgspec.Raw) -> str:
-    """A raw value as text to measure: a string's contents, anything else as its JSON."""
-    data = bytes(raw).strip()
-    if data.startswith(b'"'):
-        return str(_anything.decode(data))
-    return "" if data == b"null" else data.decode()
-
-
-def _content(raw: msgspec.Raw, texts: list[str], media: dict[str, int], path: str) -> None:
-    data = bytes(raw).lstrip()
-    if not data.startswith(b"["):
-        if not data.startswith((b'"', b"null")):
-            raise InvalidRequest(f"`{path}` must be a string or a list of parts", param=path)
-        texts.append(_text_of(raw))
-        return
-    try:
-        parts = msgspec.json.decode(raw, type=list[_Fields | str])
-    except (msgspec.DecodeError, RecursionError):
-        raise InvalidRequest(f"`{path}` must be a string or a list of parts", param=path) from None
-    for part in parts:
-        if isinstance(part, str):
-            texts.append(part)
-            continue
-        kind = _text_of(part["type"]) if "type" in part else "text"
-        if "image" in kind:
-            media["image"] += 1
-        elif "audio" in kind:
-            media["audio"] += 1
-        elif "video" in kind or "file" in kind or "document" in kind:
-            media["file"] += 1
-        else:
-            texts.extend(_text_of(value) for name, value in part.items() if name != "type")
-
-
 def render(ask: Ask, *, model: str, cap: int | None, cap_field: str | None, ask_usage: bool, drop: tuple[str, ...] = ()) -> bytes:
     """The request for an upstream of this dialect: `model` replaced, our own fields and `drop` left out, usage asked for in a
-    stream, `cap` added in `cap_field` when it is ours to send. Every other field keeps its bytes."""
+    stream. `cap`, the caller's own or ours, goes into `cap_field`, the field that this model obeys: what was held must bind.
+    The caller's own field stays beside it, but for models of max_completion_tokens, which refuse to be told both."""
     fields: dict[str, object] = {name: raw for name, raw in ask.fields.items() if name not in OWN_FIELDS and name not in drop}
     fields["model"] = model
-    if cap is not None and cap_field is not None:
+    said = ask.fields.get(cap_field or "")
+    if cap is not None and cap_field is not None and (cap_field not in fields or (said is not None and bytes(said) == _NULL)):
         fields[cap_field] = cap
+        if cap_field == "max_completion_tokens":
+            fields.pop("max_tokens", None)
     if ask.stream and ask_usage:
         options: dict[str, object] = {}
         if "stream_options" in ask.fields:
@@ -385,6 +332,24 @@ def read_error(body: bytes) -> Complaint:
     )
 
 
+def stream_of(body: bytes) -> bytes:
+    """A whole answer as a stream of one chunk: for an upstream that was asked to stream and answered at once. Raises
+    NotAnAnswer."""
+    read_answer(body, Meter())
+    try:
+        fields: dict[str, object] = dict(_fields.decode(body))
+        choices: list[_Fields] = msgspec.json.decode(_fields.decode(body)["choices"], type=list[_Fields])
+    except (msgspec.DecodeError, KeyError):
+        raise NotAnAnswer(Complaint("a whole answer that cannot be streamed")) from None
+    usage = fields.pop("usage", None)
+    fields["object"] = "chat.completion.chunk"
+    fields["choices"] = [{("delta" if name == "message" else name): raw for name, raw in choice.items()} for choice in choices]
+    out = [sse.event(msgspec.json.encode(fields))]
+    if usage is not None:
+        out.append(sse.event(msgspec.json.encode({**fields, "choices": [], "usage": usage})))
+    return b"".join((*out, DONE))
+
+
 class StreamReader:
     """Watches a stream as it passes. `finished`: a finish_reason was seen. `done`: the end marker was."""
 
@@ -400,6 +365,19 @@ class StreamReader:
         self._events = sse.Reader()
         self._head: dict[str, object] = {}
 
+    def _after_the_end(self, data: bytes) -> None:
+        """Behind the end marker nothing is passed on; but some put their usage there."""
+        try:
+            _note_usage(_body.decode(data).usage, self.meter)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            self.broken_frames += 1
+
+    def end(self) -> list[Piece]:
+        """The clean end of the body: a last event may lack its blank line and still be whole."""
+        pieces = self.feed(b"\n\n") if self._events.unfinished else []
+        self._events.rest()  # of an event that had half its blank line, one line end is left
+        return pieces
+
     def feed(self, data: bytes) -> list[Piece]:
         """The pieces that ended within the bytes so far. Raises sse.EventTooLong."""
         return [piece for event in self._events.feed(data) if (piece := self._read(event)) is not None]
@@ -411,6 +389,7 @@ class StreamReader:
             self.done = True
             return None
         if self.done:
+            self._after_the_end(event.data)
             return None
         try:
             chunk = _body.decode(event.data)

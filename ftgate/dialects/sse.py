@@ -54,34 +54,53 @@ def parse(raw: bytes, *, first: bool = True) -> Event:
 class Reader:
     """Cuts a byte stream into events."""
 
-    __slots__ = ("buffer", "first", "searched")
+    __slots__ = ("_parts", "_size", "_tail", "first")
 
     def __init__(self) -> None:
-        self.buffer = b""
         self.first = True
-        self.searched = 0
+        self._parts: list[bytes] = []  # pieces of an unfinished event: joined when it ends, not at each piece
+        self._size = 0
+        self._tail = b""  # its last three bytes, since an end (CRLF CRLF) may straddle pieces by as many
 
     def feed(self, data: bytes) -> list[Event]:
         """All events that end within the bytes so far. Raises EventTooLong."""
-        buffer = self.buffer + data if self.buffer else data
+        if _END.search(self._tail + data) is None:
+            self._keep(data)
+            return []
+        buffer = b"".join((*self._parts, data)) if self._parts else data
         events: list[Event] = []
         start = 0
-        # An end may straddle the pieces by up to three bytes (CRLF CRLF).
-        match = _END.search(buffer, max(self.searched - 3, 0))
+        match = _END.search(buffer, max(self._size - 3, 0))
         while match is not None:
             events.append(parse(buffer[start : match.end()], first=self.first))
             self.first = False
             start = match.end()
             match = _END.search(buffer, start)
-        self.buffer = buffer[start:] if start else buffer
-        self.searched = len(self.buffer)
-        if self.searched > MAX_EVENT:
-            raise EventTooLong
+        self._parts.clear()
+        self._size = 0
+        self._tail = b""
+        self._keep(buffer[start:] if start else buffer)
         return events
 
+    def _keep(self, data: bytes) -> None:
+        if data:
+            self._parts.append(data)
+            self._size += len(data)
+            self._tail = (self._tail + data[-3:])[-3:]
+        if self._size > MAX_EVENT:
+            raise EventTooLong
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether an event has begun and not ended."""
+        return self._size > 0
+
     def rest(self) -> bytes:
-        """What is left when the stream has ended: an event without its blank line, which the standard says to drop."""
-        rest, self.buffer, self.searched = self.buffer, b"", 0
+        """What is left when the stream has ended: an event without its blank line."""
+        rest = b"".join(self._parts)
+        self._parts.clear()
+        self._size = 0
+        self._tail = b""
         return rest
 
 

@@ -7,7 +7,8 @@ Every dialect module has the same names:
     render(ask, model, ...) -> bytes        the request for an upstream that speaks this dialect
     read_answer(body, meter)                a whole answer; raises NotAnAnswer
     read_error(body) -> Complaint           an upstream's error body
-    StreamReader                            feed(bytes) -> list[Piece]; finished; tail(...) -> bytes
+    stream_of(body) -> bytes                a whole answer as a stream; raises NotAnAnswer
+    StreamReader                            feed(bytes), end() -> list[Piece]; finished; tail(...) -> bytes
     error_body(error, request_id) -> bytes  an error answer
     error_event(error, request_id) -> bytes an error inside a stream
 """
@@ -97,6 +98,10 @@ class Meter:
         self.reported: Usage | None = None
         self.malformed = False
 
+    def restart(self) -> None:
+        """Forget everything: the same answer will be read once more, in another form."""
+        self.__init__()  # type: ignore[misc]
+
     def note(self, text: str) -> None:
         self._parts.append(text)
         self._notes += 1
@@ -130,6 +135,8 @@ class Reader(Protocol):
 
     def feed(self, data: bytes) -> list[Piece]: ...
 
+    def end(self) -> list[Piece]: ...
+
     def tail(self, usage: Usage, *, exact: bool, cost: int, balance: int | None) -> bytes: ...
 
 
@@ -146,6 +153,8 @@ class Dialect(Protocol):
     def read_answer(self, body: bytes, meter: Meter) -> None: ...
 
     def read_error(self, body: bytes) -> Complaint: ...
+
+    def stream_of(self, body: bytes) -> bytes: ...
 
     def StreamReader(self, meter: Meter, *, show_usage: bool) -> Reader: ...
 

@@ -53,6 +53,7 @@ _FSYNC = {sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC}
 _ENTRY_SQL = (
     "INSERT INTO entries (id, kind, account, key, debit, credit, amount, hold, ref, estimate, at_us, note) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
 )
+_PAGE_SQL = f"SELECT {', '.join(Entry.__struct_fields__)} FROM entries WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"  # noqa: S608 - names of ours
 _BALANCE_SQL = (
     "INSERT INTO balances (account, posted, held, used) VALUES (?,?,?,?)"
     " ON CONFLICT (account) DO UPDATE SET posted = excluded.posted, held = excluded.held, used = excluded.used"
@@ -151,6 +152,11 @@ def reader(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
     connection.execute("PRAGMA query_only = ON")
     return connection
+
+
+def entries(connection: sqlite3.Connection, after: int, upto: int, limit: int) -> list[Entry]:
+    """The next entries in the order of their ids, past `after` and up to `upto`, at most `limit`."""
+    return [Entry(*row) for row in connection.execute(_PAGE_SQL, (after, upto, limit))]
 
 
 def _nowhere(place: str) -> None:

@@ -11,18 +11,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ftgate.core.audit import Audit, Disagreement
-from ftgate.core.books import Entry
+import msgspec
+
+from ftgate.core.audit import Audit, Disagreement, State
 from ftgate.core.moments import iso
 from ftgate.core.money import format_usd
+from ftgate.edge import db
 from ftgate.edge.db import reader
 
 PAGE = 20_000
 """Entries in one read of a verification: some tens of milliseconds."""
+_SPLIT = 10**9
 
 
 def verify(path: Path) -> dict[str, object]:
-    """Recompute every balance from the entries. {"ok", "accounts", "entries", "open_holds"}, and "disagreement" where not ok."""
+    """Recompute every balance from the first entry on, and look at every checkpoint on the way. {"ok", "accounts", "entries",
+    "open_holds"}, and "disagreement" where not ok."""
     connection = reader(path)
     audit = Audit()
     try:
@@ -30,9 +34,9 @@ def verify(path: Path) -> dict[str, object]:
         last = connection.execute("SELECT coalesce(max(id), 0) FROM entries").fetchone()[0]
         balances = {row[0]: (row[1], row[2], row[3]) for row in connection.execute("SELECT account, posted, held, used FROM balances")}
         spent = dict(connection.execute("SELECT key, used FROM spent"))
+        checkpoints = connection.execute("SELECT last_id, id, state FROM checkpoints ORDER BY last_id, id").fetchall()
         connection.execute("COMMIT")
-        for entry in _entries(connection, last):
-            audit.note(entry)
+        _read_all(connection, audit, last, checkpoints)
         audit.finish(balances, spent)
         _compare_requests(connection, audit)
     except Disagreement as found:
@@ -48,19 +52,21 @@ def verify(path: Path) -> dict[str, object]:
     return {"ok": True, "accounts": len(balances), "entries": audit.entries, "open_holds": len(audit.open)}
 
 
-def _entries(connection: sqlite3.Connection, last: int) -> Iterator[Entry]:
-    columns = ", ".join(Entry.__struct_fields__)
-    after = 0
-    while True:
-        rows = connection.execute(
-            f"SELECT {columns} FROM entries WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",  # noqa: S608 - names of ours
-            (after, last, PAGE),
-        ).fetchall()
-        if not rows:
-            return
-        for row in rows:
-            yield Entry(*row)
-        after = rows[-1][0]
+def _read_all(connection: sqlite3.Connection, audit: Audit, last: int, checkpoints: list[tuple[int, int, str]]) -> None:
+    """Read to the entry `last`; where a checkpoint (its entry, its id, its state) stands, it must say what this reading says."""
+    for stop, id, state in [*checkpoints, (last, 0, "")]:
+        while audit.last_id < stop and (page := db.entries(connection, audit.last_id, min(stop, last), PAGE)):
+            for entry in page:
+                audit.note(entry)
+        if id and not (audit.last_id == stop and _says(state, audit)):
+            raise Disagreement(f"checkpoint {id}, which stands at entry {stop}, does not say what the entries up to there say")
+
+
+def _says(state: str, audit: Audit) -> bool:
+    try:
+        return msgspec.json.decode(state, type=State) == audit.state()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
 
 
 def _compare_requests(connection: sqlite3.Connection, audit: Audit) -> None:
@@ -192,11 +198,15 @@ def _shown(row: tuple[object, ...]) -> dict[str, object]:
 def stats(path: Path, chosen: Filter) -> dict[str, object]:
     """Sums over the chosen requests, in all and by model."""
     connection = reader(path)
-    sums = "count(*), coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0), coalesce(sum(cost), 0)"
+    # A sum of costs may pass 64 bits (nine million dollars): its upper and its lower digits are added up apart.
+    sums = (
+        f"count(*), coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0),"
+        f" coalesce(sum(cost / {_SPLIT}), 0), coalesce(sum(cost % {_SPLIT}), 0)"
+    )
     try:
         whole = connection.execute(f"SELECT {sums} FROM requests{chosen.where}", chosen.values).fetchone()  # noqa: S608
         models = connection.execute(
-            f"SELECT served_model, {sums} FROM requests{chosen.where} GROUP BY served_model ORDER BY 5 DESC",  # noqa: S608
+            f"SELECT served_model, {sums} FROM requests{chosen.where} GROUP BY served_model ORDER BY 5 DESC, 6 DESC",  # noqa: S608
             chosen.values,
         ).fetchall()
         failed = connection.execute(
@@ -209,5 +219,5 @@ def stats(path: Path, chosen: Filter) -> dict[str, object]:
     return {**_sums(whole), "failed": failed, "models": named}
 
 
-def _sums(row: tuple[int, int, int, int]) -> dict[str, object]:
-    return {"requests": row[0], "prompt_tokens": row[1], "completion_tokens": row[2], "cost": format_usd(row[3])}
+def _sums(row: tuple[int, int, int, int, int]) -> dict[str, object]:
+    return {"requests": row[0], "prompt_tokens": row[1], "completion_tokens": row[2], "cost": format_usd(row[3] * _SPLIT + row[4])}

@@ -9,7 +9,7 @@ import msgspec
 import trio
 
 from ftgate.core import pricing
-from ftgate.core.books import Balance, Books, Ended, Quota, Refusal
+from ftgate.core.books import MAX_SPENT, Balance, Books, Ended, Quota, Refusal
 from ftgate.core.money import round_up
 from ftgate.edge.db import Batch, DatabaseFault
 from ftgate.ports import Clock, Held, HoldRequest, Poor, Row, Settled
@@ -78,6 +78,8 @@ class MemoryLedger:
 
     @staticmethod
     def _poor(required: int, balance: Balance, quota: Quota) -> Poor:
+        if quota.used >= MAX_SPENT:
+            return Poor(quota=True, available=0, required=required)
         if quota.left is not None and required > quota.left:
             return Poor(quota=True, available=max(quota.left, 0), required=required)
         return Poor(quota=False, available=balance.available, required=required)

@@ -48,6 +48,9 @@ CREATE TABLE requests (
 ) STRICT;
 CREATE INDEX requests_by_account ON requests(account, id);
 CREATE TABLE ratios (kind TEXT NOT NULL, model TEXT NOT NULL, milli INTEGER NOT NULL, PRIMARY KEY (kind, model)) STRICT;
+CREATE TABLE checkpoints (
+  id INTEGER PRIMARY KEY, last_id INTEGER NOT NULL, at_us INTEGER NOT NULL, state TEXT NOT NULL
+) STRICT;
 CREATE TABLE boots (id INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, version TEXT NOT NULL) STRICT;
 """
 

@@ -15,7 +15,7 @@ CONFIG = """
 requests_per_second = 100
 """ + channel(
     "lab", {"plain": {"tags": ["cheap"], "best_for": "short tests"}, "renamed": {"upstream": "other-name"}, "org/slash": {}, "模型": {}}
-)
+) + channel("resting", {"plain": {"input": 99}, "nobody-s": {}}, weight=0, priority=-1)  # fmt: skip
 PLAIN = re.compile(r"(0|[1-9]\d*)(\.\d*[1-9])?")
 """A plain decimal: no exponent, no trailing zeros."""
 
@@ -84,6 +84,17 @@ def test_a_log_row_says_everything(house: House) -> None:
     assert {name: row[name] for name in expected} == expected
     assert row["latency_ms"] >= row["first_token_ms"] >= 0
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d.*Z", row["created_at"])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_provider_key_of_one_s_own_is_refused_and_nothing_is_billed(house: House, stream: bool) -> None:
+    account = house.account()
+    answer = house.chat(account, headers={"X-FindToken-Provider-Key": "deepseek:sk-canary-own-key-77b1"}, stream=stream)
+    message = error(answer, 400, "invalid_value", "X-FindToken-Provider-Key")
+    assert "this version does not take" in message and "canary" not in answer.text
+    error(house.chat(account, headers={"X-FindToken-Provider-Key": ""}), 400, "invalid_value", "X-FindToken-Provider-Key")
+    error(house.chat(account, provider_key={"provider": "deepseek", "api_key": "x"}), 400, "invalid_value", "provider_key")
+    assert house.balance(account) == 1
 
 
 def test_either_header_shows_the_key(house: House) -> None:
@@ -213,6 +224,29 @@ def test_wrong_routes_of_the_families(house: House) -> None:
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
 
 
+LATER = [
+    "/v1/embeddings", "/v1/completions", "/completions/", "/v1/responses", "/v1/auth/login", "/v1/auth/register", "/v1/tokens", "/v1/tokens/7",
+    "/v1/user/self", "/v1/user/stats?period=24h", "/v1/user/credits", "/v1/billing/checkout", "/v1/billing/webhook", "/v1/user/byok",
+    "/v1/user/byok/register", "/v1/admin/channels", "/metrics", "/openapi.json", "/docs",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", LATER)
+def test_a_route_of_a_later_version_says_so(house: House, path: str) -> None:
+    for method in ("GET", "POST"):
+        message = error(house.http.request(method, path, headers=house.account().headers), 404, "not_found")
+        assert message.endswith(" is not served by this version") and "Did you mean" not in message
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/messages", "/v1/messages/count_tokens", "/anthropic/v1/messages", "/anthropic/v1/models"])
+def test_anthropic_s_routes_say_so_in_their_own_shape(house: House, path: str) -> None:
+    answer = house.http.post(path, json={}, headers=house.account().headers)
+    assert answer.status_code == 404
+    said = answer.json()
+    assert said["type"] == "error" and said["error"]["type"] == "not_found_error" and said["request_id"] == answer.headers["x-request-id"]
+    assert said["error"]["message"].endswith(" is not served by this version")
+
+
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [("GET", "/v1/chat/completions", "POST"), ("DELETE", "/v1/chat/completions", "POST"), ("POST", "/v1/models", "GET"),
@@ -236,6 +270,14 @@ def test_models_of_a_restricted_key(house: House) -> None:
     account = house.account(models="plain,org/*")
     assert [model["id"] for model in house.get("/v1/models", account)["data"]] == ["plain", "org/slash"]
     error(house.http.get("/v1/models/renamed", headers=account.headers), 404, "model_not_found", "model")
+
+
+def test_a_model_that_nothing_is_sent_to_is_not_listed(house: House) -> None:
+    """A channel of weight 0 takes no calls: its models are neither listed nor priced, and another channel's price stands."""
+    account = house.account()
+    assert "nobody-s" not in {row["id"] for row in house.get("/v1/pricing")["data"]}
+    error(house.http.get("/v1/models/nobody-s", headers=account.headers), 404, "model_not_found", "model")
+    error(house.chat(account, "nobody-s"), 400, "model_not_found", "model")
 
 
 def test_an_unknown_model(house: House) -> None:

@@ -3,12 +3,14 @@ asks after each that the process lives and answers."""
 
 import socket
 import struct
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.blackbox.harness import House, Raw, channel, took
+from tests.blackbox.harness import House, Process, Raw, channel, environment, error, took
 
 CONFIG = channel("lab", ["plain"])
 HOST = b"Host: x\r\n"
@@ -65,6 +67,66 @@ def test_a_refused_upload_gets_its_answer(house: House) -> None:
     with Raw(house.address) as wire:
         wire.send(POST + b"Content-Length: 30000000\r\n\r\n" + b"x" * 200_000)
         assert b" 413 " in wire.until(b"body_too_large").partition(b"\r\n")[0]
+
+
+@pytest.mark.parametrize("shown", [b"", b"Authorization: Bearer sk-ft_nobody\r\n", b"x-api-key: sk-ft_nobody\r\n"])
+def test_a_stranger_s_body_is_not_asked_for(house: House, shown: bytes) -> None:
+    """The key is looked up before the first byte of a body: no 100 Continue, and nothing held while a stranger dawdles."""
+    for waits in (b"Expect: 100-continue\r\n", b""):
+        with Raw(house.address) as wire, took(at_most_s=2.0):
+            wire.send(POST + shown + waits + b"Content-Length: 19000000\r\n\r\n")
+            said = wire.until(b"invalid_api_key")
+        assert said.startswith(b"HTTP/1.1 401 ") and b" 100 " not in said
+
+
+def test_a_known_key_s_body_is_asked_for(house: House) -> None:
+    request = house.request(house.account(), "plain").replace(b"\r\n", b"\r\nExpect: 100-continue\r\n", 1)
+    head, _, body = request.partition(b"\r\n\r\n")
+    with Raw(house.address) as wire:
+        wire.send(head + b"\r\n\r\n")
+        assert wire.until(b"\r\n\r\n").startswith(b"HTTP/1.1 100 ")
+        wire.send(body)
+        assert b" 200 " in wire.until(b"total_tokens")
+
+
+SMALL = """
+from ftgate.web import relay
+
+relay.HELD_BYTES = 1_000_000
+
+from ftgate.__main__ import main
+main()
+"""
+"""ftgate with room for one megabyte of bodies."""
+
+
+def test_bodies_share_one_budget(tmp_path: Path) -> None:
+    """Past it a call is refused for a moment; what a call held is free again when it has ended, however it ended."""
+    with House(tmp_path, "[server]\nmax_body_mb = 1\n" + CONFIG, serving=False) as house:
+        script = tmp_path / "small.py"
+        script.write_text(SMALL)
+        arguments = [sys.executable, str(script), "serve", "--config", str(house.file), "--data", str(house.data), "--port", "0"]
+        house.server = Process(arguments, tmp_path / "serve.out", house.err, env=environment(), cwd=tmp_path)
+        house.url = house.server.wait_ready()
+        house.address = "127.0.0.1", int(house.url.rpartition(":")[2])
+        house.http.base_url = house.url
+        account = house.account()
+        large = [{"role": "user", "content": "x" * 600_000}]
+        for _ in range(3):
+            assert house.chat(account, messages=large).status_code == 200
+        for _ in range(2):
+            with Raw(house.address) as wire:
+                request = house.request(account, "plain", messages=large)
+                wire.send(request[:-1])
+                refused = house.wait_for(lambda: (answer := house.chat(account, messages=large)).status_code == 503 and answer, "not refused")
+                error(refused, 503, "overloaded")
+                assert refused.headers["retry-after"] == "1"
+                assert house.chat(account).status_code == 200  # a small one still fits
+                wire.send(request[-1:])
+                assert b" 200 " in wire.until(b"total_tokens")
+            with Raw(house.address) as wire:
+                wire.send(request[:-1])  # and this one leaves
+            house.wait_for(lambda: house.chat(account, messages=large).status_code == 200, "the room is not free again")
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+import trustme
+from cryptography.hazmat.primitives import serialization
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,6 +73,7 @@ ONE = [
     ("[server]\ntls_cert = '/dev/null'", "2: [server] tls_cert needs tls_key beside it."),
     ("[server]\ntls_key = '/dev/null'", "2: [server] tls_key needs tls_cert beside it."),
     ("[server]\ntls_cert = '/nowhere.pem'\ntls_key = '/dev/null'", "2: [server] tls_cert: the file cannot be read (No such file"),
+    ("[server]\ntls_cert = '/dev/null'\ntls_key = '/dev/null'", "2: [server] tls_cert holds no certificate that can be read (PEM)."),
     # channels
     ("[channel]\nname = 'x'", "1: [channel] is one table, but there may be several. Write [[channel]]"),
     (LAB.replace('name = "lab"', "") + MODEL, "1: [[channel]] name is missing."),
@@ -99,6 +102,14 @@ ONE = [
     (LAB + 'headers = { X = "a\\r\\nb" }\n' + MODEL, '6: [[channel]] "lab": headers holds something else than plain text.'),
     (LAB + "proxy = 'ftp://x'\n" + MODEL, '6: [[channel]] "lab": proxy is no proxy address.'),
     (LAB + "ca_file = '/nowhere.pem'\n" + MODEL, '6: [[channel]] "lab": ca_file: the file cannot be read'),
+    (LAB + "drop_params = ['messages']\n" + MODEL, '6: [[channel]] "lab": drop_params names "messages", which no call can do without.'),
+    (LAB + "drop_params = ['seed', 'model']\n" + MODEL, '6: [[channel]] "lab": drop_params names "model", which no call can do without.'),
+    (LAB + "drop_params = ['stream']\n" + MODEL, '6: [[channel]] "lab": drop_params names "stream", which no call can do without.'),
+    (LAB + "drop_params = ['max_tokens']\n" + MODEL, '6: [[channel]] "lab": drop_params names "max_tokens", which caps the output of "m"'),
+    (
+        LAB + "drop_params = ['max_completion_tokens']\n" + MODEL + "cap_field = 'max_completion_tokens'",
+        '6: [[channel]] "lab": drop_params names "max_completion_tokens", which caps the output of "m"',
+    ),
     (LAB, '1: [[channel]] "lab": models is empty'),
     # models and prices
     (LAB + "[channel.models.m]\n", '6: [[channel]] "lab": models.m has no price: input and output missing.'),
@@ -253,3 +264,40 @@ def test_an_alias_over_a_shipped_circle_wins() -> None:
     found = load(CHANNEL + '[alias]\n"deepseek-v4-flash" = "deepseek-chat"')
     assert found.routes.aliases["deepseek-v4-flash"] == "deepseek-chat"
     assert "deepseek-chat" not in found.routes.aliases
+
+
+RESTING = LAB.replace("lab", "rest") + "weight = 0\n"
+
+
+def test_a_model_that_nothing_is_sent_to_is_a_warning() -> None:
+    (found,) = warnings(CHANNEL + RESTING + MODEL.replace('"m"', '"other"') + '[channel.models."m"]\ninput = 1\noutput = 1\n')
+    assert '[[channel]] "rest": weight = 0, and no other channel takes calls for "other"' in found and '"m"' not in found
+    assert warnings(CHANNEL + RESTING + MODEL) == []
+    found, fallback = warnings(CHANNEL + RESTING + MODEL.replace('"m"', '"other"') + '[fallback]\nm = ["other"]')
+    assert "weight = 0" in found and '[fallback] m names "other", which no channel serves.' in fallback
+
+
+@pytest.mark.parametrize("cap_field", ["none", "max_completion_tokens"])
+def test_a_field_that_caps_nothing_may_be_dropped(cap_field: str) -> None:
+    found = load(LAB + 'drop_params = ["max_tokens", "seed"]\n' + MODEL + f'cap_field = "{cap_field}"')
+    assert found.routes.channels[0].drop_params == ("max_tokens", "seed")
+
+
+def test_a_certificate_and_its_key_are_read(tmp_path: Path) -> None:
+    """What serve would stumble over is a fault of the config; an encrypted key is one too, and nobody is asked for a password."""
+    first, second = (trustme.CA().issue_cert("localhost") for _ in range(2))
+    cert, key, other, locked = (tmp_path / name for name in ("cert.pem", "key.pem", "other.pem", "locked.pem"))
+    first.private_key_and_cert_chain_pem.write_to_path(cert)
+    first.private_key_pem.write_to_path(key)
+    second.private_key_pem.write_to_path(other)
+    plain = serialization.load_pem_private_key(first.private_key_pem.bytes(), None)
+    locked.write_bytes(
+        plain.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"password")
+        )
+    )
+    section = "[server]\ntls_cert = '{}'\ntls_key = '{}'"
+    assert faults(section.format(cert, key)) == []
+    for wrong in (other, locked, "/dev/null"):
+        (found,) = faults(section.format(cert, wrong))
+        assert found.startswith("3: [server] tls_key is no private key that fits tls_cert"), found

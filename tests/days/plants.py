@@ -4,7 +4,9 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import ftgate.gate
+import ftgate.errors
+import ftgate.ports
+from ftgate.attempt import Attempts
 from ftgate.core import pricing, routing
 from ftgate.core.books import Books, Ended, Refusal
 from ftgate.edge.ledger import MemoryLedger
@@ -66,15 +68,15 @@ def hold_below_price() -> Patch:
 
 def retry_after_first_byte() -> Patch:
     """A stream that breaks after content is tried again."""
-    real = ftgate.gate.Gate._attempt
+    real = Attempts.run
 
-    async def attempt(self: ftgate.gate.Gate, x: Exchange, tried: Any, index: int) -> routing.Outcome | None:
+    async def run(self: Attempts, x: Exchange, tried: Any, index: int) -> routing.Outcome | None:
         try:
             return await real(self, x, tried, index)
         except ftgate.errors.ProviderError:
             return routing.Outcome(index, routing.Verdict.unreachable, "broke off")
 
-    return ftgate.gate.Gate, "_attempt", attempt
+    return Attempts, "run", run
 
 
 PLANTS: dict[str, Callable[[], Patch]] = {

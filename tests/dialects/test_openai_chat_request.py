@@ -245,7 +245,7 @@ def test_text_and_template():
     text = "What is 好?"
     assert prompt(messages=json.dumps([{"role": "user", "content": text}])) == estimate.text(text) + estimate.tokens(4 + 3)
     two = [{"role": "system", "content": text}, {"role": "user", "content": [{"type": "text", "text": text}, text]}]
-    assert prompt(messages=json.dumps(two)) == estimate.text(text * 3) + estimate.tokens(8 + 3)
+    assert prompt(messages=json.dumps(two)) == estimate.text(text * 3) + estimate.tokens(8 + 3 + 1)  # a second part costs a token
     assert prompt(messages=json.dumps(two, indent=4)) == prompt(messages=json.dumps(two))  # space between is not text
     escaped = json.dumps([{"content": "好" * 50}])
     assert prompt(messages=escaped) == prompt(messages=json.dumps([{"content": "好" * 50}], ensure_ascii=False))
@@ -257,7 +257,7 @@ def test_an_image_is_an_image_and_not_text():
     part = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + picture}}
     ask = read_request(body(messages=json.dumps([{"role": "user", "content": [{"type": "text", "text": "see"}, part, part]}])))
     assert ask.images == 2
-    assert ask.prompt == estimate.text("see") + estimate.tokens(7)
+    assert ask.prompt == estimate.text("see") + estimate.tokens(7 + 2)
 
 
 def test_everything_else_is_counted():
@@ -268,6 +268,9 @@ def test_everything_else_is_counted():
         {"functions": json.dumps([{"name": "f", "description": long}])},
         {"response_format": json.dumps({"type": "json_schema", "json_schema": {"d": long}})},
         {"tool_choice": json.dumps({"x": long})},
+        {"prediction": json.dumps({"type": "content", "content": long})},
+        {"documents": json.dumps([{"text": long}])},
+        {"anything_new": json.dumps(long)},
         {"messages": json.dumps([{"role": "user", "content": "hi", "name": long}])},
         {"messages": json.dumps([{"role": "assistant", "content": "hi", "tool_calls": [{"function": {"arguments": long}}]}])},
         {"messages": json.dumps([{"role": "assistant", "content": "hi", "reasoning_content": long}])},
@@ -334,3 +337,31 @@ def test_mutated_bodies(data):
         if not raw:
             break
     reads(bytes(raw))
+
+
+def test_many_empty_parts_are_not_free_and_too_many_objects_are_refused():
+    parts = [{"role": "user", "content": [{}] * 5000}]
+    assert prompt(messages=json.dumps(parts)).likely >= 5000
+    with pytest.raises(InvalidRequest, match="braces"):
+        read_request(body(messages=json.dumps([{"role": "user", "content": [{}] * 300_000}])))
+
+
+def test_the_callers_cap_goes_where_the_model_obeys_it():
+    """A cap that only the caller's own field names would be held and not bind."""
+
+    def sent(cap_field, **asked):
+        ask = read_request(body(**asked))
+        return json.loads(render(ask, model="up", cap=ask.cap or 99, cap_field=cap_field, ask_usage=False))
+
+    caps = {"max_tokens", "max_completion_tokens"}
+    for field, asked, expected in (
+        ("max_tokens", {"max_completion_tokens": "7"}, {"max_tokens": 7, "max_completion_tokens": 7}),
+        ("max_tokens", {"max_tokens": "7"}, {"max_tokens": 7}),
+        ("max_tokens", {"max_tokens": "null"}, {"max_tokens": 99}),
+        ("max_tokens", {}, {"max_tokens": 99}),
+        ("max_completion_tokens", {"max_tokens": "7"}, {"max_completion_tokens": 7}),
+        ("max_completion_tokens", {}, {"max_completion_tokens": 99}),
+        (None, {"max_tokens": "7"}, {"max_tokens": 7}),
+        (None, {}, {}),
+    ):
+        assert {name: value for name, value in sent(field, **asked).items() if name in caps} == expected, (field, asked)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from ftgate.core.usage import Usage
 from ftgate.dialects import sse
-from ftgate.dialects.openai_chat import DONE, StreamReader, cost_comment
-from ftgate.dialects.talk import Meter
+from ftgate.dialects.openai_chat import DONE, StreamReader, cost_comment, stream_of
+from ftgate.dialects.talk import Meter, NotAnAnswer
 from tests.dialects.cutting import cut_at, cuts
 
 
@@ -93,7 +93,7 @@ SHAPES = [
         Usage(input=6, cache_read=4, output=5),
         True,
     ),
-    ("usage after the end marker", [HI, STOP, DONE, USAGE], HI + STOP, None, True),
+    ("usage after the end marker", [HI, STOP, DONE, USAGE], HI + STOP, Usage(input=10, output=5), True),
     ("usage without sense", [HI, STOP, chunk(choices="[]", usage="5")], HI + STOP, None, True),
     ("no finish", [HI, THERE], HI + THERE, None, False),
     ("no finish, but a marker", [HI, DONE], HI, None, False),
@@ -414,3 +414,30 @@ def test_any_stream_is_read_and_closed(parts, show_usage):
     said = Passed(parts, show_usage)
     shown = said.reader.tail(TEN_FIVE, exact=said.meter.reported is not None, cost=1, balance=2)
     assert shown.endswith(DONE)
+
+
+def test_a_last_event_without_its_blank_line_is_whole():
+    meter = Meter()
+    reader = StreamReader(meter, show_usage=False)
+    assert [p.raw for p in reader.feed(HI + STOP[:-1])] == [HI]
+    assert not reader.finished
+    assert [p.content for p in reader.end()] == [True]
+    assert reader.finished and reader.end() == []
+
+
+def test_a_whole_answer_as_a_stream():
+    whole = {
+        "id": "c1", "object": "chat.completion", "created": 7, "model": "up",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 1},
+    }  # fmt: skip
+    meter = Meter()
+    reader = StreamReader(meter, show_usage=False)
+    pieces = reader.feed(stream_of(json.dumps(whole).encode()))
+    assert reader.finished and reader.done and meter.reported == Usage(input=3, output=1)
+    chunk = json.loads(pieces[0].raw.removeprefix(b"data: "))
+    assert chunk["object"] == "chat.completion.chunk" and "usage" not in chunk
+    assert chunk["choices"][0]["delta"] == {"role": "assistant", "content": "Hi"} and chunk["choices"][0]["finish_reason"] == "stop"
+    for body in (b"{}", b"<html>", b'{"error":{"message":"x"}}'):
+        with pytest.raises(NotAnAnswer):
+            stream_of(body)

@@ -9,12 +9,13 @@ import textwrap
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import trio
 
-from ftgate import config
+from ftgate import app, config
 from ftgate.app import DATABASE, House, command
 from ftgate.core.books import Hold
 from ftgate.edge import db, journal
@@ -199,6 +200,18 @@ async def test_a_writer_that_dies_at_the_start_is_told(tmp_path: Path, monkeypat
             await house.begin()
         await house.close()
     assert holder(tmp_path) is None
+
+
+async def test_once_a_minute(autojump_clock: trio.abc.Clock) -> None:
+    done: list[str] = []
+    gate = SimpleNamespace(
+        limits=SimpleNamespace(forget_idle=lambda now: done.append("limits")), clock=SimpleNamespace(now=trio.current_time), ratios=None
+    )
+    house = SimpleNamespace(remember_ratios=lambda ratios: done.append("ratios"))
+    outside = SimpleNamespace(close_idle=lambda: done.append("connections"))
+    with trio.move_on_after(90):
+        await app._sweep(gate, house, outside)  # type: ignore[arg-type]
+    assert sorted(done) == ["connections", "limits", "ratios"]
 
 
 # Commands beside no server

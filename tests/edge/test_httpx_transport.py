@@ -22,6 +22,7 @@ import pytest
 import trio
 import trustme
 
+from ftgate.edge import httpx_transport
 from ftgate.edge.httpx_transport import HEAD_LIMIT, ChannelCounts, ChannelOptions, HttpxAnswer, HttpxUpstream
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.ports import UpstreamRequest
@@ -576,6 +577,25 @@ async def test_thousands_of_cancelled_calls_leave_nothing() -> None:
         assert len(fake.connections) > 50, "the calls got as far as the upstream"
         await fake.until(lambda: len(fake.open_connections) == upstream.counts()["c"].idle)
         assert upstream.counts()["c"].idle <= 5
+
+
+async def test_idle_connections_are_closed_without_new_traffic(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(httpx_transport, "KEEP_IDLE_S", 0.5)
+    async with FakeUpstream().serving() as fake:
+        upstream = transport()
+        for _ in range(2):
+            assert (await call(upstream, request(fake.url)))[0] == 200
+        upstream.close_idle()
+        assert upstream.counts()["c"].idle == 1, "one that is still good is kept"
+        await trio.sleep(0.6)
+        answer = await upstream.open(request(fake.url, stream=True))
+        upstream.close_idle()
+        assert upstream.counts()["c"].idle == 0
+        with trio.fail_after(1):
+            await fake.until(lambda: len(fake.open_connections) == 1)
+        assert b"[DONE]" in await read(answer)  # one in use is left alone
+        await answer.aclose()
+        assert upstream.counts()["c"] == ChannelCounts(in_use=0, waiting=0, idle=1)
 
 
 # ---- TLS ----

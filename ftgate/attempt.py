@@ -1,0 +1,251 @@
+"""One try at one candidate: render, send, read, pass on. gate.py decides whether there is another.
+
+A stream is passed on piece by piece; the meter is filled before a piece is sent, so that whatever cuts it finds the right
+amount. Until the first content nothing goes to the client, and the attempt can still fail over; no content goes before the
+hold is durable. A whole answer stays here until its money is settled.
+"""
+
+import contextlib
+from collections.abc import Callable, Mapping
+
+import trio
+
+from ftgate.core import routing
+from ftgate.core.redact import redact
+from ftgate.core.routing import Candidate, Outcome, Verdict
+from ftgate.dialects import sse
+from ftgate.dialects.talk import Complaint, Dialect, NotAnAnswer, Piece, Reader
+from ftgate.errors import DatabaseBusy, Fault, ProviderError, ProviderTimeout, UpstreamFailed
+from ftgate.exchange import Exchange, Tried, answer_headers, conceal, retry_after_s
+from ftgate.ports import Answer, Clock, Headers, Ledger, Upstream, UpstreamRequest
+
+DURABLE_WAIT_S = 2.0
+"""Seconds an answer waits for its commit before it goes without a balance (or, for a hold, before it is refused)."""
+CLOSE_S = 0.2
+"""Seconds in which an upstream's connection must be closed or given back, cancelled or not."""
+END_S = 0.02
+"""Seconds the end of a body is waited for after the stream's own end marker."""
+ERROR_READ_S = 5.0
+"""Seconds an upstream's error body is waited for: the status is known, its words only help."""
+MAX_ERROR_BYTES = 65_536
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+"""A plain answer past this is no chat answer, and it is held in memory whole."""
+MAX_PENDING_BYTES = 65_536
+"""Comments and role-only chunks kept back until the first content."""
+
+
+class Attempts:
+    """Makes attempts. Built once by the gate."""
+
+    def __init__(
+        self, *, upstream: Upstream, ledger: Ledger, clock: Clock, dialects: Mapping[str, Dialect], passing: Callable[[str], None]
+    ) -> None:
+        self.upstream = upstream
+        self.ledger = ledger
+        self.clock = clock
+        self.dialects = dialects
+        self.passing = passing
+
+    async def run(self, x: Exchange, tried: Tried, index: int) -> Outcome | None:
+        """One try at one candidate. None when it answered: a stream has been passed on, or a whole answer lies in x.body."""
+        channel = tried.candidate.channel
+        times = channel.timeouts
+        dialect = self.dialects[channel.dialect]
+        request = self._render(x, tried.candidate)
+        x.call.draining = tried if channel.drain or tried.candidate.model.drain else None
+        try:
+            with trio.move_on_after(times.head if x.ask.stream else times.answer) as timer:
+                answer = await self.upstream.open(request, tried.sending)
+            if timer.cancelled_caught:
+                return Outcome(index, Verdict.timeout, "no response head in time")
+            self.passing("head")
+            try:
+                if answer.status != 200:
+                    tried.failed = True  # whoever leaves while its error is read pays nothing
+                    return await self._complaint(dialect, answer, index)
+                if x.ask.stream:
+                    return await self._pass_stream(x, dialect, tried, answer, index)
+                return await self._take_answer(x, dialect, tried, answer, index)
+            finally:
+                # Shielded: an answer that has come whole must not be lost while its connection is given back.
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_S):
+                    await answer.aclose()
+        except UpstreamFailed as failed:
+            if x.head_sent:
+                raise ProviderError("the provider's stream broke off") from None
+            unreached = failed.fault in {Fault.connect, Fault.dns, Fault.tls, Fault.reset, Fault.incomplete}
+            timed_out = failed.fault is Fault.connect and "time" in failed.detail
+            return Outcome(index, Verdict.timeout if timed_out else Verdict.unreachable if unreached else Verdict.hollow, str(failed))
+        finally:
+            x.call.draining = None
+
+    def _render(self, x: Exchange, candidate: Candidate) -> UpstreamRequest:
+        channel, model = candidate.channel, candidate.model
+        assert x.held is not None
+        body = x.call.dialect.render(
+            x.ask,
+            model=model.upstream,
+            cap=x.held.cap if x.held.inject else x.ask.cap,
+            cap_field=model.cap_field,
+            ask_usage=channel.stream_usage,
+            drop=channel.drop_params,
+        )
+        accept = b"text/event-stream" if x.ask.stream else b"application/json"
+        headers: Headers = [(b"content-type", b"application/json"), (b"accept", accept), (b"user-agent", b"ftgate")]
+        secret = candidate.credential.reveal()
+        if secret and channel.auth == "x-api-key":
+            headers.append((b"x-api-key", secret.encode()))
+        elif secret:
+            headers.append((b"authorization", b"Bearer " + secret.encode()))
+        own = [(name.lower().encode(), value.encode()) for name, value in channel.headers.items()]
+        headers = [header for header in headers if header[0] not in dict(own)] + own  # what the operator configured replaces ours
+        return UpstreamRequest(channel.name, channel.url, tuple(headers), body, channel.timeouts.connect)
+
+    async def _complaint(self, dialect: Dialect, answer: Answer, index: int) -> Outcome:
+        """Read an upstream's error answer as far as it helps."""
+        body = b""
+        with trio.move_on_after(ERROR_READ_S):
+            try:
+                while len(body) < MAX_ERROR_BYTES and (data := await answer.receive()):
+                    body += data
+            except UpstreamFailed:
+                pass  # the status says enough
+        complaint = dialect.read_error(body) if body else Complaint()
+        if answer.status < 400:  # a redirect or a 204: no answer
+            return Outcome(index, Verdict.hollow, complaint.message or f"status {answer.status} is no answer", answer.status)
+        return Outcome(
+            index, routing.verdict(answer.status, complaint.words), complaint.message, answer.status, retry_after_s(answer.headers),
+            complaint.kind, complaint.code, complaint.param,
+        )  # fmt: skip
+
+    async def _take_answer(self, x: Exchange, dialect: Dialect, tried: Tried, answer: Answer, index: int) -> Outcome | None:
+        """Read a whole answer. Nothing of it goes to the client before its money is settled."""
+        idle = tried.candidate.channel.timeouts.idle
+        pieces: list[bytes] = []
+        size = 0
+        with trio.CancelScope() as timer:
+            while True:
+                timer.deadline = trio.current_time() + idle
+                data = await answer.receive()
+                if not data:
+                    break
+                pieces.append(data)
+                size += len(data)
+                if size > MAX_ANSWER_BYTES:
+                    raise UpstreamFailed(Fault.too_large, f"an answer of more than {MAX_ANSWER_BYTES} bytes", sent=True)
+        if timer.cancelled_caught:
+            return Outcome(index, Verdict.timeout, "the answer stopped coming")
+        body = b"".join(pieces)
+        try:
+            dialect.read_answer(body, tried.meter)
+        except NotAnAnswer as hollow:
+            return self._hollow(index, hollow.complaint)
+        await self._held_durably(x)
+        x.body = body
+        return None
+
+    def _hollow(self, index: int, complaint: Complaint) -> Outcome:
+        """A 200 without an answer. Its words may still say that the credential is spent."""
+        broke = routing.verdict(400, complaint.words) is Verdict.out_of_credit
+        return Outcome(index, Verdict.out_of_credit if broke else Verdict.hollow, complaint.words or "an empty answer", 200)
+
+    async def _pass_stream(self, x: Exchange, dialect: Dialect, tried: Tried, answer: Answer, index: int) -> Outcome | None:
+        """Pass a stream on piece by piece. Until the first content nothing is sent and the attempt can still fail over."""
+        times = tried.candidate.channel.timeouts
+        first_token_until = trio.current_time() + times.first_token
+        kind = next((value for name, value in answer.headers if name == b"content-type"), b"text/event-stream")
+        if b"event-stream" not in kind:
+            if b"json" in kind:
+                return await self._stream_whole(x, dialect, tried, answer, index)
+            return Outcome(index, Verdict.hollow, f"content type {kind[:60].decode(errors='replace')} in place of a stream", 200)
+        reader = dialect.StreamReader(tried.meter, show_usage=x.ask.wants_usage)
+        with trio.CancelScope(deadline=first_token_until) as timer:
+            while not reader.done:
+                data = await answer.receive()
+                try:
+                    pieces = reader.feed(data) if data else reader.end()
+                except sse.EventTooLong:
+                    raise UpstreamFailed(Fault.too_large, "an event without an end", sent=True) from None
+                timer.deadline = float("inf")  # a slow client is not an idle upstream
+                if (failed := await self._pass_on(x, tried, pieces, index)) is not None:
+                    return failed
+                if not data:
+                    break
+                timer.deadline = trio.current_time() + times.idle if x.head_sent else first_token_until
+        if reader.done:
+            await self._read_end(reader, answer)
+        if timer.cancelled_caught:
+            if x.head_sent:
+                raise ProviderTimeout("the provider's stream stalled")
+            return Outcome(index, Verdict.timeout, "no first token in time")
+        if not reader.finished:
+            if x.head_sent:
+                raise ProviderError("the provider's stream ended before its answer did")
+            return Outcome(index, Verdict.hollow, "the stream ended without an answer", 200)
+        x.reader = reader
+        return None
+
+    async def _pass_on(self, x: Exchange, tried: Tried, pieces: list[Piece], index: int) -> Outcome | None:
+        """Send pieces that came together in one go; keep them back while none of them is content. An Outcome when they hold an
+        error before any content; after content an error ends the call."""
+        for piece in pieces:
+            if piece.complaint is not None:
+                if x.head_sent:
+                    await self._flush(x, tried)
+                    words = redact(conceal(piece.complaint.words, tried.candidate))
+                    raise ProviderError(f"the provider reported an error inside the stream: {words}")
+                return self._hollow(index, piece.complaint)
+            tried.pending.append(piece.raw)
+            if piece.content and not x.head_sent:
+                await self._start(x)
+        if x.head_sent:
+            await self._flush(x, tried)
+        elif sum(map(len, tried.pending)) > MAX_PENDING_BYTES:
+            tried.pending.clear()  # only comments and empty chunks stand here: nothing of the answer is lost
+        return None
+
+    async def _flush(self, x: Exchange, tried: Tried) -> None:
+        if tried.pending:
+            data = b"".join(tried.pending)
+            tried.pending.clear()
+            await x.client.send(data)
+            self.passing("content")
+
+    async def _stream_whole(self, x: Exchange, dialect: Dialect, tried: Tried, answer: Answer, index: int) -> Outcome | None:
+        """The upstream was asked to stream and answered whole: its answer is passed on as a stream of one chunk."""
+        outcome = await self._take_answer(x, dialect, tried, answer, index)
+        if outcome is not None:
+            return outcome
+        tried.meter.restart()  # the reader below sees it all again
+        reader = dialect.StreamReader(tried.meter, show_usage=x.ask.wants_usage)
+        try:
+            pieces = reader.feed(dialect.stream_of(x.body))
+        except NotAnAnswer as hollow:
+            return self._hollow(index, hollow.complaint)
+        x.reader = reader
+        return await self._pass_on(x, tried, pieces, index)
+
+    async def _read_end(self, reader: Reader, answer: Answer) -> None:
+        """After the end marker the body's end is there already, or very soon: reading it lets the connection be used again, and
+        some put their usage there."""
+        with trio.move_on_after(END_S), contextlib.suppress(UpstreamFailed, sse.EventTooLong):  # the answer is complete all the same
+            while data := await answer.receive():
+                reader.feed(data)
+            reader.end()
+
+    async def _start(self, x: Exchange) -> None:
+        """Open the answer to the client: its first content has come, and its hold is durable."""
+        self.passing("first_content")
+        await self._held_durably(x)
+        x.first_content_at = self.clock.now()
+        x.head_sent = True
+        headers = answer_headers(x)
+        headers += [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        await x.client.start(200, headers)
+
+    async def _held_durably(self, x: Exchange) -> None:
+        assert x.held is not None
+        with trio.move_on_after(DURABLE_WAIT_S) as patience:
+            await self.ledger.durable(x.held.ticket)
+        if patience.cancelled_caught:
+            raise DatabaseBusy("the ledger does not take commits now; nothing was charged", retry_after_s=5)

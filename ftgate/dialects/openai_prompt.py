@@ -1,0 +1,76 @@
+"""How long an OpenAI chat prompt is: text, tool definitions and whatever else goes before the model, as an estimate in tokens;
+images, audios and files, which text does not measure, as numbers. A part's base64 is never taken for text.
+"""
+
+import msgspec
+
+from ftgate.core import estimate
+from ftgate.errors import InvalidRequest
+
+_Fields = dict[str, msgspec.Raw]
+_messages = msgspec.json.Decoder(list[_Fields])
+_anything = msgspec.json.Decoder()
+_NO_PROMPT = frozenset(
+    ("messages", "model", "models", "routing", "stream_options", "logit_bias", "metadata", "user", "stop", "service_tier",
+     "reasoning_effort", "verbosity", "safety_identifier", "prompt_cache_key", "modalities", "audio")
+)  # fmt: skip
+"""Fields that no provider puts before the model as tokens. Every other one that is passed on is measured as prompt."""
+
+
+def measure(fields: _Fields) -> tuple[estimate.Count, int, int, int]:
+    """Tokens of text and definitions; images, audios, files. A part's base64 is never measured as text."""
+    try:
+        messages = _messages.decode(fields["messages"])
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidRequest(f"`messages` must be a list of message objects: {error}", param="messages") from None
+    except UnicodeDecodeError:
+        raise InvalidRequest("`messages` holds bytes that are not UTF-8", code="invalid_json", param="messages") from None
+    if not messages:
+        raise InvalidRequest("`messages` must hold at least one message", param="messages")
+    texts: list[str] = []
+    media = {"image": 0, "audio": 0, "file": 0, "part": 0}
+    for index, message in enumerate(messages):
+        for name, raw in message.items():
+            if name == "content":
+                _content(raw, texts, media, f"messages.{index}.content")
+            elif name != "role":
+                texts.append(_text_of(raw))
+    texts += [_text_of(raw) for name, raw in fields.items() if name not in _NO_PROMPT and bytes(raw)[:1] in (b"[", b"{", b'"')]
+    counted = estimate.text("".join(texts))
+    template = estimate.tokens(estimate.MESSAGE_TOKENS * len(messages) + estimate.PRIMING_TOKENS + media["part"])
+    return counted + template, media["image"], media["audio"], media["file"]
+
+
+def _text_of(raw: msgspec.Raw) -> str:
+    """A raw value as text to measure: a string's contents, anything else as its JSON."""
+    data = bytes(raw).strip()
+    if data.startswith(b'"'):
+        return str(_anything.decode(data))
+    return "" if data == b"null" else data.decode()
+
+
+def _content(raw: msgspec.Raw, texts: list[str], media: dict[str, int], path: str) -> None:
+    data = bytes(raw).lstrip()
+    if not data.startswith(b"["):
+        if not data.startswith((b'"', b"null")):
+            raise InvalidRequest(f"`{path}` must be a string or a list of parts", param=path)
+        texts.append(_text_of(raw))
+        return
+    try:
+        parts = msgspec.json.decode(raw, type=list[_Fields | str])
+    except (msgspec.DecodeError, RecursionError):
+        raise InvalidRequest(f"`{path}` must be a string or a list of parts", param=path) from None
+    media["part"] += max(len(parts) - 1, 0)  # each costs something, whatever is in it
+    for part in parts:
+        if isinstance(part, str):
+            texts.append(part)
+            continue
+        kind = _text_of(part["type"]) if "type" in part else "text"
+        if "image" in kind:
+            media["image"] += 1
+        elif "audio" in kind:
+            media["audio"] += 1
+        elif "video" in kind or "file" in kind or "document" in kind:
+            media["file"] += 1
+        else:
+            texts.extend(_text_of(value) for name, value in part.items() if name != "type")

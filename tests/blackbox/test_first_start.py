@@ -1,0 +1,170 @@
+"""The first start as a person meets it: no config, whatever keys are there, a port that is taken, a stdout that is full."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.blackbox.harness import Process, Raw, environment
+
+MARKERS = ("[tool]", "[long]", "[error]", "[slow]", "[limit]", "[cut]")
+
+
+@contextmanager
+def started(place: Path, *arguments: str, **variables: str) -> Iterator[tuple[str, Process]]:
+    """`ftgate ARGUMENTS` in an empty directory: its URL and its process. It must end by itself, without a traceback."""
+    env = {**environment(), "FTGATE_PROGRAM": "ftgate", **variables}
+    process = Process([sys.executable, "-m", "ftgate", *arguments], place / "out", place / "err", env=env, cwd=place)
+    try:
+        yield process.wait_ready(), process
+        assert process.terminate() == 0
+        assert "Traceback" not in process.err.read_text()
+    finally:
+        process.kill()
+
+
+def failing(place: Path, *arguments: str, code: int = 1, **streams: object) -> str:
+    """What a start that must fail says on stderr."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ftgate", *arguments], cwd=place, env=environment(), stdin=subprocess.DEVNULL, timeout=20,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
+    )  # type: ignore[call-overload]  # fmt: skip
+    said = (done.stderr or b"").decode()
+    assert done.returncode == code, (done.returncode, said)
+    assert "Traceback" not in said and "Exception" not in said, said
+    return said
+
+
+def paste(said: str, url: str) -> httpx.Response:
+    """Do what the printed curl does."""
+    (key,) = re.findall(r'curl -i \S+/v1/chat/completions -H "Authorization: Bearer (\S+)"', said)
+    (body,) = re.findall(r"-d '(\{.*\})'", said)
+    return httpx.post(
+        f"{url}/v1/chat/completions", content=body, headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+        trust_env=False, timeout=10,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", [("--port", "0"), ("--port=0", "--data", "here"), ("serve", "--port", "0"), ("demo", "--port", "0")])
+def test_the_printed_curl_shows_an_answer_and_its_price(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """Options without a command are those of serve."""
+    with started(tmp_path, *arguments) as (url, process):
+        process.err.read_text()
+        answer = paste(_whole(process), url)
+        assert answer.status_code == 200 and float(answer.headers["x-findtoken-cost"]) > 0
+        said = process.err.read_text()
+        assert "X-FindToken-Cost" in said.partition("-d '")[2].partition("OpenAI clients")[0]
+        assert all(marker in said for marker in MARKERS)
+        assert ("here" in arguments) == (tmp_path / "here").exists()
+
+
+def _whole(process: Process) -> str:
+    """The first start's text; its last line follows `ready` by a moment."""
+    import time
+
+    until = time.monotonic() + 5
+    while "Keep it:" not in (said := process.err.read_text()):
+        assert time.monotonic() < until, said
+        time.sleep(0.01)
+    return said
+
+
+def test_a_provider_that_is_not_served_yet_brings_the_demo_along(tmp_path: Path) -> None:
+    with started(tmp_path, "--port", "0", ANTHROPIC_API_KEY="sk-ant-canary-1") as (url, process):
+        said = _whole(process)
+        assert re.search(r"channel   anthropic .*ANTHROPIC_API_KEY.*listed; calls answer 501 in this version", said)
+        assert re.search(r"channel   demo ", said) and "[tool]" in said and "canary" not in said
+        assert paste(said, url).status_code == 200
+
+
+def test_a_provider_that_is_served_comes_alone(tmp_path: Path) -> None:
+    with started(tmp_path, "--port", "0", DEEPSEEK_API_KEY="sk-canary-1") as (_, process):
+        said = _whole(process)
+        assert "channel   demo" not in said and "[tool]" not in said and "501" not in said
+
+
+def test_options_of_the_group_stay_its_own(tmp_path: Path) -> None:
+    for option, words in (("--version", "ftgate 0"), ("-h", "Usage: ftgate [OPTIONS] COMMAND"), ("--help", "Usage: ftgate [OPTIONS] COMMAND")):
+        done = subprocess.run([sys.executable, "-m", "ftgate", option], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=20)
+        assert done.returncode == 0 and done.stdout.startswith(words)
+    assert "--prot" in failing(tmp_path, "--prot", "1", code=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_port_that_is_taken_leaves_nothing_behind(tmp_path: Path) -> None:
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        port = stranger.getsockname()[1]
+        assert f"127.0.0.1:{port} is taken by pid {os.getpid()}" in failing(tmp_path, "--port", str(port))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [("no-such-host.invalid", "cannot be resolved"), ("a" * 70 + ".example", "cannot be resolved"), ("192.0.2.1", "no address of this machine")],
+)
+def test_a_host_that_is_none_is_not_the_port_s_fault(tmp_path: Path, host: str, words: str) -> None:
+    said = failing(tmp_path, "--host", host, "--port", "8400").splitlines()[-1]
+    assert host in said and words in said and "--host" in said and "--port" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
+def test_a_stdout_that_is_full(tmp_path: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        lines = failing(tmp_path, "--port", "0", stdout=full).splitlines()
+        assert lines[-1].startswith("Error: ") and "No space left" in lines[-1]
+        failing(tmp_path, "--port", "0", stderr=full)
+        failing(tmp_path, "--host", "0.0.0.0", "--port", "0", stderr=full)  # with a warning before anything else
+    assert failing(tmp_path, "ledger", "verify", code=0) == ""  # and it ended in good order
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_a_reader_that_leaves_after_ready(tmp_path: Path, both: bool) -> None:
+    """`ftgate | head -1`: it goes on serving, whatever it has to say afterwards, and ends in good order."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "ftgate", "--port", "0"], cwd=tmp_path, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if both else (tmp_path / "err").open("wb"),
+    )  # fmt: skip
+    try:
+        assert child.stdout is not None
+        seen = b""
+        while b"ready " not in seen or not seen.endswith(b"\n"):
+            seen += os.read(child.stdout.fileno(), 1)
+        child.stdout.close()
+        url = seen.partition(b"ready ")[2].decode().strip()
+        host, _, port = url.removeprefix("http://").rpartition(":")
+        with Raw((host, int(port))) as wire:  # what the door complains of goes to stderr too
+            wire.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert b" 200 " in wire.rest()
+        child.terminate()
+        assert child.wait(10) == 0
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_stdout_that_is_closed(tmp_path: Path) -> None:
+    """`ftgate >&-`: nobody wants to read the line, so nobody gets it."""
+    child = subprocess.Popen(
+        ["/bin/sh", "-c", f"exec {sys.executable} -m ftgate --port 0 >&-"], cwd=tmp_path, env=environment(), stdin=subprocess.DEVNULL,
+        stderr=(tmp_path / "err").open("wb"),
+    )  # fmt: skip
+    process = Process.__new__(Process)
+    process.err = tmp_path / "err"
+    try:
+        assert "X-FindToken-Cost" in _whole(process)
+        child.terminate()
+        assert child.wait(10) == 0
+        assert "Traceback" not in process.err.read_text()
+    finally:
+        child.kill()
+        child.wait()
