@@ -21,11 +21,12 @@ import trio
 
 from ftgate import __version__
 from ftgate.config import Settings
+from ftgate.core.audit import Audit, Disagreement
 from ftgate.core.books import Books
 from ftgate.core.estimate import Ratios
 from ftgate.core.limits import Limits, Rates, Scope
 from ftgate.core.money import format_usd
-from ftgate.edge import db, failpoint, journal
+from ftgate.edge import checkpoint, db, failpoint, journal
 from ftgate.edge.accounts import OWNER, Accounts
 from ftgate.edge.ledger import MemoryLedger
 from ftgate.edge.lock import Lock, make_data_dir
@@ -39,6 +40,14 @@ LISTEN_BACKLOG = 1024
 CUT_S = 3.0
 """Seconds that calls cut at shutdown have to send their error and settle."""
 SWEEP_S = 60.0
+BEGIN_S = 15.0
+"""Seconds that a database has to take the first commit of a start, which ends what a crash left open."""
+CHECKPOINT_EVERY = 200_000
+"""Entries after which a running server writes a checkpoint of the audit: less than a second of reading for a start after a crash."""
+CHECKPOINT_S = 5.0
+"""Seconds that the last checkpoint may take to be written at a close; without it the next start only reads more."""
+PAUSE_S = 0.005
+"""Rest between two pages of the audit beside running calls."""
 
 
 class SystemClock:
@@ -81,25 +90,83 @@ class House:
         self.accounts = Accounts(self.books, self.writer, self.clock, self._metered)
         self.accounts.load(self.connection)
         self.ratios = {(kind, model): milli for kind, model, milli in self.connection.execute("SELECT kind, model, milli FROM ratios")}
+        try:
+            self.audit: Audit | None = self._verified()
+        except Disagreement as found:
+            raise db.DatabaseFault(
+                f"the ledger in {self.database} does not verify: {found}. Nothing was started. `ftgate ledger verify` reads all of it;"
+                " `ftgate restore FILE` puts a backup in its place"
+            ) from None
+
+    def _verified(self) -> Audit:
+        """The audit of all entries, from the last checkpoint on, agreeing with what was loaded. Raises Disagreement."""
+        audit = checkpoint.resume(self.connection)
+        self.checked = audit.last_id
+        checkpoint.catch_up(self.connection, audit, self.books.next_id - 1)
+        balances = {row[0]: (row[1], row[2], row[3]) for row in self.connection.execute("SELECT account, posted, held, used FROM balances")}
+        spent = dict(self.connection.execute("SELECT key, used FROM spent"))
+        audit.finish(balances, spent)
+        if strangers := set(balances) - set(self.books.accounts):
+            raise Disagreement(f"account {min(strangers)} has a balance and no user")
+        if strangers := {*spent, *(hold.key for hold in audit.open.values())} - set(self.books.quotas):
+            raise Disagreement(f"key {min(strangers)} has entries and is not in the list of keys")
+        return audit
 
     def _metered(self, plan: str) -> bool:
         terms = self.settings.plans.get(plan) or self.settings.plans["default"]
         return (terms.mode or self.settings.billing.mode) == "metered"
 
     async def begin(self) -> int:
-        """Start the writer, record this boot, end what an earlier one left open. The number of holds ended."""
+        """Start the writer, record this boot, end what an earlier one left open. The number of holds ended. Raises
+        DatabaseFault, also when the database takes no commit for BEGIN_S: then nothing has changed, the next start does it."""
+        assert self.audit is not None
         self.writer.start()
         batch = self.writer.changed()
         batch.statements.append(("INSERT INTO boots (at_us, version) VALUES (?, ?)", (self.clock.wall_us(), __version__)))
         self.passing("recovering")
         orphans, exposure = expire_orphans(
             self.connection, self.books, batch, at_us=self.clock.wall_us(),
-            charge_estimate=self.settings.database.expired_hold == "charge_estimate",
+            charge_estimate=self.settings.database.expired_hold == "charge_estimate", open_holds=list(self.audit.open.values()),
         )  # fmt: skip
         if orphans:
             log.warning("%d holds of an earlier process ended; about %s USD of prompts were not charged", orphans, format_usd(exposure))
-        await self.writer.durable(batch)
+        with trio.move_on_after(BEGIN_S):
+            await self.writer.durable(batch)
+        if not batch.done:
+            self.writer.abandon()
+            raise db.DatabaseFault(
+                f"{self.database} took no commit for {BEGIN_S:g} s ({self.writer.trouble or 'it does not answer'}). Nothing was changed;"
+                " make room on the disk, or end the program that holds the file, and start again"
+            )
         return orphans
+
+    async def maybe_checkpoint(self, every: int = CHECKPOINT_EVERY, pause_s: float = PAUSE_S) -> None:
+        """Queue a checkpoint of the audit when more than `every` entries have come since the last one. Reads page by page in a
+        worker thread, with rests of `pause_s`, so that running calls do not feel it."""
+        audit = self.audit
+        try:
+            upto = await trio.to_thread.run_sync(self._reading, checkpoint.last_entry)
+            if audit is None or upto - self.checked <= every:
+                return
+            while await trio.to_thread.run_sync(self._reading, checkpoint.read_on, audit, upto):
+                await trio.sleep(pause_s)
+            statements = await trio.to_thread.run_sync(checkpoint.statements, audit, self.clock.wall_us())
+        except Disagreement as found:
+            log.critical("the ledger does not verify: %s. No checkpoint is written; see `ftgate ledger verify`", found)
+            self.audit = None
+        except sqlite3.Error as error:
+            log.warning("no checkpoint of the ledger was written: %s", error)
+        else:
+            self.checked = audit.last_id
+            self.writer.changed().statements += statements
+
+    def _reading(self, what: Callable[..., Any], *arguments: Any) -> Any:
+        """`what` on a connection for one short read."""
+        connection = db.reader(self.database)
+        try:
+            return what(connection, *arguments)
+        finally:
+            connection.close()
 
     def remember_ratios(self, ratios: Ratios) -> None:
         """Queue what the estimator has learned since the last time."""
@@ -110,10 +177,23 @@ class House:
             batch.statements.append((sql, (*place, ratios.known[place])))
 
     async def close(self) -> None:
+        """Write what is left, then a checkpoint of the audit, and give the lock back."""
         try:
-            await self.writer.close()
+            with trio.CancelScope(shield=True):
+                if await self.writer.drain():
+                    await self._last_checkpoint()
+                await self.writer.close()
         finally:
             self.lock.release()
+
+    async def _last_checkpoint(self) -> None:
+        await self.maybe_checkpoint(every=0, pause_s=0)
+        batch = self.writer.changed()
+        if batch.size():
+            with trio.move_on_after(CHECKPOINT_S):
+                await self.writer.durable(batch)
+            if not batch.done:
+                self.writer.abandon()
 
     def commands(self) -> Mapping[str, Callable[..., Any]]:
         """What the command line may ask for, here or over the control socket."""
@@ -248,12 +328,13 @@ async def serve(settings: Settings, data_dir: Path, *, host: str, port: int, sta
     try:
         listeners = await listen(host, port)
         try:
-            return await _serve(house, listeners, started)
+            code = await _serve(house, listeners, started)
         finally:
             for listener in listeners:
                 await listener.aclose()
     finally:
         await house.close()
+    return 1 if house.writer.failed is not None and not house.writer.abandoned else code
 
 
 async def _serve(house: House, listeners: list[trio.SocketListener], started: Callable[[Started], None]) -> int:
@@ -340,11 +421,13 @@ async def _wind_down(gate: Any, door: Any, doors: trio.Nursery, signals: Any, gr
 
 
 async def _sweep(gate: Any, house: House) -> None:
-    """Once a minute: forget limits that count nothing any more, remember what the estimator has learned."""
+    """Once a minute: forget limits that count nothing any more, remember what the estimator has learned and, now and then, how far
+    the entries verify."""
     while True:
         await trio.sleep(SWEEP_S)
         gate.limits.forget_idle(gate.clock.now())
         house.remember_ratios(gate.ratios)
+        await house.maybe_checkpoint()
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

@@ -211,6 +211,7 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._idle = trio.Event()
         self._give_up = threading.Event()
+        self.abandoned = False
 
     def start(self) -> None:
         """Begin writing; inside trio.run."""
@@ -277,7 +278,8 @@ class Writer:
         self.trouble = why
 
     def _dead(self, error: BaseException) -> None:
-        log.critical("the ledger's writer has failed: %s", error)
+        if not self._give_up.is_set():  # else close() says it, and how much is lost
+            log.critical("the ledger's writer has failed: %s", error)
         self.failed = error
         self.died.set()
         self._idle.set()
@@ -314,9 +316,14 @@ class Writer:
                 self._give_up.wait(RETRY_S[min(tries, len(RETRY_S) - 1)])
                 tries += 1
 
-    async def close(self) -> None:
-        """Write what is left, checkpoint and close. Not cancellable for as long as the database takes commits; when it takes
-        none for LAST_TRIES_S the last changes are given up, and nothing of ours writes any more when this returns."""
+    def abandon(self) -> None:
+        """What is not in yet need not come in: it can be decided again. close() then neither waits for it nor mourns it."""
+        self.abandoned = True
+        self._give_up.set()
+
+    async def drain(self) -> bool:
+        """Write what is left; whether all is in. Not cancellable for as long as the database takes commits; when it takes
+        none for LAST_TRIES_S the last changes are given up: the writer has failed."""
         with trio.CancelScope(shield=True):
             while self._thread is not None and self.failed is None and (self.writing is not None or self.filling.size()):
                 self._maybe_hand_over()
@@ -325,6 +332,21 @@ class Writer:
                     await self._idle.wait()
                 if patience.cancelled_caught and self.trouble:
                     self._give_up.set()
+        return self._thread is not None and self.failed is None
+
+    def _mourn(self) -> None:
+        """Say what a failed writer leaves unwritten."""
+        left = [batch for batch in (self.writing, self.filling) if batch is not None and not batch.done]
+        changes, entries = sum(batch.size() for batch in left), sum(len(batch.entries) for batch in left)
+        if changes and not self.abandoned:
+            log.critical("the last %d changes, %d of them ledger entries, were not written and are lost: %s", changes, entries, self.failed)
+
+    async def close(self) -> None:
+        """Write what is left (see drain), checkpoint and close. Nothing of ours writes any more when this returns."""
+        with trio.CancelScope(shield=True):
+            await self.drain()
+            if self.failed is not None:
+                self._mourn()
             if self._thread is not None:
                 self._jobs.put(None)
                 await trio.to_thread.run_sync(self._thread.join)

@@ -206,7 +206,7 @@ def stats(path: Path, chosen: Filter) -> dict[str, object]:
     try:
         whole = connection.execute(f"SELECT {sums} FROM requests{chosen.where}", chosen.values).fetchone()  # noqa: S608
         models = connection.execute(
-            f"SELECT served_model, {sums} FROM requests{chosen.where} GROUP BY served_model ORDER BY 5 DESC, 6 DESC",  # noqa: S608
+            f"SELECT served_model, {sums} FROM requests{chosen.where} GROUP BY served_model",  # noqa: S608
             chosen.values,
         ).fetchall()
         failed = connection.execute(
@@ -215,6 +215,7 @@ def stats(path: Path, chosen: Filter) -> dict[str, object]:
         ).fetchone()[0]
     finally:
         connection.close()
+    models.sort(key=lambda row: row[4] * _SPLIT + row[5], reverse=True)
     named = [{"model": row[0] or "(none)", **_sums(row[1:])} for row in models]
     return {**_sums(whole), "failed": failed, "models": named}
 

@@ -11,7 +11,8 @@ from ftgate.core.books import Books, Ended, Entry, Hold
 from ftgate.edge.db import Batch
 
 _OPEN = (
-    f"SELECT {', '.join(Entry.__struct_fields__)} FROM entries h WHERE kind = 'hold' AND NOT EXISTS"
+    f"SELECT {', '.join(Entry.__struct_fields__)} FROM entries h"  # noqa: S608 - names of ours
+    " WHERE kind = 'hold' AND NOT EXISTS"
     " (SELECT 1 FROM entries e WHERE e.hold = h.id AND e.kind IN ('post', 'void', 'expire')) ORDER BY id"
 )
 

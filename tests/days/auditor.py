@@ -139,7 +139,9 @@ class Auditor:
         seen.returned = True
         assert all(hold.ref != seen.call.id for hold in books.open.values()), "the call has returned and its hold is open"
         balance = books.accounts[seen.account]
-        assert balance.posted >= 0 and balance.held >= 0 and (balance.metered or balance.available >= 0)
+        assert balance.held >= 0
+        if not balance.lowered:  # only a refund or a correction may take an account below what it holds
+            assert balance.posted >= 0 and (balance.metered or balance.available >= 0)
 
     # Between boots
 
@@ -173,6 +175,7 @@ class Auditor:
         used: dict[int, int] = {}
         costs: dict[str, int] = {}
         ends: dict[int, int] = {}
+        lowered: set[int] = set()
         last = 0
         for values in connection.execute(f"SELECT {', '.join(Entry.__struct_fields__)} FROM entries ORDER BY id"):
             entry = Entry(*values)
@@ -180,13 +183,17 @@ class Auditor:
             last = entry.id
             if entry.kind in ENDS:
                 ends[entry.hold] = ends.get(entry.hold, 0) + 1
-            if entry.kind == "grant":
-                posted[entry.account] = posted.get(entry.account, 0) + entry.amount
+            if entry.kind in {"grant", "topup", "refund", "correct"}:
+                sign = 1 if entry.credit == "credits" else -1
+                assert (entry.kind, sign) not in {("grant", -1), ("topup", -1), ("refund", 1)}
+                posted[entry.account] = posted.get(entry.account, 0) + sign * entry.amount
+                if sign < 0:
+                    lowered.add(entry.account)
             elif entry.kind in {"post", "expire", "overrun"}:
                 book = used if entry.debit == "usage" else posted
                 book[entry.account] = book.get(entry.account, 0) + (entry.amount if entry.debit == "usage" else -entry.amount)
                 costs[entry.ref] = costs.get(entry.ref, 0) + entry.amount
-            assert posted.get(entry.account, 0) >= 0, "below zero"
+            assert posted.get(entry.account, 0) >= 0 or entry.account in lowered, "below zero"
         assert set(ends.values()) <= {1}, "a hold ended twice"
         for account, has, held, spent in connection.execute("SELECT account, posted, held, used FROM balances"):
             assert (posted.get(account, 0), 0, used.get(account, 0)) == (has, held, spent), f"account {account}"

@@ -18,7 +18,7 @@ from typing import Any
 import trio
 import trio.testing
 
-from ftgate.core.books import Books, Refusal
+from ftgate.core.books import Books, Entry, Refusal
 from ftgate.core.limits import Limits, Rates
 from ftgate.core.money import parse_price
 from ftgate.core.pricing import Multiplier, Price, Tier
@@ -303,11 +303,25 @@ class World:
             await self._call()
 
     def _grant(self) -> None:
-        account = self.rng.choice(self.accounts)
-        amount = self.rng.choice([0, self.rng.randint(1, 10**6), self.rng.randint(1, 10**10), 10**12])
-        entry = self.books.grant(account.id, amount, ref=f"grant_{self.rng.getrandbits(64)}", at_us=self.wall_us())
-        assert not isinstance(entry, Refusal)
+        """Money moves beside the calls: grants, payments told twice, refunds of what may be spent, corrections both ways."""
+        rng = self.rng
+        account = rng.choice(self.accounts)
+        kind = rng.choice(["grant", "grant", "grant", "topup", "refund", "correct"])
+        amount = rng.choice([0, rng.randint(1, 10**6), rng.randint(1, 10**10), 10**12 if kind in {"grant", "topup"} else 1])
+        if kind == "correct":
+            amount *= rng.choice([1, -1])
+        ref = f"{kind}_{rng.getrandbits(64)}"
+        move = getattr(self.books, kind)
+        entry = move(account.id, amount, ref=ref, at_us=self.wall_us())
+        if entry is Refusal.amount_out_of_range:
+            return
+        assert isinstance(entry, Entry)
         self.log.changed().remember((entry,), self.books.accounts[account.id])
+        if rng.random() < 0.5:  # told again, with the same values and with others
+            before = self.books.accounts[account.id].posted
+            assert move(account.id, amount, ref=ref, at_us=self.wall_us()) is Refusal.already_done
+            assert move(account.id, amount + 1, ref=ref, at_us=self.wall_us()) in {Refusal.id_reused, Refusal.amount_out_of_range}
+            assert self.books.accounts[account.id].posted == before
 
     async def _call(self) -> None:
         rng = self.rng
