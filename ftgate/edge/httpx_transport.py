@@ -171,7 +171,7 @@ class _Wire(httpcore.AsyncNetworkStream):
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         if not buffer:
             return
-        self._line.writes += 1
+        self._line.note_write()
         try:
             await self._stream.send_all(buffer)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -211,6 +211,7 @@ class _Line(httpcore.AsyncNetworkBackend):
         self.reused = False
         self.closed = False
         self.writes = 0
+        self.sending: Sending | None = None
         self._socket: trio.socket.SocketType | None = None
         self.begin()
 
@@ -222,6 +223,11 @@ class _Line(httpcore.AsyncNetworkBackend):
         self._began_at = trio.current_time()
         self._requesting = self.reused
         self._writes_before = self.writes
+
+    def note_write(self) -> None:
+        self.writes += 1
+        if self.sending is not None and self.sent:
+            self.sending.sent = True  # at once: the gate asks while the head is still awaited
 
     @property
     def sent(self) -> bool:
@@ -459,6 +465,7 @@ class HttpxUpstream:
             line = channel.maybe_idle_line(target.origin)
             while True:
                 line = line or channel.new_line(target)
+                line.sending = sending
                 message = httpcore.Request(b"POST", target.url, headers=headers, content=_Body(request.body))
                 try:
                     response = await channel.exchange(line, message, request.connect_s)
@@ -474,9 +481,6 @@ class HttpxUpstream:
                 line.close()
             channel.places.release()
             raise
-        finally:  # the gate asks after a cancellation too
-            if sending is not None:
-                sending.sent = sent or (line is not None and line.sent)
 
     def _answer(self, channel: _Channel, line: _Line, response: httpcore.Response) -> HttpxAnswer:
         answer = HttpxAnswer(channel, line, response)

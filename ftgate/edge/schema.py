@@ -29,6 +29,7 @@ CREATE UNIQUE INDEX entries_one_end ON entries(hold) WHERE kind IN ('post', 'voi
 CREATE INDEX entries_past_hold ON entries(hold) WHERE kind IN ('overrun', 'loss');
 CREATE UNIQUE INDEX entries_one_ref ON entries(kind, ref) WHERE kind IN ('hold', 'grant', 'topup', 'refund', 'correct');
 CREATE INDEX entries_by_account ON entries(account, id);
+CREATE INDEX entries_moved ON entries(id) WHERE kind IN ('grant', 'topup', 'refund', 'correct');
 CREATE TRIGGER entries_never_updated BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'entries are never updated'); END;
 CREATE TRIGGER entries_never_deleted BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'entries are never deleted'); END;
 CREATE TABLE balances (
