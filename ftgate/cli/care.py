@@ -123,11 +123,12 @@ def _database_findings(path: Path, row: Any) -> Iterator[dict[str, Any]]:
     size = log.stat().st_size if log.exists() else 0
     yield row("ok" if size < LARGE_LOG else "look", "database", f"{path.stat().st_size} bytes, write-ahead log {size} bytes")
     try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        connection = sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True)
         said = connection.execute("PRAGMA quick_check(3)").fetchall()
         connection.close()
         good = said == [("ok",)]
-        yield row("ok" if good else "wrong", "pages", "quick_check ok" if good else f"damaged: {said[0][0]}; restore a backup")
+        words = " ".join(str(said[0][0]).split())
+        yield row("ok" if good else "wrong", "pages", "quick_check ok" if good else f"damaged: {words}; restore a backup")
         found = journal.verify(path)
     except sqlite3.Error as error:
         yield row("wrong", "pages", f"cannot be read: {error}; restore a backup")

@@ -2,7 +2,9 @@
 
 import csv
 import json
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -12,6 +14,16 @@ from ftgate.cli.accounts import as_json_option
 from ftgate.cli.output import document, table
 from ftgate.cli.remote import database, places
 from ftgate.edge import journal
+
+
+@contextmanager
+def _readable(config_path: Path | None, data: Path | None) -> Iterator[Path]:
+    """The database file. What makes it unreadable is said in one line."""
+    path = database(config_path, data)
+    try:
+        yield path
+    except sqlite3.Error as error:
+        raise click.ClickException(f"{path} cannot be read: {error}. `ftgate restore FILE` puts a backup in its place") from None
 
 
 @click.group()
@@ -24,7 +36,8 @@ def ledger() -> None:
 @places
 def verify(as_json: bool, config_path: Path | None, data: Path | None) -> None:
     """Recompute every balance from the entries and name the first that disagrees."""
-    found = journal.verify(database(config_path, data))
+    with _readable(config_path, data) as path:
+        found = journal.verify(path)
     if as_json:
         document(found)
     elif found["ok"]:
@@ -48,7 +61,8 @@ _ENTRY_COLUMNS = {
 @places
 def entries(username: str | None, limit: int, as_json: bool, config_path: Path | None, data: Path | None) -> None:
     """The latest entries of the ledger."""
-    rows = journal.entries(database(config_path, data), username=username, limit=limit)
+    with _readable(config_path, data) as path:
+        rows = journal.entries(path, username=username, limit=limit)
     document(rows) if as_json else table(rows, _ENTRY_COLUMNS)
 
 
@@ -60,8 +74,9 @@ def entries(username: str | None, limit: int, as_json: bool, config_path: Path |
 def export(kind: str, username: str | None, target: TextIO, config_path: Path | None, data: Path | None) -> None:
     """Write every entry, oldest first, to TARGET (- is standard output): CSV, or JSON with one entry a line."""
     write = _csv_rows(target) if kind == "csv" else _json_rows(target)
-    for row in journal.all_entries(database(config_path, data), username=username):
-        write(row)
+    with _readable(config_path, data) as path:
+        for row in journal.all_entries(path, username=username):
+            write(row)
 
 
 def _csv_rows(target: TextIO) -> Callable[[dict[str, object]], None]:
@@ -95,7 +110,8 @@ _LOG_COLUMNS = {
 @places
 def logs(limit: int, as_json: bool, config_path: Path | None, data: Path | None) -> None:
     """The latest requests."""
-    found = journal.page(database(config_path, data), journal.Filter(), page=1, page_size=limit)
+    with _readable(config_path, data) as path:
+        found = journal.page(path, journal.Filter(), page=1, page_size=limit)
     document(found) if as_json else table(found["data"], _LOG_COLUMNS)  # type: ignore[arg-type]
 
 
@@ -104,7 +120,8 @@ def logs(limit: int, as_json: bool, config_path: Path | None, data: Path | None)
 @places
 def stats(as_json: bool, config_path: Path | None, data: Path | None) -> None:
     """Requests, tokens and cost, by model."""
-    found = journal.stats(database(config_path, data), journal.Filter())
+    with _readable(config_path, data) as path:
+        found = journal.stats(path, journal.Filter())
     if as_json:
         document(found)
         return

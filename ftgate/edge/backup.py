@@ -8,6 +8,7 @@ check and the ledger's verification), forced to disk and only then renamed: unde
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ class BackupFault(Exception):
     """A copy that cannot be made or used, in one line."""
 
 
-def check(path: Path, verify: Verify) -> dict[str, Any]:
-    """SQLite's quick check and the ledger's verification of a database file that nobody writes. Raises BackupFault."""
+def check(path: Path, verify: Verify, called: Path) -> dict[str, Any]:
+    """SQLite's quick check and the ledger's verification of a database file that nobody writes; in words it is `called` so.
+    Raises BackupFault."""
     try:
         connection = db.reader(path)
         try:
@@ -30,12 +32,12 @@ def check(path: Path, verify: Verify) -> dict[str, Any]:
         finally:
             connection.close()
         if said != "ok":
-            raise BackupFault(f"{path} is damaged: {said}")
+            raise BackupFault(f"{called} is damaged: {' '.join(str(said).split())}")
         found = verify(path)
     except sqlite3.Error as error:
-        raise BackupFault(f"{path} is no database of ftgate's: {error}") from error
+        raise BackupFault(f"{called} is damaged, or no database of ftgate's: {error}") from error
     if not found["ok"]:
-        raise BackupFault(f"{path} does not verify: {found['disagreement']}")
+        raise BackupFault(f"{called} does not verify: {found['disagreement']}")
     return found
 
 
@@ -44,64 +46,93 @@ def backup(database: Path, target: Path, verify: Verify) -> dict[str, Any]:
     if target.exists():
         raise BackupFault(f"{target} exists already; a backup never overwrites")
     part = target.with_name(target.name + ".part")
-    part.unlink(missing_ok=True)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        part.unlink(missing_ok=True)
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, isolation_level=None, timeout=db.BUSY_TIMEOUT_S)
+        connection = sqlite3.connect(database.absolute().as_uri() + "?mode=ro", uri=True, isolation_level=None, timeout=db.BUSY_TIMEOUT_S)
         try:
             connection.execute("VACUUM INTO ?", (str(part),))
         finally:
             connection.close()
-        found = check(part, verify)
+        found = check(part, verify, database)
         _force_to_disk(part)
         part.rename(target)
         _force_to_disk(target.parent)
     except (OSError, sqlite3.Error) as error:
         raise BackupFault(f"the backup to {target} failed: {error}") from error
     finally:
-        for left in (part, part.with_name(part.name + "-wal"), part.with_name(part.name + "-shm")):
-            left.unlink(missing_ok=True)
+        _remove(part)
     return {"backup": str(target), "bytes": target.stat().st_size, **found}
 
 
 def restore(source: Path, database: Path, kept: Path, verify: Verify) -> dict[str, Any]:
-    """Put a checked backup in the database's place; the one that was there goes to `kept`, its write-ahead log folded in. The
-    caller holds the data directory's lock. Raises BackupFault; then nothing has changed."""
-    found = check(source, verify)
+    """Put a checked backup in the database's place; the one that was there goes to `kept`, its write-ahead log folded in, or
+    beside it where that cannot be. The caller holds the data directory's lock. Raises BackupFault; then nothing has changed."""
+    log = source.with_name(source.name + "-wal")
+    if source != database and log.exists() and log.stat().st_size:
+        raise BackupFault(f"{source} has a write-ahead log beside it, so it is a database in use and no backup; `ftgate backup` makes one")
+    if kept.exists():
+        raise BackupFault(f"{kept} exists already; try again in a second")
     part = database.with_name(database.name + ".restoring")
     try:
         part.unlink(missing_ok=True)
         with open(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as out, source.open("rb") as given:
             while piece := given.read(1024 * 1024):
                 out.write(piece)
+        found = check(part, verify, source)
         _force_to_disk(part)
-        if database.exists():
-            _fold_log(database)
-            database.rename(kept)
-        part.rename(database)
-        _force_to_disk(database.parent)
+        _exchange(database, part, kept)
     except OSError as error:
         raise BackupFault(f"restoring {source} failed: {error}") from error
     finally:
-        part.unlink(missing_ok=True)
+        _remove(part)
     return {"restored": str(source), "kept": str(kept) if kept.exists() else None, **found}
 
 
-def _fold_log(database: Path) -> None:
-    """A write-ahead log that stayed beside a restored file would be played into it: fold it into the file it belongs to."""
+def _exchange(database: Path, part: Path, kept: Path) -> None:
+    """The old one to `kept`, the new one in its place, or everything as it was. Raises OSError."""
+    if database.exists():
+        _fold_log(database)
+        _move(database, kept)
     try:
+        part.rename(database)
+    except OSError:
+        if kept.exists():
+            _move(kept, database)
+        raise
+    _force_to_disk(database.parent)
+
+
+def _move(database: Path, to: Path) -> None:
+    """A database with the log that belongs to it: beside another file it would be played into that one."""
+    database.rename(to)
+    for ending in ("-wal", "-shm"):
+        log = database.with_name(database.name + ending)
+        if log.exists():
+            log.rename(to.with_name(to.name + ending))
+
+
+def _remove(part: Path) -> None:
+    for left in (part, part.with_name(part.name + "-wal"), part.with_name(part.name + "-shm")):
+        with suppress(OSError):  # the fault that led here is the one to tell
+            left.unlink(missing_ok=True)
+
+
+def _fold_log(database: Path) -> None:
+    try:
+        connection = db.reader(database)  # it cannot write: opened for writing, a broken file may cost its log
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        finally:
+            connection.close()
         connection = sqlite3.connect(database, isolation_level=None)
         try:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             connection.close()
-    except sqlite3.Error:  # the old file may be what is broken: keep its log beside it, under its name
+    except sqlite3.Error:  # the old file may be what is broken: its log stays beside it
         pass
-    for ending in ("-wal", "-shm"):
-        log = database.with_name(database.name + ending)
-        if log.exists():
-            log.rename(database.with_name(f"{database.name}.old{ending}"))
 
 
 def _force_to_disk(path: Path) -> None:

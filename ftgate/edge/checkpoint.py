@@ -23,7 +23,7 @@ Statement = tuple[str, tuple[object, ...]]
 
 def resume(connection: sqlite3.Connection) -> Audit:
     """A reading that stands at the newest checkpoint, or at the beginning without one. Raises Disagreement."""
-    row = connection.execute("SELECT id, last_id, state FROM checkpoints ORDER BY id DESC LIMIT 1").fetchone()
+    row = connection.execute("SELECT id, last_id, CAST(state AS BLOB) FROM checkpoints ORDER BY id DESC LIMIT 1").fetchone()
     if row is None:
         return Audit()
     try:

@@ -34,7 +34,7 @@ def verify(path: Path) -> dict[str, object]:
         last = connection.execute("SELECT coalesce(max(id), 0) FROM entries").fetchone()[0]
         balances = {row[0]: (row[1], row[2], row[3]) for row in connection.execute("SELECT account, posted, held, used FROM balances")}
         spent = dict(connection.execute("SELECT key, used FROM spent"))
-        checkpoints = connection.execute("SELECT last_id, id, state FROM checkpoints ORDER BY last_id, id").fetchall()
+        checkpoints = connection.execute("SELECT last_id, id, CAST(state AS BLOB) FROM checkpoints ORDER BY last_id, id").fetchall()
         connection.execute("COMMIT")
         _read_all(connection, audit, last, checkpoints)
         audit.finish(balances, spent)
@@ -52,17 +52,17 @@ def verify(path: Path) -> dict[str, object]:
     return {"ok": True, "accounts": len(balances), "entries": audit.entries, "open_holds": len(audit.open)}
 
 
-def _read_all(connection: sqlite3.Connection, audit: Audit, last: int, checkpoints: list[tuple[int, int, str]]) -> None:
+def _read_all(connection: sqlite3.Connection, audit: Audit, last: int, checkpoints: list[tuple[int, int, bytes]]) -> None:
     """Read to the entry `last`; where a checkpoint (its entry, its id, its state) stands, it must say what this reading says."""
-    for stop, id, state in [*checkpoints, (last, 0, "")]:
+    for stop, id, state in [*checkpoints, (last, None, b"")]:
         while audit.last_id < stop and (page := db.entries(connection, audit.last_id, min(stop, last), PAGE)):
             for entry in page:
                 audit.note(entry)
-        if id and not (audit.last_id == stop and _says(state, audit)):
+        if id is not None and not (audit.last_id == stop and _says(state, audit)):
             raise Disagreement(f"checkpoint {id}, which stands at entry {stop}, does not say what the entries up to there say")
 
 
-def _says(state: str, audit: Audit) -> bool:
+def _says(state: bytes, audit: Audit) -> bool:
     try:
         return msgspec.json.decode(state, type=State) == audit.state()
     except (msgspec.DecodeError, UnicodeDecodeError):

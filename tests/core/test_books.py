@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from ftgate.core.audit import Audit
-from ftgate.core.books import Books, Ended, Entry, Refusal
+from ftgate.core.books import MAX_SPENT, Books, Ended, Entry, Refusal
 from ftgate.core.money import MAX_AMOUNT
 
 ACCOUNTS = {"A": 1, "B": 2, "M": 3, "Z": 99}
@@ -98,6 +98,7 @@ class Script:
         return audit
 
 
+SEVEN = "".join(f"hold f{n} M k 5\n post f{n} MAX -> MAXIMUM 0\n" for n in range(7))
 OPEN = "account A\n account B\n account M metered\n key k\n key l 100\n grant A 1000\n"
 
 SCRIPTS = {
@@ -140,6 +141,35 @@ SCRIPTS = {
     "metered void": "hold h M k 60\n void h -> 0 0\n M = 0 0 0",
     "metered expire": "hold h M k 60 70\n expire h 70 -> 70 0\n M = 0 0 70",
     "metered past every bound": "hold h M k MAX+1\n post h MAX+5 -> MAXIMUM 5",
+    # the most that a key may spend and a metered account use: eight of the largest amounts, within 64 bits
+    "the ceiling of a metered account": SEVEN
+    + """
+        hold h M k 5
+        hold i M k 5
+        hold j M l 5
+        post h MAX -> MAXIMUM 0
+        k = CEILING 0
+        M = 0 0 CEILING
+        post i 7 -> 0 7
+        post j 9 -> 0 9
+        M = 0 0 CEILING
+        hold x M l 0 -> insufficient_credits
+        hold x M k 0 -> key_quota_exceeded
+        hold x A k 1 -> key_quota_exceeded
+        hold x A l 1""",
+    "the ceiling of a key": SEVEN
+    + """
+        hold g M k 5
+        hold a A k 60
+        hold b A k 5
+        hold c A k 60 50
+        post g 999999999999999990
+        post b 30 -> 10 20
+        k = CEILING 0
+        A = 990 120 0
+        post a 30 -> 0 30
+        expire c 50 -> 0 0
+        A = 990 0 0""",
     # quotas
     "quota counts open holds": """
         hold a A l 60
@@ -206,7 +236,7 @@ SCRIPTS = {
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_script(name):
     script = Script()
-    script.run(OPEN + SCRIPTS[name].replace("MAXIMUM", str(MAX_AMOUNT)))
+    script.run(OPEN + SCRIPTS[name].replace("MAXIMUM", str(MAX_AMOUNT)).replace("CEILING", str(MAX_SPENT)))
     script.audit()
 
 
@@ -299,6 +329,7 @@ class Trading(RuleBasedStateMachine):
     def hold(self, account, key, amount):
         balance, quota = self.books.accounts[account], self.books.quotas[key]
         fits = (quota.left is None or amount <= quota.left) and (balance.metered or (amount <= balance.available and amount <= MAX_AMOUNT))
+        fits = fits and quota.used < MAX_SPENT and (not balance.metered or balance.used < MAX_SPENT)
         said = self.books.hold(account, key, amount, ref="h", estimate=amount, at_us=0)
         assert isinstance(said, tuple) == fits
         if isinstance(said, Refusal):

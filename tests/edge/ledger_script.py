@@ -10,8 +10,11 @@ from pathlib import Path
 
 import trio
 
+from ftgate import config
+from ftgate.app import DATABASE, PAUSE_S, House
 from ftgate.core.books import Books
 from ftgate.edge import db, journal
+from ftgate.edge.lock import make_data_dir
 from tests.edge.hammer import ROW, Hammer, hammer
 
 
@@ -27,6 +30,7 @@ def fill(path: Path, books: Books, entries: int) -> None:
     """Trade until there are so many entries, in large commits."""
     connection = db.connect(path, durability="process")
     accounts = list(books.accounts)
+    db.write(connection, people(accounts))
     while books.next_id <= entries:
         batch = db.Batch()
         for _ in range(2000):
@@ -42,6 +46,84 @@ def fill(path: Path, books: Books, entries: int) -> None:
             batch.rows.append(type(ROW)(**{**fields, "cost": 700, "hold": held.id}))
         db.write(connection, batch)
     connection.close()
+
+
+def people(accounts: list[int]) -> db.Batch:
+    """A user and a key with the same number for each account."""
+    batch = db.Batch()
+    user = "INSERT INTO users (id, username, role, status, plan, created_at_us) VALUES (?, ?, 'user', 'active', 'default', 0)"
+    key = "INSERT INTO keys (id, account, name, prefix, hash, status, created_at_us) VALUES (?, ?, '', 'sk-ft_', ?, 'active', 0)"
+    for account in accounts:
+        batch.statements += [(user, (account, f"u{account}")), (key, (account, account, account.to_bytes(32, "big")))]
+        batch.balances[account] = (account, 0, 0, 0)
+    return batch
+
+
+def start(place: Path) -> float:
+    """Seconds from nothing to an open house that has begun. It is closed again, which leaves a checkpoint."""
+
+    async def main() -> float:
+        began = time.perf_counter()
+        house = House(config.from_environment({}, None), place, serving=False)
+        await house.begin()
+        took = time.perf_counter() - began
+        await house.close()
+        return took
+
+    return trio.run(main)
+
+
+def ready(place: Path) -> float:
+    """Seconds from starting the process to its ready line."""
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "ftgate", "demo", "--port", "0", "--data", str(place)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
+        assert server.stdout is not None and server.stdout.readline().startswith(b"ready ")
+        took = time.perf_counter() - began
+        server.terminate()
+    assert server.returncode == 0
+    return took
+
+
+def forget_checkpoints(path: Path) -> None:
+    connection = db.connect(path, durability="process")
+    connection.execute("DELETE FROM checkpoints")
+    connection.close()
+
+
+def lag(place: Path) -> str:
+    """How long the loop is held up while a checkpoint of the whole database is computed beside it."""
+    forget_checkpoints(place / DATABASE)
+
+    async def main() -> str:
+        house = House(config.from_environment({}, None), place, serving=False)
+        await house.begin()
+        house.audit, house.checked = type(house.audit)(), 0  # type: ignore[misc]
+        late: list[float] = []
+
+        async def tick() -> None:
+            while True:
+                due = time.perf_counter() + 0.001
+                await trio.sleep(0.001)
+                late.append((time.perf_counter() - due) * 1000)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(tick)
+            await trio.sleep(1)
+            idle = sorted(late)
+            late.clear()
+            began = time.perf_counter()
+            await house.maybe_checkpoint(pause_s=PAUSE_S)
+            took = time.perf_counter() - began
+            nursery.cancel_scope.cancel()
+        await house.close()
+        late.sort()
+        return (
+            f"{took:.1f} s beside the loop, which woke late by {late[len(late) // 2]:.1f} ms (99 %: {late[len(late) * 99 // 100]:.1f},"
+            f" most: {late[-1]:.1f} ms); with nothing beside it {idle[len(idle) // 2]:.1f} (most: {idle[-1]:.1f}) ms"
+        )
+
+    return trio.run(main)
 
 
 def rate(path: Path, books: Books, seconds: float, name: str) -> float:
@@ -68,7 +150,9 @@ def main() -> int:
     parser.add_argument("--accounts", type=int, default=10_000, help="and as many keys, in the large database")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as base:
-        empty, large = Path(base, "empty.sqlite3"), Path(base, "large.sqlite3")
+        empty, place = Path(base, "empty.sqlite3"), Path(base, "large")
+        make_data_dir(place)
+        large = place / DATABASE
         print("64 tasks on one account and 64 on 64 accounts:")
         rate(empty, open_books(64), chosen.seconds, "hammer")
         print(f"a database of {chosen.entries} entries and {chosen.accounts} keys:")
@@ -78,6 +162,11 @@ def main() -> int:
         print(f"  filled in {time.perf_counter() - began:.0f} s, {large.stat().st_size // 1_000_000} MB")
         print("  verify:", end=" ", flush=True)
         verify_apart(large)
+        print(f"  open and begin: {start(place):.2f} s without a checkpoint, {start(place):.2f} s with one")
+        print(f"  serve to its ready line: {ready(place):.2f} s with a checkpoint, {ready(Path(base, 'new')):.2f} s on an empty directory")
+        forget_checkpoints(large)
+        print(f"  serve to its ready line without a checkpoint: {ready(place):.2f} s")
+        print(f"  a checkpoint of all entries: {lag(place)}")
         for number in range(2):  # one after the other, twice: the machine is shared
             fresh = Path(base, f"fresh{number}.sqlite3")
             small = rate(fresh, open_books(64), 8, f"empty{number}")

@@ -357,7 +357,7 @@ async def test_the_writer_dies_while_it_is_closed(path: Path) -> None:
     assert writer.failed is not None and time.monotonic() - started < 2
 
 
-async def test_close_gives_up_on_a_database_that_takes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_close_gives_up_on_a_database_that_takes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
     """And then nothing of ours may write any more: the lock of the data directory is given back next."""
     monkeypatch.setattr(db, "LAST_TRIES_S", 0.1)
     monkeypatch.setattr(db, "RETRY_S", (30.0,))
@@ -367,9 +367,16 @@ async def test_close_gives_up_on_a_database_that_takes_nothing(path: Path, monke
     other.execute("BEGIN IMMEDIATE")
     writer = Writer(connection)
     writer.start()
-    writer.changed().rows.append(row("r"))
+    batch = writer.changed()
+    batch.rows.append(row("r"))
+    await until(lambda: writer.trouble)
+    Calls().grant(writer.changed())
     with trio.fail_after(5):
+        assert not await writer.drain()
         await writer.close()
+    assert writer.failed is not None and not writer.abandoned
+    said = [record.getMessage() for record in caplog.records if record.levelname == "CRITICAL"]
+    assert said == ["the last 2 changes, 1 of them ledger entries, were not written and are lost: database is locked"]
     assert writer._thread is not None and not writer._thread.is_alive()
     with pytest.raises(sqlite3.ProgrammingError):
         connection.execute("SELECT 1")

@@ -214,6 +214,39 @@ async def test_once_a_minute(autojump_clock: trio.abc.Clock) -> None:
     assert sorted(done) == ["connections", "limits", "ratios"]
 
 
+async def locked(house: House) -> Any:
+    house.connection.execute("PRAGMA busy_timeout = 0")
+    other = sqlite3.connect(house.database, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    return other
+
+
+async def full(house: House) -> Any:
+    house.connection.execute("PRAGMA max_page_count = 1")  # as many as there are: what fits into them still does
+    house.writer.changed().rows.extend(row(f"large {n}", model="m" * 4000) for n in range(5))
+    return None
+
+
+@pytest.mark.parametrize("how", [locked, full])
+async def test_a_start_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: Any, caplog: Any) -> None:
+    await crashed(tmp_path)
+    before = read(tmp_path / DATABASE, "SELECT * FROM entries"), read(tmp_path / DATABASE, "SELECT * FROM balances")
+    monkeypatch.setattr(app, "BEGIN_S", 0.3)
+    house = House(SETTINGS, tmp_path, serving=True)
+    trouble = await how(house)
+    with trio.fail_after(5):
+        with pytest.raises(DatabaseFault, match=r"took no commit for 0.3 s \(database (is locked|or disk is full)\)") as caught:
+            await house.begin()
+        await house.close()
+    if trouble:
+        trouble.close()
+    assert "\n" not in str(caught.value) and holder(tmp_path) is None
+    assert not [record for record in caplog.records if record.levelname == "CRITICAL"]  # nothing was lost
+    assert before == (read(tmp_path / DATABASE, "SELECT * FROM entries"), read(tmp_path / DATABASE, "SELECT * FROM balances"))
+    async with opened(tmp_path, orphans=3):
+        pass
+
+
 # Commands beside no server
 
 

@@ -177,18 +177,18 @@ async def test_verifying_beside_a_busy_writer(path: Path) -> None:
 async def test_a_verification_does_not_hold_the_log_open(path: Path) -> None:
     """After its first short read a checkpoint goes through although the verification is still at work."""
     connection = db.connect(path, durability="process")
-    paused = journal._entries
+    paused = journal._read_all
     folded: list[Any] = []
 
-    def in_between(reader: sqlite3.Connection, last: int) -> Any:
+    def in_between(reader: sqlite3.Connection, *rest: Any) -> None:
         batch = Batch()
         batch.rows.append(row("while it reads"))
         db.write(connection, batch)
         folded.append(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())
-        return paused(reader, last)
+        paused(reader, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(journal, "_entries", in_between)
+        patch.setattr(journal, "_read_all", in_between)
         assert journal.verify(path)["ok"]
     connection.close()
     assert folded == [(0, 0, 0)]
@@ -296,3 +296,16 @@ def test_sums(listed: Path) -> None:
     assert journal.stats(listed, Filter(account=9)) == {
         "requests": 0, "prompt_tokens": 0, "completion_tokens": 0, "cost": "0", "failed": 0, "models": [],
     }  # fmt: skip
+
+
+def test_sums_past_sixty_four_bits(tmp_path: Path) -> None:
+    """Ten million dollars and a pico, in two models of one sum each."""
+    batch = Batch()
+    for n in range(20):
+        batch.rows.append(row(f"r{n}", served_model="dear" if n % 2 else "dearer", cost=5 * 10**17 + (n == 2)))
+    with closing(db.connect(tmp_path / "f", durability="process")) as connection:
+        db.write(connection, batch)
+    found = journal.stats(tmp_path / "f", Filter())
+    assert found["cost"] == "10000000.000000000001"
+    models: Any = found["models"]
+    assert [(one["model"], one["cost"]) for one in models] == [("dearer", "5000000.000000000001"), ("dear", "5000000")]
