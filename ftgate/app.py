@@ -5,6 +5,7 @@ closes it. `serve` adds what listens. Heavy imports (Quart, httpx) stand inside 
 `ftgate keys list` starts fast.
 """
 
+import errno
 import logging
 import os
 import signal
@@ -297,11 +298,19 @@ class PortTaken(Exception):
     """The address cannot be listened on."""
 
 
+class NoSuchHost(Exception):
+    """The host is no address of this machine: what is wrong with it, in words."""
+
+
 async def listen(host: str, port: int) -> list[trio.SocketListener]:
-    """Open the listening sockets. Raises PortTaken."""
+    """Open the listening sockets. Raises PortTaken, NoSuchHost."""
     try:
         return await trio.open_tcp_listeners(port, host=host, backlog=LISTEN_BACKLOG)
-    except (OSError, socket.gaierror) as error:
+    except (socket.gaierror, UnicodeError) as error:
+        raise NoSuchHost(f"{host} cannot be resolved") from error
+    except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise NoSuchHost(f"{host} is no address of this machine") from error
         raise PortTaken(error.strerror or str(error)) from error
 
 
@@ -324,16 +333,16 @@ class Started:
 
 async def serve(settings: Settings, data_dir: Path, *, host: str, port: int, started: Callable[[Started], None]) -> int:
     """Serve until SIGTERM or SIGINT; the exit code. Raises Locked, DatabaseFault, PortTaken, OSError before it serves."""
-    house = House(settings, data_dir, serving=True)
+    listeners = await listen(host, port)  # first: a port that is taken must not leave a new data directory behind
     try:
-        listeners = await listen(host, port)
+        house = House(settings, data_dir, serving=True)
         try:
             code = await _serve(house, listeners, started)
         finally:
-            for listener in listeners:
-                await listener.aclose()
+            await house.close()
     finally:
-        await house.close()
+        for listener in listeners:
+            await listener.aclose()
     return 1 if house.writer.failed is not None and not house.writer.abandoned else code
 
 
@@ -357,7 +366,12 @@ async def _serve(house: House, listeners: list[trio.SocketListener], started: Ca
     pages = api.build(Figures(house, gate), cors=settings.server.cors)
     await pages.startup()
     relay: Any = Relay(
-        gate.relay, cast(Any, pages), dialects, max_body_bytes=settings.server.max_body_mb * 1_000_000, cors=settings.server.cors
+        gate.relay,
+        gate.authenticate,
+        cast(Any, pages),
+        dialects,
+        max_body_bytes=settings.server.max_body_mb * 1_000_000,
+        cors=settings.server.cors,
     )
     door = HypercornDoor(relay, ssl_context=_tls(settings))
     code = 0
@@ -365,7 +379,7 @@ async def _serve(house: House, listeners: list[trio.SocketListener], started: Ca
         assert house.lock.socket is not None
         await nursery.start(control.serve, house.lock.socket, house.commands())
         gate.ratios.known.update(house.ratios)
-        nursery.start_soon(_sweep, gate, house)
+        nursery.start_soon(_sweep, gate, house, outside)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as doors:
                 await doors.start(door.serve, listeners)
@@ -420,12 +434,13 @@ async def _wind_down(gate: Any, door: Any, doors: trio.Nursery, signals: Any, gr
     doors.cancel_scope.deadline = trio.current_time() + CUT_S
 
 
-async def _sweep(gate: Any, house: House) -> None:
+async def _sweep(gate: Any, house: House, outside: Any) -> None:
     """Once a minute: forget limits that count nothing any more, remember what the estimator has learned and, now and then, how far
     the entries verify."""
     while True:
         await trio.sleep(SWEEP_S)
         gate.limits.forget_idle(gate.clock.now())
+        outside.close_idle()
         house.remember_ratios(gate.ratios)
         await house.maybe_checkpoint()
 
@@ -438,4 +453,4 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-__all__ = ["OWNER", "House", "PortTaken", "Started", "command", "serve"]
+__all__ = ["OWNER", "House", "NoSuchHost", "PortTaken", "Started", "command", "serve"]

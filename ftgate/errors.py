@@ -21,6 +21,7 @@
        ├─ InternalError            500     api_error / internal_error
        ├─ NotServed                501     api_error / not_implemented
        ├─ DatabaseBusy             503     api_error / database_busy
+       ├─ Overloaded               503     api_error / overloaded
        └─ ShuttingDown             503     api_error / shutting_down
 
 The names are CONTRACT.md's. `retryable` is closed by default: it is false unless the class says that the same request may
@@ -167,6 +168,14 @@ class NotServed(OurFault):
 class DatabaseBusy(OurFault):
     status = 503
     code = "database_busy"
+    retryable = True
+
+
+class Overloaded(OurFault):
+    """More request bodies are being read than there is room for."""
+
+    status = 503
+    code = "overloaded"
     retryable = True
 
 

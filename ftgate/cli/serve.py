@@ -1,9 +1,11 @@
 """`ftgate serve` and `ftgate demo`: start, and say on stderr what a person needs for a first call. Stdout gets one line, `ready URL`."""
 
+import contextlib
 import errno
 import json
 import logging
 import os
+import signal
 import sys
 import urllib.request
 from collections.abc import Mapping
@@ -105,11 +107,24 @@ def start(settings: config.Settings, data: Path | None, host: str | None, port: 
     if host not in {"127.0.0.1", "::1", "localhost"} and not (settings.server.tls_cert or settings.server.public_url):
         say(f"warning: listening on {host} without TLS: keys cross the network in clear. Put a TLS proxy in front, or set server.tls_cert")
 
+    unwritten: list[OSError] = []
+
+    def tell(started: "Started") -> None:
+        try:
+            _started(settings, started)
+        except OSError as error:  # nobody can learn the address or the key: end in good order, and say why
+            unwritten.append(error)
+            os.kill(os.getpid(), signal.SIGTERM)
+
     async def run() -> int:
-        return await app.serve(settings, place, host=host, port=port, started=lambda started: _started(settings, started))
+        return await app.serve(settings, place, host=host, port=port, started=tell)
 
     try:
         code = trio.run(run)
+        if unwritten:
+            raise click.ClickException(f"the first lines could not be written: {unwritten[0].strerror}")
+    except app.NoSuchHost as unknown:
+        raise click.ClickException(f"{unknown}. Give --host one of this machine's, 127.0.0.1 for itself or 0.0.0.0 for all.") from None
     except app.PortTaken as taken:
         raise click.ClickException(_port_taken(host, port, str(taken))) from None
     except Locked as locked:
@@ -166,27 +181,34 @@ def _started(settings: config.Settings, started: "Started") -> None:
     origin = f"config {settings.origin}" if settings.origin else "no config file, using the environment"
     python = ".".join(map(str, sys.version_info[:2]))
     say(f"ftgate {__version__} · Python {python} · data {house.data_dir}{' (new)' if house.fresh else ''} · {origin}")
-    for row in config.describe(settings)["channels"]:
+    rows = config.describe(settings)["channels"]
+    for row in rows:
         if row["provider"] == "demo":
             detail = "built in, answers canned text. Add a real one: export DEEPSEEK_API_KEY=... and start again"
         else:
             models = "1 model" if row["models"] == 1 else f"{row['models']} models"
             detail = models + (f"   from {row['from']}" if row["from"] else "")
+            detail += "" if row["served"] else "   listed; calls answer 501 in this version"
         say(f"  channel   {row['name']:<18} {detail}")
     if started.owner_key is not None:
         say(f"  admin     none yet: run {program()} users create NAME --admin")
         say(f"  key       {started.owner_key}   (account owner, metered; shown only now)")
-    click.echo(f"ready {url}")
-    sys.stdout.flush()
+    if sys.stdout is not None:  # closed: nobody wants the line
+        click.echo(f"ready {url}")
+        sys.stdout.flush()
     if started.owner_key is not None:
-        _try_it(url, started.owner_key)
+        with contextlib.suppress(OSError):  # whoever has read `ready` may have left
+            _try_it(url, started.owner_key, demo=any(row["provider"] == "demo" for row in rows))
 
 
-def _try_it(url: str, key: str) -> None:
+def _try_it(url: str, key: str, *, demo: bool) -> None:
     say()
     say("Try it")
-    say(f'  curl {url}/v1/chat/completions -H "Authorization: Bearer {key}" \\')
+    say(f'  curl -i {url}/v1/chat/completions -H "Authorization: Bearer {key}" \\')
     say("""    -H "Content-Type: application/json" -d '{"model":"auto","messages":[{"role":"user","content":"Hello"}]}'""")
+    say("  The exact price of the answer stands in its header X-FindToken-Cost.")
+    if demo:
+        say("  The demo takes markers in the message: [tool] [long] [slow] [error] [limit] [cut]")
     say("OpenAI clients (aider, LangChain, llm, SDKs)")
     say(f"  export OPENAI_BASE_URL={url}/v1 OPENAI_API_BASE={url}/v1 OPENAI_API_KEY={key}")
     say("Claude Code (once this gateway serves /anthropic; this version does not yet)")

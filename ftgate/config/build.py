@@ -9,6 +9,7 @@ import msgspec
 
 from ftgate.config import environment, settings
 from ftgate.config.channels import Builder, check_lifetime, overridden
+from ftgate.config.environment import SERVED_DIALECTS
 from ftgate.config.load import Missing, Reading, dotted, fields, nearest
 from ftgate.config.settings import Settings
 from ftgate.config.shipped import provider, provider_names
@@ -151,7 +152,24 @@ def _server(reading: Reading) -> settings.Server:
     for have, lack in (("tls_cert", "tls_key"), ("tls_key", "tls_cert")):
         if isinstance(raw, dict) and have in raw and lack not in raw:
             reading.at(("server", have), f" needs {lack} beside it. Add it, or leave both out.")
+    if server.tls_cert is not None and server.tls_key is not None:
+        _check_certificate(reading, server.tls_cert, server.tls_key)
     return server
+
+
+def _check_certificate(reading: Reading, cert: Path, key: Path) -> None:
+    """Load what `serve` would load: better a fault with its line now than a riddle at the start."""
+    import ssl  # 20 ms, and rarely needed
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cert)
+    except (ssl.SSLError, OSError):
+        reading.at(("server", "tls_cert"), " holds no certificate that can be read (PEM). Give the chain's file.")
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password=lambda: b"")
+    except (ssl.SSLError, OSError):
+        reading.at(("server", "tls_key"), " is no private key that fits tls_cert. Give the key it was made with, without a password.")
 
 
 def _stripe(reading: Reading) -> settings.Stripe:
@@ -261,7 +279,14 @@ def _check_chain(reading: Reading, alias: str, own: dict[str, str], merged: dict
 
 def _warn_unserved(reading: Reading, config: Settings) -> None:
     routes = config.routes
-    served = {name for channel in routes.channels for name in channel.models}
+    served = {name for channel in routes.channels if channel.weight for name in channel.models}
+    for channel in routes.channels:
+        alone = [name for name in channel.models if name not in served]
+        if not channel.weight and alone:
+            idle = ", ".join(shown(name) for name in alone)
+            place = next(i for i, row in enumerate(reading.raw["channel"]) if row.get("name") == channel.name)
+            words = f"weight = 0, and no other channel takes calls for {idle}."
+            reading.warn(("channel", place, "weight"), f"[[channel]] {shown(channel.name)}: {words}")
 
     def look(where: tuple[str, ...], names: Iterable[str], label: str = "") -> None:
         for name in names:
@@ -294,6 +319,7 @@ def describe(config: Settings) -> dict[str, Any]:
             "keys": sum(1 for credential in channel.credentials if credential.reveal()),
             "models": len(channel.models),
             "from": config.found.get(channel.name),
+            "served": channel.dialect in SERVED_DIALECTS,
         }
         for channel in config.routes.channels
     ]

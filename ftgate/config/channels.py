@@ -57,6 +57,7 @@ class Builder:
         models = self._models(where, given, shipped)
         if not called or base is None:
             return None
+        self._check_drops(where, given, models)
         plain = ("priority", "weight", "charge_left_before_content", "headers", "query", "drop_params", "proxy", "http2")
         return Channel(
             name=called,
@@ -72,6 +73,19 @@ class Builder:
             ca_file=str(given["ca_file"]) if "ca_file" in given else None,
             **{key: given[key] for key in plain if key in given},
         )
+
+    def _check_drops(self, where: tuple[str, int], given: dict[str, Any], models: dict[str, Model]) -> None:
+        """A dropped field must not be one that the call, or its price, depends on."""
+        for name in given.get("drop_params", ()):
+            words = None
+            if name in {"messages", "model", "stream"}:
+                words = "which no call can do without. Take it out of the list."
+            elif capped := next((model.name for model in models.values() if model.cap_field == name), None):
+                words = f'which caps the output of "{capped}". Without it a hold bounds nothing; set its cap_field to another.'
+            if words:
+                row = self.reading.raw["channel"][where[1]]
+                label = f'[[channel]] "{row.get("name", where[1] + 1)}"'
+                self.reading.fault((*where, "drop_params"), f'{label}: drop_params names "{name}", {words}')
 
     def _provider(self, where: tuple[str, int], given: dict[str, Any]) -> catalogue.Provider | None:
         name = given.get("provider")

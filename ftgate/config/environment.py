@@ -5,6 +5,9 @@ from typing import Any
 
 from ftgate.config.shipped import provider, provider_names
 
+SERVED_DIALECTS = {"openai_chat"}
+"""Protocols that this version speaks; channels of others are listed, and calls to them answer 501."""
+
 
 def discover(environ: Mapping[str, str], ollama_models: list[str] | None) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Rows as [[channel]] would hold them, and for each channel's name where it came from.
@@ -27,7 +30,7 @@ def discover(environ: Mapping[str, str], ollama_models: list[str] | None) -> tup
     if ollama_models:
         rows.append({"name": "ollama", "provider": "ollama", "models": {model: {} for model in ollama_models}})
         found["ollama"] = "local"
-    if not rows:
+    if not any(provider(row["provider"]).dialect in SERVED_DIALECTS for row in rows):  # the first call must succeed
         rows.append({"name": "demo", "provider": "demo"})
         found["demo"] = "built in"
     return rows, found

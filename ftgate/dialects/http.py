@@ -18,6 +18,13 @@ Headers = list[tuple[bytes, bytes]]
 RELAY_ROUTES = {"/v1/chat/completions": "openai_chat"}
 """Canonical path of each relay route and the dialect that its callers speak."""
 
+LATER_ROUTES = (
+    "/v1/messages", "/anthropic", "/v1/embeddings", "/v1/completions", "/v1/responses", "/v1/auth", "/v1/tokens", "/v1/user/self",
+    "/v1/user/stats", "/v1/user/credits", "/v1/user/byok", "/v1/billing/checkout", "/v1/billing/webhook", "/v1/admin", "/metrics",
+    "/openapi.json", "/docs",
+)  # fmt: skip
+"""Routes of the contract that later versions serve: who asks for one is told so, and not sent to another."""
+
 OPEN_ROUTES = ("/v1/chat/completions", "/v1/models", "/v1/pricing")
 """Routes that browsers of other origins may call with a Bearer key (CORS); account and admin routes are not among them."""
 
@@ -42,12 +49,23 @@ def canonical(path: str) -> str:
 
 def route_hint(path: str, known: Iterable[str]) -> str:
     """Words for a 404 that name the route meant."""
+    meant = canonical(path)
+    if any(meant == route or meant.startswith(route + "/") for route in LATER_ROUTES):
+        return f"{meant[:200]} is not served by this version"
     near = difflib.get_close_matches(canonical(path), list(known), n=1, cutoff=0.5)
     return f"no such route: {path[:200]}. Did you mean {near[0]}?" if near else f"no such route: {path[:200]}. The API is under /v1"
 
 
 def is_open(path: str) -> bool:
     return any(path == route or path.startswith(route + "/") for route in OPEN_ROUTES)
+
+
+def refuse_own_key(headers: Headers) -> None:
+    """Raise InvalidRequest when a caller sends a provider key of its own: unheeded, the call would be billed to its credits."""
+    if any(name == b"x-findtoken-provider-key" for name, _ in headers):
+        raise InvalidRequest(
+            "this version does not take a provider key of your own; leave the header out", param="X-FindToken-Provider-Key"
+        )
 
 
 def presented_key(headers: Headers) -> bytes | None:

@@ -491,6 +491,13 @@ class HttpxUpstream:
                 raise UpstreamFailed(Fault.encoding, "a compressed answer although identity was asked", sent=True)
         return answer
 
+    def close_idle(self) -> None:
+        """Close the connections that have been idle for too long, without waiting for the next call to find them."""
+        for channel in self._channels.values():
+            for line in [line for line in channel.idle if line.connection.has_expired() or line.connection.is_closed()]:
+                channel.idle.remove(line)
+                line.close()
+
     def counts(self) -> dict[str, ChannelCounts]:
         """Per channel that was used since the start."""
         return {

@@ -62,7 +62,7 @@ def number(units: int) -> msgspec.Raw:
 
 def error_reply(error: GateError) -> Response:
     headers = [(b"x-request-id", new_request_id().encode()), *http.error_headers(error)]
-    if request.path.startswith(("/v1/messages", "/anthropic")):
+    if http.canonical(request.path).startswith(("/v1/messages", "/anthropic")):
         kind = "not_found_error" if error.status == 404 else error.kind
         body: object = {"type": "error", "error": {"type": kind, "message": error.message}, "request_id": headers[0][1].decode()}
         return reply(body, error.status, headers)
@@ -74,7 +74,7 @@ def error_reply(error: GateError) -> Response:
 def served(routes: Routes, key: Key, terms: Terms) -> dict[str, tuple[Channel, Model]]:
     """The models this key may use, each with the channel that comes first."""
     found: dict[str, tuple[Channel, Model]] = {}
-    for channel in sorted(routes.channels, key=lambda channel: channel.priority):
+    for channel in sorted((c for c in routes.channels if c.weight > 0), key=lambda channel: channel.priority):
         for name, model in channel.models.items():
             if name not in found and routing.allowed(key.models, name) and routing.allowed(terms.models, name):
                 found[name] = (channel, model)

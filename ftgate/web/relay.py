@@ -12,7 +12,7 @@ import trio
 
 from ftgate.dialects import http
 from ftgate.dialects.talk import Dialect
-from ftgate.errors import BodyTooLarge, BodyTooSlow, GateError, MethodNotAllowed, UnsupportedBody
+from ftgate.errors import BodyTooLarge, BodyTooSlow, GateError, MethodNotAllowed, Overloaded, UnsupportedBody
 from ftgate.exchange import Call
 from ftgate.ports import Client, Headers
 
@@ -21,6 +21,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
+HELD_BYTES = 256 * 1024 * 1024
+"""Bytes of request bodies in memory at once, over all callers: past it a call is refused for a moment, not everybody served
+from swap."""
 BODY_S = 60.0
 """Seconds in which a request's body must have come whole. No hold is taken before that."""
 
@@ -57,11 +60,13 @@ class AsgiClient:
 
 
 class Relay:
-    """The ASGI app that a door serves. `walk` is the gate's relay(call, client); `pages` the Quart app behind it."""
+    """The ASGI app that a door serves. `walk` is the gate's relay(call, client), `authenticate` its look at a key, `pages` the
+    Quart app behind it."""
 
     def __init__(
         self,
         walk: Callable[[Call, Client], Awaitable[None]],
+        authenticate: Callable[[bytes | None], Awaitable[object]],
         pages: App,
         dialects: Mapping[str, Dialect],
         *,
@@ -69,6 +74,8 @@ class Relay:
         cors: bool,
     ) -> None:
         self.walk = walk
+        self.authenticate = authenticate
+        self.held_bytes = 0
         self.pages = pages
         self.dialects = dialects
         self.max_body_bytes = max_body_bytes
@@ -91,21 +98,34 @@ class Relay:
                 raise MethodNotAllowed(f"{path} takes POST", allow="POST, OPTIONS" if self.cors else "POST")
             headers: Headers = list(scope["headers"])
             secret = http.presented_key(headers)
-            body = await self._body(headers, receive)
-        except _ClientLeft:
-            return
+            http.refuse_own_key(headers)
+            await self.authenticate(secret)  # before a byte of the body is asked for: a stranger must not fill the memory
         except GateError as error:
-            extra = [(b"content-type", b"application/json"), (b"x-request-id", request_id.encode()), *http.error_headers(error)]
-            await client.answer(error.status, extra, dialect.error_body(error, request_id))
+            await self._refuse(client, dialect, request_id, error)
             return
-        call = Call(id=request_id, dialect=dialect, secret=secret, body=body)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_watch, receive, call)
-            await self.walk(call, client)
-            nursery.cancel_scope.cancel()
+        room = _Room(self)
+        try:
+            try:
+                body = await self._body(headers, receive, room)
+            except _ClientLeft:
+                return
+            except GateError as error:
+                await self._refuse(client, dialect, request_id, error)
+                return
+            call = Call(id=request_id, dialect=dialect, secret=secret, body=body)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_watch, receive, call)
+                await self.walk(call, client)
+                nursery.cancel_scope.cancel()
+        finally:
+            room.free()
 
-    async def _body(self, headers: Headers, receive: Receive) -> bytes:
-        """The whole request body. Raises BodyTooLarge, BodyTooSlow, UnsupportedBody, _ClientLeft."""
+    async def _refuse(self, client: AsgiClient, dialect: Dialect, request_id: str, error: GateError) -> None:
+        headers = [(b"content-type", b"application/json"), (b"x-request-id", request_id.encode()), *http.error_headers(error)]
+        await client.answer(error.status, headers, dialect.error_body(error, request_id))
+
+    async def _body(self, headers: Headers, receive: Receive, room: "_Room") -> bytes:
+        """The whole request body. Raises BodyTooLarge, BodyTooSlow, UnsupportedBody, Overloaded, _ClientLeft."""
         limit = self.max_body_bytes
         for name, value in headers:
             if name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
@@ -123,11 +143,30 @@ class Relay:
                 size += len(pieces[-1])
                 if size > limit:
                     raise _too_large(limit)
+                room.take(len(pieces[-1]))
                 if not message.get("more_body", False):
                     break
         if patience.cancelled_caught:
             raise BodyTooSlow(f"the body did not come whole within {BODY_S:g}s")
         return b"".join(pieces)
+
+
+class _Room:
+    """What one call's body takes of the room that all share; given back when the call has ended, however it ends."""
+
+    def __init__(self, relay: Relay) -> None:
+        self.relay = relay
+        self.taken = 0
+
+    def take(self, size: int) -> None:
+        if self.relay.held_bytes + size > HELD_BYTES:
+            raise Overloaded("too many large requests are being read now", retry_after_s=1)
+        self.relay.held_bytes += size
+        self.taken += size
+
+    def free(self) -> None:
+        self.relay.held_bytes -= self.taken
+        self.taken = 0
 
 
 def _too_large(limit: int) -> BodyTooLarge:

@@ -225,8 +225,8 @@ def test_wrong_routes_of_the_families(house: House) -> None:
 
 
 LATER = [
-    "/v1/embeddings", "/v1/completions", "/completions/", "/v1/responses", "/v1/auth/login", "/v1/auth/register", "/v1/tokens", "/v1/tokens/7",
-    "/v1/user/self", "/v1/user/stats?period=24h", "/v1/user/credits", "/v1/billing/checkout", "/v1/billing/webhook", "/v1/user/byok",
+    "/v1/embeddings", "/v1/completions", "/completions/", "/v1/responses", "/v1/auth/login", "/v1/auth/register", "/v1/tokens",
+    "/v1/tokens/7",     "/v1/user/self", "/v1/user/stats?period=24h", "/v1/user/credits", "/v1/billing/checkout", "/v1/billing/webhook", "/v1/user/byok",
     "/v1/user/byok/register", "/v1/admin/channels", "/metrics", "/openapi.json", "/docs",
 ]  # fmt: skip
 
@@ -238,7 +238,9 @@ def test_a_route_of_a_later_version_says_so(house: House, path: str) -> None:
         assert message.endswith(" is not served by this version") and "Did you mean" not in message
 
 
-@pytest.mark.parametrize("path", ["/v1/messages", "/messages", "/v1/messages/count_tokens", "/anthropic/v1/messages", "/anthropic/v1/models"])
+@pytest.mark.parametrize(
+    "path", ["/v1/messages", "/messages", "/v1/messages/count_tokens", "/anthropic/v1/messages", "/anthropic/v1/models"]
+)
 def test_anthropic_s_routes_say_so_in_their_own_shape(house: House, path: str) -> None:
     answer = house.http.post(path, json={}, headers=house.account().headers)
     assert answer.status_code == 404

@@ -91,8 +91,14 @@ def test_a_provider_that_is_served_comes_alone(tmp_path: Path) -> None:
 
 
 def test_options_of_the_group_stay_its_own(tmp_path: Path) -> None:
-    for option, words in (("--version", "ftgate 0"), ("-h", "Usage: ftgate [OPTIONS] COMMAND"), ("--help", "Usage: ftgate [OPTIONS] COMMAND")):
-        done = subprocess.run([sys.executable, "-m", "ftgate", option], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=20)
+    for option, words in (
+        ("--version", "ftgate 0"),
+        ("-h", "Usage: ftgate [OPTIONS] [COMMAND]"),
+        ("--help", "Usage: ftgate [OPTIONS] [COMMAND]"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "ftgate", option], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=20
+        )
         assert done.returncode == 0 and done.stdout.startswith(words)
     assert "--prot" in failing(tmp_path, "--prot", "1", code=2)
     assert list(tmp_path.iterdir()) == []
@@ -109,7 +115,11 @@ def test_a_port_that_is_taken_leaves_nothing_behind(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("host", "words"),
-    [("no-such-host.invalid", "cannot be resolved"), ("a" * 70 + ".example", "cannot be resolved"), ("192.0.2.1", "no address of this machine")],
+    [
+        ("no-such-host.invalid", "cannot be resolved"),
+        ("a" * 70 + ".example", "cannot be resolved"),
+        ("192.0.2.1", "no address of this machine"),
+    ],
 )
 def test_a_host_that_is_none_is_not_the_port_s_fault(tmp_path: Path, host: str, words: str) -> None:
     said = failing(tmp_path, "--host", host, "--port", "8400").splitlines()[-1]
@@ -130,15 +140,18 @@ def test_a_stdout_that_is_full(tmp_path: Path) -> None:
 @pytest.mark.parametrize("both", [False, True])
 def test_a_reader_that_leaves_after_ready(tmp_path: Path, both: bool) -> None:
     """`ftgate | head -1`: it goes on serving, whatever it has to say afterwards, and ends in good order."""
-    child = subprocess.Popen(
-        [sys.executable, "-m", "ftgate", "--port", "0"], cwd=tmp_path, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT if both else (tmp_path / "err").open("wb"),
-    )  # fmt: skip
+    with (tmp_path / "err").open("wb") as err:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "ftgate", "--port", "0"], cwd=tmp_path, env=environment(), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT if both else err,
+        )  # fmt: skip
     try:
         assert child.stdout is not None
         seen = b""
         while b"ready " not in seen or not seen.endswith(b"\n"):
-            seen += os.read(child.stdout.fileno(), 1)
+            piece = os.read(child.stdout.fileno(), 1)
+            assert piece, seen
+            seen += piece
         child.stdout.close()
         url = seen.partition(b"ready ")[2].decode().strip()
         host, _, port = url.removeprefix("http://").rpartition(":")
@@ -154,10 +167,11 @@ def test_a_reader_that_leaves_after_ready(tmp_path: Path, both: bool) -> None:
 
 def test_a_stdout_that_is_closed(tmp_path: Path) -> None:
     """`ftgate >&-`: nobody wants to read the line, so nobody gets it."""
-    child = subprocess.Popen(
-        ["/bin/sh", "-c", f"exec {sys.executable} -m ftgate --port 0 >&-"], cwd=tmp_path, env=environment(), stdin=subprocess.DEVNULL,
-        stderr=(tmp_path / "err").open("wb"),
-    )  # fmt: skip
+    with (tmp_path / "err").open("wb") as err:
+        child = subprocess.Popen(
+            ["/bin/sh", "-c", f"exec {sys.executable} -m ftgate --port 0 >&-"], cwd=tmp_path, env=environment(), stdin=subprocess.DEVNULL,
+            stderr=err,
+        )  # fmt: skip
     process = Process.__new__(Process)
     process.err = tmp_path / "err"
     try:

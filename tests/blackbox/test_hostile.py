@@ -63,9 +63,10 @@ def test_resets_right_after_connecting(house: House) -> None:
 
 
 def test_a_refused_upload_gets_its_answer(house: House) -> None:
-    """F3 in HTTP/1.1: an early 401 while the body still comes is read by the client, not destroyed by a reset."""
+    """F3 in HTTP/1.1: an early answer while the body still comes is read by the client, not destroyed by a reset."""
+    key = house.account().headers["Authorization"].encode()
     with Raw(house.address) as wire:
-        wire.send(POST + b"Content-Length: 30000000\r\n\r\n" + b"x" * 200_000)
+        wire.send(POST + b"Authorization: " + key + b"\r\nContent-Length: 30000000\r\n\r\n" + b"x" * 200_000)
         assert b" 413 " in wire.until(b"body_too_large").partition(b"\r\n")[0]
 
 
@@ -110,7 +111,7 @@ def test_bodies_share_one_budget(tmp_path: Path) -> None:
         house.url = house.server.wait_ready()
         house.address = "127.0.0.1", int(house.url.rpartition(":")[2])
         house.http.base_url = house.url
-        account = house.account()
+        account = house.account("100")
         large = [{"role": "user", "content": "x" * 600_000}]
         for _ in range(3):
             assert house.chat(account, messages=large).status_code == 200
@@ -118,7 +119,9 @@ def test_bodies_share_one_budget(tmp_path: Path) -> None:
             with Raw(house.address) as wire:
                 request = house.request(account, "plain", messages=large)
                 wire.send(request[:-1])
-                refused = house.wait_for(lambda: (answer := house.chat(account, messages=large)).status_code == 503 and answer, "not refused")
+                refused = house.wait_for(
+                    lambda: (answer := house.chat(account, messages=large)).status_code == 503 and answer, "not refused"
+                )
                 error(refused, 503, "overloaded")
                 assert refused.headers["retry-after"] == "1"
                 assert house.chat(account).status_code == 200  # a small one still fits

@@ -192,7 +192,7 @@ def test_the_old_log_goes_into_the_old_file(path: Path, tmp_path: Path) -> None:
     path.write_bytes(before)
     path.with_name(path.name + "-wal").write_bytes(log)  # as after a kill
     restored(tmp_path / "b", path)
-    assert not path.with_name(path.name + "-wal").exists()
+    assert not path.with_name(path.name + "-wal").exists() and not path.with_name("kept-wal").exists()
     assert journal.verify(path)["entries"] == 401 and journal.verify(path.with_name("kept"))["entries"] == 403
 
 

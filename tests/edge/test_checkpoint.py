@@ -208,6 +208,13 @@ async def test_an_entry_before_the_checkpoint_is_not_read_again_at_a_start(tmp_p
     assert "balance says" in refused(tmp_path)
 
 
+async def test_a_right_state_at_a_wrong_place(tmp_path: Path) -> None:
+    async with opened(tmp_path) as house:
+        await house.accounts.create_user(username="ann", credits="1")
+    tamper(tmp_path / DATABASE, "UPDATE checkpoints SET last_id = 99")
+    assert "checkpoint 1, which stands at entry 99" in str(journal.verify(tmp_path / DATABASE)["disagreement"])
+
+
 # While serving
 
 
@@ -221,7 +228,9 @@ async def test_a_running_server_writes_one_when_enough_has_come(tmp_path: Path) 
         assert read(house.database, NEWEST) == []
         await house.maybe_checkpoint(every=6)
         await house.writer.drain()
-        assert read(house.database, NEWEST)[0][0] == 7
+        await house.maybe_checkpoint(every=0)  # nothing new
+        await house.writer.drain()
+        assert read(house.database, "SELECT last_id FROM checkpoints") == [(7,)]
         held = await hold(house, 1, 1, 100)
         await house.maybe_checkpoint(every=0)
         await post(house, held, 300)  # with an overrun

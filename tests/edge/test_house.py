@@ -207,11 +207,15 @@ async def test_once_a_minute(autojump_clock: trio.abc.Clock) -> None:
     gate = SimpleNamespace(
         limits=SimpleNamespace(forget_idle=lambda now: done.append("limits")), clock=SimpleNamespace(now=trio.current_time), ratios=None
     )
-    house = SimpleNamespace(remember_ratios=lambda ratios: done.append("ratios"))
+
+    async def maybe_checkpoint() -> None:
+        done.append("checkpoint")
+
+    house = SimpleNamespace(remember_ratios=lambda ratios: done.append("ratios"), maybe_checkpoint=maybe_checkpoint)
     outside = SimpleNamespace(close_idle=lambda: done.append("connections"))
     with trio.move_on_after(90):
         await app._sweep(gate, house, outside)  # type: ignore[arg-type]
-    assert sorted(done) == ["connections", "limits", "ratios"]
+    assert sorted(done) == ["checkpoint", "connections", "limits", "ratios"]
 
 
 async def locked(house: House) -> Any:
