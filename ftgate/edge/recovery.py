@@ -32,6 +32,7 @@ def expire_orphans(
         books.open[hold.id] = Hold(hold.id, hold.account, hold.key, hold.amount, 0, metered, hold.ref)
         balance = books.accounts[hold.account]
         balance.held += hold.amount
+        balance.lowered |= balance.held > balance.posted  # a refund or a correction came while the hold was open
         charge = (hold.estimate if metered else min(hold.estimate, hold.amount)) if charge_estimate else 0
         ended = books.expire(hold.id, charge, at_us=at_us, note="left open by a process that ended")
         assert isinstance(ended, Ended)
