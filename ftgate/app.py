@@ -40,6 +40,8 @@ DATABASE = "ftgate.sqlite3"
 LISTEN_BACKLOG = 1024
 CUT_S = 3.0
 """Seconds that calls cut at shutdown have to send their error and settle."""
+CLOSE_S = 60.0
+"""Seconds that writing the last changes and closing may take; the writer has a shorter limit of its own."""
 SWEEP_S = 60.0
 BEGIN_S = 15.0
 """Seconds that a database has to take the first commit of a start, which ends what a crash left open."""
@@ -224,7 +226,8 @@ async def command(settings: Settings, data_dir: Path, name: str, arguments: Mapp
         await house.begin()
         return await perform(house.commands(), name, arguments)
     finally:
-        await house.close()
+        with trio.move_on_after(CLOSE_S, shield=True):
+            await house.close()
 
 
 def gate_settings(settings: Settings) -> GateSettings:
@@ -339,10 +342,11 @@ async def serve(settings: Settings, data_dir: Path, *, host: str, port: int, sta
         try:
             code = await _serve(house, listeners, started)
         finally:
-            await house.close()
+            with trio.move_on_after(CLOSE_S, shield=True):
+                await house.close()
     finally:
         for listener in listeners:
-            await listener.aclose()
+            listener.socket.close()
     return 1 if house.writer.failed is not None and not house.writer.abandoned else code
 
 
