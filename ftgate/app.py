@@ -335,7 +335,8 @@ class Started:
 
 
 async def serve(settings: Settings, data_dir: Path, *, host: str, port: int, started: Callable[[Started], None]) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code. Raises Locked, DatabaseFault, PortTaken, OSError before it serves."""
+    """Serve until SIGTERM or SIGINT; the exit code. Raises Locked, DatabaseFault, PortTaken, NoSuchHost, OSError before it
+    serves."""
     listeners = await listen(host, port)  # first: a port that is taken must not leave a new data directory behind
     try:
         house = House(settings, data_dir, serving=True)

@@ -284,7 +284,7 @@ def _warn_unserved(reading: Reading, config: Settings) -> None:
         alone = [name for name in channel.models if name not in served]
         if not channel.weight and alone:
             idle = ", ".join(shown(name) for name in alone)
-            place = next(i for i, row in enumerate(reading.raw["channel"]) if row.get("name") == channel.name)
+            place = next(i for i, row in enumerate(reading.raw["channel"]) if isinstance(row, dict) and row.get("name") == channel.name)
             words = f"weight = 0, and no other channel takes calls for {idle}."
             reading.warn(("channel", place, "weight"), f"[[channel]] {shown(channel.name)}: {words}")
 

@@ -159,7 +159,7 @@ class _Room:
         self.taken = 0
 
     def take(self, size: int) -> None:
-        if self.relay.held_bytes + size > HELD_BYTES:
+        if self.relay.held_bytes + size > max(HELD_BYTES, self.relay.max_body_bytes):  # one body that is allowed always fits
             raise Overloaded("too many large requests are being read now", retry_after_s=1)
         self.relay.held_bytes += size
         self.taken += size

@@ -301,3 +301,8 @@ def test_a_certificate_and_its_key_are_read(tmp_path: Path) -> None:
     for wrong in (other, locked, "/dev/null"):
         (found,) = faults(section.format(cert, wrong))
         assert found.startswith("3: [server] tls_key is no private key that fits tls_cert"), found
+
+
+def test_a_row_that_is_no_table_beside_a_resting_channel() -> None:
+    found = faults('channel = [3, { name = "a", provider = "deepseek", keys = ["none"], weight = 0 }]')
+    assert "is a whole number, not a table." in found[0]
