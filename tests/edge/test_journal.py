@@ -157,8 +157,9 @@ async def test_verifying_beside_a_busy_writer(path: Path) -> None:
     verified: list[dict[str, Any]] = []
 
     async def verify() -> None:
-        for _ in range(25):
-            verified.append(await trio.to_thread.run_sync(journal.verify, path))
+        with trio.fail_after(20):  # at least so often, and until the writer has been seen at work
+            while len(verified) < 25 or verified[0]["entries"] == verified[-1]["entries"]:
+                verified.append(await trio.to_thread.run_sync(journal.verify, path))
         nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
@@ -169,7 +170,7 @@ async def test_verifying_beside_a_busy_writer(path: Path) -> None:
             await trio.sleep(0.0003)
             calls.post(writer.changed(), held, 0 if calls.number % 3 else 1)
     await writer.close()
-    assert len(verified) == 25 and all(found["ok"] for found in verified), verified
+    assert len(verified) >= 25 and all(found["ok"] for found in verified), verified
     assert verified[0]["entries"] < verified[-1]["entries"]
     assert journal.verify(path)["ok"]
 
