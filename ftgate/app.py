@@ -393,7 +393,8 @@ async def _serve(house: House, listeners: list[trio.SocketListener], started: Ca
                     owner_key = str((await house.accounts.create_key(username=None, name="first key"))["key"])
                 started(Started(address(listeners, tls=settings.server.tls_cert is not None), house, orphans, owner_key))
                 code = await _until_told(signals, house)
-                await _wind_down(gate, door, doors, signals, settings.server.shutdown_grace)
+                # A dead writer bills nothing: then no call is given time to finish.
+                await _wind_down(gate, door, doors, signals, 0.0 if code else settings.server.shutdown_grace)
         nursery.cancel_scope.cancel()
     house.remember_ratios(gate.ratios)
     await outside.aclose_all()

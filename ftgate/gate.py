@@ -274,12 +274,16 @@ class Gate:
         """End the hold with what the meters say."""
         assert x.held is not None
         status, http_error = status_of(x, error)
-        amount, remarks = charge(x)
-        learn(x)
+        try:
+            amount, remarks = charge(x)
+        except Exception:  # a bug in counting must not leave the hold open: what cannot be counted is not charged
+            log.exception("call %s could not be charged; its hold is voided", x.call.id)
+            amount, remarks, x.measured = None, [], None
         for remark in remarks:
             log.warning("call %s: %s", x.call.id, remark)
         x.settled = await self.ledger.settle(x.held.id, amount, row(x, status, http_error, cost=amount or 0, now=self.clock.now()))
         self.passing("settled")
+        learn(x)
         if x.settled.lost:
             log.warning("call %s used %s USD more than its account could pay", x.call.id, format_usd(x.settled.lost))
 

@@ -267,6 +267,8 @@ class Books:
         ledger = "usage" if hold.metered else "credits"
         # An upstream's absurd number must not overflow a column, and no sum of charges may either.
         room = MAX_SPENT - (max(quota.used, balance.used) if hold.metered else quota.used)
+        if quota.left is not None:  # a key's quota is never passed: what an upstream took beyond it is nobody's but ours
+            room = min(room, max(quota.left, hold.quota_held))
         within = min(amount, MAX_AMOUNT if hold.metered else hold.amount, room)
         entries = [self._entry(kind, hold.account, hold.key, ledger, "revenue", within, hold=hold_id, ref=hold.ref, at_us=at_us, note=note)]
         charged, lost = within, 0

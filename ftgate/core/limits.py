@@ -4,7 +4,8 @@ A window of 1 s with a limit of 100 admits a call iff fewer than 100 were admitt
 no bucket that lets a burst of twice the limit through. It keeps the time of each admitted call, so memory is the limit
 itself. Times are seconds of a monotonic clock, given by the caller.
 
-`take` looks at every scope (key, account, model) before it changes any: a refused call counts nowhere.
+`take_requests` looks at every scope it is given before it changes any. The gate asks for key and account before it reads a
+request and for the model when it knows it: a call refused at a later step has counted at the earlier ones.
 """
 
 from collections import deque
@@ -62,11 +63,14 @@ class Window:
         return record
 
     def give_back(self, record: list[float], used: int, now: float) -> None:
-        """Replace a borrowed weight by what was really used, if it still counts."""
+        """Replace a borrowed weight by what was really used. Where the call outlived the window, what it used counts from its
+        end on: else long calls would never count."""
         self._expire(now)
         if record[0] > now - self.span_s:
             self.used += used - int(record[1])
             record[1] = float(used)
+        elif used:
+            self.add(now, used)
 
 
 class Meters:

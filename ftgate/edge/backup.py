@@ -94,19 +94,19 @@ def _exchange(database: Path, part: Path, kept: Path) -> None:
     """The old one to `kept`, the new one in its place, or everything as it was. Raises OSError."""
     if database.exists():
         _fold_log(database)
-        _move(database, kept)
+        os.link(database, kept)  # a second name for the old one: at no moment is there no database
+    _move_log(database, kept)
     try:
-        part.rename(database)
+        part.replace(database)
     except OSError:
-        if kept.exists():
-            _move(kept, database)
+        _move_log(kept, database)
+        kept.unlink(missing_ok=True)
         raise
     _force_to_disk(database.parent)
 
 
-def _move(database: Path, to: Path) -> None:
-    """A database with the log that belongs to it: beside another file it would be played into that one."""
-    database.rename(to)
+def _move_log(database: Path, to: Path) -> None:
+    """A log that was not folded back, or whose database is gone, would be played into the file that comes in its place."""
     for ending in ("-wal", "-shm"):
         log = database.with_name(database.name + ending)
         if log.exists():

@@ -106,6 +106,10 @@ def _open(path: Path, durability: str) -> sqlite3.Connection:
     if path.is_dir():
         raise DatabaseFault(f"{path} is a directory; give another --data")
     if not path.exists():
+        # A missing database beside its log or its copies was there once: an empty one in its place would hide the loss.
+        left = [p for p in path.parent.glob("*") if p.name.startswith((path.name + "-wal", path.name + ".restoring", "before-restore-"))]
+        if left:
+            raise DatabaseFault(f"{path.name} is missing, but {left[0].name} is there; restore a backup, or give another --data")
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     with path.open("rb") as file:
         head = file.read(len(_MAGIC))

@@ -179,7 +179,9 @@ SCRIPTS = {
         l = 10 0
         hold b A l 90
         l = 10 90""",
-    "quota and overrun": "hold a A l 100\n post a 150 -> 150 0\n l = 150 0\n hold b A l 0 -> key_quota_exceeded",
+    "quota and overrun": "hold a A l 100\n post a 150 -> 100 50\n l = 100 0\n hold b A l 1 -> key_quota_exceeded",
+    "quota and overrun within it": "hold a A l 60\n post a 80 -> 80 0\n l = 80 0",
+    "quota and a metered overrun": "key z 100\n hold a M z 60\n post a 500 -> 100 400\n z = 100 0",
     "quota of a metered account": """
         hold a M l 60
         l = 0 60

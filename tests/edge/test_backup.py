@@ -253,15 +253,47 @@ def test_a_name_to_keep_it_under_that_is_taken(path: Path, tmp_path: Path) -> No
 def test_a_move_that_fails_is_undone(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copies.backup(path, tmp_path / "b", journal.verify)
     before = files(path.parent)
-    rename = Path.rename
+    replace = Path.replace
 
     def fails(self: Path, target: Path) -> Path:
+        assert path.exists(), "there is always a database under its name"
         if self.name.endswith(".restoring"):
             raise OSError(28, "No space left on device")
-        return rename(self, target)
+        return replace(self, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", fails)
+        patch.setattr(Path, "replace", fails)
         with pytest.raises(BackupFault, match=r"failed: .*No space left"):
             restored(tmp_path / "b", path)
     assert files(path.parent) == before and journal.verify(path)["ok"]
+
+
+def test_a_log_without_its_database_is_not_played_into_the_restored_one(path: Path, tmp_path: Path) -> None:
+    """The database is gone, its log stayed: the restored file must be what the backup says, and the log is kept aside."""
+    copies.backup(path, tmp_path / "b", journal.verify)
+    expected = journal.verify(path)["entries"]
+    log = path.with_name(path.name + "-wal")
+    other = db.connect(tmp_path / "other.sqlite3", durability="process")
+    other.execute("CREATE TABLE stray (x)")
+    log.write_bytes((tmp_path / "other.sqlite3-wal").read_bytes())
+    other.close()
+    path.unlink()
+    restored(tmp_path / "b", path)
+    assert not log.exists() or log.stat().st_size == 0
+    assert journal.verify(path)["entries"] == expected
+    connection = db.connect(path, durability="process")
+    assert connection.execute("SELECT count(*) FROM entries").fetchone()[0] == expected
+    connection.close()
+
+
+def test_a_missing_database_is_not_replaced_by_an_empty_one(path: Path) -> None:
+    for left in (path.name + "-wal", path.name + ".restoring", "before-restore-20270101-000000.sqlite3"):
+        place = path.with_name(left)
+        place.write_bytes(b"x")
+        kept = path.read_bytes()
+        path.unlink()
+        with pytest.raises(db.DatabaseFault, match="is missing, but"):
+            db.connect(path, durability="process")
+        assert not path.exists()
+        path.write_bytes(kept)
+        place.unlink()

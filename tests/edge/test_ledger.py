@@ -197,13 +197,13 @@ async def test_open_holds_count_against_the_quota() -> None:
     assert isinstance(await ledger.take(100, 1000), Held)
 
 
-async def test_a_spent_quota_never_shows_as_negative() -> None:
+async def test_a_quota_is_never_passed_and_never_shows_as_negative() -> None:
     ledger = Ledger(100_000, quota=3000)
     held = await ledger.held(100, 1000)
     await ledger.settle(held.id, 9000, row("r1", held.id, cost=9000))
-    assert ledger.books.quotas[1].left == -6000
+    assert ledger.books.quotas[1].left == 0  # what the upstream took beyond it is a loss of ours
     assert await ledger.take(100, 1000) == Poor(quota=True, available=0, required=2100)
-    assert ledger.check() == (91_000, 0, 0)
+    assert ledger.check() == (97_000, 0, 0)
 
 
 # Metered
