@@ -107,7 +107,15 @@ class Auditor:
 
     def __init__(self) -> None:
         self.calls: list[Seen] = []
-        self.known_rows = 0
+        self.wrong: list[str] = []
+        self.concurrent = 0  # calls that one key may have upstream at once; 0 is any number
+        self.quotas: dict[int, int | None] = {}
+
+    def expect(self, right: bool, words: str) -> None:
+        """Note what is wrong while the gate is running: it takes an exception for a bug of its own and goes on. It is raised
+        when the call has returned."""
+        if not right:
+            self.wrong.append(words)
 
     # While it runs
 
@@ -123,20 +131,23 @@ class Auditor:
         channel = next(c for c in seen.channels if c.name == request.channel)
         model = next(m for m in channel.models.values() if m.upstream == asked["model"])
         told = Told(Candidate(channel, channel.credentials[0], model), seen.client_head, asked)
-        assert not told.head_sent_before, "a second attempt after the client had content"
+        self.expect(not told.head_sent_before, "a second attempt after the client had content")
         seen.told.append(told)
+        upstream = [call for call in self.calls if call.key == seen.key and call.told and not call.returned]
+        self.expect(not self.concurrent or len(upstream) <= self.concurrent, "more calls at once than the key may have")
         return seen, told
 
     def answered(self, seen: Seen, connection: sqlite3.Connection, books: Books) -> None:
         """The head of an answer goes to the client."""
         if seen.status == 200:
             held = connection.execute("SELECT 1 FROM entries WHERE kind = 'hold' AND ref = ?", (seen.call.id,)).fetchone()
-            assert held, "content before its hold was durable"
+            self.expect(held is not None, "content before its hold was durable")
         if seen.status == 402 and not seen.metered and b"insufficient_credits" in seen.answer:
-            assert books.accounts[seen.account].available < 10**13, "a rich account was refused"
+            self.expect(books.accounts[seen.account].available < 10**13, "a rich account was refused")
 
     def returned(self, seen: Seen, books: Books) -> None:
         seen.returned = True
+        assert not self.wrong, self.wrong
         assert all(hold.ref != seen.call.id for hold in books.open.values()), "the call has returned and its hold is open"
         balance = books.accounts[seen.account]
         assert balance.held >= 0
@@ -197,6 +208,9 @@ class Auditor:
         assert set(ends.values()) <= {1}, "a hold ended twice"
         for account, has, held, spent in connection.execute("SELECT account, posted, held, used FROM balances"):
             assert (posted.get(account, 0), 0, used.get(account, 0)) == (has, held, spent), f"account {account}"
+        for key, spent in connection.execute("SELECT key, used FROM spent"):
+            limit = self.quotas.get(key)
+            assert limit is None or spent <= limit, f"key {key} has spent {spent} of {limit}"
         for ref, cost in connection.execute("SELECT request_id, cost FROM requests"):
             assert costs.get(ref, 0) == cost, f"{ref}: row {cost}, entries {costs.get(ref, 0)}"
 
@@ -226,6 +240,8 @@ class Auditor:
         by_row = price_of(price, row["prompt_tokens"], row["cached_tokens"], row["completion_tokens"], seen.multiplier)
         if due or row["prompt_tokens"]:
             assert due == by_row, f"{seen.call.id}: due {due}, by its own tokens {by_row}"
+        if row["estimated"]:
+            self._check_estimate(seen, row)
         if seen.complete:
             self._check_complete(seen, row, last, due)
         elif seen.status != 200:
@@ -238,6 +254,16 @@ class Auditor:
             assert row["completion_tokens"] >= min(pieces, 1) and row["prompt_tokens"] > 0
             if not price.tiers:
                 assert due >= price_of(price, 1, 1 if price.cached < price.input else 0, min(pieces, 1), seen.multiplier)
+
+    @staticmethod
+    def _check_estimate(seen: Seen, row: dict[str, Any]) -> None:
+        """An estimate charges no more than could have come: a token a byte, and what an upstream said before it was cut."""
+        words = len(seen.body["messages"][0]["content"]) / 5
+        said = [told.said for told in seen.told if told.said is not None and told.usage is not None]
+        outputs = [usage["completion_tokens"] for usage in said] + [told.bytes_read for told in seen.told] + [1]
+        prompts = [usage["prompt_tokens"] for usage in said] + [int(4 * words + 20)]
+        assert row["completion_tokens"] <= max(outputs), f"{seen.call.id}: {row['completion_tokens']} tokens were never delivered"
+        assert row["prompt_tokens"] <= max(prompts), f"{seen.call.id}: a prompt of {row['prompt_tokens']}"
 
     def _check_complete(self, seen: Seen, row: dict[str, Any], last: Told, due: int) -> None:
         assert not last.hollow, "a failed answer was sold"

@@ -7,8 +7,9 @@ from typing import Any
 import ftgate.errors
 import ftgate.ports
 from ftgate.attempt import Attempts
-from ftgate.core import pricing, routing
-from ftgate.core.books import Books, Ended, Refusal
+from ftgate.core import limits, pricing, routing
+from ftgate.core.books import Books, Ended, Quota, Refusal
+from ftgate.dialects.talk import Meter
 from ftgate.edge.ledger import MemoryLedger
 from ftgate.exchange import Exchange
 
@@ -79,8 +80,44 @@ def retry_after_first_byte() -> Patch:
     return Attempts, "run", run
 
 
+def ignore_quotas() -> Patch:
+    """A key may spend what it likes."""
+    return Quota, "left", property(lambda self: None)
+
+
+def ignore_concurrency() -> Patch:
+    """Calls in flight are not counted."""
+    real = limits.take_requests
+
+    def take(scopes: list[Any], now: float, ticket: limits.Ticket) -> limits.Refused | None:
+        free = [(scope, limits.Meters(limits.Rates())) for scope, _ in scopes]
+        return real(free, now, ticket)
+
+    return limits, "take_requests", take
+
+
+def charge_the_cut_too_much() -> Patch:
+    """Whoever is cut or leaves pays for far more than came."""
+    real = Meter.output
+
+    def output(self: Meter, counted: Any = None) -> int:
+        return real(self, counted) * 1000 + 5000
+
+    return Meter, "output", output
+
+
 PLANTS: dict[str, Callable[[], Patch]] = {
-    plant.__name__: plant for plant in (settle_twice, forget_a_void, float_rounding, hold_below_price, retry_after_first_byte)
+    plant.__name__: plant
+    for plant in (
+        settle_twice,
+        forget_a_void,
+        float_rounding,
+        hold_below_price,
+        retry_after_first_byte,
+        ignore_quotas,
+        ignore_concurrency,
+        charge_the_cut_too_much,
+    )
 }
 
 

@@ -1,6 +1,9 @@
 """A few histories of every run, and the proof that histories catch bugs. `scripts/simulate` lives many more."""
 
 import logging
+import sqlite3
+import traceback
+from pathlib import Path
 
 import pytest
 
@@ -35,12 +38,22 @@ def test_a_seed_replays_its_history() -> None:
     assert story(7) == story(7)
 
 
+def found_by(wrong: BaseException) -> set[str]:
+    """The files in which something was found wrong: the auditor's, or the database's own unique index (db.py)."""
+    if isinstance(wrong, BaseExceptionGroup):
+        return set().union(*(found_by(inner) for inner in wrong.exceptions))
+    if not isinstance(wrong, (AssertionError, sqlite3.IntegrityError)):
+        return set()
+    return {Path(frame.filename).name for frame in traceback.extract_tb(wrong.__traceback__)[-1:]}
+
+
 @pytest.mark.parametrize("name", PLANTS)
 def test_a_planted_bug_is_caught(name: str) -> None:
     with planted(name):
         for seed in range(MOST):
             try:
                 live(seed)
-            except BaseException:
+            except BaseException as wrong:
+                assert found_by(wrong) & {"auditor.py", "db.py"}, "the plant broke by itself"
                 return
     pytest.fail(f"{name} lived through {MOST} histories")

@@ -240,6 +240,8 @@ class World:
         expire_orphans(self.connection, self.books, first, at_us=0, charge_estimate=charge)
         db.write(self.connection, first)
         assert not self.books.open
+        self.auditor.concurrent = self.rates.concurrent
+        self.auditor.quotas = self.limits
         self.auditor.booted(self.connection)
         self.log = SlowLog(self.connection, rng, rng.choice([0.0, 0.01, 0.5, 3.0]))
         self.gate = Gate(
