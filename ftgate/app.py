@@ -45,6 +45,8 @@ CLOSE_S = 60.0
 SWEEP_S = 60.0
 BEGIN_S = 15.0
 """Seconds that a database has to take the first commit of a start, which ends what a crash left open."""
+COMMAND_S = 30.0
+"""Seconds that a command beside no server has to be written down."""
 CHECKPOINT_EVERY = 200_000
 """Entries after which a running server writes a checkpoint of the audit: less than a second of reading for a start after a crash."""
 CHECKPOINT_S = 5.0
@@ -148,10 +150,10 @@ class House:
         worker thread, with rests of `pause_s`, so that running calls do not feel it."""
         audit = self.audit
         try:
-            upto = await trio.to_thread.run_sync(self._reading, checkpoint.last_entry)
+            upto = await trio.to_thread.run_sync(self._reading, checkpoint.last_entry, abandon_on_cancel=True)
             if audit is None or upto - self.checked <= every:
                 return
-            while await trio.to_thread.run_sync(self._reading, checkpoint.read_on, audit, upto):
+            while await trio.to_thread.run_sync(self._reading, checkpoint.read_on, audit, upto, abandon_on_cancel=True):
                 await trio.sleep(pause_s)
             statements = await trio.to_thread.run_sync(checkpoint.statements, audit, self.clock.wall_us())
         except Disagreement as found:
@@ -180,14 +182,15 @@ class House:
             batch.statements.append((sql, (*place, ratios.known[place])))
 
     async def close(self) -> None:
-        """Write what is left, then a checkpoint of the audit, and give the lock back."""
+        """Write what is left, then a checkpoint of the audit, and give the lock back. Shielded, for CLOSE_S at most."""
         try:
-            with trio.CancelScope(shield=True):
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_S):
                 if await self.writer.drain():
                     await self._last_checkpoint()
                 await self.writer.close()
         finally:
-            self.lock.release()
+            if not self.writer.stuck():  # else the kernel gives it back when the process ends, and nobody writes beside it before
+                self.lock.release()
 
     async def _last_checkpoint(self) -> None:
         await self.maybe_checkpoint(every=0, pause_s=0)
@@ -224,10 +227,15 @@ async def command(settings: Settings, data_dir: Path, name: str, arguments: Mapp
     house = House(settings, data_dir, serving=False)
     try:
         await house.begin()
-        return await perform(house.commands(), name, arguments)
+        with trio.move_on_after(COMMAND_S):
+            return await perform(house.commands(), name, arguments)
+        house.writer.abandon()
+        raise db.DatabaseFault(
+            f"{house.database} took no commit for {COMMAND_S:g} s; the change was given up. Make room on the disk, or end the program that"
+            " holds the file; look whether the change is there before you repeat it"
+        )
     finally:
-        with trio.move_on_after(CLOSE_S, shield=True):
-            await house.close()
+        await house.close()
 
 
 def gate_settings(settings: Settings) -> GateSettings:
@@ -343,8 +351,7 @@ async def serve(settings: Settings, data_dir: Path, *, host: str, port: int, sta
         try:
             code = await _serve(house, listeners, started)
         finally:
-            with trio.move_on_after(CLOSE_S, shield=True):
-                await house.close()
+            await house.close()
     finally:
         for listener in listeners:
             listener.socket.close()

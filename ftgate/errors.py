@@ -171,6 +171,10 @@ class DatabaseBusy(OurFault):
     retryable = True
 
 
+class DatabaseFailed(DatabaseBusy):
+    """The ledger takes no commits any more, and the process is about to end: what is not written yet never will be."""
+
+
 class Overloaded(OurFault):
     """More request bodies are being read than there is room for."""
 

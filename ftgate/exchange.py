@@ -87,7 +87,9 @@ class Exchange:
         self.settled: Settled | None = None
         self.tried: list[Tried] = []
         self.outcomes: list[Outcome] = []
-        self.ticket = limits.Ticket()
+        self.ticket = limits.Ticket()  # of its key and its account
+        self.model_ticket = limits.Ticket()  # of the model it is at
+        self.entered = ""  # the name of that model
         self.room: limits.Room | None = None
         self.body = b""
         self.reader: Reader | None = None
@@ -103,6 +105,28 @@ def prompt_count(x: Exchange, model: Model) -> estimate.Count:
     media += ask.audios * estimate.AUDIO_TOKENS + ask.files * estimate.FILE_TOKENS
     text = x.ratios.scale("prompt", model.name, ask.prompt)
     return text + estimate.tokens(media) if media else text
+
+
+def likely_tokens(x: Exchange, model: Model) -> int:
+    """Tokens to borrow of a token limit until the call ends: its likely prompt, and its cap or what an uncapped answer likely takes."""
+    prompt = prompt_count(x, model)
+    return prompt.likely + x.ask.answers * (x.ask.cap or min(model.output_limit(prompt.bound), pricing.SMALLEST_CAP))
+
+
+def quote(x: Exchange, model: Model) -> pricing.Quote:
+    """What the call can cost at most at this model."""
+    prompt = prompt_count(x, model)
+    limit = model.output_limit(prompt.bound)
+    return pricing.Quote(
+        price=model.price, prompt_tokens=prompt.bound, answers=x.ask.answers, cap=x.ask.cap, model_limit=limit,
+        uncapped=0 if model.thinking_in_cap else limit, binds=model.cap_field is not None,
+    )  # fmt: skip
+
+
+def without_model(plan: tuple[Candidate, ...], index: int) -> tuple[Candidate, ...]:
+    """The plan without the candidate at `index` and those after it of the same model; what stands before keeps its place."""
+    name = plan[index].model.name
+    return plan[:index] + tuple(way for way in plan[index:] if way.model.name != name)
 
 
 def charge(x: Exchange) -> tuple[int | None, list[str]]:

@@ -22,14 +22,14 @@ import trio
 from ftgate.attempt import DURABLE_WAIT_S, Attempts
 from ftgate.core import estimate, limits, pricing, routing
 from ftgate.core.money import format_usd, format_usd_cents
-from ftgate.core.pricing import Quote
 from ftgate.core.redact import redact
-from ftgate.core.routing import Candidate
+from ftgate.core.routing import Candidate, Model
 from ftgate.core.usage import Usage
 from ftgate.dialects.http import error_headers
 from ftgate.dialects.talk import Ask, Dialect
 from ftgate.errors import (
     DatabaseBusy,
+    DatabaseFailed,
     Forbidden,
     GateError,
     InternalError,
@@ -49,11 +49,14 @@ from ftgate.exchange import (
     cut_error,
     joint_error,
     learn,
+    likely_tokens,
     prompt_count,
+    quote,
     room_headers,
     row,
     status_of,
     too_many,
+    without_model,
 )  # fmt: skip
 from ftgate.ports import (
     Client,
@@ -65,6 +68,7 @@ from ftgate.ports import (
     Ledger,
     Poor,
     Upstream,
+    nowhere,
 )  # fmt: skip
 
 log = logging.getLogger("ftgate.gate")
@@ -75,17 +79,13 @@ LARGE_BODY = 262_144
 """Bytes from which a request is read in a thread: measuring megabytes of text would hold up everybody else."""
 
 
-def _nowhere(place: str) -> None:
-    """Passing a place means nothing, outside tests."""
-
-
 class Gate:
     """Owns every call in flight. Built once by app.py, shared by all doors."""
 
     def __init__(
         self, *, settings: GateSettings, keys: Keys, ledger: Ledger, upstream: Upstream, limits: limits.Limits, clock: Clock,
         dialects: Mapping[str, Dialect], jitter: Callable[[], float] = random.random,
-        passing: Callable[[str], None] = _nowhere,
+        passing: Callable[[str], None] = nowhere,
     ) -> None:  # fmt: skip
         self.settings = settings
         self.keys = keys
@@ -130,7 +130,9 @@ class Gate:
                 await self._send_error(x, error)
         finally:
             self.calls.discard(call)
-            x.ticket.release(self.clock.now(), x.measured.usage.prompt + x.measured.usage.output if x.measured else 0)
+            used = x.measured.usage.prompt + x.measured.usage.output if x.measured else 0
+            x.ticket.release(self.clock.now(), used)
+            x.model_ticket.release(self.clock.now(), used)
 
     async def _line(self, x: Exchange) -> None:
         if self.closing:
@@ -141,6 +143,8 @@ class Gate:
         try:
             x.ask = await self._read(x.call)
             x.plan = self._plan(x, x.key)
+            self._take_tokens(x, x.key)
+            self._enter_first(x)
             request = self._size(x, x.key)
         except GateError as refused:
             await self.ledger.note(row(x, "refused", refused, cost=0, now=self.clock.now()))
@@ -207,41 +211,51 @@ class Gate:
         spoken = tuple(way for way in plan if way.channel.dialect == x.call.dialect.NAME)
         if not spoken:
             raise NotServed(f"{plan[0].model.name} is served by a channel whose protocol this version does not speak yet")
-        now = self.clock.now()
-        per_model: list[tuple[limits.Scope, limits.Meters]] = [("model", self.limits.meters("model", spoken[0].model.name))]
-        if refused := limits.take_requests(per_model, now, x.ticket):
-            raise too_many(refused)
         return spoken
 
-    def _size(self, x: Exchange, key: Key) -> HoldRequest:
-        """The bound on what the call can cost at each candidate, and room for its tokens in the token limits."""
-        if why := self.ledger.busy():
-            raise DatabaseBusy(f"the ledger takes no new calls now: {why}", retry_after_s=2)
-        quotes: list[Quote] = []
-        for way in dict.fromkeys((way.channel.name, way.model.name) for way in x.plan):
-            model = next(c.model for c in x.plan if (c.channel.name, c.model.name) == way)
-            prompt = prompt_count(x, model)
-            limit = model.output_limit(prompt.bound)
-            quotes.append(
-                Quote(
-                    price=model.price, prompt_tokens=prompt.bound, answers=x.ask.answers, cap=x.ask.cap, model_limit=limit,
-                    uncapped=0 if model.thinking_in_cap else limit, binds=model.cap_field is not None,
-                )
-            )  # fmt: skip
-        # Borrowed of the token limits until the call ends: its likely prompt, and its cap or what an uncapped answer likely takes.
-        tokens = prompt_count(x, x.plan[0].model).likely + x.ask.answers * (x.ask.cap or min(quotes[0].model_limit, pricing.SMALLEST_CAP))
-        now = self.clock.now()
+    def _take_tokens(self, x: Exchange, key: Key) -> None:
+        """Borrow the call's tokens of its key's and its account's token limits, until it ends."""
+        now, tokens = self.clock.now(), likely_tokens(x, x.plan[0].model)
         scopes: list[tuple[limits.Scope, limits.Meters]] = [
             ("key", self.limits.meters("key", str(key.id))),
             ("account", self.limits.meters("account", str(key.account))),
-            ("model", self.limits.meters("model", x.plan[0].model.name)),
         ]
         if refused := limits.tokens_wait(scopes, now, tokens):
             raise too_many(refused)
         x.ticket.borrow(now, tokens)
+
+    def _enter(self, x: Exchange, model: Model) -> limits.Refused | None:
+        """Count the call at this model, and no longer at the one it tried before. Refused, it stays where it was."""
+        if x.entered == model.name:
+            return None
+        now, tokens, ticket = self.clock.now(), likely_tokens(x, model), limits.Ticket()
+        scopes: list[tuple[limits.Scope, limits.Meters]] = [("model", self.limits.meters("model", model.name))]
+        if refused := limits.tokens_wait(scopes, now, tokens) or limits.take_requests(scopes, now, ticket):
+            return refused
+        ticket.borrow(now, tokens)
+        x.model_ticket.release(now, 0)
+        x.model_ticket, x.entered = ticket, model.name
+        return None
+
+    def _enter_first(self, x: Exchange) -> None:
+        """Count the call at the first of its models that has room, and leave out those that have none. Raises RateLimited when
+        none has."""
+        waits: list[limits.Refused] = []
+        while refused := self._enter(x, x.plan[0].model):
+            waits.append(refused)
+            x.plan = without_model(x.plan, 0)
+            if not x.plan:
+                raise too_many(min(waits, key=lambda wait: wait.retry_after_s))
+
+    def _size(self, x: Exchange, key: Key) -> HoldRequest:
+        """The bound on what the call can cost at each candidate."""
+        if why := self.ledger.busy():
+            raise DatabaseBusy(f"the ledger takes no new calls now: {why}", retry_after_s=2)
+        models = {(way.channel.name, way.model.name): way.model for way in x.plan}
+        quotes = tuple(quote(x, model) for model in models.values())
         first = x.plan[0].model
         likely = pricing.total([pricing.charge(first.price, Usage(input=prompt_count(x, first).likely))], x.multiplier)
-        return HoldRequest(account=key.account, key=key.id, quotes=tuple(quotes), multiplier=x.multiplier, ref=x.call.id, estimate=likely)
+        return HoldRequest(account=key.account, key=key.id, quotes=quotes, multiplier=x.multiplier, ref=x.call.id, estimate=likely)
 
     # Attempts
 
@@ -252,6 +266,10 @@ class Gate:
         while step is not None:
             if step.delay_s:
                 await trio.sleep(step.delay_s)
+            if self._enter(x, x.plan[step.index].model) is not None:  # that model is at its limit: go on as if it were not planned
+                x.plan = without_model(x.plan, step.index)
+                step = routing.next_step(x.plan, x.outcomes, retry, self.jitter())
+                continue
             tried = Tried(x.plan[step.index])
             x.tried.append(tried)
             outcome = await self.attempts.run(x, tried, step.index)
@@ -291,9 +309,15 @@ class Gate:
         """Send what is left to send, now that the money is settled."""
         assert x.settled is not None and x.measured is not None
         balance = x.settled.balance
-        with trio.move_on_after(DURABLE_WAIT_S) as patience:
-            await self.ledger.durable(x.settled.ticket)
-        if patience.cancelled_caught:
+        try:
+            with trio.move_on_after(DURABLE_WAIT_S) as patience:
+                await self.ledger.durable(x.settled.ticket)
+            if patience.cancelled_caught:
+                balance = None
+        except DatabaseFailed as failed:
+            if not x.head_sent:  # nothing of it has gone out, and it will not be billed: it does not go out
+                await self._send_error(x, failed)
+                return
             balance = None
         self.passing("answering")
         if x.reader is not None:

@@ -16,6 +16,10 @@ Headers = list[tuple[bytes, bytes]]
 """HTTP headers in order; names in lower case, values without surrounding space."""
 
 
+def nowhere(place: str) -> None:
+    """What `passing(place)` does outside tests: nothing. Tests put in its place what ends the process there."""
+
+
 class UpstreamRequest(msgspec.Struct, frozen=True, gc=False):
     """One POST to an upstream. `channel` names the configured way to it, whose pool and TLS settings are used."""
 
@@ -172,7 +176,8 @@ class Ledger(Protocol):
         ...
 
     async def durable(self, ticket: object) -> None:
-        """Wait until what the ticket stands for can no longer be lost. Cancelling the wait changes nothing."""
+        """Wait until what the ticket stands for can no longer be lost. Cancelling the wait changes nothing. Raises
+        errors.DatabaseFailed when it never will be written."""
         ...
 
 

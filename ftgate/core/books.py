@@ -39,8 +39,8 @@ import msgspec
 from ftgate.core.money import MAX_AMOUNT
 
 ENDED_KEPT = 10_000
-"""Ended holds whose way of ending is kept in memory, to tell a repeat from a contradiction. Of older ones every repeat is
-answered already_ended: it changes nothing either way."""
+"""Ended holds whose way of ending and ref are kept in memory, to tell a repeat from a contradiction. Of older ones every repeat
+of an end is answered already_ended: it changes nothing either way."""
 MAX_SPENT = 8 * MAX_AMOUNT
 """The most that one key may ever spend, and one metered account ever use: eight million dollars, so that no sum of charges
 leaves SQLite's 64 bits ($9.2M). There new holds are refused; what calls already open use past it is a loss."""
@@ -143,7 +143,8 @@ class Books:
         self.quotas: dict[int, Quota] = {}
         self.open: dict[int, Hold] = {}
         self.moved: dict[str, tuple[str, int, int]] = {}  # ref of every grant, topup, refund, correction -> kind, account, signed amount
-        self.ended: dict[int, tuple[str, int]] = {}  # the latest ended holds -> how and for how much it was asked
+        self.ended: dict[int, tuple[str, int, str]] = {}  # the latest ended holds -> how and for how much it was asked, and its ref
+        self.held: dict[str, tuple[int, int, int]] = {}  # ref of every open and every latest ended hold -> account, key, amount asked
 
     # Opening and looking
 
@@ -214,11 +215,14 @@ class Books:
         """Set `amount` aside for a call. A metered account sets nothing aside and is never refused for credits."""
         balance = self.accounts.get(account)
         quota = self.quotas.get(key)
+        known = self.held.get(ref)
         # A metered call's amount is not written down, so only what would be an entry is bounded.
         if amount < 0 or estimate < 0 or (amount > MAX_AMOUNT and balance is not None and not balance.metered):
             return Refusal.amount_out_of_range
         if balance is None or quota is None:
             return Refusal.account_unknown
+        if known is not None:
+            return Refusal.already_done if known == (account, key, amount) else Refusal.id_reused
         if quota.used >= MAX_SPENT or (quota.left is not None and amount > quota.left):
             return Refusal.key_quota_exceeded
         if balance.used >= MAX_SPENT if balance.metered else amount > balance.available:
@@ -230,6 +234,7 @@ class Books:
         balance.held += aside
         quota.held += held.quota_held
         self.open[entry.id] = held
+        self.held[ref] = (account, key, amount)
         assert balance.metered or balance.available >= 0
         return held, entry
 
@@ -254,11 +259,13 @@ class Books:
         if hold is None:
             if not 0 < hold_id < self.next_id:
                 return Refusal.hold_unknown
-            return Refusal.already_ended if self.ended.get(hold_id, (kind, amount)) == (kind, amount) else Refusal.ended_differently
+            same = self.ended.get(hold_id, (kind, amount))[:2] == (kind, amount)
+            return Refusal.already_ended if same else Refusal.ended_differently
         del self.open[hold_id]
-        self.ended[hold_id] = (kind, amount)
+        self.ended[hold_id] = (kind, amount, hold.ref)
         if len(self.ended) > ENDED_KEPT:
-            del self.ended[next(iter(self.ended))]
+            _, _, ref = self.ended.pop(next(iter(self.ended)))
+            self.held.pop(ref, None)
         balance = self.accounts[hold.account]
         quota = self.quotas[hold.key]
         balance.held -= hold.amount

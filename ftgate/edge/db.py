@@ -25,7 +25,7 @@ import trio
 
 from ftgate.core.books import Balance, Entry, Quota
 from ftgate.edge.schema import migrate
-from ftgate.ports import Row
+from ftgate.ports import Row, nowhere
 
 log = logging.getLogger("ftgate.db")
 
@@ -34,8 +34,12 @@ MAX_WAITING = 10_000
 RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 BUSY_TIMEOUT_S = 2.0
 """How long one try waits for another process's lock before it counts as trouble and is tried again."""
+STUCK_S = 3.0
+"""Seconds after which a commit that neither succeeds nor fails counts as trouble: new calls are refused until it is through."""
 LAST_TRIES_S = 10.0
 """How long close() waits for a database that takes no commits before it gives the last changes up."""
+JOIN_S = 5.0
+"""How long close() waits for the thread to end; one that is stuck inside a commit ends with the process."""
 CHECK_S = 2.0
 """How long the check for damaged pages may take at a start; some gigabytes are read in that time."""
 _MAGIC = b"SQLite format 3\x00"
@@ -163,11 +167,7 @@ def entries(connection: sqlite3.Connection, after: int, upto: int, limit: int) -
     return [Entry(*row) for row in connection.execute(_PAGE_SQL, (after, upto, limit))]
 
 
-def _nowhere(place: str) -> None:
-    """Passing a place means nothing, outside tests."""
-
-
-def write(connection: sqlite3.Connection, batch: Batch, passing: Callable[[str], None] = _nowhere) -> None:
+def write(connection: sqlite3.Connection, batch: Batch, passing: Callable[[str], None] = nowhere) -> None:
     """Put one batch in, whole or not at all. Raises sqlite3.Error with nothing changed (but see already_in)."""
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -202,7 +202,7 @@ def already_in(connection: sqlite3.Connection, batch: Batch) -> bool:
 class Writer:
     """The one thread that writes. Everything but `_work` runs in the trio thread."""
 
-    def __init__(self, connection: sqlite3.Connection, passing: Callable[[str], None] = _nowhere) -> None:
+    def __init__(self, connection: sqlite3.Connection, passing: Callable[[str], None] = nowhere) -> None:
         self.connection = connection
         self.passing = passing
         self.filling = Batch()
@@ -215,6 +215,7 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._idle = trio.Event()
         self._give_up = threading.Event()
+        self._handed_over = 0.0  # time.monotonic() at which the batch in writing went to the thread
         self.abandoned = False
 
     def start(self) -> None:
@@ -237,6 +238,8 @@ class Writer:
             return "the database has failed"
         if self.trouble is not None:
             return self.trouble
+        if self.writing is not None and time.monotonic() - self._handed_over > STUCK_S:
+            return f"a commit has not come back for {time.monotonic() - self._handed_over:.0f} s"
         return "too many changes wait for the database" if self.filling.size() > MAX_WAITING else None
 
     def changed(self) -> Batch:
@@ -253,6 +256,7 @@ class Writer:
 
     def _hand_over(self) -> None:
         self.writing, self.filling = self.filling, Batch()
+        self._handed_over = time.monotonic()
         self._jobs.put(self.writing)
 
     async def durable(self, batch: Batch) -> None:
@@ -320,22 +324,27 @@ class Writer:
                 self._give_up.wait(RETRY_S[min(tries, len(RETRY_S) - 1)])
                 tries += 1
 
+    def stuck(self) -> bool:
+        """Whether the thread still runs; after close() that means inside a commit that does not come back."""
+        return self._thread is not None and self._thread.is_alive()
+
     def abandon(self) -> None:
         """What is not in yet need not come in: it can be decided again. close() then neither waits for it nor mourns it."""
         self.abandoned = True
         self._give_up.set()
 
     async def drain(self) -> bool:
-        """Write what is left; whether all is in. Not cancellable for as long as the database takes commits; when it takes
-        none for LAST_TRIES_S the last changes are given up: the writer has failed."""
-        with trio.CancelScope(shield=True):
-            while self._thread is not None and self.failed is None and (self.writing is not None or self.filling.size()):
-                self._maybe_hand_over()
-                self._idle = trio.Event()
-                with trio.move_on_after(LAST_TRIES_S) as patience:
-                    await self._idle.wait()
-                if patience.cancelled_caught and self.trouble:
-                    self._give_up.set()
+        """Write what is left; whether all is in. When the database takes no commit for LAST_TRIES_S the last changes are given
+        up: the writer has failed."""
+        while self._thread is not None and self.failed is None and (self.writing is not None or self.filling.size()):
+            self._maybe_hand_over()
+            self._idle, commits = trio.Event(), self.commits
+            with trio.move_on_after(LAST_TRIES_S) as patience:
+                await self._idle.wait()
+            if patience.cancelled_caught and self.commits == commits:
+                if self._give_up.is_set() or self.trouble is None:  # stuck inside a commit: no word will come
+                    self._dead(DatabaseFault("a commit does not come back"))
+                self._give_up.set()
         return self._thread is not None and self.failed is None
 
     def _mourn(self) -> None:
@@ -346,18 +355,21 @@ class Writer:
             log.critical("the last %d changes, %d of them ledger entries, were not written and are lost: %s", changes, entries, self.failed)
 
     async def close(self) -> None:
-        """Write what is left (see drain), checkpoint and close. Nothing of ours writes any more when this returns."""
+        """Write what is left (see drain), checkpoint and close. Nothing of ours writes any more when this returns, but for a
+        thread that is stuck inside a commit. Not cancellable: its own limits end it (LAST_TRIES_S, JOIN_S)."""
         with trio.CancelScope(shield=True):
             await self.drain()
             if self.failed is not None:
                 self._mourn()
             if self._thread is not None:
                 self._jobs.put(None)
-                await trio.to_thread.run_sync(self._thread.join)
-            try:
-                if self.failed is None:
-                    self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            except sqlite3.Error as error:  # what is committed stays in the write-ahead log
-                log.warning("the write-ahead log was not folded back: %s", error)
-            finally:
-                self.connection.close()
+                await trio.to_thread.run_sync(self._thread.join, JOIN_S)
+                if self.stuck():
+                    return  # the connection is still in its hands
+        try:
+            if self.failed is None:
+                self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:  # what is committed stays in the write-ahead log
+            log.warning("the write-ahead log was not folded back: %s", error)
+        finally:
+            self.connection.close()

@@ -9,6 +9,8 @@ import signal
 import threading
 from collections.abc import Callable, Mapping
 
+from ftgate.ports import nowhere
+
 VARIABLE = "FTGATE_FAILPOINT"
 PLACES = (
     "admitted",  # the key is known, nothing is held
@@ -27,15 +29,11 @@ PLACES = (
 )
 
 
-def nothing(place: str) -> None:
-    """No failpoint: what every place calls in real life."""
-
-
 def read(environ: Mapping[str, str]) -> Callable[[str], None]:
     """The function to call with each place's name. Raises ValueError for words that are no failpoint."""
     said = environ.get(VARIABLE)
     if not said:
-        return nothing
+        return nowhere
     place, _, action = said.partition("=")
     verb, _, number = action.partition(":")
     if place not in PLACES or verb != "kill" or not (number or "1").isdecimal():

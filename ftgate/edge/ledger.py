@@ -12,6 +12,7 @@ from ftgate.core import pricing
 from ftgate.core.books import MAX_SPENT, Balance, Books, Ended, Quota, Refusal
 from ftgate.core.money import round_up
 from ftgate.edge.db import Batch, DatabaseFault
+from ftgate.errors import DatabaseFailed
 from ftgate.ports import Clock, Held, HoldRequest, Poor, Row, Settled
 
 
@@ -27,6 +28,10 @@ class Log(Protocol):
 
 class AlreadyEnded(Exception):
     """A hold was to be ended twice. The first end stands; this is a bug in whoever asked."""
+
+
+class IdReused(Exception):
+    """A hold was to be taken twice under one id of ours. The first stands; this is a bug in whoever asked."""
 
 
 class MemoryLedger:
@@ -50,6 +55,8 @@ class MemoryLedger:
         taken = self.books.hold(
             request.account, request.key, sized.amount, ref=request.ref, estimate=request.estimate, at_us=self.clock.wall_us()
         )
+        if taken is Refusal.id_reused or taken is Refusal.already_done:
+            raise IdReused(f"{request.ref}: {taken.value}")
         if isinstance(taken, Refusal):
             return self._poor(sized.amount, balance, quota)
         hold, entry = taken
@@ -108,5 +115,5 @@ class MemoryLedger:
             return
         try:
             await self.log.durable(ticket)
-        except DatabaseFault:  # it never will be, and the process is about to end: the gate waits for its own limited time
-            await trio.sleep_forever()
+        except DatabaseFault as fault:
+            raise DatabaseFailed("the ledger has failed, and the gateway is stopping; this call was not charged") from fault

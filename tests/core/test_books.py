@@ -116,6 +116,11 @@ SCRIPTS = {
     "post after void": "hold h A k 60\n void h\n post h 30 -> ended_differently\n A = 1000 0 0",
     "expire after post": "hold h A k 60\n post h 30\n expire h 30 -> ended_differently\n A = 970 0 0",
     "post after expire": "hold h A k 60\n expire h 0\n post h 30 -> ended_differently\n A = 1000 0 0",
+    # one hold for one id of ours
+    "hold twice": "hold h A k 60\n hold h A k 60 -> already_done\n A = 1000 60 0\n post h 30\n hold h A k 60 -> already_done\n A = 970 0 0",
+    "an id with other values": "hold h A k 60\n hold h A k 61 -> id_reused\n hold h A l 60 -> id_reused\n hold h B k 60 -> id_reused",
+    "a known id before a spent quota": "hold h A l 90\n hold h A l 90 -> already_done\n hold h A l 91 -> id_reused\n l = 0 90",
+    "a known id before credits": "hold h A k 900\n hold h A k 901 -> id_reused\n hold h Z k 900 -> account_unknown",
     # several holds
     "holds add up": """
         hold a A k 400
@@ -332,7 +337,7 @@ class Trading(RuleBasedStateMachine):
         balance, quota = self.books.accounts[account], self.books.quotas[key]
         fits = (quota.left is None or amount <= quota.left) and (balance.metered or (amount <= balance.available and amount <= MAX_AMOUNT))
         fits = fits and quota.used < MAX_SPENT and (not balance.metered or balance.used < MAX_SPENT)
-        said = self.books.hold(account, key, amount, ref="h", estimate=amount, at_us=0)
+        said = self.books.hold(account, key, amount, ref=f"h{self.books.next_id}", estimate=amount, at_us=0)
         assert isinstance(said, tuple) == fits
         if isinstance(said, Refusal):
             return multiple()

@@ -166,10 +166,13 @@ async def test_close_writes_what_is_left(path: Path) -> None:
 
 async def test_close_is_shielded_from_cancellation(path: Path) -> None:
     with trio.CancelScope() as scope:
-        async with writing(path) as (writer, _):
+        async with writing(path) as (writer, faulty):
             Calls().grant(writer.changed())
             scope.cancel()
     assert in_file(path) == (1, 0)
+    assert not writer.stuck()
+    with pytest.raises(sqlite3.ProgrammingError):  # closed: it came to its own end
+        faulty.execute("SELECT 1")
 
 
 async def test_closing_what_never_started(path: Path) -> None:
@@ -355,6 +358,29 @@ async def test_the_writer_dies_while_it_is_closed(path: Path) -> None:
         writer.changed().rows.append(row("r"))
         await until(lambda: writer.writing)
     assert writer.failed is not None and time.monotonic() - started < 2
+
+
+async def test_a_commit_that_does_not_come_back(path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    """Neither success nor error: new calls are refused after a while, and a close does not wait for ever."""
+    for name, seconds in {"STUCK_S": 0.05, "LAST_TRIES_S": 0.1, "JOIN_S": 0.1}.items():
+        monkeypatch.setattr(db, name, seconds)
+    with trio.fail_after(5):
+        faulty = FaultyConnection(db.connect(path, durability="process"))
+        writer = Writer(faulty)  # type: ignore[arg-type]
+        writer.start()
+        faulty.go_on.clear()
+        writer.changed().rows.append(row("r"))
+        await until(lambda: writer.writing)
+        assert writer.busy() is None
+        await trio.sleep(0.1)
+        assert writer.busy() == "a commit has not come back for 0 s"
+        await writer.close()
+        assert writer.stuck() and writer.failed is not None
+        said = [record.getMessage() for record in caplog.records if record.levelname == "CRITICAL"]
+        assert said[-1] == "the last 1 changes, 0 of them ledger entries, were not written and are lost: a commit does not come back"
+        faulty.go_on.set()
+        await until(lambda: not writer.stuck())
+        faulty.close()
 
 
 async def test_close_gives_up_on_a_database_that_takes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:

@@ -12,7 +12,8 @@ from ftgate.core.audit import Audit
 from ftgate.core.books import Books, Entry
 from ftgate.core.pricing import ONE, Multiplier, Price, Quote
 from ftgate.edge.db import Batch, DatabaseFault
-from ftgate.edge.ledger import AlreadyEnded, MemoryLedger
+from ftgate.edge.ledger import AlreadyEnded, IdReused, MemoryLedger
+from ftgate.errors import DatabaseFailed
 from ftgate.ports import Held, HoldRequest, Poor
 from tests.edge.faulty import row
 from tests.fakes.ports import InlineLog, TrioClock
@@ -270,6 +271,16 @@ async def test_a_ticket_of_a_dead_database_is_never_durable(autojump_clock: trio
 
     monkeypatch.setattr(ledger.inline, "durable", failed)
     held = await ledger.held(100, 1000)
-    with trio.move_on_after(2) as scope:
+    with pytest.raises(DatabaseFailed):
         await ledger.durable(held.ticket)
-    assert scope.cancelled_caught
+
+
+@pytest.mark.parametrize("prompt", [100, 7])
+async def test_one_id_takes_one_hold(prompt: int) -> None:
+    ledger = Ledger(10_000)
+    held = await ledger.held(100, 1000)
+    quote = Quote(price=PRICE, prompt_tokens=prompt, answers=1, cap=1000, model_limit=4000)
+    known = ledger.books.open[held.id].ref
+    with pytest.raises(IdReused):
+        await ledger.hold(HoldRequest(account=1, key=1, quotes=(quote,), multiplier=ONE, ref=known, estimate=prompt))
+    assert ledger.check() == (10_000, held.amount, 0)

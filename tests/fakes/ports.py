@@ -204,8 +204,8 @@ class Stage:
 
     def __init__(
         self, upstream: ScriptedUpstream, *channels: Channel, credits: int = 10**12, metered: bool = False, quota: int | None = None,
-        key: dict[str, Any] | None = None, rates: Rates | None = None, retry: Retry | None = None,
-        total_s: float = 1800, terms: Terms | None = None,
+        key: dict[str, Any] | None = None, rates: Rates | None = None, model_rates: dict[str, Rates] | None = None,
+        retry: Retry | None = None, total_s: float = 1800, terms: Terms | None = None,
         **routes: Any,
     ) -> None:  # fmt: skip
         self.upstream = upstream
@@ -231,7 +231,9 @@ class Stage:
             keys=OneKey(Key(**{**fields, **(key or {})})),
             ledger=PausingLedger(self.books, self.log, clock),
             upstream=upstream,
-            limits=Limits(lambda scope, name: (rates or Rates()) if scope == "key" else Rates()),
+            limits=Limits(
+                lambda scope, name: {"key": rates or Rates(), "account": Rates(), "model": (model_rates or {}).get(name, Rates())}[scope]
+            ),
             clock=clock,
             dialects={"openai_chat": openai_chat},
         )  # fmt: skip

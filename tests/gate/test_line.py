@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -10,6 +11,7 @@ import trio.testing
 from ftgate.core.limits import Rates
 from ftgate.core.money import format_usd, parse_price
 from ftgate.core.routing import Retry, Timeouts
+from ftgate.edge.db import Batch, DatabaseFault
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.ports import Terms
 from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, channel, model
@@ -399,7 +401,81 @@ async def test_calls_in_flight_are_limited_and_given_back(autojump_clock: Clock)
     assert (await stage.relay(ask())).status == 200
 
 
+# The limits of models
+
+
+def two_models(*scripts: list[Any], **rates: Rates) -> Stage:
+    ways = channel("one", model("m")), channel("two", model("n"))
+    return Stage(ScriptedUpstream(*scripts), *ways, fallback={"m": ("n",)}, model_rates=rates)
+
+
+def served(stage: Stage) -> list[str]:
+    return [row.served_model for row in stage.log.rows]
+
+
+async def test_a_full_model_gives_way_to_its_fallback(autojump_clock: Clock) -> None:
+    stage = two_models(*[[PLAIN, answer()] for _ in range(4)], m=Rates(requests_per_minute=2), n=Rates(requests_per_minute=1))
+    statuses = [(await stage.relay(ask())).status for _ in range(4)]
+    assert statuses == [200, 200, 200, 429] and served(stage) == ["m", "m", "n", ""]
+    client = await stage.relay(ask())
+    assert client.status == 429 and client.headers["retry-after"] == "60" and error_of(client)["code"] == "rate_limit_exceeded"
+    await trio.sleep(60)
+    assert (await stage.relay(ask())).status == 200
+
+
+async def test_a_fallback_counts_at_its_own_model(autojump_clock: Clock) -> None:
+    down = [*status(500)]
+    stage = two_models(down, [PLAIN, answer()], down, down, down, [PLAIN, answer()], n=Rates(requests_per_minute=1))
+    stage.gate.settings = msgspec.structs.replace(stage.gate.settings, retry=Retry(attempts=3))
+    assert (await stage.relay(ask())).status == 200
+    client = await stage.relay(ask())  # n is full: m alone is tried, again and again
+    assert client.status == 502 and [request.channel for request in stage.upstream.requests] == ["one", "two", "one", "one", "one"]
+    assert (await stage.relay(ask())).status == 200 and served(stage) == ["n", "m", "m"]
+
+
+async def test_a_model_that_was_left_has_used_nothing(autojump_clock: Clock) -> None:
+    used = Rates(tokens_per_minute=1000, concurrent=1)
+    stage = two_models([*status(500)], [("wait", 5), PLAIN, answer(completion=90)], [PLAIN, answer()], [PLAIN, answer()], m=used, n=used)
+    async with trio.open_nursery() as nursery:
+        first = RecordingClient()
+        nursery.start_soon(stage.gate.relay, stage.call(ask(max_tokens=900)), first)
+        await trio.sleep(1)
+        meters = {name: stage.gate.limits.meters("model", name) for name in ("m", "n")}
+        assert {name: (m.in_flight, m.tokens.used > 900) for name, m in meters.items()} == {"m": (0, False), "n": (1, True)}
+        assert meters["m"].tokens.used == 0
+        assert (await stage.gate.relay(stage.call(ask(max_tokens=900)), RecordingClient())) is None  # m has room again
+    assert first.status == 200 and meters["n"].tokens.used == 100
+    assert served(stage) == ["m", "n"] and meters["m"].tokens.used == 12
+
+
+async def test_tokens_of_a_model_are_borrowed_before_its_request_is_counted(autojump_clock: Clock) -> None:
+    stage = Stage(
+        ScriptedUpstream([PLAIN, answer(completion=890)], [PLAIN, answer()]),
+        model_rates={"m": Rates(tokens_per_minute=1000, requests_per_minute=2)},
+    )
+    assert (await stage.relay(ask(max_tokens=900))).status == 200
+    assert (await stage.relay(ask(max_tokens=900))).status == 429
+    assert stage.gate.limits.meters("model", "m").minute.used == 1
+
+
 # The ledger in trouble
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_that_will_never_be_billed_does_not_go_out(stream: bool, autojump_clock: Clock) -> None:
+    stage = Stage(ScriptedUpstream(chat("a", "b") if stream else [PLAIN, answer()]))
+    stage.log.stuck = True
+
+    async def dies_after_the_hold(batch: Batch) -> None:
+        if stage.log.rows:
+            raise DatabaseFault("gone")
+
+    stage.log.durable = dies_after_the_hold  # type: ignore[method-assign]
+    client = await stage.relay(ask(stream=stream))
+    if stream:  # its content went out piece by piece while the ledger lived; only the balance is not said
+        assert client.status == 200 and client.body.count(b"data: ") == 5 and b"balance=" not in client.body
+    else:
+        assert (client.status, error_of(client)["code"]) == (503, "database_busy") and b"Hi" not in client.body
 
 
 async def test_no_new_call_while_the_database_takes_no_commits(autojump_clock: Clock) -> None:
