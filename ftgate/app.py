@@ -99,8 +99,9 @@ class House:
             self.audit: Audit | None = self._verified()
         except Disagreement as found:
             raise db.DatabaseFault(
-                f"the ledger in {self.database} does not verify: {found}. Nothing was started. `ftgate ledger verify` reads all of it;"
-                " `ftgate restore FILE` puts a backup in its place"
+                f"the ledger in {self.database} does not verify: {found}. Nothing was started. `ftgate ledger verify` reads all of it; if"
+                " only a checkpoint is wrong, `ftgate ledger verify --discard-checkpoint` removes it; `ftgate restore FILE` puts a backup"
+                " in its place"
             ) from None
 
     def _verified(self) -> Audit:
@@ -361,8 +362,8 @@ async def serve(settings: Settings, data_dir: Path, *, host: str, port: int, sta
 async def _serve(house: House, listeners: list[trio.SocketListener], started: Callable[[Started], None]) -> int:
     from ftgate.dialects import openai_chat
     from ftgate.edge import control
-    from ftgate.edge.hypercorn_door import HypercornDoor
     from ftgate.gate import Gate
+    from ftgate.intake import Intake
     from ftgate.web import api
     from ftgate.web.relay import Relay
 
@@ -377,15 +378,10 @@ async def _serve(house: House, listeners: list[trio.SocketListener], started: Ca
     )  # fmt: skip
     pages = api.build(Figures(house, gate), cors=settings.server.cors)
     await pages.startup()
-    relay: Any = Relay(
-        gate.relay,
-        gate.authenticate,
-        cast(Any, pages),
-        dialects,
-        max_body_bytes=settings.server.max_body_mb * 1_000_000,
-        cors=settings.server.cors,
+    intake = Intake(
+        gate.relay, gate.authenticate, dialects, max_body_bytes=settings.server.max_body_mb * 1_000_000, cors=settings.server.cors
     )
-    door = HypercornDoor(relay, ssl_context=_tls(settings))
+    door = _door(settings, intake, Relay(intake, cast(Any, pages)))
     code = 0
     async with trio.open_nursery() as nursery:
         assert house.lock.socket is not None
@@ -406,6 +402,17 @@ async def _serve(house: House, listeners: list[trio.SocketListener], started: Ca
     house.remember_ratios(gate.ratios)
     await outside.aclose_all()
     return code
+
+
+def _door(settings: Settings, intake: Any, relay: Any) -> Any:
+    """What stands at the port."""
+    from ftgate.edge.fast_door import FastDoor
+    from ftgate.edge.hangups import SUPPORTED
+    from ftgate.edge.hypercorn_door import HypercornDoor
+
+    context = _tls(settings)
+    door = HypercornDoor(relay, ssl_context=context)
+    return FastDoor(intake, door, ssl_context=context) if settings.server.fast_door and SUPPORTED else door
 
 
 async def _until_told(signals: Any, house: House) -> int:

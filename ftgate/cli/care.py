@@ -52,6 +52,8 @@ def restore(source: Path, as_json: bool, config_path: Path | None, data: Path | 
         lock = Lock(place.parent, serving=False)
     except Locked as locked:
         raise click.ClickException(f"{locked}: stop it first") from None
+    except OSError as error:
+        raise click.ClickException(f"{place.parent} cannot be used: {error.strerror or error}") from None
     try:
         kept = place.with_name(time.strftime("before-restore-%Y%m%d-%H%M%S.sqlite3", time.gmtime()))
         said = copies.restore(source, place, kept, journal.verify)

@@ -1,10 +1,11 @@
-"""`ftgate ledger`, `ftgate logs`, `ftgate stats`: what was remembered. They only read, beside a running server or without one."""
+"""`ftgate ledger`, `ftgate logs`, `ftgate stats`: what was remembered. They only read, beside a running server or without one;
+`ledger verify --discard-checkpoint` alone changes something, and only while no server runs."""
 
 import csv
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -12,8 +13,10 @@ import click
 
 from ftgate.cli.accounts import as_json_option
 from ftgate.cli.output import document, table
-from ftgate.cli.remote import database, places
-from ftgate.edge import journal
+from ftgate.cli.remote import database, load, places
+from ftgate.core.audit import Audit, Disagreement
+from ftgate.edge import checkpoint, db, journal
+from ftgate.edge.lock import Lock, Locked
 
 
 @contextmanager
@@ -32,20 +35,80 @@ def ledger() -> None:
 
 
 @ledger.command("verify")
+@click.option(
+    "--discard-checkpoint", "discard", is_flag=True,
+    help="If all entries agree with the balances, remove the checkpoints: a wrong one keeps `serve` from starting. No server may run.",
+)  # fmt: skip
 @as_json_option
 @places
-def verify(as_json: bool, config_path: Path | None, data: Path | None) -> None:
+def verify(discard: bool, as_json: bool, config_path: Path | None, data: Path | None) -> None:
     """Recompute every balance from the entries and name the first that disagrees."""
     with _readable(config_path, data) as path:
-        found = journal.verify(path)
+        found = _discard(path, load(config_path).database.durability) if discard else journal.verify(path)
     if as_json:
         document(found)
     elif found["ok"]:
         click.echo(f"ok: {found['entries']} entries of {found['accounts']} accounts add up, {found['open_holds']} holds are open")
+        if discard:
+            _tell(found)
     else:
-        click.echo(f"the ledger does not verify: {found['disagreement']}", err=True)
+        click.echo(f"the ledger does not verify: {found['disagreement']}" + _advice(found, discard), err=True)
     if not found["ok"]:
         raise click.exceptions.Exit(1)
+
+
+def _advice(found: dict[str, object], discard: bool) -> str:
+    if discard:
+        return ". It is not only a checkpoint that is wrong: nothing was changed. `ftgate restore FILE` puts a backup in its place"
+    if str(found["disagreement"]).startswith("checkpoint "):
+        return ". If that is all, `ftgate ledger verify --discard-checkpoint` removes it while no server runs"
+    return ""
+
+
+def _tell(found: dict[str, object]) -> None:
+    for words in found["wrong_checkpoints"]:  # type: ignore[attr-defined]
+        click.echo(words)
+    many = found["discarded"]
+    click.echo(f"checkpoints removed: {many}; the next start reads all entries" if many else "there is no checkpoint: nothing was changed")
+
+
+def _discard(path: Path, durability: str) -> dict[str, object]:
+    """Verify without the checkpoints, and remove them when all else agrees. What journal.verify says, how many were `discarded`, and
+    what was wrong in them: entries and balances are two witnesses against one, but a ledger in which both were changed by hand looks
+    the same, so what a checkpoint knew is told before it goes."""
+    audit, failed = Audit(), ""
+    try:
+        lock = Lock(path.parent, serving=False)
+    except Locked as locked:
+        raise click.ClickException(f"{locked}: stop it first. Nothing was changed.") from None
+    except OSError as error:
+        raise click.ClickException(f"{error}. Nothing was changed.") from None
+    try:
+        with closing(db.reader(path)) as connection:
+            number: int = connection.execute("SELECT count(*) FROM checkpoints").fetchone()[0]
+            accounts: int = connection.execute("SELECT count(*) FROM balances").fetchone()[0]
+            try:
+                wrong = checkpoint.without(connection, audit, journal.compare_requests)
+            except Disagreement as found:
+                wrong, failed = [], str(found)
+        if number and not failed:
+            _remove_checkpoints(path, durability)
+    finally:
+        lock.release()
+    said = {"ok": not failed, "accounts": accounts, "entries": audit.entries, "open_holds": len(audit.open)}
+    if failed:
+        return {**said, "disagreement": failed, "discarded": 0}
+    return {**said, "discarded": number, "wrong_checkpoints": wrong}
+
+
+def _remove_checkpoints(path: Path, durability: str) -> None:
+    batch = db.Batch()
+    batch.statements.append(checkpoint.DISCARD)
+    try:
+        with closing(db.connect(path, durability=durability)) as connection:
+            db.write(connection, batch)
+    except (db.DatabaseFault, sqlite3.Error) as error:
+        raise click.ClickException(f"the checkpoints could not be removed: {error}. Nothing was changed.") from None
 
 
 _ENTRY_COLUMNS = {

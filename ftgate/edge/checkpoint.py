@@ -8,6 +8,7 @@ an overrun or a loss is never split from its post.
 """
 
 import sqlite3
+from collections.abc import Callable
 
 import msgspec
 
@@ -24,15 +25,18 @@ Statement = tuple[str, tuple[object, ...]]
 def resume(connection: sqlite3.Connection) -> Audit:
     """A reading that stands at the newest checkpoint, or at the beginning without one. Raises Disagreement."""
     row = connection.execute("SELECT id, last_id, CAST(state AS BLOB) FROM checkpoints ORDER BY id DESC LIMIT 1").fetchone()
-    if row is None:
-        return Audit()
+    return Audit() if row is None else Audit.resume(_state(*row))
+
+
+def _state(id: int, last_id: int, said: bytes) -> State:
+    """A checkpoint's row, read. Raises Disagreement."""
     try:
-        state = msgspec.json.decode(row[2], type=State)
+        state = msgspec.json.decode(said, type=State)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Disagreement(f"checkpoint {row[0]} cannot be read: {error}") from None
-    if state.last_id != row[1]:
-        raise Disagreement(f"checkpoint {row[0]} says entry {row[1]} and holds the state after entry {state.last_id}")
-    return Audit.resume(state)
+        raise Disagreement(f"checkpoint {id} cannot be read: {error}") from None
+    if state.last_id != last_id:
+        raise Disagreement(f"checkpoint {id} says entry {last_id} and holds the state after entry {state.last_id}")
+    return state
 
 
 def last_entry(connection: sqlite3.Connection) -> int:
@@ -64,3 +68,41 @@ def statements(audit: Audit, at_us: int) -> list[Statement]:
         ("INSERT INTO checkpoints (last_id, at_us, state) VALUES (?, ?, ?)", (audit.last_id, at_us, state)),
         ("DELETE FROM checkpoints WHERE id NOT IN (SELECT id FROM checkpoints ORDER BY id DESC LIMIT ?)", (KEPT,)),
     ]
+
+
+def without(connection: sqlite3.Connection, audit: Audit, compare: Callable[[sqlite3.Connection, Audit], None]) -> list[str]:
+    """Read the whole ledger from its first entry with a new `audit`, believing no checkpoint, and compare it with the balances, then
+    with whatever `compare` looks at. Returns what each checkpoint says that the entries do not. Raises Disagreement where not only a
+    checkpoint is wrong. For a database that nobody writes."""
+    last = last_entry(connection)
+    wrong: list[str] = []
+    for id, stop, said in connection.execute("SELECT id, last_id, CAST(state AS BLOB) FROM checkpoints ORDER BY last_id, id").fetchall():
+        catch_up(connection, audit, max(audit.last_id, min(stop, last)))
+        try:
+            wrong += _differences(id, _state(id, stop, said), audit)
+        except Disagreement as found:
+            wrong.append(str(found))
+    catch_up(connection, audit, last)
+    balances = {row[0]: (row[1], row[2], row[3]) for row in connection.execute("SELECT account, posted, held, used FROM balances")}
+    audit.finish(balances, dict(connection.execute("SELECT key, used FROM spent")))
+    compare(connection, audit)
+    return wrong
+
+
+def _differences(id: int, said: State, audit: Audit) -> list[str]:
+    """The first thing in which a checkpoint is not what the reading that stands there says; nothing where it is."""
+    found = audit.state()
+    for name in State.__struct_fields__:
+        left, right = getattr(said, name), getattr(found, name)
+        if left == right:
+            continue
+        if isinstance(left, dict):
+            place = min(key for key in left.keys() | right.keys() if left.get(key) != right.get(key))
+            name, left, right = f"{name} {place}", left.get(place), right.get(place)
+        elif isinstance(left, list):
+            name, left, right = f"the number of {name}", len(left), len(right)
+        return [f"checkpoint {id} at entry {said.last_id}: {name} is {left}, and {right} by the entries"]
+    return []
+
+
+DISCARD: Statement = ("DELETE FROM checkpoints", ())

@@ -38,7 +38,7 @@ def verify(path: Path) -> dict[str, object]:
         connection.execute("COMMIT")
         _read_all(connection, audit, last, checkpoints)
         audit.finish(balances, spent)
-        _compare_requests(connection, audit)
+        compare_requests(connection, audit)
     except Disagreement as found:
         return {
             "ok": False,
@@ -69,7 +69,7 @@ def _says(state: bytes, audit: Audit) -> bool:
         return False
 
 
-def _compare_requests(connection: sqlite3.Connection, audit: Audit) -> None:
+def compare_requests(connection: sqlite3.Connection, audit: Audit) -> None:
     """Every request row with a hold must say the cost and the loss that the entries of that hold say."""
     after = 0
     while True:

@@ -28,7 +28,7 @@ def main() -> int:
             house.start()
             check(house, accounts, shown)
     print(
-        f"{shown.rounds} kills, {len(shown.settled)} answered settlements all in the books, {stuck} holds were open at a kill and none"
+        f"{shown.rounds} kills, {shown.words()}, {stuck} holds were open at a kill and none"
         f" at ready, every ledger verified, {time.monotonic() - began:.0f} s"
     )
     return 0

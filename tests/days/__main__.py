@@ -6,7 +6,7 @@ import sys
 import time
 import traceback
 
-from tests.days.plants import PLANTS, planted
+from tests.days.plants import PLANTS, found_by, planted
 from tests.days.world import live
 
 
@@ -54,8 +54,9 @@ def _plant(name: str, first: int, number: int) -> int:
             except BaseException as wrong:
                 if isinstance(wrong, KeyboardInterrupt):
                     raise
-                print(f"{name}: caught in history {seed - first + 1}")
-                return 0
+                by = found_by(wrong)
+                print(f"{name}: caught in history {seed - first + 1} by {', '.join(by) or f'nobody: it broke by itself, {wrong!r:.300}'}")
+                return 0 if by else 1
     print(f"{name}: lived through {number} histories")
     return 1
 

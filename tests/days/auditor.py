@@ -1,164 +1,194 @@
 """The auditor of a history: a second, simpler account of what every call may have cost.
 
 It knows what each upstream was told to say, what each client saw, and the prices in force when the call began; it reads the
-database as anyone could. It shares no arithmetic with the house: fractions in place of integer tricks, one formula in place of
-holds and caps.
+database as anyone could. It shares no arithmetic with the house: needs.py says what must be set aside, tally.py sums the
+entries, windows.py counts the limits.
 """
 
 import contextvars
 import json
-import math
-import re
 import sqlite3
-from dataclasses import dataclass, field
-from fractions import Fraction
+from collections.abc import Callable
 from typing import Any
 
 from ftgate.core.books import Books, Entry
-from ftgate.core.pricing import Multiplier, Price
-from ftgate.core.routing import Candidate, Channel
-from ftgate.exchange import Call
-from ftgate.ports import UpstreamRequest
+from ftgate.core.limits import Rates
+from ftgate.core.routing import Candidate, Channel, Model
+from ftgate.ports import Held, Poor, Row, UpstreamRequest
+from tests.days.needs import Needs, price_of, usd
+from tests.days.seen import Seen, Told
+from tests.days.tally import Tally, read_entries
+from tests.days.windows import Windows
 
-current: contextvars.ContextVar["Seen"] = contextvars.ContextVar("current")
-LIES: dict[str, Any] = {"negative": -3, "text": "12", "float": 1.5, "huge": 10**18}
-ENDS = ("post", "void", "expire")
-
-
-@dataclass
-class Told:
-    """One attempt as the upstream was told to play it."""
-
-    candidate: Candidate
-    head_sent_before: bool
-    asked: dict[str, Any] = field(default_factory=dict)
-    sent: bool = False
-    hollow: bool = False
-    content: int = 0
-    bytes_read: int = 0
-    usage: tuple[int, int, int] | None = None  # prompt, cached, output; None when a lie or nothing is said
-    said: dict[str, Any] | None = None
-
-    def truth(self, *, prompt: int, cached: int, output: int, most: int, content: bool, liar: str | None) -> None:
-        output = 0 if liar == "zero" else min(output, most)
-        self.said = {"prompt_tokens": prompt, "completion_tokens": output, "prompt_tokens_details": {"cached_tokens": cached}}
-        if liar == "missing":
-            self.said = None
-        elif liar in LIES:
-            self.said["completion_tokens"] = LIES[liar]
-        # Not to be believed either: more cached than there was, more than fits, content for nothing.
-        absurd = cached > prompt or prompt > (self.candidate.model.context or 10**7) or (content and output == 0)
-        if liar in {None, "zero"} and not absurd:
-            self.usage = (prompt, cached, output)
-
-
-@dataclass
-class Seen:
-    """One call as its client saw it."""
-
-    call: Call
-    account: int
-    key: int
-    metered: bool
-    multiplier: Multiplier
-    body: dict[str, Any]
-    channels: tuple[Channel, ...] = ()
-    told: list[Told] = field(default_factory=list)
-    status: int | None = None
-    headers: dict[bytes, bytes] = field(default_factory=dict)
-    answer: bytes = b""
-    ended: bool = False
-    returned: bool = False
-
-    @property
-    def client_head(self) -> bool:
-        return self.status == 200
-
-    @property
-    def complete(self) -> bool:
-        """The client has a whole answer in its hands."""
-        return self.status == 200 and self.ended and (not self.body["stream"] or b"data: [DONE]" in self.answer)
-
-    def shown(self) -> tuple[str | None, str | None]:
-        """(cost, balance) as the client was shown them."""
-        found = re.search(rb": x-findtoken-cost=(\S+)(?: balance=(\S+))?\n", self.answer)
-        cost, balance = (found[1], found[2]) if found else (self.headers.get(b"x-findtoken-cost"), self.headers.get(b"x-findtoken-balance"))
-        return cost.decode() if cost else None, balance.decode() if balance else None
-
-
-def price_of(price: Price, prompt: int, cached: int, output: int, multiplier: Multiplier) -> int:
-    """Units, by the plain formula: every token at its rate, times the plan's factor, rounded half up once."""
-    row: Any = price
-    for tier in price.tiers:
-        if prompt > tier.above:
-            row = tier
-    exact = Fraction((prompt - cached) * row.input + cached * row.cached + output * row.output + price.per_request)
-    return math.floor(exact * Fraction(multiplier.numerator, multiplier.denominator) + Fraction(1, 2))
-
-
-def usd(text: str) -> int:
-    units = Fraction(text) * 10**12
-    assert units.denominator == 1, f"{text} is finer than the ledger"
-    return int(units)
+current: contextvars.ContextVar[Seen] = contextvars.ContextVar("current")
 
 
 class Auditor:
-    """Watches one history. Every method raises AssertionError where the house is wrong."""
+    """Watches one history. Every method raises AssertionError where the house is wrong, or notes it while the gate is running:
+    the gate takes an exception for a bug of its own and goes on. It is raised when the call has returned."""
 
-    def __init__(self) -> None:
+    def __init__(self, quotas: dict[int, int | None], rates_for: Callable[[str, str], Rates], *, limited: bool) -> None:
         self.calls: list[Seen] = []
         self.wrong: list[str] = []
-        self.concurrent = 0  # calls that one key may have upstream at once; 0 is any number
-        self.quotas: dict[int, int | None] = {}
+        self.quotas = quotas
+        self.rates_for = rates_for
+        self.limited = limited  # some model has limits, so that a plan may be without it
+        self.crashed = True  # between boots nothing is audited
+        self.charge_estimate = False
+        self.tally = Tally()
+        self.needs = Needs()
+        self.windows = Windows(self.calls, self.needs, rates_for)
 
     def expect(self, right: bool, words: str) -> None:
-        """Note what is wrong while the gate is running: it takes an exception for a bug of its own and goes on. It is raised
-        when the call has returned."""
         if not right:
             self.wrong.append(words)
 
     # While it runs
 
-    def began(self, seen: Seen, channels: tuple[Channel, ...]) -> None:
+    def began(self, seen: Seen, channels: tuple[Channel, ...], now: float) -> None:
         seen.channels = channels
         current.set(seen)
+        self.windows.came(seen, now)
         self.calls.append(seen)
 
-    def asked(self, request: UpstreamRequest) -> tuple[Seen, Told]:
+    def asked(self, request: UpstreamRequest, now: float) -> tuple[Seen, Told]:
         """A request reaches an upstream: whose call it is, and which candidate."""
         seen = current.get()
         asked = json.loads(request.body)
         channel = next(c for c in seen.channels if c.name == request.channel)
         model = next(m for m in channel.models.values() if m.upstream == asked["model"])
-        told = Told(Candidate(channel, channel.credentials[0], model), seen.client_head, asked)
-        self.expect(not told.head_sent_before, "a second attempt after the client had content")
+        told = Told(Candidate(channel, channel.credentials[0], model), now, seen.client_head, asked=asked)
         seen.told.append(told)
-        upstream = [call for call in self.calls if call.key == seen.key and call.told and not call.returned]
-        self.expect(not self.concurrent or len(upstream) <= self.concurrent, "more calls at once than the key may have")
+        if not self.crashed:
+            self.expect(not told.head_sent_before, "a second attempt after the client had content")
+            self.expect(asked.get("max_tokens") == seen.cap, "the cap that goes up is not the one that was held for")
+            self.wrong += self.windows.went_up(seen, told)
         return seen, told
 
-    def answered(self, seen: Seen, connection: sqlite3.Connection, books: Books) -> None:
-        """The head of an answer goes to the client."""
+    def decided(self, entries: tuple[Entry, ...]) -> None:
+        """The house has put entries into a batch."""
+        if self.crashed or not entries:
+            return
+        try:
+            self.tally.take(entries, self.quotas.get(entries[0].key), charge_estimate=self.charge_estimate)
+        except AssertionError as wrong:
+            self.wrong.append(f"entry {entries[0].id}: {wrong}")
+
+    def held(self, outcome: Held | Poor, books: Books) -> None:
+        """A hold was asked for, and taken or refused."""
+        if self.crashed:
+            return
+        seen = current.get()
+        if isinstance(outcome, Poor):
+            seen.poor = True
+            self._refused_for_money(seen, outcome)
+            return
+        seen.cap = seen.body.get("max_tokens") if seen.metered else outcome.cap
+        entry, hold = self.tally.open.get(outcome.id), books.open.get(outcome.id)
+        if entry is None or hold is None or entry.ref != seen.call.id or entry.amount != hold.amount:
+            self.expect(False, f"{seen.call.id}: a hold without its entry")
+            return
+        quota = self.quotas[seen.key]
+        if quota is not None:
+            self.tally.asides[hold.id] = hold.quota_held
+        room = self.tally.room(seen.account, seen.key, quota, metered=seen.metered)
+        self.expect(any(self._fits(seen, models, hold, outcome.cap, room) for models in self._plans(seen)), f"{seen.call.id}: holds {hold}")
+        likely = {self.needs.estimate(seen, model) for model in seen.models(*seen.names)}
+        self.expect(entry.estimate in likely, f"{seen.call.id}: estimated at {entry.estimate}, not one of {likely}")
+
+    def _plans(self, seen: Seen) -> list[list[Model]]:
+        """Where a call may go: to all its models; without the first, where that is at its limit."""
+        names = seen.names
+        return [seen.models(*names[skip:]) for skip in range(len(names) if self.limited else 1)]
+
+    def _fits(self, seen: Seen, models: list[Model], hold: Any, cap: int | None, room: int | None) -> bool:
+        """Whether a hold sets aside what it must, and no more. `room` is what is left beside it."""
+        limited = self.quotas[seen.key] is not None
+        if seen.metered:
+            aside = self.needs.amount(seen, models, cap) if limited else 0
+            return (hold.amount, hold.quota_held) == (0, aside) and (room is None or room >= 0)
+        return (
+            room is not None
+            and cap is not None
+            and hold.quota_held == (hold.amount if limited else 0)
+            and self.needs.right(seen, models, hold.amount, cap, room + hold.amount)
+        )
+
+    def _refused_for_money(self, seen: Seen, poor: Poor) -> None:
+        """Only what could not even pay for the smallest cap is refused."""
+        quota = self.quotas[seen.key]
+        left = self.tally.left(seen.key, quota)
+        available = self.tally.posted[seen.account] - self.tally.held[seen.account]
+        least = []
+        for models in self._plans(seen):
+            cap = seen.body.get("max_tokens") if seen.metered else self.needs.smallest(seen, models)
+            least.append(self.needs.amount(seen, models, cap))
+        if poor.quota:
+            self.expect(left is not None and left < max(least), f"{seen.call.id}: quota of {left} left, and {least} refused")
+        else:
+            self.expect(not seen.metered and available < max(least), f"{seen.call.id}: {available} available, and {least} refused")
+
+    def settled(self, row: Row) -> None:
+        """A call's row is remembered: what it has used, and what its exact usage teaches."""
+        if self.crashed:
+            return
+        seen = current.get()
+        seen.used_tokens = row.prompt_tokens + row.completion_tokens
+        if row.prompt_tokens and not row.estimated:
+            self.needs.learn(seen, row.served_model, row.prompt_tokens)
+
+    def answered(self, seen: Seen, body: bytes, now: float, connection: sqlite3.Connection, *, busy: bool) -> None:
+        """The head of an answer goes to the client; `body` is the whole of a plain one, `busy` says that the log takes nothing."""
+        if self.crashed:
+            return
         if seen.status == 200:
             held = connection.execute("SELECT 1 FROM entries WHERE kind = 'hold' AND ref = ?", (seen.call.id,)).fetchone()
             self.expect(held is not None, "content before its hold was durable")
-        if seen.status == 402 and not seen.metered and b"insufficient_credits" in seen.answer:
-            self.expect(books.accounts[seen.account].available < 10**13, "a rich account was refused")
+        if not seen.told:
+            self.windows.turned_away(seen)
+            why = seen.status in {402, 429} or (seen.status == 503 and busy) or (seen.status == 400 and not seen.names)
+            self.expect(why, f"{seen.call.id}: turned away with {seen.status} for nothing")
+        if seen.status == 429:
+            self.wrong += [f"{seen.call.id}: {words}" for words in self.windows.refused(seen, now, body)]
+        else:
+            self.expect(seen.counted, f"{seen.call.id}: past a limit of its key or account, and answered {seen.status}")
+        self.expect(seen.poor == (seen.status == 402), f"{seen.call.id}: poor {seen.poor}, and answered {seen.status}")
+
+    def released(self, seen: Seen, now: float) -> None:
+        """The gate is done with a call."""
+        seen.released = now
 
     def returned(self, seen: Seen, books: Books) -> None:
         seen.returned = True
-        assert not self.wrong, self.wrong
+        self.raise_wrong()
+        if self.crashed:
+            return
         assert all(hold.ref != seen.call.id for hold in books.open.values()), "the call has returned and its hold is open"
+        self.tally.same_as(books, seen.account, seen.key)
         balance = books.accounts[seen.account]
         assert balance.held >= 0
         if not balance.lowered:  # only a refund or a correction may take an account below what it holds
             assert balance.posted >= 0 and (balance.metered or balance.available >= 0)
 
+    def raise_wrong(self) -> None:
+        assert not self.wrong, self.wrong
+
     # Between boots
+
+    def booting(self, connection: sqlite3.Connection, *, charge_estimate: bool) -> list[Entry]:
+        """Before an earlier boot's holds are ended, by the policy given: the sums so far, which the house's own audit must share.
+        The open holds, as that knows them."""
+        self.raise_wrong()
+        entries = read_entries(connection)
+        self.tally = Tally(entries)
+        self.charge_estimate = charge_estimate
+        self.crashed = False
+        return self.tally.same_as_audit(connection, entries)
 
     def booted(self, connection: sqlite3.Connection) -> None:
         """After a start, crash or not: whoever was shown a balance had a durable settlement."""
-        assert not self.open_holds(connection), "open holds at ready"
+        self.raise_wrong()
+        assert not self.tally.open, "open holds at ready"
         self.check_books(connection)
         for seen in self.calls:
             cost, balance = seen.shown()
@@ -167,52 +197,22 @@ class Auditor:
                 assert row is not None, f"{seen.call.id}: an answered settlement is lost"
                 assert row["cost"] == usd(cost or "0"), f"{seen.call.id}: shown {cost}, remembered {row['cost']}"
         self.calls.clear()
+        self.needs.ratios.clear()
 
     def stopped(self, connection: sqlite3.Connection) -> None:
         """After a clean stop: every call of this boot, to the last unit."""
-        assert not self.open_holds(connection), "open holds after a clean stop"
+        self.raise_wrong()
+        assert not self.tally.open, "open holds after a clean stop"
         self.check_books(connection)
         for seen in self.calls:
             if seen.returned:
                 self.check_call(connection, seen)
 
-    def open_holds(self, connection: sqlite3.Connection) -> list[int]:
-        ended = {row[0] for row in connection.execute(f"SELECT hold FROM entries WHERE kind IN {ENDS}")}
-        return [row[0] for row in connection.execute("SELECT id FROM entries WHERE kind = 'hold'") if row[0] not in ended]
-
     def check_books(self, connection: sqlite3.Connection) -> None:
         """Balances from nothing but the entries; a hold ends once; costs of rows are the entries'."""
-        posted: dict[int, int] = {}
-        used: dict[int, int] = {}
-        costs: dict[str, int] = {}
-        ends: dict[int, int] = {}
-        lowered: set[int] = set()
-        last = 0
-        for values in connection.execute(f"SELECT {', '.join(Entry.__struct_fields__)} FROM entries ORDER BY id"):
-            entry = Entry(*values)
-            assert entry.id > last and entry.amount >= 0
-            last = entry.id
-            if entry.kind in ENDS:
-                ends[entry.hold] = ends.get(entry.hold, 0) + 1
-            if entry.kind in {"grant", "topup", "refund", "correct"}:
-                sign = 1 if entry.credit == "credits" else -1
-                assert (entry.kind, sign) not in {("grant", -1), ("topup", -1), ("refund", 1)}
-                posted[entry.account] = posted.get(entry.account, 0) + sign * entry.amount
-                if sign < 0:
-                    lowered.add(entry.account)
-            elif entry.kind in {"post", "expire", "overrun"}:
-                book = used if entry.debit == "usage" else posted
-                book[entry.account] = book.get(entry.account, 0) + (entry.amount if entry.debit == "usage" else -entry.amount)
-                costs[entry.ref] = costs.get(entry.ref, 0) + entry.amount
-            assert posted.get(entry.account, 0) >= 0 or entry.account in lowered, "below zero"
-        assert set(ends.values()) <= {1}, "a hold ended twice"
-        for account, has, held, spent in connection.execute("SELECT account, posted, held, used FROM balances"):
-            assert (posted.get(account, 0), 0, used.get(account, 0)) == (has, held, spent), f"account {account}"
-        for key, spent in connection.execute("SELECT key, used FROM spent"):
-            limit = self.quotas.get(key)
-            assert limit is None or spent <= limit, f"key {key} has spent {spent} of {limit}"
-        for ref, cost in connection.execute("SELECT request_id, cost FROM requests"):
-            assert costs.get(ref, 0) == cost, f"{ref}: row {cost}, entries {costs.get(ref, 0)}"
+        again = Tally(read_entries(connection))
+        assert (again.last, again.sums()) == (self.tally.last, self.tally.sums()), "entries are lost"
+        again.same_as_tables(connection, self.quotas)
 
     @staticmethod
     def row(connection: sqlite3.Connection, seen: Seen) -> dict[str, Any] | None:
@@ -228,7 +228,6 @@ class Auditor:
             assert not seen.told and seen.status != 200, f"{seen.call.id}: went up and left no row"
             return
         due = row["cost"] + row["lost"]
-        self._check_hold(connection, seen, row)
         cost, _ = seen.shown()
         if cost is not None:
             assert usd(cost) == row["cost"], f"{seen.call.id}: shown {cost}, remembered {row['cost']}"
@@ -277,16 +276,3 @@ class Auditor:
             assert row["estimated"], f"{seen.call.id}: a lie was believed: {last.said}"
             words = len(seen.body["messages"][0]["content"]) / 5
             assert words / 2 <= row["prompt_tokens"] <= 4 * words + 20
-
-    def _check_hold(self, connection: sqlite3.Connection, seen: Seen, row: dict[str, Any]) -> None:
-        """What was set aside covers the words that were sent and the whole cap, at the price of wherever it went first."""
-        if not row["hold"] or seen.metered or not seen.told:
-            return
-        held = connection.execute("SELECT amount FROM entries WHERE id = ?", (row["hold"],)).fetchone()[0]
-        for told in seen.told:
-            words = len(seen.body["messages"][0]["content"]) // 5
-            cap = told.asked["max_tokens"] * told.asked.get("n", 1)
-            price = told.candidate.model.price
-            least = 0 if price.tiers else words * max(price.input, price.cached) + cap * price.output
-            factor = Fraction(seen.multiplier.numerator, seen.multiplier.denominator)
-            assert held >= math.floor((least + price.per_request) * factor), "a hold below its price"

@@ -1,17 +1,21 @@
 """Bugs to plant, so that the simulation can show that it would catch them. Each is a patch of the house, undone by the caller."""
 
 import contextlib
+import sqlite3
+import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import ftgate.errors
 import ftgate.ports
 from ftgate.attempt import Attempts
-from ftgate.core import limits, pricing, routing
-from ftgate.core.books import Books, Ended, Quota, Refusal
+from ftgate.core import audit, limits, pricing, routing
+from ftgate.core.books import Books, Ended, Entry, Hold, Quota, Refusal
 from ftgate.dialects.talk import Meter
 from ftgate.edge.ledger import MemoryLedger
 from ftgate.exchange import Exchange
+from ftgate.gate import Gate
 
 Patch = tuple[Any, str, Any]
 
@@ -106,6 +110,97 @@ def charge_the_cut_too_much() -> Patch:
     return Meter, "output", output
 
 
+def refuse() -> Patch:
+    """A hold sets aside twenty times what the call can cost, and whoever has less is refused."""
+    real = pricing.Quote.bound
+    return pricing.Quote, "bound", lambda self, cap: 20 * real(self, cap)
+
+
+def refuse_the_rich() -> Patch:
+    """Now and then a call is refused for money that is there."""
+    real = Books.hold
+
+    def hold(self: Books, account: int, key: int, amount: int, **more: Any) -> tuple[Hold, Entry] | Refusal:
+        return Refusal.insufficient_credits if self.next_id % 7 == 0 else real(self, account, key, amount, **more)
+
+    return Books, "hold", hold
+
+
+def small_caps() -> Patch:
+    """A call without a cap of its own gets half of the cap that it could have."""
+    real = pricing.Quote.largest_cap
+    return pricing.Quote, "largest_cap", lambda self, budget: real(self, budget) // 2
+
+
+def overrunfree() -> Patch:
+    """What an upstream used past a hold is a loss, whatever the account has."""
+
+    def overrun(self: Books, hold: Hold, balance: Any, excess: int, room: int, entries: list[Entry], at_us: int) -> tuple[int, int]:
+        return 0, self._loss(hold, excess, entries, at_us)
+
+    return Books, "_overrun", overrun
+
+
+def expirefree() -> Patch:
+    """A hold that a crash left open is free, whatever the operator chose."""
+    real = Books.expire
+    return Books, "expire", lambda self, hold_id, amount, **more: real(self, hold_id, 0, **more)
+
+
+def ignore_model_limit() -> Patch:
+    """The limits of a model over all its callers are not looked at."""
+    real = limits.Limits.meters
+
+    def meters(self: limits.Limits, scope: limits.Scope, name: str) -> limits.Meters:
+        return limits.Meters(limits.Rates()) if scope == "model" else real(self, scope, name)
+
+    return limits.Limits, "meters", meters
+
+
+def ignore_the_fallback() -> Patch:
+    """A call that falls back to another model is not counted there."""
+    real = Gate._enter
+    return Gate, "_enter", lambda self, x, model: None if x.entered else real(self, x, model)
+
+
+def ignore_windows() -> Patch:
+    """Rolling windows always have room."""
+    return limits.Window, "wait_s", lambda self, now, weight=1: 0.0
+
+
+def fixed_windows() -> Patch:
+    """Windows stand on a grid, as buckets do: at its lines twice the limit comes through."""
+
+    def expire(self: limits.Window, now: float) -> None:
+        while self.admitted and self.admitted[0][0] // self.span_s < now // self.span_s:
+            self.used -= int(self.admitted.popleft()[1])
+
+    return limits.Window, "_expire", expire
+
+
+def wait_too_long() -> Patch:
+    """Whoever is over a limit is sent away for longer than it needs."""
+    real = limits.Window.wait_s
+
+    def wait_s(self: limits.Window, now: float, weight: int = 1) -> float:
+        wait = real(self, now, weight)
+        return wait + 1.5 if wait else 0.0
+
+    return limits.Window, "wait_s", wait_s
+
+
+def forget_at_checkpoint() -> Patch:
+    """An audit that goes on from a checkpoint has forgotten which holds were open."""
+    real = audit.Audit.resume.__func__  # type: ignore[attr-defined]
+
+    def resume(cls: type[audit.Audit], state: audit.State) -> audit.Audit:
+        found: audit.Audit = real(cls, state)
+        found.held.clear()
+        return found
+
+    return audit.Audit, "resume", classmethod(resume)
+
+
 PLANTS: dict[str, Callable[[], Patch]] = {
     plant.__name__: plant
     for plant in (
@@ -117,6 +212,17 @@ PLANTS: dict[str, Callable[[], Patch]] = {
         ignore_quotas,
         ignore_concurrency,
         charge_the_cut_too_much,
+        refuse,
+        refuse_the_rich,
+        small_caps,
+        overrunfree,
+        expirefree,
+        ignore_model_limit,
+        ignore_the_fallback,
+        ignore_windows,
+        fixed_windows,
+        wait_too_long,
+        forget_at_checkpoint,
     )
 }
 
@@ -125,9 +231,22 @@ PLANTS: dict[str, Callable[[], Patch]] = {
 def planted(name: str) -> Iterator[None]:
     """The house with one bug in it."""
     place, attribute, broken = PLANTS[name]()
-    sound = getattr(place, attribute)
+    sound = vars(place)[attribute]
     setattr(place, attribute, broken)
     try:
         yield
     finally:
         setattr(place, attribute, sound)
+
+
+AUDITORS = {"auditor.py", "tally.py", "windows.py", "db.py"}
+
+
+def found_by(wrong: BaseException) -> set[str]:
+    """The files of ours in which something was found wrong: the auditor's, or the database's own unique index (db.py). Empty
+    when a plant broke by itself."""
+    if isinstance(wrong, BaseExceptionGroup):
+        return set().union(*(found_by(inner) for inner in wrong.exceptions))
+    if not isinstance(wrong, (AssertionError, sqlite3.IntegrityError)):
+        return set()
+    return {Path(frame.filename).name for frame in traceback.extract_tb(wrong.__traceback__)[-1:]} & AUDITORS

@@ -11,7 +11,6 @@ upstream was told to say and what each client saw.
 
 import json
 import random
-import sqlite3
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,83 +24,17 @@ from ftgate.core.pricing import Multiplier, Price, Tier
 from ftgate.core.routing import Channel, Model, Retry, Routes, Timeouts
 from ftgate.core.secret import Secret
 from ftgate.dialects import openai_chat
-from ftgate.edge import db
-from ftgate.edge.ledger import MemoryLedger
+from ftgate.edge import checkpoint, db
 from ftgate.edge.recovery import expire_orphans
-from ftgate.edge.schema import migrate
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.exchange import Call
 from ftgate.gate import Gate
 from ftgate.ports import Answer, GateSettings, Headers, Key, Sending, Terms, UpstreamRequest
-from tests.days.auditor import Auditor, Seen, Told
+from tests.days.auditor import Auditor
+from tests.days.log import SlowLog, Watched, WatchedLedger, empty_database
+from tests.days.seen import FALLBACK, Seen, Told
 
-_TEMPLATE: bytes | None = None
-
-
-def empty_database() -> sqlite3.Connection:
-    """A migrated database in memory; the migrations run once per process."""
-    global _TEMPLATE
-    if _TEMPLATE is None:
-        made = sqlite3.connect(":memory:", isolation_level=None)
-        migrate(made)
-        _TEMPLATE = made.serialize()
-        made.close()
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.deserialize(_TEMPLATE)
-    return connection
-
-
-class SlowLog:
-    """edge.ledger.Log whose commits take (mock) time: changes gather in a batch, a batch becomes durable in order, later.
-    A crash loses what was not."""
-
-    def __init__(self, connection: sqlite3.Connection, rng: random.Random, delay_s: float) -> None:
-        self.connection = connection
-        self.rng = rng
-        self.delay_s = delay_s
-        self.filling = db.Batch()
-        self.writing = db.Batch()
-        self.wake = trio.Event()
-        self.trouble: str | None = None
-
-    def busy(self) -> str | None:
-        return self.trouble
-
-    def changed(self) -> db.Batch:
-        self.wake.set()
-        return self.filling
-
-    async def durable(self, batch: db.Batch) -> None:
-        while not batch.done:
-            if batch.event is None:
-                batch.event = trio.Event()
-            await batch.event.wait()
-
-    async def work(self) -> None:
-        while True:
-            await self.wake.wait()
-            self.wake = trio.Event()
-            while self.filling.size():
-                self.writing, self.filling = self.filling, db.Batch()
-                if self.rng.random() < 0.02:  # the disk is full for a while
-                    self.trouble = "disk full"
-                    await trio.sleep(self.rng.uniform(0.1, 5))
-                    self.trouble = None
-                await trio.sleep(self.delay_s * self.rng.random())
-                self.write(self.writing)
-                self.writing = db.Batch()
-
-    def write_all(self) -> None:
-        """The clean end: what is on its way and what still waits."""
-        for batch in (self.writing, self.filling):
-            if batch.size():
-                self.write(batch)
-
-    def write(self, batch: db.Batch) -> None:
-        db.write(self.connection, batch)
-        batch.done = True
-        if batch.event is not None:
-            batch.event.set()
+MODELS = ("small", "large")
 
 
 @dataclass
@@ -150,12 +83,14 @@ class World:
         self.seed = seed
         self.rng = random.Random(seed)
         self.connection = empty_database()
-        self.auditor = Auditor()
         self.accounts: list[Account] = []
         self.limits: dict[int, int | None] = {}
+        self.rates: dict[tuple[str, str], Rates] = {}
         self.open_answers = 0
         self.calls = 0
         self._make()
+        limited = any(self.rates["model", name] != Rates() for name in MODELS)
+        self.auditor = Auditor(self.limits, lambda scope, name: self.rates[scope, name], limited=limited)
 
     # The operator's choices
 
@@ -176,8 +111,18 @@ class World:
                     Key(key, id, f"k{key}", "sk-ft_", active=True, account_active=True, metered=account.metered, plan=account.plan)
                 )
             self.accounts.append(account)
-        self.rates = Rates(
-            requests_per_second=rng.choice([0, 0, 5, 50]), tokens_per_minute=rng.choice([0, 0, 20_000]), concurrent=rng.choice([0, 0, 3])
+        # The limits of [plan.*] or [limits] for keys, of [limits.account], of [limits.model.*]; in many histories there are none.
+        places = [*(("key", plan) for plan in self.plans), ("account", ""), *(("model", name) for name in MODELS)]
+        quiet = rng.random() < 0.4
+        self.rates = {place: Rates() if quiet or rng.random() < 0.5 else self._some_rates() for place in places}
+
+    def _some_rates(self) -> Rates:
+        choice = self.rng.choice
+        return Rates(
+            requests_per_second=choice([0, 0, 0, 1, 3, 10]),
+            requests_per_minute=choice([0, 0, 0, 3, 10, 30]),
+            tokens_per_minute=choice([0, 0, 0, 500, 5000, 50_000]),
+            concurrent=choice([0, 0, 0, 1, 3]),
         )
 
     def _price(self) -> Price:
@@ -186,7 +131,7 @@ class World:
         def units() -> int:
             return parse_price(f"{rng.randint(0, 20)}.{rng.randint(0, 999_999):06d}") if rng.random() < 0.95 else 0
 
-        tiers = ()
+        tiers: tuple[Tier, ...] = ()
         if rng.random() < 0.2:
             tiers = (Tier(rng.randint(10, 500), units(), units(), units(), units(), units()),)
         per_request = rng.choice([0, 0, 0, rng.randint(1, 10**9)])
@@ -196,7 +141,7 @@ class World:
         rng = self.rng
         models = {
             m: Model(m, m + "-up", self._price(), context=rng.choice([None, 4096, 131_072]), max_output=rng.choice([None, 64, 4096]))
-            for m in ("small", "large")
+            for m in MODELS
             if rng.random() < 0.9
         } or {"small": Model("small", "small-up", self._price(), context=4096, max_output=64)}
         times = Timeouts(connect=2, head=5, answer=20, first_token=8, idle=6, total=60)
@@ -219,7 +164,7 @@ class World:
 
     def _settings(self) -> GateSettings:
         retry = Retry(attempts=3, max_retry_after=3, backoff=0.5, backoff_cap=2)
-        return GateSettings(Routes(self.channels, fallback={"small": ("large",)}), retry, 60.0, self.plans)
+        return GateSettings(Routes(self.channels, fallback=FALLBACK), retry, 60.0, self.plans)
 
     # One boot
 
@@ -233,27 +178,30 @@ class World:
             self.books.open_account(account.id, posted=posted, used=used, metered=account.metered)
             for key in account.keys:
                 self.books.open_key(key.id, limit=self.limits[key.id], used=spent.get(key.id, 0))
-        first = db.Batch()
+        charge = rng.random() < 0.5
+        open_holds = self.auditor.booting(self.connection, charge_estimate=charge)
+        first = Watched(self.auditor)
         for account in self.accounts:
             first.remember((), self.books.accounts[account.id])
-        charge = rng.random() < 0.3
-        expire_orphans(self.connection, self.books, first, at_us=0, charge_estimate=charge)
+        known = open_holds if rng.random() < 0.5 else None
+        expire_orphans(self.connection, self.books, first, at_us=0, charge_estimate=charge, open_holds=known)
         db.write(self.connection, first)
         assert not self.books.open
-        self.auditor.concurrent = self.rates.concurrent
-        self.auditor.quotas = self.limits
         self.auditor.booted(self.connection)
-        self.log = SlowLog(self.connection, rng, rng.choice([0.0, 0.01, 0.5, 3.0]))
+        self.log = SlowLog(self.connection, rng, rng.choice([0.0, 0.01, 0.5, 3.0]), self.auditor)
         self.gate = Gate(
-            settings=self._settings(), keys=self, ledger=MemoryLedger(self.books, self.log, self), upstream=self,
+            settings=self._settings(), keys=self, ledger=WatchedLedger(self.books, self.log, self, self.auditor), upstream=self,
             limits=Limits(self._rates),
             clock=self, dialects={"openai_chat": openai_chat}, jitter=rng.random,
         )  # fmt: skip
+        for account in self.accounts:
+            if rng.random() < 0.5:
+                self._move("grant", account, rng.choice([10**9, 10**10, 10**11, 10**12]))
         crash = rng.random() < 0.4
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.log.work)
             async with trio.open_nursery() as clients:
-                for _ in range(rng.randint(1, 8)):
+                for _ in range(rng.randint(1, 7)):
                     clients.start_soon(self._client, clients)
                 if crash:
                     await trio.sleep(rng.uniform(0, 20))
@@ -266,6 +214,7 @@ class World:
 
     def crashed(self) -> None:
         """From here on nothing more is written: whatever the unwinding tasks still decide is lost with the process."""
+        self.auditor.crashed = True
         self.log.filling = db.Batch()
         dead = db.Batch()
         dead.done = True
@@ -273,12 +222,23 @@ class World:
         self.log.trouble = "crashed"
 
     def finish(self) -> None:
+        if self.rng.random() < 0.5:
+            self.log.write_all()
+            self._checkpoint()
         self.log.write_all()
         assert not self.gate.calls and not self.open_answers
         self.auditor.stopped(self.connection)
 
+    def _checkpoint(self) -> None:
+        """Queue a checkpoint of the audit, as the house does once a minute and at its end."""
+        audit = checkpoint.resume(self.connection)
+        checkpoint.catch_up(self.connection, audit, checkpoint.last_entry(self.connection))
+        self.log.changed().statements += checkpoint.statements(audit, self.wall_us())
+
     def _rates(self, scope: str, name: str) -> Rates:
-        return self.rates if scope == "key" else Rates()
+        if scope == "key":
+            name = next(account.plan for account in self.accounts if int(name) in [key.id for key in account.keys])
+        return self.rates[scope, "" if scope == "account" else name]
 
     # ports.Keys and ports.Clock
 
@@ -302,6 +262,8 @@ class World:
                 self._grant()
             elif chance < 0.2:
                 self._change_prices()
+            elif chance < 0.25:
+                self._checkpoint()
             await self._call()
 
     def _grant(self) -> None:
@@ -312,6 +274,10 @@ class World:
         amount = rng.choice([0, rng.randint(1, 10**6), rng.randint(1, 10**10), 10**12 if kind in {"grant", "topup"} else 1])
         if kind == "correct":
             amount *= rng.choice([1, -1])
+        self._move(kind, account, amount)
+
+    def _move(self, kind: str, account: Account, amount: int) -> None:
+        rng = self.rng
         ref = f"{kind}_{rng.getrandbits(64)}"
         move = getattr(self.books, kind)
         entry = move(account.id, amount, ref=ref, at_us=self.wall_us())
@@ -331,7 +297,7 @@ class World:
         key = rng.choice(account.keys)
         self.calls += 1
         body: dict[str, Any] = {
-            "model": rng.choice(["small", "large", "small", "nothing"]),
+            "model": rng.choice(["small", "large"] * 4 + ["small", "nothing"]),
             "messages": [{"role": "user", "content": "word " * rng.randint(1, 60)}],
             "stream": rng.random() < 0.6,
         }
@@ -342,8 +308,8 @@ class World:
         if rng.random() < 0.3:
             body["stream_options"] = {"include_usage": True}
         call = Call(id=f"req_{self.seed}_{self.calls}", dialect=openai_chat, secret=key.name.encode(), body=json.dumps(body).encode())
-        seen = Seen(call, account.id, key.id, account.metered, self.plans[account.plan].multiplier, body)
-        self.auditor.began(seen, self.channels)
+        seen = Seen(call, account.id, key.id, account.plan, account.metered, self.plans[account.plan].multiplier, body)
+        self.auditor.began(seen, self.channels, self.now())
         client = SimClient(self, seen)
         async with trio.open_nursery() as nursery:
             if rng.random() < 0.3:
@@ -351,8 +317,10 @@ class World:
                     self._interfere, call, rng.uniform(0, 12), rng.choice(["client_gone", "client_gone", "shutdown", "operator"])
                 )
             await self.gate.relay(call, client)
+            self.auditor.released(seen, self.now())
             nursery.cancel_scope.cancel()
         self.auditor.returned(seen, self.books)
+        assert seen.status != 500, f"{call.id}: an internal error"
 
     async def _interfere(self, call: Call, after_s: float, how: str) -> None:
         await trio.sleep(after_s)
@@ -364,7 +332,7 @@ class World:
     # ports.Upstream
 
     async def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Answer:
-        _, told = self.auditor.asked(request)
+        _, told = self.auditor.asked(request, self.now())
         assert sending is not None
         rng = self.rng
         await trio.sleep(rng.choice([0.0, rng.uniform(0, 3)]))
@@ -455,22 +423,25 @@ class SimClient:
         self.seen = seen
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        await self.start(status, headers)
+        await self.start(status, headers, body)
         await self.send(body)
         await self.end()
 
-    async def start(self, status: int, headers: Headers) -> None:
+    async def start(self, status: int, headers: Headers, body: bytes = b"") -> None:
         assert self.seen.status is None, "two heads for one call"
         self.seen.status = status
         self.seen.headers = dict(headers)
-        self.world.auditor.answered(self.seen, self.world.connection, self.world.books)
+        world = self.world
+        world.auditor.answered(self.seen, body, world.now(), world.connection, busy=world.log.busy() is not None)
         await trio.lowlevel.checkpoint()
 
     async def send(self, data: bytes) -> None:
         self.seen.answer += data
         await trio.sleep(self.world.rng.choice([0.0] * 9 + [3.0]))
 
-    async def end(self) -> None:
+    async def end(self, data: bytes = b"") -> None:
+        if data:
+            await self.send(data)
         self.seen.ended = True
         await trio.lowlevel.checkpoint()
 
@@ -482,11 +453,12 @@ def live(seed: int) -> World:
     async def main() -> None:
         for _ in range(world.rng.randint(1, 3)):
             await world.boot()
+        world.auditor.booting(world.connection, charge_estimate=False)
 
     # Trio shuffles its run queue with its own generator; seeding it makes the schedule part of the seed.
     from trio._core import _run
 
-    _run._ALLOW_DETERMINISTIC_SCHEDULING = True
+    _run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
     _run._r.seed(seed)
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
     world.connection.close()

@@ -113,7 +113,7 @@ def lag(place: Path) -> str:
             idle = sorted(late)
             late.clear()
             began = time.perf_counter()
-            await house.maybe_checkpoint(pause_s=PAUSE_S)
+            await house.maybe_checkpoint(every=0, pause_s=PAUSE_S)
             took = time.perf_counter() - began
             nursery.cancel_scope.cancel()
         await house.close()
@@ -129,7 +129,10 @@ def lag(place: Path) -> str:
 def rate(path: Path, books: Books, seconds: float, name: str) -> float:
     connection = db.connect(path, durability="power")
     run: Hammer = trio.run(lambda: hammer(path, books, connection, seconds=seconds, tasks=64, name=name))
-    print(f"  {name}: {run.settled} settled, {run.refused} refused in {seconds:g} s: {run.settled / seconds:.0f}/s, all sums agree")
+    print(
+        f"  {name}: {run.settled} settled, {run.metered} of them metered; {run.refusals['credits']} refused for credits,"
+        f" {run.refusals['quota']} for a key's quota; {seconds:g} s: {run.settled / seconds:.0f}/s, all sums agree"
+    )
     return run.settled / seconds
 
 
@@ -153,7 +156,7 @@ def main() -> int:
         empty, place = Path(base, "empty.sqlite3"), Path(base, "large")
         make_data_dir(place)
         large = place / DATABASE
-        print("64 tasks on one account and 64 on 64 accounts:")
+        print("64 tasks on one account, 64 on 64 accounts, 64 on keys with a quota and on metered accounts:")
         rate(empty, open_books(64), chosen.seconds, "hammer")
         print(f"a database of {chosen.entries} entries and {chosen.accounts} keys:")
         books = open_books(chosen.accounts)

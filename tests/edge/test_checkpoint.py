@@ -1,5 +1,6 @@
 """Checkpoints: a start verifies what came since the last one and refuses what does not agree; `verify` still reads everything."""
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -13,13 +14,15 @@ from typing import Any
 import msgspec
 import pytest
 import trio
+from click.testing import CliRunner
 
 from ftgate import app
 from ftgate.app import DATABASE, House
+from ftgate.cli.group import cli
 from ftgate.core.audit import Audit, Disagreement, State
 from ftgate.edge import checkpoint, db, journal
 from ftgate.edge.db import Batch, DatabaseFault
-from ftgate.edge.lock import holder
+from ftgate.edge.lock import Lock, holder
 from tests.edge.faulty import Calls, read, sqlite_error
 from tests.edge.test_house import SETTINGS, hold, opened, post
 
@@ -75,6 +78,7 @@ def refused(place: Path) -> str:
         House(SETTINGS, place, serving=True)
     said = str(caught.value)
     assert "\n" not in said and "`ftgate ledger verify`" in said and "`ftgate restore FILE`" in said
+    assert "`ftgate ledger verify --discard-checkpoint`" in said
     assert holder(place) is None
     return said
 
@@ -213,6 +217,113 @@ async def test_a_right_state_at_a_wrong_place(tmp_path: Path) -> None:
         await house.accounts.create_user(username="ann", credits="1")
     tamper(tmp_path / DATABASE, "UPDATE checkpoints SET last_id = 99")
     assert "checkpoint 1, which stands at entry 99" in str(journal.verify(tmp_path / DATABASE)["disagreement"])
+
+
+# A wrong checkpoint beside right entries
+
+WRONG = {
+    "UPDATE checkpoints SET state = replace(state, '\"posted\":{\"1\":9', '\"posted\":{\"1\":8')": "posted 1 is 8999",
+    "UPDATE checkpoints SET state = replace(state, '\"spent\":{\"1\":900}', '\"spent\":{}')": "spent 1 is None, and 900 by the entries",
+    "UPDATE checkpoints SET state = substr(state, 1, 40)": "cannot be read",
+    "UPDATE checkpoints SET state = CAST(x'ff' AS TEXT)": "cannot be read",
+    "UPDATE checkpoints SET last_id = 5": "says entry 5 and holds the state after entry 7",
+    "UPDATE checkpoints SET last_id = 99, state = replace(state, '\"last_id\":7', '\"last_id\":99')": "last_id is 99, and 12 by the",
+    "UPDATE checkpoints SET last_id = -1, state = replace(state, '\"last_id\":7', '\"last_id\":-1')": "last_id is -1, and 0 by the entries",
+    "UPDATE checkpoints SET last_id = 8, state = replace(state, '\"last_id\":7', '\"last_id\":8')": "at entry 8: entries is 7, and 8 by",
+}  # fmt: skip
+
+
+def discard(place: Path, *more: str, code: int = 0) -> str:
+    """What `ftgate ledger verify --discard-checkpoint` says."""
+    done = CliRunner().invoke(cli, ["ledger", "verify", "--discard-checkpoint", "--data", str(place), *more])
+    assert done.exit_code == code, (done.output, done.exception)
+    assert holder(place) is None or code
+    return done.output
+
+
+@pytest.mark.parametrize("sql", WRONG)
+async def test_a_wrong_checkpoint_is_discarded_and_the_start_works(tmp_path: Path, sql: str) -> None:
+    path = await lived(tmp_path)
+    tamper(path, sql)
+    assert refused(tmp_path)
+    entries = read(path, "SELECT * FROM entries")
+    said = discard(tmp_path)
+    assert said.startswith("ok: 12 entries of 1 accounts add up, 1 holds are open\ncheckpoint 1 ") and WRONG[sql] in said
+    assert said.endswith("\ncheckpoints removed: 1; the next start reads all entries\n")
+    assert read(path, NEWEST) == [] and read(path, "SELECT * FROM entries") == entries and journal.verify(path)["ok"]
+    async with opened(tmp_path, orphans=1) as house:
+        assert house.books.accounts[1].available == 10**12 - 5 * 300
+    assert read(path, NEWEST)[0][0] == 13
+
+
+ELSEWHERE = [
+    "UPDATE entries SET amount = 1 WHERE id = 3",
+    "UPDATE entries SET amount = 301 WHERE id = 9",
+    "DELETE FROM entries WHERE id = 1",
+    "DELETE FROM entries WHERE id = 12",
+    "UPDATE balances SET posted = posted + 1",
+    "DELETE FROM balances",
+    "UPDATE spent SET used = used - 1",
+    "UPDATE requests SET cost = cost + 1 WHERE id = 1",
+]
+
+
+@pytest.mark.parametrize("sql", ELSEWHERE)
+async def test_where_something_else_is_wrong_no_checkpoint_goes(tmp_path: Path, sql: str) -> None:
+    path = await lived(tmp_path)
+    tamper(path, sql)
+    for also in ("", *list(WRONG)[:1]):
+        if also:
+            tamper(path, also)
+        before = path.read_bytes()
+        said = discard(tmp_path, code=1)
+        assert said.startswith("the ledger does not verify: ") and "nothing was changed. `ftgate restore FILE`" in said
+        assert json.loads(discard(tmp_path, "--json", code=1))["discarded"] == 0
+        assert path.read_bytes() == before and len(read(path, NEWEST)) == 1
+
+
+async def test_a_balance_changed_with_its_entry_is_told_by_the_row_of_the_call(tmp_path: Path) -> None:
+    """Entry, balance and the key's spending agree, and the checkpoint alone knew better: the request's row does too."""
+    path = await lived(tmp_path)
+    tamper(path, "UPDATE entries SET amount = 299 WHERE id = 3")
+    tamper(path, "UPDATE balances SET posted = posted + 1")
+    tamper(path, "UPDATE spent SET used = used - 1")
+    assert "balance says" in refused(tmp_path)
+    assert "its row says a cost, lost = (300, 0), its entries say (299, 0)" in discard(tmp_path, code=1)
+    assert len(read(path, NEWEST)) == 1
+
+
+async def test_no_checkpoint_is_discarded_beside_a_running_server(tmp_path: Path) -> None:
+    path = await lived(tmp_path)
+    tamper(path, next(iter(WRONG)))
+    lock = Lock(tmp_path, serving=False)
+    before = path.read_bytes()
+    assert "in use by process" in (said := discard(tmp_path, code=1)) and "stop it first. Nothing was changed." in said
+    lock.release()
+    assert path.read_bytes() == before
+    # A plain verification says what would help.
+    done = CliRunner().invoke(cli, ["ledger", "verify", "--data", str(tmp_path)])
+    assert done.exit_code == 1 and "`ftgate ledger verify --discard-checkpoint` removes it" in done.output
+
+
+async def test_discarding_two_or_none(tmp_path: Path) -> None:
+    path = await lived(tmp_path)
+    async with opened(tmp_path, orphans=1):
+        pass
+    said = json.loads(discard(tmp_path, "--json"))
+    assert said == {"ok": True, "accounts": 1, "entries": 13, "open_holds": 0, "discarded": 2, "wrong_checkpoints": []}
+    before = path.read_bytes()
+    assert discard(tmp_path).endswith("there is no checkpoint: nothing was changed\n")
+    assert path.read_bytes() == before
+
+
+async def test_a_database_that_takes_no_commit_keeps_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = await lived(tmp_path)
+    monkeypatch.setattr(db, "BUSY_TIMEOUT_S", 0.05)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert "could not be removed: database is locked. Nothing was changed." in discard(tmp_path, code=1)
+    assert len(read(path, NEWEST)) == 1
 
 
 # While serving

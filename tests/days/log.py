@@ -1,0 +1,115 @@
+"""The ledger and its log as the simulation has them: the real SQL on a database in memory, commits that take (mock) time, and
+the auditor at every decision.
+"""
+
+import random
+import sqlite3
+
+import trio
+
+from ftgate.core.books import Balance, Books, Entry, Quota
+from ftgate.edge import db
+from ftgate.edge.ledger import MemoryLedger
+from ftgate.edge.schema import migrate
+from ftgate.ports import Clock, Held, HoldRequest, Poor, Row, Settled
+from tests.days.auditor import Auditor
+
+_TEMPLATE: bytes | None = None
+
+
+def empty_database() -> sqlite3.Connection:
+    """A migrated database in memory; the migrations run once per process."""
+    global _TEMPLATE
+    if _TEMPLATE is None:
+        made = sqlite3.connect(":memory:", isolation_level=None)
+        migrate(made)
+        _TEMPLATE = made.serialize()
+        made.close()
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.deserialize(_TEMPLATE)
+    return connection
+
+
+class Watched(db.Batch):
+    """A batch whose entries the auditor sees as they are decided."""
+
+    def __init__(self, auditor: Auditor) -> None:
+        super().__init__()
+        self.auditor = auditor
+
+    def remember(self, entries: tuple[Entry, ...], balance: Balance, quota: Quota | None = None) -> None:
+        super().remember(entries, balance, quota)
+        self.auditor.decided(entries)
+
+
+class WatchedLedger(MemoryLedger):
+    """The ledger, each of whose answers the auditor sees as it is given."""
+
+    def __init__(self, books: Books, log: "SlowLog", clock: Clock, auditor: Auditor) -> None:
+        super().__init__(books, log, clock)
+        self.auditor = auditor
+
+    async def hold(self, request: HoldRequest) -> Held | Poor:
+        outcome = await super().hold(request)
+        self.auditor.held(outcome, self.books)
+        return outcome
+
+    async def settle(self, hold: int, charge: int | None, row: Row) -> Settled:
+        settled = await super().settle(hold, charge, row)
+        self.auditor.settled(row)
+        return settled
+
+
+class SlowLog:
+    """edge.ledger.Log whose commits take (mock) time: changes gather in a batch, a batch becomes durable in order, later.
+    A crash loses what was not."""
+
+    def __init__(self, connection: sqlite3.Connection, rng: random.Random, delay_s: float, auditor: Auditor) -> None:
+        self.connection = connection
+        self.rng = rng
+        self.delay_s = delay_s
+        self.auditor = auditor
+        self.filling: db.Batch = Watched(auditor)
+        self.writing: db.Batch = Watched(auditor)
+        self.wake = trio.Event()
+        self.trouble: str | None = None
+
+    def busy(self) -> str | None:
+        return self.trouble
+
+    def changed(self) -> db.Batch:
+        self.wake.set()
+        return self.filling
+
+    async def durable(self, batch: db.Batch) -> None:
+        while not batch.done:
+            if batch.event is None:
+                batch.event = trio.Event()
+            await batch.event.wait()
+
+    async def work(self) -> None:
+        while True:
+            await self.wake.wait()
+            self.wake = trio.Event()
+            while self.filling.size():
+                self.writing, self.filling = self.filling, Watched(self.auditor)
+                if self.rng.random() < 0.02:  # the disk is full for a while
+                    self.trouble = "disk full"
+                    await trio.sleep(self.rng.uniform(0.1, 5))
+                    self.trouble = None
+                await trio.sleep(self.delay_s * self.rng.random())
+                self.write(self.writing)
+                self.writing = Watched(self.auditor)
+
+    def write_all(self) -> None:
+        """The clean end: what is on its way and what still waits."""
+        for batch in (self.writing, self.filling):
+            if batch.size():
+                self.write(batch)
+        self.writing, self.filling = Watched(self.auditor), Watched(self.auditor)
+
+    def write(self, batch: db.Batch) -> None:
+        db.write(self.connection, batch)
+        batch.done = True
+        if batch.event is not None:
+            batch.event.set()

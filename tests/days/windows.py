@@ -1,0 +1,170 @@
+"""The auditor's own count of rate limits: plain lists of every call of a boot, looked through from the beginning each time.
+
+Where it cannot know from outside which model a refused call was counted at, it counts twice: `sure` is the least that the house
+must have counted (no admission may pass a limit by it), `may` the most (nobody may be refused before it is full).
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterable
+
+from ftgate.core.limits import Rates
+from tests.days.needs import Needs
+from tests.days.seen import Seen, Told
+
+SPANS = {"requests_per_second": 1.0, "requests_per_minute": 60.0}
+MINUTE = 60.0
+Weights = list[tuple[float, int]]
+
+
+def wait(weights: Weights, now: float, span: float, limit: int, more: int) -> float:
+    """Seconds until `more` fits under `limit` beside what was counted in the last `span`; 0.0 when it fits. What is past the
+    limit by itself fits where nothing else counts."""
+    counted = sorted((at, weight) for at, weight in weights if at > now - span)
+    left = sum(weight for _, weight in counted)
+    if left + min(more, limit) <= limit:
+        return 0.0
+    for at, weight in counted:
+        left -= weight
+        if left + min(more, limit) <= limit:
+            return max(at + span - now, 0.0)
+    return span
+
+
+class Windows:
+    """What the limits of one boot must have said. `rates_for` is the operator's: the limits of a scope and name."""
+
+    def __init__(self, calls: list[Seen], needs: Needs, rates_for: Callable[[str, str], Rates]) -> None:
+        self.calls = calls
+        self.needs = needs
+        self.rates_for = rates_for
+
+    # What counts where
+
+    def _scopes(self, seen: Seen) -> list[tuple[Rates, list[Seen]]]:
+        """The limits of a call's key and of its account, each with all other calls that count there."""
+        key, account = self.rates_for("key", seen.plan), self.rates_for("account", "")
+        others = [call for call in self.calls if call.counted and call is not seen]
+        return [(key, [c for c in others if c.key == seen.key]), (account, [c for c in others if c.account == seen.account])]
+
+    @staticmethod
+    def _ended(call: Seen, at: float) -> tuple[float, int]:
+        """What a call has used counts from when it was admitted; from its end, when that is more than a minute later."""
+        assert call.released is not None
+        return (at if at > call.released - MINUTE else call.released), call.used_tokens
+
+    def _tokens(self, calls: Iterable[Seen], side: int) -> Weights:
+        """Of key and account: `side` 0 is the fewest, 1 the most."""
+        return [(call.at, call.borrowed[side]) if call.released is None else self._ended(call, call.at) for call in calls]
+
+    @staticmethod
+    def _first_at(call: Seen, name: str) -> Told | None:
+        return next((told for told in call.told if told.name == name), None)
+
+    def _at_model(self, seen: Seen, name: str) -> tuple[Weights, Weights, int]:
+        """Of the other calls that went up to a model: when each came, the tokens each takes of it, how many run there."""
+        came: Weights = []
+        tokens: Weights = []
+        running = 0
+        for call in self.calls:
+            first = self._first_at(call, name)
+            if first is None or call is seen:
+                continue
+            came.append((first.at, 1))
+            if call.told[-1].name == name:
+                running += call.released is None
+                tokens.append((first.at, first.tokens) if call.released is None else self._ended(call, first.at))
+        return came, tokens, running
+
+    def _at_model_perhaps(self, seen: Seen, name: str) -> tuple[Weights, Weights, int]:
+        """As _at_model, with the calls that may have been counted there and were refused afterwards, for money or by the log."""
+        came, tokens, running = self._at_model(seen, name)
+        for call in self.calls:
+            if call is seen or call.told or not call.counted or call.status == 429 or name not in call.names:
+                continue
+            came.append((call.at, 1))
+            if call.released is None:
+                running += 1
+                tokens.append((call.at, max(self.needs.tokens(call, model) for model in call.models(name))))
+        return came, tokens, running
+
+    @staticmethod
+    def _requests(rates: Rates, came: Weights, running: int, now: float) -> list[float]:
+        """The waits of the request limits that are full."""
+        waits = [1.0] if rates.concurrent and running >= rates.concurrent else []
+        for name, span in SPANS.items():
+            if limit := getattr(rates, name):
+                waits.append(wait(came, now, span, limit, 1))
+        return [seconds for seconds in waits if seconds]
+
+    def _request_waits(self, seen: Seen, now: float) -> list[float]:
+        waits: list[float] = []
+        for rates, calls in self._scopes(seen):
+            waits += self._requests(rates, [(c.at, 1) for c in calls], sum(c.released is None for c in calls), now)
+        return waits
+
+    # What must have happened
+
+    def came(self, seen: Seen, now: float) -> None:
+        """A call comes: it counts at its key and account, or there is no room for it."""
+        seen.at = now
+        seen.counted = not self._request_waits(seen, now)
+
+    def sized(self, seen: Seen) -> None:
+        """What it takes of token limits, wherever of its first model's channels it is planned to go first."""
+        tokens = [self.needs.tokens(seen, model) for model in seen.models(*seen.names[:1])]
+        seen.borrowed = min(tokens), max(tokens)
+
+    def turned_away(self, seen: Seen) -> None:
+        """It did not go up: it may have taken its tokens before it was refused, and has them until its answer is sent."""
+        if seen.names:
+            self.sized(seen)
+            seen.borrowed = 0, seen.borrowed[1]
+
+    def went_up(self, seen: Seen, told: Told) -> list[str]:
+        """What is wrong with an attempt that reaches its upstream now."""
+        told.tokens = self.needs.tokens(seen, told.candidate.model)
+        wrong = [] if seen.counted else ["a call past the limits of its key or account went up"]
+        if len(seen.told) == 1:
+            self.sized(seen)
+            if told.name == seen.names[0]:
+                seen.borrowed = told.tokens, told.tokens
+            for rates, calls in self._scopes(seen):
+                limit = rates.tokens_per_minute
+                if limit and wait(self._tokens(calls, 0), told.at, MINUTE, limit, seen.borrowed[0]):
+                    wrong.append("more tokens than the key or account may have")
+        if all(before.name != told.name for before in seen.told[:-1]):
+            rates = self.rates_for("model", told.name)
+            came, tokens, running = self._at_model(seen, told.name)
+            if self._requests(rates, came, running, told.at):
+                wrong.append(f"more calls at {told.name} than it may have")
+            if rates.tokens_per_minute and wait(tokens, told.at, MINUTE, rates.tokens_per_minute, told.tokens):
+                wrong.append(f"more tokens at {told.name} than it may have")
+        return wrong
+
+    def refused(self, seen: Seen, now: float, body: bytes) -> list[str]:
+        """What is wrong with a 429 that is sent now."""
+        waits = self._request_waits(seen, now)
+        if seen.names:
+            for rates, calls in self._scopes(seen):
+                if limit := rates.tokens_per_minute:
+                    waits.append(wait(self._tokens(calls, 1), now, MINUTE, limit, seen.borrowed[1]))
+            waits.append(min(self._model_wait(seen, name, now) for name in seen.names))
+        longest = max(waits, default=0.0)
+        if not longest:
+            return ["a 429 while there is room"]
+        said = re.search(rb"Try again in ([0-9.]+)s", body)
+        told = int(seen.headers[b"retry-after"])
+        if said is None or float(said[1]) > max(longest, 0.1) + 0.1 + 1e-6 or told > math.ceil(max(longest, 0.1) + 1e-6):
+            return [f"a 429 that says {said and said[1]!r} and Retry-After {told} where {longest} s are needed"]
+        return []
+
+    def _model_wait(self, seen: Seen, name: str, now: float) -> float:
+        """The longest that any full limit of a model asks for; 0.0 when it has room."""
+        rates = self.rates_for("model", name)
+        came, tokens, running = self._at_model_perhaps(seen, name)
+        waits = self._requests(rates, came, running, now)
+        if limit := rates.tokens_per_minute:
+            most = max(self.needs.tokens(seen, model) for model in seen.models(name))
+            waits.append(wait(tokens, now, MINUTE, limit, most))
+        return max(waits, default=0.0)
