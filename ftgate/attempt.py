@@ -7,6 +7,7 @@ hold is durable. A whole answer stays here until its money is settled.
 
 import contextlib
 from collections.abc import Callable, Mapping
+from math import inf
 
 import trio
 
@@ -14,15 +15,13 @@ from ftgate.core import routing
 from ftgate.core.redact import redact
 from ftgate.core.routing import Candidate, Outcome, Verdict
 from ftgate.dialects import sse
-from ftgate.dialects.talk import Complaint, Dialect, NotAnAnswer, Piece, Reader
+from ftgate.dialects.talk import Complaint, Dialect, Meter, NotAnAnswer, Piece, Reader
 from ftgate.errors import DatabaseBusy, Fault, ProviderError, ProviderTimeout, UpstreamFailed
 from ftgate.exchange import Exchange, Tried, answer_headers, conceal, retry_after_s
 from ftgate.ports import Answer, Clock, Headers, Ledger, Upstream, UpstreamRequest
 
 DURABLE_WAIT_S = 2.0
 """Seconds an answer waits for its commit before it goes without a balance (or, for a hold, before it is refused)."""
-CLOSE_S = 0.2
-"""Seconds in which an upstream's connection must be closed or given back, cancelled or not."""
 END_S = 0.02
 """Seconds the end of a body is waited for after the stream's own end marker."""
 ERROR_READ_S = 5.0
@@ -53,23 +52,24 @@ class Attempts:
         dialect = self.dialects[channel.dialect]
         request = self._render(x, tried.candidate)
         x.call.draining = tried if channel.drain or tried.candidate.model.drain else None
+        tried.awaited = "no response head in time"
         try:
             with trio.move_on_after(times.head if x.ask.stream else times.answer) as timer:
                 answer = await self.upstream.open(request, tried.sending)
-            if timer.cancelled_caught:
-                return Outcome(index, Verdict.timeout, "no response head in time")
-            self.passing("head")
-            try:
-                if answer.status != 200:
-                    tried.failed = True  # whoever leaves while its error is read pays nothing
-                    return await self._complaint(dialect, answer, index)
-                if x.ask.stream:
-                    return await self._pass_stream(x, dialect, tried, answer, index)
-                return await self._take_answer(x, dialect, tried, answer, index)
-            finally:
-                # Shielded: an answer that has come whole must not be lost while its connection is given back.
-                with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_S):
+                self.passing("head")
+                try:
+                    if answer.status != 200:
+                        tried.failed = True  # whoever leaves while its error is read pays nothing
+                        timer.deadline = inf
+                        return await self._complaint(dialect, answer, index)
+                    if x.ask.stream:
+                        return await self._pass_stream(x, dialect, tried, answer, index, timer)
+                    return await self._take_answer(x, dialect, tried, answer, index, timer)
+                finally:
                     await answer.aclose()
+            if x.head_sent:
+                raise ProviderTimeout(f"the provider's {tried.awaited}")
+            return Outcome(index, Verdict.timeout, tried.awaited)
         except UpstreamFailed as failed:
             if x.head_sent:
                 raise ProviderError("the provider's stream broke off") from None
@@ -118,23 +118,24 @@ class Attempts:
             complaint.kind, complaint.code, complaint.param,
         )  # fmt: skip
 
-    async def _take_answer(self, x: Exchange, dialect: Dialect, tried: Tried, answer: Answer, index: int) -> Outcome | None:
+    async def _take_answer(
+        self, x: Exchange, dialect: Dialect, tried: Tried, answer: Answer, index: int, timer: trio.CancelScope
+    ) -> Outcome | None:
         """Read a whole answer. Nothing of it goes to the client before its money is settled."""
         idle = tried.candidate.channel.timeouts.idle
+        tried.awaited = "the answer stopped coming"
         pieces: list[bytes] = []
         size = 0
-        with trio.CancelScope() as timer:
-            while True:
-                timer.deadline = trio.current_time() + idle
-                data = await answer.receive()
-                if not data:
-                    break
-                pieces.append(data)
-                size += len(data)
-                if size > MAX_ANSWER_BYTES:
-                    raise UpstreamFailed(Fault.too_large, f"an answer of more than {MAX_ANSWER_BYTES} bytes", sent=True)
-        if timer.cancelled_caught:
-            return Outcome(index, Verdict.timeout, "the answer stopped coming")
+        while True:
+            timer.deadline = trio.current_time() + idle
+            data = await answer.receive()
+            if not data:
+                break
+            pieces.append(data)
+            size += len(data)
+            if size > MAX_ANSWER_BYTES:
+                raise UpstreamFailed(Fault.too_large, f"an answer of more than {MAX_ANSWER_BYTES} bytes", sent=True)
+        timer.deadline = inf
         body = b"".join(pieces)
         try:
             dialect.read_answer(body, tried.meter)
@@ -149,35 +150,35 @@ class Attempts:
         broke = routing.verdict(400, complaint.words) is Verdict.out_of_credit
         return Outcome(index, Verdict.out_of_credit if broke else Verdict.hollow, complaint.words or "an empty answer", 200)
 
-    async def _pass_stream(self, x: Exchange, dialect: Dialect, tried: Tried, answer: Answer, index: int) -> Outcome | None:
+    async def _pass_stream(
+        self, x: Exchange, dialect: Dialect, tried: Tried, answer: Answer, index: int, timer: trio.CancelScope
+    ) -> Outcome | None:
         """Pass a stream on piece by piece. Until the first content nothing is sent and the attempt can still fail over."""
         times = tried.candidate.channel.timeouts
         first_token_until = trio.current_time() + times.first_token
         kind = next((value for name, value in answer.headers if name == b"content-type"), b"text/event-stream")
         if b"event-stream" not in kind:
             if b"json" in kind:
-                return await self._stream_whole(x, dialect, tried, answer, index)
+                return await self._stream_whole(x, dialect, tried, answer, index, timer)
             return Outcome(index, Verdict.hollow, f"content type {kind[:60].decode(errors='replace')} in place of a stream", 200)
         reader = dialect.StreamReader(tried.meter, show_usage=x.ask.wants_usage)
-        with trio.CancelScope(deadline=first_token_until) as timer:
-            while not reader.done:
-                data = await answer.receive()
-                try:
-                    pieces = reader.feed(data) if data else reader.end()
-                except sse.EventTooLong:
-                    raise UpstreamFailed(Fault.too_large, "an event without an end", sent=True) from None
-                timer.deadline = float("inf")  # a slow client is not an idle upstream
-                if (failed := await self._pass_on(x, tried, pieces, index)) is not None:
-                    return failed
-                if not data:
-                    break
-                timer.deadline = trio.current_time() + times.idle if x.head_sent else first_token_until
+        tried.awaited = "no first token in time"
+        timer.deadline = first_token_until
+        while not reader.done:
+            data = await answer.receive()
+            try:
+                pieces = reader.feed(data) if data else reader.end()
+            except sse.EventTooLong:
+                raise UpstreamFailed(Fault.too_large, "an event without an end", sent=True) from None
+            timer.deadline = inf  # a slow client is not an idle upstream
+            if (failed := await self._pass_on(x, tried, pieces, index)) is not None:
+                return failed
+            if not data:
+                break
+            timer.deadline = trio.current_time() + times.idle if x.head_sent else first_token_until
         if reader.done:
+            timer.deadline = inf
             await self._read_end(reader, answer)
-        if timer.cancelled_caught:
-            if x.head_sent:
-                raise ProviderTimeout("the provider's stream stalled")
-            return Outcome(index, Verdict.timeout, "no first token in time")
         if not reader.finished:
             if x.head_sent:
                 raise ProviderError("the provider's stream ended before its answer did")
@@ -197,7 +198,7 @@ class Attempts:
                 return self._hollow(index, piece.complaint)
             tried.pending.append(piece.raw)
             if piece.content and not x.head_sent:
-                await self._start(x)
+                await self._start(x, tried)
         if x.head_sent:
             await self._flush(x, tried)
         elif sum(map(len, tried.pending)) > MAX_PENDING_BYTES:
@@ -211,12 +212,14 @@ class Attempts:
             await x.client.send(data)
             self.passing("content")
 
-    async def _stream_whole(self, x: Exchange, dialect: Dialect, tried: Tried, answer: Answer, index: int) -> Outcome | None:
+    async def _stream_whole(
+        self, x: Exchange, dialect: Dialect, tried: Tried, answer: Answer, index: int, timer: trio.CancelScope
+    ) -> Outcome | None:
         """The upstream was asked to stream and answered whole: its answer is passed on as a stream of one chunk."""
-        outcome = await self._take_answer(x, dialect, tried, answer, index)
+        outcome = await self._take_answer(x, dialect, tried, answer, index, timer)
         if outcome is not None:
             return outcome
-        tried.meter.restart()  # the reader below sees it all again
+        tried.meter = Meter()  # the reader below sees it all again
         reader = dialect.StreamReader(tried.meter, show_usage=x.ask.wants_usage)
         try:
             pieces = reader.feed(dialect.stream_of(x.body))
@@ -233,10 +236,11 @@ class Attempts:
                 reader.feed(data)
             reader.end()
 
-    async def _start(self, x: Exchange) -> None:
+    async def _start(self, x: Exchange, tried: Tried) -> None:
         """Open the answer to the client: its first content has come, and its hold is durable."""
         self.passing("first_content")
         await self._held_durably(x)
+        tried.awaited = "stream stalled"
         x.first_content_at = self.clock.now()
         x.head_sent = True
         headers = answer_headers(x)
@@ -245,6 +249,8 @@ class Attempts:
 
     async def _held_durably(self, x: Exchange) -> None:
         assert x.held is not None
+        if self.ledger.is_durable(x.held.ticket):  # nearly always: it was committed while the upstream worked
+            return
         with trio.move_on_after(DURABLE_WAIT_S) as patience:
             await self.ledger.durable(x.held.ticket)
         if patience.cancelled_caught:

@@ -25,13 +25,15 @@ DRAIN_S = 60.0
 class Call:
     """A request as a door hands it over, and the handle by which the door ends it early.
 
-    `id` is ours and unique; `secret` the key shown, None if none; `dialect` what the caller speaks.
+    `id` is ours and unique; `secret` the key shown, None if none; `key` its key where the door has just looked at it; `dialect` what
+    the caller speaks.
     """
 
-    def __init__(self, *, id: str, dialect: Dialect, secret: bytes | None, body: bytes) -> None:
+    def __init__(self, *, id: str, dialect: Dialect, secret: bytes | None, body: bytes, key: Key | None = None) -> None:
         self.id = id
         self.dialect = dialect
         self.secret = secret
+        self.key = key
         self.body = body
         self.scope = trio.CancelScope()
         self.ended_by: str | None = None
@@ -64,6 +66,7 @@ class Tried:
         self.sending = Sending()
         self.failed = False
         self.complete = False
+        self.awaited = ""  # what has not come, in words, when the time for it is up
         self.pending: list[bytes] = []  # pieces read and not sent on yet
 
 

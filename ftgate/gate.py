@@ -137,7 +137,7 @@ class Gate:
     async def _line(self, x: Exchange) -> None:
         if self.closing:
             raise ShuttingDown("the gateway is shutting down", retry_after_s=5)
-        x.key = await self.authenticate(x.call.secret)
+        x.key = x.call.key or await self.authenticate(x.call.secret)
         self._admit(x, x.key)
         self.passing("admitted")
         try:
@@ -322,8 +322,7 @@ class Gate:
         self.passing("answering")
         if x.reader is not None:
             tail = x.reader.tail(x.measured.usage, exact=x.measured.exact, cost=x.settled.charged, balance=balance)
-            await x.client.send(tail)
-            await x.client.end()
+            await x.client.end(tail)
             self.passing("answered")
             return
         headers = answer_headers(x)
@@ -336,8 +335,7 @@ class Gate:
     async def _send_error(self, x: Exchange, error: GateError) -> None:
         dialect = x.call.dialect
         if x.head_sent:
-            await x.client.send(dialect.error_event(error, x.call.id))
-            await x.client.end()
+            await x.client.end(dialect.error_event(error, x.call.id))
             return
         headers = [(b"content-type", b"application/json"), (b"x-request-id", x.call.id.encode()), *error_headers(error)]
         await x.client.answer(error.status, headers + room_headers(x.room), dialect.error_body(error, x.call.id))

@@ -41,7 +41,8 @@ class Answer(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Give the connection back when the body was read to its end, else close it at once. Safe under cancellation."""
+        """Give the connection back when the body was read to its end, else close it at once. Not interrupted by a cancellation,
+        which must not lose an answer that has come whole; so it waits for nothing that can take long."""
         ...
 
 
@@ -114,7 +115,7 @@ class Poor(msgspec.Struct, frozen=True):
     required: int
 
 
-class Row(msgspec.Struct, frozen=True, gc=False):
+class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One ended call, as `requests` remembers it. Money in units, times in microseconds since 1970 or milliseconds of span.
 
     `status`: ok, client_gone, write_timeout, shutdown, operator, timeout, error, refused. `price` is the JSON of the price it
@@ -175,6 +176,10 @@ class Ledger(Protocol):
         """Remember a call that never took a hold."""
         ...
 
+    def is_durable(self, ticket: object) -> bool:
+        """Whether what the ticket stands for can no longer be lost."""
+        ...
+
     async def durable(self, ticket: object) -> None:
         """Wait until what the ticket stands for can no longer be lost. Cancelling the wait changes nothing. Raises
         errors.DatabaseFailed when it never will be written."""
@@ -194,8 +199,8 @@ class Client(Protocol):
 
     async def send(self, data: bytes) -> None: ...
 
-    async def end(self) -> None:
-        """The clean end of a stream."""
+    async def end(self, data: bytes = b"") -> None:
+        """The clean end of a stream, after its last piece."""
         ...
 
 

@@ -28,13 +28,18 @@ WALLS: dict[str, tuple[tuple[str, ...], set[str]]] = {
         ("ftgate.core", "ftgate.dialects", "ftgate.providers", "ftgate.ports", "ftgate.errors", "ftgate.exchange", "ftgate.attempt"),
         {"msgspec", "trio"},
     ),
+    "intake": (("ftgate.core", "ftgate.dialects", "ftgate.ports", "ftgate.errors", "ftgate.exchange"), set()),
     "config": (("ftgate.config", "ftgate.core", "ftgate.providers", "ftgate.errors", "ftgate"), {"msgspec"}),
     "edge": (
-        ("ftgate.core", "ftgate.dialects", "ftgate.providers", "ftgate.ports", "ftgate.errors", "ftgate.edge.db", "ftgate.edge.schema"),
+        (
+            "ftgate.core", "ftgate.dialects", "ftgate.providers", "ftgate.ports", "ftgate.errors", "ftgate.exchange", "ftgate.intake",
+            "ftgate.edge.db", "ftgate.edge.schema", "ftgate.edge.hypercorn_door", "ftgate.edge.client_wire", "ftgate.edge.request_head",
+            "ftgate.edge.hangups", "ftgate.edge.outgoing",
+        ),
         {"trio", "msgspec", "httpcore", "h11", "hypercorn", "sqlite_utils", "httptools", "socksio"},
     ),
     "web": (
-        ("ftgate.web", "ftgate.ports", "ftgate.core", "ftgate.errors", "ftgate.dialects", "ftgate.exchange", "ftgate"),
+        ("ftgate.web", "ftgate.ports", "ftgate.core", "ftgate.errors", "ftgate.dialects", "ftgate.exchange", "ftgate.intake", "ftgate"),
         {"quart", "quart_trio", "werkzeug", "trio", "msgspec"},
     ),
     "cli": (("ftgate",), {"click", "rich", "trio"}),
@@ -43,7 +48,7 @@ WALLS: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "__init__": ((), set()),
 }  # fmt: skip
 PURE = {"core", "dialects", "providers"}
-ASYNC_ROOMS = {"gate", "attempt", "ports", "edge", "web", "app"}
+ASYNC_ROOMS = {"gate", "intake", "attempt", "ports", "edge", "web", "app"}
 IMPURE = {"time", "random", "secrets", "os", "logging", "socket", "sqlite3", "threading", "pathlib", "subprocess", "io", "trio"}
 FORBIDDEN_NAMES = {"utils", "helpers", "manager", "common", "v2", "misc"}
 

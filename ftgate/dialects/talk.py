@@ -98,10 +98,6 @@ class Meter:
         self.reported: Usage | None = None
         self.malformed = False
 
-    def restart(self) -> None:
-        """Forget everything: the same answer will be read once more, in another form."""
-        self.__init__()  # type: ignore[misc]
-
     def note(self, text: str) -> None:
         self._parts.append(text)
         self._notes += 1

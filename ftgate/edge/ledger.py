@@ -108,6 +108,10 @@ class MemoryLedger:
     async def note(self, row: Row) -> None:
         self.log.changed().rows.append(row)
 
+    def is_durable(self, ticket: object) -> bool:
+        assert isinstance(ticket, Batch)
+        return ticket.done
+
     async def durable(self, ticket: object) -> None:
         assert isinstance(ticket, Batch)
         if ticket.done:

@@ -16,9 +16,9 @@ from ftgate.core.money import PICO_PER_USD, format_price, format_usd
 from ftgate.core.routing import Channel, Model, Routes
 from ftgate.dialects import http
 from ftgate.errors import GateError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
+from ftgate.intake import new_request_id
 from ftgate.ports import Key, Terms
 from ftgate.web.connection import ShieldedConnection
-from ftgate.web.relay import new_request_id
 
 MAX_PAGE = 100
 _ROUTES = ("/v1/chat/completions", "/v1/models", "/v1/pricing", "/v1/user/balance", "/v1/billing/balance", "/v1/user/logs")

@@ -4,33 +4,21 @@ No generator and no framework between the gate and the socket: the gate pushes t
 client's leaving. Everything that is no relay route goes to the Quart app, with its path as routes are written.
 """
 
-import secrets
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import trio
 
 from ftgate.dialects import http
-from ftgate.dialects.talk import Dialect
-from ftgate.errors import BodyTooLarge, BodyTooSlow, GateError, MethodNotAllowed, Overloaded, UnsupportedBody
+from ftgate.errors import GateError, MethodNotAllowed
 from ftgate.exchange import Call
-from ftgate.ports import Client, Headers
+from ftgate.intake import BODY_S, Intake, Room, new_request_id
+from ftgate.ports import Headers
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
-
-HELD_BYTES = 256 * 1024 * 1024
-"""Bytes of request bodies in memory at once, over all callers: past it a call is refused for a moment, not everybody served
-from swap."""
-BODY_S = 60.0
-"""Seconds in which a request's body must have come whole. No hold is taken before that."""
-
-
-def new_request_id() -> str:
-    """Ours, and unique for ever: 96 random bits."""
-    return "req_" + secrets.token_hex(12)
 
 
 class _ClientLeft(Exception):
@@ -55,122 +43,67 @@ class AsgiClient:
     async def send(self, data: bytes) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
-    async def end(self) -> None:
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+    async def end(self, data: bytes = b"") -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
 
 
 class Relay:
-    """The ASGI app that a door serves. `walk` is the gate's relay(call, client), `authenticate` its look at a key, `pages` the
-    Quart app behind it."""
+    """The ASGI app that the Hypercorn door serves: relay calls to `intake`, all else to `pages`, the Quart app behind it."""
 
-    def __init__(
-        self,
-        walk: Callable[[Call, Client], Awaitable[None]],
-        authenticate: Callable[[bytes | None], Awaitable[object]],
-        pages: App,
-        dialects: Mapping[str, Dialect],
-        *,
-        max_body_bytes: int,
-        cors: bool,
-    ) -> None:
-        self.walk = walk
-        self.authenticate = authenticate
-        self.held_bytes = 0
+    def __init__(self, intake: Intake, pages: App) -> None:
+        self.intake = intake
         self.pages = pages
-        self.dialects = dialects
-        self.max_body_bytes = max_body_bytes
-        self.cors = cors
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        intake = self.intake
         path = http.canonical(scope["path"])
-        dialect = self.dialects.get(http.RELAY_ROUTES.get(path, ""))
-        if self.cors and scope["method"] == "OPTIONS" and http.is_open(path):
+        dialect = intake.dialect_of(path)
+        if intake.cors and scope["method"] == "OPTIONS" and http.is_open(path):
             await send({"type": "http.response.start", "status": 204, "headers": [h for h in http.PREFLIGHT if h[0] != b"content-length"]})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
         if dialect is None:
             await self.pages({**scope, "path": path, "raw_path": path.encode()}, receive, send)
             return
-        client = AsgiClient(send, http.CORS if self.cors else [])
+        client = AsgiClient(send, intake.extra_headers)
         request_id = new_request_id()
-        try:
-            if scope["method"] != "POST":
-                raise MethodNotAllowed(f"{path} takes POST", allow="POST, OPTIONS" if self.cors else "POST")
-            headers: Headers = list(scope["headers"])
-            secret = http.presented_key(headers)
-            http.refuse_own_key(headers)
-            await self.authenticate(secret)  # before a byte of the body is asked for: a stranger must not fill the memory
-        except GateError as error:
-            await self._refuse(client, dialect, request_id, error)
-            return
-        room = _Room(self)
+        room = Room(intake)
         try:
             try:
-                body = await self._body(headers, receive, room)
+                if scope["method"] != "POST":
+                    raise MethodNotAllowed(f"{path} takes POST", allow="POST, OPTIONS" if intake.cors else "POST")
+                headers: Headers = list(scope["headers"])
+                secret, _ = await intake.admit(headers)
+                intake.check_length(headers)
+                body = await self._body(receive, room)
             except _ClientLeft:
                 return
             except GateError as error:
-                await self._refuse(client, dialect, request_id, error)
+                await client.answer(*intake.refusal(dialect, request_id, error))
                 return
-            call = Call(id=request_id, dialect=dialect, secret=secret, body=body)
+            call = intake.begin(request_id, dialect, secret, body)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_watch, receive, call)
-                await self.walk(call, client)
+                await intake.walk(call, client)
                 nursery.cancel_scope.cancel()
         finally:
             room.free()
 
-    async def _refuse(self, client: AsgiClient, dialect: Dialect, request_id: str, error: GateError) -> None:
-        headers = [(b"content-type", b"application/json"), (b"x-request-id", request_id.encode()), *http.error_headers(error)]
-        await client.answer(error.status, headers, dialect.error_body(error, request_id))
-
-    async def _body(self, headers: Headers, receive: Receive, room: "_Room") -> bytes:
-        """The whole request body. Raises BodyTooLarge, BodyTooSlow, UnsupportedBody, Overloaded, _ClientLeft."""
-        limit = self.max_body_bytes
-        for name, value in headers:
-            if name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
-                raise UnsupportedBody("send the body uncompressed: Content-Encoding is not supported here")
-            if name == b"content-length" and value.isdigit() and int(value) > limit:
-                raise _too_large(limit)
+    async def _body(self, receive: Receive, room: Room) -> bytes:
+        """The whole request body. Raises BodyTooLarge, BodyTooSlow, Overloaded, _ClientLeft."""
         pieces: list[bytes] = []
-        size = 0
         with trio.move_on_after(BODY_S) as patience:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise _ClientLeft
                 pieces.append(bytes(message.get("body", b"")))
-                size += len(pieces[-1])
-                if size > limit:
-                    raise _too_large(limit)
                 room.take(len(pieces[-1]))
                 if not message.get("more_body", False):
                     break
         if patience.cancelled_caught:
-            raise BodyTooSlow(f"the body did not come whole within {BODY_S:g}s")
+            raise self.intake.too_slow()
         return b"".join(pieces)
-
-
-class _Room:
-    """What one call's body takes of the room that all share; given back when the call has ended, however it ends."""
-
-    def __init__(self, relay: Relay) -> None:
-        self.relay = relay
-        self.taken = 0
-
-    def take(self, size: int) -> None:
-        if self.relay.held_bytes + size > max(HELD_BYTES, self.relay.max_body_bytes):  # one body that is allowed always fits
-            raise Overloaded("too many large requests are being read now", retry_after_s=1)
-        self.relay.held_bytes += size
-        self.taken += size
-
-    def free(self) -> None:
-        self.relay.held_bytes -= self.taken
-        self.taken = 0
-
-
-def _too_large(limit: int) -> BodyTooLarge:
-    return BodyTooLarge(f"the body is larger than {limit // 1_000_000} MB, the limit of this gateway (server.max_body_mb)")
 
 
 async def _watch(receive: Receive, call: Call) -> None:

@@ -91,9 +91,9 @@ def test_a_known_key_s_body_is_asked_for(house: House) -> None:
 
 
 SMALL = """
-from ftgate.web import relay
+from ftgate import intake
 
-relay.HELD_BYTES = 300_000
+intake.HELD_BYTES = 300_000
 
 from ftgate.__main__ import main
 main()

@@ -233,7 +233,7 @@ def test_data_that_cannot_be_used_is_left_alone(steady: House, damage: str) -> N
 SHORTENED = """
 import quart
 import hypercorn.config
-from ftgate.edge import hypercorn_door
+from ftgate.edge import fast_door, hypercorn_door
 from ftgate.web import relay
 
 for name in ("RESPONSE_TIMEOUT", "BODY_TIMEOUT"):
@@ -243,10 +243,12 @@ for name in ("keep_alive_timeout", "graceful_timeout", "shutdown_timeout", "ssl_
     assert isinstance(getattr(hypercorn.config.Config, name), (int, float)), name
     setattr(hypercorn.config.Config, name, 0.4)
 hypercorn.config.Config.read_timeout = 1
-limits = hypercorn_door.HypercornDoor.__init__.__kwdefaults__
-assert {"keep_alive_s", "write_limit_s"} <= limits.keys()
-limits.update(keep_alive_s=0.4, write_limit_s=0.4)
-hypercorn_door.LINGER_S = relay.BODY_S = 0.4
+for door in (hypercorn_door.HypercornDoor, fast_door.FastDoor):
+    limits = door.__init__.__kwdefaults__
+    assert {"keep_alive_s", "write_limit_s"} <= limits.keys()
+    limits.update(keep_alive_s=0.4, write_limit_s=0.4)
+assert {hypercorn_door.LINGER_S, fast_door.LINGER_S, relay.BODY_S, fast_door.BODY_S} == {1.0, 60.0}
+hypercorn_door.LINGER_S = fast_door.LINGER_S = relay.BODY_S = fast_door.BODY_S = 0.4
 
 from ftgate.__main__ import main
 main()

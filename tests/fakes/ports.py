@@ -101,7 +101,8 @@ class ScriptedAnswer:
 
     async def aclose(self) -> None:
         self.upstream.open_answers -= 1
-        await trio.lowlevel.checkpoint()
+        with trio.CancelScope(shield=True):
+            await trio.lowlevel.checkpoint()
 
 
 class ScriptedUpstream:
@@ -158,7 +159,8 @@ class RecordingClient:
         self.body += data
         await trio.lowlevel.checkpoint()
 
-    async def end(self) -> None:
+    async def end(self, data: bytes = b"") -> None:
+        self.body += data
         self.ended = True
         await trio.lowlevel.checkpoint()
 
