@@ -22,6 +22,8 @@ from ftgate.ports import Answer, Clock, Headers, Ledger, Upstream, UpstreamReque
 
 DURABLE_WAIT_S = 2.0
 """Seconds an answer waits for its commit before it goes without a balance (or, for a hold, before it is refused)."""
+TIMER_STEP_S = 0.1
+"""By how much a limit between two pieces may strike too early."""
 END_S = 0.02
 """Seconds the end of a body is waited for after the stream's own end marker."""
 ERROR_READ_S = 5.0
@@ -64,9 +66,11 @@ class Attempts:
                         return await self._complaint(dialect, answer, index)
                     if x.ask.stream:
                         return await self._pass_stream(x, dialect, tried, answer, index, timer)
-                    return await self._take_answer(x, dialect, tried, answer, index, timer)
+                    body = await self._read_answer(tried, answer, timer)
                 finally:
                     await answer.aclose()
+            if not timer.cancelled_caught:
+                return await self._take_answer(x, dialect, tried, body, index)
             if x.head_sent:
                 raise ProviderTimeout(f"the provider's {tried.awaited}")
             return Outcome(index, Verdict.timeout, tried.awaited)
@@ -118,25 +122,26 @@ class Attempts:
             complaint.kind, complaint.code, complaint.param,
         )  # fmt: skip
 
-    async def _take_answer(
-        self, x: Exchange, dialect: Dialect, tried: Tried, answer: Answer, index: int, timer: trio.CancelScope
-    ) -> Outcome | None:
-        """Read a whole answer. Nothing of it goes to the client before its money is settled."""
+    async def _read_answer(self, tried: Tried, answer: Answer, timer: trio.CancelScope) -> bytes:
+        """A whole answer's body."""
         idle = tried.candidate.channel.timeouts.idle
         tried.awaited = "the answer stopped coming"
         pieces: list[bytes] = []
-        size = 0
+        size, until = 0, -inf
         while True:
-            timer.deadline = trio.current_time() + idle
+            now = trio.current_time()
+            if until - now < idle - TIMER_STEP_S:  # setting a deadline costs more than reading a piece
+                until = timer.deadline = now + idle
             data = await answer.receive()
             if not data:
-                break
+                return b"".join(pieces)
             pieces.append(data)
             size += len(data)
             if size > MAX_ANSWER_BYTES:
                 raise UpstreamFailed(Fault.too_large, f"an answer of more than {MAX_ANSWER_BYTES} bytes", sent=True)
-        timer.deadline = inf
-        body = b"".join(pieces)
+
+    async def _take_answer(self, x: Exchange, dialect: Dialect, tried: Tried, body: bytes, index: int) -> Outcome | None:
+        """Look through a whole answer. Nothing of it goes to the client before its money is settled."""
         try:
             dialect.read_answer(body, tried.meter)
         except NotAnAnswer as hollow:
@@ -216,7 +221,9 @@ class Attempts:
         self, x: Exchange, dialect: Dialect, tried: Tried, answer: Answer, index: int, timer: trio.CancelScope
     ) -> Outcome | None:
         """The upstream was asked to stream and answered whole: its answer is passed on as a stream of one chunk."""
-        outcome = await self._take_answer(x, dialect, tried, answer, index, timer)
+        body = await self._read_answer(tried, answer, timer)
+        timer.deadline = inf
+        outcome = await self._take_answer(x, dialect, tried, body, index)
         if outcome is not None:
             return outcome
         tried.meter = Meter()  # the reader below sees it all again

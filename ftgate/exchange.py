@@ -85,6 +85,7 @@ class Exchange:
         self.key: Key | None = None
         self.ask = NOTHING
         self.plan: tuple[Candidate, ...] = ()
+        self.counts: dict[str, estimate.Count] = {}  # of its prompt, for each model
         self.multiplier = pricing.ONE
         self.held: Held | None = None
         self.settled: Settled | None = None
@@ -102,12 +103,16 @@ class Exchange:
 
 
 def prompt_count(x: Exchange, model: Model) -> estimate.Count:
-    """Tokens of the prompt at this model: text by estimate, media by the model's per-item bound."""
+    """Tokens of the prompt at this model: text by estimate, media by the model's per-item bound. Counted once a call."""
+    known = x.counts.get(model.name)
+    if known is not None:
+        return known
     ask = x.ask
     media = ask.images * (model.image_tokens or estimate.IMAGE_TOKENS)
     media += ask.audios * estimate.AUDIO_TOKENS + ask.files * estimate.FILE_TOKENS
     text = x.ratios.scale("prompt", model.name, ask.prompt)
-    return text + estimate.tokens(media) if media else text
+    counted = x.counts[model.name] = text + estimate.tokens(media) if media else text
+    return counted
 
 
 def likely_tokens(x: Exchange, model: Model) -> int:

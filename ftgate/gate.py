@@ -67,6 +67,7 @@ from ftgate.ports import (
     Keys,
     Ledger,
     Poor,
+    Terms,
     Upstream,
     nowhere,
 )  # fmt: skip
@@ -77,6 +78,9 @@ SETTLE_S = 5.0
 """Seconds the end of a hold may take: it is shielded from every cancellation, so it has a limit of its own."""
 LARGE_BODY = 262_144
 """Bytes from which a request is read in a thread: measuring megabytes of text would hold up everybody else."""
+
+PLANS_KEPT = 1000
+"""Plans remembered, so that a call for a model with a single way need not make its own."""
 
 
 class Gate:
@@ -99,6 +103,7 @@ class Gate:
         self.attempts = Attempts(upstream=upstream, ledger=ledger, clock=clock, dialects=dialects, passing=passing)
         self.calls: set[Call] = set()
         self.closing = False
+        self.planned: dict[tuple[object, ...], tuple[routing.Routes, tuple[Candidate, ...]]] = {}  # plans that are the same at every turn
         self.turns: dict[str, int] = {}  # of each served model: whose turn it is among its channels and their credentials
 
     # The line
@@ -188,17 +193,16 @@ class Gate:
         routes, ask = x.settings.routes, x.ask
         terms = x.settings.plans.get(key.plan) or x.settings.plans["default"]
         x.multiplier = terms.multiplier
-        grade = routing.complexity(ask.prompt.likely, has_tools=ask.has_tools, has_media=bool(ask.images or ask.audios or ask.files))
-        for name in ask.names:
-            served = routes.resolve(name)
-            if name != "auto" and not (routing.allowed(key.models, name, served) and routing.allowed(terms.models, name, served)):
-                raise Forbidden(f"This API key may not use the model {name!r}", code="model_not_allowed", param="model")
-        asked = {routes.resolve(name) for name in ask.names}
-        names = [
-            name
-            for name in routing.names_for(routes, ask.names, grade)
-            if name in asked or (routing.allowed(key.models, name) and routing.allowed(terms.models, name))
-        ]
+        grade = (
+            ""
+            if "auto" not in ask.names
+            else routing.complexity(ask.prompt.likely, has_tools=ask.has_tools, has_media=bool(ask.images or ask.audios or ask.files))
+        )
+        place = (ask.names, ask.routing, grade, key.models, terms.models, x.call.dialect.NAME)
+        known = self.planned.get(place)
+        if known is not None and known[0] is routes:
+            return known[1]
+        names = self._names(x, key, terms, grade)
         first = names[0] if names else ""
         plan = routing.plan(routes, names, strategy=ask.routing, turn=self.turns.get(first, 0))
         if plan:
@@ -206,12 +210,31 @@ class Gate:
         if not plan:
             if "auto" in ask.names and key.models:
                 raise Forbidden("None of the models this API key may use is served now", code="model_not_allowed", param="model")
-            known = ", ".join(repr(name) for name in ask.names)[:200]
-            raise InvalidRequest(f"Unknown model {known}; GET /v1/models lists the models", code="model_not_found", param="model")
+            unknown = ", ".join(repr(name) for name in ask.names)[:200]
+            raise InvalidRequest(f"Unknown model {unknown}; GET /v1/models lists the models", code="model_not_found", param="model")
         spoken = tuple(way for way in plan if way.channel.dialect == x.call.dialect.NAME)
         if not spoken:
             raise NotServed(f"{plan[0].model.name} is served by a channel whose protocol this version does not speak yet")
+        if routing.is_fixed(routes, names):
+            if len(self.planned) >= PLANS_KEPT:
+                self.planned.clear()
+            self.planned[place] = routes, spoken
         return spoken
+
+    @staticmethod
+    def _names(x: Exchange, key: Key, terms: Terms, grade: str) -> list[str]:
+        """The served names to try, in order. Raises Forbidden for one that was asked for and may not be used."""
+        routes, ask = x.settings.routes, x.ask
+        for name in ask.names:
+            served = routes.resolve(name)
+            if name != "auto" and not (routing.allowed(key.models, name, served) and routing.allowed(terms.models, name, served)):
+                raise Forbidden(f"This API key may not use the model {name!r}", code="model_not_allowed", param="model")
+        asked = {routes.resolve(name) for name in ask.names}
+        return [
+            name
+            for name in routing.names_for(routes, ask.names, grade)
+            if name in asked or (routing.allowed(key.models, name) and routing.allowed(terms.models, name))
+        ]
 
     def _take_tokens(self, x: Exchange, key: Key) -> None:
         """Borrow the call's tokens of its key's and its account's token limits, until it ends."""

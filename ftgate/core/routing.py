@@ -214,6 +214,11 @@ def plan(routes: Routes, names: list[str], *, strategy: str, turn: int) -> tuple
     return tuple(ways)
 
 
+def is_fixed(routes: Routes, names: list[str]) -> bool:
+    """Whether plan() gives the same for these names at every turn: no name has two channels, nor a channel two credentials."""
+    return all(len(found) <= 1 and all(len(channel.credentials) <= 1 for channel in found) for found in map(routes.serving, names))
+
+
 class Verdict(Enum):
     caller = "caller"
     context = "context"

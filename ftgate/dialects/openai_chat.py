@@ -37,35 +37,56 @@ _fields = msgspec.json.Decoder(_Fields)
 _anything = msgspec.json.Decoder()
 
 
+class _Options(msgspec.Struct, gc=False):
+    include_usage: bool | None = None
+
+
+class _Asked(msgspec.Struct, gc=False):
+    """What of a request is for the gate, read in one go."""
+
+    model: str | None = None
+    models: list[str] | None = None
+    routing: str | None = None
+    stream: bool | None = None
+    stream_options: _Options | None = None
+    n: int | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+
+
+_asked = msgspec.json.Decoder(_Asked)
+
+
 # Requests
 
 
 def read_request(body: bytes) -> Ask:
     """Read and check what the gate needs to know; the rest passes. Raises InvalidRequest with the field's name."""
     fields = _decode_object(body)
-    model = _typed(fields, "model", str, "a model's name") or ""
-    models = tuple(_typed(fields, "models", list[str], "a list of model names") or ())
-    if not model and not models:
+    try:
+        asked = _asked.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        asked = _asked_one_by_one(fields)
+    names = tuple(dict.fromkeys([*([asked.model] if asked.model else ()), *(asked.models or ())]))
+    if not names:
         raise InvalidRequest("`model` is missing; GET /v1/models lists what this key may use", code="missing_field", param="model")
-    routing = _typed(fields, "routing", str, "one of " + ", ".join(STRATEGIES)) or "auto"
-    if routing not in STRATEGIES:
+    if (asked.routing or "auto") not in STRATEGIES:
         raise InvalidRequest(f"`routing` is one of {', '.join(STRATEGIES)}", param="routing")
     if "provider_key" in fields:
         raise InvalidRequest("this version does not take `provider_key`; leave it out to use the gateway's channels", param="provider_key")
     if "messages" not in fields:
         raise InvalidRequest("`messages` is missing", code="missing_field", param="messages")
-    answers = _whole(fields, "n", most=MAX_ANSWERS) or 1
-    options = _typed(fields, "stream_options", _Fields, "an object") or {}
-    caps = [cap for name in ("max_completion_tokens", "max_tokens") if (cap := _whole(fields, name, most=UNKNOWN_BOUND)) is not None]
+    answers = _whole(asked.n, "n", most=MAX_ANSWERS) or 1
+    cap = _whole(asked.max_completion_tokens, "max_completion_tokens", most=UNKNOWN_BOUND)
+    old_cap = _whole(asked.max_tokens, "max_tokens", most=UNKNOWN_BOUND)
     prompt, images, audios, files = measure(fields)
     return Ask(
         fields=fields,
-        model=model,
-        models=models,
-        routing=routing,
-        stream=_typed(fields, "stream", bool, "true or false") or False,
-        wants_usage=_typed(options, "include_usage", bool, "true or false", path="stream_options.include_usage") or False,
-        cap=max(caps) if caps else None,
+        names=names,
+        routing=asked.routing or "auto",
+        stream=asked.stream or False,
+        wants_usage=(asked.stream_options is not None and asked.stream_options.include_usage) or False,
+        cap=max(cap, old_cap) if cap is not None and old_cap is not None else cap if old_cap is None else old_cap,
         answers=answers,
         prompt=prompt,
         images=images,
@@ -105,9 +126,24 @@ def _typed(fields: Mapping[str, msgspec.Raw], name: str, kind: type[T], words: s
         raise InvalidRequest(f"`{path or name}` must be {words}", param=path or name) from None
 
 
-def _whole(fields: Mapping[str, msgspec.Raw], name: str, *, most: int) -> int | None:
+def _asked_one_by_one(fields: _Fields) -> _Asked:
+    """What was asked, where one of the fields has a wrong type. Raises InvalidRequest with its name."""
+    whole = "a whole number from 1 to {}".format
+    options = _typed(fields, "stream_options", _Fields, "an object") or {}
+    return _Asked(
+        model=_typed(fields, "model", str, "a model's name"),
+        models=_typed(fields, "models", list[str], "a list of model names"),
+        routing=_typed(fields, "routing", str, "one of " + ", ".join(STRATEGIES)),
+        n=_typed(fields, "n", int, whole(MAX_ANSWERS)),
+        max_completion_tokens=_typed(fields, "max_completion_tokens", int, whole(UNKNOWN_BOUND)),
+        max_tokens=_typed(fields, "max_tokens", int, whole(UNKNOWN_BOUND)),
+        stream=_typed(fields, "stream", bool, "true or false"),
+        stream_options=_Options(_typed(options, "include_usage", bool, "true or false", path="stream_options.include_usage")),
+    )
+
+
+def _whole(value: int | None, name: str, *, most: int) -> int | None:
     """A whole number from 1 to `most`."""
-    value = _typed(fields, name, int, f"a whole number from 1 to {most}")
     if value is not None and not 1 <= value <= most:
         raise InvalidRequest(f"`{name}` must be a whole number from 1 to {most}", param=name)
     return value

@@ -8,6 +8,16 @@ from ftgate.core import estimate
 from ftgate.errors import InvalidRequest
 
 _Fields = dict[str, msgspec.Raw]
+
+
+class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A message as most are."""
+
+    role: str
+    content: str
+
+
+_plain = msgspec.json.Decoder(list[_Plain])
 _messages = msgspec.json.Decoder(list[_Fields])
 _anything = msgspec.json.Decoder()
 _NO_PROMPT = frozenset(
@@ -19,26 +29,36 @@ _NO_PROMPT = frozenset(
 
 def measure(fields: _Fields) -> tuple[estimate.Count, int, int, int]:
     """Tokens of text and definitions; images, audios, files. A part's base64 is never measured as text."""
+    media = {"image": 0, "audio": 0, "file": 0, "part": 0}
+    try:
+        texts = [message.content for message in _plain.decode(fields["messages"])]
+        length = len(texts)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        texts, length = _read_messages(fields, media)
+    if not length:
+        raise InvalidRequest("`messages` must hold at least one message", param="messages")
+    texts += [_text_of(raw) for name, raw in fields.items() if name not in _NO_PROMPT and bytes(raw)[:1] in (b"[", b"{", b'"')]
+    counted = estimate.text("".join(texts))
+    template = estimate.tokens(estimate.MESSAGE_TOKENS * length + estimate.PRIMING_TOKENS + media["part"])
+    return counted + template, media["image"], media["audio"], media["file"]
+
+
+def _read_messages(fields: _Fields, media: dict[str, int]) -> tuple[list[str], int]:
+    """The texts and the number of messages that are more than a role and a text; counts other media. Raises InvalidRequest."""
     try:
         messages = _messages.decode(fields["messages"])
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidRequest(f"`messages` must be a list of message objects: {error}", param="messages") from None
     except UnicodeDecodeError:
         raise InvalidRequest("`messages` holds bytes that are not UTF-8", code="invalid_json", param="messages") from None
-    if not messages:
-        raise InvalidRequest("`messages` must hold at least one message", param="messages")
     texts: list[str] = []
-    media = {"image": 0, "audio": 0, "file": 0, "part": 0}
     for index, message in enumerate(messages):
         for name, raw in message.items():
             if name == "content":
                 _content(raw, texts, media, f"messages.{index}.content")
             elif name != "role":
                 texts.append(_text_of(raw))
-    texts += [_text_of(raw) for name, raw in fields.items() if name not in _NO_PROMPT and bytes(raw)[:1] in (b"[", b"{", b'"')]
-    counted = estimate.text("".join(texts))
-    template = estimate.tokens(estimate.MESSAGE_TOKENS * len(messages) + estimate.PRIMING_TOKENS + media["part"])
-    return counted + template, media["image"], media["audio"], media["file"]
+    return texts, len(messages)
 
 
 def _text_of(raw: msgspec.Raw) -> str:

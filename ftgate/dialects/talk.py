@@ -27,13 +27,13 @@ from ftgate.errors import GateError
 class Ask(msgspec.Struct, frozen=True):
     """A request as read. `fields` are its top-level JSON fields as raw bytes, in order: what we do not know passes as it came.
 
-    `model` is "" when only `models` was given. `cap` is the output limit the caller set, in tokens, or None. `answers` is n.
-    `prompt` counts text and tool definitions, `images`, `audios` and `files` the parts that text does not measure.
+    `names` are the models asked for, in order: `model` first, then `models`. `cap` is the output limit the caller set, in tokens, or
+    None. `answers` is n. `prompt` counts text and tool definitions, `images`, `audios` and `files` the parts that text does not
+    measure.
     """
 
     fields: Mapping[str, msgspec.Raw]
-    model: str
-    models: tuple[str, ...]
+    names: tuple[str, ...]
     routing: str
     stream: bool
     wants_usage: bool
@@ -44,11 +44,6 @@ class Ask(msgspec.Struct, frozen=True):
     audios: int = 0
     files: int = 0
     has_tools: bool = False
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Models asked for, in order: `model` first, then `models`."""
-        return tuple(dict.fromkeys([*([self.model] if self.model else []), *self.models]))
 
 
 class Complaint(msgspec.Struct, frozen=True):
@@ -159,5 +154,5 @@ class Dialect(Protocol):
     def error_event(self, error: GateError, request_id: str) -> bytes: ...
 
 
-NOTHING = Ask(fields={}, model="", models=(), routing="auto", stream=False, wants_usage=False, cap=None, answers=1, prompt=ZERO)
+NOTHING = Ask(fields={}, names=(), routing="auto", stream=False, wants_usage=False, cap=None, answers=1, prompt=ZERO)
 """The ask of a call that has not been read yet."""

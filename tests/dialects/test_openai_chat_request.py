@@ -101,7 +101,7 @@ def test_refused(name, data, code, param):
 
 GOOD = [
     # what is read of a valid one
-    ({}, {"model": "m", "stream": False, "cap": None, "answers": 1, "routing": "auto", "wants_usage": False, "has_tools": False}),
+    ({}, {"names": ("m",), "stream": False, "cap": None, "answers": 1, "routing": "auto", "wants_usage": False, "has_tools": False}),
     ({"max_tokens": "5"}, {"cap": 5}),
     ({"max_completion_tokens": "7"}, {"cap": 7}),
     ({"max_tokens": "5", "max_completion_tokens": "7"}, {"cap": 7}),
@@ -114,11 +114,11 @@ GOOD = [
     ({"stream_options": '{"include_usage":true}'}, {"wants_usage": True}),
     ({"stream_options": '{"include_usage":null}'}, {"wants_usage": False}),
     ({"routing": '"cheapest"'}, {"routing": "cheapest"}),
-    ({"models": '["a","b","m"]'}, {"models": ("a", "b", "m"), "names": ("m", "a", "b")}),
-    ({"model": "", "models": '["a","b","a"]'}, {"model": "", "names": ("a", "b")}),
+    ({"models": '["a","b","m"]'}, {"names": ("m", "a", "b")}),
+    ({"model": "", "models": '["a","b","a"]'}, {"names": ("a", "b")}),
     ({"tools": '[{"type":"function"}]'}, {"has_tools": True}),
     ({"functions": "[{}]"}, {"has_tools": True}),
-    ({"seed": DIGITS}, {"model": "m"}),  # not ours to judge
+    ({"seed": DIGITS}, {"names": ("m",)}),  # not ours to judge
     ({"messages": '[{"role":"assistant","content":null,"tool_calls":[]}]'}, {"images": 0}),
     ({"messages": '[{"content":["plain"]}]'}, {"images": 0}),
     (
@@ -140,7 +140,7 @@ def test_read(raw, read):
 def test_the_last_of_two_equal_names_is_read_and_sent():
     """What is counted and priced is what goes up: an upstream never sees the other one."""
     ask = read_request(b'{"model":"m","max_tokens":1,"messages":[{"content":"hi"}],"max_tokens":900,"model":"n"}')
-    assert (ask.model, ask.cap) == ("n", 900)
+    assert (ask.names, ask.cap) == (("n",), 900)
     assert sent(ask) == b'{"model":"up","max_tokens":900,"messages":[{"content":"hi"}]}'
 
 
