@@ -258,7 +258,5 @@ class Attempts:
         assert x.held is not None
         if self.ledger.is_durable(x.held.ticket):  # nearly always: it was committed while the upstream worked
             return
-        with trio.move_on_after(DURABLE_WAIT_S) as patience:
-            await self.ledger.durable(x.held.ticket)
-        if patience.cancelled_caught:
+        if not await self.ledger.durable_within(x.held.ticket, DURABLE_WAIT_S):
             raise DatabaseBusy("the ledger does not take commits now; nothing was charged", retry_after_s=5)

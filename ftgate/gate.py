@@ -75,7 +75,8 @@ from ftgate.ports import (
 log = logging.getLogger("ftgate.gate")
 
 SETTLE_S = 5.0
-"""Seconds the end of a hold may take: it is shielded from every cancellation, so it has a limit of its own."""
+"""Seconds the end of a hold may take with a ledger that must wait for its decision: it is shielded from every cancellation, so it
+has a limit of its own. One that decides at once needs neither."""
 LARGE_BODY = 262_144
 """Bytes from which a request is read in a thread: measuring megabytes of text would hold up everybody else."""
 
@@ -180,13 +181,13 @@ class Gate:
         return await trio.to_thread.run_sync(call.dialect.read_request, call.body, limiter=self.readers)
 
     def _admit(self, x: Exchange, key: Key) -> None:
-        now = self.clock.now()
-        own = self.limits.meters("key", str(key.id))
-        scopes: list[tuple[limits.Scope, limits.Meters]] = [("key", own), ("account", self.limits.meters("account", str(key.account)))]
-        refused = limits.take_requests(scopes, now, x.ticket)
-        x.room = limits.room(own, now)
-        if refused is not None:
-            raise too_many(refused)
+        scopes = self.limits.scopes(("key", key.id), ("account", key.account))
+        if scopes:
+            now = self.clock.now()
+            refused = limits.take_requests(scopes, now, x.ticket)
+            x.room = limits.room(self.limits.meters("key", key.id), now)
+            if refused is not None:
+                raise too_many(refused)
 
     def _plan(self, x: Exchange, key: Key) -> tuple[Candidate, ...]:
         """Which candidates, in which order. Raises what the caller can mend: an unknown model, one that the key may not use."""
@@ -238,21 +239,21 @@ class Gate:
 
     def _take_tokens(self, x: Exchange, key: Key) -> None:
         """Borrow the call's tokens of its key's and its account's token limits, until it ends."""
-        now, tokens = self.clock.now(), likely_tokens(x, x.plan[0].model)
-        scopes: list[tuple[limits.Scope, limits.Meters]] = [
-            ("key", self.limits.meters("key", str(key.id))),
-            ("account", self.limits.meters("account", str(key.account))),
-        ]
-        if refused := limits.tokens_wait(scopes, now, tokens):
-            raise too_many(refused)
-        x.ticket.borrow(now, tokens)
+        scopes = self.limits.scopes(("key", key.id), ("account", key.account))
+        if scopes:
+            now, tokens = self.clock.now(), likely_tokens(x, x.plan[0].model)
+            if refused := limits.tokens_wait(scopes, now, tokens):
+                raise too_many(refused)
+            x.ticket.borrow(now, tokens)
 
     def _enter(self, x: Exchange, model: Model) -> limits.Refused | None:
         """Count the call at this model, and no longer at the one it tried before. Refused, it stays where it was."""
         if x.entered == model.name:
             return None
-        now, tokens, ticket = self.clock.now(), likely_tokens(x, model), limits.Ticket()
-        scopes: list[tuple[limits.Scope, limits.Meters]] = [("model", self.limits.meters("model", model.name))]
+        ticket = limits.Ticket()
+        scopes = self.limits.scopes(("model", model.name))
+        now = self.clock.now() if scopes or x.entered else 0.0
+        tokens = likely_tokens(x, model) if scopes else 0
         if refused := limits.tokens_wait(scopes, now, tokens) or limits.take_requests(scopes, now, ticket):
             return refused
         ticket.borrow(now, tokens)
@@ -333,9 +334,7 @@ class Gate:
         assert x.settled is not None and x.measured is not None
         balance = x.settled.balance
         try:
-            with trio.move_on_after(DURABLE_WAIT_S) as patience:
-                await self.ledger.durable(x.settled.ticket)
-            if patience.cancelled_caught:
+            if not await self.ledger.durable_within(x.settled.ticket, DURABLE_WAIT_S):
                 balance = None
         except DatabaseFailed as failed:
             if not x.head_sent:  # nothing of it has gone out, and it will not be billed: it does not go out
@@ -381,8 +380,11 @@ class _Holding:
         self.x.held = held
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + SETTLE_S):
+        if self.gate.ledger.immediate:
             await self.gate.settle(self.x, error)
+        else:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + SETTLE_S):
+                await self.gate.settle(self.x, error)
 
 
 def _poor(poor: Poor) -> PaymentRequired:

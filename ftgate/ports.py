@@ -160,7 +160,10 @@ class Settled(msgspec.Struct, frozen=True):
 
 
 class Ledger(Protocol):
-    """The money. hold and settle decide at once; a ticket says when the decision has become durable."""
+    """The money. A ticket says when a decision has become durable. `immediate`: hold and settle decide without waiting, so that
+    no cancellation can strike inside them."""
+
+    immediate: bool
 
     def busy(self) -> str | None:
         """Why no new hold can be taken now (the database does not take commits); None when it can."""
@@ -180,9 +183,9 @@ class Ledger(Protocol):
         """Whether what the ticket stands for can no longer be lost."""
         ...
 
-    async def durable(self, ticket: object) -> None:
-        """Wait until what the ticket stands for can no longer be lost. Cancelling the wait changes nothing. Raises
-        errors.DatabaseFailed when it never will be written."""
+    async def durable_within(self, ticket: object, seconds: float) -> bool:
+        """Wait until what the ticket stands for can no longer be lost, for `seconds` (or a little more) at most; whether it cannot.
+        Cancelling the wait changes nothing. Raises errors.DatabaseFailed when it never will be written."""
         ...
 
 

@@ -15,7 +15,9 @@ from typing import Literal
 import msgspec
 
 Scope = Literal["key", "account", "model"]
-RatesFor = Callable[[Scope, str], "Rates"]
+Name = str | int
+"""A model's name, or the number of a key or an account."""
+RatesFor = Callable[[Scope, Name], "Rates"]
 
 
 class Rates(msgspec.Struct, frozen=True, gc=False):
@@ -76,10 +78,11 @@ class Window:
 class Meters:
     """The windows of one key, account or model."""
 
-    __slots__ = ("in_flight", "minute", "rates", "second", "tokens")
+    __slots__ = ("in_flight", "limited", "minute", "rates", "second", "tokens")
 
     def __init__(self, rates: Rates) -> None:
         self.rates = rates
+        self.limited = rates != Rates()
         self.second = Window(1.0, rates.requests_per_second)
         self.minute = Window(60.0, rates.requests_per_minute)
         self.tokens = Window(60.0, rates.tokens_per_minute)
@@ -179,9 +182,13 @@ class Limits:
 
     def __init__(self, rates_for: RatesFor) -> None:
         self.rates_for = rates_for
-        self._meters: dict[tuple[Scope, str], Meters] = {}
+        self._meters: dict[tuple[Scope, Name], Meters] = {}
 
-    def meters(self, scope: Scope, name: str) -> Meters:
+    def scopes(self, *places: tuple[Scope, Name]) -> list[tuple[Scope, Meters]]:
+        """The meters of those places that have any limit."""
+        return [(place[0], meters) for place in places if (meters := self.meters(*place)).limited]
+
+    def meters(self, scope: Scope, name: Name) -> Meters:
         found = self._meters.get((scope, name))
         if found is None:
             found = self._meters[scope, name] = Meters(self.rates_for(scope, name))

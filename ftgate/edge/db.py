@@ -39,6 +39,7 @@ STUCK_S = 3.0
 """Seconds after which a commit that neither succeeds nor fails counts as trouble: new calls are refused until it is through."""
 LAST_TRIES_S = 10.0
 """How long close() waits for a database that takes no commits before it gives the last changes up."""
+PATIENCE_STEP_S = 0.25
 JOIN_S = 5.0
 """How long close() waits for the thread to end; one that is stuck inside a commit ends with the process."""
 CHECK_S = 2.0
@@ -78,7 +79,7 @@ class Batch:
     """Changes that go into one commit. `balances` and `spent` keep the last value of each account and key. `mark` is written
     with them, so that the database can be asked whether this batch is the last one in it."""
 
-    __slots__ = ("balances", "done", "entries", "event", "mark", "rows", "spent", "statements")
+    __slots__ = ("balances", "done", "entries", "event", "mark", "patient", "rows", "spent", "statements")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -88,6 +89,7 @@ class Batch:
         self.statements: list[tuple[str, tuple[Any, ...]]] = []
         self.done = False
         self.event: trio.Event | None = None
+        self.patient: dict[trio.lowlevel.Task, float] = {}  # who waits for a limited time, and until when (time.monotonic)
         self.mark = secrets.randbits(31)
 
     def remember(self, entries: tuple[Entry, ...], balance: Balance, quota: Quota | None = None) -> None:
@@ -99,6 +101,11 @@ class Batch:
 
     def size(self) -> int:
         return len(self.entries) + len(self.rows) + len(self.statements)
+
+
+def _always_ends(_: object) -> trio.lowlevel.Abort:
+    """What a parked task says to its cancellation."""
+    return trio.lowlevel.Abort.SUCCEEDED
 
 
 class DatabaseFault(Exception):
@@ -222,11 +229,15 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._idle = trio.Event()
         self._give_up = threading.Event()
+        self._collector: trio.lowlevel.Task | None = None
+        self._service = [trio.CancelScope(), trio.CancelScope()]  # around the two tasks below
         self._handed_over = 0.0  # time.monotonic() at which the batch in writing went to the thread
         self.abandoned = False
 
     def start(self) -> None:
         """Begin writing; inside trio.run."""
+        trio.lowlevel.spawn_system_task(self._collect)
+        trio.lowlevel.spawn_system_task(self._watch_the_patient)
         token = trio.lowlevel.current_trio_token()
 
         def tell(what: Callable[..., None], *values: object) -> None:
@@ -254,8 +265,28 @@ class Writer:
         The batch is the ticket for durable()."""
         if self.writing is None and self._thread is not None:
             # The thread is idle. Hand over at the end of this turn, so that all changes of one turn share the commit.
-            trio.lowlevel.current_trio_token().run_sync_soon(self._maybe_hand_over, idempotent=True)
+            collector, self._collector = self._collector, None
+            if collector is not None:
+                trio.lowlevel.reschedule(collector)
         return self.filling
+
+    async def _collect(self) -> None:
+        with self._service[0]:
+            while True:
+                self._maybe_hand_over()
+                self._collector = trio.lowlevel.current_task()
+                await trio.lowlevel.wait_task_rescheduled(_always_ends)
+
+    async def _watch_the_patient(self) -> None:
+        """One clock for all who wait for a limited time: a limit of each one's own would cost more than the wait."""
+        with self._service[1]:
+            while True:
+                await trio.sleep(PATIENCE_STEP_S)
+                now = time.monotonic()
+                for batch in filter(None, (self.writing, self.filling)):
+                    for task in [task for task, until in batch.patient.items() if until <= now]:
+                        del batch.patient[task]
+                        trio.lowlevel.reschedule(task)
 
     def _maybe_hand_over(self) -> None:
         if self.writing is None and self.filling.size() and self._thread is not None:
@@ -275,13 +306,37 @@ class Writer:
                 batch.event = trio.Event()
             await batch.event.wait()
 
+    async def durable_within(self, batch: Batch, seconds: float) -> bool:
+        """As durable(), for `seconds` (and up to PATIENCE_STEP_S more) at most; whether it is committed."""
+        if self.failed is None and not batch.done:
+            task = trio.lowlevel.current_task()
+            batch.patient[task] = time.monotonic() + seconds
+
+            def give_up(_: object) -> trio.lowlevel.Abort:
+                del batch.patient[task]
+                return trio.lowlevel.Abort.SUCCEEDED
+
+            await trio.lowlevel.wait_task_rescheduled(give_up)
+        if self.failed is not None and not batch.done:
+            raise DatabaseFault(f"the database has failed: {self.failed}")
+        return batch.done
+
+    @staticmethod
+    def _tell(batch: Batch) -> None:
+        """Wake all who wait for this batch."""
+        for task in batch.patient:
+            trio.lowlevel.reschedule(task)
+        batch.patient.clear()
+        if batch.event is not None:
+            batch.event.set()
+            batch.event = None
+
     def _written(self, batch: Batch) -> None:
         self.commits += 1
         self.trouble = None
         self.writing = None
         batch.done = True
-        if batch.event is not None:
-            batch.event.set()
+        self._tell(batch)
         if self.filling.size():
             self._hand_over()
         else:
@@ -299,9 +354,8 @@ class Writer:
         self.died.set()
         self._idle.set()
         for batch in (self.writing, self.filling):
-            if batch is not None and batch.event is not None:
-                batch.event.set()
-                batch.event = None
+            if batch is not None:
+                self._tell(batch)
 
     def _work(self, tell: Callable[..., None]) -> None:
         while (batch := self._jobs.get()) is not None:
@@ -366,6 +420,8 @@ class Writer:
         thread that is stuck inside a commit. Not cancellable: its own limits end it (LAST_TRIES_S, JOIN_S)."""
         with trio.CancelScope(shield=True):
             await self.drain()
+            for scope in self._service:
+                scope.cancel()
             if self.failed is not None:
                 self._mourn()
             if self._thread is not None:

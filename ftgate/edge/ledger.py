@@ -23,7 +23,7 @@ class Log(Protocol):
 
     def changed(self) -> Batch: ...
 
-    async def durable(self, batch: Batch) -> None: ...
+    async def durable_within(self, batch: Batch, seconds: float) -> bool: ...
 
 
 class AlreadyEnded(Exception):
@@ -36,6 +36,8 @@ class IdReused(Exception):
 
 class MemoryLedger:
     """ports.Ledger over core.books."""
+
+    immediate = True
 
     def __init__(self, books: Books, log: Log, clock: Clock) -> None:
         self.books = books
@@ -112,12 +114,12 @@ class MemoryLedger:
         assert isinstance(ticket, Batch)
         return ticket.done
 
-    async def durable(self, ticket: object) -> None:
+    async def durable_within(self, ticket: object, seconds: float) -> bool:
         assert isinstance(ticket, Batch)
         if ticket.done:
             await trio.lowlevel.checkpoint_if_cancelled()
-            return
+            return True
         try:
-            await self.log.durable(ticket)
+            return await self.log.durable_within(ticket, seconds)
         except DatabaseFault as fault:
             raise DatabaseFailed("the ledger has failed, and the gateway is stopping; this call was not charged") from fault

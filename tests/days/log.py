@@ -81,11 +81,13 @@ class SlowLog:
         self.wake.set()
         return self.filling
 
-    async def durable(self, batch: db.Batch) -> None:
-        while not batch.done:
-            if batch.event is None:
-                batch.event = trio.Event()
-            await batch.event.wait()
+    async def durable_within(self, batch: db.Batch, seconds: float) -> bool:
+        with trio.move_on_after(seconds):
+            while not batch.done:
+                if batch.event is None:
+                    batch.event = trio.Event()
+                await batch.event.wait()
+        return batch.done
 
     async def work(self) -> None:
         while True:

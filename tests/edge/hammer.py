@@ -188,7 +188,7 @@ class Hammer:
         assert held.amount == (0 if metered else needs)
         self.own.hold(used, needs)
         if rng.random() < 0.5:
-            await self.ledger.durable(held.ticket)
+            assert await self.ledger.durable_within(held.ticket, 60)
         charge = rng.choice([None, 0, rng.randint(0, needs), rng.randint(0, 2 * needs)])
         row = msgspec.structs.replace(ROW, request_id=ref, account=account, key=key, cost=charge or 0, hold=held.id)
         settled = await self.ledger.settle(held.id, charge, row)
@@ -197,7 +197,7 @@ class Hammer:
         assert settled.balance == (None if metered else self.own.credits[account])
         self.settled += 1
         self.metered += metered
-        await self.ledger.durable(settled.ticket)
+        assert await self.ledger.durable_within(settled.ticket, 60)
 
     def agree(self, path: Path) -> None:
         """Everybody's sums are the same: the own ones, the books', the database's balances and entries, the auditor's."""

@@ -251,14 +251,13 @@ async def test_tickets(autojump_clock: trio.abc.Clock) -> None:
     ledger = Ledger(10_000)
     ledger.inline.stuck = True
     held = await ledger.held(100, 1000)
-    with trio.move_on_after(2) as scope:
-        await ledger.durable(held.ticket)
-    assert scope.cancelled_caught
+    assert not ledger.is_durable(held.ticket) and not await ledger.durable_within(held.ticket, 2)
+    assert trio.current_time() == pytest.approx(2)
     ledger.inline.unstick()
-    await ledger.durable(held.ticket)
+    assert ledger.is_durable(held.ticket) and await ledger.durable_within(held.ticket, 0)
     with trio.CancelScope() as scope:
         scope.cancel()
-        await ledger.durable(held.ticket)
+        await ledger.durable_within(held.ticket, 2)
     assert scope.cancelled_caught  # a finished ticket still passes a checkpoint
 
 
@@ -266,13 +265,13 @@ async def test_a_ticket_of_a_dead_database_is_never_durable(autojump_clock: trio
     ledger = Ledger(10_000)
     ledger.inline.stuck = True
 
-    async def failed(_: Batch) -> None:
+    async def failed(_: Batch, seconds: float) -> bool:
         raise DatabaseFault("the database has failed")
 
-    monkeypatch.setattr(ledger.inline, "durable", failed)
+    monkeypatch.setattr(ledger.inline, "durable_within", failed)
     held = await ledger.held(100, 1000)
     with pytest.raises(DatabaseFailed):
-        await ledger.durable(held.ticket)
+        await ledger.durable_within(held.ticket, 2)
 
 
 @pytest.mark.parametrize("prompt", [100, 7])

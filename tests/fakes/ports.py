@@ -42,10 +42,12 @@ class InlineLog:
         self.batches.append(batch)
         return batch
 
-    async def durable(self, batch: Batch) -> None:
+    async def durable_within(self, batch: Batch, seconds: float) -> bool:
         await trio.lowlevel.checkpoint()
-        while not batch.done:
-            await trio.sleep(0.1)
+        with trio.move_on_after(seconds):
+            while not batch.done:
+                await trio.sleep(0.1)
+        return batch.done
 
     def unstick(self) -> None:
         self.stuck = False
@@ -64,6 +66,8 @@ class InlineLog:
 class PausingLedger(MemoryLedger):
     """The real ledger with a checkpoint before and after each decision, as a remote one would have."""
 
+    immediate = False
+
     async def hold(self, request: Any) -> Any:
         await trio.lowlevel.checkpoint()
         return await super().hold(request)
@@ -74,9 +78,9 @@ class PausingLedger(MemoryLedger):
         await trio.lowlevel.checkpoint()
         return settled
 
-    async def durable(self, ticket: object) -> None:
+    async def durable_within(self, ticket: object, seconds: float) -> bool:
         await trio.lowlevel.checkpoint()
-        await super().durable(ticket)
+        return await super().durable_within(ticket, seconds)
 
 
 class ScriptedAnswer:

@@ -466,11 +466,12 @@ async def test_an_answer_that_will_never_be_billed_does_not_go_out(stream: bool,
     stage = Stage(ScriptedUpstream(chat("a", "b") if stream else [PLAIN, answer()]))
     stage.log.stuck = True
 
-    async def dies_after_the_hold(batch: Batch) -> None:
+    async def dies_after_the_hold(batch: Batch, seconds: float) -> bool:
         if stage.log.rows:
             raise DatabaseFault("gone")
+        return True
 
-    stage.log.durable = dies_after_the_hold  # type: ignore[method-assign]
+    stage.log.durable_within = dies_after_the_hold  # type: ignore[method-assign]
     client = await stage.relay(ask(stream=stream))
     if stream:  # its content went out piece by piece while the ledger lived; only the balance is not said
         assert client.status == 200 and client.body.count(b"data: ") == 5 and b"balance=" not in client.body
