@@ -284,9 +284,9 @@ class Figures:
 def _limits(house: House) -> Limits:
     settings = house.settings
 
-    def rates_for(scope: Scope, name: str) -> Rates:
+    def rates_for(scope: Scope, name: str | int) -> Rates:
         if scope == "model":
-            return settings.limits_model.get(name, Rates())
+            return settings.limits_model.get(str(name), Rates())
         if scope == "account":
             return settings.limits_account
         key = house.accounts.keys.get(int(name))
@@ -294,16 +294,6 @@ def _limits(house: House) -> Limits:
         return (plan and plan.rates) or settings.limits
 
     return Limits(rates_for)
-
-
-def _transports(settings: Settings) -> tuple[Any, Any]:
-    """The way out for every channel, and what is to be closed at the end."""
-    from ftgate.edge.demo import DemoUpstream, Transports
-    from ftgate.edge.httpx_transport import ChannelOptions, HttpxUpstream
-
-    channels = settings.routes.channels
-    outside = HttpxUpstream({c.name: ChannelOptions(ca_file=c.ca_file, proxy=c.proxy, http2=c.http2) for c in channels})
-    return Transports({c.name: DemoUpstream() for c in channels if c.provider == "demo"}, outside), outside
 
 
 class PortTaken(Exception):
@@ -362,6 +352,7 @@ async def serve(settings: Settings, data_dir: Path, *, host: str, port: int, sta
 async def _serve(house: House, listeners: list[trio.SocketListener], started: Callable[[Started], None]) -> int:
     from ftgate.dialects import openai_chat
     from ftgate.edge import control
+    from ftgate.edge.transports import Transports
     from ftgate.gate import Gate
     from ftgate.intake import Intake
     from ftgate.web import api
@@ -369,7 +360,7 @@ async def _serve(house: House, listeners: list[trio.SocketListener], started: Ca
 
     settings = house.settings
     orphans = await house.begin()
-    transports, outside = _transports(settings)
+    transports = Transports(settings.routes.channels, direct=settings.server.direct_transport)
     dialects = {openai_chat.NAME: openai_chat}
     gate = Gate(
         settings=gate_settings(settings), keys=house.accounts, ledger=MemoryLedger(house.books, house.writer, house.clock),
@@ -387,7 +378,7 @@ async def _serve(house: House, listeners: list[trio.SocketListener], started: Ca
         assert house.lock.socket is not None
         await nursery.start(control.serve, house.lock.socket, house.commands())
         gate.ratios.known.update(house.ratios)
-        nursery.start_soon(_sweep, gate, house, outside)
+        nursery.start_soon(_sweep, gate, house, transports)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as doors:
                 await doors.start(door.serve, listeners)
@@ -400,7 +391,7 @@ async def _serve(house: House, listeners: list[trio.SocketListener], started: Ca
                 await _wind_down(gate, door, doors, signals, 0.0 if code else settings.server.shutdown_grace)
         nursery.cancel_scope.cancel()
     house.remember_ratios(gate.ratios)
-    await outside.aclose_all()
+    await transports.aclose_all()
     return code
 
 
@@ -454,13 +445,13 @@ async def _wind_down(gate: Any, door: Any, doors: trio.Nursery, signals: Any, gr
     doors.cancel_scope.deadline = trio.current_time() + CUT_S
 
 
-async def _sweep(gate: Any, house: House, outside: Any) -> None:
+async def _sweep(gate: Any, house: House, transports: Any) -> None:
     """Once a minute: forget limits that count nothing any more, remember what the estimator has learned and, now and then, how far
     the entries verify."""
     while True:
         await trio.sleep(SWEEP_S)
         gate.limits.forget_idle(gate.clock.now())
-        outside.close_idle()
+        transports.close_idle()
         house.remember_ratios(gate.ratios)
         await house.maybe_checkpoint()
 

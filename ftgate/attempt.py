@@ -78,8 +78,9 @@ class Attempts:
             if x.head_sent:
                 raise ProviderError("the provider's stream broke off") from None
             unreached = failed.fault in {Fault.connect, Fault.dns, Fault.tls, Fault.reset, Fault.incomplete}
-            timed_out = failed.fault is Fault.connect and "time" in failed.detail
-            return Outcome(index, Verdict.timeout if timed_out else Verdict.unreachable if unreached else Verdict.hollow, str(failed))
+            return Outcome(
+                index, Verdict.timeout if failed.timed_out else Verdict.unreachable if unreached else Verdict.hollow, str(failed)
+            )
         finally:
             x.call.draining = None
 

@@ -203,13 +203,15 @@ class Fault(Enum):
 
 
 class UpstreamFailed(Exception):
-    """Raised by a transport. `sent` says whether any byte of the request may have reached the upstream."""
+    """Raised by a transport. `sent` says whether any byte of the request may have reached the upstream, `timed_out` that the
+    connect limit has passed."""
 
-    def __init__(self, fault: Fault, detail: str, *, sent: bool) -> None:
+    def __init__(self, fault: Fault, detail: str, *, sent: bool, timed_out: bool = False) -> None:
         super().__init__(f"{fault.value}: {detail}")
         self.fault = fault
         self.detail = detail
         self.sent = sent
+        self.timed_out = timed_out
 
 
 class ConfigFaults(Exception):

@@ -101,6 +101,11 @@ class Exchange:
         self.head_sent = False
         self.first_content_at: float | None = None
 
+    @property
+    def used_tokens(self) -> int:
+        """Prompt and output of what is charged."""
+        return self.measured.usage.prompt + self.measured.usage.output if self.measured else 0
+
 
 def prompt_count(x: Exchange, model: Model) -> estimate.Count:
     """Tokens of the prompt at this model: text by estimate, media by the model's per-item bound. Counted once a call."""

@@ -136,9 +136,8 @@ class Gate:
                 await self._send_error(x, error)
         finally:
             self.calls.discard(call)
-            used = x.measured.usage.prompt + x.measured.usage.output if x.measured else 0
-            x.ticket.release(self.clock.now(), used)
-            x.model_ticket.release(self.clock.now(), used)
+            x.ticket.release(self.clock.now(), x.used_tokens)
+            x.model_ticket.release(self.clock.now(), x.used_tokens)
 
     async def _line(self, x: Exchange) -> None:
         if self.closing:
@@ -149,11 +148,14 @@ class Gate:
         try:
             x.ask = await self._read(x.call)
             x.plan = self._plan(x, x.key)
+            if why := self.ledger.busy():
+                raise DatabaseBusy(f"the ledger takes no new calls now: {why}", retry_after_s=2)
             self._take_tokens(x, x.key)
             self._enter_first(x)
             request = self._size(x, x.key)
         except GateError as refused:
-            await self.ledger.note(row(x, "refused", refused, cost=0, now=self.clock.now()))
+            if not isinstance(refused, DatabaseBusy):  # a database that takes nothing must not be given more and more
+                await self.ledger.note(row(x, "refused", refused, cost=0, now=self.clock.now()))
             raise
         async with _Holding(self, x, request):
             self.passing("held")
@@ -273,8 +275,6 @@ class Gate:
 
     def _size(self, x: Exchange, key: Key) -> HoldRequest:
         """The bound on what the call can cost at each candidate."""
-        if why := self.ledger.busy():
-            raise DatabaseBusy(f"the ledger takes no new calls now: {why}", retry_after_s=2)
         models = {(way.channel.name, way.model.name): way.model for way in x.plan}
         quotes = tuple(quote(x, model) for model in models.values())
         first = x.plan[0].model
@@ -321,6 +321,7 @@ class Gate:
         except Exception:  # a bug in counting must not leave the hold open: what cannot be counted is not charged
             log.exception("call %s could not be charged; its hold is voided", x.call.id)
             amount, remarks, x.measured = None, [], None
+        x.model_ticket.release(self.clock.now(), x.used_tokens)  # the model is free again, however slowly the client reads
         for remark in remarks:
             log.warning("call %s: %s", x.call.id, remark)
         x.settled = await self.ledger.settle(x.held.id, amount, row(x, status, http_error, cost=amount or 0, now=self.clock.now()))
@@ -375,6 +376,7 @@ class _Holding:
         held = await self.gate.ledger.hold(self.request)
         if isinstance(held, Poor):
             refused = _poor(held)
+            self.x.model_ticket.withdraw(self.gate.clock.now())  # who cannot pay must not use up a limit that all share
             await self.gate.ledger.note(row(self.x, "refused", refused, cost=0, now=self.gate.clock.now()))
             raise refused
         self.x.held = held

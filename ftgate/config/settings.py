@@ -53,6 +53,13 @@ class Server(msgspec.Struct, frozen=True):
         bool,
         Note("Serve calls through the fast door; false sends every request through Hypercorn.", "same answers, several times the speed."),
     ] = True
+    direct_transport: A[
+        bool,
+        Note(
+            "Call upstreams straight over sockets; false sends every call through httpx.",
+            "same answers, a fraction of the work; channels with a proxy or HTTP/2 take httpx anyway.",
+        ),
+    ] = True
     tls_cert: A[
         Path | None, Note("The certificate chain (PEM), together with tls_key.", "plain HTTP is for this machine only.",
                           kind="readable", shown='"/etc/ftgate/cert.pem"')

@@ -56,7 +56,7 @@ class Audit:
         self.open: dict[int, Entry] = {}
         self.held: dict[int, int] = defaultdict(int)
         self.just_ended: Entry | None = None
-        self.lowered: set[int] = set()  # accounts whose credits a refund or a correction took: calls may stand on less than they held
+        self.lowered: set[int] = set()  # accounts of which a refund or a correction took what open holds have set aside
 
     def state(self) -> State:
         """To be resumed from. An overrun or loss stands in the same commit as its post, so a reading never stops between them
@@ -84,6 +84,8 @@ class Audit:
         """Take in the next entry. Raises Disagreement."""
         if entry.id <= self.last_id:
             raise Disagreement(f"entry {entry.id} comes after entry {self.last_id}")
+        if entry.id > self.last_id + 1:
+            raise Disagreement(f"entry {self.last_id + 1} is missing: after entry {self.last_id} comes entry {entry.id}")
         if entry.amount < 0:
             raise Disagreement(f"entry {entry.id}: negative amount {entry.amount}")
         if (entry.debit, entry.credit) not in _SIDES.get(entry.kind, ()):
@@ -109,15 +111,23 @@ class Audit:
         elif entry.debit == "credits":
             self.posted[entry.account] -= entry.amount
             self.spent_by_key[entry.key] += entry.amount
-            if entry.account in self.lowered:
-                return
-            if self.posted[entry.account] < 0:
-                raise Disagreement(f"entry {entry.id}: account {entry.account} falls below zero, to {self.posted[entry.account]}")
-            if self.posted[entry.account] < self.held[entry.account]:
-                raise Disagreement(f"entry {entry.id}: takes from account {entry.account} what its open holds have set aside")
+            if entry.account not in self.lowered:
+                self._covered(entry)
         if entry.debit == "usage":
             self.used[entry.account] += entry.amount
             self.spent_by_key[entry.key] += entry.amount
+        # Once its credits cover its open holds again, no call can take an account below them: a hold is taken only within them, and
+        # an end gives back at least what it takes. So the account is held to that again.
+        if entry.account in self.lowered and self.posted[entry.account] >= self.held[entry.account]:
+            self.lowered.discard(entry.account)
+
+    def _covered(self, entry: Entry) -> None:
+        """A call took credits: never below zero, and never what other holds have set aside."""
+        posted = self.posted[entry.account]
+        if posted < 0:
+            raise Disagreement(f"entry {entry.id}: account {entry.account} falls below zero, to {posted}")
+        if posted < self.held[entry.account]:
+            raise Disagreement(f"entry {entry.id}: takes from account {entry.account} what its open holds have set aside")
 
     def _hold(self, entry: Entry) -> None:
         self.open[entry.id] = entry

@@ -112,15 +112,16 @@ class Room(msgspec.Struct, frozen=True, gc=False):
 class Ticket:
     """What one admitted call took; `release` gives back what it did not use."""
 
-    __slots__ = ("borrowed", "released", "taken")
+    __slots__ = ("borrowed", "counted", "released", "taken")
 
     def __init__(self) -> None:
         self.taken: list[Meters] = []
+        self.counted: list[tuple[Window, list[float]]] = []
         self.borrowed: list[tuple[Window, list[float]]] = []
         self.released = False
 
     def borrow(self, now: float, estimate: int) -> None:
-        """Count `estimate` tokens, an upper bound, in every token window of the call."""
+        """Count `estimate` tokens in every token window of the call, until it is known what it used."""
         for meters in self.taken:
             if meters.rates.tokens_per_minute:
                 self.borrowed.append((meters.tokens, meters.tokens.add(now, estimate)))
@@ -134,6 +135,12 @@ class Ticket:
             meters.in_flight -= 1
         for window, record in self.borrowed:
             window.give_back(record, used_tokens, now)
+
+    def withdraw(self, now: float) -> None:
+        """The call was refused after all, before anything was done for it: as if it had never been counted."""
+        for window, record in self.counted:
+            window.give_back(record, 0, now)
+        self.release(now, 0)
 
 
 def room(meters: Meters, now: float) -> Room:
@@ -161,9 +168,9 @@ def take_requests(scopes: list[tuple[Scope, Meters]], now: float, ticket: Ticket
                 return Refused(scope, name, wait)
     for _, meters in scopes:
         if meters.rates.requests_per_second:
-            meters.second.add(now)
+            ticket.counted.append((meters.second, meters.second.add(now)))
         if meters.rates.requests_per_minute:
-            meters.minute.add(now)
+            ticket.counted.append((meters.minute, meters.minute.add(now)))
         meters.in_flight += 1
         ticket.taken.append(meters)
     return None

@@ -5,6 +5,7 @@ is then a whole number of units per token, so a charge is a sum of integer produ
 only at the two ends: reading what a person wrote, writing what a person reads.
 """
 
+import re
 from decimal import Context, Decimal, Inexact, InvalidOperation
 
 PICO_PER_USD = 10**12
@@ -16,6 +17,8 @@ MAX_PRICE = 100_000
 charge can overflow a column."""
 
 
+_WRITTEN = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+"""How a number is written here. Decimal itself takes more: 5_000, and the digits of every script."""
 _EXACT = Context(prec=60, traps=[Inexact, InvalidOperation])
 """Decimal rounds to 28 digits unless told otherwise; this one raises where a digit that counts would be lost."""
 
@@ -29,12 +32,21 @@ def _whole(value: Decimal, places: int) -> int | None:
         return None
 
 
+def _decimal(text: str) -> Decimal | None:
+    """The number that a text is, with the digits 0 to 9 and one dot at most, or one that is not finite; None for anything else."""
+    text = text.strip(" \t\r\n")
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return None
+    return value if _WRITTEN.fullmatch(text) or not value.is_finite() else None
+
+
 def parse_usd(text: str | int | Decimal) -> int:
     """Units for a decimal amount in USD, exactly. Raises ValueError with words for the person who wrote it."""
-    try:
-        value = text if isinstance(text, Decimal) else Decimal(str(text).strip())
-    except InvalidOperation:
-        raise ValueError(f"{text!r} is not a decimal amount; write dollars like 5 or 0.25") from None
+    value = text if isinstance(text, Decimal) else _decimal(str(text))
+    if value is None:
+        raise ValueError(f"{text!r} is not a decimal amount; write dollars with the digits 0 to 9 and one dot at most, like 5 or 0.25")
     if not value.is_finite():
         raise ValueError(f"{text!r} is not a finite amount")
     if not -1_000_000 <= value <= 1_000_000:
@@ -47,10 +59,9 @@ def parse_usd(text: str | int | Decimal) -> int:
 
 def parse_price(value: int | str | Decimal) -> int:
     """Units per token for a price in USD per million tokens. Raises ValueError: negative, over six decimals, absurd."""
-    try:
-        price = value if isinstance(value, Decimal) else Decimal(str(value))
-    except InvalidOperation:
-        raise ValueError(f"{value!r} is not a decimal price; write USD per million tokens like 0.28") from None
+    price = value if isinstance(value, Decimal) else _decimal(str(value))
+    if price is None:
+        raise ValueError(f"{value!r} is not a decimal price; write USD per million tokens with the digits 0 to 9 and one dot, like 0.28")
     if not price.is_finite() or price < 0:
         raise ValueError(f"a price is zero or more, not {value}")
     if price > MAX_PRICE:

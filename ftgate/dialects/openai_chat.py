@@ -25,6 +25,8 @@ NAME = "openai_chat"
 DONE = b"data: [DONE]\n\n"
 MAX_ANSWERS = 128
 """Largest n: OpenAI's own limit."""
+MAX_NAMES = 32
+"""Models that one request may name: each is looked up on the loop."""
 OWN_FIELDS = ("routing", "models", "provider_key")
 """Fields that speak to ftgate and never go upstream."""
 STRATEGIES = ("auto", "cheapest", "fallback", "fastest")
@@ -50,6 +52,7 @@ class _Asked(msgspec.Struct, gc=False):
     stream: bool | None = None
     stream_options: _Options | None = None
     n: int | None = None
+    best_of: int | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
 
@@ -76,7 +79,9 @@ def read_request(body: bytes) -> Ask:
         raise InvalidRequest("this version does not take `provider_key`; leave it out to use the gateway's channels", param="provider_key")
     if "messages" not in fields:
         raise InvalidRequest("`messages` is missing", code="missing_field", param="messages")
-    answers = _whole(asked.n, "n", most=MAX_ANSWERS) or 1
+    if len(names) > MAX_NAMES:
+        raise InvalidRequest(f"`models` may name {MAX_NAMES} models at most", param="models")
+    answers = max(_whole(asked.n, "n", most=MAX_ANSWERS) or 1, _whole(asked.best_of, "best_of", most=MAX_ANSWERS) or 1)
     cap = _whole(asked.max_completion_tokens, "max_completion_tokens", most=UNKNOWN_BOUND)
     old_cap = _whole(asked.max_tokens, "max_tokens", most=UNKNOWN_BOUND)
     prompt, images, audios, files = measure(fields)
@@ -135,6 +140,7 @@ def _asked_one_by_one(fields: _Fields) -> _Asked:
         models=_typed(fields, "models", list[str], "a list of model names"),
         routing=_typed(fields, "routing", str, "one of " + ", ".join(STRATEGIES)),
         n=_typed(fields, "n", int, whole(MAX_ANSWERS)),
+        best_of=_typed(fields, "best_of", int, whole(MAX_ANSWERS)),
         max_completion_tokens=_typed(fields, "max_completion_tokens", int, whole(UNKNOWN_BOUND)),
         max_tokens=_typed(fields, "max_tokens", int, whole(UNKNOWN_BOUND)),
         stream=_typed(fields, "stream", bool, "true or false"),
@@ -185,26 +191,28 @@ def read_usage(raw: msgspec.Raw | bytes) -> tuple[Usage | None, bool]:
     prompt, output = count(said.get("prompt_tokens")), count(said.get("completion_tokens"))
     details = said.get("prompt_tokens_details")
     details = details if isinstance(details, dict) else {}
-    cached = _first(
+    cached = _largest(
         details.get("cached_tokens"), said.get("cached_tokens"), said.get("prompt_cache_hit_tokens"), said.get("cache_read_input_tokens")
     )
-    written = _first(details.get("cache_write_tokens"), said.get("cache_creation_input_tokens"))
+    written = _largest(details.get("cache_write_tokens"), said.get("cache_creation_input_tokens"))
     inner = said.get("completion_tokens_details")
-    reasoning = _first(inner.get("reasoning_tokens") if isinstance(inner, dict) else None)
+    reasoning = _largest(inner.get("reasoning_tokens") if isinstance(inner, dict) else None)
     if prompt is None or output is None or cached is None or written is None or cached > prompt:
         return None, True
+    total = count(said.get("total_tokens"))
+    if total is not None and total > prompt + output:  # thinking that stands outside completion_tokens is output too (PROVIDERS.md)
+        output = total - prompt
     written = min(written, prompt - cached)  # OpenAI's write counts may overlap the cached ones (PROVIDERS.md)
     return Usage(
         input=prompt - cached - written, cache_read=cached, cache_write=written, output=output, reasoning=min(reasoning or 0, output)
     ), False
 
 
-def _first(*values: object) -> int | None:
-    """The first count that is there; 0 when none is, None when one is there and is no count."""
-    for value in values:
-        if value is not None:
-            return count(value)
-    return 0
+def _largest(*values: object) -> int | None:
+    """The largest of the counts that are there, since one name may say 0 where another tells; 0 when none is there, None when one
+    is there and is no count."""
+    counts = [count(value) for value in values if value is not None]
+    return None if None in counts else max((number for number in counts if number is not None), default=0)
 
 
 def usage_object(usage: Usage) -> dict[str, object]:

@@ -213,6 +213,21 @@ def already_in(connection: sqlite3.Connection, batch: Batch) -> bool:
     return bool(connection.execute("PRAGMA user_version").fetchone()[0] == batch.mark)
 
 
+def unwrite(connection: sqlite3.Connection) -> None:
+    """After a sync that failed: the commit stands whole in the write-ahead log, though nobody was told, and the next start would
+    take it for done. Another commit is put over it, which needs no sync to be seen by that start; only a power cut could undo
+    that, and what it leaves then was never promised either way."""
+    try:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"PRAGMA user_version = {secrets.randbits(31)}")
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        log.critical("a commit that failed could not be taken back (%s): the next start may find its changes in the database", error)
+
+
 class Writer:
     """The one thread that writes. Everything but `_work` runs in the trio thread."""
 
@@ -231,7 +246,7 @@ class Writer:
         self._give_up = threading.Event()
         self._collector: trio.lowlevel.Task | None = None
         self._service = [trio.CancelScope(), trio.CancelScope()]  # around the two tasks below
-        self._handed_over = 0.0  # time.monotonic() at which the batch in writing went to the thread
+        self._began = 0.0  # time.monotonic() since which the thread has been at its commit, 0 when it is not
         self.abandoned = False
 
     def start(self) -> None:
@@ -256,8 +271,9 @@ class Writer:
             return "the database has failed"
         if self.trouble is not None:
             return self.trouble
-        if self.writing is not None and time.monotonic() - self._handed_over > STUCK_S:
-            return f"a commit has not come back for {time.monotonic() - self._handed_over:.0f} s"
+        began = self._began  # the thread's own word: a loop that was held up itself must not blame the database
+        if began and time.monotonic() - began > STUCK_S:
+            return f"a commit has not come back for {time.monotonic() - began:.0f} s"
         return "too many changes wait for the database" if self.filling.size() > MAX_WAITING else None
 
     def changed(self) -> Batch:
@@ -294,7 +310,6 @@ class Writer:
 
     def _hand_over(self) -> None:
         self.writing, self.filling = self.filling, Batch()
-        self._handed_over = time.monotonic()
         self._jobs.put(self.writing)
 
     async def durable(self, batch: Batch) -> None:
@@ -359,11 +374,14 @@ class Writer:
 
     def _work(self, tell: Callable[..., None]) -> None:
         while (batch := self._jobs.get()) is not None:
+            self._began = time.monotonic()
             try:
                 self._write_until_in(batch, tell)
             except BaseException as error:  # never serve unbilled: the process must end
                 tell(self._dead, error)
                 return
+            finally:
+                self._began = 0.0
             tell(self._written, batch)
 
     def _write_until_in(self, batch: Batch, tell: Callable[..., None]) -> None:
@@ -377,6 +395,8 @@ class Writer:
                 return
             except sqlite3.OperationalError as error:
                 code = error.sqlite_errorcode
+                if code in _FSYNC:
+                    unwrite(self.connection)
                 if code in _FSYNC or code & 0xFF not in _PASSING:
                     raise
                 if self._give_up.is_set():

@@ -15,7 +15,7 @@ import trio
 
 from ftgate.core import estimate
 from ftgate.errors import Fault, UpstreamFailed
-from ftgate.ports import Answer, Headers, Sending, Upstream, UpstreamRequest
+from ftgate.ports import Answer, Headers, Sending, UpstreamRequest
 
 PIECE_S = 0.02
 """Seconds between pieces: a pace at which a stream can be seen to stream."""
@@ -124,14 +124,3 @@ _STREAM = [(b"content-type", b"text/event-stream")]
 
 def _event(chunk: dict[str, object]) -> bytes:
     return b"data: " + json.dumps(chunk).encode() + b"\n\n"
-
-
-class Transports:
-    """ports.Upstream that sends each channel's requests its own way."""
-
-    def __init__(self, by_channel: dict[str, Upstream], default: Upstream) -> None:
-        self.by_channel = by_channel
-        self.default = default
-
-    async def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Answer:
-        return await self.by_channel.get(request.channel, self.default).open(request, sending)

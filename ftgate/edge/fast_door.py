@@ -28,14 +28,13 @@ from contextlib import suppress
 from email.utils import formatdate
 from math import inf
 
-import httptools
 import trio
 
 from ftgate.dialects.talk import Dialect
 from ftgate.edge.client_wire import GONE, SecureWire, Wire
 from ftgate.edge.hangups import HangUps
 from ftgate.edge.hypercorn_door import HypercornDoor
-from ftgate.edge.request_head import Chunks, Head, plain_path
+from ftgate.edge.request_head import UNREADABLE, Chunks, Head, plain_path
 from ftgate.errors import GateError
 from ftgate.exchange import Call
 from ftgate.intake import BODY_S, Intake, Room, new_request_id
@@ -220,12 +219,14 @@ class _Connection:
                 return None
             data += more
             end = data.find(b"\r\n\r\n", max(len(data) - len(more) - 3, 0))
+            if end < 0 and b"\n\n" in data:  # a head that ends as none may
+                raise _HandOver(data)
         end += 4
         self.busy, self.until = True, inf
         raw = data[:end] if end < len(data) else data
         try:
             head = Head(raw)
-        except httptools.HttpParserError:
+        except UNREADABLE:
             raise _HandOver(data) from None
         dialect = self.door.intake.dialect_of(plain_path(head.target)) if len(raw) <= self.door.max_head_bytes and head.clear() else None
         if dialect is None:
@@ -335,13 +336,13 @@ class _Connection:
         if self._writing.cancelled_caught:
             if not self.left:
                 log.warning("a client has not read for %g s and is dropped", self.door.write_limit_s)
-            self._lose()
+            self._lose("client_gone" if self.left else "write_timeout")
         self._writing = None
 
-    def _lose(self) -> None:
+    def _lose(self, why: str = "client_gone") -> None:
         self.gone = True
         if self.call is not None:
-            self.call.client_gone()
+            self.call.client_gone(why)
 
     def _hung_up(self) -> None:
         self.left = True

@@ -11,20 +11,12 @@ Rules:
   OpenSSL's default one, so SSL_CERT_FILE counts).
 - What goes wrong is told as UpstreamFailed, by one table. Its detail never holds a header's value: that may be a key.
 
-When a kept connection breaks before any response byte, the call is tried once more on a new connection (`_Line.was_stale`).
-Upstreams close idle connections when they like, so the close often crosses the next request. On the wire this looks like an
-upstream that died while working, and a POST may then run twice. It is accepted because: only a connection that had been idle
-qualifies, never a new one; the break must come within STALE_S, while a model that has begun to work takes longer to break; the
-gate would try the next candidate after a reset just the same; the account pays for one answer. httpcore itself only drops
-kept connections that are readable before use (done here as well) and does not retry.
+httpcore itself only drops kept connections that are readable before use and does not retry: both are done by outgoing's rules.
 """
 
 import logging
 import math
-import re
-import socket
 import ssl
-from collections import deque
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -32,20 +24,16 @@ from urllib.parse import unquote, urlsplit
 
 import h11
 import httpcore
-import msgspec
 import trio
 
+from ftgate.edge import outgoing
+from ftgate.edge.outgoing import HEAD_LIMIT, Channel, ChannelCounts, ChannelOptions, Channels, Origin, Target
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.ports import Answer, Headers, Sending, UpstreamRequest
 
-KEEP_IDLE_S = 30.0  # below the 60 s and more after which the providers' front proxies close an idle connection
-MAX_IDLE = 256  # per channel: each kept connection is a file descriptor, with TLS some 50 KB
-HEAD_LIMIT = 256 * 1024  # bytes read before the head is complete: endless headers or interim (1xx) answers
-STALE_S = 1.0  # a crossing close shows up within one round trip
-CLOSE_S = 0.2  # httpcore's book-keeping after the socket is closed; it does not wait for the network
+__all__ = ["ChannelCounts", "ChannelOptions", "HttpxAnswer", "HttpxUpstream"]
 
-_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(rb"[\t\x20-\x7e]*")  # ASCII only: beyond it, peers disagree on the meaning
+CLOSE_S = 0.2  # httpcore's book-keeping after the socket is closed; it does not wait for the network
 
 # Read in order. LocalProtocolError is ours (a request that HTTP cannot carry), the others are the upstream's.
 _FAULTS: tuple[tuple[type[Exception], Fault, str], ...] = (
@@ -63,63 +51,9 @@ _FAILURES = tuple(kind for kind, _, _ in _FAULTS)
 _ENDINGS: tuple[type[BaseException], ...] = (StopAsyncIteration, *_FAILURES)
 
 
-class ChannelOptions(msgspec.Struct, frozen=True):
-    """How one channel is reached. `ca_file` replaces the system's trust store; `proxy` is an http, https or socks5 URL."""
-
-    ca_file: str | None = None
-    proxy: str | None = None
-    http2: bool = False
-
-
-class ChannelCounts(msgspec.Struct, frozen=True):
-    """For metrics: calls that hold a place, calls that wait for one, kept connections."""
-
-    in_use: int
-    waiting: int
-    idle: int
-
-
-class _Target(msgspec.Struct, frozen=True):
-    url: httpcore.URL
-    host: bytes
-
-    @property
-    def origin(self) -> tuple[bytes, bytes, int | None]:
-        return self.url.scheme, self.url.host, self.url.port
-
-
-@lru_cache(maxsize=1024)  # the addresses of a config, each with a few paths
-def _target(url: str) -> _Target:
-    try:
-        raw = url.encode("ascii")
-        parts = urlsplit(raw)
-        target = _Target(httpcore.URL(raw), parts.netloc.rpartition(b"@")[2])
-    except ValueError:
-        raise UpstreamFailed(Fault.protocol, "the address is not a URL", sent=False) from None
-    if parts.scheme not in (b"http", b"https") or not parts.hostname or not _VALUE.fullmatch(raw) or b" " in raw:
-        raise UpstreamFailed(Fault.protocol, "the address is not an http or https URL", sent=False)
-    return target
-
-
-def _headers(request: UpstreamRequest, host: bytes) -> Headers:
-    """The caller's headers with those that HTTP needs. The body's length is ours to say, whatever the caller says."""
-    headers: Headers = [(b"host", host), (b"content-length", b"%d" % len(request.body))]
-    encoding = True
-    for name, value in request.headers:
-        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
-            shown = name[:40].decode("ascii", "backslashreplace")
-            raise UpstreamFailed(Fault.protocol, f"header {shown!r} cannot be sent as HTTP", sent=False)
-        lower = name.lower()
-        if lower in (b"content-length", b"transfer-encoding"):
-            continue
-        if lower == b"host":
-            headers[0] = (name, value)
-            continue
-        encoding = encoding and lower != b"accept-encoding"
-        headers.append((name, value))
-    if encoding:
-        headers.append((b"accept-encoding", b"identity"))
-    return headers
+@lru_cache(maxsize=1024)
+def _url(raw: bytes) -> httpcore.URL:
+    return httpcore.URL(raw)
 
 
 def _failure(exc: Exception, line: "_Line", *, headed: bool) -> UpstreamFailed:
@@ -182,12 +116,7 @@ class _Wire(httpcore.AsyncNetworkStream):
         try:
             await stream.do_handshake()
         except (trio.BrokenResourceError, ssl.SSLError) as exc:
-            cause = exc.__cause__
-            if isinstance(cause, ssl.SSLCertVerificationError):
-                detail = f"certificate refused: {cause.verify_message}"
-            else:
-                detail = f"handshake failed: {getattr(cause, 'reason', None) or 'connection lost'}"
-            raise UpstreamFailed(Fault.tls, detail, sent=False) from None
+            raise outgoing.handshake_failed(exc.__cause__) from None
         return _Wire(self._line, stream)
 
     async def aclose(self) -> None:
@@ -205,7 +134,7 @@ class _Wire(httpcore.AsyncNetworkStream):
 class _Line(httpcore.AsyncNetworkBackend):
     """One connection: httpcore's object, the socket under it, and what passed in the current call."""
 
-    def __init__(self, origin: tuple[bytes, bytes, int | None]) -> None:
+    def __init__(self, origin: Origin) -> None:
         self.origin = origin
         self.connection: httpcore.AsyncConnectionInterface
         self.reused = False
@@ -239,9 +168,12 @@ class _Line(httpcore.AsyncNetworkBackend):
         self._writes_before = self.writes
 
     def was_stale(self, failed: UpstreamFailed) -> bool:
-        """Whether `failed` looks like an idle connection's close that crossed our request (see the module's text)."""
-        quick = trio.current_time() - self._began_at < STALE_S
-        return self.reused and failed.fault is Fault.reset and self.read_bytes == 0 and quick
+        """Whether `failed` looks like an idle connection's close that crossed our request (see outgoing)."""
+        return outgoing.is_stale(failed, reused=self.reused, heard=self.read_bytes > 0, began_at=self._began_at)
+
+    def is_good(self) -> bool:
+        """As outgoing.Line says: httpcore counts a readable connection as expired."""
+        return not self.connection.has_expired() and not self.connection.is_closed()
 
     def note_read(self, count: int) -> None:
         self.read_bytes += count
@@ -265,66 +197,32 @@ class _Line(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Any = None,
     ) -> _Wire:
-        try:
-            stream = await trio.open_tcp_stream(host, port)  # sets TCP_NODELAY
-        except (socket.gaierror, UnicodeError):
-            raise UpstreamFailed(Fault.dns, "the name does not resolve", sent=False) from None
-        except OSError as exc:
-            # Trio tries every address and tells of all; the first one's reason is the one to show.
-            cause = exc.__cause__
-            first = cause.exceptions[0] if isinstance(cause, ExceptionGroup) else cause
-            reason = getattr(first, "strerror", None) or exc.strerror or "unreachable"
-            raise UpstreamFailed(Fault.connect, f"could not connect: {reason}", sent=False) from None
+        stream = await outgoing.reach(host, port)
         self._socket = stream.socket
         return _Wire(self, stream)
 
 
-class _Channel:
-    """One channel's places and kept connections."""
+class _Channel(Channel[_Line]):
+    """One channel, with what makes its connections."""
 
     def __init__(self, options: ChannelOptions, trust: ssl.SSLContext, max_connections: int) -> None:
-        self.places = trio.Semaphore(max_connections)
-        self.max_connections = max_connections
-        self.idle: deque[_Line] = deque()  # the longest unused first
-        self.keeps = True
+        super().__init__(max_connections)
         self._options = options
         self._trust = trust
         self._proxy = _proxy(options.proxy, trust) if options.proxy else None
 
-    def maybe_idle_line(self, origin: tuple[bytes, bytes, int | None]) -> _Line | None:
-        """The last used connection to `origin` that is still good: an upstream's close is seen as a readable socket."""
-        for line in reversed(self.idle):
-            if line.origin == origin:
-                self.idle.remove(line)
-                if not line.connection.has_expired() and not line.connection.is_closed():
-                    line.reused = True
-                    return line
-                line.close()
-                return self.maybe_idle_line(origin)
-        return None
-
-    def new_line(self, target: _Target) -> _Line:
+    def new_line(self, target: Target) -> _Line:
         line = _Line(target.origin)
         # The pool object is only the factory here: it knows which connection class each kind of proxy needs.
         factory = httpcore.AsyncConnectionPool(
             ssl_context=self._trust,
             proxy=self._proxy,
-            keepalive_expiry=KEEP_IDLE_S,
+            keepalive_expiry=outgoing.KEEP_IDLE_S,
             http2=self._options.http2,
             network_backend=line,
         )
-        line.connection = factory.create_connection(target.url.origin)
+        line.connection = factory.create_connection(_url(target.raw).origin)
         return line
-
-    def give_back(self, line: _Line, *, clean: bool) -> None:
-        """Ends a call's use of `line` and of its place. Kept only when the whole exchange is over on both sides."""
-        if clean and self.keeps and len(self.idle) < MAX_IDLE and line.connection.is_idle():
-            self.idle.append(line)
-        else:
-            line.close()
-        while self.idle and self.idle[0].connection.has_expired():
-            self.idle.popleft().close()
-        self.places.release()
 
     async def exchange(self, line: _Line, request: httpcore.Request, connect_s: float) -> httpcore.Response:
         """Sends `request` on `line`, connecting it first if it is new, and waits for the head. On failure the line is closed."""
@@ -354,7 +252,7 @@ class _Channel:
                 line.close()
                 raise UpstreamFailed(Fault.protocol, "an answer that came before its request", sent=True)
             return response
-        raise UpstreamFailed(Fault.connect, f"no connection within {connect_s:g} s", sent=line.sent)
+        raise outgoing.no_connection(connect_s, sent=line.sent)
 
 
 def _proxy(url: str, trust: ssl.SSLContext | None) -> httpcore.Proxy:
@@ -410,7 +308,7 @@ class HttpxAnswer:
                 else:
                     await self._unwind()
         finally:
-            self._channel.give_back(self._line, clean=self._complete)
+            self._channel.give_back(self._line, clean=self._complete and self._line.connection.is_idle())
 
     async def _unwind(self) -> None:
         """Run httpcore's generators to their end, which the closed socket makes an error. Left suspended, they would be ended
@@ -423,9 +321,8 @@ class HttpxAnswer:
             pass
 
 
-class HttpxUpstream:
-    """ports.Upstream over httpcore on Trio. `options` has every channel by name; `max_connections` is per channel: further
-    calls wait for a place, under the gate's limits."""
+class HttpxUpstream(Channels[_Channel]):
+    """ports.Upstream over httpcore on Trio, made as outgoing.Channels says."""
 
     def __init__(self, options: Mapping[str, ChannelOptions], *, max_connections: int = 1000) -> None:
         # They write addresses with their query, and headers with keys, at INFO and DEBUG.
@@ -434,31 +331,16 @@ class HttpxUpstream:
         for option in options.values():
             if option.proxy is not None:
                 _proxy(option.proxy, None)  # a wrong one is told now, not at the first call
-        self._options = dict(options)
-        self._max_connections = max_connections
-        self._channels: dict[str, _Channel] = {}
-        self._trust: dict[str | None, ssl.SSLContext] = {}
-        self._keeps = True
+        super().__init__(options, max_connections=max_connections)
 
-    def _channel(self, name: str) -> _Channel:
-        channel = self._channels.get(name)
-        if channel is None:
-            options = self._options[name]
-            if options.ca_file not in self._trust:  # loading a trust store takes 20-50 ms: once per file
-                self._trust[options.ca_file] = ssl.create_default_context(cafile=options.ca_file)
-            channel = _Channel(options, self._trust[options.ca_file], self._max_connections)
-            channel.keeps = self._keeps
-            self._channels[name] = channel
-        return channel
+    def _new_channel(self, options: ChannelOptions, trust: ssl.SSLContext, max_connections: int) -> _Channel:
+        return _Channel(options, trust, max_connections)
 
     async def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Answer:
         channel = self._channel(request.channel)
-        target = _target(request.url)
-        headers = _headers(request, target.host)
-        try:
-            channel.places.acquire_nowait()  # spares a turn of the scheduler in the common case
-        except trio.WouldBlock:
-            await channel.places.acquire()
+        target = outgoing.target(request.url)
+        headers = outgoing.headers(request, target.authority)
+        await channel.enter()
         line: _Line | None = None
         sent = False
         try:
@@ -466,7 +348,7 @@ class HttpxUpstream:
             while True:
                 line = line or channel.new_line(target)
                 line.sending = sending
-                message = httpcore.Request(b"POST", target.url, headers=headers, content=_Body(request.body))
+                message = httpcore.Request(b"POST", _url(target.raw), headers=headers, content=_Body(request.body))
                 try:
                     response = await channel.exchange(line, message, request.connect_s)
                     break
@@ -475,44 +357,11 @@ class HttpxUpstream:
                     if not line.was_stale(failed):
                         raise
                     line = None  # never a second kept one: they tend to be closed together
-            return self._answer(channel, line, response)
+            answer = HttpxAnswer(channel, line, response)
+            outgoing.check_head(answer.status, answer.headers)
+            return answer
         except BaseException:
             if line is not None:
                 line.close()
             channel.places.release()
             raise
-
-    def _answer(self, channel: _Channel, line: _Line, response: httpcore.Response) -> HttpxAnswer:
-        answer = HttpxAnswer(channel, line, response)
-        if answer.status < 200:
-            raise UpstreamFailed(Fault.protocol, f"answered {answer.status}, which was not asked for", sent=True)
-        for name, value in answer.headers:
-            if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-                raise UpstreamFailed(Fault.encoding, "a compressed answer although identity was asked", sent=True)
-        return answer
-
-    def close_idle(self) -> None:
-        """Close the connections that have been idle for too long, without waiting for the next call to find them."""
-        for channel in self._channels.values():
-            for line in [line for line in channel.idle if line.connection.has_expired() or line.connection.is_closed()]:
-                channel.idle.remove(line)
-                line.close()
-
-    def counts(self) -> dict[str, ChannelCounts]:
-        """Per channel that was used since the start."""
-        return {
-            name: ChannelCounts(
-                in_use=channel.max_connections - channel.places.value,
-                waiting=channel.places.statistics().tasks_waiting,
-                idle=len(channel.idle),
-            )
-            for name, channel in self._channels.items()
-        }
-
-    async def aclose_all(self) -> None:
-        """Close every kept connection now, and those in use when their answers are closed."""
-        self._keeps = False
-        for channel in self._channels.values():
-            channel.keeps = False
-            while channel.idle:
-                channel.idle.pop().close()

@@ -10,8 +10,8 @@ The rules, and why:
 
 - HTTP/1.1 (and 1.0) only. No h2, h2c, h2 preface or WebSocket: an upgrade is ignored, because every known way to end
   the process comes through one of them.
-- A head that two readers could frame differently (Content-Length twice or as a list, beside Transfer-Encoding, folded
-  lines, chunks in HTTP/1.0) is refused with 400 and the connection closed.
+- A head that two readers could frame differently (Content-Length twice or as a list, beside Transfer-Encoding, folded or bare
+  line ends, chunks in HTTP/1.0) is refused with 400 and the connection closed.
 - One budget, `keep_alive_s`, for a TLS handshake, for a whole request head and for the idle time between two requests.
 - The connection is read even while nothing more may come, so that a client that leaves is seen within
   milliseconds, whatever bytes it sent after its request. Read-ahead is bounded: body that the app does not take stops
@@ -67,6 +67,7 @@ ACCEPT_RETRY_S = 0.1
 
 _HEAD_END = re.compile(rb"\n\r?\n")
 _FRAMING = re.compile(rb"(?i)\n(?:content-length|transfer-encoding):([^\n]*)")
+_BARE_LF = re.compile(rb"(?<!\r)\n")
 _FOLD = re.compile(rb"\n[ \t]")
 _ABSOLUTE_FORM = re.compile(rb"(?i)^https?://[^/?]*(/?)")
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -493,7 +494,8 @@ def _check_head(received: bytes, max_bytes: int) -> None:
     if end.end() > max_bytes:
         raise h11.RemoteProtocolError("head too long", error_status_hint=431)
     framing = _FRAMING.findall(received, 0, end.end())
-    if len(framing) > 1 or (framing and b"," in framing[0]) or _FOLD.search(received, 0, end.end()):
+    odd = _FOLD.search(received, 0, end.end()) or _BARE_LF.search(received, 0, end.end())
+    if len(framing) > 1 or (framing and b"," in framing[0]) or odd:
         raise h11.RemoteProtocolError("ambiguous head")
 
 

@@ -122,4 +122,4 @@ class MemoryLedger:
         try:
             return await self.log.durable_within(ticket, seconds)
         except DatabaseFault as fault:
-            raise DatabaseFailed("the ledger has failed, and the gateway is stopping; this call was not charged") from fault
+            raise DatabaseFailed("the ledger has failed, and the gateway is stopping") from fault

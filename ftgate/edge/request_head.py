@@ -10,6 +10,8 @@ import httptools
 from ftgate.dialects import http
 from ftgate.ports import Headers
 
+UNREADABLE = (httptools.HttpParserError, httptools.HttpParserUpgrade)
+"""What httptools says of a head that is not for the fast door; an upgrade is ignored, which is the other door's work."""
 _PATH = re.compile(r"[A-Za-z0-9/_.-]+")
 
 
@@ -21,7 +23,7 @@ class Head:
         self.target = b""
         self.whole = False
         parser = httptools.HttpRequestParser(self)
-        parser.feed_data(raw)  # raises httptools.HttpParserError
+        parser.feed_data(raw)  # raises one of UNREADABLE
         self.http_1_0 = parser.get_http_version() == "1.0"
         self.keep_alive = parser.should_keep_alive() and not self.http_1_0
         self.length = 0
@@ -78,7 +80,7 @@ class Chunks:
         self.empty &= not data
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:
+        except UNREADABLE:
             self.broken = True
 
     def on_message_begin(self) -> None:

@@ -32,6 +32,9 @@ HOSTILE: dict[str, bytes] = {
     "F6 length twice": POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
     "F6 length and chunks": POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "F6 negative length": POST + b"Content-Length: -5\r\n\r\n",
+    "F6 bare line ends": POST.replace(b"\r", b"") + b"Content-Length: 2\n\n{}",
+    "F6 one bare line end": POST + b"X: y\nContent-Length: 2\r\n\r\n{}",
+    "F6 folded": POST + b"X: y\r\n z\r\nContent-Length: 2\r\n\r\n{}",
     "F6 bad chunk": POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n",
     "no version": b"GET /\r\n\r\n",
     "http 9": b"GET / HTTP/9.9\r\n" + HOST + b"\r\n",
@@ -54,6 +57,16 @@ def test_hostile_bytes(house: House, name: str) -> None:
     assert b" 101 " not in said.partition(b"\r\n")[0] and b" 500 " not in said.partition(b"\r\n")[0] and b"Traceback" not in said
     if name.startswith("F6"):
         assert b" 400 " in said.partition(b"\r\n")[0]
+
+
+def test_an_upgrade_is_ignored_on_a_relay_call_too(house: House) -> None:
+    """Some clients (Java's) ask for h2c with every request."""
+    account = house.account()
+    head, _, body = house.request(account, "plain").partition(b"\r\n\r\n")
+    for upgrade in (b"Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA", b"Upgrade: x"):
+        with Raw(house.address) as wire:
+            wire.send(head + b"\r\n" + upgrade + b"\r\n\r\n" + body)
+            assert b" 200 " in wire.until(b"total_tokens").partition(b"\r\n")[0]
 
 
 def test_resets_right_after_connecting(house: House) -> None:

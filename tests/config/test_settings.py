@@ -22,7 +22,8 @@ from tests.config.reading import CHANNEL, ENVIRON, faults, load, warnings
 USD = 10**12
 DEFAULTS = {
     "server": {
-        "host": "127.0.0.1", "port": 8400, "data_dir": Path("./ftgate-data"), "public_url": None, "fast_door": True, "tls_cert": None,
+        "host": "127.0.0.1", "port": 8400, "data_dir": Path("./ftgate-data"), "public_url": None, "fast_door": True,
+        "direct_transport": True, "tls_cert": None,
         "tls_key": None, "registration": "closed", "max_body_mb": 20, "trusted_proxies": (), "cors": True, "retention_days": 0,
         "shutdown_grace": 30,
     },

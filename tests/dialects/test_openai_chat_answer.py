@@ -40,9 +40,17 @@ USAGES = [
     ),
     (
         '{"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":1},"cached_tokens":9}',
-        Usage(input=9, cache_read=1, output=5),
+        Usage(input=1, cache_read=9, output=5),  # one name may say 0 where another tells
         False,
     ),
+    # thinking that stands outside completion_tokens is told by the total alone
+    (
+        '{"prompt_tokens":10,"completion_tokens":5,"total_tokens":2015,"completion_tokens_details":{"reasoning_tokens":2000}}',
+        Usage(input=10, output=2005, reasoning=2000),
+        False,
+    ),
+    ('{"prompt_tokens":10,"completion_tokens":5,"total_tokens":40}', Usage(input=10, output=30), False),
+    ('{"prompt_tokens":10,"completion_tokens":5,"total_tokens":3}', Usage(input=10, output=5), False),
     # writes may overlap with what was cached
     (
         '{"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":8,"cache_write_tokens":7}}',

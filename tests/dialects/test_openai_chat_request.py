@@ -61,6 +61,8 @@ BAD = [
     ("models empty", body(model="", models="[]"), "missing_field", "model"),
     ("models a string", body(models='"m"'), "invalid_value", "models"),
     ("models of numbers", body(models="[1]"), "invalid_value", "models"),
+    ("too many models", body(models="[" + ",".join(f'"m{n}"' for n in range(32)) + "]"), "invalid_value", "models"),
+    ("best_of a word", body(best_of='"2"'), "invalid_value", "best_of"),
     ("routing unknown", body(routing='"best"'), "invalid_value", "routing"),
     ("routing a number", body(routing="5"), "invalid_value", "routing"),
     ("provider_key", body(provider_key='{"provider":"x","api_key":"y"}'), "invalid_value", "provider_key"),
@@ -118,6 +120,8 @@ GOOD = [
     ({"model": "", "models": '["a","b","a"]'}, {"names": ("a", "b")}),
     ({"tools": '[{"type":"function"}]'}, {"has_tools": True}),
     ({"functions": "[{}]"}, {"has_tools": True}),
+    ({"n": "2", "best_of": "3"}, {"answers": 3}),
+    ({"n": "4", "best_of": "3"}, {"answers": 4}),
     ({"seed": DIGITS}, {"names": ("m",)}),  # not ours to judge
     ({"messages": '[{"role":"assistant","content":null,"tool_calls":[]}]'}, {"images": 0}),
     ({"messages": '[{"content":["plain"]}]'}, {"images": 0}),

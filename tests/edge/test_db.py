@@ -327,6 +327,10 @@ async def test_the_writer_dies_and_nobody_waits_for_ever(path: Path, error: Base
             faulty.fail(2, error)
             heard: list[str] = []
 
+            async def go_on() -> None:
+                await until(lambda: faulty.struck)
+                faulty.go_on.set()
+
             async def wait(batch: Batch) -> None:
                 with pytest.raises(DatabaseFault, match="the database has failed"):
                     await writer.durable(batch)
@@ -341,6 +345,7 @@ async def test_the_writer_dies_and_nobody_waits_for_ever(path: Path, error: Base
                 queued = writer.changed()
                 queued.rows.append(row("r"))
                 nursery.start_soon(wait, queued)
+                nursery.start_soon(go_on)
             assert heard == ["told", "told"]
             assert writer.died.is_set() and writer.failed is error
             assert writer.busy() == "the database has failed"
@@ -358,6 +363,16 @@ async def test_the_writer_dies_while_it_is_closed(path: Path) -> None:
         writer.changed().rows.append(row("r"))
         await until(lambda: writer.writing)
     assert writer.failed is not None and time.monotonic() - started < 2
+
+
+async def test_a_loop_that_was_held_up_does_not_blame_the_database(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(db, "STUCK_S", 0.05)
+    async with writing(path) as (writer, _):
+        batch = writer.changed()
+        batch.rows.append(row("r"))
+        await until(lambda: writer.writing or batch.done)
+        time.sleep(0.2)  # the loop itself, while the thread commits
+        assert writer.busy() is None
 
 
 async def test_a_commit_that_does_not_come_back(path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:

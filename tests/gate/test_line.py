@@ -298,6 +298,12 @@ async def test_an_idle_stream_is_ended_with_an_error_the_client_can_read(autojum
     assert stage.log.rows[0].cost > 0
 
 
+async def test_the_connect_limit_is_a_timeout(autojump_clock: Clock) -> None:
+    slow = UpstreamFailed(Fault.connect, "no connection within 5 s", sent=False, timed_out=True)
+    stage = Stage(ScriptedUpstream(*[[slow]] * 3), retry=Retry(attempts=1))
+    assert (await stage.relay(ask())).status == 504
+
+
 async def test_a_plain_answer_has_its_own_limit(autojump_clock: Clock) -> None:
     times = Timeouts(head=7, first_token=9, idle=11, answer=13, total=100)
     stage = Stage(ScriptedUpstream([("wait", 12.5), PLAIN, answer()]), channel(timeouts=times))
@@ -446,6 +452,38 @@ async def test_a_model_that_was_left_has_used_nothing(autojump_clock: Clock) -> 
         assert (await stage.gate.relay(stage.call(ask(max_tokens=900)), RecordingClient())) is None  # m has room again
     assert first.status == 200 and meters["n"].tokens.used == 100
     assert served(stage) == ["m", "n"] and meters["m"].tokens.used == 12
+
+
+async def test_who_cannot_pay_uses_up_no_limit_that_all_share(autojump_clock: Clock) -> None:
+    stage = Stage(
+        ScriptedUpstream([PLAIN, answer()]), credits=100 * OUT, model_rates={"m": Rates(requests_per_minute=1, tokens_per_minute=5000)}
+    )
+    assert (await stage.relay(ask(max_tokens=1000))).status == 402
+    meters = stage.gate.limits.meters("model", "m")
+    assert (meters.in_flight, meters.minute.used, meters.tokens.used) == (0, 0, 0)
+    assert (await stage.relay(ask(max_tokens=50))).status == 200
+
+
+async def test_a_slow_reader_does_not_keep_a_models_place(autojump_clock: Clock) -> None:
+    stage = Stage(ScriptedUpstream([PLAIN, answer()], [PLAIN, answer()]), model_rates={"m": Rates(concurrent=1)})
+
+    class Slow(RecordingClient):
+        async def answer(self, *values: Any) -> None:
+            await trio.sleep(60)
+            await super().answer(*values)
+
+    slow = Slow()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.gate.relay, stage.call(ask()), slow)
+        await trio.sleep(1)
+        await stage.gate.relay(stage.call(ask()), other := RecordingClient())
+        assert (slow.status, other.status) == (None, 200)
+
+
+async def test_a_database_that_takes_nothing_is_not_given_refusals(autojump_clock: Clock) -> None:
+    stage = Stage(ScriptedUpstream())
+    stage.log.trouble = "disk full"
+    assert (await stage.relay(ask())).status == 503 and not stage.log.rows
 
 
 async def test_tokens_of_a_model_are_borrowed_before_its_request_is_counted(autojump_clock: Clock) -> None:
