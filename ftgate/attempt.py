@@ -17,7 +17,7 @@ from ftgate.core.routing import Candidate, Outcome, Verdict
 from ftgate.dialects import sse
 from ftgate.dialects.talk import Complaint, Dialect, Meter, NotAnAnswer, Piece, Reader
 from ftgate.errors import DatabaseBusy, Fault, ProviderError, ProviderTimeout, UpstreamFailed
-from ftgate.exchange import Exchange, Tried, answer_headers, conceal, retry_after_s
+from ftgate.exchange import Exchange, Tried, answer_headers, conceal, cut_error, retry_after_s
 from ftgate.ports import Answer, Clock, Headers, Ledger, Upstream, UpstreamRequest
 
 DURABLE_WAIT_S = 2.0
@@ -28,6 +28,8 @@ END_S = 0.02
 """Seconds the end of a body is waited for after the stream's own end marker."""
 ERROR_READ_S = 5.0
 """Seconds an upstream's error body is waited for: the status is known, its words only help."""
+MADE_KEPT = 1000
+"""Candidates whose headers are kept made."""
 MAX_ERROR_BYTES = 65_536
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """A plain answer past this is no chat answer, and it is held in memory whole."""
@@ -46,6 +48,7 @@ class Attempts:
         self.clock = clock
         self.dialects = dialects
         self.passing = passing
+        self._made: dict[tuple[int, int, bool], tuple[object, object, tuple[tuple[bytes, bytes], ...]]] = {}
 
     async def run(self, x: Exchange, tried: Tried, index: int) -> Outcome | None:
         """One try at one candidate. None when it answered: a stream has been passed on, or a whole answer lies in x.body."""
@@ -56,21 +59,24 @@ class Attempts:
         x.call.draining = tried if channel.drain or tried.candidate.model.drain else None
         tried.awaited = "no response head in time"
         try:
-            with trio.move_on_after(times.head if x.ask.stream else times.answer) as timer:
+            first = trio.current_time() + (times.head if x.ask.stream else times.answer)
+            with trio.CancelScope(deadline=min(first, x.ends_at)) as timer:
                 answer = await self.upstream.open(request, tried.sending)
                 self.passing("head")
                 try:
                     if answer.status != 200:
                         tried.failed = True  # whoever leaves while its error is read pays nothing
-                        timer.deadline = inf
+                        timer.deadline = x.ends_at
                         return await self._complaint(dialect, answer, index)
                     if x.ask.stream:
                         return await self._pass_stream(x, dialect, tried, answer, index, timer)
-                    body = await self._read_answer(tried, answer, timer)
+                    body = await self._read_answer(x, tried, answer, timer)
                 finally:
                     await answer.aclose()
             if not timer.cancelled_caught:
                 return await self._take_answer(x, dialect, tried, body, index)
+            if trio.current_time() >= x.ends_at:
+                raise cut_error(x)
             if x.head_sent:
                 raise ProviderTimeout(f"the provider's {tried.awaited}")
             return Outcome(index, Verdict.timeout, tried.awaited)
@@ -95,16 +101,28 @@ class Attempts:
             ask_usage=channel.stream_usage,
             drop=channel.drop_params,
         )
-        accept = b"text/event-stream" if x.ask.stream else b"application/json"
+        return UpstreamRequest(channel.name, channel.url, self._headers(candidate, stream=x.ask.stream), body, channel.timeouts.connect)
+
+    def _headers(self, candidate: Candidate, *, stream: bool) -> tuple[tuple[bytes, bytes], ...]:
+        """The headers of a request to this candidate, which are always the same: made once for each."""
+        channel, credential = candidate.channel, candidate.credential
+        place = id(channel), id(credential), stream
+        known = self._made.get(place)
+        if known is not None:
+            return known[2]
+        accept = b"text/event-stream" if stream else b"application/json"
         headers: Headers = [(b"content-type", b"application/json"), (b"accept", accept), (b"user-agent", b"ftgate")]
-        secret = candidate.credential.reveal()
+        secret = credential.reveal()
         if secret and channel.auth == "x-api-key":
             headers.append((b"x-api-key", secret.encode()))
         elif secret:
             headers.append((b"authorization", b"Bearer " + secret.encode()))
         own = [(name.lower().encode(), value.encode()) for name, value in channel.headers.items()]
         headers = [header for header in headers if header[0] not in dict(own)] + own  # what the operator configured replaces ours
-        return UpstreamRequest(channel.name, channel.url, tuple(headers), body, channel.timeouts.connect)
+        if len(self._made) > MADE_KEPT:
+            self._made.clear()
+        self._made[place] = channel, credential, tuple(headers)  # both are kept, so that their ids stay theirs
+        return tuple(headers)
 
     async def _complaint(self, dialect: Dialect, answer: Answer, index: int) -> Outcome:
         """Read an upstream's error answer as far as it helps."""
@@ -123,7 +141,7 @@ class Attempts:
             complaint.kind, complaint.code, complaint.param,
         )  # fmt: skip
 
-    async def _read_answer(self, tried: Tried, answer: Answer, timer: trio.CancelScope) -> bytes:
+    async def _read_answer(self, x: Exchange, tried: Tried, answer: Answer, timer: trio.CancelScope) -> bytes:
         """A whole answer's body."""
         idle = tried.candidate.channel.timeouts.idle
         tried.awaited = "the answer stopped coming"
@@ -132,7 +150,8 @@ class Attempts:
         while True:
             now = trio.current_time()
             if until - now < idle - TIMER_STEP_S:  # setting a deadline costs more than reading a piece
-                until = timer.deadline = now + idle
+                until = now + idle
+                timer.deadline = min(until, x.ends_at)
             data = await answer.receive()
             if not data:
                 return b"".join(pieces)
@@ -169,21 +188,21 @@ class Attempts:
             return Outcome(index, Verdict.hollow, f"content type {kind[:60].decode(errors='replace')} in place of a stream", 200)
         reader = dialect.StreamReader(tried.meter, show_usage=x.ask.wants_usage)
         tried.awaited = "no first token in time"
-        timer.deadline = first_token_until
+        timer.deadline = min(first_token_until, x.ends_at)
         while not reader.done:
             data = await answer.receive()
             try:
                 pieces = reader.feed(data) if data else reader.end()
             except sse.EventTooLong:
                 raise UpstreamFailed(Fault.too_large, "an event without an end", sent=True) from None
-            timer.deadline = inf  # a slow client is not an idle upstream
+            timer.deadline = x.ends_at  # a slow client is not an idle upstream
             if (failed := await self._pass_on(x, tried, pieces, index)) is not None:
                 return failed
             if not data:
                 break
-            timer.deadline = trio.current_time() + times.idle if x.head_sent else first_token_until
+            timer.deadline = min(trio.current_time() + times.idle if x.head_sent else first_token_until, x.ends_at)
         if reader.done:
-            timer.deadline = inf
+            timer.deadline = x.ends_at
             await self._read_end(reader, answer)
         if not reader.finished:
             if x.head_sent:
@@ -222,8 +241,8 @@ class Attempts:
         self, x: Exchange, dialect: Dialect, tried: Tried, answer: Answer, index: int, timer: trio.CancelScope
     ) -> Outcome | None:
         """The upstream was asked to stream and answered whole: its answer is passed on as a stream of one chunk."""
-        body = await self._read_answer(tried, answer, timer)
-        timer.deadline = inf
+        body = await self._read_answer(x, tried, answer, timer)
+        timer.deadline = x.ends_at
         outcome = await self._take_answer(x, dialect, tried, body, index)
         if outcome is not None:
             return outcome

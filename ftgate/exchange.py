@@ -2,6 +2,7 @@
 what is said when every candidate has failed). gate.py walks the line; this file answers its questions and awaits nothing.
 """
 
+import math
 import re
 from urllib.parse import urlsplit
 
@@ -91,6 +92,8 @@ class Exchange:
         self.settled: Settled | None = None
         self.tried: list[Tried] = []
         self.outcomes: list[Outcome] = []
+        self.ends_at = math.inf  # when the whole call is out of time (trio.current_time)
+        self.scopes: list[tuple[limits.Scope, limits.Meters]] = []  # its key's and its account's meters, where they have limits
         self.ticket = limits.Ticket()  # of its key and its account
         self.model_ticket = limits.Ticket()  # of the model it is at
         self.entered = ""  # the name of that model
@@ -164,6 +167,10 @@ def _measure(x: Exchange, tried: Tried) -> Measured | None:
     if tried.failed:
         return None
     prompt_bound, output_bound = _bounds(x, model)
+    if tried.complete and meter.reported is not None:
+        believed = judge(meter.reported, Usage(), prompt_bound=prompt_bound, output_bound=output_bound, content_seen=meter.content_seen)
+        if believed.exact:  # nearly always, and then nothing need be counted
+            return believed
     delivered = meter.output(x.ratios.scale("output", model.name, meter.counted()))
     # What was delivered is counted even past the cap that the upstream should have kept: books.py posts, overruns and records
     # the loss. Only what no model writes is cut off.
@@ -190,7 +197,7 @@ def learn(x: Exchange) -> None:
     usage, tried, ask = x.measured.usage, x.tried[-1], x.ask
     if not (ask.images or ask.audios or ask.files):
         x.ratios.learn("prompt", tried.candidate.model.name, ask.prompt.likely_milli, usage.prompt)
-    if not usage.reasoning:
+    if not usage.reasoning and x.ratios.wants("output", tried.candidate.model.name):
         x.ratios.learn("output", tried.candidate.model.name, tried.meter.counted().likely_milli, usage.output)
 
 
@@ -256,7 +263,7 @@ def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: fl
         created_at_us=x.created_at_us,
         account=x.key.account,
         key=x.key.id,
-        model=(x.ask.names[0] if x.ask.names else "")[:200],
+        model=(x.ask.names[0] if x.ask.names else "")[:200].replace("\0", "\ufffd"),  # a text in SQLite ends at a NUL
         served_model=last.model.name if last else "",
         provider=last.channel.provider if last else "",
         channel=last.channel.name if last else "",

@@ -113,7 +113,7 @@ class Gate:
         """Take one call to its end: an answer or an error has gone to the client, its money is settled. Raises nothing of its
         own; a cancellation from outside passes through after settling."""
         x = Exchange(call, client, self.settings, self.ratios, self.clock.now(), self.clock.wall_us())
-        call.scope.deadline = trio.current_time() + x.settings.total_s
+        x.ends_at = trio.current_time() + x.settings.total_s
         self.calls.add(call)
         error: GateError | None = None
         try:
@@ -150,7 +150,7 @@ class Gate:
             x.plan = self._plan(x, x.key)
             if why := self.ledger.busy():
                 raise DatabaseBusy(f"the ledger takes no new calls now: {why}", retry_after_s=2)
-            self._take_tokens(x, x.key)
+            self._take_tokens(x)
             self._enter_first(x)
             request = self._size(x, x.key)
         except GateError as refused:
@@ -183,10 +183,10 @@ class Gate:
         return await trio.to_thread.run_sync(call.dialect.read_request, call.body, limiter=self.readers)
 
     def _admit(self, x: Exchange, key: Key) -> None:
-        scopes = self.limits.scopes(("key", key.id), ("account", key.account))
-        if scopes:
+        x.scopes = self.limits.scopes(("key", key.id), ("account", key.account))
+        if x.scopes:
             now = self.clock.now()
-            refused = limits.take_requests(scopes, now, x.ticket)
+            refused = limits.take_requests(x.scopes, now, x.ticket)
             x.room = limits.room(self.limits.meters("key", key.id), now)
             if refused is not None:
                 raise too_many(refused)
@@ -239,12 +239,11 @@ class Gate:
             if name in asked or (routing.allowed(key.models, name) and routing.allowed(terms.models, name))
         ]
 
-    def _take_tokens(self, x: Exchange, key: Key) -> None:
+    def _take_tokens(self, x: Exchange) -> None:
         """Borrow the call's tokens of its key's and its account's token limits, until it ends."""
-        scopes = self.limits.scopes(("key", key.id), ("account", key.account))
-        if scopes:
+        if x.scopes:
             now, tokens = self.clock.now(), likely_tokens(x, x.plan[0].model)
-            if refused := limits.tokens_wait(scopes, now, tokens):
+            if refused := limits.tokens_wait(x.scopes, now, tokens):
                 raise too_many(refused)
             x.ticket.borrow(now, tokens)
 
@@ -289,7 +288,9 @@ class Gate:
         step: routing.Step | None = routing.Step(0)
         while step is not None:
             if step.delay_s:
-                await trio.sleep(step.delay_s)
+                await trio.sleep_until(min(trio.current_time() + step.delay_s, x.ends_at))
+                if trio.current_time() >= x.ends_at:
+                    raise cut_error(x)
             if self._enter(x, x.plan[step.index].model) is not None:  # that model is at its limit: go on as if it were not planned
                 x.plan = without_model(x.plan, step.index)
                 step = routing.next_step(x.plan, x.outcomes, retry, self.jitter())

@@ -113,12 +113,19 @@ class Ratios:
     """
 
     LEAST_TOKENS = 16  # below this a chat template's few tokens decide, not the text
+    FIRST = 64
     WEIGHT = 16  # the latest call counts one part in so many
     LOW, HIGH = 500, 2000
 
     def __init__(self) -> None:
         self.known: dict[tuple[str, str], int] = {}
         self.changed: set[tuple[str, str]] = set()
+        self._asked: dict[tuple[str, str], int] = {}
+
+    def wants(self, kind: str, model: str) -> bool:
+        """Whether the next exact usage is worth counting a text for: all at first, later one in so many."""
+        asked = self._asked[kind, model] = self._asked.get((kind, model), 0) + 1
+        return asked <= self.FIRST or asked % self.WEIGHT == 0
 
     def learn(self, kind: str, model: str, estimated_milli: int, exact: int) -> None:
         """`estimated_milli` is the estimate before any ratio (thousandths of a token), `exact` what the model's provider said."""

@@ -18,6 +18,7 @@ from ftgate.core.money import format_usd
 from ftgate.core.usage import UNKNOWN_BOUND, Usage, count
 from ftgate.dialects import sse
 from ftgate.dialects.openai_prompt import measure
+from ftgate.dialects.openai_usage import read_usage
 from ftgate.dialects.talk import Ask, Complaint, Meter, NotAnAnswer, Piece
 from ftgate.errors import GateError, InvalidRequest
 
@@ -176,43 +177,6 @@ def render(ask: Ask, *, model: str, cap: int | None, cap_field: str | None, ask_
 
 
 # Usage
-
-
-def read_usage(raw: msgspec.Raw | bytes) -> tuple[Usage | None, bool]:
-    """A usage object in neutral form, and whether it was there but malformed. OpenAI's prompt_tokens include cached ones."""
-    try:
-        said = _anything.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
-        return None, True
-    if said is None:
-        return None, False
-    if not isinstance(said, dict):
-        return None, True
-    prompt, output = count(said.get("prompt_tokens")), count(said.get("completion_tokens"))
-    details = said.get("prompt_tokens_details")
-    details = details if isinstance(details, dict) else {}
-    cached = _largest(
-        details.get("cached_tokens"), said.get("cached_tokens"), said.get("prompt_cache_hit_tokens"), said.get("cache_read_input_tokens")
-    )
-    written = _largest(details.get("cache_write_tokens"), said.get("cache_creation_input_tokens"))
-    inner = said.get("completion_tokens_details")
-    reasoning = _largest(inner.get("reasoning_tokens") if isinstance(inner, dict) else None)
-    if prompt is None or output is None or cached is None or written is None or cached > prompt:
-        return None, True
-    total = count(said.get("total_tokens"))
-    if total is not None and total > prompt + output:  # thinking that stands outside completion_tokens is output too (PROVIDERS.md)
-        output = total - prompt
-    written = min(written, prompt - cached)  # OpenAI's write counts may overlap the cached ones (PROVIDERS.md)
-    return Usage(
-        input=prompt - cached - written, cache_read=cached, cache_write=written, output=output, reasoning=min(reasoning or 0, output)
-    ), False
-
-
-def _largest(*values: object) -> int | None:
-    """The largest of the counts that are there, since one name may say 0 where another tells; 0 when none is there, None when one
-    is there and is no count."""
-    counts = [count(value) for value in values if value is not None]
-    return None if None in counts else max((number for number in counts if number is not None), default=0)
 
 
 def usage_object(usage: Usage) -> dict[str, object]:

@@ -16,7 +16,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ import msgspec
 import trio
 
 from ftgate.core.books import Balance, Entry, Quota
-from ftgate.edge.schema import migrate
+from ftgate.edge.schema import migrate, open_inbox
 from ftgate.ports import Row, nowhere
 
 log = logging.getLogger("ftgate.db")
@@ -56,22 +56,8 @@ _PASSING = {
 }
 _FSYNC = {sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC}
 
-
-def _insert_all(table: str, columns: tuple[str, ...], conflict: str = "") -> str:
-    """SQL that inserts a JSON list of rows. One statement for all: SQLite works through it without asking for the interpreter's lock
-    between two rows, which the thread of the event loop holds most of the time."""
-    values = ", ".join(f"json_extract(value, '$[{number}]')" for number in range(len(columns)))
-    return f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM json_each(?) WHERE true {conflict}"  # noqa: S608 - names of ours
-
-
-_ENTRY_SQL = _insert_all("entries", Entry.__struct_fields__)
+_INBOX_SQL = "INSERT INTO inbox (mark, entries, balances, spent, requests) VALUES (?, ?, ?, ?, ?)"
 _PAGE_SQL = f"SELECT {', '.join(Entry.__struct_fields__)} FROM entries WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"  # noqa: S608 - names of ours
-_BALANCE_SQL = _insert_all(
-    "balances", ("account", "posted", "held", "used"),
-    "ON CONFLICT (account) DO UPDATE SET posted = excluded.posted, held = excluded.held, used = excluded.used",
-)  # fmt: skip
-_SPENT_SQL = _insert_all("spent", ("key", "used"), "ON CONFLICT (key) DO UPDATE SET used = excluded.used")
-_ROW_SQL = _insert_all("requests", Row.__struct_fields__)
 _json = msgspec.json.Encoder()
 
 
@@ -181,26 +167,23 @@ def entries(connection: sqlite3.Connection, after: int, upto: int, limit: int) -
     return [Entry(*row) for row in connection.execute(_PAGE_SQL, (after, upto, limit))]
 
 
-def write(connection: sqlite3.Connection, batch: Batch, passing: Callable[[str], None] = nowhere) -> None:
+def _listed(values: Iterable[Any]) -> str:
+    return _json.encode([*values]).decode()
+
+
+def write(connection: sqlite3.Connection, batch: Batch) -> None:
     """Put one batch in, whole or not at all. Raises sqlite3.Error with nothing changed (but see already_in)."""
+    lists = batch.entries, batch.balances.values(), batch.spent.values(), batch.rows
+    values = (batch.mark, *map(_listed, lists))
+    if not batch.statements:
+        connection.execute(_INBOX_SQL, values)
+        return
     try:
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute(f"PRAGMA user_version = {batch.mark}")
-        if batch.statements:
-            for sql, values in batch.statements:
-                connection.execute(sql, values)
-        if batch.entries:
-            connection.execute(_ENTRY_SQL, (_json.encode(batch.entries).decode(),))
-        passing("commit_begun")
-        if batch.balances:
-            connection.execute(_BALANCE_SQL, (_json.encode([*batch.balances.values()]).decode(),))
-        if batch.spent:
-            connection.execute(_SPENT_SQL, (_json.encode([*batch.spent.values()]).decode(),))
-        if batch.rows:
-            connection.execute(_ROW_SQL, (_json.encode(batch.rows).decode(),))
-        passing("commit_written")
+        for sql, own in batch.statements:
+            connection.execute(sql, own)
+        connection.execute(_INBOX_SQL, values)
         connection.execute("COMMIT")
-        passing("committed")
     except BaseException:
         if connection.in_transaction:
             with suppress(sqlite3.Error):  # tried again before the next write
@@ -210,7 +193,7 @@ def write(connection: sqlite3.Connection, batch: Batch, passing: Callable[[str],
 
 def already_in(connection: sqlite3.Connection, batch: Batch) -> bool:
     """Whether a batch whose commit reported an error is in after all: it is atomic, so its mark tells."""
-    return bool(connection.execute("PRAGMA user_version").fetchone()[0] == batch.mark)
+    return bool(connection.execute("SELECT mark FROM last_batch").fetchone()[0] == batch.mark)
 
 
 def unwrite(connection: sqlite3.Connection) -> None:
@@ -221,9 +204,7 @@ def unwrite(connection: sqlite3.Connection) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         connection.execute("PRAGMA synchronous = OFF")
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute(f"PRAGMA user_version = {secrets.randbits(31)}")
-        connection.execute("COMMIT")
+        connection.execute("UPDATE last_batch SET mark = ?", (secrets.randbits(31),))
     except sqlite3.Error as error:
         log.critical("a commit that failed could not be taken back (%s): the next start may find its changes in the database", error)
 
@@ -234,6 +215,8 @@ class Writer:
     def __init__(self, connection: sqlite3.Connection, passing: Callable[[str], None] = nowhere) -> None:
         self.connection = connection
         self.passing = passing
+        if passing is not nowhere:
+            open_inbox(connection, passing)
         self.filling = Batch()
         self.writing: Batch | None = None
         self.trouble: str | None = None
@@ -391,7 +374,8 @@ class Writer:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
                 if not (tries and already_in(self.connection, batch)):
-                    write(self.connection, batch, self.passing)
+                    write(self.connection, batch)
+                self.passing("committed")
                 return
             except sqlite3.OperationalError as error:
                 code = error.sqlite_errorcode

@@ -5,6 +5,10 @@ trigger. An end of a hold is unique by index: the database itself refuses a seco
 """
 
 import sqlite3
+from collections.abc import Callable
+
+from ftgate.core.books import Entry
+from ftgate.ports import Row
 
 _FIRST = """
 CREATE TABLE users (
@@ -52,12 +56,50 @@ CREATE TABLE ratios (kind TEXT NOT NULL, model TEXT NOT NULL, milli INTEGER NOT 
 CREATE TABLE checkpoints (
   id INTEGER PRIMARY KEY, last_id INTEGER NOT NULL, at_us INTEGER NOT NULL, state TEXT NOT NULL
 ) STRICT;
+CREATE TABLE last_batch (id INTEGER PRIMARY KEY CHECK (id = 1), mark INTEGER NOT NULL) STRICT;
+INSERT INTO last_batch VALUES (1, 0);
 CREATE TABLE boots (id INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, version TEXT NOT NULL) STRICT;
 """
 
 
+def _insert_all(table: str, columns: tuple[str, ...], source: str, conflict: str = "") -> str:
+    """SQL that inserts a JSON list of rows."""
+    values = ", ".join(f"json_extract(value, '$[{number}]')" for number in range(len(columns)))
+    return f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM json_each({source}) WHERE true {conflict};\n"  # noqa: S608 - names of ours
+
+
+def open_inbox(connection: sqlite3.Connection, passing: Callable[[str], None] | None = None) -> None:
+    """Give this connection its inbox: a view, and what is inserted into it (JSON lists of entries, balances, spending and rows, and a
+    mark) goes into the tables by a trigger. So a whole batch is one statement, which SQLite works through and commits without asking
+    for the interpreter's lock in between; the thread of the event loop holds that most of the time, and each asking costs both.
+    `passing` is called at two places within it, for tests."""
+    balances = "ON CONFLICT (account) DO UPDATE SET posted = excluded.posted, held = excluded.held, used = excluded.used"
+    steps = [
+        "UPDATE last_batch SET mark = NEW.mark;\n",
+        _insert_all("entries", Entry.__struct_fields__, "NEW.entries"),
+        "SELECT passing('commit_begun');\n",
+        _insert_all("balances", ("account", "posted", "held", "used"), "NEW.balances", balances),
+        _insert_all("spent", ("key", "used"), "NEW.spent", "ON CONFLICT (key) DO UPDATE SET used = excluded.used"),
+        _insert_all("requests", Row.__struct_fields__, "NEW.requests"),
+        "SELECT passing('commit_written');\n",
+    ]
+    if passing is None:
+        steps = [step for step in steps if not step.startswith("SELECT")]
+    else:
+        connection.create_function("passing", 1, passing)
+    connection.execute("DROP VIEW IF EXISTS temp.inbox")
+    connection.execute("CREATE TEMP VIEW inbox AS SELECT 0 AS mark, 0 AS entries, 0 AS balances, 0 AS spent, 0 AS requests")
+    connection.execute(f"CREATE TEMP TRIGGER inbox_in INSTEAD OF INSERT ON inbox BEGIN {''.join(steps)} END")
+
+
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the database to this version's schema. A newer database is refused by name. Raises sqlite3.DatabaseError."""
+    """Bring the database to this version's schema, and open the connection's inbox. A newer database is refused by name. Raises
+    sqlite3.DatabaseError."""
+    _migrate(connection)
+    open_inbox(connection)
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
     known = {"0001_first"}
     table = connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'").fetchone()
     if table:

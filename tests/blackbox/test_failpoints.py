@@ -1,6 +1,7 @@
 """SIGKILL at every named place of a call's and a commit's life: after the restart the books are right."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +68,8 @@ def test_every_place_is_passed_somewhere_and_every_passing_has_a_name() -> None:
                 name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
                 if name == "passing" and node.args and isinstance(node.args[0], ast.Constant):
                     found.add(node.args[0].value)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):  # inside a statement of SQLite's
+                found.update(re.findall(r"^SELECT passing\('(\w+)'\)", node.value))
     assert found == set(failpoint.PLACES)
 
 

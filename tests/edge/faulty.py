@@ -32,11 +32,13 @@ class FaultyConnection:
         self.after = False
         self.and_rollback = False
         self.struck = False
+        self.then_waits = True
         self.go_on = threading.Event()
         self.go_on.set()
 
-    def fail(self, at: int, error: BaseException, *, after: bool = False, and_rollback: bool = False) -> None:
+    def fail(self, at: int, error: BaseException, *, after: bool = False, and_rollback: bool = False, then_waits: bool = True) -> None:
         self.calls.clear()
+        self.then_waits = then_waits
         self.at, self.error, self.after, self.and_rollback, self.struck = at, error, after, and_rollback, False
 
     def _call(self, method: Callable[..., Any], sql: str, *values: Any) -> Any:
@@ -52,7 +54,8 @@ class FaultyConnection:
         if self.after:
             method(sql, *values)
         self.struck = True
-        self.go_on.clear()
+        if self.then_waits:
+            self.go_on.clear()
         raise self.error
 
     def execute(self, sql: str, *values: Any) -> Any:

@@ -70,7 +70,7 @@ async def test_all_changes_of_one_turn_share_a_commit(path: Path) -> None:
         for _ in range(50):
             calls.call(writer.changed())
         await writer.durable(writer.filling)
-        assert writer.commits == 1 and faulty.calls.count("COMMIT") == 1
+        assert writer.commits == 1 and len(faulty.calls) == 1
     assert in_file(path) == (101, 50)
 
 
@@ -89,7 +89,7 @@ async def test_what_queues_while_a_commit_runs_shares_the_next_one(path: Path) -
         assert len(tickets) == 1 and writer.commits == 0
         faulty.go_on.set()
         await writer.durable(tickets.pop())
-        assert writer.commits == 2 == faulty.calls.count("COMMIT")
+        assert writer.commits == 2 == len(faulty.calls)
     assert in_file(path) == (201, 100)
 
 
@@ -272,22 +272,43 @@ async def test_any_call_may_fail_once(tmp_path: Path, code: int, how: dict[str, 
         path.write_bytes(made.read_bytes())
         if not await once_with_a_fault(path, at, code, how):
             break
-    assert 15 < at < 40  # a fault at every call, until no call is left
+    assert 8 < at < 40  # a fault at every call, until no call is left
 
 
-async def test_a_batch_is_whole_or_not_at_all(path: Path) -> None:
-    """What a reader sees in the middle of a try that fails."""
-    async with writing(path) as (writer, faulty):
-        calls = Calls()
-        faulty.fail(6, sqlite_error(sqlite3.SQLITE_FULL))  # after its first entries
-        calls.grant(writer.changed())
-        calls.call(writer.changed())
-        await until(lambda: writer.busy())
-        assert in_file(path) == (0, 0)
-        assert read(path, "SELECT * FROM balances") == []
-        faulty.go_on.set()
-        await writer.durable(writer.writing or writer.filling)
+@pytest.mark.parametrize("statements", [False, True])
+async def test_a_batch_is_whole_or_not_at_all(path: Path, statements: bool) -> None:
+    """What a reader sees in the middle of a commit, and after one that breaks off there."""
+    seen: list[object] = []
+    breaks = False
+
+    def passing(place: str) -> None:
+        if place != "committed":
+            seen.append((place, in_file(path), read(path, "SELECT * FROM balances")))
+        if breaks and place == "commit_written":
+            raise RuntimeError("in the middle")
+
+    writer = Writer(db.connect(path, durability="process"), passing)
+    writer.start()
+    calls = Calls()
+    batch = writer.changed()
+    calls.grant(batch)
+    calls.call(batch)
+    if statements:
+        batch.statements.append((USER, (1, "u")))
+    await writer.durable(batch)
+    assert seen == [("commit_begun", (0, 0), []), ("commit_written", (0, 0), [])]
     assert in_file(path) == (3, 1)
+    before = read(path, "SELECT * FROM balances, last_batch")
+    breaks = True
+    batch = writer.changed()
+    calls.call(batch)
+    if statements:
+        batch.statements.append((USER, (2, "v")))
+    with pytest.raises(DatabaseFault):
+        await writer.durable(batch)
+    await writer.close()
+    assert in_file(path) == (3, 1) and read(path, "SELECT * FROM balances, last_batch") == before
+    assert len(read(path, "SELECT * FROM users")) == statements
 
 
 async def test_too_many_waiting_changes_are_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,12 +345,8 @@ DEADLY = {
 async def test_the_writer_dies_and_nobody_waits_for_ever(path: Path, error: BaseException) -> None:
     with trio.fail_after(5):
         async with writing(path) as (writer, faulty):
-            faulty.fail(2, error)
+            faulty.fail(1, error, then_waits=False)
             heard: list[str] = []
-
-            async def go_on() -> None:
-                await until(lambda: faulty.struck)
-                faulty.go_on.set()
 
             async def wait(batch: Batch) -> None:
                 with pytest.raises(DatabaseFault, match="the database has failed"):
@@ -345,7 +362,6 @@ async def test_the_writer_dies_and_nobody_waits_for_ever(path: Path, error: Base
                 queued = writer.changed()
                 queued.rows.append(row("r"))
                 nursery.start_soon(wait, queued)
-                nursery.start_soon(go_on)
             assert heard == ["told", "told"]
             assert writer.died.is_set() and writer.failed is error
             assert writer.busy() == "the database has failed"

@@ -7,11 +7,12 @@ import pytest
 import trio
 
 from ftgate.edge import demo
-from ftgate.edge.demo import DemoUpstream, Transports
+from ftgate.edge.demo import DemoUpstream
+from ftgate.edge.transports import Transports
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.ports import Answer, Sending, UpstreamRequest
-from tests.fakes.ports import ScriptedUpstream, Stage
-from tests.gate.transcript import DONE, ask, chat
+from tests.fakes.ports import Stage, channel
+from tests.gate.transcript import DONE, ask
 
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {}}}]
 
@@ -185,10 +186,12 @@ async def test_markers_through_the_gate(marker: str, streamed: bool, status: int
 
 
 async def test_each_channel_goes_its_own_way() -> None:
-    other = ScriptedUpstream(chat("hi"))
-    both = Transports({"demo": DemoUpstream()}, other)
-    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "Hi"}]}).encode()
-    await (await both.open(UpstreamRequest("demo", "", (), body, 1.0))).aclose()
-    assert other.requests == []
-    answer = await both.open(UpstreamRequest("lab", "", (), body, 1.0))
-    assert len(other.requests) == 1 and answer.status == 200
+    channels = [
+        channel("demo", provider="demo"), channel("lab"), channel("by proxy", proxy="http://127.0.0.1:9"), channel("two", http2=True),
+    ]  # fmt: skip
+    for direct in (True, False):
+        ways = Transports(channels, direct=direct)
+        straight = ways.direct if direct else ways.sturdy
+        assert isinstance(ways.by_channel.pop("demo"), DemoUpstream)
+        assert ways.by_channel == {"lab": straight, "by proxy": ways.sturdy, "two": ways.sturdy}
+        await ways.aclose_all()

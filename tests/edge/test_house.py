@@ -194,7 +194,7 @@ async def test_a_writer_that_dies_at_the_start_is_told(tmp_path: Path, monkeypat
     house = House(SETTINGS, tmp_path, serving=True)
     faulty = FaultyConnection(house.connection)
     monkeypatch.setattr(house.writer, "connection", faulty)
-    faulty.fail(2, sqlite_error(sqlite3.SQLITE_IOERR_FSYNC))
+    faulty.fail(2, sqlite_error(sqlite3.SQLITE_IOERR_FSYNC), then_waits=False)
     with trio.fail_after(5):
         with pytest.raises(DatabaseFault, match="the database has failed"):
             await house.begin()

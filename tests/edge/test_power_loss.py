@@ -54,7 +54,7 @@ class Traded:
 def contents(connection: sqlite3.Connection) -> Contents:
     """Everything that a batch can change, and the mark of the last one."""
     tables = [connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall() for table in TABLES]
-    return (*tables, connection.execute("PRAGMA user_version").fetchone())
+    return (*tables, connection.execute("SELECT mark FROM last_batch").fetchone())
 
 
 class _Trader:
