@@ -9,12 +9,14 @@ import errno
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sqlite3
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -46,6 +48,7 @@ CLOSE_S = 60.0
 SWEEP_S = 60.0
 BEGIN_S = 15.0
 """Seconds that a database has to take the first commit of a start, which ends what a crash left open."""
+OPEN_FILES = 65_536
 GC_THRESHOLD = 20_000
 """New objects in containers after which the collector looks at the youngest."""
 COMMAND_S = 30.0
@@ -336,9 +339,19 @@ class Started:
         self.owner_key = owner_key
 
 
+def _allow_open_files() -> None:
+    """Two sockets for each call: many systems begin with room for 1,024 files, and let a process ask for more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 async def serve(settings: Settings, data_dir: Path, *, host: str, port: int, started: Callable[[Started], None]) -> int:
     """Serve until SIGTERM or SIGINT; the exit code. Raises Locked, DatabaseFault, PortTaken, NoSuchHost, OSError before it
     serves."""
+    _allow_open_files()
     listeners = await listen(host, port)  # first: a port that is taken must not leave a new data directory behind
     try:
         house = House(settings, data_dir, serving=True)

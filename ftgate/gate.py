@@ -146,7 +146,7 @@ class Gate:
         self._admit(x, x.key)
         self.passing("admitted")
         try:
-            x.ask = await self._read(x.call)
+            x.ask = x.call.dialect.read_request(x.call.body) if len(x.call.body) < LARGE_BODY else await self._read(x.call)
             x.plan = self._plan(x, x.key)
             if why := self.ledger.busy():
                 raise DatabaseBusy(f"the ledger takes no new calls now: {why}", retry_after_s=2)
@@ -177,9 +177,7 @@ class Gate:
         return key
 
     async def _read(self, call: Call) -> Ask:
-        """The request, checked and measured."""
-        if len(call.body) < LARGE_BODY:
-            return call.dialect.read_request(call.body)
+        """A large request, checked and measured beside the loop."""
         return await trio.to_thread.run_sync(call.dialect.read_request, call.body, limiter=self.readers)
 
     def _admit(self, x: Exchange, key: Key) -> None:

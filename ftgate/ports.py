@@ -4,8 +4,8 @@ The gate is given one object for each of these by app.py, the only composer. Not
 that another edge (a PostgreSQL ledger, a faster transport) can stand in without the gate noticing.
 """
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Coroutine, Mapping
+from typing import Any, Protocol
 
 import msgspec
 
@@ -49,7 +49,7 @@ class Answer(Protocol):
 class Upstream(Protocol):
     """How HTTP goes out (a transport)."""
 
-    async def open(self, request: UpstreamRequest, sending: "Sending | None" = None) -> Answer:
+    def open(self, request: UpstreamRequest, sending: "Sending | None" = None) -> Coroutine[Any, Any, Answer]:
         """Send `request` and wait for the response head. Only the connect limit is the transport's; every other time limit
         is a cancel scope of the gate's. Raises errors.UpstreamFailed. A cancelled call leaves no connection behind."""
         ...

@@ -24,7 +24,7 @@ import trio
 from trio.lowlevel import checkpoint, checkpoint_if_cancelled, notify_closing, wait_readable, wait_writable
 
 from ftgate.edge import outgoing
-from ftgate.edge.outgoing import HEAD_LIMIT, Channel, ChannelOptions, Channels, Origin, Target
+from ftgate.edge.outgoing import HEAD_LIMIT, MAX_CONNECTIONS, Channel, ChannelOptions, Channels, Origin, Target
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.ports import Answer, Headers, Sending, UpstreamRequest
 
@@ -453,7 +453,7 @@ class _Channel(Channel[_Line]):
 class DirectUpstream(Channels[_Channel]):
     """ports.Upstream straight on sockets, made as outgoing.Channels says. Raises ValueError for a channel with a proxy or HTTP/2."""
 
-    def __init__(self, options: Mapping[str, ChannelOptions], *, max_connections: int = 1000) -> None:
+    def __init__(self, options: Mapping[str, ChannelOptions], *, max_connections: int = MAX_CONNECTIONS) -> None:
         for name, option in options.items():
             if option.proxy or option.http2:
                 raise ValueError(f"channel {name}: a proxy or HTTP/2 is not for this transport")

@@ -27,7 +27,7 @@ import httpcore
 import trio
 
 from ftgate.edge import outgoing
-from ftgate.edge.outgoing import HEAD_LIMIT, Channel, ChannelCounts, ChannelOptions, Channels, Origin, Target
+from ftgate.edge.outgoing import HEAD_LIMIT, MAX_CONNECTIONS, Channel, ChannelCounts, ChannelOptions, Channels, Origin, Target
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.ports import Answer, Headers, Sending, UpstreamRequest
 
@@ -324,7 +324,7 @@ class HttpxAnswer:
 class HttpxUpstream(Channels[_Channel]):
     """ports.Upstream over httpcore on Trio, made as outgoing.Channels says."""
 
-    def __init__(self, options: Mapping[str, ChannelOptions], *, max_connections: int = 1000) -> None:
+    def __init__(self, options: Mapping[str, ChannelOptions], *, max_connections: int = MAX_CONNECTIONS) -> None:
         # They write addresses with their query, and headers with keys, at INFO and DEBUG.
         for name in ("httpx", "httpcore", "hpack"):
             logging.getLogger(name).setLevel(logging.WARNING)

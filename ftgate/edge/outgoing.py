@@ -29,6 +29,7 @@ import trio
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.ports import Headers, UpstreamRequest
 
+MAX_CONNECTIONS = 10_000  # per channel, as many as the doors take; further calls wait
 KEEP_IDLE_S = 30.0  # below the 60 s and more after which the providers' front proxies close an idle connection
 MAX_IDLE = 256  # per channel: each kept connection is a file descriptor, with TLS some 50 KB
 HEAD_LIMIT = 256 * 1024  # bytes read before the head is complete: endless headers or interim (1xx) answers
@@ -229,7 +230,7 @@ class Channels(ABC, Generic[C]):
     """The channels of a transport, made when first used. `options` has every channel by name; `max_connections` is per channel:
     further calls wait for a place, under the gate's limits."""
 
-    def __init__(self, options: Mapping[str, ChannelOptions], *, max_connections: int = 1000) -> None:
+    def __init__(self, options: Mapping[str, ChannelOptions], *, max_connections: int = MAX_CONNECTIONS) -> None:
         self._options = dict(options)
         self._max_connections = max_connections
         self._channels: dict[str, C] = {}

@@ -1,6 +1,7 @@
 """Which transport a channel goes out by: the demo provider answers here, a proxy or HTTP/2 takes the sturdy one, all others the direct."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
 
 from ftgate.core.routing import Channel
 from ftgate.edge.demo import DemoUpstream
@@ -22,8 +23,9 @@ class Transports:
         self.by_channel: dict[str, Upstream] = {channel.name: demo for channel in channels}
         self.by_channel.update({channel.name: self.direct if channel in straight else self.sturdy for channel in real})
 
-    async def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Answer:
-        return await self.by_channel[request.channel].open(request, sending)
+    def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Coroutine[Any, Any, Answer]:
+        """As ports.Upstream says; the channel's own coroutine, with none around it."""
+        return self.by_channel[request.channel].open(request, sending)
 
     def close_idle(self) -> None:
         """Close the connections that have been idle for too long."""
