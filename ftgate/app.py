@@ -35,6 +35,7 @@ from ftgate.edge.accounts import OWNER, Accounts
 from ftgate.edge.ledger import MemoryLedger
 from ftgate.edge.lock import Lock, make_data_dir
 from ftgate.edge.recovery import expire_orphans
+from ftgate.errors import DatabaseBusy
 from ftgate.ports import GateSettings, Key, Terms
 
 log = logging.getLogger("ftgate.app")
@@ -51,8 +52,6 @@ BEGIN_S = 15.0
 OPEN_FILES = 65_536
 GC_THRESHOLD = 20_000
 """New objects in containers after which the collector looks at the youngest."""
-COMMAND_S = 30.0
-"""Seconds that a command beside no server has to be written down."""
 CHECKPOINT_EVERY = 200_000
 """Entries after which a running server writes a checkpoint of the audit: less than a second of reading for a start after a crash."""
 CHECKPOINT_S = 5.0
@@ -234,13 +233,10 @@ async def command(settings: Settings, data_dir: Path, name: str, arguments: Mapp
     house = House(settings, data_dir, serving=False)
     try:
         await house.begin()
-        with trio.move_on_after(COMMAND_S):
-            return await perform(house.commands(), name, arguments)
-        house.writer.abandon()
-        raise db.DatabaseFault(
-            f"{house.database} took no commit for {COMMAND_S:g} s; the change was given up. Make room on the disk, or end the program that"
-            " holds the file; look whether the change is there before you repeat it"
-        )
+        said = await perform(house.commands(), name, arguments)
+        if said.get("code") == DatabaseBusy.code:  # the operator has been told; the close need not try on
+            house.writer.abandon()
+        return said
     finally:
         await house.close()
 
@@ -400,7 +396,10 @@ async def _serve(house: House, listeners: list[trio.SocketListener], started: Ca
                 await doors.start(door.serve, listeners)
                 owner_key = None
                 if not house.accounts.users:  # the last thing before it is shown: a start that fails must not swallow it
-                    owner_key = str((await house.accounts.create_key(username=None, name="first key"))["key"])
+                    try:
+                        owner_key = str((await house.accounts.create_key(username=None, name="first key"))["key"])
+                    except DatabaseBusy as busy:
+                        raise db.DatabaseFault(f"{house.database}: {busy}") from busy
                 started(Started(address(listeners, tls=settings.server.tls_cert is not None), house, orphans, owner_key))
                 _settle_the_heap()
                 code = await _until_told(signals, house)

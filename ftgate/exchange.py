@@ -269,7 +269,7 @@ def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: fl
         channel=last.channel.name if last else "",
         status=status,
         http_status=http_status,
-        error_code=(error.code if error else "")[:100],
+        error_code=(error.code if error else "")[:100].replace("\0", "\ufffd"),
         mode="standard",
         prompt_tokens=usage.prompt,
         cached_tokens=usage.cache_read,

@@ -1,15 +1,27 @@
 """`ftgate users`, `ftgate keys`, `ftgate credit`."""
 
+import secrets
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ftgate.cli.output import document, table
-from ftgate.cli.remote import places, run
+from ftgate.cli.remote import Unanswered, places, run
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+@contextmanager
+def _told(look: str) -> Iterator[None]:
+    """When the server gives no answer, it is not known whether the command was done: say how to `look`."""
+    try:
+        yield
+    except Unanswered as silent:
+        raise click.ClickException(f"{silent.message}. It may have been done all the same: {look}") from None
 
 
 @click.group()
@@ -32,7 +44,8 @@ def create_user(
     if password is not None and password != "-":
         raise click.UsageError("a password on the command line can be read by others; use --password - and give it on standard input")
     secret = sys.stdin.readline().rstrip("\n") if password == "-" else None
-    said = run(config_path, data, "users.create", username=name, admin=admin, credits=amount, password=secret, metered=metered)
+    with _told(f"`ftgate users list` shows whether {name} is there"):
+        said = run(config_path, data, "users.create", username=name, admin=admin, credits=amount, password=secret, metered=metered)
     document(said) if as_json else click.echo(f"{said['username']}: {said['role']}, {said['mode']}, balance ${said['balance']}")
 
 
@@ -93,7 +106,8 @@ def create_key(
 ) -> None:  # fmt: skip
     """Make a key. It is shown once, now."""
     chosen = models.split(",") if models else None
-    said = run(config_path, data, "keys.create", username=username, name=name, models=chosen, quota=quota, expires=expires)
+    with _told("`ftgate keys list` then shows a key that nobody has seen as the last one, `ftgate keys delete ID` removes it"):
+        said = run(config_path, data, "keys.create", username=username, name=name, models=chosen, quota=quota, expires=expires)
     if as_json:
         document(said)
     else:
@@ -154,25 +168,41 @@ def credit() -> None:
     """Credits of an account."""
 
 
+ref_option = click.option("--ref", help="An id of your own for it: with the same one it is done once, however often it is repeated.")
+
+
+def _move(command: str, name: str, ref: str | None, as_json: bool, places: tuple[Path | None, Path | None], **arguments: Any) -> None:
+    """Do what moves credits. It always has a ref, so that one whose answer was lost can be repeated without doing it twice."""
+    ref = f"{command.partition('.')[2]}_{secrets.token_hex(12)}" if ref is None else ref
+    with _told(f"`ftgate ledger entries --user {name}` shows whether ref {ref} is there, and repeated with --ref {ref} it is done once"):
+        said = run(*places, command, username=name, ref=ref, **arguments)
+    if as_json:
+        document(said)
+    elif said["already_done"]:
+        click.echo(f"already done: ref {ref} is entry {said['entry']}; nothing was changed. {said['username']}: balance ${said['balance']}")
+    else:
+        click.echo(f"{said['username']}: balance ${said['balance']}")
+
+
 @credit.command("grant")
 @click.argument("name")
 @click.argument("usd")
 @click.option("--note", default="", help="Why, for the ledger.")
+@ref_option
 @as_json_option
 @places
-def grant(name: str, usd: str, note: str, as_json: bool, config_path: Path | None, data: Path | None) -> None:
+def grant(name: str, usd: str, note: str, ref: str | None, as_json: bool, config_path: Path | None, data: Path | None) -> None:
     """Give NAME credits of USD."""
-    said = run(config_path, data, "credit.grant", username=name, amount=usd, note=note)
-    document(said) if as_json else click.echo(f"{said['username']}: balance ${said['balance']}")
+    _move("credit.grant", name, ref, as_json, (config_path, data), amount=usd, note=note)
 
 
 @credit.command("correct", context_settings={"ignore_unknown_options": True})
 @click.argument("name")
 @click.argument("usd")
 @click.option("--note", required=True, help="What it puts right, for the ledger.")
+@ref_option
 @as_json_option
 @places
-def correct(name: str, usd: str, note: str, as_json: bool, config_path: Path | None, data: Path | None) -> None:
+def correct(name: str, usd: str, note: str, ref: str | None, as_json: bool, config_path: Path | None, data: Path | None) -> None:
     """Put a mistake right: add USD to NAME's credits, or take them (-1.50). Entries are never changed; this adds one."""
-    said = run(config_path, data, "credit.correct", username=name, amount=usd, note=note)
-    document(said) if as_json else click.echo(f"{said['username']}: balance ${said['balance']}")
+    _move("credit.correct", name, ref, as_json, (config_path, data), amount=usd, note=note)

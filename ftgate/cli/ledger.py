@@ -16,6 +16,7 @@ from ftgate.cli.output import document, table
 from ftgate.cli.remote import database, load, places
 from ftgate.core.audit import Audit, Disagreement
 from ftgate.edge import checkpoint, db, journal
+from ftgate.edge.accounts import no_user
 from ftgate.edge.lock import Lock, Locked
 
 
@@ -27,6 +28,11 @@ def _readable(config_path: Path | None, data: Path | None) -> Iterator[Path]:
         yield path
     except sqlite3.Error as error:
         raise click.ClickException(f"{path} cannot be read: {error}. `ftgate restore FILE` puts a backup in its place") from None
+
+
+def _known(path: Path, username: str | None) -> None:
+    if username is not None and not journal.has_user(path, username):
+        raise click.ClickException(no_user(username))
 
 
 @click.group()
@@ -125,6 +131,7 @@ _ENTRY_COLUMNS = {
 def entries(username: str | None, limit: int, as_json: bool, config_path: Path | None, data: Path | None) -> None:
     """The latest entries of the ledger."""
     with _readable(config_path, data) as path:
+        _known(path, username)
         rows = journal.entries(path, username=username, limit=limit)
     document(rows) if as_json else table(rows, _ENTRY_COLUMNS)
 
@@ -132,12 +139,13 @@ def entries(username: str | None, limit: int, as_json: bool, config_path: Path |
 @ledger.command("export")
 @click.option("--format", "kind", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
 @click.option("--user", "username", help="Only this account's.")
-@click.argument("target", type=click.File("w", encoding="utf-8", lazy=False), default="-")
+@click.argument("target", type=click.File("w", encoding="utf-8", lazy=True), default="-")
 @places
 def export(kind: str, username: str | None, target: TextIO, config_path: Path | None, data: Path | None) -> None:
     """Write every entry, oldest first, to TARGET (- is standard output): CSV, or JSON with one entry a line."""
-    write = _csv_rows(target) if kind == "csv" else _json_rows(target)
     with _readable(config_path, data) as path:
+        _known(path, username)  # first: TARGET is opened, and emptied, when the first line is written
+        write = _csv_rows(target) if kind == "csv" else _json_rows(target)
         for row in journal.all_entries(path, username=username):
             write(row)
 
@@ -158,6 +166,7 @@ def _safe(value: object) -> object:
 
 
 def _json_rows(target: TextIO) -> Callable[[dict[str, object]], None]:
+    target.write("")  # so that it is opened although there may be no entry
     return lambda row: print(json.dumps(row, ensure_ascii=False), file=target)
 
 

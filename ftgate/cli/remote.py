@@ -15,6 +15,10 @@ from ftgate.errors import ConfigFaults
 TIMEOUT_S = 30.0
 
 
+class Unanswered(click.ClickException):
+    """A command that has reached the server and was not answered: whether it was done is not known."""
+
+
 def places(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options every command has: --config and --data."""
     function = click.option(
@@ -59,16 +63,24 @@ def _ask(path: Path | None, pid: int | None, command: str, arguments: dict[str, 
             wire.settimeout(TIMEOUT_S)
             wire.connect(str(path))
             wire.sendall(json.dumps({"command": command, "arguments": arguments}).encode() + b"\n")
-            answer = b""
-            while not answer.endswith(b"\n"):
-                data = wire.recv(65_536)
-                if not data:
-                    break
-                answer += data
+            return _answer(wire, f"the server (process {pid}) did not answer on {path}")
+    except OSError as error:  # a command is a line: one that was not sent whole is not done
+        raise click.ClickException(f"the server (process {pid}) takes no commands on {path}: {error}. Nothing was changed.") from None
+
+
+def _answer(wire: socket.socket, silent: str) -> dict[str, Any]:
+    """The one line that comes back. Raises Unanswered, in the words `silent`."""
+    answer = b""
+    try:
+        while not answer.endswith(b"\n"):
+            data = wire.recv(65_536)
+            if not data:
+                raise Unanswered(f"{silent}: it closed the connection")
+            answer += data
         said: dict[str, Any] = json.loads(answer)
         return said
     except (OSError, ValueError) as error:
-        raise click.ClickException(f"the server (process {pid}) did not answer on {path}: {error}") from None
+        raise Unanswered(f"{silent}: {error}") from None
 
 
 def _offline(settings: config.Settings, place: Path, command: str, arguments: dict[str, Any]) -> dict[str, Any]:

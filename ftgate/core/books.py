@@ -90,7 +90,7 @@ class Balance:
         self.held = held
         self.used = used  # what metered calls have used, ever
         self.metered = metered
-        self.lowered = posted < 0  # a refund or a correction took credits that calls may have counted on
+        self.lowered = posted < held  # a refund or a correction took what open holds have set aside
 
     @property
     def available(self) -> int:
@@ -207,7 +207,7 @@ class Books:
             return Refusal.already_done if known == (kind, account, amount) else Refusal.id_reused
         self.moved[ref] = (kind, account, amount)
         balance.posted += amount
-        balance.lowered |= amount < 0
+        balance.lowered = balance.available < 0
         debit, credit = (other, "credits") if amount >= 0 and kind != "refund" else ("credits", other)
         return self._entry(kind, account, 0, debit, credit, abs(amount), ref=ref, at_us=at_us, note=note)
 
@@ -290,7 +290,8 @@ class Books:
                 charged += within
         quota.used += charged
         assert quota.used <= MAX_SPENT and balance.used <= MAX_SPENT
-        assert hold.metered or balance.lowered or balance.posted >= 0
+        assert hold.metered or balance.lowered or balance.available >= 0
+        balance.lowered = balance.lowered and balance.available < 0
         return Ended(tuple(entries), charged, lost, balance.posted)
 
     def _overrun(self, hold: Hold, balance: Balance, excess: int, room: int, entries: list[Entry], at_us: int) -> tuple[int, int]:

@@ -3,7 +3,9 @@
 A key is `sk-ft_` and 43 url-safe characters (256 random bits); only its SHA-256 and its first characters are kept, and it is
 found by the whole hash, never by a part of it. A slow hash buys nothing at that size. Passwords are the opposite: scrypt.
 
-Names and rules are checked here before anything is queued for the writer, so what is queued cannot fail.
+Names and rules are checked here before anything is queued for the writer, so what is queued cannot fail. Whoever asked waits
+ANSWER_S for the commit at most: a change that is not written by then is told as that, decided and not yet written. So a grant has a
+ref, an id of its own: with the same ref it is done once, however often it is asked for.
 """
 
 import base64
@@ -12,7 +14,6 @@ import re
 import secrets
 import sqlite3
 from collections.abc import Callable
-from decimal import Decimal
 
 import msgspec
 import trio
@@ -20,13 +21,17 @@ import trio
 from ftgate.core.books import Books, Entry, Refusal
 from ftgate.core.moments import iso, parse_time
 from ftgate.core.money import format_usd, format_usd_cents, parse_usd
-from ftgate.edge.db import Batch, Writer
-from ftgate.errors import InvalidRequest, NotFound
+from ftgate.edge.db import Batch, DatabaseFault, Writer
+from ftgate.errors import DatabaseBusy, InvalidRequest, NotFound
 from ftgate.ports import Clock, Key
 
 KEY_PREFIX = "sk-ft_"
 OWNER = "owner"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+ANSWER_S = 20.0
+"""How long a command is given to be written down before it is answered without that; the command line waits longer."""
 _SCRYPT = {"n": 2**14, "r": 8, "p": 1}
 
 
@@ -70,6 +75,8 @@ class Accounts:
         self.by_name: dict[str, User] = {}
         self.keys: dict[int, StoredKey] = {}
         self.by_hash: dict[bytes, Key] = {}
+        self.entry_of: dict[str, int] = {}  # ref of every grant and correction -> its entry
+        self.unwritten: dict[str, Batch] = {}  # ref of those that may not be committed yet -> their batch
 
     def load(self, connection: sqlite3.Connection) -> None:
         """Read users, keys and balances into memory and into the books."""
@@ -79,10 +86,11 @@ class Accounts:
             self._keep_user(user)
             posted, _, used = balances.get(user.id, (0, 0, 0))
             self.books.open_account(user.id, posted=posted, used=used, metered=self._metered(user))
-        for ref, kind, account, amount, debit in connection.execute(
-            "SELECT ref, kind, account, amount, debit FROM entries WHERE kind IN ('grant', 'topup', 'refund', 'correct')"
+        for ref, kind, account, amount, debit, id in connection.execute(
+            "SELECT ref, kind, account, amount, debit, id FROM entries WHERE kind IN ('grant', 'topup', 'refund', 'correct')"
         ):
             self.books.moved[ref] = (kind, account, -amount if debit == "credits" else amount)
+            self.entry_of[ref] = id
         spent = dict(connection.execute("SELECT key, used FROM spent"))
         columns = "id, account, name, prefix, hash, status, models, quota, expires_at_us, created_at_us"
         for row in connection.execute(f"SELECT {columns} FROM keys"):  # noqa: S608 - names of ours
@@ -126,7 +134,7 @@ class Accounts:
     def user(self, name: str) -> User:
         found = self.by_name.get(name.lower())
         if found is None:
-            raise NotFound(f"no user named {name!r}; `ftgate users list` shows them, `ftgate users create {name}` makes one")
+            raise NotFound(no_user(name))
         return found
 
     async def create_user(
@@ -160,42 +168,83 @@ class Accounts:
         )
         batch.remember((), self.books.accounts[user.id])
         if amount:
-            self._grant(user, amount, "first credits")
-        await self.writer.durable(batch)
+            self._grant(user, amount, "first credits", _new_ref("grant"))
+        await self._written(batch, f"the user {username}", f"`ftgate users list` shows whether {username} is there")
         return self.describe_user(user)
 
-    async def grant(self, *, username: str, amount: str, note: str = "") -> dict[str, object]:
-        """Give credits (USD, decimal). Raises InvalidRequest, NotFound."""
+    async def grant(self, *, username: str, amount: str, note: str = "", ref: str | None = None) -> dict[str, object]:
+        """Give credits (USD, decimal), once for each `ref`. Raises InvalidRequest, NotFound, DatabaseBusy."""
         user = self.user(username)
         units = _amount(amount)
-        batch, entry = self._grant(user, units, _text("note", note))
-        await self.writer.durable(batch)
-        posted = self.books.accounts[user.id].posted
-        return {"username": user.username, "granted": format_usd(units), "balance": format_usd_cents(posted), "entry": entry.id}
+        ref = _ref(ref, "grant")
+        known = self._known(ref, "grant", user, units)
+        if not known:
+            self._grant(user, units, _line("note", note), ref)
+        return {**await self._moved(user, units, "grant", ref), "granted": format_usd(units), "already_done": known}
 
-    async def correct(self, *, username: str, amount: str, note: str) -> dict[str, object]:
-        """Put a mistake right by a new entry: add credits, or take them where the amount (USD) is negative. Raises
-        InvalidRequest, NotFound."""
+    async def correct(self, *, username: str, amount: str, note: str, ref: str | None = None) -> dict[str, object]:
+        """Put a mistake right by a new entry, once for each `ref`: add credits, or take them where the amount (USD) is negative.
+        Raises InvalidRequest, NotFound, DatabaseBusy."""
         user = self.user(username)
-        units = _amount(amount.removeprefix("-")) * (-1 if amount.startswith("-") else 1)
-        if not _text("note", note).strip():
+        units = _usd(amount)
+        ref = _ref(ref, "correct")
+        known = self._known(ref, "correct", user, units)
+        if not _line("note", note).strip():
             raise InvalidRequest("a correction needs a note: say what it puts right")
-        entry = self.books.correct(user.id, units, ref="correct_" + secrets.token_hex(12), at_us=self.clock.wall_us(), note=note[:500])
-        if isinstance(entry, Refusal):
-            raise InvalidRequest("the amount is out of range: no balance past $1,000,000 either way")
-        batch = self.writer.changed()
-        batch.remember((entry,), self.books.accounts[user.id])
-        await self.writer.durable(batch)
-        posted = self.books.accounts[user.id].posted
-        return {"username": user.username, "corrected": format_usd(units), "balance": format_usd_cents(posted), "entry": entry.id}
+        if not known:
+            entry = self.books.correct(user.id, units, ref=ref, at_us=self.clock.wall_us(), note=note[:500])
+            self._remember(user, entry, "the amount is out of range: no balance past $1,000,000 either way")
+        return {**await self._moved(user, units, "correct", ref), "corrected": format_usd(units), "already_done": known}
 
-    def _grant(self, user: User, amount: int, note: str) -> tuple[Batch, Entry]:
-        entry = self.books.grant(user.id, amount, ref="grant_" + secrets.token_hex(12), at_us=self.clock.wall_us(), note=note[:500])
+    def _grant(self, user: User, amount: int, note: str, ref: str) -> None:
+        entry = self.books.grant(user.id, amount, ref=ref, at_us=self.clock.wall_us(), note=note[:500])
+        self._remember(user, entry, "the amount is out of range: from 0, and no balance above $1,000,000")
+
+    def _known(self, ref: str, kind: str, user: User, amount: int) -> bool:
+        """Whether just this was done under this ref before. Raises InvalidRequest where something else was."""
+        known = self.books.moved.get(ref)
+        if known is None or known == (kind, user.id, amount):
+            return known is not None
+        was, account, units = known
+        raise InvalidRequest(
+            f"the ref {ref} is that of a {was} of ${format_usd(units)} to {self.users[account].username}; nothing was changed: repeat it"
+            " just so, or leave --ref out for another one"
+        )
+
+    def _remember(self, user: User, entry: Entry | Refusal, out_of_range: str) -> None:
+        """Queue what moved credits, with its ref. Raises InvalidRequest for the one refusal that is left."""
         if isinstance(entry, Refusal):
-            raise InvalidRequest("the amount is out of range: from 0, and no balance above $1,000,000")
+            raise InvalidRequest(out_of_range)
         batch = self.writer.changed()
         batch.remember((entry,), self.books.accounts[user.id])
-        return batch, entry
+        self.entry_of[entry.ref] = entry.id
+        self.unwritten = {ref: waiting for ref, waiting in self.unwritten.items() if not waiting.done}
+        self.unwritten[entry.ref] = batch
+
+    async def _moved(self, user: User, amount: int, kind: str, ref: str) -> dict[str, object]:
+        """The answer to what moved credits, once it is written: a repeat waits for it as the first did."""
+        if (batch := self.unwritten.get(ref)) is not None:
+            name = "grant" if kind == "grant" else "correction"
+            await self._written(
+                batch, f"the {name} of ${format_usd(amount)} to {user.username}, ref {ref},",
+                f"`ftgate ledger entries --user {user.username}` shows whether it is there, and repeated with --ref {ref} it is done once",
+            )  # fmt: skip
+        balance = format_usd_cents(self.books.accounts[user.id].posted)
+        return {"username": user.username, "balance": balance, "entry": self.entry_of.get(ref), "ref": ref}
+
+    async def _written(self, batch: Batch, what: str, look: str) -> None:
+        """Wait until a change is committed. Raises DatabaseBusy with what was decided, and how to `look`, when that takes too long;
+        DatabaseFault when the database has failed, which leaves open whether it is in."""
+        try:
+            if await self.writer.durable_within(batch, ANSWER_S):
+                return
+        except DatabaseFault as fault:
+            raise DatabaseFault(f"{fault}. Whether {what} was written is not known: start again, then {look}") from fault
+        why = self.writer.busy() or "no commit has come back"
+        raise DatabaseBusy(
+            f"{what} is decided and not yet written, because the database takes no commits now ({why}); it is written as soon as it does,"
+            f" unless the process ends before. Look before you repeat it: {look}"
+        )
 
     def describe_user(self, user: User) -> dict[str, object]:
         balance = self.books.accounts[user.id]
@@ -224,7 +273,8 @@ class Accounts:
         for key in self.keys.values():
             if key.account == user.id and key.status != "deleted":
                 self._keep_key(key)
-        await self._do("UPDATE users SET status = ? WHERE id = ?", (status, user.id))
+        look = f"`ftgate users list` shows what counts now, and it can be repeated (user {user.username})"
+        await self._do(f"that user {user.username} is {status}", look, "UPDATE users SET status = ? WHERE id = ?", (status, user.id))
         return self.describe_user(user)
 
     # Keys
@@ -242,8 +292,8 @@ class Accounts:
         InvalidRequest, NotFound."""
         limit = None if quota is None else _amount(quota)
         expires_at_us = None if expires is None else _moment(expires)
-        only = tuple(dict.fromkeys(name.strip() for name in (_text("models", model) for model in models or ()) if name.strip()))
-        name = _text("name", name)[:100]
+        only = tuple(dict.fromkeys(name.strip() for name in (_line("models", model) for model in models or ()) if name.strip()))
+        name = _line("name", name)[:100]
         user = await self._user_for_key(username)
         secret = KEY_PREFIX + secrets.token_urlsafe(32)
         key = StoredKey(
@@ -261,6 +311,8 @@ class Accounts:
         self.books.open_key(key.id, limit=limit)
         self._keep_key(key)
         await self._do(
+            f"key {key.id} ({key.prefix}...) of {user.username}, which nobody has seen,",
+            f"`ftgate keys list --user {user.username}` shows whether it is there, `ftgate keys delete {key.id}` removes it",
             "INSERT INTO keys (id, account, name, prefix, hash, status, models, quota, expires_at_us, created_at_us)"
             " VALUES (?,?,?,?,?,?,?,?,?,?)",
             (
@@ -316,20 +368,41 @@ class Accounts:
             self.by_hash.pop(key.hash, None)
         else:
             self._keep_key(key)
-        await self._do("UPDATE keys SET status = ? WHERE id = ?", (status, key.id))
+        look = f"`ftgate keys list` shows what counts now, and it can be repeated (key {key.id})"
+        await self._do(f"that key {key.id} is {status}", look, "UPDATE keys SET status = ? WHERE id = ?", (status, key.id))
         return self.describe_key(key)
 
-    async def _do(self, sql: str, values: tuple[object, ...]) -> None:
+    async def _do(self, what: str, look: str, sql: str, values: tuple[object, ...]) -> None:
+        """Write one change down; `what` it is and how to `look` for it, in words."""
         batch = self.writer.changed()
         batch.statements.append((sql, values))
-        await self.writer.durable(batch)
+        await self._written(batch, what, look)
+
+
+def no_user(name: str) -> str:
+    return f"no user named {name!r}; `ftgate users list` shows them, `ftgate users create {name}` makes one"
+
+
+def _new_ref(kind: str) -> str:
+    return f"{kind}_{secrets.token_hex(12)}"
+
+
+def _ref(text: str | None, kind: str) -> str:
+    """The ref as it was given, or a new one."""
+    if text is not None and not _REF.fullmatch(text):
+        raise InvalidRequest("a ref is 1 to 100 letters, digits, dots, dashes, underscores or colons, beginning with a letter or digit")
+    return text or _new_ref(kind)
+
+
+def _usd(text: str) -> int:
+    try:
+        return parse_usd(text)
+    except ValueError as error:
+        raise InvalidRequest(str(error)) from None
 
 
 def _amount(text: str) -> int:
-    try:
-        units = parse_usd(Decimal(text) if isinstance(text, (int, Decimal)) else text)
-    except ValueError as error:
-        raise InvalidRequest(str(error)) from None
+    units = _usd(text)
     if units < 0:
         raise InvalidRequest(f"{text} is negative; an amount is 0 or more")
     return units
@@ -341,6 +414,13 @@ def _text(what: str, text: str) -> str:
         text.encode()
     except UnicodeEncodeError:
         raise InvalidRequest(f"the {what} is not UTF-8") from None
+    return text
+
+
+def _line(what: str, text: str) -> str:
+    """A text that is shown in one line, in tables and on terminals."""
+    if found := _CONTROL.search(_text(what, text)):
+        raise InvalidRequest(f"the {what} holds a control character (U+{ord(found[0]):04X}); write plain text in one line")
     return text
 
 

@@ -1,8 +1,8 @@
 """Reading what was remembered: requests, statistics, entries, and the verification of the ledger.
 
 Every read is short and on a read-only connection of its own, so that no reader keeps the write-ahead log from being folded
-back. A verification reads one moment (the last entry's id and all balances) in one short transaction and then pages through
-the entries up to it, which never change.
+back. A verification reads one moment (the last entry's and the last request's id and all balances) in one short transaction and
+then pages through the entries and the requests up to it, which never change.
 """
 
 import re
@@ -20,7 +20,7 @@ from ftgate.edge import db
 from ftgate.edge.db import reader
 
 PAGE = 20_000
-"""Entries in one read of a verification: some tens of milliseconds."""
+"""Entries or requests in one read of a verification: some tens of milliseconds."""
 _SPLIT = 10**9
 
 
@@ -32,13 +32,14 @@ def verify(path: Path) -> dict[str, object]:
     try:
         connection.execute("BEGIN")
         last = connection.execute("SELECT coalesce(max(id), 0) FROM entries").fetchone()[0]
+        last_request = _last_request(connection)
         balances = {row[0]: (row[1], row[2], row[3]) for row in connection.execute("SELECT account, posted, held, used FROM balances")}
         spent = dict(connection.execute("SELECT key, used FROM spent"))
         checkpoints = connection.execute("SELECT last_id, id, CAST(state AS BLOB) FROM checkpoints ORDER BY last_id, id").fetchall()
         connection.execute("COMMIT")
         _read_all(connection, audit, last, checkpoints)
         audit.finish(balances, spent)
-        compare_requests(connection, audit)
+        compare_requests(connection, audit, last_request)
     except Disagreement as found:
         return {
             "ok": False,
@@ -69,27 +70,107 @@ def _says(state: bytes, audit: Audit) -> bool:
         return False
 
 
-def compare_requests(connection: sqlite3.Connection, audit: Audit) -> None:
-    """Every request row with a hold must say the cost and the loss that the entries of that hold say."""
-    after = 0
-    while True:
-        ids = connection.execute("SELECT id FROM requests WHERE id > ? ORDER BY id LIMIT ?", (after, PAGE)).fetchall()
-        if not ids:
-            return
-        row = connection.execute(_UNEQUAL, (after, ids[-1][0], audit.last_id)).fetchone()
-        if row is not None:
-            raise Disagreement(f"request {row[0]}: its row says a cost, lost = {row[1:3]}, its entries say {row[3:]}")
-        after = ids[-1][0]
+def _last_request(connection: sqlite3.Connection) -> int:
+    found: int = connection.execute("SELECT coalesce(max(id), 0) FROM requests").fetchone()[0]
+    return found
 
 
-_UNEQUAL = (
-    "SELECT r.request_id, r.cost, r.lost, e.amount"
-    " + coalesce((SELECT sum(amount) FROM entries p WHERE p.hold = r.hold AND p.kind IN ('overrun', 'loss') AND p.kind = 'overrun'), 0)"
-    " AS charged,"
-    " coalesce((SELECT sum(amount) FROM entries p WHERE p.hold = r.hold AND p.kind IN ('overrun', 'loss') AND p.kind = 'loss'), 0)"
-    " AS given_up FROM requests r JOIN entries e ON e.hold = r.hold AND e.kind IN ('post', 'void', 'expire')"
-    " WHERE r.id > ? AND r.id <= ? AND r.hold > 0 AND r.hold <= ? AND (r.cost <> charged OR r.lost <> given_up) LIMIT 1"
+def compare_requests(connection: sqlite3.Connection, audit: Audit, last: int | None = None, *, pruned: int = 0) -> None:
+    """The requests up to the row `last` (by default the newest) against the entries up to where `audit` stands, both of one moment.
+    A row with a hold is the row of that hold's call: its account, key, id and what its end charged and lost. A row without one cost
+    nothing. Every post and void has its row, but for holds up to `pruned`, whose rows may be gone; an expire has none.
+    Raises Disagreement.
+
+    No hold has two rows: each must carry its hold's ref, and no two rows carry the same id. So where there are as many rows with a
+    hold as calls that ended, no row is missing either."""
+    last = _last_request(connection) if last is None else last
+    rows = after = 0
+    while after < last:
+        until = _next(connection, "SELECT id FROM requests WHERE id > ? AND id <= ? ORDER BY id LIMIT ?", after, last)
+        if (row := connection.execute(_UNEQUAL, (after, until)).fetchone()) is not None:
+            raise Disagreement(f"request {row[0]}: {_unequal(*row[1:])}")
+        rows += connection.execute(_WITH_HOLD, (after, until, pruned)).fetchone()[0]
+        after = until
+    ended, after = 0, pruned
+    while after < audit.last_id:
+        until = min(after + PAGE, audit.last_id)
+        ended += connection.execute(_ENDED, (after, until, pruned)).fetchone()[0]
+        after = until
+    if rows != ended:
+        raise Disagreement(_missing(connection, pruned, audit.last_id) or f"{rows} requests have a hold and {ended} calls have ended")
+
+
+def _next(connection: sqlite3.Connection, page: str, *between: int) -> int:
+    """The last id of the next page; where there is none, the end of all."""
+    ids = connection.execute(page, (*between, PAGE)).fetchall()
+    return int(ids[-1][0]) if ids else between[-1]
+
+
+_UNEQUAL = """
+SELECT * FROM (
+  SELECT r.request_id, r.hold, r.account, r.key, r.cost, r.lost, h.account AS of_account, h.key AS of_key, h.ref, e.kind,
+    e.amount + coalesce((SELECT sum(amount) FROM entries p
+      WHERE p.hold = r.hold AND p.kind IN ('overrun', 'loss') AND p.kind = 'overrun'), 0) AS charged,
+    coalesce((SELECT sum(amount) FROM entries p
+      WHERE p.hold = r.hold AND p.kind IN ('overrun', 'loss') AND p.kind = 'loss'), 0) AS given_up
+  FROM requests r LEFT JOIN entries h ON h.id = r.hold AND h.kind = 'hold'
+    LEFT JOIN entries e ON e.hold = r.hold AND e.kind IN ('post', 'void', 'expire')
+  WHERE r.id > ?1 AND r.id <= ?2 AND r.hold <> 0
+  UNION ALL
+  SELECT request_id, 0, account, key, cost, lost, account, key, request_id, 'none', 0, 0 FROM requests
+  WHERE id > ?1 AND id <= ?2 AND hold = 0 AND (cost <> 0 OR lost <> 0)
+) WHERE kind IS NULL OR kind = 'expire' OR ref IS NOT request_id OR of_account IS NOT account OR of_key IS NOT key
+  OR cost <> charged OR lost <> given_up LIMIT 1"""
+
+
+def _unequal(
+    hold: int, account: int, key: int, cost: int, lost: int, of_account: int | None, of_key: int | None, ref: str | None, kind: str | None,
+    charged: int, given_up: int,
+) -> str:  # fmt: skip
+    """What is wrong with a request's row, in words."""
+    if not hold:
+        return f"its row has no hold and says a cost, lost = {(cost, lost)}"
+    if ref is None:
+        return f"its row points at hold {hold}, which is not there"
+    if kind is None:
+        return f"its row points at hold {hold}, which has not ended"
+    if kind == "expire":
+        return f"its row points at hold {hold}, which expired: no call of it came to an end"
+    if (account, key) != (of_account, of_key):
+        return f"its row says account {account} and key {key}, its hold {hold} account {of_account} and key {of_key}"
+    if (cost, lost) != (charged, given_up):
+        return f"its row says a cost, lost = {(cost, lost)}, its entries say {(charged, given_up)}"
+    return f"its row points at hold {hold}, which is of request {ref}"
+
+
+_WITH_HOLD = "SELECT count(*) FROM requests WHERE id > ? AND id <= ? AND hold > ?"
+_ENDED = "SELECT count(*) FROM entries WHERE id > ? AND id <= ? AND hold > ? AND kind IN ('post', 'void')"
+_WITHOUT_ROW = (
+    "SELECT id, kind, hold, ref FROM entries e WHERE id > ? AND id <= ? AND hold > ? AND kind IN ('post', 'void')"
+    " AND NOT EXISTS (SELECT 1 FROM requests r WHERE r.request_id = e.ref AND r.hold = e.hold) ORDER BY id LIMIT 1"
 )
+
+
+def _missing(connection: sqlite3.Connection, pruned: int, last: int) -> str | None:
+    """The first post or void that should have a row and has none, in words."""
+    after = pruned
+    while after < last:
+        until = min(after + PAGE, last)
+        if (found := connection.execute(_WITHOUT_ROW, (after, until, pruned)).fetchone()) is not None:
+            id, kind, hold, ref = found
+            return f"entry {id}: the {kind} of hold {hold} has no row of request {ref}"
+        after = until
+    return None
+
+
+def has_user(path: Path, username: str) -> bool:
+    if not username.isascii():  # no name is anything else, and a byte that is not UTF-8 cannot be asked for
+        return False
+    connection = reader(path)
+    try:
+        return connection.execute("SELECT 1 FROM users WHERE username = ? COLLATE NOCASE", (username,)).fetchone() is not None
+    finally:
+        connection.close()
 
 
 def entries(path: Path, *, username: str | None, limit: int) -> list[dict[str, object]]:

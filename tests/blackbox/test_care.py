@@ -57,13 +57,31 @@ def test_entries(house: House) -> None:
     assert [row["user"] for row in house.cli("ledger", "entries", "--limit", "3", "--json")][-1] == other.name
     assert len(house.cli("ledger", "entries", "--limit", "2", "--json")) == 2
     assert "0.00001" in house.cli("ledger", "entries", "--user", account.name)[0]  # a table for people
-    assert house.cli("ledger", "entries", "--user", "nobody", "--json") == []
+    assert json.loads(house.cli("ledger", "export", "--user", account.name, "--format", "json")[0].splitlines()[0])["kind"] == "grant"
+
+
+def test_entries_of_nobody(house: House, tmp_path: Path) -> None:
+    """The same words as everywhere, and a file that is there is left as it is."""
+    target = tmp_path / "out.csv"
+    target.write_text("an older export")
+    for arguments in (
+        ["entries", "--user", "nosuch", "--json"], ["entries", "--user", ""], ["export", "--user", "nosuch"],
+        ["export", "--user", "nosuch", str(target)], ["export", "--user", "nosuch", "--format", "json", str(target)],
+    ):  # fmt: skip
+        out, err = house.cli("ledger", *arguments, code=1)
+        assert out == "" and err.startswith(f"Error: no user named {arguments[2]!r}; `ftgate users list` shows them"), err
+    assert target.read_text() == "an older export"
+    assert "no user named 'caf\\udce9'" in house.cli("ledger", "entries", "--user", "caf\udce9", code=1)[1]
+    house.cli("users", "create", "poor", "--json")
+    assert house.cli("ledger", "entries", "--user", "poor", "--json") == []
+    house.cli("ledger", "export", "--user", "poor", "--format", "json", str(target))
+    assert target.read_text() == ""
 
 
 def test_export(house: House, tmp_path: Path) -> None:
     account = house.account("1")
     house.cli("credit", "grant", account.name, "0.5", "--note", '=HYPERLINK("http://evil")', "--json")
-    house.cli("credit", "correct", account.name, "-0.25", "--note", "+1, a comma\nand a line", "--json")
+    house.cli("credit", "correct", account.name, "-0.25", "--note", "+1, a comma", "--json")
     target = tmp_path / "out.csv"
     assert house.cli("ledger", "export", "--user", account.name, str(target)) == ("", "")
     head, *rows = csv.reader(io.StringIO(target.read_text(encoding="utf-8"), newline=""))
@@ -71,10 +89,10 @@ def test_export(house: House, tmp_path: Path) -> None:
     assert [row["kind"] for row in said] == ["grant", "grant", "correct"] and {row["user"] for row in said} == {account.name}
     assert [row["amount"] for row in said] == ["1", "0.5", "0.25"]
     # A spreadsheet takes nothing of it for a formula.
-    assert [row["note"] for row in said] == ["first credits", '\'=HYPERLINK("http://evil")', "'+1, a comma\nand a line"]
+    assert [row["note"] for row in said] == ["first credits", '\'=HYPERLINK("http://evil")', "'+1, a comma"]
     lines = house.cli("ledger", "export", "--format", "json", "--user", account.name)[0].splitlines()
     exact = [json.loads(line) for line in lines]
-    assert [row["note"] for row in exact] == ["first credits", '=HYPERLINK("http://evil")', "+1, a comma\nand a line"]
+    assert [row["note"] for row in exact] == ["first credits", '=HYPERLINK("http://evil")', "+1, a comma"]
     assert (exact[2]["debit"], exact[2]["credit"]) == ("credits", "corrections") and "user" in exact[0]
     everything = [json.loads(line) for line in house.cli("ledger", "export", "--format", "json")[0].splitlines()]
     assert [row["id"] for row in everything] == list(range(1, house.verified()["entries"] + 1))
@@ -87,7 +105,8 @@ def test_corrections(house: House) -> None:
     assert "--note" in house.cli("credit", "correct", account.name, "1", code=2)[1]
     assert "needs a note" in house.cli("credit", "correct", account.name, "1", "--note", "  ", code=1)[1]
     assert "1,000,000" in house.cli("credit", "correct", account.name, "-1000001", "--note", "x", code=1)[1]
-    assert "negative" in house.cli("credit", "correct", account.name, "--5", "--note", "x", code=1)[1]
+    assert "not a decimal amount" in house.cli("credit", "correct", account.name, "--5", "--note", "x", code=1)[1]
+    assert "control character (U+000A)" in house.cli("credit", "correct", account.name, "5", "--note", "x\ny", code=1)[1]
     assert house.balance(account) == Decimal("0.7")
     assert house.cli("credit", "correct", account.name, "-1", "--note", "a charge back", "--json")["balance"] == "-0.30"
     error(house.chat(account), 402, "insufficient_credits")

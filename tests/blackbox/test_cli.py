@@ -75,6 +75,10 @@ def test_amounts_and_dates_are_taken_as_they_are(place: House) -> None:
         (["users", "create", "x", "--credits", "much", "--json"], "much"),
         (["users", "create", "x", "--credits", "0.0000000000001", "--json"], "decimals"),
         (["users", "create", "x", "--credits", "NaN", "--json"], "finite"),
+        (["users", "create", "x", "--credits", "5_000", "--json"], "the digits 0 to 9 and one dot"),
+        (["keys", "create", "--quota", "٣", "--json"], "the digits 0 to 9 and one dot"),
+        (["keys", "create", "--name", "a\x1b[2J", "--json"], "the name holds a control character (U+001B)"),
+        (["credit", "grant", "nobody", "1", "--ref", "r", "--json"], "nobody"),
         (["users", "create", "x y", "--json"], "username"),
         (["keys", "create", "--expires", "tomorrow", "--json"], "ISO 8601"),
         (["keys", "disable", "999", "--json"], "999"),
@@ -103,6 +107,24 @@ def test_no_balance_passes_a_million(house: House) -> None:
     house.cli("users", "create", "rich", "--credits", "1000000", "--json")
     assert "out of range" in house.cli("credit", "grant", "rich", "0.000000000001", "--json", code=1)[1]
     assert "1,000,000" in house.cli("credit", "grant", "rich", "1000001", "--json", code=1)[1]
+
+
+def test_a_grant_is_repeated_with_its_ref(place: House) -> None:
+    name = f"fay-{place.count}"
+    place.count += 1
+    place.cli("users", "create", name, "--json")
+    first = place.cli("credit", "grant", name, "5", "--json")
+    assert first["already_done"] is False and first["ref"].startswith("grant_")
+    again = place.cli("credit", "grant", name, "5.0", "--ref", first["ref"], "--json")
+    assert again == {**first, "already_done": True}
+    out, err = place.cli("credit", "grant", name, "5", "--ref", first["ref"])
+    assert out == f"already done: ref {first['ref']} is entry {first['entry']}; nothing was changed. {name}: balance $5.00\n" and err == ""
+    assert "is that of a grant of $5" in place.cli("credit", "grant", name, "6", "--ref", first["ref"], code=1)[1]
+    for balance in ("3.00", "3.00"):
+        said = place.cli("credit", "correct", name, "-2", "--note", "too much", "--ref", f"mend-{name}", "--json")
+        assert said["balance"] == balance
+    assert said["already_done"] is True and "a ref is" in place.cli("credit", "grant", name, "1", "--ref", "a b", code=1)[1]
+    assert [row["kind"] for row in place.cli("ledger", "entries", "--user", name, "--json")] == ["correct", "grant"]
 
 
 def test_a_name_is_taken_once(place: House) -> None:

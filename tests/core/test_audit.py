@@ -24,8 +24,8 @@ GOOD = [
     row(9, "hold", 0, account=3, key=13, debit="usage", ref="m"),
     row(10, "post", 70, hold=9, account=3, key=13, debit="usage", ref="m"),
     row(11, "hold", 100, account=2, key=14, ref="t"),
-    row(13, "hold", 100, account=2, key=14, ref="u"),  # ids may have gaps
-    row(14, "expire", 30, hold=13, account=2, key=14, ref="u"),
+    row(12, "hold", 100, account=2, key=14, ref="u"),
+    row(13, "expire", 30, hold=12, account=2, key=14, ref="u"),
 ]
 BALANCES = {1: (0, 0, 0), 2: (470, 100, 0), 3: (0, 0, 70), 4: (0, 0, 0)}
 KEYS = {11: 1000, 12: 0, 13: 70, 14: 30, 15: 0}
@@ -51,14 +51,26 @@ def changed(which, **fields):
 
 
 def without(id):
+    """With a gap in the ids."""
     return [entry for entry in GOOD if entry.id != id]
+
+
+def renumbered(entries):
+    """The ids in a row again, and the holds that are pointed at with them."""
+    ids = {entry.id: n for n, entry in enumerate(entries, 1)}
+    return [msgspec.structs.replace(e, id=ids[e.id], hold=ids.get(e.hold, 99 if e.hold else 0)) for e in entries]
+
+
+def closed_up(id):
+    """Without an entry, and with no gap to tell of it."""
+    return renumbered(without(id))
 
 
 def moved(id, after):
     entry = next(e for e in GOOD if e.id == id)
     rest = without(id)
     at = next(i for i, e in enumerate(rest) if e.id == after) + 1
-    return [msgspec.structs.replace(e, id=n) for n, e in enumerate([*rest[:at], entry, *rest[at:]], 1)]
+    return renumbered([*rest[:at], entry, *rest[at:]])
 
 
 @pytest.mark.parametrize(
@@ -74,8 +86,12 @@ def moved(id, after):
         (changed(9, amount=5), "entry 9: a metered hold of 5"),
         (changed(3, amount=1001), "entry 3: account 1: holds of 1001 stand on 1000"),
         (changed(4, amount=401), "entry 4: account 1: holds of 1001 stand on 1000"),
-        (without(1), "entry 3: account 1: holds of 600 stand on 0"),
-        (without(3), "entry 6: ends hold 3, which is not open"),
+        (without(1), "entry 1 is missing: after entry 0 comes entry 2"),
+        (without(3), "entry 3 is missing: after entry 2 comes entry 4"),
+        (without(12), "entry 12 is missing: after entry 11 comes entry 13"),
+        (changed(13, id=15), "entry 13 is missing: after entry 12 comes entry 15"),
+        (closed_up(1), "entry 2: account 1: holds of 600 stand on 0"),
+        (closed_up(3), "entry 5: ends hold 99, which is not open"),
         (changed(6, hold=4), "entry 6: ends hold 4, which is not open"),  # a second end
         (changed(6, hold=0), "entry 6: ends hold 0, which is not open"),
         (changed(6, account=2), "entry 6: does not match hold 3 in account, key, ledger or ref"),
@@ -83,7 +99,7 @@ def moved(id, after):
         (changed(6, ref="x"), "entry 6: does not match hold 3"),
         (changed(10, debit="credits"), "entry 10: does not match hold 9"),
         (changed(6, amount=601), "entry 6: posts 601, more than hold 3 of 600"),
-        (changed(14, amount=101), "entry 14: posts 101, more than hold 13 of 100"),
+        (changed(13, amount=101), "entry 13: posts 101, more than hold 12 of 100"),
         (changed(5, amount=1), "entry 5: a void of 1"),
         (changed(7, hold=4), "entry 7: overrun without the post of hold 4 before it"),
         (changed(7, account=2), "entry 7: does not match hold 3 in account, key or ref"),
@@ -91,15 +107,15 @@ def moved(id, after):
         (changed(8, hold=9), "entry 8: loss without the post of hold 9 before it"),
         (changed(8, ref="x"), "entry 8: does not match hold 3"),
         (changed(6, kind="expire"), "entry 7: overrun without the post of hold 3 before it"),
-        (without(6), "entry 7: overrun without the post of hold 3 before it"),
+        (closed_up(6), "entry 6: overrun without the post of hold 3 before it"),
         (moved(8, 9), "entry 9: loss without the post of hold 3 before it"),
         (changed(7, amount=401), "entry 7: account 1 falls below zero, to -1"),
         # found at the end
         (changed(1, amount=1001), "account 1: balance says posted, held, used = (0, 0, 0); entries say (1, 0, 0)"),
         (changed(10, amount=71), "account 3: balance says posted, held, used = (0, 0, 70); entries say (0, 0, 71)"),
-        (without(7), "account 1: balance says"),
-        (without(5), "entry 7: takes from account 1 what its open holds have set aside"),
-        (without(14), "account 2: balance says"),
+        (closed_up(7), "account 1: balance says"),
+        (closed_up(5), "entry 6: takes from account 1 what its open holds have set aside"),
+        (without(13), "account 2: balance says"),
     ],
 )
 def test_tampered_entries(entries, words):
@@ -149,3 +165,60 @@ def test_a_reading_goes_on_from_where_another_stopped():
             second.note(entry)
         assert second.state() == whole.state()
         assert {a: u for a, u in second.held.items() if u} == {a: u for a, u in whole.held.items() if u}
+
+
+# What a refund or a correction takes
+
+
+def take(id, amount, kind="refund"):
+    credit = "clearing:stripe" if kind == "refund" else "corrections"
+    return row(id, kind, amount, key=0, credit=credit, ref=f"x{id}")
+
+
+def give(id, amount):
+    return row(id, "grant", amount, key=0, debit="grants", credit="credits", ref=f"g{id}")
+
+
+BELOW = [give(1, 1000), row(2, "hold", 300), row(3, "hold", 300, ref="s"), take(4, 900)]
+"""Two holds of 300 stand on 100."""
+
+
+@pytest.mark.parametrize(
+    ("entries", "lowered"),
+    [
+        ([give(1, 1000), row(2, "hold", 300), take(3, 700)], False),  # what is left covers the hold
+        ([give(1, 1000), row(2, "hold", 300), take(3, 701, "correct")], True),
+        (BELOW, True),
+        ([*BELOW, give(5, 499)], True),
+        ([*BELOW, give(5, 500)], False),
+        ([*BELOW, row(5, "void", 0, hold=2)], True),
+        ([*BELOW, row(5, "void", 0, hold=2), row(6, "post", 200, hold=3, ref="s")], True),  # to -100
+        ([*BELOW, row(5, "void", 0, hold=2), row(6, "post", 200, hold=3, ref="s"), give(7, 100)], False),
+        ([*BELOW, row(5, "void", 0, hold=2), row(6, "expire", 100, hold=3, ref="s")], False),  # nothing open over nothing
+        ([*BELOW, give(5, 500), take(6, 1)], True),
+    ],
+)
+def test_how_long_an_account_may_stand_below_its_holds(entries, lowered):
+    audit = Audit()
+    for entry in entries:
+        audit.note(entry)
+    assert audit.lowered == ({1} if lowered else set())
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ([row(6, "post", 300, hold=2), row(7, "overrun", 301, hold=2)], "entry 7: account 1 falls below zero, to -1"),
+        ([row(6, "post", 300, hold=2), row(7, "overrun", 1, hold=2)], "entry 7: takes from account 1 what its open holds have set aside"),
+        ([row(6, "hold", 1, ref="t")], "entry 6: account 1: holds of 601 stand on 600"),
+    ],
+)
+def test_a_refund_does_not_weaken_the_checks_for_ever(more, words):
+    """The credits cover the open holds again: no call may take an account below them."""
+    audit = Audit()
+    for entry in [*BELOW, give(5, 500)]:
+        audit.note(entry)
+    with pytest.raises(Disagreement) as said:
+        for entry in more:
+            audit.note(entry)
+    assert words in str(said.value)

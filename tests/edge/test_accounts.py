@@ -3,8 +3,9 @@
 import base64
 import hashlib
 import re
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from ftgate.core.books import Books
 from ftgate.edge import accounts as module
 from ftgate.edge import db, journal
 from ftgate.edge.accounts import Accounts
-from ftgate.errors import InvalidRequest, NotFound
-from tests.edge.faulty import read
+from ftgate.edge.db import DatabaseFault
+from ftgate.errors import DatabaseBusy, InvalidRequest, NotFound
+from tests.edge.faulty import FaultyConnection, read, row, sqlite_error
 from tests.fakes.ports import TrioClock
 
 
@@ -149,6 +151,13 @@ FAULTY_KEYS: list[dict[str, Any]] = [
     {"expires": "0001-01-01T00:00:00+14:00"},  # before the first year: could not be shown again
     {"name": "\udcff"},  # a byte of the command line that is not UTF-8
     {"models": ["a\ud800"]},
+    {"name": "a\0b"},  # the database would keep "a"
+    {"name": "two\nlines"},
+    {"name": "\x1b[2J"},
+    {"name": "\x9b2J"},
+    {"name": "a\u2028b"},
+    {"models": ["m\0"]},
+    {"models": ["m", "n\t"]},
 ]
 
 
@@ -304,6 +313,8 @@ async def test_amounts_are_kept_to_the_last_digit(path: Path, amount: str, shown
         ("", "not a decimal amount"),
         ("1,5", "not a decimal amount"),
         ("0x10", "not a decimal amount"),
+        ("5_000", "not a decimal amount"),
+        ("٣", "not a decimal amount"),
     ],
 )
 async def test_odd_amounts_are_refused_with_words(path: Path, amount: str, words: str) -> None:
@@ -325,7 +336,7 @@ async def test_no_balance_past_a_million(path: Path) -> None:
         assert (await accounts.grant(username="ann", amount="1"))["balance"] == "1000000.00"
 
 
-async def test_a_note_that_is_not_utf8(path: Path) -> None:
+async def test_what_a_note_may_not_hold(path: Path) -> None:
     async with opened(path) as accounts:
         await accounts.create_user(username="ann")
         with pytest.raises(InvalidRequest, match="the note is not UTF-8"):
@@ -334,8 +345,120 @@ async def test_a_note_that_is_not_utf8(path: Path) -> None:
             await accounts.correct(username="ann", amount="1", note="caf\udce9")
         with pytest.raises(InvalidRequest, match="the password is not UTF-8"):
             await accounts.create_user(username="bob", password="caf\udce9")
-        await accounts.grant(username="ann", amount="1", note="café \U0001f4b6\0'; DROP TABLE entries; --")
-    assert read(path, "SELECT note FROM entries") == [("café \U0001f4b6\0'; DROP TABLE entries; --",)]
+        for note in ("paid\0 in full", "two\nlines", "a\ttab", "\x1b[31mred", "\x7f"):
+            for command in (accounts.grant, accounts.correct):
+                with pytest.raises(InvalidRequest, match=r"the note holds a control character \(U\+00[0-9A-F]{2}\)"):
+                    await command(username="ann", amount="1", note=note)
+        await accounts.grant(username="ann", amount="1", note="café \U0001f468\u200d\U0001f469 \U0001f4b6'; DROP TABLE entries; --")
+    assert read(path, "SELECT note FROM entries") == [("café \U0001f468\u200d\U0001f469 \U0001f4b6'; DROP TABLE entries; --",)]
+
+
+# Once, whatever is repeated
+
+
+async def test_with_the_same_ref_it_is_done_once(path: Path) -> None:
+    async with opened(path) as accounts:
+        await accounts.create_user(username="ann", credits="1")
+        first = await accounts.grant(username="ann", amount="2.5", note="a", ref="invoice-7")
+        assert first == {
+            "username": "ann", "granted": "2.5", "balance": "3.50", "entry": 2, "ref": "invoice-7", "already_done": False,
+        }  # fmt: skip
+        await accounts.grant(username="ann", amount="1")  # none of its own: another one
+        taken = await accounts.correct(username="ann", amount="-0.5", note="b", ref="c:1")
+        assert (taken["corrected"], taken["balance"], taken["already_done"]) == ("-0.5", "4.00", False)
+    for _ in range(2):
+        async with opened(path) as accounts:
+            again = await accounts.grant(username="ANN", amount="2.50", note="other words", ref="invoice-7")
+            assert again == {**first, "balance": "4.00", "already_done": True}
+            again = await accounts.correct(username="ann", amount="-0.5", note="b", ref="c:1")
+            assert (again["entry"], again["balance"], again["already_done"]) == (4, "4.00", True)
+    assert read(path, "SELECT kind, ref IN ('invoice-7', 'c:1') FROM entries ORDER BY id") == [
+        ("grant", 0), ("grant", 1), ("grant", 0), ("correct", 1),
+    ]  # fmt: skip
+
+
+async def test_a_ref_with_other_values_is_refused(path: Path) -> None:
+    async with opened(path) as accounts:
+        await accounts.create_user(username="ann")
+        await accounts.create_user(username="bob")
+        await accounts.grant(username="ann", amount="2", ref="r")
+        await accounts.correct(username="ann", amount="2", note="n", ref="s")
+        for asked in (
+            accounts.grant(username="ann", amount="2.000000000001", ref="r"),
+            accounts.grant(username="bob", amount="2", ref="r"),
+            accounts.correct(username="ann", amount="2", note="n", ref="r"),
+        ):
+            with pytest.raises(InvalidRequest, match=r"the ref r is that of a grant of \$2 to ann; nothing was changed"):
+                await asked
+        for asked in (
+            accounts.correct(username="ann", amount="-2", note="n", ref="s"),
+            accounts.grant(username="ann", amount="2", ref="s"),
+        ):
+            with pytest.raises(InvalidRequest, match=r"the ref s is that of a correct of \$2 to ann"):
+                await asked
+        assert accounts.books.accounts[1].posted == 4 * 10**12 and accounts.books.accounts[2].posted == 0
+    assert read(path, "SELECT count(*) FROM entries") == [(2,)]
+
+
+@pytest.mark.parametrize("ref", ["", " ", "a b", "-a", "a\n", "a\0", "ä", "٣", "x" * 101, "--ref", "a'"])
+async def test_odd_refs(path: Path, ref: str) -> None:
+    async with opened(path) as accounts:
+        await accounts.create_user(username="ann")
+        for asked in (accounts.grant(username="ann", amount="1", ref=ref), accounts.correct(username="ann", amount="1", note="n", ref=ref)):
+            with pytest.raises(InvalidRequest, match="a ref is 1 to 100 letters"):
+                await asked
+        assert accounts.books.accounts[1].posted == 0
+
+
+async def test_what_is_not_written_in_time_is_told_and_repeated_safely(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ANSWER_S", 0.1)
+    monkeypatch.setattr(db, "PATIENCE_STEP_S", 0.02)
+    monkeypatch.setattr(db, "RETRY_S", (0.01,))
+    async with opened(path) as accounts:
+        await accounts.create_user(username="ann")
+        accounts.writer.connection.execute("PRAGMA busy_timeout = 0")
+        with closing(sqlite3.connect(path, isolation_level=None)) as other, trio.fail_after(10):
+            other.execute("BEGIN IMMEDIATE")
+            for _ in range(2):  # the repeat waits too, and is told the same
+                with pytest.raises(DatabaseBusy) as told:
+                    await accounts.grant(username="ann", amount="5", ref="r")
+                said = str(told.value)
+                assert said.startswith("the grant of $5 to ann, ref r, is decided and not yet written, because")
+                for words in ("takes no commits now (database is locked)", "`ftgate ledger entries --user ann`", "--ref r it is done once"):
+                    assert words in said
+            with pytest.raises(DatabaseBusy, match=r"the correction of \$-1 to ann, ref correct_[0-9a-f]{24}, is decided and not yet"):
+                await accounts.correct(username="ann", amount="-1", note="n")
+            with pytest.raises(DatabaseBusy, match=r"key 1 \(sk-ft_.{6}...\) of ann, which nobody has seen, .* keys delete 1` removes it"):
+                await accounts.create_key(username="ann")
+            with pytest.raises(DatabaseBusy, match=r"the user bob is decided .* `ftgate users list`"):
+                await accounts.create_user(username="bob", credits="1")
+            with pytest.raises(DatabaseBusy, match="that user bob is disabled is decided"):
+                await accounts.set_user(username="bob", status="disabled")
+            with pytest.raises(DatabaseBusy, match="that key 1 is disabled is decided"):
+                await accounts.set_key(key_id="1", status="disabled")
+            assert read(path, "SELECT count(*) FROM entries") == [(0,)]
+            other.execute("ROLLBACK")
+            monkeypatch.setattr(module, "ANSWER_S", 10)
+            again = await accounts.grant(username="ann", amount="5", ref="r")
+        assert (again["already_done"], again["balance"], again["entry"]) == (True, "4.00", 1)
+        assert (await accounts.set_key(key_id="1", status="deleted"))["status"] == "deleted"
+    assert read(path, "SELECT kind, amount FROM entries WHERE account = 1 ORDER BY id") == [("grant", 5 * 10**12), ("correct", 10**12)]
+    assert read(path, "SELECT status FROM users UNION ALL SELECT status FROM keys") == [("active",), ("disabled",), ("deleted",)]
+
+
+async def test_a_database_that_fails_under_a_grant(path: Path) -> None:
+    async with opened(path) as accounts:
+        await accounts.create_user(username="ann")
+    connection = FaultyConnection(db.connect(path, durability="process"))
+    writer = db.Writer(connection)  # type: ignore[arg-type]
+    accounts = Accounts(Books(), writer, TrioClock(), lambda plan: False)
+    accounts.load(connection)  # type: ignore[arg-type]
+    writer.start()
+    connection.fail(1, sqlite_error(sqlite3.SQLITE_CORRUPT, sqlite3.DatabaseError))
+    with pytest.raises(DatabaseFault, match=r"failed: .* Whether the grant of \$5 to ann, ref r, was written is not known.*--ref r "):
+        await accounts.grant(username="ann", amount="5", ref="r")
+    connection.go_on.set()
+    await writer.close()
 
 
 # The same after a restart
@@ -365,6 +488,7 @@ async def test_a_restart_changes_nothing(path: Path) -> None:
             batch = accounts.writer.changed()
             batch.remember((held[1],), accounts.books.accounts[account])
             batch.remember(ended.entries, accounts.books.accounts[account], accounts.books.quotas[key])  # type: ignore[union-attr]
+            batch.rows.append(row(held[0].ref, held[0].id, account=account, key=key, cost=units))
         await accounts.set_user(username="bob", status="disabled")
         await accounts.set_key(key_id="2", status="disabled")
         await accounts.set_key(key_id="4", status="deleted")

@@ -149,8 +149,8 @@ SINCE = {
     "UPDATE entries SET amount = 301 WHERE id = 9": "account 1: balance says",
     "UPDATE entries SET amount = 1001 WHERE id = 9": "entry 9: posts 1001, more than hold 8 of 1000",
     "UPDATE entries SET hold = 12 WHERE id = 9": "entry 9: ends hold 12, which is not open",
-    "DELETE FROM entries WHERE id = 8": "entry 9: ends hold 8, which is not open",
-    "DELETE FROM entries WHERE id = 9": "account 1: balance says",
+    "DELETE FROM entries WHERE id = 8": "entry 8 is missing: after entry 7 comes entry 9",
+    "DELETE FROM entries WHERE id = 9": "entry 9 is missing: after entry 8 comes entry 10",
     "DELETE FROM entries WHERE id = 12": "account 1: balance says posted, held, used = (999999998500, 500, 0)",
     "DELETE FROM entries WHERE id > 6": "the checkpoint stands at entry 7, and the last entry is 6",
     "UPDATE balances SET posted = posted + 1": "account 1: balance says posted, held, used = (999999998501, 500, 0)",
@@ -182,7 +182,7 @@ async def test_a_start_refuses_what_does_not_verify(tmp_path: Path, sql: str) ->
 
 BEFORE = {
     "UPDATE entries SET amount = 1 WHERE id = 3": "checkpoint 1, which stands at entry 7, does not say",
-    "DELETE FROM entries WHERE id IN (2, 3)": "checkpoint 1, which stands at entry 7, does not say",
+    "DELETE FROM entries WHERE id IN (2, 3)": "entry 2 is missing: after entry 1 comes entry 4",
     "UPDATE checkpoints SET state = replace(state, '\"revenue\":900', '\"revenue\":901')": "checkpoint 1",
     "UPDATE checkpoints SET state = replace(state, '\"entries\":7', '\"entries\":8')": "checkpoint 1",
     "INSERT INTO checkpoints SELECT 0, 5, at_us, state FROM checkpoints": "checkpoint 0, which stands at entry 5, does not say",

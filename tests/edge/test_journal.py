@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trio
 
+from ftgate.core.audit import Audit, Disagreement
 from ftgate.core.books import Ended
 from ftgate.edge import db, journal
 from ftgate.edge.db import Batch, Writer
@@ -100,15 +101,14 @@ TAMPERED = {
     "UPDATE entries SET debit = 'usage' WHERE id = 3": "entry 3: does not match hold 2",
     "UPDATE entries SET credit = 'grants' WHERE id = 3": "entry 3: a post from credits to grants",
     "UPDATE entries SET hold = 4 WHERE id = 8": "entry 8: overrun without the post of hold 4 before it",
-    "UPDATE entries SET id = 99 WHERE id = 3": "hold",
-    "DELETE FROM entries WHERE id = 1": "entry 2: account 1: holds of 100 stand on 0",
-    "DELETE FROM entries WHERE id = 2": "entry 3: ends hold 2, which is not open",
-    "DELETE FROM entries WHERE id = 3": "entry 11: account 1: holds of 999910 stand on 999850",  # an ended hold opened again
-    "DELETE FROM entries WHERE id = 5": "entry 11: account 1: holds of 999910 stand on 999820",
-    "DELETE FROM entries WHERE id = 8": "entries say",
-    "DELETE FROM entries WHERE id = 14": "request req_4: its row says a cost, lost = ",
+    "UPDATE entries SET id = 99 WHERE id = 3": "entry 3 is missing: after entry 2 comes entry 4",
+    "UPDATE entries SET id = 20 WHERE id = 18": "entry 18 is missing: after entry 17 comes entry 20",
+    "DELETE FROM entries WHERE id = 1": "entry 1 is missing: after entry 0 comes entry 2",
+    "DELETE FROM entries WHERE id = 3": "entry 3 is missing: after entry 2 comes entry 4",
+    "DELETE FROM entries WHERE id = 14": "entry 14 is missing: after entry 13 comes entry 15",  # a loss, which is in no balance
+    "DELETE FROM entries WHERE id IN (4, 5)": "entry 4 is missing: after entry 3 comes entry 6",  # a hold with its void: in no sum
     "DELETE FROM entries WHERE id = 18": "account 1: balance says posted, held, used = (4990, 100, 0); entries say (4990, 0, 0)",
-    "INSERT INTO entries SELECT 99, kind, 1, 0, debit, credit, 5, 0, 'x', 0, 0, '' FROM entries WHERE id = 1": "account 1: balance says",
+    "INSERT INTO entries SELECT 19, kind, 1, 0, debit, credit, 5, 0, 'x', 0, 0, '' FROM entries WHERE id = 1": "account 1: balance says",
     "UPDATE balances SET posted = posted + 1 WHERE account = 1": "account 1: balance says posted, held, used = (4991, 100, 0)",
     "UPDATE balances SET posted = -1 WHERE account = 1": "account 1: balance says posted, held, used = (-1, 100, 0)",
     "UPDATE balances SET held = 0": "account 1: balance says posted, held, used = (4990, 0, 0)",
@@ -125,6 +125,26 @@ TAMPERED = {
     "UPDATE requests SET cost = 0 WHERE request_id = 'metered'": "request metered",
     "UPDATE requests SET lost = 0 WHERE request_id = 'req_4'": "request req_4",
     "UPDATE requests SET hold = 6 WHERE request_id = 'req_1'": "req_1: its row says a cost, lost = (30, 0), its entries say (150, 0)",
+    # a row and its hold
+    "DELETE FROM requests WHERE request_id = 'req_1'": "entry 3: the post of hold 2 has no row of request req_1",
+    "DELETE FROM requests WHERE request_id = 'req_2'": "entry 5: the void of hold 4 has no row of request req_2",
+    "DELETE FROM requests WHERE request_id = 'metered'": "entry 10: the post of hold 9 has no row of request metered",
+    "DELETE FROM requests": "entry 3: the post of hold 2 has no row",
+    "UPDATE requests SET hold = 0, cost = 0 WHERE request_id = 'req_1'": "entry 3: the post of hold 2 has no row of request req_1",
+    "UPDATE requests SET hold = 0 WHERE request_id = 'req_1'": "request req_1: its row has no hold and says a cost, lost = (30, 0)",
+    "UPDATE requests SET hold = 0, cost = 0 WHERE request_id = 'req_4'": "request req_4: its row has no hold and says a cost, lost = (0, ",
+    "UPDATE requests SET cost = 5 WHERE request_id = 'refused'": "request refused: its row has no hold and says a cost, lost = (5, 0)",
+    "UPDATE requests SET lost = 5 WHERE request_id = 'refused'": "request refused: its row has no hold and says a cost, lost = (0, 5)",
+    "UPDATE requests SET account = 2 WHERE request_id = 'req_1'": "req_1: its row says account 2 and key 1, its hold 2 account 1 and key 1",
+    "UPDATE requests SET key = 2 WHERE request_id = 'req_1'": "req_1: its row says account 1 and key 2, its hold 2 account 1 and key 1",
+    "UPDATE requests SET request_id = 'req_9' WHERE request_id = 'req_1'": "req_9: its row points at hold 2, which is of request req_1",
+    "UPDATE requests SET hold = 6, cost = 150 WHERE request_id = 'req_1'": "req_1: its row points at hold 6, which is of request req_3",
+    "UPDATE requests SET hold = 2, cost = 30 WHERE request_id = 'refused'": "refused: its row points at hold 2, which is of request req_1",
+    "UPDATE requests SET hold = 3 WHERE request_id = 'req_1'": "request req_1: its row points at hold 3, which is not there",
+    "UPDATE requests SET hold = 99 WHERE request_id = 'req_1'": "request req_1: its row points at hold 99, which is not there",
+    "UPDATE requests SET hold = -2 WHERE request_id = 'req_1'": "request req_1: its row points at hold -2, which is not there",
+    "UPDATE requests SET hold = 18, request_id = 'req_6' WHERE request_id = 'refused'": "req_6: its row points at hold 18, which has not",
+    "UPDATE requests SET hold = 16, cost = 10, request_id = 'req_5' WHERE request_id = 'refused'": "hold 16, which expired: no call of it",
 }
 """What was changed, and the words that name it."""
 UNSEEN = {"UPDATE entries SET amount = 99 WHERE id = 2"}
@@ -144,6 +164,25 @@ def test_tampering_that_changes_no_balance(path: Path) -> None:
     for sql in UNSEEN:
         tamper(path, sql)
     assert journal.verify(path)["ok"]
+
+
+def test_rows_that_were_pruned(path: Path) -> None:
+    """Rows of holds up to a mark may be gone; of those that are left, and of those after it, nothing else changes."""
+    tamper(path, "DELETE FROM requests WHERE hold IN (2, 4)")
+    with closing(db.reader(path)) as connection:
+        audit = Audit()
+        for entry in db.entries(connection, 0, 18, 100):
+            audit.note(entry)
+        for mark in (4, 5):
+            journal.compare_requests(connection, audit, pruned=mark)
+        with pytest.raises(Disagreement, match="entry 5: the void of hold 4 has no row"):
+            journal.compare_requests(connection, audit, pruned=3)
+        with pytest.raises(Disagreement, match="entry 3: the post of hold 2 has no row"):
+            journal.compare_requests(connection, audit)
+    tamper(path, "DELETE FROM requests WHERE hold = 6")
+    with closing(db.reader(path)) as connection:
+        with pytest.raises(Disagreement, match="entry 7: the post of hold 6 has no row"):
+            journal.compare_requests(connection, audit, pruned=5)
 
 
 async def test_verifying_beside_a_busy_writer(path: Path) -> None:
