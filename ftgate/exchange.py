@@ -175,19 +175,17 @@ def _measure(x: Exchange, tried: Tried) -> Measured | None:
     # What was delivered is counted even past the cap that the upstream should have kept: books.py posts, overruns and records
     # the loss. Only what no model writes is cut off.
     counted = Usage(input=min(max(prompt_count(x, model).likely, 1), prompt_bound), output=min(delivered, x.ask.answers * _longest(model)))
-    if tried.complete or x.head_sent:
-        measured = judge(
-            meter.reported, counted, prompt_bound=prompt_bound, output_bound=output_bound, content_seen=meter.content_seen,
-            malformed=meter.malformed,
-        )  # fmt: skip
-        if tried.complete:
-            return measured
-        # Cut after content. What a usage said before the cut stands for the prompt; the output is at least what was passed on.
-        usage = msgspec.structs.replace(measured.usage, output=max(measured.usage.output, counted.output))
-        return Measured(usage, exact=False, rejected=measured.rejected)
-    if x.call.left and tried.sending.sent and (meter.content_seen or tried.candidate.channel.charge_left_before_content):
-        return Measured(counted, exact=False)
-    return None  # ended before content by a limit, a shutdown or an error: the caller did not choose to leave
+    left = x.call.left and tried.sending.sent and (meter.content_seen or tried.candidate.channel.charge_left_before_content)
+    if not (tried.complete or x.head_sent or left):
+        return None  # ended before content by a limit, a shutdown or an error: the caller did not choose to leave
+    reported = meter.reported
+    if reported is not None and not tried.complete:
+        # Cut. What a usage said before stands for the prompt; the output is at least what was read.
+        reported = msgspec.structs.replace(reported, output=max(reported.output, counted.output))
+    measured = judge(
+        reported, counted, prompt_bound=prompt_bound, output_bound=output_bound, content_seen=meter.content_seen, malformed=meter.malformed
+    )
+    return measured if tried.complete else Measured(measured.usage, exact=False, rejected=measured.rejected)
 
 
 def learn(x: Exchange) -> None:

@@ -10,7 +10,7 @@ import trio
 from ftgate.core.books import Balance, Books, Entry, Quota
 from ftgate.edge import db
 from ftgate.edge.ledger import MemoryLedger
-from ftgate.edge.schema import migrate
+from ftgate.edge.schema import migrate, open_inbox
 from ftgate.ports import Clock, Held, HoldRequest, Poor, Row, Settled
 from tests.days.auditor import Auditor
 
@@ -27,6 +27,7 @@ def empty_database() -> sqlite3.Connection:
         made.close()
     connection = sqlite3.connect(":memory:", isolation_level=None)
     connection.deserialize(_TEMPLATE)
+    open_inbox(connection)
     return connection
 
 
@@ -56,7 +57,7 @@ class WatchedLedger(MemoryLedger):
 
     async def settle(self, hold: int, charge: int | None, row: Row) -> Settled:
         settled = await super().settle(hold, charge, row)
-        self.auditor.settled(row)
+        self.auditor.settled(row, self.clock.now())
         return settled
 
 

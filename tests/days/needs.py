@@ -6,20 +6,22 @@ from typing import Any
 
 from ftgate.core.pricing import Multiplier, Price
 from ftgate.core.routing import Model
-from tests.days.seen import Seen
+from tests.days.seen import Seen, Tokens
 
 UNSTATED = 4096  # tokens of one answer where a model states nothing
 ROOM = 256  # tokens of an answer that are allowed whatever the prompt seems to fill
 LEAST_CAP = 1024
 
 
-def price_of(price: Price, prompt: int, cached: int, output: int, multiplier: Multiplier) -> int:
+def price_of(price: Price, tokens: Tokens, multiplier: Multiplier) -> int:
     """Units, by the plain formula: every token at its rate, times the plan's factor, rounded half up once."""
+    prompt, cached, written, output = tokens
     row: Any = price
     for tier in price.tiers:
         if prompt > tier.above:
             row = tier
-    exact = (prompt - cached) * row.input + cached * row.cached + output * row.output + price.per_request
+    exact = (prompt - cached - written) * row.input + cached * row.cached + written * row.cache_write + output * row.output
+    exact += price.per_request
     return math.floor(Fraction(exact * multiplier.numerator, multiplier.denominator) + Fraction(1, 2))
 
 
@@ -56,6 +58,10 @@ class Needs:
 
     def likely(self, seen: Seen, name: str) -> int:
         return thousandths(self._raw(seen)[0] * self.ratios.get(name, 1000) // 1000)
+
+    def likely_at_first(self, seen: Seen, name: str) -> int:
+        """As it was when the call came: its prompt is counted once."""
+        return seen.likely.get(name) or self.likely(seen, name)
 
     def bound(self, seen: Seen, name: str) -> int:
         return thousandths(self._raw(seen)[1] * max(self.ratios.get(name, 1000), 1000) // 1000)
@@ -96,7 +102,7 @@ class Needs:
 
     def estimate(self, seen: Seen, model: Model) -> int:
         """What the prompt alone likely costs."""
-        return price_of(model.price, self.likely(seen, model.name), 0, 0, seen.multiplier)
+        return price_of(model.price, (self.likely(seen, model.name), 0, 0, 0), seen.multiplier)
 
     def tokens(self, seen: Seen, model: Model) -> int:
         """What the call takes of token limits while it runs."""

@@ -7,14 +7,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 import ftgate.errors
+import ftgate.exchange
+import ftgate.gate
 import ftgate.ports
 from ftgate.attempt import Attempts
 from ftgate.core import audit, limits, pricing, routing
 from ftgate.core.books import Books, Ended, Entry, Hold, Quota, Refusal
+from ftgate.core.usage import Measured, Usage
+from ftgate.dialects import openai_chat
 from ftgate.dialects.talk import Meter
 from ftgate.edge.ledger import MemoryLedger
-from ftgate.exchange import Exchange
+from ftgate.exchange import Call, Exchange
 from ftgate.gate import Gate
 
 Patch = tuple[Any, str, Any]
@@ -108,6 +114,139 @@ def charge_the_cut_too_much() -> Patch:
         return real(self, counted) * 1000 + 5000
 
     return Meter, "output", output
+
+
+def _measuring(change: Callable[[Any, Any, Any], Any]) -> Patch:
+    """What an attempt is charged for goes through `change(exchange, tried, measured)`."""
+    real = ftgate.exchange._measure
+    return ftgate.exchange, "_measure", lambda x, tried: change(x, tried, real(x, tried))
+
+
+def _with_output(measured: Any, tokens: int) -> Any:
+    return msgspec.structs.replace(measured, usage=msgspec.structs.replace(measured.usage, output=tokens))
+
+
+def one_token_for_a_cut() -> Patch:
+    """A stream that breaks off after content pays for its prompt and one token."""
+
+    def change(x: Exchange, tried: Any, measured: Any) -> Any:
+        return _with_output(measured, 1) if measured and x.head_sent and not tried.complete else measured
+
+    return _measuring(change)
+
+
+def leaving_is_free() -> Patch:
+    """Whoever leaves before content pays nothing, whatever the channel says."""
+
+    def change(x: Exchange, tried: Any, measured: Any) -> Any:
+        return None if x.call.left and not tried.complete and not tried.meter.content_seen else measured
+
+    return _measuring(change)
+
+
+def leaving_is_charged() -> Patch:
+    """Whoever leaves before content pays for the prompt, whatever the channel says."""
+    real = ftgate.exchange._measure
+
+    def measure(x: Exchange, tried: Any) -> Any:
+        measured = real(x, tried)
+        if measured is None and x.call.left and tried.sending.sent and not tried.failed:
+            return Measured(Usage(input=ftgate.exchange.prompt_count(x, tried.candidate.model).likely), exact=False)
+        return measured
+
+    return ftgate.exchange, "_measure", measure
+
+
+def one_token() -> Patch:
+    """The meter counts every answer as one token."""
+    return Meter, "output", lambda self, counted=None: 1
+
+
+def leaving_is_dear() -> Patch:
+    """Whoever leaves a stream pays for three times what came."""
+
+    def change(x: Exchange, tried: Any, measured: Any) -> Any:
+        return _with_output(measured, 3 * measured.usage.output) if measured and x.call.left and not tried.complete else measured
+
+    return _measuring(change)
+
+
+def forget_usage_at_a_cut() -> Patch:
+    """What an upstream said to have used before it was cut is not looked at."""
+    real = ftgate.exchange._measure
+
+    def measure(x: Exchange, tried: Any) -> Any:
+        if not tried.complete:
+            tried.meter.reported = None
+        return real(x, tried)
+
+    return ftgate.exchange, "_measure", measure
+
+
+def drain_nothing() -> Patch:
+    """A channel that is to be drained is given up at once."""
+
+    def client_gone(self: Call, why: str = "client_gone") -> None:
+        self.left = True
+        self.cancel(why)
+
+    return Call, "client_gone", client_gone
+
+
+def free_cache_writes() -> Patch:
+    """Tokens that are written to a cache cost nothing."""
+    real = pricing.charge
+    return pricing, "charge", lambda price, usage: real(price, msgspec.structs.replace(usage, cache_write=0))
+
+
+def leak_at_the_fallback() -> Patch:
+    """A call that falls back still counts among those that run at the model it left."""
+    real = Gate._enter
+
+    def enter(self: Gate, x: Exchange, model: Any) -> Any:
+        if x.entered and x.entered != model.name:
+            x.model_ticket = limits.Ticket()
+        return real(self, x, model)
+
+    return Gate, "_enter", enter
+
+
+def _settling(change: Callable[[MemoryLedger, Any, Any], Any]) -> Patch:
+    """What a settlement says goes through `change(ledger, row, settled)`."""
+    real = MemoryLedger.settle
+
+    async def settle(self: MemoryLedger, hold: int, charge: int | None, row: Any) -> Any:
+        return change(self, row, await real(self, hold, charge, row))
+
+    return MemoryLedger, "settle", settle
+
+
+def show_what_is_available() -> Patch:
+    """The balance that is shown leaves out what other calls hold."""
+
+    def change(ledger: MemoryLedger, row: Any, settled: Any) -> Any:
+        available = ledger.books.accounts[row.account].available
+        return settled if settled.balance is None else msgspec.structs.replace(settled, balance=available)
+
+    return _settling(change)
+
+
+def show_another_cost() -> Patch:
+    """The cost in a stream's usage is not what was charged; the comment beside it is right."""
+    real = openai_chat.StreamReader.tail
+
+    def tail(self: Any, usage: Any, *, exact: bool, cost: int, balance: int | None) -> bytes:
+        said = real(self, usage, exact=exact, cost=cost, balance=balance)
+        at = said.find(b"\n: ")
+        return real(self, usage, exact=exact, cost=cost + 1, balance=balance)[: at + 1] + said[at + 1 :] if self.show_usage else said
+
+    return openai_chat.StreamReader, "tail", tail
+
+
+def ask_for_too_little() -> Patch:
+    """A 402 names a lower sum than the call needs."""
+    real = ftgate.gate._poor
+    return ftgate.gate, "_poor", lambda poor: real(msgspec.structs.replace(poor, required=poor.required * 9 // 10))
 
 
 def refuse() -> Patch:
@@ -223,6 +362,18 @@ PLANTS: dict[str, Callable[[], Patch]] = {
         fixed_windows,
         wait_too_long,
         forget_at_checkpoint,
+        one_token_for_a_cut,
+        leaving_is_free,
+        leaving_is_charged,
+        one_token,
+        leaving_is_dear,
+        forget_usage_at_a_cut,
+        drain_nothing,
+        free_cache_writes,
+        leak_at_the_fallback,
+        show_what_is_available,
+        show_another_cost,
+        ask_for_too_little,
     )
 }
 

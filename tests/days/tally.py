@@ -38,7 +38,7 @@ class Tally:
         self.costs: dict[str, int] = defaultdict(int)
         self.losses: dict[str, int] = defaultdict(int)
         self.open: dict[int, Entry] = {}
-        self.lowered: set[int] = set()
+        self.lowered: set[int] = set()  # accounts of which a refund or a correction took what their holds need
         self.asides: dict[int, int] = {}  # of open holds of keys with a quota: what it sets aside
         self.last = 0
         for entry in entries:
@@ -72,7 +72,10 @@ class Tally:
                 self.posted[account] -= entry.amount
             self.spent[entry.key] += entry.amount
             self.costs[entry.ref] += entry.amount
-        assert self.posted[account] >= 0 or account in self.lowered, "below zero"
+        covered = self.posted[account] >= self.held[account]
+        assert covered or account in self.lowered, f"account {account} has less than it holds"
+        if covered:  # from now on it cannot come to have less again
+            self.lowered.discard(account)
 
     def sums(self) -> list[dict[int, int]]:
         return [*map(whole, [self.posted, self.held, self.used, self.spent])]

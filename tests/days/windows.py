@@ -1,7 +1,8 @@
 """The auditor's own count of rate limits: plain lists of every call of a boot, looked through from the beginning each time.
 
-Where it cannot know from outside which model a refused call was counted at, it counts twice: `sure` is the least that the house
-must have counted (no admission may pass a limit by it), `may` the most (nobody may be refused before it is full).
+A call counts at its key and its account from the moment it comes, at a model from when it goes up until it is settled. Where it
+cannot know from outside how many tokens a call takes, it counts twice: the fewest that the house must have counted (no admission
+may pass a limit by it), and the most (nobody may be refused before it is full).
 """
 
 import math
@@ -48,14 +49,13 @@ class Windows:
         return [(key, [c for c in others if c.key == seen.key]), (account, [c for c in others if c.account == seen.account])]
 
     @staticmethod
-    def _ended(call: Seen, at: float) -> tuple[float, int]:
+    def _ended(call: Seen, at: float, end: float) -> tuple[float, int]:
         """What a call has used counts from when it was admitted; from its end, when that is more than a minute later."""
-        assert call.released is not None
-        return (at if at > call.released - MINUTE else call.released), call.used_tokens
+        return (at if at > end - MINUTE else end), call.used_tokens
 
     def _tokens(self, calls: Iterable[Seen], side: int) -> Weights:
         """Of key and account: `side` 0 is the fewest, 1 the most."""
-        return [(call.at, call.borrowed[side]) if call.released is None else self._ended(call, call.at) for call in calls]
+        return [(call.at, call.borrowed[side]) if call.released is None else self._ended(call, call.at, call.released) for call in calls]
 
     @staticmethod
     def _first_at(call: Seen, name: str) -> Told | None:
@@ -71,21 +71,10 @@ class Windows:
             if first is None or call is seen:
                 continue
             came.append((first.at, 1))
-            if call.told[-1].name == name:
-                running += call.released is None
-                tokens.append((first.at, first.tokens) if call.released is None else self._ended(call, first.at))
-        return came, tokens, running
-
-    def _at_model_perhaps(self, seen: Seen, name: str) -> tuple[Weights, Weights, int]:
-        """As _at_model, with the calls that may have been counted there and were refused afterwards, for money or by the log."""
-        came, tokens, running = self._at_model(seen, name)
-        for call in self.calls:
-            if call is seen or call.told or not call.counted or call.status == 429 or name not in call.names:
-                continue
-            came.append((call.at, 1))
-            if call.released is None:
-                running += 1
-                tokens.append((call.at, max(self.needs.tokens(call, model) for model in call.models(name))))
+            if call.told[-1].name == name:  # a model is free again when the call's money is settled
+                end = call.settled_at
+                running += end is None
+                tokens.append((first.at, first.tokens) if end is None else self._ended(call, first.at, end))
         return came, tokens, running
 
     @staticmethod
@@ -117,7 +106,7 @@ class Windows:
 
     def turned_away(self, seen: Seen) -> None:
         """It did not go up: it may have taken its tokens before it was refused, and has them until its answer is sent."""
-        if seen.names:
+        if seen.names and seen.status != 503:
             self.sized(seen)
             seen.borrowed = 0, seen.borrowed[1]
 
@@ -133,6 +122,8 @@ class Windows:
                 limit = rates.tokens_per_minute
                 if limit and wait(self._tokens(calls, 0), told.at, MINUTE, limit, seen.borrowed[0]):
                     wrong.append("more tokens than the key or account may have")
+            skipped = seen.names[: seen.names.index(told.name)]
+            wrong += [f"{name} was left out while it had room" for name in skipped if not self._model_wait(seen, name, told.at)]
         if all(before.name != told.name for before in seen.told[:-1]):
             rates = self.rates_for("model", told.name)
             came, tokens, running = self._at_model(seen, told.name)
@@ -162,7 +153,7 @@ class Windows:
     def _model_wait(self, seen: Seen, name: str, now: float) -> float:
         """The longest that any full limit of a model asks for; 0.0 when it has room."""
         rates = self.rates_for("model", name)
-        came, tokens, running = self._at_model_perhaps(seen, name)
+        came, tokens, running = self._at_model(seen, name)
         waits = self._requests(rates, came, running, now)
         if limit := rates.tokens_per_minute:
             most = max(self.needs.tokens(seen, model) for model in seen.models(name))

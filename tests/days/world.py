@@ -57,21 +57,27 @@ class RandomAnswer:
     async def receive(self) -> bytes:
         await trio.lowlevel.checkpoint()
         assert not self.closed
-        while self.steps:
-            step = self.steps.pop(0)
-            if isinstance(step, float):
-                await trio.sleep(step)
-                continue
-            if isinstance(step, UpstreamFailed):
-                raise step
-            piece: bytes = step
-            self.told.bytes_read += len(piece)
-            return piece
+        try:
+            while self.steps:
+                step = self.steps.pop(0)
+                if isinstance(step, float):
+                    await trio.sleep(step)
+                    continue
+                if isinstance(step, UpstreamFailed):
+                    raise step
+                piece: bytes = step
+                self.told.bytes_read += len(piece)
+                self.told.read_at = self.world.now()
+                return piece
+        except (UpstreamFailed, trio.Cancelled) as ended:
+            self.told.broken(ended)
+            raise
+        self.told.over = "clean"
         return b""
 
     async def aclose(self) -> None:
         if not self.closed:
-            self.closed = True
+            self.closed = self.told.closed = True
             self.world.open_answers -= 1
         await trio.lowlevel.checkpoint()
 
@@ -115,6 +121,10 @@ class World:
         places = [*(("key", plan) for plan in self.plans), ("account", ""), *(("model", name) for name in MODELS)]
         quiet = rng.random() < 0.4
         self.rates = {place: Rates() if quiet or rng.random() < 0.5 else self._some_rates() for place in places}
+        self.failing = 0.15  # how often an upstream answers with an error
+        if rng.random() < 0.15:  # few at a time at each model, and providers that often fail: calls fall back
+            self.rates = {place: Rates(concurrent=rng.randint(1, 3)) if place[0] == "model" else Rates() for place in places}
+            self.failing = 0.5
 
     def _some_rates(self) -> Rates:
         choice = self.rng.choice
@@ -148,7 +158,7 @@ class World:
         return Channel(
             name, name, "openai_chat", f"http://{name}.invalid/", "bearer",
             tuple(Secret(f"sk-{name}-{i}") for i in range(rng.randint(1, 2))),
-            models, priority=rng.randint(0, 1), weight=rng.randint(1, 3), timeouts=times, drain=rng.random() < 0.25,
+            models, priority=rng.randint(0, 1), weight=rng.randint(1, 3), timeouts=times, drain=rng.random() < 0.35,
             charge_left_before_content=rng.random() < 0.8,
         )  # fmt: skip
 
@@ -195,13 +205,13 @@ class World:
             clock=self, dialects={"openai_chat": openai_chat}, jitter=rng.random,
         )  # fmt: skip
         for account in self.accounts:
-            if rng.random() < 0.5:
+            if rng.random() < 0.8:
                 self._move("grant", account, rng.choice([10**9, 10**10, 10**11, 10**12]))
         crash = rng.random() < 0.4
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.log.work)
             async with trio.open_nursery() as clients:
-                for _ in range(rng.randint(1, 7)):
+                for _ in range(rng.randint(1, 4)):
                     clients.start_soon(self._client, clients)
                 if crash:
                     await trio.sleep(rng.uniform(0, 20))
@@ -313,27 +323,34 @@ class World:
         client = SimClient(self, seen)
         async with trio.open_nursery() as nursery:
             if rng.random() < 0.3:
-                nursery.start_soon(
-                    self._interfere, call, rng.uniform(0, 12), rng.choice(["client_gone", "client_gone", "shutdown", "operator"])
-                )
+                how = rng.choice(["client_gone", "client_gone", "write_timeout", "shutdown", "operator"])
+                nursery.start_soon(self._interfere, seen, rng.uniform(0, 12), how)
             await self.gate.relay(call, client)
             self.auditor.released(seen, self.now())
             nursery.cancel_scope.cancel()
         self.auditor.returned(seen, self.books)
         assert seen.status != 500, f"{call.id}: an internal error"
 
-    async def _interfere(self, call: Call, after_s: float, how: str) -> None:
+    async def _interfere(self, seen: Seen, after_s: float, how: str) -> None:
         await trio.sleep(after_s)
-        if how == "client_gone":
-            call.client_gone()
+        self.auditor.left(seen, how, self.now())
+        if how in {"client_gone", "write_timeout"}:
+            seen.call.client_gone(how)
         else:
-            call.cancel(how)
+            seen.call.cancel(how)
 
     # ports.Upstream
 
     async def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Answer:
         _, told = self.auditor.asked(request, self.now())
         assert sending is not None
+        try:
+            return await self._answer(told, sending)
+        except (UpstreamFailed, trio.Cancelled) as ended:
+            told.broken(ended)
+            raise
+
+    async def _answer(self, told: Told, sending: Sending) -> Answer:
         rng = self.rng
         await trio.sleep(rng.choice([0.0, rng.uniform(0, 3)]))
         if rng.random() < 0.1:
@@ -342,33 +359,32 @@ class World:
         await trio.sleep(rng.choice([0.0, rng.uniform(0, 6)]))
         if rng.random() < 0.08:
             raise UpstreamFailed(Fault.reset, "reset", sent=True)
-        asked = told.asked
         self.open_answers += 1
-        if rng.random() < 0.15:
-            status = rng.choice([400, 401, 402, 408, 429, 500, 502, 529])
+        if rng.random() < self.failing:
+            told.status = rng.choice([400, 401, 402, 408, 429, 500, 502, 529])
             headers = [(b"retry-after", b"%d" % rng.randint(0, 5))] if rng.random() < 0.5 else []
-            return RandomAnswer(self, told, status, headers, [b'{"error":{"message":"no","type":"t"}}'])
-        kind = b"text/event-stream" if asked.get("stream") else b"application/json"
-        return RandomAnswer(self, told, 200, [(b"content-type", kind)], self._speak(asked, told))
+            return RandomAnswer(self, told, told.status, headers, [b'{"error":{"message":"no","type":"t"}}'])
+        told.status = 200
+        kind = b"text/event-stream" if told.stream else b"application/json"
+        return RandomAnswer(self, told, 200, [(b"content-type", kind)], self._speak(told))
 
-    def _speak(self, asked: dict[str, Any], told: Told) -> list[Any]:
+    def _speak(self, told: Told) -> list[Any]:
         """What the upstream will say: pieces of bytes, pauses, perhaps an end in the middle. The truth goes into `told`."""
         rng = self.rng
         model = told.candidate.model
-        cap = asked.get("max_tokens") or model.max_output or 200
-        answers = asked.get("n", 1)
+        cap = told.asked.get("max_tokens") or model.max_output or 200
+        answers = told.asked.get("n", 1)
         pieces = rng.randint(0, min(cap, 30))
         told.truth(
+            rng,
             prompt=rng.randint(1, min(model.context or 10**6, 300)),
             cached=rng.randint(0, 50),
+            written=rng.choice([0, 0, rng.randint(1, 80)]),
             output=max(pieces * rng.randint(1, 3), 1 if pieces else 0),
             most=cap * answers,
             content=pieces > 0,
-            liar=rng.choice([None] * 6 + ["missing", "negative", "text", "float", "huge", "zero"]),
         )
-        if not asked.get("stream"):
-            return self._whole(told, pieces, answers)
-        return self._stream(told, pieces, answers, show=bool(asked.get("stream_options")))
+        return self._stream(told, pieces) if told.stream else self._whole(told, pieces, answers)
 
     def _whole(self, told: Told, pieces: int, answers: int) -> list[Any]:
         rng = self.rng
@@ -376,32 +392,49 @@ class World:
             {"index": i, "message": {"role": "assistant", "content": "word " * pieces}, "finish_reason": "stop"} for i in range(answers)
         ]
         body: dict[str, Any] = {"id": "x", "choices": choices, "usage": told.said}
+        marks = ["piece"] * pieces * answers + ["finish"]
         if rng.random() < 0.05:
             body = {"error": {"message": "inside a 200"}}
-            told.hollow = True
+            marks = ["complaint"]
         data = json.dumps(body).encode()
-        told.content = pieces * answers
+        told.marks = [(len(data), what, None) for what in marks]
         at = rng.randrange(len(data))
         steps: list[Any] = [data[:at], rng.uniform(0, 8), data[at:]]
         if rng.random() < 0.06:
             steps = [data[:at], UpstreamFailed(Fault.incomplete, "cut", sent=True)]
-            told.hollow = True
         return [step for step in steps if step != b""]
 
-    def _stream(self, told: Told, pieces: int, answers: int, *, show: bool) -> list[Any]:
+    def _stream(self, told: Told, pieces: int) -> list[Any]:
+        """Each event with what it tells. Some say with every piece what was used so far."""
         rng = self.rng
-        events = [{"id": "x", "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]}]
-        events += [{"id": "x", "choices": [{"index": 0, "delta": {"content": "word "}, "finish_reason": None}]} for _ in range(pieces)]
-        ending = rng.random()
-        if ending > 0.1:
-            events.append({"id": "x", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-            if show and told.said is not None:
-                events.append({"id": "x", "choices": [], "usage": told.said})  # type: ignore[dict-item]
-        data = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+        says = told.said if told.shows else None
+        early = says is not None and told.usage is not None and rng.random() < 0.25
+        data = OPENING
+        for number in range(1, pieces + 1):
+            if early and says is not None and told.usage is not None:
+                so_far = {**says, "completion_tokens": number, "total_tokens": told.usage[0] + number, "completion_tokens_details": None}
+                data += event({"delta": {"content": "word "}}, so_far)
+                told.marks.append((len(data), "usage", (*told.usage[:3], number)))
+            else:
+                data += WORD
+            told.marks.append((len(data), "piece", None))
+        if rng.random() > 0.1:
+            data += event({"delta": {}, "finish_reason": "stop"})
+            told.marks.append((len(data), "finish", None))
+            if says is not None:
+                data += event(None, says)
+                told.marks += [(len(data), "usage", told.usage)] if told.usage is not None else []
         if rng.random() < 0.03:
             data += b'data: {"error":{"message":"inside a stream"}}\n\n'
+            told.marks.append((len(data), "complaint", None))
         if rng.random() < 0.8:
             data += b"data: [DONE]\n\n"
+            told.marks.append((len(data), "done", None))
+        return self._in_pieces(data)
+
+    def _in_pieces(self, data: bytes) -> list[Any]:
+        """A stream's bytes cut anywhere, with pauses between, now and then broken off."""
+        rng = self.rng
         steps: list[Any] = []
         while data:
             size = rng.randint(1, 400)
@@ -415,6 +448,16 @@ class World:
         return steps
 
 
+def event(choice: dict[str, Any] | None, usage: dict[str, Any] | None = None) -> bytes:
+    """One event of a stream."""
+    chunk: dict[str, Any] = {"id": "x", "choices": [] if choice is None else [{"index": 0, "finish_reason": None, **choice}]}
+    return b"data: " + json.dumps(chunk if usage is None else {**chunk, "usage": usage}).encode() + b"\n\n"
+
+
+OPENING = event({"delta": {"role": "assistant", "content": ""}})
+WORD = event({"delta": {"content": "word "}})
+
+
 class SimClient:
     """ports.Client that tells the auditor what came, now and then slowly."""
 
@@ -423,6 +466,7 @@ class SimClient:
         self.seen = seen
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        self.seen.tail_at = self.world.now()
         await self.start(status, headers, body)
         await self.send(body)
         await self.end()
@@ -440,6 +484,7 @@ class SimClient:
         await trio.sleep(self.world.rng.choice([0.0] * 9 + [3.0]))
 
     async def end(self, data: bytes = b"") -> None:
+        self.seen.tail_at = self.seen.tail_at or self.world.now()
         if data:
             await self.send(data)
         self.seen.ended = True

@@ -298,6 +298,24 @@ async def test_an_idle_stream_is_ended_with_an_error_the_client_can_read(autojum
     assert stage.log.rows[0].cost > 0
 
 
+async def test_a_usage_before_a_cut_stands_for_the_prompt(autojump_clock: Clock) -> None:
+    early = delta("", usage={"prompt_tokens": 500, "completion_tokens": 0, "total_tokens": 500})
+    stage = Stage(ScriptedUpstream([STREAM, early, delta("one two three"), cut()]))
+    await stage.relay(ask(stream=True))
+    row = stage.log.rows[0]
+    assert (row.prompt_tokens, row.estimated) == (500, True) and row.completion_tokens >= 2
+    # and for a client that leaves while its first content waits for the hold's commit
+    stage = Stage(ScriptedUpstream([STREAM, early, delta("one two three"), ("wait", 60)]))
+    stage.log.stuck = True
+    call = stage.call(ask(stream=True))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.gate.relay, call, RecordingClient())
+        await trio.sleep(1)
+        call.client_gone()
+        stage.log.unstick()
+    assert stage.log.rows[0].prompt_tokens == 500 and stage.log.rows[0].completion_tokens >= 2
+
+
 async def test_the_connect_limit_is_a_timeout(autojump_clock: Clock) -> None:
     slow = UpstreamFailed(Fault.connect, "no connection within 5 s", sent=False, timed_out=True)
     stage = Stage(ScriptedUpstream(*[[slow]] * 3), retry=Retry(attempts=1))
