@@ -181,11 +181,14 @@ def _measure(x: Exchange, tried: Tried) -> Measured | None:
     reported = meter.reported
     if reported is not None and not tried.complete:
         # Cut. What a usage said before stands for the prompt; the output is at least what was read.
-        reported = msgspec.structs.replace(reported, output=max(reported.output, counted.output))
+        reported = msgspec.structs.replace(reported, output=max(reported.output, min(counted.output, output_bound)))
     measured = judge(
         reported, counted, prompt_bound=prompt_bound, output_bound=output_bound, content_seen=meter.content_seen, malformed=meter.malformed
     )
-    return measured if tried.complete else Measured(measured.usage, exact=False, rejected=measured.rejected)
+    if tried.complete:
+        return measured
+    usage = msgspec.structs.replace(measured.usage, output=max(measured.usage.output, counted.output))
+    return Measured(usage, exact=False, rejected=measured.rejected)
 
 
 def learn(x: Exchange) -> None:

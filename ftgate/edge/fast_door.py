@@ -228,7 +228,8 @@ class _Connection:
             head = Head(raw)
         except UNREADABLE:
             raise _HandOver(data) from None
-        dialect = self.door.intake.dialect_of(plain_path(head.target)) if len(raw) <= self.door.max_head_bytes and head.clear() else None
+        ours = raw.startswith(b"POST /") and len(raw) <= self.door.max_head_bytes and head.clear()
+        dialect = self.door.intake.dialect_of(plain_path(head.target)) if ours else None
         if dialect is None:
             raise _HandOver(data)
         return await self._serve(head, raw, dialect, data[end:])

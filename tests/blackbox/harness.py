@@ -13,12 +13,18 @@ the first half of that between two tests.
 Prices are USD per million tokens. DEFAULTS are chosen so that a cost can be read: a million prompt tokens cost 1, cached ones 0.1,
 output 2. The fake counts characters // 4 + 3 for a prompt and one token for each piece of the answer, so HELLO (5 characters) is
 4 prompt tokens and the default answer 3: 0.00001 USD.
+
+A call can take more than one way through: by the fast door or the Hypercorn door, out by the direct transport or by httpx, over TLS or
+not. FTGATE_TEST_WAY (words of WAYS, with commas) sends every House that says nothing else its way; nothing in it means fast, direct and
+plain. `scripts/ways` runs this suite through all of them.
 """
 
 import json
 import os
+import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -31,6 +37,7 @@ from types import TracebackType
 from typing import Any
 
 import httpx
+import trustme
 from click.testing import CliRunner
 
 from ftgate.cli.group import cli
@@ -48,6 +55,12 @@ DEFAULTS: Mapping[str, object] = {
     "context": 131_072,
     "max_output": 8192,
 }
+WAYS: Mapping[str, Mapping[str, object]] = {
+    "hypercorn": {"fast_door": False},
+    "httpx": {"direct_transport": False},
+    "tls": {"tls_cert": "cert.pem", "tls_key": "key.pem"},
+}
+"""What each word of a way adds to [server]."""
 START_S = 15.0
 SOON_S = 5.0
 """What happens at once, on a machine that has other work too."""
@@ -75,6 +88,16 @@ def channel(name: str, models: Iterable[str] | Mapping[str, Mapping[str, object]
         lines.append(f"[channel.models.{json.dumps(model)}]")
         lines += [f"{key} = {_toml(value)}" for key, value in {**DEFAULTS, **own}.items() if value is not None]
     return "\n".join(lines) + "\n"
+
+
+def with_server(config: str, settings: Mapping[str, object]) -> str:
+    """The config with these settings in its [server] table, which may be there already. At the end where it is not, so that line
+    numbers stay."""
+    lines = "".join(f"{name} = {_toml(value)}\n" for name, value in settings.items())
+    found = re.search(r"(?m)^\[server\]\n", config)
+    if not lines or found is None:
+        return config + (lines and "\n[server]\n" + lines)
+    return config[: found.end()] + lines + config[found.end() :]
 
 
 # ---- processes ----
@@ -192,6 +215,7 @@ class House:
     canaries: list[str] = field(default_factory=lambda: [PROVIDER_KEY])
     serving: bool = True
     failpoint: str | None = None  # where the next server ends itself: PLACE=kill:N
+    way: str = field(default_factory=lambda: os.environ.get("FTGATE_TEST_WAY", ""))  # words of WAYS, with commas
 
     def __post_init__(self) -> None:
         self.base.mkdir(parents=True, exist_ok=True)
@@ -200,10 +224,14 @@ class House:
         self.err = self.base / "serve.err"
         self.count = 0
         self.server: Process | None = None
+        self.trust = ssl.create_default_context()
+        server = {name: value for word in self.way.split(",") if word for name, value in WAYS[word].items()}
+        if "tls_cert" in server:
+            server.update(self.certify())
         self.fake = Fake(self.base, self.scripts)
-        self.file.write_text(self.config.replace("FAKE", self.fake.url))
+        self.file.write_text(with_server(self.config.replace("FAKE", self.fake.url), server))
         # An idle connection is given up well before the server's own 5 s, so that a close never crosses a request.
-        self.http = httpx.Client(trust_env=False, timeout=20, limits=httpx.Limits(keepalive_expiry=2.0))
+        self.http = httpx.Client(trust_env=False, timeout=20, limits=httpx.Limits(keepalive_expiry=2.0), verify=self.trust)
 
     def __enter__(self) -> "House":
         try:
@@ -227,22 +255,36 @@ class House:
             self.http.close()
             self.fake.close()
 
+    def certify(self) -> dict[str, object]:
+        """A certificate that `trust` trusts, as settings."""
+        authority = trustme.CA()
+        authority.configure_trust(self.trust)
+        made = authority.issue_cert("127.0.0.1")
+        made.private_key_pem.write_to_path(self.base / "key.pem")
+        for part in made.cert_chain_pems:
+            part.write_to_path(self.base / "cert.pem", append=True)
+        return {"tls_cert": str(self.base / "cert.pem"), "tls_key": str(self.base / "key.pem")}
+
     # The server
 
-    def spawn(self, *more: str, data: Path | None = None, config: Path | None = None, name: str = "") -> Process:
-        """A `serve` process, not waited for."""
+    def spawn(self, *more: str, data: Path | None = None, config: Path | None = None, name: str = "", script: str | None = None) -> Process:
+        """A `serve` process, not waited for. `script` is Python that ends by calling ftgate's main, in place of `-m ftgate`."""
         name = name or "serve"
-        arguments = [sys.executable, "-m", "ftgate", "serve", "--config", str(config or self.file), "--data", str(data or self.data)]
+        program = ["-m", "ftgate"]
+        if script is not None:
+            program = [str(self.base / "altered.py")]
+            Path(*program).write_text(script)
+        arguments = [sys.executable, *program, "serve", "--config", str(config or self.file), "--data", str(data or self.data)]
         arguments += [*more] if "--port" in more else ["--port", "0", *more]
         return Process(arguments, self.base / f"{name}.out", self.base / f"{name}.err", env=self.environment(), cwd=self.base)
 
     def environment(self) -> dict[str, str]:
         return {**environment(), **({"FTGATE_FAILPOINT": self.failpoint} if self.failpoint else {})}
 
-    def start(self) -> None:
-        self.server = self.spawn()
+    def start(self, script: str | None = None) -> None:
+        self.server = self.spawn(script=script)
         self.url = self.server.wait_ready()
-        host, _, port = self.url.removeprefix("http://").rpartition(":")
+        host, _, port = self.url.partition("://")[2].rpartition(":")
         self.address = host, int(port)
         self.http.base_url = self.url
 
@@ -360,9 +402,13 @@ class House:
 
     def raw(self, account: Account, model: str, *, more: bytes = b"", **fields: Any) -> "Raw":
         """A call on a socket of its own, sent but not read."""
-        wire = Raw(self.address)
+        wire = self.connect()
         wire.send(self.request(account, model, **fields) + more)
         return wire
+
+    def connect(self) -> "Raw":
+        """A connection that has said nothing yet, over TLS where the server speaks it."""
+        return Raw(self.address, self.trust if self.url.startswith("https:") else None)
 
     def request(self, account: Account, model: str, **fields: Any) -> bytes:
         """The bytes of one call."""
@@ -413,8 +459,10 @@ def error(answer: httpx.Response, status: int, code: str, param: str | None = No
 class Raw:
     """A client that speaks bytes: for leaving at a chosen moment, and for many calls at once."""
 
-    def __init__(self, address: tuple[str, int]) -> None:
+    def __init__(self, address: tuple[str, int], trust: ssl.SSLContext | None = None) -> None:
         self.socket = socket.create_connection(address, timeout=SOON_S)
+        if trust is not None:
+            self.socket = trust.wrap_socket(self.socket, server_hostname=address[0])
         self.received = b""
 
     def send(self, data: bytes) -> None:

@@ -178,7 +178,7 @@ def test_a_request_left_unfinished_costs_nothing(house: House) -> None:
     account = house.account()
     whole = house.request(account, "plain")
     for cut in (10, len(whole) // 2, len(whole) - 1):
-        with Raw(house.address) as wire:
+        with house.connect() as wire:
             wire.send(whole[:cut])
     time.sleep(0.1)
     assert house.rows(account) == [] and house.balance(account) == 1

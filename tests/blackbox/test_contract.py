@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.blackbox.harness import HELLO, HELLO_COST, HELLO_PROMPT, PROVIDER_KEY, House, Raw, channel, error, exact
+from tests.blackbox.harness import HELLO, HELLO_COST, HELLO_PROMPT, PROVIDER_KEY, House, channel, error, exact
 
 CONFIG = """
 [limits]
@@ -377,7 +377,7 @@ def test_pipelined_calls_are_answered_in_turn(house: House) -> None:
 def test_a_client_that_waits_for_100_continue(house: House) -> None:
     account = house.account()
     head, _, body = house.request(account, "plain").partition(b"\r\n\r\n")
-    with Raw(house.address) as wire:
+    with house.connect() as wire:
         wire.send(head + b"\r\nExpect: 100-continue\r\n\r\n")
         wire.until(b"HTTP/1.1 100 ")
         wire.send(body)

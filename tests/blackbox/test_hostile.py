@@ -3,14 +3,13 @@ asks after each that the process lives and answers."""
 
 import socket
 import struct
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.blackbox.harness import House, Process, Raw, channel, environment, error, took
+from tests.blackbox.harness import House, channel, error, took
 
 CONFIG = channel("lab", ["plain"])
 HOST = b"Host: x\r\n"
@@ -49,7 +48,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_bytes(house: House, name: str) -> None:
-    with Raw(house.address) as wire:
+    with house.connect() as wire:
         wire.send(HOSTILE[name])
         wire.socket.shutdown(socket.SHUT_WR)
         said = wire.rest(3)
@@ -64,7 +63,7 @@ def test_an_upgrade_is_ignored_on_a_relay_call_too(house: House) -> None:
     account = house.account()
     head, _, body = house.request(account, "plain").partition(b"\r\n\r\n")
     for upgrade in (b"Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA", b"Upgrade: x"):
-        with Raw(house.address) as wire:
+        with house.connect() as wire:
             wire.send(head + b"\r\n" + upgrade + b"\r\n\r\n" + body)
             assert b" 200 " in wire.until(b"total_tokens").partition(b"\r\n")[0]
 
@@ -78,7 +77,7 @@ def test_resets_right_after_connecting(house: House) -> None:
 def test_a_refused_upload_gets_its_answer(house: House) -> None:
     """F3 in HTTP/1.1: an early answer while the body still comes is read by the client, not destroyed by a reset."""
     key = house.account().headers["Authorization"].encode()
-    with Raw(house.address) as wire:
+    with house.connect() as wire:
         wire.send(POST + b"Authorization: " + key + b"\r\nContent-Length: 30000000\r\n\r\n" + b"x" * 200_000)
         assert b" 413 " in wire.until(b"body_too_large").partition(b"\r\n")[0]
 
@@ -87,7 +86,7 @@ def test_a_refused_upload_gets_its_answer(house: House) -> None:
 def test_a_stranger_s_body_is_not_asked_for(house: House, shown: bytes) -> None:
     """The key is looked up before the first byte of a body: no 100 Continue, and nothing held while a stranger dawdles."""
     for waits in (b"Expect: 100-continue\r\n", b""):
-        with Raw(house.address) as wire, took(at_most_s=2.0):
+        with house.connect() as wire, took(at_most_s=2.0):
             wire.send(POST + shown + waits + b"Content-Length: 19000000\r\n\r\n")
             said = wire.until(b"invalid_api_key")
         assert said.startswith(b"HTTP/1.1 401 ") and b" 100 " not in said
@@ -96,7 +95,7 @@ def test_a_stranger_s_body_is_not_asked_for(house: House, shown: bytes) -> None:
 def test_a_known_key_s_body_is_asked_for(house: House) -> None:
     request = house.request(house.account(), "plain").replace(b"\r\n", b"\r\nExpect: 100-continue\r\n", 1)
     head, _, body = request.partition(b"\r\n\r\n")
-    with Raw(house.address) as wire:
+    with house.connect() as wire:
         wire.send(head + b"\r\n\r\n")
         assert wire.until(b"\r\n\r\n").startswith(b"HTTP/1.1 100 ")
         wire.send(body)
@@ -117,19 +116,13 @@ main()
 def test_bodies_share_one_budget(tmp_path: Path) -> None:
     """Past it a call is refused for a moment; what a call held is free again when it has ended, however it ended."""
     with House(tmp_path, "[server]\nmax_body_mb = 1\n" + CONFIG, serving=False) as house:
-        script = tmp_path / "small.py"
-        script.write_text(SMALL)
-        arguments = [sys.executable, str(script), "serve", "--config", str(house.file), "--data", str(house.data), "--port", "0"]
-        house.server = Process(arguments, tmp_path / "serve.out", house.err, env=environment(), cwd=tmp_path)
-        house.url = house.server.wait_ready()
-        house.address = "127.0.0.1", int(house.url.rpartition(":")[2])
-        house.http.base_url = house.url
+        house.start(SMALL)
         account = house.account("100")
         large = [{"role": "user", "content": "x" * 600_000}]
         for _ in range(3):
             assert house.chat(account, messages=large).status_code == 200
         for _ in range(2):
-            with Raw(house.address) as wire:
+            with house.connect() as wire:
                 request = house.request(account, "plain", messages=large)
                 wire.send(request[:-1])
                 time.sleep(0.5)  # it must have come in before another asks, else it is the one to be refused
@@ -141,7 +134,7 @@ def test_bodies_share_one_budget(tmp_path: Path) -> None:
                 assert house.chat(account).status_code == 200  # a small one still fits
                 wire.send(request[-1:])
                 assert b" 200 " in wire.until(b"total_tokens")
-            with Raw(house.address) as wire:
+            with house.connect() as wire:
                 wire.send(request[:-1])  # and this one leaves
             house.wait_for(lambda: house.chat(account, messages=large).status_code == 200, "the room is not free again")
 
@@ -151,7 +144,7 @@ def test_a_stream_to_an_old_client_ends(house: House, version: str) -> None:
     """F35: HTTP/1.0 and Connection: close see the end of the stream as the end of the connection."""
     request = house.request(house.account(), "plain", stream=True)
     request = request.replace(b" HTTP/1.1\r\n", f" HTTP/{version}\r\nConnection: close\r\n".encode(), 1)
-    with Raw(house.address) as wire, took(at_most_s=2.0):
+    with house.connect() as wire, took(at_most_s=2.0):
         wire.send(request)
         body = wire.rest(3)
     assert b"data: [DONE]\n\n" in body and (version == "1.1" or b"chunked" not in body)
@@ -159,7 +152,7 @@ def test_a_stream_to_an_old_client_ends(house: House, version: str) -> None:
 
 def test_two_thousand_idle_connections_are_let_go(house: House) -> None:
     """F34, with 500 to spare the machine: used once, then idle, all are closed by the idle clock of 5 s."""
-    wires = [Raw(house.address) for _ in range(500)]
+    wires = [house.connect() for _ in range(500)]
     try:
         for wire in wires:
             wire.send(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n")
@@ -175,7 +168,7 @@ def test_two_thousand_idle_connections_are_let_go(house: House) -> None:
 
 def test_slow_heads_are_cut(house: House) -> None:
     """F32: one byte now and then does not keep a connection."""
-    with Raw(house.address) as wire, took(at_least_s=3.0, at_most_s=8.0):
+    with house.connect() as wire, took(at_least_s=3.0, at_most_s=8.0):
         try:
             for byte in b"GET / HTTP/1.1\r\nX-Slow: " + b"a" * 100:
                 wire.send(bytes([byte]))

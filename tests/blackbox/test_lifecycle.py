@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.blackbox.harness import HELLO_PROMPT, REPO, House, Process, channel, chunks, environment, error, text, took
+from tests.blackbox.harness import HELLO_PROMPT, House, channel, chunks, environment, error, text, took
 
 SCRIPTS = {
     "short": {"content": ["tick "], "repeat": 10, "piece_delay_s": 0.05},
@@ -276,13 +276,7 @@ def test_no_server_default_cuts_a_stream(house: House) -> None:
     as each of them, and lasts 5 s in all; a plain call waits 2 s for its answer. Both come whole. So what is proven: none of these
     defaults, whatever its size, counts while an answer is being made or sent."""
     assert house.process.terminate() == 0
-    script = house.base / "shortened.py"
-    script.write_text(SHORTENED)
-    arguments = [sys.executable, str(script), "serve", "--config", str(house.file), "--data", str(house.data), "--port", "0"]
-    house.server = Process(arguments, house.base / "serve.out", house.err, env={**environment(), "PYTHONPATH": str(REPO)}, cwd=house.base)
-    house.url = house.server.wait_ready()
-    house.address = "127.0.0.1", int(house.url.rpartition(":")[2])
-    house.http.base_url = house.url
+    house.start(SHORTENED)
     account = house.account()
     with house.raw(account, "patient-plain") as plain, took(at_least_s=5.0):
         answer = house.chat(account, "patient", stream=True)

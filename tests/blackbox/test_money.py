@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.blackbox.harness import HELLO_COST, HELLO_PROMPT, Account, House, Raw, channel, error
+from tests.blackbox.harness import HELLO_COST, HELLO_PROMPT, Account, House, channel, error
 
 DETAILS = {"prompt_tokens_details": {"cached_tokens": 600}}
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
@@ -222,7 +222,7 @@ def test_a_plan_s_multiplier_is_applied_once_and_rounded_half_up(tmp_path: Path)
 
 def race(house: House, requests: list[bytes]) -> list[bytes]:
     """Send all requests at the same moment, each on a connection of its own; the answers, read to their end."""
-    wires = [Raw(house.address) for _ in requests]
+    wires = [house.connect() for _ in requests]
     answers: list[bytes] = [b""] * len(wires)
     start = threading.Barrier(8)
 

@@ -16,8 +16,8 @@ DURABLE_S = 2.0
 
 class Ending(Enum):
     nothing = "nothing"  # no token is charged
-    left = "left"  # its client left before any head: the prompt, and what was read
-    cut = "cut"  # broke off after content: the same, and what a usage said until then
+    left = "left"  # its client left before any head: the prompt, and what was read, and what a usage said until then
+    cut = "cut"  # broke off after content: the same
     whole = "whole"  # the usage that the upstream said, to the token
 
 
@@ -68,7 +68,7 @@ def _against(ending: Ending, seen: Seen, row: Row, needs: Needs) -> list[str]:
             right = _tokens(row) == told.usage and not row.estimated
             return [] if right else [f"{_tokens(row)} tokens (estimated: {row.estimated}), exactly {told.usage}"]
     wrong = [] if row.estimated else [f"{ending.value}: no estimate, and {told.said} was no usage to believe"]
-    said = told.usage_read if ending is Ending.cut else None
+    said = told.usage_read if ending in {Ending.cut, Ending.left} else None
     prompt = said[:3] if said else (needs.likely_at_first(seen, told.name), 0, 0)
     if _tokens(row)[:3] != prompt:
         wrong.append(f"{ending.value}: a prompt of {_tokens(row)[:3]}, not {prompt}")

@@ -42,6 +42,7 @@ class Told:
     over: str = ""  # clean, failed or cancelled: how reading it, or waiting for its head, has ended
     closed: bool = False
     usage: Tokens | None = None  # None when a lie or nothing is said
+    usage_if_cut: Tokens | None = None  # what of it counts when the answer is cut
     said: dict[str, Any] | None = None
 
     @property
@@ -79,9 +80,15 @@ class Told:
             said["completion_tokens"] = LIES[liar]
         self.said = None if liar == "missing" else said
         # Not to be believed either: more cached than there was, more than fits, content for nothing.
-        absurd = cached > prompt or prompt > (self.candidate.model.context or 10**7) or (content and output == 0)
+        absurd = cached > prompt or prompt > (self.candidate.model.context or 10**7)
         if liar in {None, "zero"} and not absurd:
-            self.usage = (prompt, cached, min(written, prompt - cached), output)
+            self.usage_if_cut = (
+                prompt,
+                cached,
+                min(written, prompt - cached),
+                output,
+            )  # that nothing was said of the output proves nothing
+            self.usage = self.usage_if_cut if output or not content else None
 
     def broken(self, by: BaseException) -> None:
         """Waiting for it has ended: by its own failure, or because the gate waits no longer."""

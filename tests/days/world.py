@@ -398,6 +398,8 @@ class World:
             marks = ["complaint"]
         data = json.dumps(body).encode()
         told.marks = [(len(data), what, None) for what in marks]
+        if told.usage_if_cut is not None and marks != ["complaint"]:
+            told.marks.append((len(data), "usage", told.usage_if_cut))
         at = rng.randrange(len(data))
         steps: list[Any] = [data[:at], rng.uniform(0, 8), data[at:]]
         if rng.random() < 0.06:
@@ -423,7 +425,7 @@ class World:
             told.marks.append((len(data), "finish", None))
             if says is not None:
                 data += event(None, says)
-                told.marks += [(len(data), "usage", told.usage)] if told.usage is not None else []
+                told.marks += [(len(data), "usage", told.usage_if_cut)] if told.usage_if_cut is not None else []
         if rng.random() < 0.03:
             data += b'data: {"error":{"message":"inside a stream"}}\n\n'
             told.marks.append((len(data), "complaint", None))
