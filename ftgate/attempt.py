@@ -17,7 +17,7 @@ from ftgate.core.routing import Candidate, Outcome, Verdict
 from ftgate.dialects import sse
 from ftgate.dialects.talk import Complaint, Dialect, Meter, NotAnAnswer, Piece, Reader
 from ftgate.errors import DatabaseBusy, Fault, ProviderError, ProviderTimeout, UpstreamFailed
-from ftgate.exchange import Exchange, Tried, answer_headers, conceal, cut_error, retry_after_s
+from ftgate.exchange import Ended, Exchange, Tried, answer_headers, conceal, retry_after_s
 from ftgate.ports import Answer, Clock, Headers, Ledger, Upstream, UpstreamRequest
 
 DURABLE_WAIT_S = 2.0
@@ -52,6 +52,8 @@ class Attempts:
 
     async def run(self, x: Exchange, tried: Tried, index: int) -> Outcome | None:
         """One try at one candidate. None when it answered: a stream has been passed on, or a whole answer lies in x.body."""
+        if x.call.cancelled:
+            raise Ended
         channel = tried.candidate.channel
         times = channel.timeouts
         dialect = self.dialects[channel.dialect]
@@ -60,13 +62,14 @@ class Attempts:
         tried.awaited = "no response head in time"
         try:
             first = trio.current_time() + (times.head if x.ask.stream else times.answer)
-            with trio.CancelScope(deadline=min(first, x.ends_at)) as timer:
+            with trio.CancelScope(deadline=min(first, x.call.ends_at)) as timer:
+                x.call.scope = timer
                 answer = await self.upstream.open(request, tried.sending)
                 self.passing("head")
                 try:
                     if answer.status != 200:
                         tried.failed = True  # whoever leaves while its error is read pays nothing
-                        timer.deadline = x.ends_at
+                        timer.deadline = x.call.ends_at
                         return await self._complaint(dialect, answer, index)
                     if x.ask.stream:
                         return await self._pass_stream(x, dialect, tried, answer, index, timer)
@@ -75,8 +78,8 @@ class Attempts:
                     await answer.aclose()
             if not timer.cancelled_caught:
                 return await self._take_answer(x, dialect, tried, body, index)
-            if trio.current_time() >= x.ends_at:
-                raise cut_error(x)
+            if x.call.cancelled or trio.current_time() >= x.call.ends_at:
+                raise Ended
             if x.head_sent:
                 raise ProviderTimeout(f"the provider's {tried.awaited}")
             return Outcome(index, Verdict.timeout, tried.awaited)
@@ -88,7 +91,7 @@ class Attempts:
                 index, Verdict.timeout if failed.timed_out else Verdict.unreachable if unreached else Verdict.hollow, str(failed)
             )
         finally:
-            x.call.draining = None
+            x.call.draining = x.call.scope = None
 
     def _render(self, x: Exchange, candidate: Candidate) -> UpstreamRequest:
         channel, model = candidate.channel, candidate.model
@@ -151,7 +154,7 @@ class Attempts:
             now = trio.current_time()
             if until - now < idle - TIMER_STEP_S:  # setting a deadline costs more than reading a piece
                 until = now + idle
-                timer.deadline = min(until, x.ends_at)
+                timer.deadline = min(until, x.call.ends_at)
             data = await answer.receive()
             if not data:
                 return b"".join(pieces)
@@ -167,6 +170,8 @@ class Attempts:
         except NotAnAnswer as hollow:
             return self._hollow(index, hollow.complaint)
         await self._held_durably(x)
+        if x.call.cancelled:
+            raise Ended
         x.body = body
         return None
 
@@ -188,21 +193,21 @@ class Attempts:
             return Outcome(index, Verdict.hollow, f"content type {kind[:60].decode(errors='replace')} in place of a stream", 200)
         reader = dialect.StreamReader(tried.meter, show_usage=x.ask.wants_usage)
         tried.awaited = "no first token in time"
-        timer.deadline = min(first_token_until, x.ends_at)
+        timer.deadline = min(first_token_until, x.call.ends_at)
         while not reader.done:
             data = await answer.receive()
             try:
                 pieces = reader.feed(data) if data else reader.end()
             except sse.EventTooLong:
                 raise UpstreamFailed(Fault.too_large, "an event without an end", sent=True) from None
-            timer.deadline = x.ends_at  # a slow client is not an idle upstream
+            timer.deadline = x.call.ends_at  # a slow client is not an idle upstream
             if (failed := await self._pass_on(x, tried, pieces, index)) is not None:
                 return failed
             if not data:
                 break
-            timer.deadline = min(trio.current_time() + times.idle if x.head_sent else first_token_until, x.ends_at)
+            timer.deadline = min(trio.current_time() + times.idle if x.head_sent else first_token_until, x.call.ends_at)
         if reader.done:
-            timer.deadline = x.ends_at
+            timer.deadline = x.call.ends_at
             await self._read_end(reader, answer)
         if not reader.finished:
             if x.head_sent:
@@ -242,7 +247,7 @@ class Attempts:
     ) -> Outcome | None:
         """The upstream was asked to stream and answered whole: its answer is passed on as a stream of one chunk."""
         body = await self._read_answer(x, tried, answer, timer)
-        timer.deadline = x.ends_at
+        timer.deadline = x.call.ends_at
         outcome = await self._take_answer(x, dialect, tried, body, index)
         if outcome is not None:
             return outcome

@@ -36,9 +36,11 @@ class Call:
         self.secret = secret
         self.key = key
         self.body = body
-        self.scope = trio.CancelScope()
+        self.scope: trio.CancelScope | None = None  # around what takes long now: an attempt, or the pause before the next
+        self.ends_at = math.inf  # when it is out of time (trio.current_time)
         self.ended_by: str | None = None
         self.left = False
+        self.cancelled = False
         self.draining: Tried | None = None  # the attempt in progress, where it is to be read to its usage even without a client
 
     def client_gone(self, why: str = "client_gone") -> None:
@@ -48,14 +50,22 @@ class Call:
         self.left = True
         if self.draining is not None and self.draining.sending.sent:
             self.ended_by = why
-            self.scope.deadline = min(self.scope.deadline, trio.current_time() + DRAIN_S)
+            self.ends_at = min(self.ends_at, trio.current_time() + DRAIN_S)
+            if self.scope is not None:
+                self.scope.deadline = min(self.scope.deadline, self.ends_at)
         else:
             self.cancel(why)
 
     def cancel(self, why: str) -> None:
-        """End the call now, recorded as `why`: client_gone, write_timeout, shutdown, operator."""
+        """End the call now, recorded as `why`: client_gone, write_timeout, shutdown, operator. What does not take long is finished."""
         self.ended_by = self.ended_by or why
-        self.scope.cancel()
+        self.cancelled = True
+        if self.scope is not None:
+            self.scope.cancel()
+
+
+class Ended(Exception):
+    """The call was ended from outside, or its time is up: exchange.cut_error says how."""
 
 
 class Tried:
@@ -92,7 +102,6 @@ class Exchange:
         self.settled: Settled | None = None
         self.tried: list[Tried] = []
         self.outcomes: list[Outcome] = []
-        self.ends_at = math.inf  # when the whole call is out of time (trio.current_time)
         self.scopes: list[tuple[limits.Scope, limits.Meters]] = []  # its key's and its account's meters, where they have limits
         self.ticket = limits.Ticket()  # of its key and its account
         self.model_ticket = limits.Ticket()  # of the model it is at
@@ -239,8 +248,10 @@ def status_of(x: Exchange, error: BaseException | None) -> tuple[str, GateError 
         return "ok", None
     if isinstance(error, GateError):
         return ("timeout" if isinstance(error, ProviderTimeout) else "error"), error
-    if isinstance(error, trio.Cancelled):  # by the call's own total limit, or with everything around it
-        return ("timeout", cut_error(x)) if x.call.scope.cancel_called else ("shutdown", ShuttingDown("the gateway was stopped"))
+    if isinstance(error, Ended):
+        return "timeout", cut_error(x)
+    if isinstance(error, trio.Cancelled):  # with everything around it
+        return "shutdown", ShuttingDown("the gateway was stopped")
     return "error", InternalError("internal error")
 
 

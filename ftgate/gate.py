@@ -41,6 +41,7 @@ from ftgate.errors import (
 )  # fmt: skip
 from ftgate.exchange import (
     Call,
+    Ended,
     Exchange,
     Tried,
     answer_headers,
@@ -113,22 +114,21 @@ class Gate:
         """Take one call to its end: an answer or an error has gone to the client, its money is settled. Raises nothing of its
         own; a cancellation from outside passes through after settling."""
         x = Exchange(call, client, self.settings, self.ratios, self.clock.now(), self.clock.wall_us())
-        x.ends_at = trio.current_time() + x.settings.total_s
+        call.ends_at = trio.current_time() + x.settings.total_s
         self.calls.add(call)
         error: GateError | None = None
         try:
-            with call.scope:
-                try:
-                    await self._line(x)
-                except GateError as raised:
-                    error = raised
-                except Exception:  # a bug of ours must cost one call, not the process; the hold has been settled on the way
-                    log.exception("internal error in call %s", call.id)
-                    error = InternalError(f"internal error; tell the operator this id: {call.id}")
-            if call.scope.cancelled_caught:
+            try:
+                await self._line(x)
+            except Ended:
                 if call.left:
                     return
                 error = cut_error(x)
+            except GateError as raised:
+                error = raised
+            except Exception:  # a bug of ours must cost one call, not the process; the hold has been settled on the way
+                log.exception("internal error in call %s", call.id)
+                error = InternalError(f"internal error; tell the operator this id: {call.id}")
             # From here on the call can no longer be cut: what has been paid for is sent, to whoever still reads.
             if error is None:
                 await self._answer(x)
@@ -286,9 +286,7 @@ class Gate:
         step: routing.Step | None = routing.Step(0)
         while step is not None:
             if step.delay_s:
-                await trio.sleep_until(min(trio.current_time() + step.delay_s, x.ends_at))
-                if trio.current_time() >= x.ends_at:
-                    raise cut_error(x)
+                await self._pause(x.call, step.delay_s)
             if self._enter(x, x.plan[step.index].model) is not None:  # that model is at its limit: go on as if it were not planned
                 x.plan = without_model(x.plan, step.index)
                 step = routing.next_step(x.plan, x.outcomes, retry, self.jitter())
@@ -308,6 +306,16 @@ class Gate:
                 break
             step = routing.next_step(x.plan, x.outcomes, retry, self.jitter())
         raise joint_error(x)
+
+    @staticmethod
+    async def _pause(call: Call, seconds: float) -> None:
+        """Wait before another try. Raises Ended."""
+        until = trio.current_time() + seconds
+        with trio.CancelScope(deadline=min(until, call.ends_at)) as call.scope:
+            await trio.sleep_forever()
+        call.scope = None
+        if call.cancelled or until > call.ends_at:
+            raise Ended
 
     # The end of a call
 

@@ -228,7 +228,7 @@ class _Connection:
             head = Head(raw)
         except UNREADABLE:
             raise _HandOver(data) from None
-        ours = raw.startswith(b"POST /") and len(raw) <= self.door.max_head_bytes and head.clear()
+        ours = raw.startswith(b"POST %s HTTP/1." % head.target) and len(raw) <= self.door.max_head_bytes and head.clear()
         dialect = self.door.intake.dialect_of(plain_path(head.target)) if ours else None
         if dialect is None:
             raise _HandOver(data)
