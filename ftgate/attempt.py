@@ -169,10 +169,7 @@ class Attempts:
             dialect.read_answer(body, tried.meter)
         except NotAnAnswer as hollow:
             return self._hollow(index, hollow.complaint)
-        await self._held_durably(x)
-        if x.call.cancelled:
-            raise Ended
-        x.body = body
+        x.body = body  # it goes out when its settlement is durable, and with that its hold is
         return None
 
     def _hollow(self, index: int, complaint: Complaint) -> Outcome:

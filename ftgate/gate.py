@@ -276,7 +276,9 @@ class Gate:
         quotes = tuple(quote(x, model) for model in models.values())
         first = x.plan[0].model
         likely = pricing.total([pricing.charge(first.price, Usage(input=prompt_count(x, first).likely))], x.multiplier)
-        return HoldRequest(account=key.account, key=key.id, quotes=quotes, multiplier=x.multiplier, ref=x.call.id, estimate=likely)
+        return HoldRequest(
+            account=key.account, key=key.id, quotes=quotes, multiplier=x.multiplier, ref=x.call.id, estimate=likely, soon=x.ask.stream
+        )
 
     # Attempts
 
@@ -339,11 +341,14 @@ class Gate:
 
     async def _answer(self, x: Exchange) -> None:
         """Send what is left to send, now that the money is settled."""
-        assert x.settled is not None and x.measured is not None
+        assert x.held is not None and x.settled is not None and x.measured is not None
         balance = x.settled.balance
         try:
             if not await self.ledger.durable_within(x.settled.ticket, DURABLE_WAIT_S):
                 balance = None
+                # Nothing of a whole answer goes out before its hold, at least, can no longer be lost.
+                while x.reader is None and not await self.ledger.durable_within(x.held.ticket, SETTLE_S):
+                    log.warning("call %s is answered and waits for the ledger", x.call.id)
         except DatabaseFailed as failed:
             if not x.head_sent:  # nothing of it has gone out, and it will not be billed: it does not go out
                 await self._send_error(x, failed)

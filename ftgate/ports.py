@@ -87,7 +87,8 @@ class Keys(Protocol):
 
 
 class HoldRequest(msgspec.Struct, frozen=True):
-    """What a hold is sized from. `ref` is the call's own id; `estimate` what the prompt alone likely costs, in units."""
+    """What a hold is sized from. `ref` is the call's own id; `estimate` what the prompt alone likely costs, in units. `soon`: its
+    durability will be waited for before its end's; else it may be remembered together with that."""
 
     account: int
     key: int
@@ -95,6 +96,7 @@ class HoldRequest(msgspec.Struct, frozen=True):
     multiplier: Multiplier
     ref: str
     estimate: int
+    soon: bool = True
 
 
 class Held(msgspec.Struct, frozen=True):

@@ -39,7 +39,8 @@ STUCK_S = 3.0
 """Seconds after which a commit that neither succeeds nor fails counts as trouble: new calls are refused until it is through."""
 LAST_TRIES_S = 10.0
 """How long close() waits for a database that takes no commits before it gives the last changes up."""
-PATIENCE_STEP_S = 0.25
+LAZY_S = 0.1
+"""How long a change that nobody waits for may stand in memory; also how exactly the patience of those who wait is measured."""
 JOIN_S = 5.0
 """How long close() waits for the thread to end; one that is stuck inside a commit ends with the process."""
 CHECK_S = 2.0
@@ -259,10 +260,10 @@ class Writer:
             return f"a commit has not come back for {time.monotonic() - began:.0f} s"
         return "too many changes wait for the database" if self.filling.size() > MAX_WAITING else None
 
-    def changed(self) -> Batch:
+    def changed(self, *, soon: bool = True) -> Batch:
         """The batch to add changes to, at once and without an await between; it is on its way when this turn of the loop ends.
-        The batch is the ticket for durable()."""
-        if self.writing is None and self._thread is not None:
+        Without `soon` it waits for the next change that is, or LAZY_S at most. The batch is the ticket for durable()."""
+        if self.writing is None and soon and self._thread is not None:
             # The thread is idle. Hand over at the end of this turn, so that all changes of one turn share the commit.
             collector, self._collector = self._collector, None
             if collector is not None:
@@ -280,7 +281,8 @@ class Writer:
         """One clock for all who wait for a limited time: a limit of each one's own would cost more than the wait."""
         with self._service[1]:
             while True:
-                await trio.sleep(PATIENCE_STEP_S)
+                await trio.sleep(LAZY_S)
+                self._maybe_hand_over()
                 now = time.monotonic()
                 for batch in filter(None, (self.writing, self.filling)):
                     for task in [task for task, until in batch.patient.items() if until <= now]:
@@ -297,6 +299,7 @@ class Writer:
 
     async def durable(self, batch: Batch) -> None:
         """Wait until the batch is committed. Cancelling the wait changes nothing. Raises DatabaseFault when it never will be."""
+        self.changed()
         while not batch.done:
             if self.failed is not None:
                 raise DatabaseFault(f"the database has failed: {self.failed}")
@@ -305,8 +308,9 @@ class Writer:
             await batch.event.wait()
 
     async def durable_within(self, batch: Batch, seconds: float) -> bool:
-        """As durable(), for `seconds` (and up to PATIENCE_STEP_S more) at most; whether it is committed."""
+        """As durable(), for `seconds` (and up to LAZY_S more) at most; whether it is committed."""
         if self.failed is None and not batch.done:
+            self.changed()
             task = trio.lowlevel.current_task()
             batch.patient[task] = time.monotonic() + seconds
 

@@ -13,8 +13,8 @@ by its own rules. So there is one place that refuses, and both doors give the sa
   is read for it, whatever the client has sent after its request. A half-close counts as leaving.
 - Requests behind the one that is answered stay in the kernel's buffer, or in ours when they came with it, and are served in order.
 - Time, refusals, writes and last words as in hypercorn_door.py: one budget for handshake, head and idle time; a write is never cut by
-  a cancellation and never stalls for longer than the write limit; a refusal before the whole upload closes after lingering; an answer
-  that breaks off is never sold as finished.
+  a cancellation (but by that of `serve`) and never stalls for longer than the write limit; a refusal before the whole upload closes
+  after lingering; an answer that breaks off is never sold as finished.
 """
 
 import errno
@@ -87,6 +87,7 @@ class FastDoor:
         """Accept until `stop()`, then close listeners and idle connections, and return when the busy ones have finished."""
         async with trio.open_nursery() as service:
             service.start_soon(self._sweep)
+            service.start_soon(self._cut_when_cancelled)
             service.start_soon(self.hangups.run)
             async with trio.open_nursery() as connections:
                 async with trio.open_nursery() as accepting:
@@ -151,6 +152,14 @@ class FastDoor:
                 if connection.until <= now:
                     connection.end_if_idle()
 
+    async def _cut_when_cancelled(self) -> None:
+        """Writes are shielded; the end of `serve` does not wait for them."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            for connection in self._open:
+                connection.cut()
+
     def _set_date(self) -> None:
         self.constant_headers = b"date: %s\r\n" % formatdate(usegmt=True).encode()
 
@@ -187,6 +196,12 @@ class _Connection:
         """Close the connection, unless it is busy or its next request has just arrived."""
         if not self.busy and (self.until <= trio.current_time() or not self.wire.readable()):
             self.scope.cancel()
+
+    def cut(self) -> None:
+        """End a write in progress, and begin no other."""
+        self._lose("shutdown")
+        if self._writing is not None:
+            self._writing.cancel()
 
     async def run(self) -> None:
         self.door.hangups.watch(self.wire.socket, self._hung_up)
@@ -265,7 +280,8 @@ class _Connection:
         if answer.ended and answer.unread:
             await self._linger()
         elif answer.ended and not self.gone:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + self.door.write_limit_s):
+            self.door.hangups.forget(self.wire.socket)  # before the goodbye closes it
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + self.door.write_limit_s) as self._writing:
                 await self.wire.goodbye()
         return None
 
@@ -334,7 +350,7 @@ class _Connection:
             for start in range(0, len(data), WRITE_SLICE):
                 self._writing.deadline = trio.current_time() + self.door.write_limit_s
                 await self.wire.send_rest(data[start : start + WRITE_SLICE])
-        if self._writing.cancelled_caught:
+        if self._writing.cancelled_caught and not self.gone:
             if not self.left:
                 log.warning("a client has not read for %g s and is dropped", self.door.write_limit_s)
             self._lose("client_gone" if self.left else "write_timeout")

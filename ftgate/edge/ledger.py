@@ -21,7 +21,7 @@ class Log(Protocol):
 
     def busy(self) -> str | None: ...
 
-    def changed(self) -> Batch: ...
+    def changed(self, *, soon: bool = True) -> Batch: ...
 
     async def durable_within(self, batch: Batch, seconds: float) -> bool: ...
 
@@ -62,7 +62,7 @@ class MemoryLedger:
         if isinstance(taken, Refusal):
             return self._poor(sized.amount, balance, quota)
         hold, entry = taken
-        batch = self.log.changed()
+        batch = self.log.changed(soon=request.soon)
         batch.remember((entry,), balance)
         return Held(hold.id, hold.amount, sized.cap if sized.inject else asked, sized.inject, batch)
 

@@ -78,7 +78,7 @@ class SlowLog:
     def busy(self) -> str | None:
         return self.trouble
 
-    def changed(self) -> db.Batch:
+    def changed(self, *, soon: bool = True) -> db.Batch:
         self.wake.set()
         return self.filling
 

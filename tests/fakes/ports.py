@@ -36,7 +36,7 @@ class InlineLog:
     def busy(self) -> str | None:
         return self.trouble
 
-    def changed(self) -> Batch:
+    def changed(self, *, soon: bool = True) -> Batch:
         batch = Batch()
         batch.done = not self.stuck
         self.batches.append(batch)

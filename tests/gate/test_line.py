@@ -543,11 +543,23 @@ async def test_no_new_call_while_the_database_takes_no_commits(autojump_clock: C
     assert "retry-after" in client.headers and not stage.upstream.requests
 
 
-@pytest.mark.parametrize("stream", [False, True])
-async def test_no_content_before_the_hold_is_durable(stream: bool, autojump_clock: Clock) -> None:
-    stage = Stage(ScriptedUpstream(chat("a") if stream else [PLAIN, answer()]))
+async def test_no_whole_answer_before_its_hold_is_durable(autojump_clock: Clock) -> None:
+    stage = Stage(ScriptedUpstream([PLAIN, answer()]))
     stage.log.stuck = True
-    client = await stage.relay(ask(stream=stream))
+    client = RecordingClient()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.gate.relay, stage.call(ask()), client)
+        await trio.sleep(30)
+        assert client.status is None
+        stage.log.unstick()
+    assert client.status == 200 and "x-findtoken-balance" not in client.headers
+    stage.check()
+
+
+async def test_no_content_before_the_hold_is_durable(autojump_clock: Clock) -> None:
+    stage = Stage(ScriptedUpstream(chat("a")))
+    stage.log.stuck = True
+    client = await stage.relay(ask(stream=True))
     assert (client.status, error_of(client)["code"]) == (503, "database_busy")
     assert trio.current_time() == pytest.approx(2)
     assert stage.books.accounts[1].posted == 10**12
