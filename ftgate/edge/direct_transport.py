@@ -28,6 +28,7 @@ from ftgate.edge.outgoing import HEAD_LIMIT, MAX_CONNECTIONS, Channel, ChannelOp
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.ports import Answer, Headers, Sending, UpstreamRequest
 
+HEADS_KEPT = 1000
 READ_BYTES = 65_536
 JOIN_BYTES = 16_384  # of the body go with the head in one send: copying them costs less than a second call
 FAIR_TURNS = 32
@@ -458,15 +459,26 @@ class DirectUpstream(Channels[_Channel]):
             if option.proxy or option.http2:
                 raise ValueError(f"channel {name}: a proxy or HTTP/2 is not for this transport")
         super().__init__(options, max_connections=max_connections)
+        self._heads: dict[tuple[int, str], tuple[object, bytes]] = {}  # with the headers themselves, so that their ids stay theirs
 
     def _new_channel(self, options: ChannelOptions, trust: ssl.SSLContext, max_connections: int) -> _Channel:
         trust.set_alpn_protocols(["http/1.1"])
         return _Channel(trust, max_connections)
 
+    def _head(self, target: Target, request: UpstreamRequest) -> bytes:
+        """The request's head. A candidate's headers are always the same object (attempt.py), which is checked and rendered once."""
+        place = id(request.headers), request.url
+        known = self._heads.get(place)
+        if known is None:
+            if len(self._heads) >= HEADS_KEPT:
+                self._heads.clear()
+            known = self._heads[place] = request.headers, _render(target, outgoing.headers(request, target.authority))
+        return b"%b%d\r\n\r\n" % (known[1], len(request.body))
+
     async def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Answer:
         channel = self._channel(request.channel)
         target = outgoing.target(request.url)
-        head = _render(target, outgoing.headers(request, target.authority))
+        head = self._head(target, request)
         await channel.enter()
         line: _Line | None = None
         sent = False
@@ -493,7 +505,8 @@ class DirectUpstream(Channels[_Channel]):
 
 
 def _render(target: Target, headers: Headers) -> bytes:
+    """A request's head up to its length, which comes last."""
     lines = [b"POST %b HTTP/1.1" % target.path]
-    lines += [b"%b: %b" % header for header in headers]
-    lines.append(b"\r\n")
+    lines += [b"%b: %b" % header for header in headers if header[0] != b"content-length"]
+    lines.append(b"content-length: ")
     return b"\r\n".join(lines)
