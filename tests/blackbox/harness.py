@@ -16,7 +16,8 @@ output 2. The fake counts characters // 4 + 3 for a prompt and one token for eac
 
 A call can take more than one way through: by the fast door or the Hypercorn door, out by the direct transport or by httpx, over TLS or
 not. FTGATE_TEST_WAY (words of WAYS, with commas) sends every House that says nothing else its way; nothing in it means fast, direct and
-plain. `scripts/ways` runs this suite through all of them.
+plain. `scripts/ways` runs this suite through both doors and both transports; TLS is for Houses that ask for it (test_ways.py), since not
+every client of this suite trusts a House's certificate.
 """
 
 import json
@@ -461,6 +462,7 @@ class Raw:
 
     def __init__(self, address: tuple[str, int], trust: ssl.SSLContext | None = None) -> None:
         self.socket = socket.create_connection(address, timeout=SOON_S)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)  # else a request waits for its handshake's last ACK
         if trust is not None:
             self.socket = trust.wrap_socket(self.socket, server_hostname=address[0])
         self.received = b""

@@ -18,6 +18,7 @@ from tests.blackbox.harness import HELLO_PROMPT, House, channel, chunks, environ
 SCRIPTS = {
     "short": {"content": ["tick "], "repeat": 10, "piece_delay_s": 0.05},
     "endless": {"content": ["tick "], "repeat": 100_000, "piece_delay_s": 0.02},
+    "hose": {"content": ["tick " * 4000], "repeat": 100_000},
     "no-head": {"head_delay_s": 60},
     "patient": {"content": ["tick "], "repeat": 4, "piece_delay_s": 1.3, "first_delay_s": 1.3},
     "patient-plain": {"head_delay_s": 2.0},
@@ -104,9 +105,12 @@ def test_a_second_signal_ends_the_waiting(tmp_path: Path) -> None:
         assert house.process.wait(5) == 0
 
 
-def test_a_client_that_does_not_read_cannot_hold_the_end_up(house: House) -> None:
-    with house.raw(house.account(), "endless", stream=True) as wire:
+@pytest.mark.parametrize("model", ["endless", "hose"])
+def test_a_client_that_does_not_read_cannot_hold_the_end_up(house: House, model: str) -> None:
+    """Also where a write to it has begun and does not end."""
+    with house.raw(house.account(), model, stream=True) as wire:
         wire.until(b"tick")
+        time.sleep(0.5)
         house.process.signal(signal.SIGTERM)
         with took(at_most_s=6.0):
             assert house.process.wait() == 0

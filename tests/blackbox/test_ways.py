@@ -57,9 +57,10 @@ SCRIPTS: dict[str, dict[str, Any]] = {
     "left": {"hang_after": 2, "content": WORDS}, "left-before": {"head_delay_s": 60}, "drained": {"content": WORDS, "first_delay_s": 0.2},
 }  # fmt: skip
 OVER = [name for name in SCRIPTS if name.startswith("over-")]
-LIMITS = {"head": 0.3, "answer": 0.3, "first_token": 0.3, "idle": 0.3}
+LIMITS = {"head": 0.2, "answer": 0.2, "first_token": 0.2, "idle": 0.2}
 PATIENT = [name for name in SCRIPTS if name.startswith("left")]
-QUICK = [name for name in SCRIPTS if name not in (*OVER, *PATIENT, "big", "drained")]
+HASTY = ["bad-silent", "stalled"]
+OTHERS = [name for name in SCRIPTS if name not in (*OVER, *PATIENT, *HASTY, "big", "drained")]
 CONFIG = f"""
 [server]
 max_body_mb = 4
@@ -71,9 +72,11 @@ requests_per_minute = 1
 backoff = 0.01
 backoff_cap = 0.01
 attempts = 2
-{channel("lab", QUICK, timeouts=LIMITS)}
+{channel("lab", OTHERS)}
+{channel("hasty", HASTY, timeouts=LIMITS)}
 {channel("large", {"big": {"context": 9_000_000}})}
-{channel("first", OVER, priority=1, timeouts=LIMITS)}
+{channel("first", [name for name in OVER if name != "over-silent"], priority=1)}
+{channel("first-hasty", ["over-silent"], priority=1, timeouts=LIMITS)}
 {channel("second", {name: {"upstream": "plain", "output": 4} for name in OVER}, priority=2)}
 {channel("dead", ["unreachable"], base_url=f"http://127.0.0.1:{closed_port()}/v1")}
 {channel("patient", PATIENT)}
@@ -88,7 +91,7 @@ attempts = 2
 class Said:
     """One answer."""
 
-    line: bytes
+    line: bytes  # without the reason phrase, which means nothing to anybody and is not sent by Hypercorn
     headers: list[tuple[str, str]]
     body: bytes
     stays: bool  # the connection is kept, as far as the answer says
@@ -147,7 +150,7 @@ class Caller:
         for pattern, word in VARYING:
             body = pattern.sub(word, body)
         kept = sorted(header for header in headers if header[0].lower() not in MADE_ANEW)
-        return Said(line, kept, body, by_name.get("connection", "").lower() != "close")
+        return Said(line[: len("HTTP/1.1 200")], kept, body, by_name.get("connection", "").lower() != "close")
 
 
 @dataclass
@@ -187,6 +190,16 @@ class Visit:
             for request in requests:
                 wire.send(request)
                 found.append(caller.answer(to_head=request.startswith(b"HEAD")))
+            return found
+
+    def to_the_end(self, odd: bytes) -> list[Said]:
+        """An odd request with an ordinary one behind it, which closes: all answers. So the doors agree on where the odd one ends."""
+        with self.house.connect() as wire:
+            caller = Caller(wire)
+            wire.send(odd + self.call("other", "Connection: close"))
+            found = [caller.answer()]
+            while found[-1].stays and (caller.waiting or caller._more()):
+                found.append(caller.answer())
             return found
 
     def leave(self, model: str, mark: bytes | None, **fields: Any) -> list[Any]:
@@ -318,6 +331,67 @@ CASES: dict[str, tuple[list[int], Case]] = {
     "left before the answer": ([], lambda v: v.leave("left-before", None)),
     "left, and drained": ([], lambda v: v.leave("drained", b"role", stream=True)),
 }  # fmt: skip
+SIZE = f"Content-Length: {len(BODY)}"
+CHUNKS = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
+ODD_LINES: dict[str, tuple[str, ...]] = {
+    "length with zeros": (f"Content-Length: 00{len(BODY)}",), "length with spaces": (f"Content-Length:  {len(BODY)}  ",),
+    "length without a space": (f"Content-Length:{len(BODY)}",), "length with a sign": (f"Content-Length: +{len(BODY)}",),
+    "length below zero": ("Content-Length: -5",), "length as a list": (f"Content-Length: {len(BODY)}, {len(BODY)}",),
+    "length twice alike": (SIZE, SIZE), "length of many digits": ("Content-Length: " + "9" * 30,),
+    "length in hex": ("Content-Length: 0x10",),
+    "length of nothing": ("Content-Length:",), "length after a tab": (f"Content-Length:\t{len(BODY)}",),
+    "lower case": (SIZE.lower(),), "space before the colon": (SIZE.replace(":", " :"),), "no colon": ("Garbage", SIZE),
+    "no name": (": x", SIZE), "strange name": ("X@Y: z", SIZE), "name with a space": ("X Y: z", SIZE), "NUL": ("X: a\0b", SIZE),
+    "control byte": ("X: a\x01b", SIZE), "DEL": ("X: a\x7fb", SIZE), "high byte": ("X: a\xffb", SIZE),
+    "high byte in a name": ("X\xff: a", SIZE),
+    "bare CR": ("X: a\rb", SIZE), "empty value": ("X:", SIZE), "value of spaces": ("X:   ", SIZE), "first line folded": (" X: y", SIZE),
+    "tab in a value": ("X: a\tb", SIZE), "form feed at the end": ("X: a\x0c", SIZE), "underscore": ("Content_Length: 5", SIZE),
+    "close among others": ("Connection: keep-alive, close", SIZE), "close in capitals": ("Connection: CLOSE", SIZE),
+    "connection names a header": ("Connection: content-length", SIZE), "connection twice": ("Connection: x", "Connection: close", SIZE),
+    "expect, but sent": ("Expect: 100-continue", SIZE), "expect in capitals": ("Expect: 100-CONTINUE", SIZE),
+    "expect else": ("Expect: x", SIZE),
+    "a trailer promised": ("Trailer: X-Sum", SIZE), "te": ("TE: trailers", SIZE), "empty upgrade": ("Upgrade: ", SIZE),
+    "identity": ("Content-Encoding: identity", SIZE), "host of nothing": ("X: y", SIZE),
+}  # fmt: skip
+"""Heads of a call whose body comes with its length, right behind."""
+ODD_CODINGS = (
+    "chunked",
+    "Chunked",
+    " chunked ",
+    "chunked,",
+    "gzip, chunked",
+    "chunked, gzip",
+    "gzip",
+    "identity",
+    "",
+    "chunked;a=b",
+    "xchunked",
+)
+ODD_TARGETS = ("/v1/chat/completions#x", "/v1/chat/completions?a=\xff", "/v1/chat/completions?", "*", "x", "/v1/../v1/chat/completions",
+               "//v1/chat/completions//", "/v1/chat/completions ", "/v1/chat/com\xffpletions", "/v1/chat/completions;x", "")  # fmt: skip
+for name, lines in ODD_LINES.items():
+    CASES[f"odd: {name}"] = ([], lambda v, lines=lines: v.to_the_end(v.head(*lines) + BODY))  # type: ignore[misc]
+for coding in ODD_CODINGS:
+    CASES[f"odd coding: {coding!r}"] = ([], lambda v, coding=coding: v.to_the_end(v.head(f"Transfer-Encoding: {coding}") + CHUNKS))  # type: ignore[misc]
+for target in ODD_TARGETS:
+    line = f"POST {target} HTTP/1.1"
+    CASES[f"odd target: {target!r}"] = ([], lambda v, line=line: v.to_the_end(v.call(line=line)))  # type: ignore[misc]
+for line in (
+    "post /v1/chat/completions HTTP/1.1", "PUT /v1/chat/completions HTTP/1.1", "POST  /v1/chat/completions HTTP/1.1",
+    "POST\t/v1/chat/completions\tHTTP/1.1", "POST /v1/chat/completions http/1.1", "POST /v1/chat/completions HTTP/1.2",
+    "POST /v1/chat/completions HTTP/2.0", "POST /v1/chat/completions HTTP/1.1 ", "POST /v1/chat/completions",
+    "\r\n\r\nPOST / HTTP/1.1", "\r\nPOST /v1/chat/completions HTTP/1.1", "POST /v1/chat/completions HTTP/01.1",
+    "POST /v1/chat/completions HTTP/0.9", "POST /v1/chat/completions  HTTP/1.1", "POST /v1/chat/completions\x0bHTTP/1.1",
+):  # fmt: skip
+    CASES[f"odd line: {line!r}"] = ([], lambda v, line=line: v.to_the_end(v.call(line=line)))  # type: ignore[misc]
+for host in ("Host:", "Host: x y", "Host: x,y", "HOST: x", "Host: x\r\nhost: x", "Host: \xff", "Host:x"):
+    CASES[f"odd {host!r}"] = ([], lambda v, host=host: v.to_the_end(v.head(SIZE, host=host) + BODY))  # type: ignore[misc]
+for ending in (b"0\r\nX: y\r\n\r\n", b"0\r\nContent-Length: 5\r\n\r\n", b"00000\r\n\r\n", b"0 \r\n\r\n", b"0;x\r\n\r\n", b"0\n\n",
+               b"0\r\n\n", b"0\r\nX y\r\n\r\n", b"0\r\n X: y\r\n\r\n", b"0x0\r\n\r\n", b"+0\r\n\r\n", b"0\r\nX: y\n\r\n"):  # fmt: skip
+    CASES[f"odd last chunk: {ending!r}"] = ([], lambda v, ending=ending: v.to_the_end(chunked(v, BODY, ending=ending)))  # type: ignore[misc]
+for extension in (b";", b"; a", b" ;a=b", b';a="b;c"', b" ", b"\t", b";\xff", b";a\rb", b";a\nb", b"L", b";" + b"a" * 20_000):
+    sent = f"odd chunk extension: {extension[:9]!r}"
+    CASES[sent] = ([], lambda v, extension=extension: v.to_the_end(chunked(v, BODY, extension=extension)))  # type: ignore[misc]
 for model in (*(name for name in SCRIPTS if name.startswith(("bad-", "over-"))), "unreachable"):
     for stream in (False, True):
         word = f"{model}, streamed" if stream else model
@@ -342,7 +416,6 @@ def visit(house: House) -> dict[str, list[Any]]:
         except (AssertionError, OSError) as fault:
             there.said[name] = [f"{type(fault).__name__}: {fault}"]
     house.settle_down()
-    there.said["balances"] = [house.balance(account) for account in (there.rich, there.poor, there.narrow)]
     there.said["upstream"] = [
         (seen["path"], sorted(header for header in seen["headers"] if header[0] != "host"), seen["json"])
         for seen in house.fake.state()["requests"]
@@ -378,22 +451,22 @@ def visits(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str
 REFERENCE = "fast+direct"
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_the_answers_are_right(visits: Any, name: str) -> None:
-    expected, _ = CASES[name]
-    said = visits(REFERENCE)[name]
-    assert all(isinstance(answer, Said) for answer in said), said
-    if expected:
-        assert [answer.status for answer in said] == expected, said
+def test_the_answers_are_right(visits: Any) -> None:
+    """Of the first way: else all could be alike because all are wrong."""
+    said = visits(REFERENCE)
+    for name, (expected, _) in CASES.items():
+        assert all(isinstance(answer, Said) for answer in said[name]), (name, said[name])
+        if expected:
+            assert [answer.status for answer in said[name]] == expected, (name, said[name])
+    assert len(said["requests"]) > 100 and len(said["entries"]) > 200 and len(said["upstream"]) > 100
 
 
-RECORDS = ("balances", "upstream", "entries", "requests", "spent")
-
-
-@pytest.mark.parametrize("name", [*CASES, *RECORDS])
 @pytest.mark.parametrize("way", [way for way in WAYS if way != REFERENCE])
-def test_every_way_is_alike(visits: Any, way: str, name: str) -> None:
-    expected, found = visits(REFERENCE)[name], visits(way)[name]
-    for number, (one, other) in enumerate(zip(expected, found, strict=False)):
-        assert other == one, f"number {number}"
-    assert len(found) == len(expected)
+def test_every_way_is_alike(visits: Any, way: str) -> None:
+    expected, found = visits(REFERENCE), visits(way)
+    assert found.keys() == expected.keys()
+    differing = [name for name in expected if found[name] != expected[name]]
+    for name in differing:
+        for one, other in zip(expected[name], found[name], strict=False):
+            assert other == one, f"{name}, the first of {differing}"
+        assert len(found[name]) == len(expected[name]), f"{name}, the first of {differing}"
