@@ -412,7 +412,7 @@ async def test_odd_refs(path: Path, ref: str) -> None:
 
 async def test_what_is_not_written_in_time_is_told_and_repeated_safely(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ANSWER_S", 0.1)
-    monkeypatch.setattr(db, "PATIENCE_STEP_S", 0.02)
+    monkeypatch.setattr(db, "LAZY_S", 0.02)
     monkeypatch.setattr(db, "RETRY_S", (0.01,))
     async with opened(path) as accounts:
         await accounts.create_user(username="ann")

@@ -88,7 +88,7 @@ def test_a_server_that_cannot_be_reached_has_done_nothing(tmp_path: Path) -> Non
 async def test_a_grant_on_a_locked_database_and_its_repeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside a running server. As long as the database is locked every repeat says the same; in the end there is one entry."""
     monkeypatch.setattr(accounts, "ANSWER_S", 0.1)
-    monkeypatch.setattr(db, "PATIENCE_STEP_S", 0.02)
+    monkeypatch.setattr(db, "LAZY_S", 0.02)
     monkeypatch.setattr(db, "RETRY_S", (0.01,))
     house = House(SETTINGS, tmp_path, serving=True)
     await house.begin()
