@@ -83,10 +83,10 @@ class House:
             self.connection = db.connect(self.database, durability=settings.database.durability)
             try:
                 self._load()
-            except BaseException:
+            except BaseException:  # nobody else has it to close
                 self.connection.close()
                 raise
-        except BaseException as error:
+        except BaseException as error:  # a house that is not there must not stay locked
             self.lock.release()
             if isinstance(error, sqlite3.Error):
                 raise db.DatabaseFault(f"{self.database} cannot be read: {error}") from error

@@ -80,10 +80,6 @@ class Intake:
         http.refuse_own_key(headers)
         return secret, await self.authenticate(secret)
 
-    def begin(self, request_id: str, dialect: Dialect, secret: bytes | None, body: bytes, key: Key | None = None) -> Call:
-        """The call to walk with. `key` only where the body came with the head: else the key may have been disabled meanwhile."""
-        return Call(id=request_id, dialect=dialect, secret=secret, body=body, key=key)
-
     def check_length(self, headers: Headers) -> None:
         """Refuse by its head what need not be read. Raises UnsupportedBody, BodyTooLarge."""
         for name, value in headers:

@@ -33,7 +33,8 @@ WALLS: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "edge": (
         (
             "ftgate.core", "ftgate.dialects", "ftgate.providers", "ftgate.ports", "ftgate.errors", "ftgate.exchange", "ftgate.intake",
-            "ftgate.edge.db", "ftgate.edge.schema", "ftgate.edge.hypercorn_door", "ftgate.edge.client_wire", "ftgate.edge.request_head",
+            "ftgate.edge.db", "ftgate.edge.schema", "ftgate.edge.hypercorn_door",
+            "ftgate.edge.doorway", "ftgate.edge.client_wire", "ftgate.edge.request_head",
             "ftgate.edge.hangups", "ftgate.edge.outgoing", "ftgate.edge.demo",
             "ftgate.edge.direct_transport", "ftgate.edge.httpx_transport",
         ),

@@ -131,7 +131,7 @@ def _open(path: Path, durability: str) -> sqlite3.Connection:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA recursive_triggers = ON")  # else INSERT OR REPLACE deletes past the triggers of `entries`
         migrate(connection)
-    except BaseException:
+    except BaseException:  # nobody else has it to close
         connection.close()
         raise
     return connection
@@ -185,7 +185,7 @@ def write(connection: sqlite3.Connection, batch: Batch) -> None:
             connection.execute(sql, own)
         connection.execute(_INBOX_SQL, values)
         connection.execute("COMMIT")
-    except BaseException:
+    except BaseException:  # half a batch must not stand open
         if connection.in_transaction:
             with suppress(sqlite3.Error):  # tried again before the next write
                 connection.execute("ROLLBACK")

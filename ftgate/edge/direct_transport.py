@@ -243,7 +243,7 @@ class _Line:
         if target.origin[0] == b"https":
             try:
                 await line._start_tls(trust, target.host)
-            except BaseException:
+            except BaseException:  # a cancellation too leaves no connection behind
                 line.close()
                 raise
         return line
@@ -424,7 +424,7 @@ class DirectAnswer:
         except (OSError, trio.ClosedResourceError):
             line.close()
             raise UpstreamFailed(Fault.incomplete, "the body was cut", sent=True) from None
-        except BaseException:
+        except BaseException:  # a cancelled answer is given up
             line.close()
             raise
 
@@ -497,7 +497,7 @@ class DirectUpstream(Channels[_Channel]):
                     line, sent = None, True  # never a second kept one: they tend to be closed together
             outgoing.check_head(incoming.status, incoming.headers)
             return DirectAnswer(channel, line, incoming)
-        except BaseException:
+        except BaseException:  # a cancellation too gives its place back
             if line is not None:
                 line.close()
             channel.places.release()

@@ -17,13 +17,10 @@ by its own rules. So there is one place that refuses, and both doors give the sa
   after lingering; an answer that breaks off is never sold as finished.
 """
 
-import errno
 import http as http_words
 import logging
 import socket
 import ssl
-import struct
-import traceback
 from contextlib import suppress
 from email.utils import formatdate
 from math import inf
@@ -32,6 +29,7 @@ import trio
 
 from ftgate.dialects.talk import Dialect
 from ftgate.edge.client_wire import GONE, SecureWire, Wire
+from ftgate.edge.doorway import CANCELLATIONS, RESET_ON_CLOSE, WRITE_SLICE, accept, log_faults
 from ftgate.edge.hangups import HangUps
 from ftgate.edge.hypercorn_door import HypercornDoor
 from ftgate.edge.request_head import UNREADABLE, Chunks, Head, plain_path
@@ -42,17 +40,12 @@ from ftgate.ports import Headers
 
 log = logging.getLogger("ftgate.door")
 
-WRITE_SLICE = 65_536
-"""The write limit starts anew for each slice, so that a big answer to a slow but living reader is not cut."""
 LINGER_S = 1.0
-ACCEPT_RETRY_S = 0.1
 SWEEP_S = 0.25
 """How often idle connections are looked at; none is closed before its time, some so much later."""
 READS_BEFORE_REST = 16
 """Pieces of a body read in a row before others get their turn."""
 
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-_CANCELLATIONS = (trio.Cancelled, KeyboardInterrupt, GeneratorExit)
 _REASONS = {status.value: status.phrase.encode() for status in http_words.HTTPStatus}
 
 
@@ -92,7 +85,7 @@ class FastDoor:
             async with trio.open_nursery() as connections:
                 async with trio.open_nursery() as accepting:
                     for listener in listeners:
-                        accepting.start_soon(self._accept, listener, connections)
+                        accepting.start_soon(accept, listener, connections, self._serve_guarded)
                     task_status.started()
                     await self.stopping.wait()
                     accepting.cancel_scope.cancel()
@@ -105,21 +98,6 @@ class FastDoor:
         self.other.stop()
         for connection in self._open:
             connection.end_if_idle()
-
-    async def _accept(self, listener: trio.SocketListener, connections: trio.Nursery) -> None:
-        failing = False
-        async with listener:
-            while True:
-                try:
-                    stream = await listener.accept()
-                except OSError as error:  # out of file descriptors or memory: others will be given back
-                    if not failing:
-                        log.error("cannot accept connections (%s), trying on", errno.errorcode.get(error.errno or 0, "OSError"))
-                    failing = True
-                    await trio.sleep(ACCEPT_RETRY_S)
-                else:
-                    failing = False
-                    connections.start_soon(self._serve_guarded, stream)
 
     async def _serve_guarded(self, stream: trio.SocketStream) -> None:
         """The barrier: what one connection raises stays in it."""
@@ -135,10 +113,10 @@ class FastDoor:
         try:
             with connection.scope:
                 await connection.run()
-        except* _CANCELLATIONS:
+        except* CANCELLATIONS:
             raise
         except* BaseException as faults:  # SystemExit too: no request can end the process
-            _log_faults("connection", faults)
+            log_faults("connection", faults)
         finally:
             connection.close()
             self._open.discard(connection)
@@ -161,7 +139,9 @@ class FastDoor:
                 connection.cut()
 
     def _set_date(self) -> None:
-        self.constant_headers = b"date: %s\r\n" % formatdate(usegmt=True).encode()
+        """The headers that all answers have, made once for many."""
+        headers = [*self.intake.extra_headers, (b"date", formatdate(usegmt=True).encode())]
+        self.constant_headers = b"".join(b"%s: %s\r\n" % header for header in headers)
 
 
 class _HandOver(Exception):
@@ -266,7 +246,7 @@ class _Connection:
                 data = data[head.length :]
                 await answer.answer(*intake.refusal(dialect, request_id, error))
             else:
-                self.call = call = intake.begin(request_id, dialect, secret, body, key if whole else None)
+                self.call = call = Call(id=request_id, dialect=dialect, secret=secret, body=body, key=key if whole else None)
                 if self.left:
                     call.client_gone()
                 await intake.walk(call, answer)
@@ -383,7 +363,7 @@ class _Connection:
         self.door.hangups.forget(self.wire.socket)
         if self.answer is not None and self.answer.begun and not self.answer.ended and self.answer.head.http_1_0:
             with suppress(OSError):  # the end of the connection would be the end of the answer
-                self.wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+                self.wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self.wire.close()
 
 
@@ -416,7 +396,6 @@ class _Answer:
         closing = not self.head.keep_alive or self.unread or door.stopping.is_set()
         lines = [b"HTTP/1.1 %d %s\r\n" % (status, _REASONS.get(status, b""))]
         lines += [b"%s: %s\r\n" % header for header in headers]
-        lines += [b"%s: %s\r\n" % header for header in door.intake.extra_headers]
         lines += [framing, door.constant_headers, b"connection: close\r\n\r\n" if closing else b"\r\n"]
         return b"".join(lines)
 
@@ -444,12 +423,3 @@ class _Answer:
     def _take_waiting(self) -> bytes:
         waiting, self._waiting = self._waiting, b""
         return waiting
-
-
-def _log_faults(where: str, faults: BaseExceptionGroup[BaseException]) -> None:
-    for fault in faults.exceptions:
-        if isinstance(fault, BaseExceptionGroup):
-            _log_faults(where, fault)
-        else:
-            places = [f"{frame.f_code.co_name}:{line}" for frame, line in traceback.walk_tb(fault.__traceback__)]
-            log.error("%s failed: %s in %s", where, type(fault).__name__, places[-1] if places else "a group")

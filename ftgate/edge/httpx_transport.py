@@ -243,7 +243,7 @@ class _Channel(Channel[_Line]):
             except _FAILURES as exc:
                 line.close()
                 raise _failure(exc, line, headed=False) from None
-            except BaseException:
+            except BaseException:  # a cancellation too leaves no connection behind
                 line.close()
                 raise
             line.head_pending = False
@@ -360,7 +360,7 @@ class HttpxUpstream(Channels[_Channel]):
             answer = HttpxAnswer(channel, line, response)
             outgoing.check_head(answer.status, answer.headers)
             return answer
-        except BaseException:
+        except BaseException:  # a cancellation too gives its place back
             if line is not None:
                 line.close()
             channel.places.release()

@@ -28,12 +28,9 @@ The rules, and why:
 - An exception ends its connection and is logged by type and place, never by message or header: both can hold keys.
 """
 
-import errno
 import logging
 import re
 import ssl
-import struct
-import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -52,6 +49,8 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
+from ftgate.edge.doorway import CANCELLATIONS, RESET_ON_CLOSE, WRITE_SLICE, accept, log_faults
+
 log = logging.getLogger("ftgate.door")
 
 Message = dict[str, Any]
@@ -59,21 +58,17 @@ App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], A
 Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 MAX_RECEIVE = 65_536
-WRITE_SLICE = 65_536  # the write limit starts anew for each slice, so that a big answer to a slow but living reader is not cut
 MAX_AHEAD = 65_536  # bytes of further requests taken in while one is answered
 MAX_UNREAD_BODY = 262_144  # bytes of body that wait for the app before reading stops
 LINGER_S = 1.0
-ACCEPT_RETRY_S = 0.1
 
 _HEAD_END = re.compile(rb"\n\r?\n")
 _FRAMING = re.compile(rb"(?i)\n(?:content-length|transfer-encoding):([^\n]*)")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _FOLD = re.compile(rb"\n[ \t]")
 _ABSOLUTE_FORM = re.compile(rb"(?i)^https?://[^/?]*(/?)")
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _UPGRADES = frozenset({b"upgrade", b"http2-settings"})
 _GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
-_CANCELLATIONS = (trio.Cancelled, KeyboardInterrupt, GeneratorExit)
 
 
 class HypercornDoor:
@@ -122,7 +117,7 @@ class HypercornDoor:
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
                 for listener in listeners:
-                    accepting.start_soon(self._accept, listener, connections)
+                    accepting.start_soon(accept, listener, connections, self._serve_accepted)
                 task_status.started()
                 await self.stopping.wait()
                 accepting.cancel_scope.cancel()
@@ -138,20 +133,8 @@ class HypercornDoor:
         """Serve one connection to its end. `already_read` are bytes that came from it before. Raises nothing but a cancellation."""
         await self._serve_guarded(stream, already_read, None)
 
-    async def _accept(self, listener: trio.SocketListener, connections: trio.Nursery) -> None:
-        failing = False
-        async with listener:
-            while True:
-                try:
-                    stream = await listener.accept()
-                except OSError as error:  # out of file descriptors or memory: others will be given back
-                    if not failing:
-                        log.error("cannot accept connections (%s), trying on", errno.errorcode.get(error.errno or 0, "OSError"))
-                    failing = True
-                    await trio.sleep(ACCEPT_RETRY_S)
-                else:
-                    failing = False
-                    connections.start_soon(self._serve_guarded, stream, b"", self._ssl_context)
+    async def _serve_accepted(self, stream: trio.SocketStream) -> None:
+        await self._serve_guarded(stream, b"", self._ssl_context)
 
     async def _serve_guarded(self, stream: Stream, already_read: bytes, ssl_context: ssl.SSLContext | None) -> None:
         """The barrier: what one connection raises stays in it."""
@@ -169,10 +152,10 @@ class HypercornDoor:
             connection = _Connection(self, stream, transport)
             self._open.add(connection)
             await connection.run(already_read)
-        except* _CANCELLATIONS:
+        except* CANCELLATIONS:
             raise
         except* BaseException as faults:  # SystemExit too: no request can end the process
-            _log_faults("connection", faults)
+            log_faults("connection", faults)
         finally:
             transport.socket.close()
             if connection is not None:
@@ -234,7 +217,7 @@ class _Connection:
     def _close_socket(self) -> None:
         if self._protocol.answer_unfinished and self._protocol.http_1_0:
             with suppress(OSError):  # closed before
-                self._transport.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, _RESET_ON_CLOSE)
+                self._transport.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, RESET_ON_CLOSE)
         self._transport.socket.close()
 
     async def _shake_hands(self) -> bool:
@@ -340,10 +323,10 @@ class _Connection:
 
         try:
             await self._door.app(scope, receive, send)
-        except* _CANCELLATIONS:
+        except* CANCELLATIONS:
             raise
-        except* BaseException as faults:
-            _log_faults("app", faults)
+        except* BaseException as faults:  # whatever the app raises costs its own request
+            log_faults("app", faults)
         await stream_send(None)  # answers 500 if nothing was sent, cuts the connection if the answer is not finished
 
 
@@ -504,12 +487,3 @@ def _check_version(request: h11.Request) -> None:
         raise h11.RemoteProtocolError("not HTTP/1", error_status_hint=505)
     if request.http_version == b"1.0" and any(name == b"transfer-encoding" for name, _ in request.headers):
         raise h11.RemoteProtocolError("chunks in HTTP/1.0")
-
-
-def _log_faults(where: str, faults: BaseExceptionGroup[BaseException]) -> None:
-    for fault in faults.exceptions:
-        if isinstance(fault, BaseExceptionGroup):
-            _log_faults(where, fault)
-        else:
-            places = [f"{frame.f_code.co_name}:{line}" for frame, line in traceback.walk_tb(fault.__traceback__)]
-            log.error("%s failed: %s in %s", where, type(fault).__name__, places[-1] if places else "a group")

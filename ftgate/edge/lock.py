@@ -77,7 +77,7 @@ class Lock:
                     self.socket = self.made / "control.sock"
             os.ftruncate(self.descriptor, 0)
             os.pwrite(self.descriptor, json.dumps({"pid": os.getpid(), "socket": str(self.socket or "")}).encode(), 0)
-        except BaseException:
+        except BaseException:  # whatever went wrong, the lock is not held
             os.close(self.descriptor)
             raise
 

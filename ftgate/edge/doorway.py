@@ -1,0 +1,45 @@
+"""What both doors share around a connection: the accept loop, and how a connection's faults are told."""
+
+import errno
+import logging
+import struct
+import traceback
+from collections.abc import Awaitable, Callable
+
+import trio
+
+log = logging.getLogger("ftgate.door")
+
+WRITE_SLICE = 65_536
+"""The write limit starts anew for each slice, so that a big answer to a slow but living reader is not cut."""
+ACCEPT_RETRY_S = 0.1
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+"""SO_LINGER's value for a close that resets."""
+CANCELLATIONS = (trio.Cancelled, KeyboardInterrupt, GeneratorExit)
+
+
+async def accept(listener: trio.SocketListener, connections: trio.Nursery, serve: Callable[[trio.SocketStream], Awaitable[None]]) -> None:
+    """Serve every connection that comes in a task of its own, until cancelled; then the listener is closed."""
+    failing = False
+    async with listener:
+        while True:
+            try:
+                stream = await listener.accept()
+            except OSError as error:  # out of file descriptors or memory: others will be given back
+                if not failing:
+                    log.error("cannot accept connections (%s), trying on", errno.errorcode.get(error.errno or 0, "OSError"))
+                failing = True
+                await trio.sleep(ACCEPT_RETRY_S)
+            else:
+                failing = False
+                connections.start_soon(serve, stream)
+
+
+def log_faults(where: str, faults: BaseExceptionGroup[BaseException]) -> None:
+    """Type and place of each, never its message: that can hold keys."""
+    for fault in faults.exceptions:
+        if isinstance(fault, BaseExceptionGroup):
+            log_faults(where, fault)
+        else:
+            places = [f"{frame.f_code.co_name}:{line}" for frame, line in traceback.walk_tb(fault.__traceback__)]
+            log.error("%s failed: %s in %s", where, type(fault).__name__, places[-1] if places else "a group")
