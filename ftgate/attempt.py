@@ -73,7 +73,9 @@ class Attempts:
                         return await self._complaint(dialect, answer, index)
                     if x.ask.stream:
                         return await self._pass_stream(x, dialect, tried, answer, index, timer)
-                    body = await self._read_answer(x, tried, answer, timer)
+                    body = answer.whole
+                    if body is None:
+                        body = await self._read_answer(x, tried, answer, timer)
                 finally:
                     await answer.aclose()
             if not timer.cancelled_caught:

@@ -4,6 +4,7 @@ what is said when every candidate has failed). gate.py walks the line; this file
 
 import math
 import re
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import msgspec
@@ -82,7 +83,24 @@ class Tried:
 
 
 class Exchange:
-    """All that is known of a call while it runs."""
+    """All that is known of a call while it runs. What stands on the class has not been learned yet."""
+
+    key: Key | None = None
+    ask = NOTHING
+    plan: tuple[Candidate, ...] = ()
+    multiplier = pricing.ONE
+    held: Held | None = None
+    settled: Settled | None = None
+    scopes: Sequence[tuple[limits.Scope, limits.Meters]] = ()  # its key's and its account's meters, where they have limits
+    ticket = limits.NO_TICKET  # of its key and its account
+    model_ticket = limits.NO_TICKET  # of the model it is at
+    entered = ""  # the name of that model
+    room: limits.Room | None = None
+    body = b""
+    reader: Reader | None = None
+    measured: Measured | None = None
+    head_sent = False
+    first_content_at: float | None = None
 
     def __init__(
         self, call: Call, client: Client, settings: GateSettings, ratios: estimate.Ratios, started: float, created_at_us: int
@@ -93,28 +111,22 @@ class Exchange:
         self.settings = settings
         self.started = started
         self.created_at_us = created_at_us
-        self.key: Key | None = None
-        self.ask = NOTHING
-        self.plan: tuple[Candidate, ...] = ()
         self.counts: dict[str, estimate.Count] = {}  # of its prompt, for each model
-        self.multiplier = pricing.ONE
-        self.held: Held | None = None
-        self.settled: Settled | None = None
         self.tried: list[Tried] = []
         self.outcomes: list[Outcome] = []
-        self.scopes: list[tuple[limits.Scope, limits.Meters]] = []  # its key's and its account's meters, where they have limits
-        self.ticket = limits.Ticket()  # of its key and its account
-        self.model_ticket = limits.Ticket()  # of the model it is at
-        self.entered = ""  # the name of that model
-        self.room: limits.Room | None = None
-        self.body = b""
-        self.reader: Reader | None = None
-        self.measured: Measured | None = None
-        self.head_sent = False
-        self.first_content_at: float | None = None
 
-    @property
-    def used_tokens(self) -> int:
+    def leave_model(self, now: float) -> None:
+        """The model is free again, for what counts the calls at it."""
+        if self.model_ticket is not limits.NO_TICKET:
+            self.model_ticket.release(now, self._used_tokens())
+
+    def leave(self, now: float) -> None:
+        """The call is over, for all that counts calls."""
+        self.leave_model(now)
+        if self.ticket is not limits.NO_TICKET:
+            self.ticket.release(now, self._used_tokens())
+
+    def _used_tokens(self) -> int:
         """Prompt and output of what is charged."""
         return self.measured.usage.prompt + self.measured.usage.output if self.measured else 0
 

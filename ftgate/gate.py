@@ -136,8 +136,7 @@ class Gate:
                 await self._send_error(x, error)
         finally:
             self.calls.discard(call)
-            x.ticket.release(self.clock.now(), x.used_tokens)
-            x.model_ticket.release(self.clock.now(), x.used_tokens)
+            x.leave(self.clock.now())
 
     async def _line(self, x: Exchange) -> None:
         if self.closing:
@@ -184,6 +183,7 @@ class Gate:
         x.scopes = self.limits.scopes(("key", key.id), ("account", key.account))
         if x.scopes:
             now = self.clock.now()
+            x.ticket = limits.Ticket()
             refused = limits.take_requests(x.scopes, now, x.ticket)
             x.room = limits.room(self.limits.meters("key", key.id), now)
             if refused is not None:
@@ -249,14 +249,14 @@ class Gate:
         """Count the call at this model, and no longer at the one it tried before. Refused, it stays where it was."""
         if x.entered == model.name:
             return None
-        ticket = limits.Ticket()
-        scopes = self.limits.scopes(("model", model.name))
-        now = self.clock.now() if scopes or x.entered else 0.0
-        tokens = likely_tokens(x, model) if scopes else 0
-        if refused := limits.tokens_wait(scopes, now, tokens) or limits.take_requests(scopes, now, ticket):
-            return refused
-        ticket.borrow(now, tokens)
-        x.model_ticket.release(now, 0)
+        ticket = limits.NO_TICKET
+        if scopes := self.limits.scopes(("model", model.name)):
+            now, tokens, ticket = self.clock.now(), likely_tokens(x, model), limits.Ticket()
+            if refused := limits.tokens_wait(scopes, now, tokens) or limits.take_requests(scopes, now, ticket):
+                return refused
+            ticket.borrow(now, tokens)
+        if x.model_ticket is not limits.NO_TICKET:
+            x.model_ticket.release(self.clock.now(), 0)
         x.model_ticket, x.entered = ticket, model.name
         return None
 
@@ -330,7 +330,7 @@ class Gate:
         except Exception:  # a bug in counting must not leave the hold open: what cannot be counted is not charged
             log.exception("call %s could not be charged; its hold is voided", x.call.id)
             amount, remarks, x.measured = None, [], None
-        x.model_ticket.release(self.clock.now(), x.used_tokens)  # the model is free again, however slowly the client reads
+        x.leave_model(self.clock.now())  # the model is free again, however slowly the client reads
         for remark in remarks:
             log.warning("call %s: %s", x.call.id, remark)
         x.settled = await self.ledger.settle(x.held.id, amount, row(x, status, http_error, cost=amount or 0, now=self.clock.now()))
@@ -388,7 +388,8 @@ class _Holding:
         held = await self.gate.ledger.hold(self.request)
         if isinstance(held, Poor):
             refused = _poor(held)
-            self.x.model_ticket.withdraw(self.gate.clock.now())  # who cannot pay must not use up a limit that all share
+            if self.x.model_ticket is not limits.NO_TICKET:  # who cannot pay must not use up a limit that all share
+                self.x.model_ticket.withdraw(self.gate.clock.now())
             await self.gate.ledger.note(row(self.x, "refused", refused, cost=0, now=self.gate.clock.now()))
             raise refused
         self.x.held = held

@@ -35,6 +35,8 @@ class Answer(Protocol):
 
     status: int
     headers: Headers
+    whole: bytes | None
+    """The body, where all of it came with the head; receive() need not be called then. None where it is to be received."""
 
     async def receive(self) -> bytes:
         """The next piece of the body as it came, b"" once at its clean end. Raises errors.UpstreamFailed when cut."""

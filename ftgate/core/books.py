@@ -32,6 +32,7 @@ account's open holds; an end happens once. Refusals are values, in the order of 
 plain def: nothing interleaves between check and take.
 """
 
+from collections import OrderedDict
 from enum import Enum
 
 import msgspec
@@ -143,7 +144,9 @@ class Books:
         self.quotas: dict[int, Quota] = {}
         self.open: dict[int, Hold] = {}
         self.moved: dict[str, tuple[str, int, int]] = {}  # ref of every grant, topup, refund, correction -> kind, account, signed amount
-        self.ended: dict[int, tuple[str, int, str]] = {}  # the latest ended holds -> how and for how much it was asked, and its ref
+        # The latest ended holds -> how and for how much it was asked, and its ref. Ordered: a dict's oldest key is found behind the gaps of all
+        # that were taken out before it.
+        self.ended: OrderedDict[int, tuple[str, int, str]] = OrderedDict()
         self.held: dict[str, tuple[int, int, int]] = {}  # ref of every open and every latest ended hold -> account, key, amount asked
 
     # Opening and looking
@@ -264,7 +267,7 @@ class Books:
         del self.open[hold_id]
         self.ended[hold_id] = (kind, amount, hold.ref)
         if len(self.ended) > ENDED_KEPT:
-            _, _, ref = self.ended.pop(next(iter(self.ended)))
+            _, (_, _, ref) = self.ended.popitem(last=False)
             self.held.pop(ref, None)
         balance = self.accounts[hold.account]
         quota = self.quotas[hold.key]

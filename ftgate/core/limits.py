@@ -9,7 +9,7 @@ request and for the model when it knows it: a call refused at a later step has c
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
@@ -110,7 +110,7 @@ class Room(msgspec.Struct, frozen=True, gc=False):
 
 
 class Ticket:
-    """What one admitted call took; `release` gives back what it did not use."""
+    """What one admitted call took; `release` gives back what it did not use. A call without limits needs none: it has NO_TICKET."""
 
     __slots__ = ("borrowed", "counted", "released", "taken")
 
@@ -143,6 +143,10 @@ class Ticket:
         self.release(now, 0)
 
 
+NO_TICKET = Ticket()
+"""Nothing was taken. Shared, so nothing may be: whoever takes makes a ticket of its own."""
+
+
 def room(meters: Meters, now: float) -> Room:
     """How much of the nearest request window is left."""
     rates = meters.rates
@@ -154,7 +158,7 @@ def room(meters: Meters, now: float) -> Room:
     return Room(window.limit, max(window.limit - window.used, 0), max(reset, 0.0))
 
 
-def take_requests(scopes: list[tuple[Scope, Meters]], now: float, ticket: Ticket) -> Refused | None:
+def take_requests(scopes: Sequence[tuple[Scope, Meters]], now: float, ticket: Ticket) -> Refused | None:
     """Admit one call in every scope, or in none. The first limit that says no, in the order given, is named."""
     for scope, meters in scopes:
         rates = meters.rates
@@ -176,7 +180,7 @@ def take_requests(scopes: list[tuple[Scope, Meters]], now: float, ticket: Ticket
     return None
 
 
-def tokens_wait(scopes: list[tuple[Scope, Meters]], now: float, estimate: int) -> Refused | None:
+def tokens_wait(scopes: Sequence[tuple[Scope, Meters]], now: float, estimate: int) -> Refused | None:
     """Whether every token window has room for `estimate` more tokens."""
     for scope, meters in scopes:
         if meters.rates.tokens_per_minute and (wait := meters.tokens.wait_s(now, estimate)) > 0:
@@ -190,10 +194,14 @@ class Limits:
     def __init__(self, rates_for: RatesFor) -> None:
         self.rates_for = rates_for
         self._meters: dict[tuple[Scope, Name], Meters] = {}
+        self._scopes: dict[tuple[tuple[Scope, Name], ...], list[tuple[Scope, Meters]]] = {}
 
     def scopes(self, *places: tuple[Scope, Name]) -> list[tuple[Scope, Meters]]:
         """The meters of those places that have any limit."""
-        return [(place[0], meters) for place in places if (meters := self.meters(*place)).limited]
+        found = self._scopes.get(places)
+        if found is None:
+            found = self._scopes[places] = [(place[0], meters) for place in places if (meters := self.meters(*place)).limited]
+        return found
 
     def meters(self, scope: Scope, name: Name) -> Meters:
         found = self._meters.get((scope, name))
@@ -205,3 +213,4 @@ class Limits:
         """Drop meters that count nothing any more: memory follows the keys in use, not all keys ever seen."""
         for place in [place for place, meters in self._meters.items() if meters.idle(now)]:
             del self._meters[place]
+        self._scopes.clear()

@@ -50,6 +50,7 @@ class DemoAnswer:
     def __init__(self, status: int, headers: Headers, pieces: list[bytes], pause_s: float, *, cut: bool = False) -> None:
         self.status = status
         self.headers = headers
+        self.whole: bytes | None = None
         self.pieces = iter(pieces)
         self.pause_s = pause_s
         self.cut = cut

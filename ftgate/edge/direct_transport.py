@@ -222,7 +222,7 @@ class _Line:
         self.closed = False
         self.heard = False
         self.began_at = 0.0
-        self._idle_until = 0.0
+        self.idle_until = 0.0
         self._turns = 0
         self._fd = raw.fileno()
         self._poll = select.poll()
@@ -286,8 +286,9 @@ class _Line:
 
     async def read(self) -> bytes:
         """What the upstream has sent, once there is something; b"" when it has closed its side. Raises OSError."""
+        waits = not self.heard  # nothing can have come so soon after a request
         while True:
-            if self._poll.poll(0):
+            if not waits and self._poll.poll(0):
                 self._turns += 1
                 if self._turns % FAIR_TURNS:
                     await checkpoint_if_cancelled()
@@ -295,6 +296,7 @@ class _Line:
                     await checkpoint()
             else:
                 await wait_readable(self._fd)
+                waits = False
             try:
                 data = self._recv(READ_BYTES)
             except ssl.SSLWantWriteError:  # a new key is to be agreed on first
@@ -377,12 +379,8 @@ class _Line:
     def was_stale(self, failed: UpstreamFailed) -> bool:
         return outgoing.is_stale(failed, reused=self.reused, heard=self.heard, began_at=self.began_at)
 
-    def rest(self) -> None:
-        """The call is over, and the connection may be kept."""
-        self._idle_until = trio.current_time() + outgoing.KEEP_IDLE_S
-
     def is_good(self) -> bool:
-        return not self.closed and trio.current_time() < self._idle_until and not self._poll.poll(0)
+        return not self.closed and not self._poll.poll(0)
 
     def close(self) -> None:
         if not self.closed:
@@ -395,11 +393,12 @@ class _Line:
 class DirectAnswer:
     """An answer whose head has come (ports.Answer)."""
 
-    __slots__ = ("_channel", "_closed", "_incoming", "_line", "headers", "status")
+    __slots__ = ("_channel", "_closed", "_incoming", "_line", "headers", "status", "whole")
 
     def __init__(self, channel: Channel[_Line], line: _Line, incoming: _Incoming) -> None:
         self.status = incoming.status
         self.headers = incoming.headers
+        self.whole = incoming.piece if incoming.ended else None
         self._channel, self._line, self._incoming = channel, line, incoming
         self._closed = False
 
@@ -431,7 +430,6 @@ class DirectAnswer:
     async def aclose(self) -> None:
         if not self._closed:
             self._closed = True
-            self._line.rest()
             self._channel.give_back(self._line, clean=self._incoming.ended and self._incoming.keeps)
 
 

@@ -138,6 +138,7 @@ class _Line(httpcore.AsyncNetworkBackend):
         self.origin = origin
         self.connection: httpcore.AsyncConnectionInterface
         self.reused = False
+        self.idle_until = 0.0
         self.closed = False
         self.writes = 0
         self.sending: Sending | None = None
@@ -217,7 +218,6 @@ class _Channel(Channel[_Line]):
         factory = httpcore.AsyncConnectionPool(
             ssl_context=self._trust,
             proxy=self._proxy,
-            keepalive_expiry=outgoing.KEEP_IDLE_S,
             http2=self._options.http2,
             network_backend=line,
         )
@@ -275,6 +275,7 @@ class HttpxAnswer:
 
     def __init__(self, channel: _Channel, line: _Line, response: httpcore.Response) -> None:
         self.status: int = response.status
+        self.whole: bytes | None = None
         self.headers: Headers = [(name.lower(), value) for name, value in response.headers]
         self._channel, self._line, self._response = channel, line, response
         # The innermost iterator there is, held directly; its one scope of clean-up is its own.

@@ -156,9 +156,10 @@ class Line(Protocol):
 
     origin: Origin
     reused: bool
+    idle_until: float
 
     def is_good(self) -> bool:
-        """Whether a kept connection is young enough, open and silent."""
+        """Whether a kept connection is open and silent."""
         ...
 
     def close(self) -> None:
@@ -194,7 +195,7 @@ class Channel(Generic[L]):
             line = idle[at]
             if line.origin == origin:
                 del idle[at]
-                if line.is_good():
+                if line.idle_until > trio.current_time() and line.is_good():
                     line.reused = True
                     return line
                 line.close()
@@ -202,16 +203,19 @@ class Channel(Generic[L]):
 
     def give_back(self, line: L, *, clean: bool) -> None:
         """Ends a call's use of `line` and of its place. Kept only when `clean`: the whole exchange is over on both sides."""
+        now = trio.current_time()
+        line.idle_until = now + KEEP_IDLE_S
         if clean and self.keeps and len(self.idle) < MAX_IDLE:
             self.idle.append(line)
         else:
             line.close()
-        while self.idle and not self.idle[0].is_good():
+        while self.idle and self.idle[0].idle_until <= now:
             self.idle.popleft().close()
         self.places.release()
 
     def close_idle(self) -> None:
-        for line in [line for line in self.idle if not line.is_good()]:
+        now = trio.current_time()
+        for line in [line for line in self.idle if line.idle_until <= now or not line.is_good()]:
             self.idle.remove(line)
             line.close()
 

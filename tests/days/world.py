@@ -52,6 +52,7 @@ class RandomAnswer:
 
     def __init__(self, world: "World", told: Told, status: int, headers: Headers, steps: list[Any]) -> None:
         self.world, self.told, self.status, self.headers, self.steps = world, told, status, headers, steps
+        self.whole: bytes | None = None
         self.closed = False
 
     async def receive(self) -> bytes:

@@ -90,6 +90,7 @@ class ScriptedAnswer:
         self.upstream = upstream
         self.status = status
         self.headers = headers
+        self.whole: bytes | None = None
         self.steps = list(steps)
 
     async def receive(self) -> bytes:
