@@ -24,7 +24,6 @@ from ftgate.core import estimate, limits, pricing, routing
 from ftgate.core.money import format_usd, format_usd_cents
 from ftgate.core.redact import redact
 from ftgate.core.routing import Candidate, Model
-from ftgate.core.usage import Usage
 from ftgate.dialects.http import error_headers
 from ftgate.dialects.talk import Ask, Dialect
 from ftgate.errors import (
@@ -272,10 +271,13 @@ class Gate:
 
     def _size(self, x: Exchange, key: Key) -> HoldRequest:
         """The bound on what the call can cost at each candidate."""
-        models = {(way.channel.name, way.model.name): way.model for way in x.plan}
-        quotes = tuple(quote(x, model) for model in models.values())
         first = x.plan[0].model
-        likely = pricing.total([pricing.charge(first.price, Usage(input=prompt_count(x, first).likely))], x.multiplier)
+        if len(x.plan) == 1:
+            quotes: tuple[pricing.Quote, ...] = (quote(x, first),)
+        else:
+            models = {(way.channel.name, way.model.name): way.model for way in x.plan}
+            quotes = tuple(quote(x, model) for model in models.values())
+        likely = pricing.total([pricing.prompt_charge(first.price, prompt_count(x, first).likely)], x.multiplier)
         return HoldRequest(
             account=key.account, key=key.id, quotes=quotes, multiplier=x.multiplier, ref=x.call.id, estimate=likely, soon=x.ask.stream
         )

@@ -88,7 +88,7 @@ class Keys(Protocol):
         ...
 
 
-class HoldRequest(msgspec.Struct, frozen=True):
+class HoldRequest(msgspec.Struct, frozen=True, gc=False):
     """What a hold is sized from. `ref` is the call's own id; `estimate` what the prompt alone likely costs, in units. `soon`: its
     durability will be waited for before its end's; else it may be remembered together with that."""
 
@@ -101,7 +101,7 @@ class HoldRequest(msgspec.Struct, frozen=True):
     soon: bool = True
 
 
-class Held(msgspec.Struct, frozen=True):
+class Held(msgspec.Struct, frozen=True, gc=False):
     """An open hold. `cap` (tokens, one answer) is to be sent upstream when `inject`; `ticket` is for durable()."""
 
     id: int
@@ -154,7 +154,7 @@ class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
     price: str = ""
 
 
-class Settled(msgspec.Struct, frozen=True):
+class Settled(msgspec.Struct, frozen=True, gc=False):
     """A hold's end. `balance` is what is posted after it, None for a metered account."""
 
     charged: int

@@ -39,7 +39,7 @@ import msgspec
 
 from ftgate.core.money import MAX_AMOUNT
 
-ENDED_KEPT = 10_000
+ENDED_KEPT = 1000
 """Ended holds whose way of ending and ref are kept in memory, to tell a repeat from a contradiction. Of older ones every repeat
 of an end is answered already_ended: it changes nothing either way."""
 MAX_SPENT = 8 * MAX_AMOUNT
@@ -226,9 +226,9 @@ class Books:
             return Refusal.account_unknown
         if known is not None:
             return Refusal.already_done if known == (account, key, amount) else Refusal.id_reused
-        if quota.used >= MAX_SPENT or (quota.left is not None and amount > quota.left):
+        if quota.used >= MAX_SPENT or (quota.limit is not None and amount > quota.limit - quota.used - quota.held):
             return Refusal.key_quota_exceeded
-        if balance.used >= MAX_SPENT if balance.metered else amount > balance.available:
+        if balance.used >= MAX_SPENT if balance.metered else amount > balance.posted - balance.held:
             return Refusal.insufficient_credits
         aside = 0 if balance.metered else amount
         ledger = "usage" if balance.metered else "credits"
@@ -238,7 +238,7 @@ class Books:
         quota.held += held.quota_held
         self.open[entry.id] = held
         self.held[ref] = (account, key, amount)
-        assert balance.metered or balance.available >= 0
+        assert balance.metered or balance.posted >= balance.held
         return held, entry
 
     def post(self, hold_id: int, amount: int, *, at_us: int, note: str = "") -> Ended | Refusal:
@@ -277,8 +277,8 @@ class Books:
         ledger = "usage" if hold.metered else "credits"
         # An upstream's absurd number must not overflow a column, and no sum of charges may either.
         room = MAX_SPENT - (max(quota.used, balance.used) if hold.metered else quota.used)
-        if quota.left is not None:  # a key's quota is never passed: what an upstream took beyond it is nobody's but ours
-            room = min(room, max(quota.left, hold.quota_held))
+        if quota.limit is not None:  # a key's quota is never passed: what an upstream took beyond it is nobody's but ours
+            room = min(room, max(quota.limit - quota.used - quota.held, hold.quota_held))
         within = min(amount, MAX_AMOUNT if hold.metered else hold.amount, room)
         entries = [self._entry(kind, hold.account, hold.key, ledger, "revenue", within, hold=hold_id, ref=hold.ref, at_us=at_us, note=note)]
         charged, lost = within, 0
@@ -293,8 +293,10 @@ class Books:
                 charged += within
         quota.used += charged
         assert quota.used <= MAX_SPENT and balance.used <= MAX_SPENT
-        assert hold.metered or balance.lowered or balance.available >= 0
-        balance.lowered = balance.lowered and balance.available < 0
+        if balance.lowered:
+            balance.lowered = balance.available < 0
+        else:
+            assert hold.metered or balance.posted >= balance.held
         return Ended(tuple(entries), charged, lost, balance.posted)
 
     def _overrun(self, hold: Hold, balance: Balance, excess: int, room: int, entries: list[Entry], at_us: int) -> tuple[int, int]:

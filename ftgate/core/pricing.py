@@ -4,6 +4,8 @@ All integers: `Price` is in units (pico, core/money.py) per token, a charge in u
 applied once per request, rounded half up for the charge and up for the hold, so that a hold never lies below its charge.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from ftgate.core.money import round_half_up, round_up
@@ -59,9 +61,14 @@ def rates(price: Price, prompt_tokens: int) -> Price | Tier:
     return row
 
 
+def prompt_charge(price: Price, tokens: int) -> int:
+    """Units for a prompt alone, none of it cached, before any multiplier."""
+    return tokens * (rates(price, tokens).input if price.tiers else price.input) + price.per_request
+
+
 def charge(price: Price, usage: Usage) -> int:
     """Units for one attempt's usage at one price, before any multiplier."""
-    row = rates(price, usage.prompt)
+    row = rates(price, usage.prompt) if price.tiers else price
     return (
         usage.input * row.input
         + usage.cache_read * row.cached
@@ -93,16 +100,19 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
     uncapped: int = 0
     binds: bool = True
 
-    def _rows(self) -> list[tuple[int, int]]:
+    def _rows(self) -> Sequence[tuple[int, int]]:
         """(dearest input class, output) of every row that a prompt up to the bound can fall under: the real prompt may stay
         below a tier that the bound reaches, and a lower tier can be the dearer one."""
-        rows: list[Price | Tier] = [self.price, *(t for t in self.price.tiers if self.prompt_tokens > t.above)]
+        price = self.price
+        if not price.tiers:
+            return ((max(price.input, price.cached, price.cache_write, price.cache_write_1h), price.output),)
+        rows: list[Price | Tier] = [price, *(t for t in price.tiers if self.prompt_tokens > t.above)]
         return [(max(row.input, row.cached, row.cache_write, row.cache_write_1h), row.output) for row in rows]
 
     def bound(self, cap: int) -> int:
         """Units this call can cost at most with this cap: the prompt at its dearest input class, the whole output."""
         output = self.answers * ((cap if self.binds else self.model_limit) + self.uncapped)
-        return max(self.prompt_tokens * dearest + output * rate for dearest, rate in self._rows()) + self.price.per_request
+        return max([self.prompt_tokens * dearest + output * rate for dearest, rate in self._rows()]) + self.price.per_request
 
     def largest_cap(self, budget: int) -> int:
         """The largest cap whose bound is within `budget` units; negative when the prompt alone is past it, or no cap binds."""
@@ -133,6 +143,12 @@ class TooPoor(msgspec.Struct, frozen=True, gc=False):
     required: int
 
 
+def bound_for(quotes: tuple[Quote, ...], cap: int, multiplier: Multiplier) -> int:
+    """Units that a call with this cap can cost at most, wherever it goes."""
+    worst = max([quote.bound(cap) for quote in quotes])
+    return round_up(worst * multiplier.numerator, multiplier.denominator)
+
+
 def hold_for(quotes: tuple[Quote, ...], available: int, multiplier: Multiplier = ONE) -> Sized | TooPoor:
     """Size the hold for a call that may go to any of `quotes` (its candidates), from `available` units.
 
@@ -141,25 +157,20 @@ def hold_for(quotes: tuple[Quote, ...], available: int, multiplier: Multiplier =
     beside this one. Source: DESIGN.md, Money.
     """
     asked = quotes[0].cap
-
-    def hold(cap: int) -> int:
-        worst = max(quote.bound(cap) for quote in quotes)
-        return round_up(worst * multiplier.numerator, multiplier.denominator)
-
     if asked is not None:
-        amount = hold(asked)
+        amount = bound_for(quotes, asked, multiplier)
         return Sized(amount, asked, inject=False) if amount <= available else TooPoor(amount)
     limit = min(quote.model_limit for quote in quotes)
     least = min(SMALLEST_CAP, limit)
-    whole = hold(limit)
+    whole = bound_for(quotes, limit, multiplier)
     if not any(quote.binds for quote in quotes):  # nothing can be injected: the whole answer is held, or refused
         return Sized(whole, limit, inject=False) if whole <= available else TooPoor(whole)
-    if whole <= available // 2 or whole == hold(0):  # affordable in full, or the output is free and half buys nothing
+    if whole <= available // 2 or whole == bound_for(quotes, 0, multiplier):  # affordable in full, or the output is free and half buys nothing
         return Sized(whole, limit, inject=True) if whole <= available else TooPoor(whole)
     budget = (available // 2) * multiplier.denominator // max(multiplier.numerator, 1)
     cap = min(limit, *(quote.largest_cap(budget) for quote in quotes))
     if cap >= least:
-        return Sized(hold(cap), cap, inject=True)
+        return Sized(bound_for(quotes, cap, multiplier), cap, inject=True)
     # Half the balance does not buy the least useful answer; the whole of it may.
-    amount = hold(least)
+    amount = bound_for(quotes, least, multiplier)
     return Sized(amount, least, inject=True) if amount <= available else TooPoor(amount)

@@ -24,7 +24,7 @@ from ftgate.core.usage import Usage
 from ftgate.errors import GateError
 
 
-class Ask(msgspec.Struct, frozen=True):
+class Ask(msgspec.Struct, frozen=True, gc=False):
     """A request as read. `fields` are its top-level JSON fields as raw bytes, in order: what we do not know passes as it came.
 
     `names` are the models asked for, in order: `model` first, then `models`. `cap` is the output limit the caller set, in tokens, or

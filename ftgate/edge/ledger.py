@@ -73,7 +73,7 @@ class MemoryLedger:
             cap = request.quotes[0].cap
             if quota.limit is None:
                 return pricing.Sized(0, cap or 0, inject=False)
-            worst = max(quote.bound(quote.model_limit if cap is None else cap) for quote in request.quotes)
+            worst = max([quote.bound(quote.model_limit if cap is None else cap) for quote in request.quotes])
             amount = round_up(worst * request.multiplier.numerator, request.multiplier.denominator)
             left = quota.left or 0
             return (
