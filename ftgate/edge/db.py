@@ -66,7 +66,7 @@ class Batch:
     """Changes that go into one commit. `balances` and `spent` keep the last value of each account and key. `mark` is written
     with them, so that the database can be asked whether this batch is the last one in it."""
 
-    __slots__ = ("balances", "done", "entries", "event", "mark", "patient", "rows", "spent", "statements")
+    __slots__ = ("balances", "done", "entries", "event", "mark", "patient", "rows", "sealed", "spent", "statements")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -78,6 +78,7 @@ class Batch:
         self.event: trio.Event | None = None
         self.patient: dict[trio.lowlevel.Task, float] = {}  # who waits for a limited time, and until when (time.monotonic)
         self.mark = secrets.randbits(31)
+        self.sealed: tuple[int | str, ...] = ()
 
     def remember(self, entries: tuple[Entry, ...], balance: Balance, quota: Quota | None = None) -> None:
         """Entries and the balances they lead to: they reach the database together or not at all."""
@@ -88,6 +89,11 @@ class Batch:
 
     def size(self) -> int:
         return len(self.entries) + len(self.rows) + len(self.statements)
+
+    def seal(self) -> None:
+        """Put the changes into the form in which they are written: in the thread that made them, since the other one would hold
+        that up for it, and for longer."""
+        self.sealed = (self.mark, *map(_listed, (self.entries, self.balances.values(), self.spent.values(), self.rows)))
 
 
 def _always_ends(_: object) -> trio.lowlevel.Abort:
@@ -174,16 +180,16 @@ def _listed(values: Iterable[Any]) -> str:
 
 def write(connection: sqlite3.Connection, batch: Batch) -> None:
     """Put one batch in, whole or not at all. Raises sqlite3.Error with nothing changed (but see already_in)."""
-    lists = batch.entries, batch.balances.values(), batch.spent.values(), batch.rows
-    values = (batch.mark, *map(_listed, lists))
+    if not batch.sealed:
+        batch.seal()
     if not batch.statements:
-        connection.execute(_INBOX_SQL, values)
+        connection.execute(_INBOX_SQL, batch.sealed)
         return
     try:
         connection.execute("BEGIN IMMEDIATE")
         for sql, own in batch.statements:
             connection.execute(sql, own)
-        connection.execute(_INBOX_SQL, values)
+        connection.execute(_INBOX_SQL, batch.sealed)
         connection.execute("COMMIT")
     except BaseException:  # half a batch must not stand open
         if connection.in_transaction:
@@ -295,6 +301,7 @@ class Writer:
 
     def _hand_over(self) -> None:
         self.writing, self.filling = self.filling, Batch()
+        self.writing.seal()
         self._jobs.put(self.writing)
 
     async def durable(self, batch: Batch) -> None:
