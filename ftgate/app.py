@@ -363,7 +363,7 @@ async def serve(settings: Settings, data_dir: Path, *, host: str, port: int, sta
 
 async def _serve(house: House, listeners: list[trio.SocketListener], started: Callable[[Started], None]) -> int:
     from ftgate.dialects import openai_chat
-    from ftgate.edge import control
+    from ftgate.edge import control, readiness
     from ftgate.edge.transports import Transports
     from ftgate.gate import Gate
     from ftgate.intake import Intake
@@ -372,7 +372,8 @@ async def _serve(house: House, listeners: list[trio.SocketListener], started: Ca
 
     settings = house.settings
     orphans = await house.begin()
-    transports = Transports(settings.routes.channels, direct=settings.server.direct_transport)
+    watches = readiness.Readiness() if readiness.SUPPORTED else None
+    transports = Transports(settings.routes.channels, direct=settings.server.direct_transport, readiness=watches)
     dialects = {openai_chat.NAME: openai_chat}
     gate = Gate(
         settings=gate_settings(settings), keys=house.accounts, ledger=MemoryLedger(house.books, house.writer, house.clock),
@@ -384,12 +385,14 @@ async def _serve(house: House, listeners: list[trio.SocketListener], started: Ca
     intake = Intake(
         gate.relay, gate.authenticate, dialects, max_body_bytes=settings.server.max_body_mb * 1_000_000, cors=settings.server.cors
     )
-    door = _door(settings, intake, Relay(intake, cast(Any, pages)))
+    door = _door(settings, intake, Relay(intake, cast(Any, pages)), watches)
     code = 0
     async with trio.open_nursery() as nursery:
         assert house.lock.socket is not None
         await nursery.start(control.serve, house.lock.socket, house.commands())
         gate.ratios.known.update(house.ratios)
+        if watches is not None:
+            nursery.start_soon(watches.run)
         nursery.start_soon(_sweep, gate, house, transports)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as doors:
@@ -408,18 +411,19 @@ async def _serve(house: House, listeners: list[trio.SocketListener], started: Ca
         nursery.cancel_scope.cancel()
     house.remember_ratios(gate.ratios)
     await transports.aclose_all()
+    if watches is not None:
+        watches.close()
     return code
 
 
-def _door(settings: Settings, intake: Any, relay: Any) -> Any:
+def _door(settings: Settings, intake: Any, relay: Any, watches: Any) -> Any:
     """What stands at the port."""
     from ftgate.edge.fast_door import FastDoor
-    from ftgate.edge.hangups import SUPPORTED
     from ftgate.edge.hypercorn_door import HypercornDoor
 
     context = _tls(settings)
     door = HypercornDoor(relay, ssl_context=context)
-    return FastDoor(intake, door, ssl_context=context) if settings.server.fast_door and SUPPORTED else door
+    return FastDoor(intake, door, watches, ssl_context=context) if settings.server.fast_door and watches is not None else door
 
 
 def _settle_the_heap() -> None:

@@ -18,7 +18,7 @@ from ftgate.dialects import sse
 from ftgate.dialects.talk import Complaint, Dialect, Meter, NotAnAnswer, Piece, Reader
 from ftgate.errors import DatabaseBusy, Fault, ProviderError, ProviderTimeout, UpstreamFailed
 from ftgate.exchange import Ended, Exchange, Tried, answer_headers, conceal, retry_after_s
-from ftgate.ports import Answer, Clock, Headers, Ledger, Upstream, UpstreamRequest
+from ftgate.ports import Answer, Begun, Clock, Headers, Ledger, Upstream, UpstreamRequest
 
 DURABLE_WAIT_S = 2.0
 """Seconds an answer waits for its commit before it goes without a balance (or, for a hold, before it is refused)."""
@@ -62,9 +62,19 @@ class Attempts:
         tried.awaited = "no response head in time"
         try:
             first = trio.current_time() + (times.head if x.ask.stream else times.answer)
+            begun = None if x.ask.stream else self.upstream.begin(request, tried.sending)
+            answer = await self._word(x, begun, first) if begun is not None else None
+            whole = answer.whole if answer is not None and answer.status == 200 else None
+            if answer is not None and whole is not None:
+                self.passing("head")
+                await answer.aclose()
+                return await self._take_answer(x, dialect, tried, whole, index)
             with trio.CancelScope(deadline=min(first, x.call.ends_at)) as timer:
                 x.call.scope = timer
-                answer = await self.upstream.open(request, tried.sending)
+                if x.call.cancelled:
+                    timer.cancel()
+                if answer is None:
+                    answer = await (self.upstream.open(request, tried.sending) if begun is None else begun.open())
                 self.passing("head")
                 try:
                     if answer.status != 200:
@@ -73,9 +83,7 @@ class Attempts:
                         return await self._complaint(dialect, answer, index)
                     if x.ask.stream:
                         return await self._pass_stream(x, dialect, tried, answer, index, timer)
-                    body = answer.whole
-                    if body is None:
-                        body = await self._read_answer(x, tried, answer, timer)
+                    body = answer.whole if answer.whole is not None else await self._read_answer(x, tried, answer, timer)
                 finally:
                     await answer.aclose()
             if not timer.cancelled_caught:
@@ -94,6 +102,15 @@ class Attempts:
             )
         finally:
             x.call.draining = x.call.scope = None
+
+    @staticmethod
+    async def _word(x: Exchange, begun: Begun, first: float) -> Answer | None:
+        """Wait for a short answer without a scope of its own; the call's end and its time end the wait too."""
+        x.call.begun = begun
+        try:
+            return await begun.word(min(first, x.call.ends_at))
+        finally:
+            x.call.begun = None
 
     def _render(self, x: Exchange, candidate: Candidate) -> UpstreamRequest:
         channel, model = candidate.channel, candidate.model

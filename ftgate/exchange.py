@@ -5,6 +5,7 @@ what is said when every candidate has failed). gate.py walks the line; this file
 import math
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import msgspec
@@ -16,7 +17,7 @@ from ftgate.core.routing import Candidate, Model, Outcome, Verdict
 from ftgate.core.usage import UNKNOWN_BOUND, Measured, Usage, judge
 from ftgate.dialects.talk import NOTHING, Dialect, Meter, Reader
 from ftgate.errors import GateError, InternalError, NoHealthyProvider, ProviderError, ProviderTimeout, RateLimited, Refused, ShuttingDown
-from ftgate.ports import Client, GateSettings, Headers, Held, Key, Row, Sending, Settled
+from ftgate.ports import Begun, Client, GateSettings, Headers, Held, Key, Row, Sending, Settled
 
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
@@ -38,6 +39,7 @@ class Call:
         self.key = key
         self.body = body
         self.scope: trio.CancelScope | None = None  # around what takes long now: an attempt, or the pause before the next
+        self.begun: Begun | None = None  # or what is waited for without a scope
         self.ends_at = math.inf  # when it is out of time (trio.current_time)
         self.ended_by: str | None = None
         self.left = False
@@ -54,6 +56,8 @@ class Call:
             self.ends_at = min(self.ends_at, trio.current_time() + DRAIN_S)
             if self.scope is not None:
                 self.scope.deadline = min(self.scope.deadline, self.ends_at)
+            elif self.begun is not None:
+                self.begun.lower(self.ends_at)
         else:
             self.cancel(why)
 
@@ -63,6 +67,8 @@ class Call:
         self.cancelled = True
         if self.scope is not None:
             self.scope.cancel()
+        elif self.begun is not None:
+            self.begun.wake()
 
 
 class Ended(Exception):
@@ -276,6 +282,11 @@ def cut_error(x: Exchange) -> GateError:
     return ProviderTimeout(f"the call took longer than {x.settings.total_s:g}s in all")
 
 
+@lru_cache(maxsize=1024)
+def _price_text(price: pricing.Price) -> str:
+    return msgspec.json.encode(price).decode()
+
+
 def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: float) -> Row:
     """The call as it is remembered. `cost` in units, `now` monotonic seconds."""
     assert x.key is not None
@@ -308,7 +319,7 @@ def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: fl
         attempts=len(x.tried),
         stream=x.ask.stream,
         hold=x.held.id if x.held else 0,
-        price=msgspec.json.encode(last.model.price).decode() if last and x.measured else "",
+        price=_price_text(last.model.price) if last and x.measured else "",
     )
 
 

@@ -48,8 +48,34 @@ class Answer(Protocol):
         ...
 
 
+class Begun(Protocol):
+    """A request that has been sent as far as that needed no waiting. Either `word` returns its answer, or `open` is called."""
+
+    async def word(self, until: float) -> Answer | None:
+        """The answer, if what comes first is all of it; waited for until `until` (trio.current_time), or a little longer, at most.
+        Raises errors.UpstreamFailed; then, and when cancelled, it is over."""
+        ...
+
+    def lower(self, until: float) -> None:
+        """Let the wait in `word` end at this time at the latest."""
+        ...
+
+    def wake(self) -> None:
+        """Let the wait in `word` end now."""
+        ...
+
+    def open(self) -> Coroutine[Any, Any, Answer]:
+        """Go on as Upstream.open does."""
+        ...
+
+
 class Upstream(Protocol):
     """How HTTP goes out (a transport)."""
+
+    def begin(self, request: UpstreamRequest, sending: "Sending") -> Begun | None:
+        """Begin to send `request`, where that needs no waiting: a short answer can then be had without a cancel scope around the
+        wait for it, which costs more than the wait. None where it must be opened. Raises errors.UpstreamFailed."""
+        ...
 
     def open(self, request: UpstreamRequest, sending: "Sending | None" = None) -> Coroutine[Any, Any, Answer]:
         """Send `request` and wait for the response head. Only the connect limit is the transport's; every other time limit

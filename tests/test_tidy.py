@@ -35,7 +35,7 @@ WALLS: dict[str, tuple[tuple[str, ...], set[str]]] = {
             "ftgate.core", "ftgate.dialects", "ftgate.providers", "ftgate.ports", "ftgate.errors", "ftgate.exchange", "ftgate.intake",
             "ftgate.edge.db", "ftgate.edge.schema", "ftgate.edge.hypercorn_door",
             "ftgate.edge.doorway", "ftgate.edge.client_wire", "ftgate.edge.request_head",
-            "ftgate.edge.hangups", "ftgate.edge.outgoing", "ftgate.edge.demo",
+            "ftgate.edge.readiness", "ftgate.edge.incoming", "ftgate.edge.outgoing", "ftgate.edge.demo",
             "ftgate.edge.direct_transport", "ftgate.edge.httpx_transport",
         ),
         {"trio", "msgspec", "httpcore", "h11", "hypercorn", "sqlite_utils", "httptools", "socksio"},

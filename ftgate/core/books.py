@@ -144,8 +144,8 @@ class Books:
         self.quotas: dict[int, Quota] = {}
         self.open: dict[int, Hold] = {}
         self.moved: dict[str, tuple[str, int, int]] = {}  # ref of every grant, topup, refund, correction -> kind, account, signed amount
-        # The latest ended holds -> how and for how much it was asked, and its ref. Ordered: a dict's oldest key is found behind the gaps of all
-        # that were taken out before it.
+        # The latest ended holds -> how and for how much it was asked, and its ref. Ordered: a dict's oldest key is found behind the gaps
+        # of all that were taken out before it.
         self.ended: OrderedDict[int, tuple[str, int, str]] = OrderedDict()
         self.held: dict[str, tuple[int, int, int]] = {}  # ref of every open and every latest ended hold -> account, key, amount asked
 

@@ -165,7 +165,7 @@ def hold_for(quotes: tuple[Quote, ...], available: int, multiplier: Multiplier =
     whole = bound_for(quotes, limit, multiplier)
     if not any(quote.binds for quote in quotes):  # nothing can be injected: the whole answer is held, or refused
         return Sized(whole, limit, inject=False) if whole <= available else TooPoor(whole)
-    if whole <= available // 2 or whole == bound_for(quotes, 0, multiplier):  # affordable in full, or the output is free and half buys nothing
+    if whole <= available // 2 or whole == bound_for(quotes, 0, multiplier):  # affordable in full, or the output is free: half buys nothing
         return Sized(whole, limit, inject=True) if whole <= available else TooPoor(whole)
     budget = (available // 2) * multiplier.denominator // max(multiplier.numerator, 1)
     cap = min(limit, *(quote.largest_cap(budget) for quote in quotes))

@@ -71,7 +71,10 @@ def read_request(body: bytes) -> Ask:
         asked = _asked.decode(body)
     except (msgspec.DecodeError, RecursionError):
         asked = _asked_one_by_one(fields)
-    names = tuple(dict.fromkeys([*([asked.model] if asked.model else ()), *(asked.models or ())]))
+    if asked.model and not asked.models:
+        names: tuple[str, ...] = (asked.model,)
+    else:
+        names = tuple(dict.fromkeys([*([asked.model] if asked.model else ()), *(asked.models or ())]))
     if not names:
         raise InvalidRequest("`model` is missing; GET /v1/models lists what this key may use", code="missing_field", param="model")
     if (asked.routing or "auto") not in STRATEGIES:

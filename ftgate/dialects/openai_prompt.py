@@ -22,22 +22,26 @@ _messages = msgspec.json.Decoder(list[_Fields])
 _anything = msgspec.json.Decoder()
 _NO_PROMPT = frozenset(
     ("messages", "model", "models", "routing", "stream_options", "logit_bias", "metadata", "user", "stop", "service_tier",
-     "reasoning_effort", "verbosity", "safety_identifier", "prompt_cache_key", "modalities", "audio")
+     "reasoning_effort", "verbosity", "safety_identifier", "prompt_cache_key", "modalities", "audio",
+     "stream", "max_tokens", "max_completion_tokens", "n", "temperature", "top_p")
 )  # fmt: skip
 """Fields that no provider puts before the model as tokens. Every other one that is passed on is measured as prompt."""
+_NO_MEDIA = {"image": 0, "audio": 0, "file": 0, "part": 0}
 
 
 def measure(fields: _Fields) -> tuple[estimate.Count, int, int, int]:
     """Tokens of text and definitions; images, audios, files. A part's base64 is never measured as text."""
-    media = {"image": 0, "audio": 0, "file": 0, "part": 0}
+    media = _NO_MEDIA
     try:
         texts = [message.content for message in _plain.decode(fields["messages"])]
         length = len(texts)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        media = dict(_NO_MEDIA)
         texts, length = _read_messages(fields, media)
     if not length:
         raise InvalidRequest("`messages` must hold at least one message", param="messages")
-    texts += [_text_of(raw) for name, raw in fields.items() if name not in _NO_PROMPT and bytes(raw)[:1] in (b"[", b"{", b'"')]
+    if not fields.keys() <= _NO_PROMPT:
+        texts += [_text_of(raw) for name, raw in fields.items() if name not in _NO_PROMPT and bytes(raw)[:1] in (b"[", b"{", b'"')]
     counted = estimate.text("".join(texts))
     template = estimate.tokens(estimate.MESSAGE_TOKENS * length + estimate.PRIMING_TOKENS + media["part"])
     return counted + template, media["image"], media["audio"], media["file"]

@@ -8,12 +8,16 @@ from contextlib import suppress
 
 import trio
 
+from ftgate.edge.readiness import Watch
+
 MAX_RECEIVE = 65_536
 GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 
 class Wire:
-    """A plain TCP connection, used without waiting first."""
+    """A plain TCP connection, used without waiting first. Its owner gives it its `watch`."""
+
+    watch: Watch
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self.socket = socket.socket(fileno=stream.socket.detach())
@@ -27,14 +31,18 @@ class Wire:
     async def receive(self, *, wait: bool) -> bytes:
         """The next bytes, b"" when nothing can come any more. With `wait` others get their turn first."""
         if wait:
-            await trio.lowlevel.wait_readable(self.socket)
+            await self.watch.wait()
         while True:
             try:
-                return self.socket.recv(MAX_RECEIVE)
+                data = self.socket.recv(MAX_RECEIVE)
             except BlockingIOError:
-                await trio.lowlevel.wait_readable(self.socket)
+                await self.watch.wait()
             except OSError:
                 return b""
+            else:
+                if len(data) == MAX_RECEIVE:
+                    self.watch.leave()
+                return data
 
     def send_now(self, data: bytes) -> int:
         """As many bytes as go at once. Raises OSError when the peer is gone."""

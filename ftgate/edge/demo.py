@@ -69,6 +69,9 @@ class DemoAnswer:
 class DemoUpstream:
     """ports.Upstream for channels of the provider "demo"."""
 
+    def begin(self, request: UpstreamRequest, sending: Sending) -> None:
+        """As ports.Upstream says: each call is opened."""
+
     async def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Answer:
         await trio.sleep(PIECE_S)
         if sending is not None:

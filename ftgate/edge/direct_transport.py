@@ -1,30 +1,30 @@
 """The fast way out: HTTP/1.1 spoken straight on the socket, for channels without a proxy and without HTTP/2.
 
 Rules, beside those of the other transport (httpx_transport), which hold here too:
-- **The socket is asked first.** send() and recv() are called at once, or when a poll that costs 0.3 us says so; only a call that
-  would block waits, which costs 8 us. A TLS connection is an ssl.SSLSocket: the same two calls.
+- **The socket is asked first.** send() and recv() are called at once, or when there is word that they will not block (readiness.py; where
+  that does not run, and for TLS, a poll that costs 0.3 us); only a call that would block waits. A TLS connection is an
+  ssl.SSLSocket: the same two calls.
 - **Fair.** Whoever finds data ready each time still passes a checkpoint every FAIR_TURNS reads, and sees a cancellation at once.
 - **What is read is handed on as it came**: what one recv() brought is one piece of the body, not copied again unless it was
   chunked.
-- **Strict.** An answer on whose end two readers could disagree is refused: two lengths or none that is a number, a length beside
-  a Transfer-Encoding, a coding other than chunked, folded headers, a bare CR or LF, a NUL. The parser (llhttp) refuses most of it;
-  the rest is refused here. A connection is kept only when its answer ended exactly where what was read ended.
 - **An upstream may answer before it has read the request.** While a large body goes up and the socket is full, what comes down is
   read: an error ends the sending and is the answer, and the connection is not used again.
 """
 
-import re
 import select
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any
 
-import httptools
 import trio
 from trio.lowlevel import checkpoint, checkpoint_if_cancelled, notify_closing, wait_readable, wait_writable
 
 from ftgate.edge import outgoing
-from ftgate.edge.outgoing import HEAD_LIMIT, MAX_CONNECTIONS, Channel, ChannelOptions, Channels, Origin, Target
+from ftgate.edge.incoming import Incoming, unreadable
+from ftgate.edge.outgoing import MAX_CONNECTIONS, Channel, ChannelOptions, Channels, Origin, Target
+from ftgate.edge.readiness import Readiness, Watch
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.ports import Answer, Headers, Sending, UpstreamRequest
 
@@ -32,185 +32,9 @@ HEADS_KEPT = 1000
 READ_BYTES = 65_536
 JOIN_BYTES = 16_384  # of the body go with the head in one send: copying them costs less than a second call
 FAIR_TURNS = 32
-MAX_LENGTH_DIGITS = 18  # of a Content-Length; the parser's own limit is 2**64 - 1
+LOOK_S = 0.5
 
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?\r\n")
-_LENGTH = re.compile(rb"[0-9]{1,%d}" % MAX_LENGTH_DIGITS)
 _BLOCKED = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-_UNREADABLE = (httptools.HttpParserError, httptools.HttpParserUpgrade)
-
-
-def _unreadable() -> UpstreamFailed:
-    return UpstreamFailed(Fault.protocol, "not readable as HTTP", sent=True)
-
-
-class _Events:
-    """What the parser has told. It knows nothing of the parser's owner: together they would be a circle of references."""
-
-    __slots__ = ("began", "ended", "headers", "on_body", "pieces")
-
-    def __init__(self) -> None:
-        self.headers: Headers = []
-        self.pieces: list[bytes] = []
-        self.on_body = self.pieces.append
-        self.began = 0
-        self.ended = False
-
-    def on_message_begin(self) -> None:
-        self.began += 1
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value.strip()))
-
-    def on_message_complete(self) -> None:
-        self.ended = True
-
-
-class _Incoming:
-    """One answer as it comes, without I/O: feed_head() until it says that the head is whole, then feed() until `ended`."""
-
-    __slots__ = (
-        "_barren", "_chunked", "_events", "_head", "_head_bytes", "_left", "_parser", "_tail",
-        "broken", "ended", "headed", "headers", "keeps", "piece", "status",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.headers: Headers = []
-        self.headed = False
-        self.ended = False
-        self.broken = False  # the body cannot be read on; what came before it could
-        self.keeps = False  # the connection may be used again once the answer has ended
-        self.piece = b""  # of the body, that came with the head
-        self._head = b""
-        self._head_bytes = 0  # of interim answers
-        self._left: int | None = None  # bytes of a body with a length
-        self._chunked = False
-        self._barren = 0  # bytes in a row that brought nothing of the body: chunk extensions, trailers
-        self._tail = b""  # the last bytes that were fed
-        self._restart()
-
-    def _restart(self) -> None:
-        self._events = _Events()
-        self._parser = httptools.HttpResponseParser(self._events)
-
-    def feed_head(self, data: bytes) -> bool:
-        """Whether the head is whole now. Interim answers are passed over. Raises UpstreamFailed."""
-        while True:
-            before = len(self._head)
-            head = self._head = self._head + data if before else data
-            if self._head_bytes + len(head) > HEAD_LIMIT and head.find(b"\r\n\r\n", 0, HEAD_LIMIT - self._head_bytes) < 0:
-                raise UpstreamFailed(Fault.too_large, "the response head passes its limit", sent=True)
-            end = head.find(b"\r\n\r\n", max(before - 3, 0)) + 4
-            if end < 4:
-                self._parse(data)  # for what is no HTTP, which need not come to an end
-                return False
-            line = _STATUS_LINE.match(head)
-            if line is None:
-                raise _unreadable()
-            self.status = int(line[2])
-            if self.status == 101:
-                outgoing.check_head(self.status, [])
-            self._parse(data[: end - before])
-            data = head[end:]
-            if self.status >= 200:
-                break
-            self._head, self._head_bytes = b"", self._head_bytes + end
-            self._restart()
-            if not data:
-                return False
-        self._head = b""
-        self.headed = True
-        self.headers = self._events.headers
-        self._events.headers = []  # trailers are read and dropped
-        self._frame(http_1_1=line[1] == b"1")
-        if data:
-            self.piece = self.feed(data)
-        return True
-
-    def _parse(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except _UNREADABLE:
-            raise _unreadable() from None
-
-    def _frame(self, *, http_1_1: bool) -> None:
-        """How the body ends, from the head. Raises UpstreamFailed where that is not plain."""
-        length: bytes | None = None
-        coding: bytes | None = None
-        keeps = http_1_1
-        for name, value in self.headers:
-            if name == b"content-length":
-                if length is not None or not _LENGTH.fullmatch(value):
-                    raise _unreadable()
-                length = value
-            elif name == b"transfer-encoding":
-                if coding is not None or value.lower() != b"chunked":
-                    raise _unreadable()
-                coding = value
-            elif name == b"connection":
-                keeps = keeps and b"close" not in [token.strip() for token in value.lower().split(b",")]
-        if coding is not None and length is not None:
-            raise _unreadable()
-        if self.status in (204, 304):
-            self.ended = True
-            self.keeps = keeps and coding is None and length in (None, b"0")  # else a body may follow all the same
-        elif coding is not None:
-            self.keeps = keeps
-            self._chunked = True
-        elif length is not None:
-            self.keeps = keeps
-            self._left = int(length)
-            self.ended = self._left == 0
-
-    def feed(self, data: bytes) -> bytes:
-        """What `data` brings of the body; it may be nothing. Bytes after the end are dropped, and the connection with them."""
-        if self.ended:
-            self.keeps = False
-            return b""
-        if self._chunked:
-            return self._feed_chunks(data)
-        if self._left is None:
-            return data
-        if len(data) > self._left:
-            self.keeps = False
-            data = data[: self._left]
-        self._left -= len(data)
-        self.ended = self._left == 0
-        return data
-
-    def _feed_chunks(self, data: bytes) -> bytes:
-        events = self._events
-        try:
-            self._parser.feed_data(data)
-        except _UNREADABLE:
-            self.broken = not events.ended  # after the end: bytes that are no part of this answer
-            self.keeps = False
-        tail = self._tail = data if len(data) > 4 else (self._tail + data)[-5:]
-        if events.ended:
-            self.ended = True
-            # The parser passes over empty lines behind the end, so it is looked at: one empty line, and no further answer.
-            whole = tail.endswith(b"\r\n\r\n") and tail[-5:-4] not in (b"\r", b"\n") and events.began == 1
-            self.keeps = self.keeps and whole
-        pieces = events.pieces
-        if not pieces:
-            self._barren += len(data)
-            if self._barren > HEAD_LIMIT:
-                raise UpstreamFailed(Fault.too_large, "a head or line past its limit", sent=True)
-            return b""
-        self._barren = 0
-        piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        return piece
-
-    def end(self) -> None:
-        """The upstream has closed its side. Raises UpstreamFailed when something lacks."""
-        if not self.headed:
-            raise UpstreamFailed(Fault.reset, "closed before the response head", sent=True)
-        if not self.ended and (self._chunked or self._left is not None):
-            raise UpstreamFailed(Fault.incomplete, "the body was cut", sent=True)
-        self.ended = True
-        self.keeps = False
 
 
 class _Line:
@@ -227,6 +51,11 @@ class _Line:
         self._fd = raw.fileno()
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
+        self._readiness: Readiness | None = None
+        self.watch: Watch | None = None
+        self.incoming: Incoming
+        self._unsent: Sequence[bytes | memoryview] = ()
+        self._refused = False  # the request
         self._use(raw)
 
     def _use(self, raw: socket.socket) -> None:
@@ -235,7 +64,7 @@ class _Line:
         self._send = raw.send
 
     @classmethod
-    async def connect(cls, target: Target, trust: ssl.SSLContext) -> "_Line":
+    async def connect(cls, target: Target, trust: ssl.SSLContext, readiness: Readiness | None) -> "_Line":
         stream = await outgoing.reach(target.host, target.origin[2])
         raw = socket.socket(fileno=stream.socket.detach())
         raw.setblocking(False)
@@ -246,6 +75,8 @@ class _Line:
             except BaseException:  # a cancellation too leaves no connection behind
                 line.close()
                 raise
+        elif readiness is not None:
+            line._readiness, line.watch = readiness, readiness.watch(raw)
         return line
 
     async def _start_tls(self, trust: ssl.SSLContext, host: str) -> None:
@@ -286,17 +117,8 @@ class _Line:
 
     async def read(self) -> bytes:
         """What the upstream has sent, once there is something; b"" when it has closed its side. Raises OSError."""
-        waits = not self.heard  # nothing can have come so soon after a request
         while True:
-            if not waits and self._poll.poll(0):
-                self._turns += 1
-                if self._turns % FAIR_TURNS:
-                    await checkpoint_if_cancelled()
-                else:
-                    await checkpoint()
-            else:
-                await wait_readable(self._fd)
-                waits = False
+            await self._readable()
             try:
                 data = self._recv(READ_BYTES)
             except ssl.SSLWantWriteError:  # a new key is to be agreed on first
@@ -306,29 +128,54 @@ class _Line:
                 continue
             if data:
                 self.heard = True
+                if self.watch is not None and len(data) == READ_BYTES:
+                    self.watch.leave()
             return data
 
-    async def exchange(self, head: bytes, body: bytes, sending: Sending | None) -> _Incoming:
-        """Send a request and wait for its answer's head. Raises UpstreamFailed; then, and when cancelled, the line is to be closed."""
-        incoming = _Incoming()
+    async def _readable(self) -> None:
+        """Wait until a read may find something."""
+        watch = self.watch
+        if watch is not None and not watch.ready:
+            await watch.wait()
+        elif watch is None and (not self.heard or not self._poll.poll(0)):  # so soon after a request nothing can have come
+            await wait_readable(self._fd)
+        else:
+            if watch is not None:
+                watch.ready = watch.gone
+            self._turns += 1
+            if self._turns % FAIR_TURNS:
+                await checkpoint_if_cancelled()
+            else:
+                await checkpoint()
+
+    def begin(self, head: bytes, body: bytes, sending: Sending | None) -> None:
+        """Send as much of a request as goes without waiting. `finish` follows."""
+        self.incoming = Incoming()
         self.heard = False
         self.began_at = trio.current_time()
         if sending is not None:
             sending.sent = True  # at once: the gate asks while the head is still awaited
-        whole = True
         first = head + body if len(body) <= JOIN_BYTES else head + body[:JOIN_BYTES]
+        self._refused = False
         try:
-            try:
-                count = self._send(first)
-            except _BLOCKED:
-                count = 0
-            except OSError:
-                whole = False  # it may have answered before it closed
-            if whole and count < len(head) + len(body):
-                whole = await self._send_rest(incoming, first[count:]) and await self._send_rest(incoming, memoryview(body)[JOIN_BYTES:])
+            count = self._send(first)
+        except _BLOCKED:
+            count = 0
+        except OSError:
+            self._refused = True  # it may have answered before it closed
+            count = len(first)
+        self._unsent = (first[count:], memoryview(body)[JOIN_BYTES:]) if count < len(head) + len(body) and not self._refused else ()
+
+    async def finish(self) -> Incoming:
+        """Send the rest, and wait for the answer's head. Raises UpstreamFailed; then, and when cancelled, the line is to be closed."""
+        incoming = self.incoming
+        whole = not self._refused
+        try:
+            for data in self._unsent:
+                whole = whole and await self._send_rest(incoming, data)
             while not incoming.headed:
-                if data := await self.read():
-                    incoming.feed_head(data)
+                if came := await self.read():
+                    incoming.feed_head(came)
                 else:
                     incoming.end()
         except OSError:
@@ -337,7 +184,24 @@ class _Line:
             incoming.keeps = False
         return incoming
 
-    async def _send_rest(self, incoming: _Incoming, data: bytes | memoryview) -> bool:
+    def can_only_wait(self) -> bool:
+        """Whether the request has gone up whole, so that its answer is all there is to wait for; and somebody tells of that."""
+        return self.watch is not None and not self._unsent and not self._refused
+
+    def read_now(self) -> None:
+        """Give `incoming` what has come of the answer, if anything has; what is wrong with the connection is found again by `finish`.
+        Raises UpstreamFailed for what is no answer."""
+        try:
+            came = self._recv(READ_BYTES)
+        except OSError:
+            return
+        if came:
+            self.heard = True
+            if self.watch is not None and len(came) == READ_BYTES:
+                self.watch.leave()
+            self.incoming.feed_head(came)
+
+    async def _send_rest(self, incoming: Incoming, data: bytes | memoryview) -> bool:
         """Send what the first send did not take, and listen while the socket is full. False when the upstream wants no more of
         it: it has answered with an error, or has closed."""
         turns = 0
@@ -380,14 +244,63 @@ class _Line:
         return outgoing.is_stale(failed, reused=self.reused, heard=self.heard, began_at=self.began_at)
 
     def is_good(self) -> bool:
-        return not self.closed and not self._poll.poll(0)
+        return not self.closed and not ((self.watch is None or self.watch.ready or self._rested()) and self._poll.poll(0))
+
+    def _rested(self) -> bool:
+        """Whether this kept connection has been idle for long enough that its upstream may be tired of it: then it is looked at
+        itself, not what was known of it a moment ago."""
+        return self.idle_until - trio.current_time() < outgoing.KEEP_IDLE_S - LOOK_S
 
     def close(self) -> None:
         if not self.closed:
             self.closed = True
+            if self._readiness is not None:
+                self._readiness.forget(self._socket)
             notify_closing(self._fd)
             self._socket.close()
             self._use(self._socket)  # lets go of itself
+
+
+class Begun:
+    """ports.Begun: a request that went up without waiting, on a kept connection."""
+
+    __slots__ = ("_channel", "_go_on", "line")
+
+    def __init__(self, channel: Channel[_Line], line: _Line, go_on: Callable[["Begun"], Coroutine[Any, Any, Answer]]) -> None:
+        self._channel, self.line, self._go_on = channel, line, go_on
+
+    async def word(self, until: float) -> Answer | None:
+        """As ports.Begun says. A cancelled wait leaves no connection behind, and a further call is an error."""
+        line = self.line
+        if not line.can_only_wait():
+            return None
+        assert line.watch is not None
+        try:
+            await line.watch.wait_until(until)
+            line.read_now()
+            if not line.incoming.ended:
+                return None
+            outgoing.check_head(line.incoming.status, line.incoming.headers)
+            return DirectAnswer(self._channel, line, line.incoming)
+        except BaseException:  # a cancellation too gives its place back
+            self.drop()
+            raise
+
+    def lower(self, until: float) -> None:
+        if self.line.watch is not None:
+            self.line.watch.until = min(self.line.watch.until, until)
+
+    def wake(self) -> None:
+        if self.line.watch is not None:
+            self.line.watch.wake()
+
+    def open(self) -> Coroutine[Any, Any, Answer]:
+        return self._go_on(self)
+
+    def drop(self) -> None:
+        """Close the connection and give the place back."""
+        self.line.close()
+        self._channel.places.release()
 
 
 class DirectAnswer:
@@ -395,7 +308,7 @@ class DirectAnswer:
 
     __slots__ = ("_channel", "_closed", "_incoming", "_line", "headers", "status", "whole")
 
-    def __init__(self, channel: Channel[_Line], line: _Line, incoming: _Incoming) -> None:
+    def __init__(self, channel: Channel[_Line], line: _Line, incoming: Incoming) -> None:
         self.status = incoming.status
         self.headers = incoming.headers
         self.whole = incoming.piece if incoming.ended else None
@@ -412,7 +325,7 @@ class DirectAnswer:
         try:
             while not incoming.ended:
                 if incoming.broken:
-                    raise _unreadable()
+                    raise unreadable()
                 if line.closed:
                     raise UpstreamFailed(Fault.incomplete, "the answer was given up", sent=True)
                 if not (data := await line.read()):
@@ -430,19 +343,21 @@ class DirectAnswer:
     async def aclose(self) -> None:
         if not self._closed:
             self._closed = True
+            del self._line.incoming
             self._channel.give_back(self._line, clean=self._incoming.ended and self._incoming.keeps)
 
 
 class _Channel(Channel[_Line]):
-    def __init__(self, trust: ssl.SSLContext, max_connections: int) -> None:
+    def __init__(self, trust: ssl.SSLContext, max_connections: int, readiness: Readiness | None) -> None:
         super().__init__(max_connections)
         self._trust = trust
+        self._readiness = readiness
 
     async def new_line(self, target: Target, connect_s: float, *, sent: bool) -> _Line:
         """A new connection within `connect_s`. `sent` says whether an earlier one has taken some of the request."""
         try:
             with trio.move_on_after(connect_s):
-                return await _Line.connect(target, self._trust)
+                return await _Line.connect(target, self._trust, self._readiness)
         except UpstreamFailed as failed:
             failed.sent = sent
             raise
@@ -452,16 +367,19 @@ class _Channel(Channel[_Line]):
 class DirectUpstream(Channels[_Channel]):
     """ports.Upstream straight on sockets, made as outgoing.Channels says. Raises ValueError for a channel with a proxy or HTTP/2."""
 
-    def __init__(self, options: Mapping[str, ChannelOptions], *, max_connections: int = MAX_CONNECTIONS) -> None:
+    def __init__(
+        self, options: Mapping[str, ChannelOptions], *, readiness: Readiness | None = None, max_connections: int = MAX_CONNECTIONS
+    ) -> None:
         for name, option in options.items():
             if option.proxy or option.http2:
                 raise ValueError(f"channel {name}: a proxy or HTTP/2 is not for this transport")
         super().__init__(options, max_connections=max_connections)
+        self._readiness = readiness
         self._heads: dict[tuple[int, str], tuple[object, bytes]] = {}  # with the headers themselves, so that their ids stay theirs
 
     def _new_channel(self, options: ChannelOptions, trust: ssl.SSLContext, max_connections: int) -> _Channel:
         trust.set_alpn_protocols(["http/1.1"])
-        return _Channel(trust, max_connections)
+        return _Channel(trust, max_connections, self._readiness)
 
     def _head(self, target: Target, request: UpstreamRequest) -> bytes:
         """The request's head. A candidate's headers are always the same object (attempt.py), which is checked and rendered once."""
@@ -473,26 +391,45 @@ class DirectUpstream(Channels[_Channel]):
             known = self._heads[place] = request.headers, _render(target, outgoing.headers(request, target.authority))
         return b"%b%d\r\n\r\n" % (known[1], len(request.body))
 
-    async def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Answer:
+    def begin(self, request: UpstreamRequest, sending: Sending) -> Begun | None:
         channel = self._channel(request.channel)
         target = outgoing.target(request.url)
         head = self._head(target, request)
-        await channel.enter()
+        if not channel.entered():
+            return None
+        line = channel.maybe_idle_line(target.origin)
+        if line is None:
+            channel.places.release()
+            return None
+        line.begin(head, request.body, sending)
+        return Begun(channel, line, partial(self._open, request, sending))
+
+    def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Coroutine[Any, Any, Answer]:
+        return self._open(request, sending)
+
+    async def _open(self, request: UpstreamRequest, sending: Sending | None, begun: Begun | None = None) -> Answer:
+        channel = self._channel(request.channel)
+        target = outgoing.target(request.url)
         line: _Line | None = None
         sent = False
+        head = self._head(target, request)
+        if begun is None:
+            await channel.enter()
         try:
-            line = channel.maybe_idle_line(target.origin)
+            line = begun.line if begun else channel.maybe_idle_line(target.origin)
             while True:
                 if line is None:
                     line = await channel.new_line(target, request.connect_s, sent=sent)
                 try:
-                    incoming = await line.exchange(head, request.body, sending)
+                    if begun is None:
+                        line.begin(head, request.body, sending)
+                    incoming = await line.finish()
                     break
                 except UpstreamFailed as failed:
                     if not line.was_stale(failed):
                         raise
                     line.close()
-                    line, sent = None, True  # never a second kept one: they tend to be closed together
+                    line, begun, sent = None, None, True  # never a second kept one: they tend to be closed together
             outgoing.check_head(incoming.status, incoming.headers)
             return DirectAnswer(channel, line, incoming)
         except BaseException:  # a cancellation too gives its place back

@@ -9,8 +9,8 @@ by its own rules. So there is one place that refuses, and both doors give the sa
   Transfer-Encoding), and shows exactly one Host, which HTTP/1.1 wants. The only transfer coding is `chunked`, in HTTP/1.1.
 - One task a connection and none a call. Sockets are used without waiting first and awaited only when they are not ready; a request
   begins with a wait, so that nobody keeps the loop to himself.
-- A client that leaves is seen by one epoll of our own over all connections, edge-triggered for hang-ups alone (hangups.py): nothing
-  is read for it, whatever the client has sent after its request. A half-close counts as leaving.
+- What comes, and a client that leaves, is seen by one epoll of our own over all connections (readiness.py): nothing is read to see a
+  client leave, whatever it has sent after its request. A half-close counts as leaving.
 - Requests behind the one that is answered stay in the kernel's buffer, or in ours when they came with it, and are served in order.
 - Time, refusals, writes and last words as in hypercorn_door.py: one budget for handshake, head and idle time; a write is never cut by
   a cancellation (but by that of `serve`) and never stalls for longer than the write limit; a refusal before the whole upload closes
@@ -30,8 +30,8 @@ import trio
 from ftgate.dialects.talk import Dialect
 from ftgate.edge.client_wire import GONE, SecureWire, Wire
 from ftgate.edge.doorway import CANCELLATIONS, RESET_ON_CLOSE, WRITE_SLICE, accept, log_faults
-from ftgate.edge.hangups import HangUps
 from ftgate.edge.hypercorn_door import HypercornDoor
+from ftgate.edge.readiness import Readiness
 from ftgate.edge.request_head import UNREADABLE, Chunks, Head, plain_path
 from ftgate.errors import GateError
 from ftgate.exchange import Call
@@ -50,10 +50,11 @@ _REASONS = {status.value: status.phrase.encode() for status in http_words.HTTPSt
 
 
 class FastDoor:
-    """Serves relay calls to the connections it accepts, and hands the others to `other`. Seconds and counts as HypercornDoor's."""
+    """Serves relay calls to the connections it accepts, and hands the others to `other`. `readiness` runs as long as it serves.
+    Seconds and counts as HypercornDoor's."""
 
     def __init__(
-        self, intake: Intake, other: HypercornDoor, *, keep_alive_s: float = 5.0, write_limit_s: float = 30.0,
+        self, intake: Intake, other: HypercornDoor, readiness: Readiness, *, keep_alive_s: float = 5.0, write_limit_s: float = 30.0,
         max_connections: int = 10_000,
         max_head_bytes: int = 32_768, ssl_context: ssl.SSLContext | None = None,
     ) -> None:  # fmt: skip
@@ -65,7 +66,7 @@ class FastDoor:
         self.max_head_bytes = max_head_bytes
         self.ssl_context = ssl_context
         self.stopping = trio.Event()
-        self.hangups = HangUps()
+        self.readiness = readiness
         self.constant_headers = b""
         self._open: set[_Connection] = set()
         self._full = False
@@ -81,7 +82,6 @@ class FastDoor:
         async with trio.open_nursery() as service:
             service.start_soon(self._sweep)
             service.start_soon(self._cut_when_cancelled)
-            service.start_soon(self.hangups.run)
             async with trio.open_nursery() as connections:
                 async with trio.open_nursery() as accepting:
                     for listener in listeners:
@@ -90,7 +90,6 @@ class FastDoor:
                     await self.stopping.wait()
                     accepting.cancel_scope.cancel()
             service.cancel_scope.cancel()
-        self.hangups.close()
 
     def stop(self) -> None:
         """Begin a graceful stop: nothing new is accepted, idle connections end now, running answers are their connection's last."""
@@ -109,6 +108,7 @@ class FastDoor:
             return
         self._full = False
         connection = _Connection(self, SecureWire(stream, self.ssl_context) if self.ssl_context else Wire(stream))
+        connection.wire.watch = self.readiness.watch(connection.wire.socket, connection.hung_up)
         self._open.add(connection)
         try:
             with connection.scope:
@@ -184,7 +184,6 @@ class _Connection:
             self._writing.cancel()
 
     async def run(self) -> None:
-        self.door.hangups.watch(self.wire.socket, self._hung_up)
         try:
             try:
                 await self.wire.begin()
@@ -194,7 +193,7 @@ class _Connection:
             while data is not None and not self.gone and (data or not self.door.stopping.is_set()):
                 data = await self._serve_next(data)
         except _HandOver as handed:
-            self.door.hangups.forget(self.wire.socket)
+            self.door.readiness.forget(self.wire.socket)
             self.busy = self._handed_over = True
             self.until = inf
             await self.door.other.serve_connection(self.wire.stream(), handed.already_read)
@@ -260,7 +259,7 @@ class _Connection:
         if answer.ended and answer.unread:
             await self._linger()
         elif answer.ended and not self.gone:
-            self.door.hangups.forget(self.wire.socket)  # before the goodbye closes it
+            self.door.readiness.forget(self.wire.socket)  # before the goodbye closes it
             with trio.CancelScope(shield=True, deadline=trio.current_time() + self.door.write_limit_s) as self._writing:
                 await self.wire.goodbye()
         return None
@@ -341,7 +340,8 @@ class _Connection:
         if self.call is not None:
             self.call.client_gone(why)
 
-    def _hung_up(self) -> None:
+    def hung_up(self) -> None:
+        """The client has closed the connection, or its side of it."""
         self.left = True
         if self.call is not None:
             self.call.client_gone()
@@ -360,7 +360,7 @@ class _Connection:
         if self._closed or self._handed_over:
             return
         self._closed = True
-        self.door.hangups.forget(self.wire.socket)
+        self.door.readiness.forget(self.wire.socket)
         if self.answer is not None and self.answer.begun and not self.answer.ended and self.answer.head.http_1_0:
             with suppress(OSError):  # the end of the connection would be the end of the answer
                 self.wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)

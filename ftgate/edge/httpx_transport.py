@@ -337,6 +337,9 @@ class HttpxUpstream(Channels[_Channel]):
     def _new_channel(self, options: ChannelOptions, trust: ssl.SSLContext, max_connections: int) -> _Channel:
         return _Channel(options, trust, max_connections)
 
+    def begin(self, request: UpstreamRequest, sending: Sending) -> None:
+        """As ports.Upstream says: each call is opened."""
+
     async def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Answer:
         channel = self._channel(request.channel)
         target = outgoing.target(request.url)

@@ -179,11 +179,17 @@ class Channel(Generic[L]):
         self.idle: deque[L] = deque()  # the longest unused first
         self.keeps = True
 
+    def entered(self) -> bool:
+        """Take a place if there is one; whether there was."""
+        try:
+            self.places.acquire_nowait()
+        except trio.WouldBlock:
+            return False
+        return True
+
     async def enter(self) -> None:
         """Take a place, waiting for one if need be."""
-        try:
-            self.places.acquire_nowait()  # spares a turn of the scheduler in the common case
-        except trio.WouldBlock:
+        if not self.entered():  # spares a turn of the scheduler in the common case
             await self.places.acquire()
 
     def maybe_idle_line(self, origin: Origin) -> L | None:

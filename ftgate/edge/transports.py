@@ -8,16 +8,18 @@ from ftgate.edge.demo import DemoUpstream
 from ftgate.edge.direct_transport import DirectUpstream
 from ftgate.edge.httpx_transport import HttpxUpstream
 from ftgate.edge.outgoing import ChannelCounts, ChannelOptions
-from ftgate.ports import Answer, Sending, Upstream, UpstreamRequest
+from ftgate.edge.readiness import Readiness
+from ftgate.ports import Answer, Begun, Sending, Upstream, UpstreamRequest
 
 
 class Transports:
-    """ports.Upstream that sends each channel's requests its own way. With `direct` false all go by the sturdy one."""
+    """ports.Upstream that sends each channel's requests its own way. With `direct` false all go by the sturdy one. `readiness`, where
+    there is one, runs as long as it is used."""
 
-    def __init__(self, channels: Sequence[Channel], *, direct: bool) -> None:
+    def __init__(self, channels: Sequence[Channel], *, direct: bool, readiness: Readiness | None) -> None:
         real = [channel for channel in channels if channel.provider != "demo"]
         straight = [channel for channel in real if direct and not channel.proxy and not channel.http2]
-        self.direct = DirectUpstream(_options(straight))
+        self.direct = DirectUpstream(_options(straight), readiness=readiness)
         self.sturdy = HttpxUpstream(_options([channel for channel in real if channel not in straight]))
         demo = DemoUpstream()
         self.by_channel: dict[str, Upstream] = {channel.name: demo for channel in channels}
@@ -26,6 +28,10 @@ class Transports:
     def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Coroutine[Any, Any, Answer]:
         """As ports.Upstream says; the channel's own coroutine, with none around it."""
         return self.by_channel[request.channel].open(request, sending)
+
+    def begin(self, request: UpstreamRequest, sending: Sending) -> Begun | None:
+        """As ports.Upstream says."""
+        return self.direct.begin(request, sending) if self.by_channel[request.channel] is self.direct else None
 
     def close_idle(self) -> None:
         """Close the connections that have been idle for too long."""

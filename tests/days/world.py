@@ -342,6 +342,9 @@ class World:
 
     # ports.Upstream
 
+    def begin(self, request: UpstreamRequest, sending: Sending) -> None:
+        """As ports.Upstream says: each call is opened."""
+
     async def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Answer:
         _, told = self.auditor.asked(request, self.now())
         assert sending is not None

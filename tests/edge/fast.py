@@ -11,6 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 from ftgate.dialects import openai_chat
 from ftgate.edge.fast_door import FastDoor
 from ftgate.edge.hypercorn_door import HypercornDoor
+from ftgate.edge.readiness import Readiness
 from ftgate.errors import NotAuthenticated
 from ftgate.exchange import Call
 from ftgate.intake import Intake
@@ -129,7 +130,7 @@ class Place:
         assert (await client.answer()).body == b"fine"
         self.running.close()
         await self.running.until_connections(0, 2 * SOON_S)
-        assert (self.intake.held_bytes, self.door.hangups._told, self.door.other.connections) == (0, {}, 0)
+        assert (self.intake.held_bytes, self.door.readiness._watched, self.door.other.connections) == (0, {}, 0)
 
 
 @asynccontextmanager
@@ -144,7 +145,9 @@ async def opened(nursery: trio.Nursery, *, tls: bool = False, cors: bool = False
     times = {name: value for name, value in settings.items() if name in ("keep_alive_s", "write_limit_s")}
     relay: Any = Relay(intake, walked.pages)
     other = HypercornDoor(relay, **times)
-    running = Running(FastDoor(intake, other, **settings), await trio.open_tcp_listeners(0, host="127.0.0.1"), client_context)
+    readiness = Readiness()
+    running = Running(FastDoor(intake, other, readiness, **settings), await trio.open_tcp_listeners(0, host="127.0.0.1"), client_context)
+    nursery.start_soon(readiness.run)
     await nursery.start(running.run)
     try:
         yield Place(walked, intake, running)

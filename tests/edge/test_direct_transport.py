@@ -19,7 +19,8 @@ import pytest
 import trio
 
 from ftgate.edge import direct_transport
-from ftgate.edge.direct_transport import FAIR_TURNS, DirectUpstream, _Events, _Incoming
+from ftgate.edge.direct_transport import FAIR_TURNS, DirectUpstream
+from ftgate.edge.incoming import Incoming, _Events, unreadable
 from ftgate.edge.outgoing import HEAD_LIMIT, ChannelCounts, ChannelOptions
 from ftgate.errors import Fault, UpstreamFailed
 from tests.edge.transports import (
@@ -75,7 +76,7 @@ def refused(body: bytes = b"", fault: Fault = Fault.protocol) -> Got:
 
 def take(pieces: Iterable[bytes]) -> Got:
     """Feed `pieces` as a connection would, and then its end."""
-    incoming, body = _Incoming(), b""
+    incoming, body = Incoming(), b""
     try:
         for piece in pieces:
             if incoming.headed:
@@ -221,16 +222,16 @@ def test_answers_whole_and_in_parts(name: str) -> None:
 def test_nothing_more_need_come_for_a_refusal(name: str) -> None:
     """An upstream that speaks something else and then waits must not hold the call until its time limit."""
     data, _ = ANSWERS[name]
-    incoming = _Incoming()
+    incoming = Incoming()
     with pytest.raises(UpstreamFailed) as failed:
         if incoming.feed_head(data):
             assert incoming.broken
-            raise direct_transport._unreadable()
+            raise unreadable()
     assert failed.value.fault is Fault.protocol
 
 
 def test_what_is_kept_of_a_head() -> None:
-    incoming = _Incoming()
+    incoming = Incoming()
     assert incoming.feed_head(OK + b"X-One:  a b \t\r\nx-one:\r\nSet-Cookie: \xfc\r\ntransfer-encoding: chunked\r\n\r\n" + HI)
     assert incoming.headers == [(b"x-one", b"a b"), (b"x-one", b""), (b"set-cookie", b"\xfc"), (b"transfer-encoding", b"chunked")]
     assert incoming.piece == b"hi"
@@ -240,7 +241,7 @@ def test_what_is_kept_of_a_head() -> None:
 
 
 def test_chunks_that_come_together_are_one_piece() -> None:
-    incoming = _Incoming()
+    incoming = Incoming()
     assert incoming.feed_head(CHUNKED)
     assert incoming.feed(HI * 20) == b"hi" * 20
     data = b"x" * 1000
@@ -255,7 +256,7 @@ def test_chunks_that_come_together_are_one_piece() -> None:
     ids=["trailer", "second trailer", "chunk extension"],
 )
 def test_what_brings_nothing_has_an_end(endless: bytes, step: int) -> None:
-    incoming = _Incoming()
+    incoming = Incoming()
     assert incoming.feed_head(endless)
     with pytest.raises(UpstreamFailed) as failed:
         for _ in range(2 * HEAD_LIMIT // step):
@@ -264,7 +265,7 @@ def test_what_brings_nothing_has_an_end(endless: bytes, step: int) -> None:
 
 
 def test_what_brings_something_now_and_then_has_none() -> None:
-    incoming = _Incoming()
+    incoming = Incoming()
     assert incoming.feed_head(CHUNKED)
     for _ in range(2 * HEAD_LIMIT // 1000):
         assert incoming.feed(b"2;" + b"a" * 1000) == b""
@@ -722,7 +723,7 @@ async def test_nothing_waits_for_the_garbage_collector(transport: Make, tls: boo
             await read(answer)
             await answer.aclose()
             del answer
-            assert not [thing for thing in gc.get_objects() if isinstance(thing, (_Incoming, _Events))]
+            assert not [thing for thing in gc.get_objects() if isinstance(thing, (Incoming, _Events))]
             await upstream.aclose_all()
             assert line() is None
         finally:

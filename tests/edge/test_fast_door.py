@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from ftgate.edge import fast_door
-from ftgate.edge.hangups import SUPPORTED
+from ftgate.edge.readiness import SUPPORTED
 from tests.edge.doors import LIMIT_S, PIECE, SOON_S, Client, FailingListener, Running, get
 from tests.edge.fast import KEY, MAX_BODY, ROUTE, Place, call, chunked, opened, rest
 
@@ -490,7 +490,7 @@ async def test_stop_lets_running_calls_finish(nursery: trio.Nursery, tls: bool) 
 async def test_accept_errors_are_logged_and_survived(nursery: trio.Nursery, caplog: pytest.LogCaptureFixture) -> None:
     async with opened(nursery) as place:
         listener: Any = FailingListener((await trio.open_tcp_listeners(0, host="127.0.0.1"))[0])
-        door = fast_door.FastDoor(place.intake, place.door.other)
+        door = fast_door.FastDoor(place.intake, place.door.other, place.door.readiness)
         running = Running(door, [listener], None)
         await nursery.start(running.run)
         await running.check_alive()

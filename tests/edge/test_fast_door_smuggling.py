@@ -4,7 +4,7 @@ whose end both agree on. Never is a second request read out of a body."""
 import pytest
 import trio
 
-from ftgate.edge.hangups import SUPPORTED
+from ftgate.edge.readiness import SUPPORTED
 from tests.edge.fast import KEY, ROUTE, call, opened, rest
 
 pytestmark = pytest.mark.skipif(not SUPPORTED, reason="the fast door needs epoll")

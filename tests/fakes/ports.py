@@ -119,6 +119,9 @@ class ScriptedUpstream:
         self.requests: list[UpstreamRequest] = []
         self.open_answers = 0
 
+    def begin(self, request: UpstreamRequest, sending: Sending) -> None:
+        """As ports.Upstream says: each call is opened."""
+
     async def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Answer:
         self.requests.append(request)
         await trio.lowlevel.checkpoint()

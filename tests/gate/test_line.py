@@ -652,6 +652,9 @@ async def test_shutdown_in_mid_stream_tells_the_client(autojump_clock: Clock) ->
 
 async def test_a_bug_of_ours_costs_one_call_and_no_money(caplog: pytest.LogCaptureFixture, autojump_clock: Clock) -> None:
     class Broken(ScriptedUpstream):
+        def begin(self, request: Any, sending: Any) -> None:
+            pass
+
         async def open(self, request: Any, sending: Any = None) -> Any:
             raise ZeroDivisionError
 

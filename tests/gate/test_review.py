@@ -99,6 +99,9 @@ async def test_nobody_tries_again_for_a_client_that_has_left(autojump_clock: Clo
 
 async def test_a_draining_channel_drains_nothing_that_never_went_up(autojump_clock: Clock) -> None:
     class Slow(ScriptedUpstream):
+        def begin(self, request: Any, sending: Any) -> None:
+            pass
+
         async def open(self, request: Any, sending: Any = None) -> Any:
             await trio.sleep(10)  # connecting
             return await super().open(request, sending)

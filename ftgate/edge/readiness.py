@@ -1,0 +1,138 @@
+"""Which sockets have something to read, and whose peer has hung up: one epoll over many sockets, each registered once for as long as it
+is open, edge-triggered. Waiting so takes no system call and none of the loop's own bookkeeping; a client that stays costs nothing, and
+nothing is read to see whether it does. Linux only; elsewhere the Hypercorn door serves everything, and the loop's own waits are used.
+
+The loop looks here each time it has waited for I/O (an instrument of trio's), so that whoever has something to read has its turn in
+the same round; a task that waits for the epoll itself makes the loop wake for it.
+"""
+
+import select
+import socket
+from collections.abc import Callable
+from math import inf
+
+import trio
+
+SUPPORTED = hasattr(select, "epoll")
+TICK_S = 0.1
+"""How exactly the end of a limited wait is kept."""
+_EVENTS = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET if SUPPORTED else 0
+_GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR if SUPPORTED else 0
+
+
+def _nobody() -> None:
+    """Is told of a hang-up where nobody wants to know."""
+
+
+class Watch:
+    """One socket. `ready`: something has come since the last wait, or may be left; reading may still find nothing. `gone`: the peer has
+    closed or half-closed the connection."""
+
+    __slots__ = ("_task", "gone", "ready", "tell", "until")
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self.tell = tell
+        self.ready = self.gone = False
+        self.until = inf  # when to wake whoever waits all the same (trio.current_time), or up to TICK_S later
+        self._task: trio.lowlevel.Task | None = None
+
+    async def wait(self) -> None:
+        """Until the socket may have something to read. To be called after a read that found nothing, or less than it asked for:
+        what was left behind then is told of by nobody (see `leave`). Others get their turn first."""
+        if self.ready:
+            await trio.lowlevel.checkpoint()
+        else:
+            self._task = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._give_up)
+        self.ready = self.gone
+
+    async def wait_until(self, until: float) -> None:
+        """As wait(), for a limited time. `until` may be changed, and the waiter woken, while it waits."""
+        self.until = until
+        await self.wait()
+        self.until = inf
+
+    def _give_up(self, _: object) -> trio.lowlevel.Abort:
+        self._task, self.until = None, inf
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def leave(self) -> None:
+        """Something may have been left unread: the next wait is short."""
+        self.ready = True
+
+    def wake(self) -> None:
+        """Something has come, or the socket is gone."""
+        self.ready = True
+        task, self._task = self._task, None
+        if task is not None:
+            trio.lowlevel.reschedule(task)
+
+
+class Readiness(trio.abc.Instrument):
+    """Watches sockets while `run` runs. One for all doors and transports of a loop."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._watched: dict[int, Watch] = {}
+        self._left: list[Watch] = []  # whose peers have just hung up
+        self._looked = False
+
+    def watch(self, sock: socket.socket, tell: Callable[[], None] = _nobody) -> Watch:
+        """Watch `sock`, and call `tell` once when its peer hangs up; soon, if it has already."""
+        watch = self._watched[sock.fileno()] = Watch(tell)
+        self._epoll.register(sock, _EVENTS)
+        return watch
+
+    def forget(self, sock: socket.socket) -> None:
+        """Before the socket is closed or given away. Whoever still waits for it is woken."""
+        watch = self._watched.pop(sock.fileno(), None)
+        if watch is not None:
+            self._epoll.unregister(sock)
+            watch.gone, watch.tell = True, _nobody
+            watch.wake()
+
+    def after_io_wait(self, timeout: float) -> None:
+        """trio's word that it has waited for I/O."""
+        self._looked = True
+        self._look()
+
+    def _look(self) -> None:
+        for number, events in self._epoll.poll(0):
+            watch = self._watched.get(number)
+            if watch is not None:
+                watch.wake()
+                if events & _GONE and not watch.gone:
+                    watch.gone = True
+                    self._left.append(watch)
+
+    async def run(self) -> None:
+        """Watch, until cancelled."""
+        trio.lowlevel.add_instrument(self)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._keep_time)
+                await self._look_on()
+        finally:
+            trio.lowlevel.remove_instrument(self)
+
+    async def _look_on(self) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(self._epoll.fileno())
+            if not self._looked:  # trio drops an instrument that has raised
+                self._look()
+            self._looked = False
+            left, self._left = self._left, []
+            for watch in left:
+                watch.tell()
+
+    async def _keep_time(self) -> None:
+        """One clock for all who wait: a limit of each one's own would cost more than the wait."""
+        while True:
+            await trio.sleep(TICK_S)
+            now = trio.current_time()
+            for watch in self._watched.values():
+                if watch.until <= now:
+                    watch.wake()
+
+    def close(self) -> None:
+        self._epoll.close()
