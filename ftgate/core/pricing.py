@@ -4,8 +4,6 @@ All integers: `Price` is in units (pico, core/money.py) per token, a charge in u
 applied once per request, rounded half up for the charge and up for the hold, so that a hold never lies below its charge.
 """
 
-from collections.abc import Sequence
-
 import msgspec
 
 from ftgate.core.money import round_half_up, round_up
@@ -100,19 +98,20 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
     uncapped: int = 0
     binds: bool = True
 
-    def _rows(self) -> Sequence[tuple[int, int]]:
+    def _rows(self) -> list[tuple[int, int]]:
         """(dearest input class, output) of every row that a prompt up to the bound can fall under: the real prompt may stay
         below a tier that the bound reaches, and a lower tier can be the dearer one."""
-        price = self.price
-        if not price.tiers:
-            return ((max(price.input, price.cached, price.cache_write, price.cache_write_1h), price.output),)
-        rows: list[Price | Tier] = [price, *(t for t in price.tiers if self.prompt_tokens > t.above)]
+        rows: list[Price | Tier] = [self.price, *(t for t in self.price.tiers if self.prompt_tokens > t.above)]
         return [(max(row.input, row.cached, row.cache_write, row.cache_write_1h), row.output) for row in rows]
 
     def bound(self, cap: int) -> int:
         """Units this call can cost at most with this cap: the prompt at its dearest input class, the whole output."""
         output = self.answers * ((cap if self.binds else self.model_limit) + self.uncapped)
-        return max([self.prompt_tokens * dearest + output * rate for dearest, rate in self._rows()]) + self.price.per_request
+        price = self.price
+        if not price.tiers:
+            dearest = max(price.input, price.cached, price.cache_write, price.cache_write_1h)
+            return self.prompt_tokens * dearest + output * price.output + price.per_request
+        return max([self.prompt_tokens * dearest + output * rate for dearest, rate in self._rows()]) + price.per_request
 
     def largest_cap(self, budget: int) -> int:
         """The largest cap whose bound is within `budget` units; negative when the prompt alone is past it, or no cap binds."""
