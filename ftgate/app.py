@@ -423,7 +423,12 @@ def _door(settings: Settings, intake: Any, relay: Any, watches: Any) -> Any:
 
     context = _tls(settings)
     door = HypercornDoor(relay, ssl_context=context)
-    return FastDoor(intake, door, watches, ssl_context=context) if settings.server.fast_door and watches is not None else door
+    if not settings.server.fast_door:
+        return door
+    if watches is None:
+        log.warning("server.fast_door needs Linux: every call goes through Hypercorn")
+        return door
+    return FastDoor(intake, door, watches, ssl_context=context)
 
 
 def _settle_the_heap() -> None:

@@ -348,8 +348,10 @@ class Gate:
         try:
             if not await self.ledger.durable_within(x.settled.ticket, DURABLE_WAIT_S):
                 balance = None
-                # Nothing of a whole answer goes out before its hold, at least, can no longer be lost.
-                while x.reader is None and not await self.ledger.durable_within(x.held.ticket, SETTLE_S):
+                # Nothing of a whole answer goes out before its hold, at least, can no longer be lost; but not for ever.
+                while x.reader is None and not x.call.left and trio.current_time() < x.call.ends_at:
+                    if await self.ledger.durable_within(x.held.ticket, SETTLE_S):
+                        break
                     log.warning("call %s is answered and waits for the ledger", x.call.id)
         except DatabaseFailed as failed:
             if not x.head_sent:  # nothing of it has gone out, and it will not be billed: it does not go out

@@ -51,7 +51,10 @@ class Server(msgspec.Struct, frozen=True):
     ] = None  # fmt: skip
     fast_door: A[
         bool,
-        Note("Serve calls through the fast door; false sends every request through Hypercorn.", "same answers, several times the speed."),
+        Note(
+            "Serve calls through the fast door (Linux); false sends every request through Hypercorn.",
+            "same answers, several times the speed.",
+        ),
     ] = True
     direct_transport: A[
         bool,

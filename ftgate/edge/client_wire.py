@@ -8,9 +8,9 @@ from contextlib import suppress
 
 import trio
 
+from ftgate.edge.doorway import MAX_RECEIVE
 from ftgate.edge.readiness import Watch
 
-MAX_RECEIVE = 65_536
 GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 

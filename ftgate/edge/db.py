@@ -301,7 +301,11 @@ class Writer:
 
     def _hand_over(self) -> None:
         self.writing, self.filling = self.filling, Batch()
-        self.writing.seal()
+        try:
+            self.writing.seal()
+        except Exception as error:  # what cannot be written cannot be billed: the process must end
+            self._dead(error)
+            return
         self._jobs.put(self.writing)
 
     async def durable(self, batch: Batch) -> None:

@@ -32,8 +32,6 @@ HEADS_KEPT = 1000
 READ_BYTES = 65_536
 JOIN_BYTES = 16_384  # of the body go with the head in one send: copying them costs less than a second call
 FAIR_TURNS = 32
-LOOK_S = 0.5
-
 _BLOCKED = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -53,6 +51,7 @@ class _Line:
         self._poll.register(self._fd, select.POLLIN)
         self._readiness: Readiness | None = None
         self.watch: Watch | None = None
+        self._at_end = False  # of what the upstream sends; TLS only
         self.incoming: Incoming
         self._unsent: Sequence[bytes | memoryview] = ()
         self._refused = False  # the request
@@ -105,6 +104,8 @@ class _Line:
 
     def _recv_records(self, max_bytes: int) -> bytes:
         """recv() for TLS, which gives one record at a time: as many as are there."""
+        if self._at_end:
+            return b""
         records = [self._recv_record(max_bytes)]
         size = len(records[0])
         while records[-1] and size < max_bytes and self._poll.poll(0):
@@ -113,6 +114,7 @@ class _Line:
             except OSError:  # nothing more now; what is wrong is told again by the next call
                 break
             size += len(records[-1])
+        self._at_end = not records[-1]  # a goodbye behind the last bytes is told of by the next call: the socket may say no more
         return records[0] if len(records) == 1 else b"".join(records)
 
     async def read(self) -> bytes:
@@ -137,7 +139,7 @@ class _Line:
         watch = self.watch
         if watch is not None and not watch.ready:
             await watch.wait()
-        elif watch is None and (not self.heard or not self._poll.poll(0)):  # so soon after a request nothing can have come
+        elif watch is None and not self._at_end and (not self.heard or not self._poll.poll(0)):  # nothing can be heard so soon
             await wait_readable(self._fd)
         else:
             if watch is not None:
@@ -244,12 +246,7 @@ class _Line:
         return outgoing.is_stale(failed, reused=self.reused, heard=self.heard, began_at=self.began_at)
 
     def is_good(self) -> bool:
-        return not self.closed and not ((self.watch is None or self.watch.ready or self._rested()) and self._poll.poll(0))
-
-    def _rested(self) -> bool:
-        """Whether this kept connection has been idle for long enough that its upstream may be tired of it: then it is looked at
-        itself, not what was known of it a moment ago."""
-        return self.idle_until - trio.current_time() < outgoing.KEEP_IDLE_S - LOOK_S
+        return not (self.closed or self._at_end or self._poll.poll(0))
 
     def close(self) -> None:
         if not self.closed:
@@ -283,7 +280,7 @@ class Begun:
             outgoing.check_head(line.incoming.status, line.incoming.headers)
             return DirectAnswer(self._channel, line, line.incoming)
         except BaseException:  # a cancellation too gives its place back
-            self.drop()
+            self._drop()
             raise
 
     def lower(self, until: float) -> None:
@@ -297,7 +294,7 @@ class Begun:
     def open(self) -> Coroutine[Any, Any, Answer]:
         return self._go_on(self)
 
-    def drop(self) -> None:
+    def _drop(self) -> None:
         """Close the connection and give the place back."""
         self.line.close()
         self._channel.places.release()
@@ -379,6 +376,9 @@ class DirectUpstream(Channels[_Channel]):
 
     def _new_channel(self, options: ChannelOptions, trust: ssl.SSLContext, max_connections: int) -> _Channel:
         trust.set_alpn_protocols(["http/1.1"])
+        # Many close without TLS's goodbye. OpenSSL would call that an error and send an alert, which the closed peer answers with a
+        # reset; whether an answer was cut is told by its framing.
+        trust.options |= getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
         return _Channel(trust, max_connections, self._readiness)
 
     def _head(self, target: Target, request: UpstreamRequest) -> bytes:

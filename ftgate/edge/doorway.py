@@ -12,6 +12,10 @@ log = logging.getLogger("ftgate.door")
 
 WRITE_SLICE = 65_536
 """The write limit starts anew for each slice, so that a big answer to a slow but living reader is not cut."""
+MAX_RECEIVE = 65_536
+LINGER_S = 1.0
+"""How long what still comes is taken after an early answer: closing with unread bytes would destroy it."""
+MAX_HEADERS = 128
 ACCEPT_RETRY_S = 0.1
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 """SO_LINGER's value for a close that resets."""

@@ -29,7 +29,7 @@ import trio
 
 from ftgate.dialects.talk import Dialect
 from ftgate.edge.client_wire import GONE, SecureWire, Wire
-from ftgate.edge.doorway import CANCELLATIONS, RESET_ON_CLOSE, WRITE_SLICE, accept, log_faults
+from ftgate.edge.doorway import CANCELLATIONS, LINGER_S, RESET_ON_CLOSE, WRITE_SLICE, accept, log_faults
 from ftgate.edge.hypercorn_door import HypercornDoor
 from ftgate.edge.readiness import Readiness
 from ftgate.edge.request_head import UNREADABLE, Chunks, Head, plain_path
@@ -40,7 +40,6 @@ from ftgate.ports import Headers
 
 log = logging.getLogger("ftgate.door")
 
-LINGER_S = 1.0
 SWEEP_S = 0.25
 """How often idle connections are looked at; none is closed before its time, some so much later."""
 READS_BEFORE_REST = 16
@@ -108,9 +107,9 @@ class FastDoor:
             return
         self._full = False
         connection = _Connection(self, SecureWire(stream, self.ssl_context) if self.ssl_context else Wire(stream))
-        connection.wire.watch = self.readiness.watch(connection.wire.socket, connection.hung_up)
         self._open.add(connection)
         try:
+            connection.wire.watch = self.readiness.watch(connection.wire.socket, connection.hung_up)
             with connection.scope:
                 await connection.run()
         except* CANCELLATIONS:

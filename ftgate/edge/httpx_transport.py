@@ -309,7 +309,7 @@ class HttpxAnswer:
                 else:
                     await self._unwind()
         finally:
-            self._channel.give_back(self._line, clean=self._complete and self._line.connection.is_idle())
+            self._channel.give_back(self._line, clean=self._complete and not self._line.ended and self._line.connection.is_idle())
 
     async def _unwind(self) -> None:
         """Run httpcore's generators to their end, which the closed socket makes an error. Left suspended, they would be ended

@@ -49,7 +49,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
-from ftgate.edge.doorway import CANCELLATIONS, RESET_ON_CLOSE, WRITE_SLICE, accept, log_faults
+from ftgate.edge.doorway import CANCELLATIONS, LINGER_S, MAX_HEADERS, MAX_RECEIVE, RESET_ON_CLOSE, WRITE_SLICE, accept, log_faults
 
 log = logging.getLogger("ftgate.door")
 
@@ -57,10 +57,8 @@ Message = dict[str, Any]
 App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
 Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
-MAX_RECEIVE = 65_536
 MAX_AHEAD = 65_536  # bytes of further requests taken in while one is answered
 MAX_UNREAD_BODY = 262_144  # bytes of body that wait for the app before reading stops
-LINGER_S = 1.0
 
 _HEAD_END = re.compile(rb"\n\r?\n")
 _FRAMING = re.compile(rb"(?i)\n(?:content-length|transfer-encoding):([^\n]*)")
@@ -476,6 +474,8 @@ def _check_head(received: bytes, max_bytes: int) -> None:
         return
     if end.end() > max_bytes:
         raise h11.RemoteProtocolError("head too long", error_status_hint=431)
+    if received.count(b"\n", 0, end.end()) > MAX_HEADERS + 2:  # with the request line and the empty one
+        raise h11.RemoteProtocolError("too many headers", error_status_hint=431)
     framing = _FRAMING.findall(received, 0, end.end())
     odd = _FOLD.search(received, 0, end.end()) or _BARE_LF.search(received, 0, end.end())
     if len(framing) > 1 or (framing and b"," in framing[0]) or odd:

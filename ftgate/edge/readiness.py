@@ -9,6 +9,7 @@ the same round; a task that waits for the epoll itself makes the loop wake for i
 import select
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from math import inf
 
 import trio
@@ -49,11 +50,13 @@ class Watch:
     async def wait_until(self, until: float) -> None:
         """As wait(), for a limited time. `until` may be changed, and the waiter woken, while it waits."""
         self.until = until
-        await self.wait()
-        self.until = inf
+        try:
+            await self.wait()
+        finally:
+            self.until = inf
 
     def _give_up(self, _: object) -> trio.lowlevel.Abort:
-        self._task, self.until = None, inf
+        self._task = None
         return trio.lowlevel.Abort.SUCCEEDED
 
     def leave(self) -> None:
@@ -113,22 +116,27 @@ class Readiness(trio.abc.Instrument):
                 nursery.start_soon(self._keep_time)
                 await self._look_on()
         finally:
-            trio.lowlevel.remove_instrument(self)
+            with suppress(KeyError):  # trio drops an instrument that has raised
+                trio.lowlevel.remove_instrument(self)
 
     async def _look_on(self) -> None:
         while True:
             await trio.lowlevel.wait_readable(self._epoll.fileno())
-            if not self._looked:  # trio drops an instrument that has raised
+            if not self._looked:  # the instrument was dropped
                 self._look()
             self._looked = False
-            left, self._left = self._left, []
-            for watch in left:
-                watch.tell()
+            self._tell()
+
+    def _tell(self) -> None:
+        left, self._left = self._left, []
+        for watch in left:
+            watch.tell()
 
     async def _keep_time(self) -> None:
         """One clock for all who wait: a limit of each one's own would cost more than the wait."""
         while True:
             await trio.sleep(TICK_S)
+            self._tell()  # who hung up between the loop's own look and ours: nothing wakes `_look_on` for that
             now = trio.current_time()
             for watch in self._watched.values():
                 if watch.until <= now:

@@ -8,6 +8,7 @@ from functools import lru_cache
 import httptools
 
 from ftgate.dialects import http
+from ftgate.edge.doorway import MAX_HEADERS
 from ftgate.ports import Headers
 
 UNREADABLE = (httptools.HttpParserError, httptools.HttpParserUpgrade)
@@ -40,6 +41,8 @@ class Head:
         self.whole = True
 
     def clear(self) -> bool:
+        if len(self.headers) > MAX_HEADERS:
+            return False
         hosts = 0
         for name, value in self.headers:
             if name == b"host":

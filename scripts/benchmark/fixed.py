@@ -1,6 +1,6 @@
 """The static upstream for machines without nginx: one fixed answer for every POST, on an epoll loop of its own without any framework.
 
-python static.py PORT        (GET anything: how many POSTs it has answered)
+python fixed.py PORT        (GET anything: how many POSTs it has answered)
 """
 
 import select

@@ -23,8 +23,8 @@ class Variant:
     durability: str = "power"
 
 
-FAST = Variant("ftgate", "ftgate, fast door")
-PLAIN = Variant("ftgate-plain", "ftgate, plain door (Hypercorn)", fast_door=False)
+FAST = Variant("ftgate", "ftgate, fast door; rate limits off")
+PLAIN = Variant("ftgate-plain", "ftgate, plain door (Hypercorn); rate limits off", fast_door=False)
 LIMITED = Variant("ftgate-limits", "ftgate, fast door, rate limits counted", limits=True)
 PROCESS = Variant("ftgate-process", 'ftgate, fast door, durability = "process"', durability="process")
 

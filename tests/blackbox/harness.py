@@ -61,7 +61,7 @@ WAYS: Mapping[str, Mapping[str, object]] = {
     "httpx": {"direct_transport": False},
     "tls": {"tls_cert": "cert.pem", "tls_key": "key.pem"},
 }
-"""What each word of a way adds to [server]."""
+"""What each word of a way adds to [server]. `tls` is spoken to the upstream too."""
 START_S = 15.0
 SOON_S = 5.0
 """What happens at once, on a machine that has other work too."""
@@ -162,13 +162,15 @@ def environment() -> dict[str, str]:
 class Fake:
     """The scripted upstream in a process of its own. Times in its state are time.monotonic(), the same clock as ours."""
 
-    def __init__(self, base: Path, scripts: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, base: Path, scripts: Mapping[str, Mapping[str, Any]], trust: ssl.SSLContext, *, tls: bool) -> None:
         file = base / "scripts.json"
         file.write_text(json.dumps(scripts))
         arguments = [sys.executable, str(REPO / "tests/fakes/upstream.py"), "--port", "0", "--scripts", str(file)]
+        if tls:
+            arguments += ["--cert", str(base / "cert.pem"), "--key", str(base / "key.pem")]
         self.process = Process(arguments, base / "fake.out", base / "fake.err", env=environment(), cwd=base)
         self.url = self.process.wait_ready()
-        self.client = httpx.Client(base_url=self.url, trust_env=False)
+        self.client = httpx.Client(base_url=self.url, trust_env=False, verify=trust)
 
     def script(self, **scripts: Mapping[str, Any]) -> None:
         """Add or replace scripts, by model."""
@@ -227,10 +229,12 @@ class House:
         self.server: Process | None = None
         self.trust = ssl.create_default_context()
         server = {name: value for word in self.way.split(",") if word for name, value in WAYS[word].items()}
-        if "tls_cert" in server:
+        tls, config = "tls_cert" in server, self.config
+        if tls:
             server.update(self.certify())
-        self.fake = Fake(self.base, self.scripts)
-        self.file.write_text(with_server(self.config.replace("FAKE", self.fake.url), server))
+            config = config.replace("[[channel]]\n", f"[[channel]]\nca_file = {json.dumps(str(self.base / 'ca.pem'))}\n")
+        self.fake = Fake(self.base, self.scripts, self.trust, tls=tls)
+        self.file.write_text(with_server(config.replace("FAKE", self.fake.url), server))
         # An idle connection is given up well before the server's own 5 s, so that a close never crosses a request.
         self.http = httpx.Client(trust_env=False, timeout=20, limits=httpx.Limits(keepalive_expiry=2.0), verify=self.trust)
 
@@ -262,6 +266,7 @@ class House:
         authority.configure_trust(self.trust)
         made = authority.issue_cert("127.0.0.1")
         made.private_key_pem.write_to_path(self.base / "key.pem")
+        authority.cert_pem.write_to_path(self.base / "ca.pem")
         for part in made.cert_chain_pems:
             part.write_to_path(self.base / "cert.pem", append=True)
         return {"tls_cert": str(self.base / "cert.pem"), "tls_key": str(self.base / "key.pem")}

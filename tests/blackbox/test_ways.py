@@ -24,6 +24,8 @@ WAYS = {
     "hypercorn+direct": "hypercorn",
     "hypercorn+httpx": "hypercorn,httpx",
     "fast+direct+tls": "tls",
+    "fast+httpx+tls": "httpx,tls",
+    "hypercorn+direct+tls": "hypercorn,tls",
     "hypercorn+httpx+tls": "hypercorn,httpx,tls",
 }
 MADE_ANEW = {"date", "connection", "keep-alive", "transfer-encoding"}
@@ -325,6 +327,8 @@ CASES: dict[str, tuple[list[int], Case]] = {
     "two hosts": ([400], lambda v: v.ask(v.call("plain", "Host: y"))),
     "no host": ([400], lambda v: v.ask(v.head("Content-Length: 2", host="") + b"{}")),
     "a long head": ([431], lambda v: v.ask(v.call("plain", "X: " + "y" * 40_000))),
+    "many headers": ([200], lambda v: v.ask(v.call("plain", *(f"X-{n}: y" for n in range(100))))),
+    "too many headers": ([431], lambda v: v.ask(v.call("plain", *(f"X-{n}: y" for n in range(130))))),
     "HTTP/3.0": ([505], lambda v: v.ask(v.call(line="POST /v1/chat/completions HTTP/3.0"))),
     # Clients that leave
     "left in mid-stream": ([], lambda v: v.leave("left", b"two ", stream=True)),

@@ -73,6 +73,15 @@ def test_additive(one, other):
     assert (both.likely == 0) == (one + other == "")
 
 
+@given(any_text, st.integers(1, 50))
+def test_a_long_text_is_counted_in_slices_to_the_same(part, times):
+    long = part * times
+    with pytest.MonkeyPatch.context() as patch:
+        whole = estimate.text(long)
+        patch.setattr(estimate, "SLICE", 7)
+        assert estimate.text(long) == whole
+
+
 @given(st.integers(0, 10**6), st.integers(0, 10**6))
 def test_rounded_up(likely, more):
     count = Count(likely, likely + more)

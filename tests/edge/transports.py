@@ -1,4 +1,4 @@
-"""What the tests of the transports share: both transports by name, calls, and servers that are less than an upstream.
+"""What the tests of the transports share: the transports by name, calls, and servers that are less than an upstream.
 
 Everything runs on real sockets at 127.0.0.1. Times are the socket's: when the upstream saw its peer leave.
 """
@@ -20,11 +20,14 @@ import trustme
 from ftgate.edge.direct_transport import DirectUpstream
 from ftgate.edge.httpx_transport import HttpxUpstream
 from ftgate.edge.outgoing import ChannelOptions
+from ftgate.edge.readiness import SUPPORTED, Readiness
 from ftgate.errors import UpstreamFailed
 from ftgate.ports import UpstreamRequest
 from tests.fakes.upstream import FakeUpstream
 
-KINDS: dict[str, Any] = {"httpx": HttpxUpstream, "direct": DirectUpstream}
+DIRECT = ["direct", *["watched"] * SUPPORTED]
+"""The direct transport by the loop's own waits, and on a Readiness that runs."""
+KINDS: dict[str, Any] = {"httpx": HttpxUpstream, **dict.fromkeys(DIRECT, DirectUpstream)}
 
 Make = Callable[..., Any]
 """Makes a transport with one channel, `c`: make(max_connections, **options of the channel)."""
@@ -34,14 +37,34 @@ Make = Callable[..., Any]
 async def making(kind: str) -> AsyncIterator[Make]:
     """A Make whose transports are closed at the end."""
     made: list[Any] = []
+    more: dict[str, Any] = {}
 
     def make(max_connections: int = 1000, **options: Any) -> Any:
-        made.append(KINDS[kind]({"c": ChannelOptions(**options)}, max_connections=max_connections))
+        made.append(KINDS[kind]({"c": ChannelOptions(**options)}, max_connections=max_connections, **more))
         return made[-1]
 
-    yield make
-    for one in made:
-        await one.aclose_all()
+    if kind != "watched":
+        yield make
+        for one in made:
+            await one.aclose_all()
+        return
+    async with watching() as readiness:
+        more["readiness"] = readiness
+        yield make
+        for one in made:
+            await one.aclose_all()
+        assert not readiness._watched, "a connection was left behind"
+
+
+@asynccontextmanager
+async def watching() -> AsyncIterator[Readiness]:
+    """A Readiness that runs."""
+    readiness = Readiness()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(readiness.run)
+        yield readiness
+        nursery.cancel_scope.cancel()
+    readiness.close()
 
 
 def request(url: str, model: str = "m", *, headers: tuple[tuple[bytes, bytes], ...] = (), **more: Any) -> UpstreamRequest:
@@ -118,6 +141,36 @@ def reset(stream: Any) -> None:
 
 def open_files() -> int:
     return len(os.listdir("/dev/fd"))
+
+
+class _Gathered(trio.abc.SendStream):
+    """Keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    async def send_all(self, data: Any) -> None:
+        self.data += data
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """It never does."""
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+class TogetherUpstream(FakeUpstream):
+    """Sends an answer whose script knows no delay in its body in one go, head and all, as most upstreams do with a short one."""
+
+    async def _answer_scripted(self, stream: Any, seen: Any, script: Any) -> None:
+        if script.first_delay_s or script.piece_delay_s or script.hang_after is not None:
+            await super()._answer_scripted(stream, seen, script)
+            return
+        gathered: Any = _Gathered()
+        try:
+            await super()._answer_scripted(gathered, seen, script)
+        finally:
+            await stream.send_all(gathered.data)
 
 
 def seen_gone(fake: FakeUpstream) -> bool:

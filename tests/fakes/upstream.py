@@ -627,9 +627,9 @@ def scripts_from_json(value: Mapping[str, Mapping[str, Any]]) -> dict[str, Scrip
     return {model: Script(**{name: knob(name, given) for name, given in knobs.items()}) for model, knobs in value.items()}
 
 
-async def _main(port: int, scripts: dict[str, Script]) -> None:
+async def _main(port: int, scripts: dict[str, Script], context: ssl.SSLContext | None) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with FakeUpstream(scripts).serving(port=port) as fake:
+        async with FakeUpstream(scripts, ssl_context=context).serving(port=port) as fake:
             print(f"ready {fake.url}", flush=True)
             async for _ in signals:
                 break
@@ -639,5 +639,11 @@ if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description="A scripted LLM upstream on 127.0.0.1")
     arguments.add_argument("--port", type=int, default=0, help="0: chosen by the OS")
     arguments.add_argument("--scripts", type=Path, help="JSON file: model -> knobs of Script")
+    arguments.add_argument("--cert", type=Path, help="PEM chain: speak TLS, with --key")
+    arguments.add_argument("--key", type=Path)
     given = arguments.parse_args()
-    trio.run(_main, given.port, scripts_from_json(json.loads(given.scripts.read_text())) if given.scripts else {})
+    secure = None
+    if given.cert:
+        secure = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        secure.load_cert_chain(given.cert, given.key)
+    trio.run(_main, given.port, scripts_from_json(json.loads(given.scripts.read_text())) if given.scripts else {}, secure)
