@@ -51,7 +51,8 @@ class _Line:
         self._poll.register(self._fd, select.POLLIN)
         self._readiness: Readiness | None = None
         self.watch: Watch | None = None
-        self._at_end = False  # of what the upstream sends; TLS only
+        self._at_end = False  # of what the upstream sends; TLS only, as the next
+        self._lost: OSError | None = None
         self.incoming: Incoming
         self._unsent: Sequence[bytes | memoryview] = ()
         self._refused = False  # the request
@@ -106,12 +107,17 @@ class _Line:
         """recv() for TLS, which gives one record at a time: as many as are there."""
         if self._at_end:
             return b""
+        if self._lost is not None:
+            raise self._lost
         records = [self._recv_record(max_bytes)]
         size = len(records[0])
         while records[-1] and size < max_bytes and self._poll.poll(0):
             try:
                 records.append(self._recv_record(max_bytes))
-            except OSError:  # nothing more now; what is wrong is told again by the next call
+            except _BLOCKED:
+                break
+            except OSError as lost:  # for the next call: the socket tells it only once
+                self._lost = lost
                 break
             size += len(records[-1])
         self._at_end = not records[-1]  # a goodbye behind the last bytes is told of by the next call: the socket may say no more
@@ -139,7 +145,7 @@ class _Line:
         watch = self.watch
         if watch is not None and not watch.ready:
             await watch.wait()
-        elif watch is None and not self._at_end and (not self.heard or not self._poll.poll(0)):  # nothing can be heard so soon
+        elif watch is None and not (self._at_end or self._lost) and (not self.heard or not self._poll.poll(0)):  # too soon to be heard
             await wait_readable(self._fd)
         else:
             if watch is not None:
@@ -246,11 +252,12 @@ class _Line:
         return outgoing.is_stale(failed, reused=self.reused, heard=self.heard, began_at=self.began_at)
 
     def is_good(self) -> bool:
-        return not (self.closed or self._at_end or self._poll.poll(0))
+        return not (self.closed or self._at_end or self._lost or self._poll.poll(0))
 
     def close(self) -> None:
         if not self.closed:
             self.closed = True
+            self._lost = None  # it knows the frames that saw it
             if self._readiness is not None:
                 self._readiness.forget(self._socket)
             notify_closing(self._fd)

@@ -16,7 +16,7 @@ class Transports:
     """ports.Upstream that sends each channel's requests its own way. With `direct` false all go by the sturdy one. `readiness`, where
     there is one, runs as long as it is used."""
 
-    def __init__(self, channels: Sequence[Channel], *, direct: bool, readiness: Readiness | None) -> None:
+    def __init__(self, channels: Sequence[Channel], *, direct: bool, readiness: Readiness | None = None) -> None:
         real = [channel for channel in channels if channel.provider != "demo"]
         straight = [channel for channel in real if direct and not channel.proxy and not channel.http2]
         self.direct = DirectUpstream(_options(straight), readiness=readiness)
