@@ -15,6 +15,7 @@ import select
 import socket
 import ssl
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -76,7 +77,8 @@ class _Line:
                 line.close()
                 raise
         elif readiness is not None:
-            line._readiness, line.watch = readiness, readiness.watch(raw)
+            with suppress(OSError):  # no more can be watched: the loop's own waits do as well
+                line._readiness, line.watch = readiness, readiness.watch(raw)
         return line
 
     async def _start_tls(self, trust: ssl.SSLContext, host: str) -> None:

@@ -81,9 +81,9 @@ class Readiness(trio.abc.Instrument):
         self._looked = False
 
     def watch(self, sock: socket.socket, tell: Callable[[], None] = _nobody) -> Watch:
-        """Watch `sock`, and call `tell` once when its peer hangs up; soon, if it has already."""
-        watch = self._watched[sock.fileno()] = Watch(tell)
+        """Watch `sock`, and call `tell` once when its peer hangs up; soon, if it has already. Raises OSError when no more can be watched."""
         self._epoll.register(sock, _EVENTS)
+        watch = self._watched[sock.fileno()] = Watch(tell)
         return watch
 
     def forget(self, sock: socket.socket) -> None:

@@ -622,10 +622,11 @@ async def test_no_wake_is_lost(readiness: Readiness) -> None:
         return far
 
     async with trio.open_nursery() as nursery:
-        begun = wrote = 0
+        begun = wrote = rounds = 0
         far_ends = [begin() for _ in range(300)]
         until = trio.current_time() + 1
-        while trio.current_time() < until:
+        while trio.current_time() < until or rounds < 200:
+            rounds += 1
             for _ in range(dice.randrange(1, 60)):
                 at = dice.randrange(len(far_ends))
                 if dice.random() < 0.03:
@@ -642,5 +643,5 @@ async def test_no_wake_is_lost(readiness: Readiness) -> None:
             while len(ended) < begun:
                 await trio.sleep(0.005)
         assert len(told) == len(set(told)) > 0  # who has read the end already need not be told
-        assert wrote > 10_000 and begun > 400, "there was no traffic to speak of"
+        assert wrote > 10_000 and begun > 350, "there was no traffic to speak of"
         assert readiness._watched == {}

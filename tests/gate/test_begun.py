@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from math import inf
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 
@@ -17,17 +18,19 @@ from ftgate.edge.direct_transport import DirectUpstream
 from ftgate.edge.outgoing import ChannelCounts, ChannelOptions
 from ftgate.edge.readiness import SUPPORTED, TICK_S, Readiness
 from ftgate.exchange import Call
+from tests.edge.doors import LIMIT_S
 from tests.edge.transports import TogetherUpstream, watching
 from tests.fakes.ports import RecordingClient, Stage, channel, model
 from tests.fakes.upstream import Script
 from tests.gate.test_cancel_everywhere import Strike
 from tests.gate.test_line import error_of
-from tests.gate.transcript import ask
+from tests.gate.transcript import answer, ask
 
 pytestmark = pytest.mark.skipif(not SUPPORTED, reason="there is no epoll here")
 
 IN, OUT = parse_price("1"), parse_price("2")
 CLOSED_WITHIN_S = 0.25
+PATIENT = Timeouts(connect=5, head=60, answer=60, first_token=60, idle=60, total=60)
 NEVER = Script(head_delay_s=inf)
 PROMPT, OUTPUT = 4, 3
 """Tokens of ask() and of the fake's answer, as the fake counts them."""
@@ -62,7 +65,7 @@ class House:
         self.number = 0  # of requests before the call
 
     def way(self, name: str, **changes: Any) -> Channel:
-        times = Timeouts(**{"connect": 5, "head": 60, "answer": 60, "first_token": 60, "idle": 60, "total": 60, **changes.pop("times", {})})
+        times = msgspec.structs.replace(PATIENT, **changes.pop("times", {}))
         url = self.fake.url + "/v1/chat/completions"
         return channel(name, model(upstream=f"m-{name}"), url=url, timeouts=times, **changes)
 
@@ -71,7 +74,8 @@ class House:
         for way in ways:
             self.fake.scripts[f"m-{way.name}"] = Script()
             if not self.idle(way.name):
-                assert (await Stage(self.upstream, way).relay(ask())).status == 200  # type: ignore[arg-type]
+                first = Stage(self.upstream, msgspec.structs.replace(way, timeouts=PATIENT))  # type: ignore[arg-type]
+                assert (await first.relay(ask())).status == 200
             assert self.idle(way.name) == 1
         self.number, self.upstream.begun = len(self.fake.requests), 0
         self.stage = Stage(self.upstream, *ways, **settings)  # type: ignore[arg-type]
@@ -88,13 +92,14 @@ class House:
             with outer:
                 await self.stage.gate.relay(call, self.client)
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(relay)
-            await self.fake.until(lambda: len(self.fake.requests) > self.number)
-            if end is not None:
-                assert call.begun is not None and call.scope is None, "it does not wait for a word"
-                at = time.monotonic()
-                end(call, outer)
+        with trio.fail_after(LIMIT_S):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(relay)
+                await self.fake.until(lambda: len(self.fake.requests) > self.number)
+                if end is not None:
+                    assert call.begun is not None and call.scope is None, "it does not wait for a word"
+                    at = time.monotonic()
+                    end(call, outer)
         self.stage.check()
         assert call.begun is None and call.scope is None
         return at
@@ -272,8 +277,9 @@ async def test_the_whole_calls_time_passes(house: House) -> None:
     [
         Script(status=500), Script(status=429), Script(status=204), Script(gzip=True), Script(raw_response=b"no HTTP\r\n\r\n"),
         Script(raw_body=b""), Script(raw_body=b"no JSON"), Script(cut_after=1), Script(drop="rst"),
+        Script(status=503, raw_body=answer()),
     ],
-    ids=["500", "429", "204", "compressed", "garbage", "empty", "no JSON", "cut", "reset"],
+    ids=["500", "429", "204", "compressed", "garbage", "empty", "no JSON", "cut", "reset", "an answer's words"],
 )  # fmt: skip
 async def test_a_bad_word_goes_to_the_next_candidate(house: House, bad: Script) -> None:
     await house.set(house.way("one"), house.way("two"), retry=Retry(backoff=0.0))
@@ -284,6 +290,14 @@ async def test_a_bad_word_goes_to_the_next_candidate(house: House, bad: Script) 
     assert house.upstream.begun == 2
     asked = [seen.model for seen in house.fake.requests[house.number :]]
     assert asked == ["m-one", "m-one", "m-two"] if bad.drop else asked == ["m-one", "m-two"]
+
+
+async def test_what_is_the_callers_fault_is_told_to_the_caller(house: House) -> None:
+    await house.set(house.way("one"), house.way("two"))
+    house.fake.scripts["m-one"] = Script(status=422)
+    await house.ended()
+    assert house.client.status == 422 and error_of(house.client)["message"] == "scripted 422"
+    assert (house.row().attempts, house.row().cost, house.idle("one")) == (1, 0, 1)
 
 
 async def test_a_close_that_crosses_is_one_attempt(house: House) -> None:
