@@ -81,7 +81,7 @@ class Readiness(trio.abc.Instrument):
         self._looked = False
 
     def watch(self, sock: socket.socket, tell: Callable[[], None] = _nobody) -> Watch:
-        """Watch `sock`, and call `tell` once when its peer hangs up; soon, if it has already. Raises OSError when no more can be watched."""
+        """Watch `sock`, and call `tell` once when its peer hangs up; soon, if it has already. Raises OSError when that cannot be."""
         self._epoll.register(sock, _EVENTS)
         watch = self._watched[sock.fileno()] = Watch(tell)
         return watch
