@@ -25,11 +25,11 @@ class Head:
         self.whole = False
         parser = httptools.HttpRequestParser(self)
         parser.feed_data(raw)  # raises one of UNREADABLE
-        self.http_1_0 = parser.get_http_version() == "1.0"
+        self.version = parser.get_http_version()  # the parser itself is let go: it knows us, and together we would be a circle
+        self.http_1_0 = self.version == "1.0"
         self.keep_alive = parser.should_keep_alive() and not self.http_1_0
         self.length = 0
         self.chunked = self.expects = False
-        self._parser = parser
 
     def on_url(self, url: bytes) -> None:
         self.target += url
@@ -57,7 +57,7 @@ class Head:
                 self.expects = value.lower() == b"100-continue" and not self.http_1_0
             elif name == b"upgrade" or name == b"trailer":
                 return False
-        return self.whole and (hosts == 1 or (self.http_1_0 and not hosts)) and self._parser.get_http_version() in ("1.0", "1.1")
+        return self.whole and (hosts == 1 or (self.http_1_0 and not hosts)) and self.version in ("1.0", "1.1")
 
 
 @lru_cache(maxsize=256)

@@ -4,6 +4,7 @@ What it does not serve it hands over, so its answers to hostile bytes are those 
 ends with Place.settled(): both doors serve a new client, and nothing is held or open.
 """
 
+import gc
 import logging
 import ssl
 from typing import Any
@@ -13,6 +14,7 @@ import trio
 
 from ftgate.edge import fast_door
 from ftgate.edge.readiness import SUPPORTED
+from ftgate.edge.request_head import Head
 from tests.edge.doors import LIMIT_S, PIECE, SOON_S, Client, FailingListener, Running, get
 from tests.edge.fast import KEY, MAX_BODY, ROUTE, Place, call, chunked, opened, rest
 
@@ -496,4 +498,20 @@ async def test_accept_errors_are_logged_and_survived(nursery: trio.Nursery, capl
         await running.check_alive()
         assert [record.name for record in caplog.records] == ["ftgate.door"]
         running.close()
+        await place.settled()
+
+
+async def test_a_head_is_let_go_without_the_collector(nursery: trio.Nursery) -> None:
+    """Parser and head must not know each other: circles of thousands of calls a second keep the collector busy."""
+    async with opened(nursery) as place:
+        client = await place.connect()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                await client.write(call(b"one"))
+                assert (await client.answer("POST")).body == b"one"
+            assert len([thing for thing in gc.get_objects() if isinstance(thing, Head)]) <= 1  # the last answer's
+        finally:
+            gc.enable()
         await place.settled()
