@@ -392,8 +392,7 @@ class _Holding:
         held = await self.gate.ledger.hold(self.request)
         if isinstance(held, Poor):
             refused = _poor(held)
-            if self.x.model_ticket is not limits.NO_TICKET:  # who cannot pay must not use up a limit that all share
-                self.x.model_ticket.withdraw(self.gate.clock.now())
+            self.x.model_ticket.withdraw(self.gate.clock.now())  # who cannot pay must not use up a limit that all share
             await self.gate.ledger.note(row(self.x, "refused", refused, cost=0, now=self.gate.clock.now()))
             raise refused
         self.x.held = held

@@ -130,17 +130,20 @@ class _Line:
         while True:
             await self._readable()
             try:
-                data = self._recv(READ_BYTES)
+                return self._take()
             except ssl.SSLWantWriteError:  # a new key is to be agreed on first
                 await wait_writable(self._fd)
-                continue
             except _BLOCKED:
                 continue
-            if data:
-                self.heard = True
-                if self.watch is not None and len(data) == READ_BYTES:
-                    self.watch.leave()
-            return data
+
+    def _take(self) -> bytes:
+        """What is there now; b"" at the end. Raises OSError."""
+        data = self._recv(READ_BYTES)
+        if data:
+            self.heard = True
+            if self.watch is not None and len(data) == READ_BYTES:
+                self.watch.leave()
+        return data
 
     async def _readable(self) -> None:
         """Wait until a read may find something."""
@@ -202,13 +205,10 @@ class _Line:
         """Give `incoming` what has come of the answer, if anything has; what is wrong with the connection is found again by `finish`.
         Raises UpstreamFailed for what is no answer."""
         try:
-            came = self._recv(READ_BYTES)
+            came = self._take()
         except OSError:
             return
         if came:
-            self.heard = True
-            if self.watch is not None and len(came) == READ_BYTES:
-                self.watch.leave()
             self.incoming.feed_head(came)
 
     async def _send_rest(self, incoming: Incoming, data: bytes | memoryview) -> bool:
@@ -227,10 +227,9 @@ class _Line:
                     continue
                 await self._wait_either()
                 try:
-                    heard = self._recv(READ_BYTES)
+                    heard = self._take()
                 except _BLOCKED:
                     continue
-                self.heard = self.heard or bool(heard)
                 if not heard:
                     incoming.end()
                 elif incoming.feed_head(heard) and incoming.status >= 300:

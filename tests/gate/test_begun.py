@@ -24,7 +24,7 @@ from tests.fakes.ports import RecordingClient, Stage, channel, model
 from tests.fakes.upstream import Script
 from tests.gate.test_cancel_everywhere import Strike
 from tests.gate.test_line import error_of
-from tests.gate.transcript import answer, ask
+from tests.gate.transcript import WAYS, answer, ask
 
 pytestmark = pytest.mark.skipif(not SUPPORTED, reason="there is no epoll here")
 
@@ -128,15 +128,6 @@ async def opened() -> AsyncIterator[House]:
         yield House(fake, upstream)
         await upstream.aclose_all()
         assert not readiness._watched
-
-
-WAYS: dict[str, Callable[[Call, trio.CancelScope], None]] = {
-    "client_gone": lambda call, outer: call.client_gone(),
-    "write_timeout": lambda call, outer: call.client_gone("write_timeout"),
-    "operator": lambda call, outer: call.cancel("operator"),
-    "shutdown": lambda call, outer: call.cancel("shutdown"),
-    "outside": lambda call, outer: outer.cancel(),
-}
 
 
 async def test_a_whole_answer_is_taken_at_its_word(house: House) -> None:

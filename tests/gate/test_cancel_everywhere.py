@@ -18,7 +18,7 @@ from ftgate.edge.ledger import MemoryLedger
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.exchange import Call
 from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, channel
-from tests.gate.transcript import PLAIN, answer, ask, chat, delta, status
+from tests.gate.transcript import PLAIN, WAYS, answer, ask, chat, delta, status
 
 IN, OUT = parse_price("1"), parse_price("2")
 
@@ -38,13 +38,6 @@ class Strike(trio.abc.Instrument):
                 self.blow()
 
 
-WAYS: dict[str, Callable[[Call, trio.CancelScope], None]] = {
-    "client gone": lambda call, scope: call.client_gone(),
-    "write timeout": lambda call, scope: call.client_gone("write_timeout"),
-    "shutdown": lambda call, scope: call.cancel("shutdown"),
-    "operator": lambda call, scope: call.cancel("operator"),
-    "from outside": lambda call, scope: scope.cancel(),
-}
 FAILED = UpstreamFailed(Fault.reset, "reset", sent=True)
 SCRIPTS = {
     "plain": (ask(), [[PLAIN, answer()]]),
@@ -127,7 +120,7 @@ async def test_every_await_with_a_ledger_that_decides_at_once(script: str, way: 
 @pytest.mark.parametrize("script", ["plain", "stream", "fail over in a stream", "broken stream"])
 async def test_every_await_while_draining(script: str, autojump_clock: trio.testing.MockClock) -> None:
     k = 1
-    while await struck(script, "client gone", k, drain=True):
+    while await struck(script, "client_gone", k, drain=True):
         k += 1
     assert k > 8
 
@@ -135,7 +128,7 @@ async def test_every_await_while_draining(script: str, autojump_clock: trio.test
 @pytest.mark.parametrize("script", ["plain", "stream"])
 async def test_every_await_of_a_metered_call(script: str, autojump_clock: trio.testing.MockClock) -> None:
     k = 1
-    while await struck(script, "client gone", k, metered=True):
+    while await struck(script, "client_gone", k, metered=True):
         k += 1
     assert k > 8
 

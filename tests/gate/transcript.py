@@ -1,8 +1,21 @@
-"""Short words for the transcripts of test_line.py: upstream events and client bodies."""
+"""Short words for the tests of the line: upstream events, client bodies, and how a call is ended."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
+import trio
+
+from ftgate.exchange import Call
+
+WAYS: dict[str, Callable[[Call, trio.CancelScope], None]] = {
+    "client_gone": lambda call, outer: call.client_gone(),
+    "write_timeout": lambda call, outer: call.client_gone("write_timeout"),
+    "operator": lambda call, outer: call.cancel("operator"),
+    "shutdown": lambda call, outer: call.cancel("shutdown"),
+    "outside": lambda call, outer: outer.cancel(),
+}
+"""How a call is ended in its middle: by its door, by the gate, or with everything around it."""
 STREAM = (200, [(b"content-type", b"text/event-stream")])
 PLAIN = (200, [(b"content-type", b"application/json")])
 DONE = b"data: [DONE]\n\n"
