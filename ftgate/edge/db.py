@@ -1,14 +1,16 @@
 """The database: SQLite in WAL mode, one writer thread, commits in groups.
 
 Rules. Exactly one connection of one process writes and checkpoints (SQLite 3.7.0 to 3.51.2 can corrupt a WAL database that two
-connections write or checkpoint at once). What reaches the writer has been decided in memory and cannot be refused: a batch is
-everything that queued while the last commit ran, in one BEGIN IMMEDIATE ... COMMIT, tried again as it is until it is in. Readers
-use short read-only connections of their own.
+connections write or checkpoint at once). What reaches the writer has been decided in memory and cannot be refused: everything that
+queued while the last commit ran goes into the next, one BEGIN IMMEDIATE ... COMMIT, tried again as it is until it is in. Readers use
+short read-only connections of their own.
 
-A *batch* doubles as the ticket: whoever wants its part to be durable waits for the batch. The trio side fills one batch while
-the thread writes another; there is one queue put and one wake-up per commit, not per call.
+A *batch* is what one turn of the event loop changed, and doubles as the ticket: whoever wants its part to be durable waits for the
+batch. It goes to the thread when the turn ends, so that the thread finds its next work without waiting for a turn of the loop's;
+there is one wake-up per commit, not per call.
 """
 
+import itertools
 import logging
 import os
 import queue
@@ -16,6 +18,7 @@ import secrets
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -39,6 +42,11 @@ STUCK_S = 3.0
 """Seconds after which a commit that neither succeeds nor fails counts as trouble: new calls are refused until it is through."""
 LAST_TRIES_S = 10.0
 """How long close() waits for a database that takes no commits before it gives the last changes up."""
+GROUP = 24
+"""Changes that a commit takes at least, where so many wait."""
+GROUP_PER_S = 24_000
+"""And so many for each second that the last one took, which is somewhat less than SQLite writes meanwhile. So small commits follow each
+other closely on a quick disk, and the first of those who wait go on soon; on a slow one all that waits goes into the next."""
 LAZY_S = 0.1
 """How long a change that nobody waits for may stand in memory; also how exactly the patience of those who wait is measured."""
 JOIN_S = 5.0
@@ -60,10 +68,11 @@ _FSYNC = {sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC}
 _INBOX_SQL = "INSERT INTO inbox (mark, entries, balances, spent, requests) VALUES (?, ?, ?, ?, ?)"
 _PAGE_SQL = f"SELECT {', '.join(Entry.__struct_fields__)} FROM entries WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"  # noqa: S608 - names of ours
 _json = msgspec.json.Encoder()
+_marks = itertools.count(secrets.randbits(62))  # never one that another process has left
 
 
 class Batch:
-    """Changes that go into one commit. `balances` and `spent` keep the last value of each account and key. `mark` is written
+    """Changes that go into a commit together. `balances` and `spent` keep the last value of each account and key. `mark` is written
     with them, so that the database can be asked whether this batch is the last one in it."""
 
     __slots__ = ("balances", "done", "entries", "event", "mark", "patient", "rows", "sealed", "spent", "statements")
@@ -77,8 +86,8 @@ class Batch:
         self.done = False
         self.event: trio.Event | None = None
         self.patient: dict[trio.lowlevel.Task, float] = {}  # who waits for a limited time, and until when (time.monotonic)
-        self.mark = secrets.randbits(31)
-        self.sealed: tuple[int | str, ...] = ()
+        self.mark = next(_marks)
+        self.sealed: tuple[Any, ...] = ()  # the mark, and JSON lists of the entries, balances, spending and rows
 
     def remember(self, entries: tuple[Entry, ...], balance: Balance, quota: Quota | None = None) -> None:
         """Entries and the balances they lead to: they reach the database together or not at all."""
@@ -94,6 +103,17 @@ class Batch:
         """Put the changes into the form in which they are written: in the thread that made them, since the other one would hold
         that up for it, and for longer."""
         self.sealed = (self.mark, *map(_listed, (self.entries, self.balances.values(), self.spent.values(), self.rows)))
+
+
+def joined(batches: list[Batch]) -> Batch:
+    """Sealed batches as one, in their order, to go into one commit."""
+    if len(batches) == 1:
+        return batches[0]
+    whole = Batch()
+    whole.statements = [statement for batch in batches for statement in batch.statements]
+    lists = zip(*(batch.sealed[1:] for batch in batches), strict=True)
+    whole.sealed = (whole.mark, *("[" + ",".join([text[1:-1] for text in texts if text != "[]"]) + "]" for texts in lists))
+    return whole
 
 
 def _always_ends(_: object) -> trio.lowlevel.Abort:
@@ -211,7 +231,7 @@ def unwrite(connection: sqlite3.Connection) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         connection.execute("PRAGMA synchronous = OFF")
-        connection.execute("UPDATE last_batch SET mark = ?", (secrets.randbits(31),))
+        connection.execute("UPDATE last_batch SET mark = ?", (next(_marks),))
     except sqlite3.Error as error:
         log.critical("a commit that failed could not be taken back (%s): the next start may find its changes in the database", error)
 
@@ -225,7 +245,8 @@ class Writer:
         if passing is not nowhere:
             open_inbox(connection, passing)
         self.filling = Batch()
-        self.writing: Batch | None = None
+        self.handed: deque[Batch] = deque()  # what the thread has to write or is writing
+        self._waiting = 0  # changes in these
         self.trouble: str | None = None
         self.failed: BaseException | None = None
         self.died = trio.Event()
@@ -237,6 +258,7 @@ class Writer:
         self._collector: trio.lowlevel.Task | None = None
         self._service = [trio.CancelScope(), trio.CancelScope()]  # around the two tasks below
         self._began = 0.0  # time.monotonic() since which the thread has been at its commit, 0 when it is not
+        self._took = 0.0  # seconds, its last one
         self.abandoned = False
 
     def start(self) -> None:
@@ -253,8 +275,7 @@ class Writer:
 
         self._thread = threading.Thread(target=self._work, args=(tell,), name="ftgate-writer", daemon=True)
         self._thread.start()
-        if self.filling.size() and self.writing is None:
-            self._hand_over()
+        self._hand_over()
 
     def busy(self) -> str | None:
         if self.failed is not None:
@@ -264,13 +285,12 @@ class Writer:
         began = self._began  # the thread's own word: a loop that was held up itself must not blame the database
         if began and time.monotonic() - began > STUCK_S:
             return f"a commit has not come back for {time.monotonic() - began:.0f} s"
-        return "too many changes wait for the database" if self.filling.size() > MAX_WAITING else None
+        return "too many changes wait for the database" if self._waiting + self.filling.size() > MAX_WAITING else None
 
     def changed(self, *, soon: bool = True) -> Batch:
         """The batch to add changes to, at once and without an await between; it is on its way when this turn of the loop ends.
         Without `soon` it waits for the next change that is, or LAZY_S at most. The batch is the ticket for durable()."""
-        if self.writing is None and soon and self._thread is not None:
-            # The thread is idle. Hand over at the end of this turn, so that all changes of one turn share the commit.
+        if soon and self._thread is not None:
             collector, self._collector = self._collector, None
             if collector is not None:
                 trio.lowlevel.reschedule(collector)
@@ -279,7 +299,7 @@ class Writer:
     async def _collect(self) -> None:
         with self._service[0]:
             while True:
-                self._maybe_hand_over()
+                self._hand_over()
                 self._collector = trio.lowlevel.current_task()
                 await trio.lowlevel.wait_task_rescheduled(_always_ends)
 
@@ -288,25 +308,27 @@ class Writer:
         with self._service[1]:
             while True:
                 await trio.sleep(LAZY_S)
-                self._maybe_hand_over()
+                self._hand_over()
                 now = time.monotonic()
-                for batch in filter(None, (self.writing, self.filling)):
+                for batch in (*self.handed, self.filling):
                     for task in [task for task, until in batch.patient.items() if until <= now]:
                         del batch.patient[task]
                         trio.lowlevel.reschedule(task)
 
-    def _maybe_hand_over(self) -> None:
-        if self.writing is None and self.filling.size() and self._thread is not None:
-            self._hand_over()
-
     def _hand_over(self) -> None:
-        self.writing, self.filling = self.filling, Batch()
+        """Give the thread what has been changed, if anything has."""
+        batch, size = self.filling, self.filling.size()
+        if not size or self._thread is None:
+            return
+        self.filling = Batch()
+        self.handed.append(batch)
+        self._waiting += size
         try:
-            self.writing.seal()
+            batch.seal()
         except Exception as error:  # what cannot be written cannot be billed: the process must end
             self._dead(error)
             return
-        self._jobs.put(self.writing)
+        self._jobs.put(batch)
 
     async def durable(self, batch: Batch) -> None:
         """Wait until the batch is committed. Cancelling the wait changes nothing. Raises DatabaseFault when it never will be."""
@@ -344,15 +366,15 @@ class Writer:
             batch.event.set()
             batch.event = None
 
-    def _written(self, batch: Batch) -> None:
+    def _written(self, batches: list[Batch]) -> None:
         self.commits += 1
         self.trouble = None
-        self.writing = None
-        batch.done = True
-        self._tell(batch)
-        if self.filling.size():
-            self._hand_over()
-        else:
+        for batch in batches:
+            self.handed.popleft()
+            self._waiting -= batch.size()
+            batch.done = True
+            self._tell(batch)
+        if not self.handed:
             self._idle.set()
 
     def _in_trouble(self, why: str) -> None:
@@ -366,21 +388,35 @@ class Writer:
         self.failed = error
         self.died.set()
         self._idle.set()
-        for batch in (self.writing, self.filling):
-            if batch is not None:
-                self._tell(batch)
+        for batch in (*self.handed, self.filling):
+            self._tell(batch)
 
     def _work(self, tell: Callable[..., None]) -> None:
-        while (batch := self._jobs.get()) is not None:
-            self._began = time.monotonic()
+        while batches := self._take():
+            self._began = began = time.monotonic()
             try:
-                self._write_until_in(batch, tell)
+                self._write_until_in(joined(batches), tell)
             except BaseException as error:  # never serve unbilled: the process must end
                 tell(self._dead, error)
                 return
             finally:
                 self._began = 0.0
-            tell(self._written, batch)
+            self._took = time.monotonic() - began
+            tell(self._written, batches)
+
+    def _take(self) -> list[Batch]:
+        """What goes into the next commit, waiting for something; nothing when it is time to end."""
+        room = max(GROUP, self._took * GROUP_PER_S)
+        batches: list[Batch] = []
+        while room > 0 and not (batches and self._jobs.empty()):
+            batch = self._jobs.get()
+            if batch is None:
+                if batches:
+                    self._jobs.put(None)  # to be met again
+                break
+            batches.append(batch)
+            room -= batch.size()
+        return batches
 
     def _write_until_in(self, batch: Batch, tell: Callable[..., None]) -> None:
         tries = 0
@@ -416,8 +452,8 @@ class Writer:
     async def drain(self) -> bool:
         """Write what is left; whether all is in. When the database takes no commit for LAST_TRIES_S the last changes are given
         up: the writer has failed."""
-        while self._thread is not None and self.failed is None and (self.writing is not None or self.filling.size()):
-            self._maybe_hand_over()
+        while self._thread is not None and self.failed is None and (self.handed or self.filling.size()):
+            self._hand_over()
             self._idle, commits = trio.Event(), self.commits
             with trio.move_on_after(LAST_TRIES_S) as patience:
                 await self._idle.wait()
@@ -429,7 +465,7 @@ class Writer:
 
     def _mourn(self) -> None:
         """Say what a failed writer leaves unwritten."""
-        left = [batch for batch in (self.writing, self.filling) if batch is not None and not batch.done]
+        left = [batch for batch in (*self.handed, self.filling) if not batch.done]
         changes, entries = sum(batch.size() for batch in left), sum(len(batch.entries) for batch in left)
         if changes and not self.abandoned:
             log.critical("the last %d changes, %d of them ledger entries, were not written and are lost: %s", changes, entries, self.failed)

@@ -79,18 +79,73 @@ async def test_what_queues_while_a_commit_runs_shares_the_next_one(path: Path) -
         calls = Calls()
         faulty.go_on.clear()
         calls.grant(writer.changed())
-        await until(lambda: writer.writing)
+        await until(lambda: writer.handed)
         tickets = set()
-        for _ in range(100):  # each in a turn of its own
+        for _ in range(100):  # over many turns
             batch = writer.changed()
             calls.call(batch)
             tickets.add(batch)
             await trio.lowlevel.checkpoint()
-        assert len(tickets) == 1 and writer.commits == 0
+        assert len(tickets) > 10 and writer.commits == 0
+        await trio.sleep(0.05)  # a slow commit
         faulty.go_on.set()
-        await writer.durable(tickets.pop())
+        await writer.durable(batch)
+        assert all(ticket.done for ticket in tickets)
         assert writer.commits == 2 == len(faulty.calls)
     assert in_file(path) == (201, 100)
+
+
+@pytest.mark.parametrize(
+    ("took_s", "sizes", "groups"),
+    [
+        (0.0, [db.GROUP], [1]),
+        (0.0, [1] * (db.GROUP + 1), [db.GROUP, 1]),
+        (0.0, [db.GROUP - 1, 50, 1, 1], [2, 2]),  # what one turn changed stays together
+        (1.5 * db.GROUP / db.GROUP_PER_S, [1] * db.GROUP * 2, [db.GROUP * 3 // 2, db.GROUP // 2]),
+        (1.0, [100] * 200, [200]),
+        (0.0, [], []),
+    ],
+)  # fmt: skip
+async def test_how_much_goes_into_a_commit(path: Path, took_s: float, sizes: list[int], groups: list[int]) -> None:
+    writer = Writer(db.connect(path, durability="process"))
+    batches = []
+    for size in sizes:
+        batches.append(Batch())
+        batches[-1].rows += [row("r")] * size
+        writer._jobs.put(batches[-1])
+    writer._jobs.put(None)
+    writer._took = took_s
+    taken = []
+    while group := writer._take():
+        taken.append(group)
+    assert [len(group) for group in taken] == groups and sum(taken, []) == batches
+    await writer.close()
+
+
+def test_batches_are_joined_in_their_order(path: Path) -> None:
+    connection, calls, batches = db.connect(path, durability="process"), Calls(), []
+    for n in range(4):
+        batches.append(Batch())
+        if n == 0:
+            calls.grant(batches[-1])
+        if n == 1:  # a batch without any ledger entry
+            batches[-1].rows.append(row("alone"))
+        else:
+            calls.call(batches[-1])
+        batches[-1].statements.append((USER, (n + 1, f"u{n}")))
+        batches[-1].seal()
+    whole = db.joined(batches)
+    db.write(connection, whole)
+    assert db.already_in(connection, whole) and not any(db.already_in(connection, batch) for batch in batches)
+    assert db.joined(batches[:1]) is batches[0]
+    connection.close()
+    apart = path.with_name("apart.sqlite3")
+    connection = db.connect(apart, durability="process")
+    for batch in batches:
+        db.write(connection, batch)
+    connection.close()
+    for table in ("entries", "requests", "balances", "spent", "users"):
+        assert read(path, f"SELECT * FROM {table}") == read(apart, f"SELECT * FROM {table}") != []
 
 
 async def test_one_wake_up_for_each_commit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +212,7 @@ async def test_close_writes_what_is_left(path: Path) -> None:
         calls = Calls()
         faulty.go_on.clear()
         calls.grant(writer.changed())
-        await until(lambda: writer.writing)
+        await until(lambda: writer.handed)
         calls.call(writer.changed())
         faulty.go_on.set()
     assert in_file(path) == (3, 1)
@@ -253,7 +308,7 @@ async def once_with_a_fault(path: Path, at: int, code: int, how: dict[str, bool]
             struck = faulty.struck
             if not struck:
                 nursery.cancel_scope.cancel()
-        await writer.durable(writer.writing or third)
+        await writer.durable(writer.handed[-1] if writer.handed else third)
         await writer.durable(writer.filling if writer.filling.size() else third)
         assert writer.busy() is None and writer.failed is None
     assert in_file(path) == (4, 1)  # a grant, a hold, its post with an overrun
@@ -316,9 +371,10 @@ async def test_too_many_waiting_changes_are_said(path: Path, monkeypatch: pytest
     async with writing(path) as (writer, faulty):
         faulty.go_on.clear()
         writer.changed().rows.append(row("first"))
-        await until(lambda: writer.writing)
-        for n in range(10):
+        await until(lambda: writer.handed)
+        for n in range(9):
             writer.changed().rows.append(row(f"r{n}"))
+            await trio.lowlevel.checkpoint()  # some wait with the thread, some here
         assert writer.busy() is None
         batch = writer.changed()
         batch.rows.append(row("one more"))
@@ -326,7 +382,7 @@ async def test_too_many_waiting_changes_are_said(path: Path, monkeypatch: pytest
         faulty.go_on.set()
         await writer.durable(batch)
         assert writer.busy() is None
-    assert in_file(path) == (0, 12)
+    assert in_file(path) == (0, 11)
 
 
 # Death
@@ -358,7 +414,7 @@ async def test_the_writer_dies_and_nobody_waits_for_ever(path: Path, error: Base
                 Calls().grant(batch)
                 nursery.start_soon(wait, batch)
                 await trio.lowlevel.checkpoint()
-                await until(lambda: writer.writing)
+                await until(lambda: writer.handed)
                 queued = writer.changed()
                 queued.rows.append(row("r"))
                 nursery.start_soon(wait, queued)
@@ -377,7 +433,7 @@ async def test_the_writer_dies_while_it_is_closed(path: Path) -> None:
         faulty.go_on.clear()
         faulty.fail(1, RuntimeError("a bug"))
         writer.changed().rows.append(row("r"))
-        await until(lambda: writer.writing)
+        await until(lambda: writer.handed)
     assert writer.failed is not None and time.monotonic() - started < 2
 
 
@@ -386,7 +442,7 @@ async def test_a_loop_that_was_held_up_does_not_blame_the_database(path: Path, m
     async with writing(path) as (writer, _):
         batch = writer.changed()
         batch.rows.append(row("r"))
-        await until(lambda: writer.writing or batch.done)
+        await until(lambda: writer.handed or batch.done)
         time.sleep(0.2)  # the loop itself, while the thread commits
         assert writer.busy() is None
 
@@ -401,7 +457,7 @@ async def test_a_commit_that_does_not_come_back(path: Path, monkeypatch: pytest.
         writer.start()
         faulty.go_on.clear()
         writer.changed().rows.append(row("r"))
-        await until(lambda: writer.writing)
+        await until(lambda: writer.handed)
         assert writer.busy() is None
         await trio.sleep(0.1)
         assert writer.busy() == "a commit has not come back for 0 s"
@@ -482,7 +538,7 @@ async def locked_out(path: Path, held_s: float) -> tuple[float, list[str]]:
                 if not batch.done:
                     calls.call(writer.changed())
             took = time.monotonic() - started
-            await writer.durable(writer.filling if writer.filling.size() else writer.writing or batch)
+            await writer.durable(writer.filling if writer.filling.size() else writer.handed[-1] if writer.handed else batch)
             assert writer.busy() is None
             await trio.to_thread.run_sync(holder.wait)
     assert in_file(path) == (calls.books.next_id - 1, calls.number)
