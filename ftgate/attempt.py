@@ -6,8 +6,9 @@ hold is durable. A whole answer stays here until its money is settled.
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from math import inf
+from typing import Any
 
 import trio
 
@@ -18,7 +19,7 @@ from ftgate.dialects import sse
 from ftgate.dialects.talk import Complaint, Dialect, Meter, NotAnAnswer, Piece, Reader
 from ftgate.errors import DatabaseBusy, Fault, ProviderError, ProviderTimeout, UpstreamFailed
 from ftgate.exchange import Ended, Exchange, Tried, answer_headers, conceal, retry_after_s
-from ftgate.ports import Answer, Begun, Clock, Headers, Ledger, Upstream, UpstreamRequest
+from ftgate.ports import Answer, Clock, Headers, Ledger, Upstream, UpstreamRequest
 
 DURABLE_WAIT_S = 2.0
 """Seconds an answer waits for its commit before it goes without a balance (or, for a hold, before it is refused)."""
@@ -54,45 +55,9 @@ class Attempts:
         """One try at one candidate. None when it answered: a stream has been passed on, or a whole answer lies in x.body."""
         if x.call.cancelled:
             raise Ended
-        channel = tried.candidate.channel
-        times = channel.timeouts
-        dialect = self.dialects[channel.dialect]
-        request = self._render(x, tried.candidate)
-        x.call.draining = tried if channel.drain or tried.candidate.model.drain else None
-        tried.awaited = "no response head in time"
+        x.call.draining = tried if tried.candidate.channel.drain or tried.candidate.model.drain else None
         try:
-            first = trio.current_time() + (times.head if x.ask.stream else times.answer)
-            begun = None if x.ask.stream else self.upstream.begin(request, tried.sending)
-            answer = await self._word(x, begun, first) if begun is not None else None
-            whole = answer.whole if answer is not None and answer.status == 200 else None
-            if answer is not None and whole is not None:
-                self.passing("head")
-                await answer.aclose()
-                return await self._take_answer(x, dialect, tried, whole, index)
-            with trio.CancelScope(deadline=min(first, x.call.ends_at)) as timer:
-                x.call.scope = timer
-                if x.call.cancelled:
-                    timer.cancel()
-                if answer is None:
-                    answer = await (self.upstream.open(request, tried.sending) if begun is None else begun.open())
-                self.passing("head")
-                try:
-                    if answer.status != 200:
-                        tried.failed = True  # whoever leaves while its error is read pays nothing
-                        timer.deadline = x.call.ends_at
-                        return await self._complaint(dialect, answer, index)
-                    if x.ask.stream:
-                        return await self._pass_stream(x, dialect, tried, answer, index, timer)
-                    body = answer.whole if answer.whole is not None else await self._read_answer(x, tried, answer, timer)
-                finally:
-                    await answer.aclose()
-            if not timer.cancelled_caught:
-                return await self._take_answer(x, dialect, tried, body, index)
-            if x.call.cancelled or trio.current_time() >= x.call.ends_at:
-                raise Ended
-            if x.head_sent:
-                raise ProviderTimeout(f"the provider's {tried.awaited}")
-            return Outcome(index, Verdict.timeout, tried.awaited)
+            return await self._try(x, tried, index)
         except UpstreamFailed as failed:
             if x.head_sent:
                 raise ProviderError("the provider's stream broke off") from None
@@ -101,16 +66,57 @@ class Attempts:
                 index, Verdict.timeout if failed.timed_out else Verdict.unreachable if unreached else Verdict.hollow, str(failed)
             )
         finally:
-            x.call.draining = x.call.scope = None
+            x.call.draining = x.call.begun = x.call.scope = None
 
-    @staticmethod
-    async def _word(x: Exchange, begun: Begun, first: float) -> Answer | None:
-        """Wait for a short answer without a scope of its own; the call's end and its time end the wait too."""
+    async def _try(self, x: Exchange, tried: Tried, index: int) -> Outcome | None:
+        """Ask, and wait for what comes first: a short answer is all there in one go, and is waited for without a scope of its own (the
+        call's end and its time end that wait too); everything else goes on in one."""
+        channel = tried.candidate.channel
+        dialect = self.dialects[channel.dialect]
+        request = self._render(x, tried.candidate)
+        tried.awaited = "no response head in time"
+        until = trio.current_time() + (channel.timeouts.head if x.ask.stream else channel.timeouts.answer)
+        begun = None if x.ask.stream else self.upstream.begin(request, tried.sending)
+        if begun is None:
+            return await self._try_in_scope(x, dialect, tried, index, until, self.upstream.open(request, tried.sending))
         x.call.begun = begun
-        try:
-            return await begun.word(min(first, x.call.ends_at))
-        finally:
-            x.call.begun = None
+        answer = await begun.word(min(until, x.call.ends_at))
+        x.call.begun = None
+        if answer is None:
+            return await self._try_in_scope(x, dialect, tried, index, until, begun.open())
+        if answer.whole is None or answer.status != 200:
+            return await self._try_in_scope(x, dialect, tried, index, until, answer)
+        self.passing("head")
+        await answer.aclose()
+        return self._take_answer(x, dialect, tried, answer.whole, index)
+
+    async def _try_in_scope(
+        self, x: Exchange, dialect: Dialect, tried: Tried, index: int, until: float, coming: Answer | Coroutine[Any, Any, Answer]
+    ) -> Outcome | None:
+        """Whatever takes long, in the scope by which the call can be ended. `until` limits the wait for the answer's head."""
+        with trio.CancelScope(deadline=min(until, x.call.ends_at)) as timer:
+            x.call.scope = timer
+            if x.call.cancelled:
+                timer.cancel()
+            answer = await coming if isinstance(coming, Coroutine) else coming
+            self.passing("head")
+            try:
+                if answer.status != 200:
+                    tried.failed = True  # whoever leaves while its error is read pays nothing
+                    timer.deadline = x.call.ends_at
+                    return await self._complaint(dialect, answer, index)
+                if x.ask.stream:
+                    return await self._pass_stream(x, dialect, tried, answer, index, timer)
+                body = answer.whole if answer.whole is not None else await self._read_answer(x, tried, answer, timer)
+            finally:
+                await answer.aclose()
+        if not timer.cancelled_caught:
+            return self._take_answer(x, dialect, tried, body, index)
+        if x.call.cancelled or trio.current_time() >= x.call.ends_at:
+            raise Ended
+        if x.head_sent:
+            raise ProviderTimeout(f"the provider's {tried.awaited}")
+        return Outcome(index, Verdict.timeout, tried.awaited)
 
     def _render(self, x: Exchange, candidate: Candidate) -> UpstreamRequest:
         channel, model = candidate.channel, candidate.model
@@ -182,7 +188,7 @@ class Attempts:
             if size > MAX_ANSWER_BYTES:
                 raise UpstreamFailed(Fault.too_large, f"an answer of more than {MAX_ANSWER_BYTES} bytes", sent=True)
 
-    async def _take_answer(self, x: Exchange, dialect: Dialect, tried: Tried, body: bytes, index: int) -> Outcome | None:
+    def _take_answer(self, x: Exchange, dialect: Dialect, tried: Tried, body: bytes, index: int) -> Outcome | None:
         """Look through a whole answer. Nothing of it goes to the client before its money is settled."""
         try:
             dialect.read_answer(body, tried.meter)
@@ -264,7 +270,7 @@ class Attempts:
         """The upstream was asked to stream and answered whole: its answer is passed on as a stream of one chunk."""
         body = await self._read_answer(x, tried, answer, timer)
         timer.deadline = x.call.ends_at
-        outcome = await self._take_answer(x, dialect, tried, body, index)
+        outcome = self._take_answer(x, dialect, tried, body, index)
         if outcome is not None:
             return outcome
         tried.meter = Meter()  # the reader below sees it all again

@@ -341,7 +341,7 @@ def joint_error(x: Exchange) -> GateError:
         return ProviderTimeout(f"every provider timed out: {report}")
     if any(o.status is not None or o.verdict is Verdict.hollow for o in x.outcomes):
         return ProviderError(f"no provider answered: {report}")
-    return NoHealthyProvider(f"no provider could be reached: {report}", retry_after_s=5.0)
+    return NoHealthyProvider(f"every provider was out of reach or broke off: {report}", retry_after_s=5.0)
 
 
 def _said(outcome: Outcome) -> str:
