@@ -575,7 +575,7 @@ async def test_thousands_of_cancelled_calls_leave_nothing(transport: Make) -> No
         with trio.fail_after(2):
             assert (await call(upstream, request(fake.url)))[0] == 200
         assert in_use(upstream) == 0
-        assert len(fake.connections) > 50, "the calls got as far as the upstream"
+        assert len(fake.connections) > 2 * 5, "the calls got as far as the upstream, and cancelled ones closed their connections"
         await fake.until(lambda: len(fake.open_connections) == upstream.counts()["c"].idle)
         assert upstream.counts()["c"].idle <= 5
 
