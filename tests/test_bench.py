@@ -1,13 +1,17 @@
 """The benchmark behind scripts/bench: its arithmetic, its reading of bytes, its reports, and one small run. No time is judged."""
 
 import json
+import socket
+import struct
 import xml.etree.ElementTree as ElementTree
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
-from scripts.benchmark import gateway, plain, plan, sections, streams, subjects, wire
+from scripts.benchmark import gateway, paced, plain, plan, sections, streams, subjects, wire
 from scripts.benchmark.books import judge
 from scripts.benchmark.figures import Load, Spread, added_us, cell, parse_wrk, percentile, plain_dict, ratio, spread
 from scripts.benchmark.picture import panels, svg
@@ -213,3 +217,18 @@ def test_a_small_run(tmp_path: Path) -> None:
         assert up.served() == 41 and cpu_s(subject.child.pid) > 0 and rss_bytes(subject.child.pid) > 1e7
         pids = [pid for child in (up.static, up.paced, subject.child) for pid in tree(child.pid)]
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+async def test_a_stream_that_was_reset_is_written_to_no_more() -> None:
+    upstream = paced.Upstream()
+    async with trio.open_nursery() as nursery:
+        (listener,) = await nursery.start(partial(trio.serve_tcp, upstream.serve, 0, host="127.0.0.1"))
+        client = await trio.open_tcp_stream("127.0.0.1", listener.socket.getsockname()[1])
+        await client.send_all(b"POST / HTTP/1.1\r\nContent-Length: 6\r\n\r\nrate=9")
+        assert (await client.receive_some()).startswith(b"HTTP/1.1 200") and len(upstream.streams) == 1
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await client.aclose()
+        with trio.fail_after(2):
+            while upstream.streams:
+                await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()

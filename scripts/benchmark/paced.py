@@ -109,9 +109,11 @@ class Upstream:
             first = time.monotonic_ns() + int(stream.period_ns * (self.opened * _GOLDEN % 1))
             heapq.heappush(self.due, (first, self.opened, stream))
         more = b""
-        with trio.move_on_after(LIFE_S), stream.over:
-            more = await connection.receive_some()
-        self.streams.discard(stream)
+        try:
+            with trio.move_on_after(LIFE_S), stream.over:
+                more = await connection.receive_some()
+        finally:  # a client may reset it: the number of the socket will be another's
+            self.streams.discard(stream)
         if not stream.over.cancel_called or not stream.backlog.endswith(b"0\r\n\r\n"):
             self.left += 1
             raise trio.BrokenResourceError
