@@ -50,6 +50,7 @@ from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
 from ftgate.edge.doorway import CANCELLATIONS, LINGER_S, MAX_HEADERS, MAX_RECEIVE, RESET_ON_CLOSE, WRITE_SLICE, accept, log_faults
+from ftgate.edge.request_head import Chunks
 
 log = logging.getLogger("ftgate.door")
 
@@ -64,6 +65,7 @@ _HEAD_END = re.compile(rb"\n\r?\n")
 _FRAMING = re.compile(rb"(?i)\n(?:content-length|transfer-encoding):([^\n]*)")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _FOLD = re.compile(rb"\n[ \t]")
+_CHUNKED_HEAD = b"POST / HTTP/1.1\r\nHost: any\r\nTransfer-Encoding: chunked\r\n\r\n"
 _ABSOLUTE_FORM = re.compile(rb"(?i)^https?://[^/?]*(/?)")
 _UPGRADES = frozenset({b"upgrade", b"http2-settings"})
 _GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
@@ -363,12 +365,13 @@ class _Inbox:
 
 
 class _Http11(H11Protocol):
-    """Hypercorn's HTTP/1.1 with stricter heads, no upgrades, and ears open while a request is answered."""
+    """Hypercorn's HTTP/1.1 with stricter heads and chunks, no upgrades, and ears open while a request is answered."""
 
     receive: Callable[[], Awaitable[bytes]]
     gone = False  # the reader has seen the end of the connection and closes it
     _refused = False
     _turn: trio.CancelScope | None = None
+    _chunks: Chunks | None = None  # of the request that is coming
 
     @property
     def upload_unfinished(self) -> bool:
@@ -384,8 +387,13 @@ class _Http11(H11Protocol):
 
     async def handle(self, event: Event) -> None:
         # After a request that closes the connection, h11 holds further bytes for an error; they are to be ignored.
-        if not (isinstance(event, RawData) and self._is_deaf()):
-            await super().handle(event)
+        if isinstance(event, RawData):
+            if self._is_deaf():
+                return
+            if self._is_odd(event.data):
+                await self._refuse(400)
+                return
+        await super().handle(event)
 
     async def ask_for_body(self) -> None:
         """Tell a client that waits for it to send the body."""
@@ -400,6 +408,18 @@ class _Http11(H11Protocol):
     def _is_deaf(self) -> bool:
         return self._refused or self.connection.their_state in {h11.MUST_CLOSE, h11.CLOSED, h11.ERROR}
 
+    def _is_odd(self, data: bytes) -> bool:
+        """Whether `data` goes on a chunked body as it may not: with bare line feeds or sizes past all bounds, h11 would wait for more, or
+        see an end where another reader sees none."""
+        chunks = self._chunks
+        if chunks is None:
+            return False
+        chunks.feed(data)
+        chunks.pieces.clear()  # h11 has them
+        if chunks.done:
+            self._chunks = None
+        return chunks.broken and not chunks.done
+
     async def _handle_events(self) -> None:
         while not self._is_deaf():
             try:
@@ -408,6 +428,10 @@ class _Http11(H11Protocol):
                 event = self.connection.next_event()
                 if isinstance(event, h11.Request):
                     _check_version(event)
+                    if any(name == b"transfer-encoding" for name, _ in event.headers):  # h11 takes none but chunked
+                        self._chunks = Chunks(_CHUNKED_HEAD)
+                        if self._is_odd(self.connection.trailing_data[0]):
+                            raise h11.RemoteProtocolError("odd chunks")
             except h11.RemoteProtocolError as error:
                 await self._refuse(error.error_status_hint)
                 return

@@ -365,11 +365,24 @@ async def test_f6_ambiguous_framing_is_refused(doors: Doors, seen: Seen, headers
     await running.check_alive()
 
 
-@pytest.mark.parametrize("chunk", [b"zz\r\nabc\r\n", b"-1\r\n", b"3\r\nabcd\r\n", b"3" * 40 + b"\r\n"])
-async def test_f6_bad_chunk_is_refused(doors: Doors, seen: Seen, chunk: bytes) -> None:
+BAD_CHUNKS = [
+    b"zz\r\nabc\r\n", b"-1\r\n", b"3\r\nabcd\r\n", b"3" * 40 + b"\r\n", b"F" * 17 + b"\r\n", b"3\nabc", b"3\nabc\n0\n\n", b"0\n\n",
+    b"3\r\nabc\n0\r\n\r\n", b"3;a=b\nabc\r\n", b"0\r\n\n", b"0\r\nX: y\n\n", b"0\r\nX: y\n\r\n", b"0\r\n X: y\r\n\r\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("chunk", BAD_CHUNKS)
+async def test_f6_bad_chunk_is_refused(doors: Doors, seen: Seen, chunk: bytes, apart: bool) -> None:
     running = await doors.open(seen)
     client = await running.connect()
-    await client.write(get("/echo", "Transfer-Encoding: chunked", method="POST") + chunk)
+    head = get("/echo", "Transfer-Encoding: chunked", method="POST")
+    if apart:
+        await client.write(head + b"2\r\nhi\r\n")
+        await trio.sleep(0.02)
+        await client.write(chunk)
+    else:
+        await client.write(head + chunk)
     assert (await client.answer("POST")).status == 400
     assert await client.read_to_end() == b""
     await running.check_alive()
