@@ -6,6 +6,7 @@ The loop looks here each time it has waited for I/O (an instrument of trio's), s
 the same round; a task that waits for the epoll itself makes the loop wake for it.
 """
 
+import logging
 import select
 import socket
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from contextlib import suppress
 from math import inf
 
 import trio
+
+log = logging.getLogger("ftgate.readiness")
 
 SUPPORTED = hasattr(select, "epoll")
 TICK_S = 0.1
@@ -130,7 +133,10 @@ class Readiness(trio.abc.Instrument):
     def _tell(self) -> None:
         left, self._left = self._left, []
         for watch in left:
-            watch.tell()
+            try:
+                watch.tell()
+            except Exception:  # a bug of one connection's must not end the watch over all others
+                log.exception("a hang-up could not be told of")
 
     async def _keep_time(self) -> None:
         """One clock for all who wait: a limit of each one's own would cost more than the wait."""

@@ -315,6 +315,27 @@ async def test_a_call_to_end_may_end_the_watch(readiness: Readiness, connect: Co
     assert len(told) == 1
 
 
+async def test_a_call_that_fails_ends_no_watch(readiness: Readiness, connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+    told: list[int] = []
+    ends = [connect() for _ in range(3)]
+
+    def tell(number: int) -> Callable[[], None]:
+        def tell_it() -> None:
+            told.append(number)
+            raise ValueError("a bug")
+
+        return tell_it
+
+    for number, (near, _) in enumerate(ends):
+        readiness.watch(near, tell(number))
+    for turn in (slice(0, 2), slice(2, 3)):
+        await calm()
+        for _, far in ends[turn]:
+            far.close()
+        await calm()
+    assert sorted(told) == [0, 1, 2] and caplog.text.count("a hang-up could not be told of") == 3
+
+
 # ---- forgetting ----
 
 
