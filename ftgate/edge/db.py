@@ -1,12 +1,12 @@
 """The database: SQLite in WAL mode, one writer thread, commits in groups.
 
 Rules. Exactly one connection of one process writes and checkpoints (SQLite 3.7.0 to 3.51.2 can corrupt a WAL database that two
-connections write or checkpoint at once). What reaches the writer has been decided in memory and cannot be refused: everything that
-queued while the last commit ran goes into the next, one BEGIN IMMEDIATE ... COMMIT, tried again as it is until it is in. Readers use
+connections write or checkpoint at once). What reaches the writer has been decided in memory and cannot be refused: what queued while
+the last commit ran goes into the next (or a part of it, see GROUP), one transaction, tried again as it is until it is in. Readers use
 short read-only connections of their own.
 
-A *batch* is what one turn of the event loop changed, and doubles as the ticket: whoever wants its part to be durable waits for the
-batch. It goes to the thread when the turn ends, so that the thread finds its next work without waiting for a turn of the loop's;
+A *batch* is what about one turn of the event loop changed, and doubles as the ticket: whoever wants its part to be durable waits for
+the batch. It goes to the thread when the turn ends, so that the thread finds its next work without waiting for a turn of the loop's;
 there is one wake-up per commit, not per call.
 """
 
@@ -43,10 +43,10 @@ STUCK_S = 3.0
 LAST_TRIES_S = 10.0
 """How long close() waits for a database that takes no commits before it gives the last changes up."""
 GROUP = 24
-"""Changes that a commit takes at least, where so many wait."""
 GROUP_PER_S = 24_000
-"""And so many for each second that the last one took, which is somewhat less than SQLite writes meanwhile. So small commits follow each
-other closely on a quick disk, and the first of those who wait go on soon; on a slow one all that waits goes into the next."""
+"""A commit takes GROUP changes where so many wait, or GROUP_PER_S for each second that the last one took, or half of what waits: so small
+commits follow each other closely on a quick disk, and the first of those who wait go on soon; on a slow one more go together, and what
+waits never grows without end."""
 LAZY_S = 0.1
 """How long a change that nobody waits for may stand in memory; also how exactly the patience of those who wait is measured."""
 JOIN_S = 5.0
@@ -68,7 +68,7 @@ _FSYNC = {sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC}
 _INBOX_SQL = "INSERT INTO inbox (mark, entries, balances, spent, requests) VALUES (?, ?, ?, ?, ?)"
 _PAGE_SQL = f"SELECT {', '.join(Entry.__struct_fields__)} FROM entries WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"  # noqa: S608 - names of ours
 _json = msgspec.json.Encoder()
-_marks = itertools.count(secrets.randbits(62))  # never one that another process has left
+_marks = itertools.count(secrets.randbits(62))  # from a random one on, so that none is met that another process has left
 
 
 class Batch:
@@ -106,7 +106,8 @@ class Batch:
 
 
 def joined(batches: list[Batch]) -> Batch:
-    """Sealed batches as one, in their order, to go into one commit."""
+    """Sealed batches as one, in their order, to go into one commit. All their statements come first there: none may depend on an entry
+    or a balance of the same commit."""
     if len(batches) == 1:
         return batches[0]
     whole = Batch()
@@ -114,11 +115,6 @@ def joined(batches: list[Batch]) -> Batch:
     lists = zip(*(batch.sealed[1:] for batch in batches), strict=True)
     whole.sealed = (whole.mark, *("[" + ",".join([text[1:-1] for text in texts if text != "[]"]) + "]" for texts in lists))
     return whole
-
-
-def _always_ends(_: object) -> trio.lowlevel.Abort:
-    """What a parked task says to its cancellation."""
-    return trio.lowlevel.Abort.SUCCEEDED
 
 
 class DatabaseFault(Exception):
@@ -296,12 +292,21 @@ class Writer:
                 trio.lowlevel.reschedule(collector)
         return self.filling
 
+    def _hasten(self, batch: Batch) -> None:
+        """Somebody waits for this batch."""
+        if batch is self.filling:
+            self.changed()
+
     async def _collect(self) -> None:
+        def end(_: object) -> trio.lowlevel.Abort:
+            self._collector = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
         with self._service[0]:
             while True:
                 self._hand_over()
                 self._collector = trio.lowlevel.current_task()
-                await trio.lowlevel.wait_task_rescheduled(_always_ends)
+                await trio.lowlevel.wait_task_rescheduled(end)
 
     async def _watch_the_patient(self) -> None:
         """One clock for all who wait for a limited time: a limit of each one's own would cost more than the wait."""
@@ -318,7 +323,7 @@ class Writer:
     def _hand_over(self) -> None:
         """Give the thread what has been changed, if anything has."""
         batch, size = self.filling, self.filling.size()
-        if not size or self._thread is None:
+        if not size or self._thread is None or self.failed is not None:  # behind a batch that is not written none may be
             return
         self.filling = Batch()
         self.handed.append(batch)
@@ -332,7 +337,7 @@ class Writer:
 
     async def durable(self, batch: Batch) -> None:
         """Wait until the batch is committed. Cancelling the wait changes nothing. Raises DatabaseFault when it never will be."""
-        self.changed()
+        self._hasten(batch)
         while not batch.done:
             if self.failed is not None:
                 raise DatabaseFault(f"the database has failed: {self.failed}")
@@ -343,7 +348,7 @@ class Writer:
     async def durable_within(self, batch: Batch, seconds: float) -> bool:
         """As durable(), for `seconds` (and up to LAZY_S more) at most; whether it is committed."""
         if self.failed is None and not batch.done:
-            self.changed()
+            self._hasten(batch)
             task = trio.lowlevel.current_task()
             batch.patient[task] = time.monotonic() + seconds
 
@@ -392,7 +397,7 @@ class Writer:
             self._tell(batch)
 
     def _work(self, tell: Callable[..., None]) -> None:
-        while batches := self._take():
+        while (batches := self._take()) and self.failed is None:  # what was given up before it began is not written after all
             self._began = began = time.monotonic()
             try:
                 self._write_until_in(joined(batches), tell)
@@ -406,7 +411,7 @@ class Writer:
 
     def _take(self) -> list[Batch]:
         """What goes into the next commit, waiting for something; nothing when it is time to end."""
-        room = max(GROUP, self._took * GROUP_PER_S)
+        room = max(GROUP, self._took * GROUP_PER_S, self._waiting / 2)
         batches: list[Batch] = []
         while room > 0 and not (batches and self._jobs.empty()):
             batch = self._jobs.get()
@@ -453,8 +458,8 @@ class Writer:
         """Write what is left; whether all is in. When the database takes no commit for LAST_TRIES_S the last changes are given
         up: the writer has failed."""
         while self._thread is not None and self.failed is None and (self.handed or self.filling.size()):
-            self._hand_over()
             self._idle, commits = trio.Event(), self.commits
+            self._hand_over()
             with trio.move_on_after(LAST_TRIES_S) as patience:
                 await self._idle.wait()
             if patience.cancelled_caught and self.commits == commits:

@@ -63,8 +63,8 @@ CREATE TABLE boots (id INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, version TEXT
 
 
 def _insert_all(table: str, columns: tuple[str, ...], source: str, conflict: str = "") -> str:
-    """SQL that inserts a JSON list of rows. The LIMIT keeps the inner SELECT apart: without it SQLite writes a row's JSON anew for each
-    of its columns, which doubles the work of a batch."""
+    """SQL that inserts a JSON list of rows in its order, so that of two balances of one account the last one stays. The LIMIT keeps the
+    inner SELECT apart: without it SQLite writes a row's JSON anew for each of its columns, which doubles the work of a batch."""
     values = ", ".join(f"json_extract(row, '$[{number}]')" for number in range(len(columns)))
     rows = f"(SELECT value AS row FROM json_each({source}) LIMIT -1)"  # noqa: S608 - names of ours
     return f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM {rows} WHERE true {conflict};\n"  # noqa: S608 - as above

@@ -45,6 +45,8 @@ async def writing(path: Path, durability: str = "process") -> AsyncIterator[tupl
     finally:
         faulty.go_on.set()
         await writer.close()
+    if writer.failed is None:
+        assert not writer.handed and not writer._waiting and not writer.filling.size()
 
 
 async def until(true: Callable[[], object], limit_s: float = 5.0) -> None:
@@ -103,9 +105,10 @@ async def test_what_queues_while_a_commit_runs_shares_the_next_one(path: Path) -
         (0.0, [db.GROUP - 1, 50, 1, 1], [2, 2]),  # what one turn changed stays together
         (1.5 * db.GROUP / db.GROUP_PER_S, [1] * db.GROUP * 2, [db.GROUP * 3 // 2, db.GROUP // 2]),
         (1.0, [100] * 200, [200]),
+        (0.0, [1] * 4 * db.GROUP, [2 * db.GROUP, 2 * db.GROUP]),  # half of what waits
         (0.0, [], []),
     ],
-)  # fmt: skip
+)
 async def test_how_much_goes_into_a_commit(path: Path, took_s: float, sizes: list[int], groups: list[int]) -> None:
     writer = Writer(db.connect(path, durability="process"))
     batches = []
@@ -114,7 +117,7 @@ async def test_how_much_goes_into_a_commit(path: Path, took_s: float, sizes: lis
         batches[-1].rows += [row("r")] * size
         writer._jobs.put(batches[-1])
     writer._jobs.put(None)
-    writer._took = took_s
+    writer._took, writer._waiting = took_s, sum(sizes)
     taken = []
     while group := writer._take():
         taken.append(group)
@@ -133,6 +136,7 @@ def test_batches_are_joined_in_their_order(path: Path) -> None:
         else:
             calls.call(batches[-1])
         batches[-1].statements.append((USER, (n + 1, f"u{n}")))
+        batches[-1].statements.append(("UPDATE users SET username = username || 'x'", ()))
         batches[-1].seal()
     whole = db.joined(batches)
     db.write(connection, whole)
@@ -146,6 +150,56 @@ def test_batches_are_joined_in_their_order(path: Path) -> None:
     connection.close()
     for table in ("entries", "requests", "balances", "spent", "users"):
         assert read(path, f"SELECT * FROM {table}") == read(apart, f"SELECT * FROM {table}") != []
+
+
+async def test_demand_that_outruns_the_commits_does_not_pile_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow disk under more changes a second than GROUP_PER_S: more go into each commit."""
+    monkeypatch.setattr(db, "GROUP_PER_S", 100)
+    most = 0
+    async with writing(path) as (writer, faulty):
+        calls, execute = Calls(), faulty.execute
+
+        def slow(sql: str, *values: Any) -> Any:
+            time.sleep(0.005)
+            return execute(sql, *values)
+
+        faulty.execute = slow
+        calls.grant(writer.changed(), 10**9)
+        for _ in range(300):
+            for _ in range(10):
+                calls.call(writer.changed())
+            most = max(most, writer._waiting)
+            await trio.sleep(0.001)
+    assert in_file(path) == (6001, 3000)
+    assert most < 4000
+
+
+async def test_a_batch_of_thousands(path: Path) -> None:
+    async with writing(path) as (writer, _):
+        calls = Calls()
+        calls.grant(writer.changed(), 10**9)
+        for _ in range(3000):
+            calls.call(writer.changed())
+        await writer.durable(writer.filling)
+        assert writer.commits == 1
+    assert in_file(path) == (6001, 3000)
+
+
+async def test_what_is_not_wanted_soon_comes_in_all_the_same(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(db, "LAZY_S", 0.5)
+    async with writing(path) as (writer, _):
+        await trio.sleep(0.01)
+        batch = writer.changed(soon=False)
+        batch.rows.append(row("lazy"))
+        await trio.sleep(0.05)
+        assert not batch.done and not writer.handed and writer.commits == 0
+        await until(lambda: batch.done)
+        other = writer.changed(soon=False)
+        other.rows.append(row("lazy too"))
+        started = trio.current_time()
+        await writer.durable(other)  # somebody waits for it now
+        assert trio.current_time() - started < db.LAZY_S / 2
+    assert in_file(path) == (0, 2)
 
 
 async def test_one_wake_up_for_each_commit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,6 +220,19 @@ async def test_one_wake_up_for_each_commit(path: Path, monkeypatch: pytest.Monke
                 calls.call(writer.changed())
             await writer.durable(writer.filling)
             assert woken.count(writer._written) == writer.commits == 1
+
+
+async def test_a_limited_wait_that_is_cancelled_is_not_woken(path: Path) -> None:
+    async with writing(path) as (writer, faulty):
+        faulty.go_on.clear()
+        batch = writer.changed()
+        batch.rows.append(row("r"))
+        with trio.move_on_after(0.02):
+            await writer.durable_within(batch, 5)
+        faulty.go_on.set()
+        await until(lambda: batch.done)
+        await trio.sleep(0.01)  # a task that is woken without waiting would end the whole run
+        assert await writer.durable_within(batch, 5)
 
 
 async def test_order_is_kept(path: Path) -> None:
@@ -427,6 +494,48 @@ async def test_the_writer_dies_and_nobody_waits_for_ever(path: Path, error: Base
     assert in_file(path) == (0, 0)
 
 
+async def test_behind_what_cannot_be_written_nothing_is(path: Path, caplog: Any) -> None:
+    """Entries behind a gap would make the next start refuse the ledger."""
+    with trio.fail_after(5):
+        async with writing(path) as (writer, _):
+            calls = Calls()
+            calls.grant(writer.changed())
+            await writer.durable(writer.filling)
+            bad = writer.changed()
+            calls.call(bad)
+            bad.rows.append(row("\ud800"))  # no text at all
+            with pytest.raises(DatabaseFault):
+                await writer.durable(bad)
+            reason = writer.failed
+            later = writer.changed()
+            calls.call(later)
+            with pytest.raises(DatabaseFault):
+                await writer.durable(later)
+            await trio.sleep(2 * db.LAZY_S)
+            assert not later.done and isinstance(reason, UnicodeEncodeError) and writer.died.is_set()
+            assert writer.filling is later, "it is not even handed over"
+            started = trio.current_time()
+        assert trio.current_time() - started < 2 and writer.failed is reason
+    assert in_file(path) == (1, 0)
+    assert "the last 7 changes, 4 of them ledger entries, were not written and are lost" in caplog.text
+
+
+async def test_what_cannot_be_written_at_the_end_is_told_at_once(path: Path) -> None:
+    async with writing(path) as (writer, _):
+        writer.changed(soon=False).rows.append(row("\ud800"))
+        started = trio.current_time()
+        await writer.close()
+        assert trio.current_time() - started < 2 and isinstance(writer.failed, UnicodeEncodeError)
+
+
+async def test_a_change_after_the_close_harms_nobody(path: Path) -> None:
+    async with writing(path) as (writer, _):
+        await writer.close()
+        writer.changed().rows.append(row("late"))
+        await trio.sleep(0.01)
+        writer.filling = Batch()
+
+
 async def test_the_writer_dies_while_it_is_closed(path: Path) -> None:
     started = time.monotonic()
     async with writing(path) as (writer, faulty):
@@ -457,17 +566,20 @@ async def test_a_commit_that_does_not_come_back(path: Path, monkeypatch: pytest.
         writer.start()
         faulty.go_on.clear()
         writer.changed().rows.append(row("r"))
-        await until(lambda: writer.handed)
+        await until(lambda: writer._began)
+        writer.changed().rows.append(row("behind it"))
+        await until(lambda: len(writer.handed) == 2)
         assert writer.busy() is None
         await trio.sleep(0.1)
         assert writer.busy() == "a commit has not come back for 0 s"
         await writer.close()
         assert writer.stuck() and writer.failed is not None
         said = [record.getMessage() for record in caplog.records if record.levelname == "CRITICAL"]
-        assert said[-1] == "the last 1 changes, 0 of them ledger entries, were not written and are lost: a commit does not come back"
+        assert said[-1] == "the last 2 changes, 0 of them ledger entries, were not written and are lost: a commit does not come back"
         faulty.go_on.set()
         await until(lambda: not writer.stuck())
         faulty.close()
+    assert [name for (name,) in read(path, "SELECT request_id FROM requests")] == ["r"]  # what was behind it is not written after all
 
 
 async def test_close_gives_up_on_a_database_that_takes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:

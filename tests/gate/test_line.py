@@ -13,7 +13,7 @@ from ftgate.core.money import format_usd, parse_price
 from ftgate.core.routing import Retry, Timeouts
 from ftgate.edge.db import Batch, DatabaseFault
 from ftgate.errors import Fault, UpstreamFailed
-from ftgate.ports import Terms
+from ftgate.ports import Held, HoldRequest, Poor, Terms
 from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, channel, model
 from tests.gate.transcript import DONE, PLAIN, STREAM, answer, ask, chat, delta, status, usage
 
@@ -287,6 +287,30 @@ async def test_limits_before_content(script: list[Any], seconds: float, autojump
     assert client.status == 504
     assert trio.current_time() - started == pytest.approx(seconds)
     assert stage.log.rows[0].status == "timeout" and stage.log.rows[0].cost == 0
+
+
+async def test_the_words_of_an_error_may_come_after_the_limit_for_its_head(autojump_clock: Clock) -> None:
+    times = Timeouts(head=7, first_token=9, idle=11, answer=7, total=100)
+    for stream in (True, False):
+        script = [("wait", 5), (400, [(b"content-type", b"application/json")]), ("wait", 4), b'{"error":{"message":"no such thing"}}']
+        stage = Stage(ScriptedUpstream(script), channel(timeouts=times), retry=Retry(attempts=1))
+        client = await stage.relay(ask(stream=stream))
+        assert (client.status, error_of(client)["message"]) == (400, "no such thing")
+
+
+async def test_a_call_that_is_ended_while_its_hold_is_taken_asks_nobody(autojump_clock: Clock) -> None:
+    stage = Stage(ScriptedUpstream([STREAM, delta("a")]))
+    call, client = stage.call(ask()), RecordingClient()
+    take = stage.gate.ledger.hold
+
+    async def hold(request: HoldRequest) -> Held | Poor:
+        call.cancel("operator")
+        return await take(request)
+
+    stage.gate.ledger.hold = hold  # type: ignore[method-assign]
+    await stage.gate.relay(call, client)
+    assert client.status == 503 and stage.upstream.requests == []
+    assert [entry.kind for entry in stage.log.entries] == ["grant", "hold", "void"]
 
 
 async def test_an_idle_stream_is_ended_with_an_error_the_client_can_read(autojump_clock: Clock) -> None:
