@@ -64,6 +64,9 @@ IN_DOUBT: dict[str, tuple[bytes, set[int]]] = {
     "a chunk in 0x": (head("Transfer-Encoding: chunked") + b"0x5\r\nhello\r\n" + AS_CHUNK, {400}),
     "a chunk's end without CR": (head("Transfer-Encoding: chunked") + b"5\nhello\r\n" + AS_CHUNK, {400}),
     "an extension with a bare LF": (head("Transfer-Encoding: chunked") + b"5;a\nb\r\nhello\r\n" + AS_CHUNK, {400}),
+    "a length as a trailer": (head("Transfer-Encoding: chunked") + INSIDE[:-2] + WHOLE.encode() + b"\r\n\r\n", {400}),
+    "chunks that end bare": (head("Transfer-Encoding: chunked") + INSIDE[:-2] + b"\n" + SMUGGLED, {400}),
+    "trailers that end bare": (head("Transfer-Encoding: chunked") + INSIDE[:-2] + b"X: y\n\n" + SMUGGLED, {400}),
 }
 ONCE: dict[str, tuple[bytes, bytes]] = {
     "the smuggled is the body": (head(WHOLE) + AS_CHUNK, AS_CHUNK),
@@ -73,7 +76,6 @@ ONCE: dict[str, tuple[bytes, bytes]] = {
     "absolute form of another host": (head(WHOLE, first=f"POST http://y{ROUTE} HTTP/1.1") + AS_CHUNK, AS_CHUNK),
     "percent path": (head(WHOLE, first="POST /v1/chat/%63ompletions HTTP/1.1") + AS_CHUNK, AS_CHUNK),
     "an upgrade": (head(WHOLE, "Connection: Upgrade", "Upgrade: h2c") + AS_CHUNK, AS_CHUNK),
-    "a length as a trailer": (head("Transfer-Encoding: chunked") + INSIDE[:-2] + WHOLE.encode() + b"\r\n\r\n", SMUGGLED),
     "te as a word of another header": (head(WHOLE, "X: Transfer-Encoding: chunked") + AS_CHUNK, AS_CHUNK),
     "connection names the length": (head(WHOLE, "Connection: content-length") + AS_CHUNK, AS_CHUNK),
     "length with zeros": (head(f"Content-Length: 000{len(AS_CHUNK)}") + AS_CHUNK, AS_CHUNK),
