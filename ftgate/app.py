@@ -24,19 +24,22 @@ from typing import Any, cast
 import trio
 
 from ftgate import __version__
+from ftgate.accounts.directory import OWNER, Accounts
 from ftgate.config import Settings
 from ftgate.core.audit import Audit, Disagreement
 from ftgate.core.books import Books
 from ftgate.core.estimate import Ratios
 from ftgate.core.limits import Limits, Rates, Scope
 from ftgate.core.money import format_usd
-from ftgate.edge import checkpoint, db, failpoint, journal
-from ftgate.edge.accounts import OWNER, Accounts
-from ftgate.edge.ledger import MemoryLedger
-from ftgate.edge.lock import Lock, make_data_dir
-from ftgate.edge.recovery import expire_orphans
 from ftgate.errors import DatabaseBusy
+from ftgate.house import failpoint
+from ftgate.house.lock import Lock, make_data_dir
 from ftgate.ports import GateSettings, Key, Terms
+from ftgate.store import checkpoint
+from ftgate.store import requests as journal
+from ftgate.store import writer as db
+from ftgate.store.ledger import MemoryLedger
+from ftgate.store.recovery import expire_orphans
 
 log = logging.getLogger("ftgate.app")
 
@@ -71,7 +74,7 @@ class SystemClock:
 
 
 class House:
-    """An open data directory: the lock, the database, the books. Raises edge.lock.Locked, edge.db.DatabaseFault, OSError."""
+    """An open data directory: the lock, the database, the books. Raises house.lock.Locked, store.writer.DatabaseFault, OSError."""
 
     def __init__(self, settings: Settings, data_dir: Path, *, serving: bool) -> None:
         self.settings = settings
@@ -228,7 +231,7 @@ def _one(connection: sqlite3.Connection, sql: str) -> Any:
 
 async def command(settings: Settings, data_dir: Path, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Do one command on a data directory that no server holds."""
-    from ftgate.edge.control import perform
+    from ftgate.house.control import perform
 
     house = House(settings, data_dir, serving=False)
     try:
@@ -362,13 +365,14 @@ async def serve(settings: Settings, data_dir: Path, *, host: str, port: int, sta
 
 
 async def _serve(house: House, listeners: list[trio.SocketListener], started: Callable[[Started], None]) -> int:
+    from ftgate import readiness
     from ftgate.dialects import openai_chat
-    from ftgate.edge import control, readiness
-    from ftgate.edge.transports import Transports
-    from ftgate.gate import Gate
-    from ftgate.intake import Intake
+    from ftgate.doors.asgi import Relay
+    from ftgate.doors.intake import Intake
+    from ftgate.house import control
+    from ftgate.line.gate import Gate
+    from ftgate.transports.choice import Transports
     from ftgate.web import api
-    from ftgate.web.relay import Relay
 
     settings = house.settings
     orphans = await house.begin()
@@ -418,8 +422,8 @@ async def _serve(house: House, listeners: list[trio.SocketListener], started: Ca
 
 def _door(settings: Settings, intake: Any, relay: Any, watches: Any) -> Any:
     """What stands at the port."""
-    from ftgate.edge.fast_door import FastDoor
-    from ftgate.edge.hypercorn_door import HypercornDoor
+    from ftgate.doors.fast import FastDoor
+    from ftgate.doors.hypercorn import HypercornDoor
 
     context = _tls(settings)
     door = HypercornDoor(relay, ssl_context=context)

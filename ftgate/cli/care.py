@@ -15,10 +15,10 @@ from ftgate import config
 from ftgate.cli.accounts import as_json_option
 from ftgate.cli.output import document
 from ftgate.cli.remote import data_dir, database, load, places
-from ftgate.edge import backup as copies
-from ftgate.edge import journal
-from ftgate.edge.lock import Lock, Locked, holder
 from ftgate.errors import ConfigFaults
+from ftgate.house.lock import Lock, Locked, holder
+from ftgate.store import backup as copies
+from ftgate.store import requests as journal
 
 FIXED_SQLITE = (3, 51, 3)
 """The first SQLite without the bug that two writing connections can corrupt a WAL database (3.7.0 to 3.51.2)."""

@@ -11,13 +11,15 @@ from typing import TextIO
 
 import click
 
+from ftgate.accounts.directory import no_user
 from ftgate.cli.accounts import as_json_option
 from ftgate.cli.output import document, table
 from ftgate.cli.remote import database, load, places
 from ftgate.core.audit import Audit, Disagreement
-from ftgate.edge import checkpoint, db, journal
-from ftgate.edge.accounts import no_user
-from ftgate.edge.lock import Lock, Locked
+from ftgate.house.lock import Lock, Locked
+from ftgate.store import checkpoint
+from ftgate.store import requests as journal
+from ftgate.store import writer as db
 
 
 @contextmanager

@@ -44,7 +44,7 @@ def data_dir(settings: config.Settings, data: Path | None) -> Path:
 
 def run(config_path: Path | None, data: Path | None, command: str, **arguments: Any) -> Any:
     """Do one command and return its result. Raises click.ClickException with the server's own words."""
-    from ftgate.edge.lock import holder
+    from ftgate.house.lock import holder
 
     settings = load(config_path)
     place = data_dir(settings, data)
@@ -87,8 +87,8 @@ def _offline(settings: config.Settings, place: Path, command: str, arguments: di
     import trio
 
     from ftgate import app
-    from ftgate.edge.db import DatabaseFault
-    from ftgate.edge.lock import Locked
+    from ftgate.house.lock import Locked
+    from ftgate.store.writer import DatabaseFault
 
     try:
         return trio.run(app.command, settings, place, command, arguments)

@@ -95,8 +95,8 @@ def start(settings: config.Settings, data: Path | None, host: str | None, port: 
     import trio
 
     from ftgate import app
-    from ftgate.edge.db import DatabaseFault
-    from ftgate.edge.lock import Locked
+    from ftgate.house.lock import Locked
+    from ftgate.store.writer import DatabaseFault
 
     _log_to_stderr()
     place = data_dir(settings, data)

@@ -13,6 +13,7 @@ Every dialect module has the same names:
     error_event(error, request_id) -> bytes an error inside a stream
 """
 
+import math
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -21,7 +22,11 @@ import msgspec
 from ftgate.core import estimate
 from ftgate.core.estimate import ZERO, Count
 from ftgate.core.usage import Usage
-from ftgate.errors import GateError
+from ftgate.errors import GateError, MethodNotAllowed
+
+Headers = list[tuple[bytes, bytes]]
+MAX_RETRY_AFTER_S = 86_400
+"""A longer Retry-After tells a client nothing; an upstream's own may be any number, infinite too."""
 
 
 class Ask(msgspec.Struct, frozen=True, gc=False):
@@ -156,3 +161,13 @@ class Dialect(Protocol):
 
 NOTHING = Ask(fields={}, names=(), routing="auto", stream=False, wants_usage=False, cap=None, answers=1, prompt=ZERO)
 """The ask of a call that has not been read yet."""
+
+
+def error_headers(error: GateError) -> Headers:
+    """Retry-After in whole seconds, rounded up, and Allow, where the error has them."""
+    headers: Headers = []
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % max(math.ceil(min(error.retry_after_s, MAX_RETRY_AFTER_S)), 1)))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", error.allow.encode()))
+    return headers

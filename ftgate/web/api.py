@@ -14,10 +14,9 @@ from ftgate.core import routing
 from ftgate.core.moments import parse_time
 from ftgate.core.money import PICO_PER_USD, format_price, format_usd
 from ftgate.core.routing import Channel, Model, Routes
-from ftgate.dialects import http
+from ftgate.doors import http
 from ftgate.errors import GateError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
-from ftgate.intake import new_request_id
-from ftgate.ports import Key, Terms
+from ftgate.ports import Headers, Key, Terms
 from ftgate.web.connection import ShieldedConnection
 
 MAX_PAGE = 100
@@ -46,7 +45,7 @@ class Figures(Protocol):
         ...
 
 
-def reply(value: object, status: int = 200, headers: http.Headers | None = None) -> Response:
+def reply(value: object, status: int = 200, headers: Headers | None = None) -> Response:
     """A JSON answer. Raw JSON numbers inside `value` keep every digit."""
     answer = Response(msgspec.json.encode(value), status=status, content_type="application/json")
     answer.timeout = None  # Quart's own 60 s would cut a slow reader's answer without a word
@@ -61,7 +60,7 @@ def number(units: int) -> msgspec.Raw:
 
 
 def error_reply(error: GateError) -> Response:
-    headers = [(b"x-request-id", new_request_id().encode()), *http.error_headers(error)]
+    headers = [(b"x-request-id", http.new_request_id().encode()), *http.error_headers(error)]
     if http.canonical(request.path).startswith(("/v1/messages", "/anthropic")):
         kind = "not_found_error" if error.status == 404 else error.kind
         body: object = {"type": "error", "error": {"type": kind, "message": error.message}, "request_id": headers[0][1].decode()}
@@ -175,7 +174,7 @@ def build(figures: Figures, *, cors: bool) -> QuartTrio:
         if cors and http.is_open(request.path):
             for name, value in http.CORS:
                 answer.headers[name.decode()] = value.decode()
-        answer.headers.setdefault("X-Request-Id", new_request_id())
+        answer.headers.setdefault("X-Request-Id", http.new_request_id())
         answer.headers["Cache-Control"] = "no-store"
         answer.headers["X-Content-Type-Options"] = "nosniff"
         return answer

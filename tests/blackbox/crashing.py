@@ -24,7 +24,7 @@ from typing import Any
 
 import httpx
 
-from ftgate.edge import db
+from ftgate.store import writer as db
 from tests.blackbox.harness import HELLO, Account, House, channel
 
 CONFIG = """

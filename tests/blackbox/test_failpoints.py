@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ftgate.edge import failpoint
+from ftgate.house import failpoint
 from tests.blackbox.crashing import CONFIG, CREDITS, SCRIPTS, Shown, check, run_until_dead
 from tests.blackbox.harness import REPO, Account, House
 

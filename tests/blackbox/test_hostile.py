@@ -103,7 +103,7 @@ def test_a_known_key_s_body_is_asked_for(house: House) -> None:
 
 
 SMALL = """
-from ftgate import intake
+from ftgate.doors import intake
 
 intake.HELD_BYTES = 300_000
 

@@ -237,8 +237,8 @@ def test_data_that_cannot_be_used_is_left_alone(steady: House, damage: str) -> N
 SHORTENED = """
 import quart
 import hypercorn.config
-from ftgate.edge import fast_door, hypercorn_door
-from ftgate.web import relay
+from ftgate.doors import fast as fast_door, hypercorn as hypercorn_door
+from ftgate.doors import asgi as relay
 
 for name in ("RESPONSE_TIMEOUT", "BODY_TIMEOUT"):
     assert name in quart.Quart.default_config

@@ -8,10 +8,10 @@ import sqlite3
 import trio
 
 from ftgate.core.books import Balance, Books, Entry, Quota
-from ftgate.edge import db
-from ftgate.edge.ledger import MemoryLedger
-from ftgate.edge.schema import migrate, open_inbox
 from ftgate.ports import Clock, Held, HoldRequest, Poor, Row, Settled
+from ftgate.store import writer as db
+from ftgate.store.ledger import MemoryLedger
+from ftgate.store.schema import migrate, open_inbox
 from tests.days.auditor import Auditor
 
 _TEMPLATE: bytes | None = None
@@ -62,7 +62,7 @@ class WatchedLedger(MemoryLedger):
 
 
 class SlowLog:
-    """edge.ledger.Log whose commits take (mock) time: changes gather in a batch, a batch becomes durable in order, later.
+    """store.ledger.Log whose commits take (mock) time: changes gather in a batch, a batch becomes durable in order, later.
     A crash loses what was not."""
 
     def __init__(self, connection: sqlite3.Connection, rng: random.Random, delay_s: float, auditor: Auditor) -> None:

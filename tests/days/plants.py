@@ -10,18 +10,18 @@ from typing import Any
 import msgspec
 
 import ftgate.errors
-import ftgate.exchange
-import ftgate.gate
+import ftgate.line.call
+import ftgate.line.gate
 import ftgate.ports
-from ftgate.attempt import Attempts
 from ftgate.core import audit, limits, pricing, routing
 from ftgate.core.books import Books, Ended, Entry, Hold, Quota, Refusal
 from ftgate.core.usage import Measured, Usage
 from ftgate.dialects import openai_chat
 from ftgate.dialects.talk import Meter
-from ftgate.edge.ledger import MemoryLedger
-from ftgate.exchange import Call, Exchange
-from ftgate.gate import Gate
+from ftgate.line.attempt import Attempts
+from ftgate.line.call import Call, Exchange
+from ftgate.line.gate import Gate
+from ftgate.store.ledger import MemoryLedger
 
 Patch = tuple[Any, str, Any]
 
@@ -118,8 +118,8 @@ def charge_the_cut_too_much() -> Patch:
 
 def _measuring(change: Callable[[Any, Any, Any], Any]) -> Patch:
     """What an attempt is charged for goes through `change(exchange, tried, measured)`."""
-    real = ftgate.exchange._measure
-    return ftgate.exchange, "_measure", lambda x, tried: change(x, tried, real(x, tried))
+    real = ftgate.line.call._measure
+    return ftgate.line.call, "_measure", lambda x, tried: change(x, tried, real(x, tried))
 
 
 def _with_output(measured: Any, tokens: int) -> Any:
@@ -146,15 +146,15 @@ def leaving_is_free() -> Patch:
 
 def leaving_is_charged() -> Patch:
     """Whoever leaves before content pays for the prompt, whatever the channel says."""
-    real = ftgate.exchange._measure
+    real = ftgate.line.call._measure
 
     def measure(x: Exchange, tried: Any) -> Any:
         measured = real(x, tried)
         if measured is None and x.call.left and tried.sending.sent and not tried.failed:
-            return Measured(Usage(input=ftgate.exchange.prompt_count(x, tried.candidate.model).likely), exact=False)
+            return Measured(Usage(input=ftgate.line.call.prompt_count(x, tried.candidate.model).likely), exact=False)
         return measured
 
-    return ftgate.exchange, "_measure", measure
+    return ftgate.line.call, "_measure", measure
 
 
 def one_token() -> Patch:
@@ -173,14 +173,14 @@ def leaving_is_dear() -> Patch:
 
 def forget_usage_at_a_cut() -> Patch:
     """What an upstream said to have used before it was cut is not looked at."""
-    real = ftgate.exchange._measure
+    real = ftgate.line.call._measure
 
     def measure(x: Exchange, tried: Any) -> Any:
         if not tried.complete:
             tried.meter.reported = None
         return real(x, tried)
 
-    return ftgate.exchange, "_measure", measure
+    return ftgate.line.call, "_measure", measure
 
 
 def drain_nothing() -> Patch:
@@ -245,8 +245,8 @@ def show_another_cost() -> Patch:
 
 def ask_for_too_little() -> Patch:
     """A 402 names a lower sum than the call needs."""
-    real = ftgate.gate._poor
-    return ftgate.gate, "_poor", lambda poor: real(msgspec.structs.replace(poor, required=poor.required * 9 // 10))
+    real = ftgate.line.gate._poor
+    return ftgate.line.gate, "_poor", lambda poor: real(msgspec.structs.replace(poor, required=poor.required * 9 // 10))
 
 
 def refuse() -> Patch:

@@ -10,7 +10,7 @@ import trio
 
 from ftgate.core.pricing import Multiplier
 from ftgate.core.routing import Candidate, Channel, Model
-from ftgate.exchange import Call
+from ftgate.line.call import Call
 
 LIES: dict[str, Any] = {"negative": -3, "text": "12", "float": 1.5, "huge": 10**18}
 FALLBACK = {"small": ("large",)}

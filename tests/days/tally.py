@@ -12,7 +12,7 @@ import msgspec
 
 from ftgate.core.audit import Audit, Disagreement, State
 from ftgate.core.books import Books, Entry
-from ftgate.edge import checkpoint
+from ftgate.store import checkpoint
 
 ENDS = ("post", "void", "expire")
 GIVES = ("grant", "topup", "refund", "correct")

@@ -24,12 +24,13 @@ from ftgate.core.pricing import Multiplier, Price, Tier
 from ftgate.core.routing import Channel, Model, Retry, Routes, Timeouts
 from ftgate.core.secret import Secret
 from ftgate.dialects import openai_chat
-from ftgate.edge import checkpoint, db
-from ftgate.edge.recovery import expire_orphans
 from ftgate.errors import Fault, UpstreamFailed
-from ftgate.exchange import Call
-from ftgate.gate import Gate
+from ftgate.line.call import Call
+from ftgate.line.gate import Gate
 from ftgate.ports import Answer, GateSettings, Headers, Key, Sending, Terms, UpstreamRequest
+from ftgate.store import checkpoint
+from ftgate.store import writer as db
+from ftgate.store.recovery import expire_orphans
 from tests.days.auditor import Auditor
 from tests.days.log import SlowLog, Watched, WatchedLedger, empty_database
 from tests.days.seen import FALLBACK, Seen, Told

@@ -17,16 +17,16 @@ from ftgate.core.pricing import Price
 from ftgate.core.routing import Channel, Model, Retry, Routes, Timeouts
 from ftgate.core.secret import Secret
 from ftgate.dialects import openai_chat
-from ftgate.edge.db import Batch
-from ftgate.edge.ledger import MemoryLedger
 from ftgate.errors import UpstreamFailed
-from ftgate.exchange import Call
-from ftgate.gate import Gate
+from ftgate.line.call import Call
+from ftgate.line.gate import Gate
 from ftgate.ports import Answer, GateSettings, Headers, Key, Row, Sending, Terms, UpstreamRequest
+from ftgate.store.ledger import MemoryLedger
+from ftgate.store.writer import Batch
 
 
 class InlineLog:
-    """edge.ledger.Log without a thread. `stuck` makes commits hang, `trouble` is what busy() says."""
+    """store.ledger.Log without a thread. `stuck` makes commits hang, `trouble` is what busy() says."""
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []

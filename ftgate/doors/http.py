@@ -1,0 +1,125 @@
+"""What every door needs to know of HTTP, pure: which route a path means, whose key a request shows, which headers an answer has.
+
+Both doors use it, so they cannot differ. Tolerant where people paste (CONTRACT.md): a trailing or doubled slash, a missing or
+doubled /v1; and strict where it matters: two different keys in one request are refused.
+"""
+
+import difflib
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from ftgate.dialects.talk import Headers
+from ftgate.dialects.talk import error_headers as error_headers  # web words its errors with this book alone
+from ftgate.errors import GateError, InvalidRequest, NotAuthenticated
+
+RELAY_ROUTES = {"/v1/chat/completions": "openai_chat"}
+"""Canonical path of each relay route and the dialect that its callers speak."""
+
+LATER_ROUTES = (
+    "/v1/messages", "/anthropic", "/v1/embeddings", "/v1/completions", "/v1/responses", "/v1/auth", "/v1/tokens", "/v1/user/self",
+    "/v1/user/stats", "/v1/user/credits", "/v1/user/byok", "/v1/billing/checkout", "/v1/billing/webhook", "/v1/admin", "/metrics",
+    "/openapi.json", "/docs",
+)  # fmt: skip
+"""Routes of the contract that later versions serve: who asks for one is told so, and not sent to another."""
+
+OPEN_ROUTES = ("/v1/chat/completions", "/v1/models", "/v1/pricing")
+"""Routes that browsers of other origins may call with a Bearer key (CORS); account and admin routes are not among them."""
+
+_SLASHES = re.compile(r"/{2,}")
+_V1S = re.compile(r"^(?:/v1)+(?=/|$)")
+_WORDS = ("chat", "models", "pricing", "user", "billing", "auth", "tokens", "embeddings", "completions", "messages", "responses", "admin")
+MAX_KEY_BYTES = 512
+
+
+def canonical(path: str) -> str:
+    """The path as routes are written: one slash, no trailing one, one /v1."""
+    path = _SLASHES.sub("/", path)
+    if len(path) > 1:
+        path = path.rstrip("/") or "/"
+    path = _V1S.sub("/v1", path)
+    if not path.startswith("/v1") and path.startswith("/") and path.split("/")[1] in _WORDS:
+        path = "/v1" + path
+    return path
+
+
+def route_hint(path: str, known: Iterable[str]) -> str:
+    """Words for a 404 that name the route meant."""
+    meant = canonical(path)
+    if any(meant == route or meant.startswith(route + "/") for route in LATER_ROUTES):
+        return f"{meant[:200]} is not served by this version"
+    near = difflib.get_close_matches(canonical(path), list(known), n=1, cutoff=0.5)
+    return f"no such route: {path[:200]}. Did you mean {near[0]}?" if near else f"no such route: {path[:200]}. The API is under /v1"
+
+
+def is_open(path: str) -> bool:
+    return any(path == route or path.startswith(route + "/") for route in OPEN_ROUTES)
+
+
+def refuse_own_key(headers: Headers) -> None:
+    """Raise InvalidRequest when a caller sends a provider key of its own: unheeded, the call would be billed to its credits."""
+    if any(name == b"x-findtoken-provider-key" for name, _ in headers):
+        raise InvalidRequest(
+            "this version does not take a provider key of your own; leave the header out", param="X-FindToken-Provider-Key"
+        )
+
+
+def presented_key(headers: Headers) -> bytes | None:
+    """The API key a request shows in `Authorization: Bearer` or `x-api-key`; None when it shows none. Raises
+    InvalidRequest when it shows two that differ: which one pays must not depend on the order of headers."""
+    shown: list[bytes] = []
+    for name, value in headers:
+        if name == b"authorization":
+            scheme, _, key = value.strip().partition(b" ")
+            shown.append(key.strip() if scheme.lower() == b"bearer" else b"")
+        elif name == b"x-api-key":
+            shown.append(value.strip())
+    shown = [key for key in shown if key]  # an empty field, or another scheme, shows no key of ours
+    if len(set(shown)) > 1:
+        raise InvalidRequest("the request shows two different API keys; send one, as `Authorization: Bearer` or `x-api-key`")
+    if not shown:
+        return None
+    if len(shown[0]) > MAX_KEY_BYTES:
+        raise NotAuthenticated("Invalid API key")
+    return shown[0]
+
+
+def plain_error(error: GateError) -> bytes:
+    """An error body in OpenAI's shape, for every route outside a dialect."""
+    return msgspec.json.encode({"error": {"message": error.message, "type": error.kind, "code": error.code, "param": error.param}})
+
+
+CORS = [
+    (b"access-control-allow-origin", b"*"),
+    (
+        b"access-control-expose-headers",
+        b"X-FindToken-Mode, X-FindToken-Cost, X-FindToken-Balance, X-FindToken-Model, X-FindToken-Provider, X-FindToken-Attempts,"
+        b" X-Request-Id, Retry-After, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests",
+    ),
+]
+PREFLIGHT = [
+    *CORS,
+    (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
+    (b"access-control-allow-headers", b"*, Authorization"),  # the star does not cover Authorization (Fetch standard)
+    (b"access-control-max-age", b"86400"),
+    (b"content-length", b"0"),
+]
+
+
+def _random_parts() -> Iterator[str]:
+    """64 random bits each, drawn by many at once: a system call for each would cost more than all else about an id."""
+    while True:
+        drawn = os.urandom(4096).hex()
+        yield from (drawn[at : at + 16] for at in range(0, len(drawn), 16))
+
+
+_random = _random_parts()
+
+
+def new_request_id() -> str:
+    """Ours, and unique for ever: milliseconds since 1970, so that ids sort by time and a database's index grows at its end, and 64
+    random bits."""
+    return f"req_{time.time_ns() // 1_000_000:012x}{next(_random)}"

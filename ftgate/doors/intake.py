@@ -1,0 +1,94 @@
+"""What every door does with a relay call before the gate has it, in one place: find its dialect, look at its key, make room for its
+body, give it an id, and put a refusal into words. Both doors use it, so they cannot differ.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from ftgate.dialects.talk import Dialect, error_headers
+from ftgate.doors import http
+from ftgate.errors import BodyTooLarge, BodyTooSlow, GateError, Overloaded, UnsupportedBody
+from ftgate.line.call import Call
+from ftgate.ports import Client, Headers, Key
+
+HELD_BYTES = 256 * 1024 * 1024
+"""Bytes of request bodies in memory at once, over all callers: past it a call is refused for a moment, not everybody served
+from swap."""
+BODY_S = 60.0
+"""Seconds in which a request's body must have come whole. No hold is taken before that."""
+
+
+class Room:
+    """What one call's body takes of the room that all share; given back when the call has ended, however it ends."""
+
+    __slots__ = ("intake", "taken")
+
+    def __init__(self, intake: "Intake") -> None:
+        self.intake = intake
+        self.taken = 0
+
+    def take(self, size: int) -> None:
+        """Raises BodyTooLarge, Overloaded."""
+        intake = self.intake
+        if self.taken + size > intake.max_body_bytes:
+            raise intake.too_large()
+        if intake.held_bytes + size > max(HELD_BYTES, intake.max_body_bytes):  # one body that is allowed always fits
+            raise Overloaded("too many large requests are being read now", retry_after_s=1)
+        intake.held_bytes += size
+        self.taken += size
+
+    def free(self) -> None:
+        self.intake.held_bytes -= self.taken
+        self.taken = 0
+
+
+class Intake:
+    """The way from a door to the gate. `walk` is the gate's relay(call, client), `authenticate` its look at a key."""
+
+    def __init__(
+        self,
+        walk: Callable[[Call, Client], Awaitable[None]],
+        authenticate: Callable[[bytes | None], Awaitable[Key]],
+        dialects: Mapping[str, Dialect],
+        *,
+        max_body_bytes: int,
+        cors: bool,
+    ) -> None:
+        self.walk = walk
+        self.authenticate = authenticate
+        self.dialects = dialects
+        self.max_body_bytes = max_body_bytes
+        self.extra_headers: Headers = http.CORS if cors else []
+        self.cors = cors
+        self.held_bytes = 0
+
+    def dialect_of(self, path: str) -> Dialect | None:
+        """The dialect of a relay route, by its canonical path; None for any other path."""
+        return self.dialects.get(http.RELAY_ROUTES.get(path, ""))
+
+    async def admit(self, headers: Headers) -> tuple[bytes | None, Key]:
+        """The secret shown and its key, before a byte of the body is asked for: a stranger must not fill the memory. Raises
+        GateError."""
+        secret = http.presented_key(headers)
+        http.refuse_own_key(headers)
+        return secret, await self.authenticate(secret)
+
+    def check_length(self, headers: Headers) -> None:
+        """Refuse by its head what need not be read. Raises UnsupportedBody, BodyTooLarge."""
+        for name, value in headers:
+            if name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
+                raise UnsupportedBody("send the body uncompressed: Content-Encoding is not supported here")
+            if name == b"content-length" and value.isdigit() and int(value) > self.max_body_bytes:
+                raise self.too_large()
+
+    def too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(
+            f"the body is larger than {self.max_body_bytes // 1_000_000} MB, the limit of this gateway (server.max_body_mb)"
+        )
+
+    def too_slow(self) -> BodyTooSlow:
+        return BodyTooSlow(f"the body did not come whole within {BODY_S:g}s")
+
+    def refusal(self, dialect: Dialect, request_id: str, error: GateError) -> tuple[int, Headers, bytes]:
+        """Status, headers and body of an error that the gate never saw."""
+        headers = [(b"content-type", b"application/json"), (b"x-request-id", request_id.encode()), *error_headers(error)]
+        return error.status, headers, dialect.error_body(error, request_id)

@@ -1,0 +1,309 @@
+"""One try at one candidate: render, send, read, pass on. gate.py decides whether there is another.
+
+A stream is passed on piece by piece; the meter is filled before a piece is sent, so that whatever cuts it finds the right
+amount. Until the first content nothing goes to the client, and the attempt can still fail over; no content goes before the
+hold is durable. A whole answer stays here until its money is settled.
+"""
+
+import contextlib
+from collections.abc import Callable, Coroutine, Mapping
+from math import inf
+from typing import Any
+
+import trio
+
+from ftgate.core import routing
+from ftgate.core.redact import redact
+from ftgate.core.routing import Candidate, Outcome, Verdict
+from ftgate.dialects import sse
+from ftgate.dialects.talk import Complaint, Dialect, Meter, NotAnAnswer, Piece, Reader
+from ftgate.errors import DatabaseBusy, Fault, ProviderError, ProviderTimeout, UpstreamFailed
+from ftgate.line.call import Ended, Exchange, Tried, answer_headers, conceal, retry_after_s
+from ftgate.ports import Answer, Clock, Headers, Ledger, Upstream, UpstreamRequest
+
+DURABLE_WAIT_S = 2.0
+"""Seconds an answer waits for its commit before it goes without a balance (or, for a hold, before it is refused)."""
+TIMER_STEP_S = 0.1
+"""By how much a limit between two pieces may strike too early."""
+END_S = 0.02
+"""Seconds the end of a body is waited for after the stream's own end marker."""
+ERROR_READ_S = 5.0
+"""Seconds an upstream's error body is waited for: the status is known, its words only help."""
+MADE_KEPT = 1000
+"""Candidates whose headers are kept made."""
+MAX_ERROR_BYTES = 65_536
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+"""A plain answer past this is no chat answer, and it is held in memory whole."""
+MAX_PENDING_BYTES = 65_536
+"""Comments and role-only chunks kept back until the first content."""
+
+
+class Attempts:
+    """Makes attempts. Built once by the gate."""
+
+    def __init__(
+        self, *, upstream: Upstream, ledger: Ledger, clock: Clock, dialects: Mapping[str, Dialect], passing: Callable[[str], None]
+    ) -> None:
+        self.upstream = upstream
+        self.ledger = ledger
+        self.clock = clock
+        self.dialects = dialects
+        self.passing = passing
+        self._made: dict[tuple[int, int, bool], tuple[object, object, tuple[tuple[bytes, bytes], ...]]] = {}
+
+    async def run(self, x: Exchange, tried: Tried, index: int) -> Outcome | None:
+        """One try at one candidate. None when it answered: a stream has been passed on, or a whole answer lies in x.body."""
+        if x.call.cancelled:
+            raise Ended
+        x.call.draining = tried if tried.candidate.channel.drain or tried.candidate.model.drain else None
+        try:
+            return await self._try(x, tried, index)
+        except UpstreamFailed as failed:
+            if x.head_sent:
+                raise ProviderError("the provider's stream broke off") from None
+            unreached = failed.fault in {Fault.connect, Fault.dns, Fault.tls, Fault.reset, Fault.incomplete}
+            return Outcome(
+                index, Verdict.timeout if failed.timed_out else Verdict.unreachable if unreached else Verdict.hollow, str(failed)
+            )
+        finally:
+            x.call.draining = x.call.begun = x.call.scope = None
+
+    async def _try(self, x: Exchange, tried: Tried, index: int) -> Outcome | None:
+        """Ask, and wait for what comes first: a short answer is all there in one go, and is waited for without a scope of its own (the
+        call's end and its time end that wait too); everything else goes on in one."""
+        channel = tried.candidate.channel
+        dialect = self.dialects[channel.dialect]
+        request = self._render(x, tried.candidate)
+        tried.awaited = "no response head in time"
+        until = trio.current_time() + (channel.timeouts.head if x.ask.stream else channel.timeouts.answer)
+        begun = None if x.ask.stream else self.upstream.begin(request, tried.sending)
+        if begun is None:
+            return await self._try_in_scope(x, dialect, tried, index, until, self.upstream.open(request, tried.sending))
+        x.call.begun = begun
+        answer = await begun.word(min(until, x.call.ends_at))
+        x.call.begun = None
+        if answer is None:
+            return await self._try_in_scope(x, dialect, tried, index, until, begun.open())
+        if answer.whole is None or answer.status != 200:
+            return await self._try_in_scope(x, dialect, tried, index, until, answer)
+        self.passing("head")
+        await answer.aclose()
+        return self._take_answer(x, dialect, tried, answer.whole, index)
+
+    async def _try_in_scope(
+        self, x: Exchange, dialect: Dialect, tried: Tried, index: int, until: float, coming: Answer | Coroutine[Any, Any, Answer]
+    ) -> Outcome | None:
+        """Whatever takes long, in the scope by which the call can be ended. `until` limits the wait for the answer's head."""
+        with trio.CancelScope(deadline=min(until, x.call.ends_at)) as timer:
+            x.call.scope = timer
+            if x.call.cancelled:
+                timer.cancel()
+            answer = await coming if isinstance(coming, Coroutine) else coming
+            self.passing("head")
+            try:
+                if answer.status != 200:
+                    tried.failed = True  # whoever leaves while its error is read pays nothing
+                    timer.deadline = x.call.ends_at
+                    return await self._complaint(dialect, answer, index)
+                if x.ask.stream:
+                    return await self._pass_stream(x, dialect, tried, answer, index, timer)
+                body = answer.whole if answer.whole is not None else await self._read_answer(x, tried, answer, timer)
+            finally:
+                await answer.aclose()
+        if not timer.cancelled_caught:
+            return self._take_answer(x, dialect, tried, body, index)
+        if x.call.cancelled or trio.current_time() >= x.call.ends_at:
+            raise Ended
+        if x.head_sent:
+            raise ProviderTimeout(f"the provider's {tried.awaited}")
+        return Outcome(index, Verdict.timeout, tried.awaited)
+
+    def _render(self, x: Exchange, candidate: Candidate) -> UpstreamRequest:
+        channel, model = candidate.channel, candidate.model
+        assert x.held is not None
+        body = x.call.dialect.render(
+            x.ask,
+            model=model.upstream,
+            cap=x.held.cap if x.held.inject else x.ask.cap,
+            cap_field=model.cap_field,
+            ask_usage=channel.stream_usage,
+            drop=channel.drop_params,
+        )
+        return UpstreamRequest(channel.name, channel.url, self._headers(candidate, stream=x.ask.stream), body, channel.timeouts.connect)
+
+    def _headers(self, candidate: Candidate, *, stream: bool) -> tuple[tuple[bytes, bytes], ...]:
+        """The headers of a request to this candidate, which are always the same: made once for each."""
+        channel, credential = candidate.channel, candidate.credential
+        place = id(channel), id(credential), stream
+        known = self._made.get(place)
+        if known is not None:
+            return known[2]
+        accept = b"text/event-stream" if stream else b"application/json"
+        headers: Headers = [(b"content-type", b"application/json"), (b"accept", accept), (b"user-agent", b"ftgate")]
+        secret = credential.reveal()
+        if secret and channel.auth == "x-api-key":
+            headers.append((b"x-api-key", secret.encode()))
+        elif secret:
+            headers.append((b"authorization", b"Bearer " + secret.encode()))
+        own = [(name.lower().encode(), value.encode()) for name, value in channel.headers.items()]
+        headers = [header for header in headers if header[0] not in dict(own)] + own  # what the operator configured replaces ours
+        if len(self._made) > MADE_KEPT:
+            self._made.clear()
+        self._made[place] = channel, credential, tuple(headers)  # both are kept, so that their ids stay theirs
+        return tuple(headers)
+
+    async def _complaint(self, dialect: Dialect, answer: Answer, index: int) -> Outcome:
+        """Read an upstream's error answer as far as it helps."""
+        body = b""
+        with trio.move_on_after(ERROR_READ_S):
+            try:
+                while len(body) < MAX_ERROR_BYTES and (data := await answer.receive()):
+                    body += data
+            except UpstreamFailed:
+                pass  # the status says enough
+        complaint = dialect.read_error(body) if body else Complaint()
+        if answer.status < 400:  # a redirect or a 204: no answer
+            return Outcome(index, Verdict.hollow, complaint.message or f"status {answer.status} is no answer", answer.status)
+        return Outcome(
+            index, routing.verdict(answer.status, complaint.words), complaint.message, answer.status, retry_after_s(answer.headers),
+            complaint.kind, complaint.code, complaint.param,
+        )  # fmt: skip
+
+    async def _read_answer(self, x: Exchange, tried: Tried, answer: Answer, timer: trio.CancelScope) -> bytes:
+        """A whole answer's body."""
+        idle = tried.candidate.channel.timeouts.idle
+        tried.awaited = "the answer stopped coming"
+        pieces: list[bytes] = []
+        size, until = 0, -inf
+        while True:
+            now = trio.current_time()
+            if until - now < idle - TIMER_STEP_S:  # setting a deadline costs more than reading a piece
+                until = now + idle
+                timer.deadline = min(until, x.call.ends_at)
+            data = await answer.receive()
+            if not data:
+                return b"".join(pieces)
+            pieces.append(data)
+            size += len(data)
+            if size > MAX_ANSWER_BYTES:
+                raise UpstreamFailed(Fault.too_large, f"an answer of more than {MAX_ANSWER_BYTES} bytes", sent=True)
+
+    def _take_answer(self, x: Exchange, dialect: Dialect, tried: Tried, body: bytes, index: int) -> Outcome | None:
+        """Look through a whole answer. Nothing of it goes to the client before its money is settled."""
+        try:
+            dialect.read_answer(body, tried.meter)
+        except NotAnAnswer as hollow:
+            return self._hollow(index, hollow.complaint)
+        x.body = body  # it goes out when its settlement is durable, and with that its hold is
+        return None
+
+    def _hollow(self, index: int, complaint: Complaint) -> Outcome:
+        """A 200 without an answer. Its words may still say that the credential is spent."""
+        broke = routing.verdict(400, complaint.words) is Verdict.out_of_credit
+        return Outcome(index, Verdict.out_of_credit if broke else Verdict.hollow, complaint.words or "an empty answer", 200)
+
+    async def _pass_stream(
+        self, x: Exchange, dialect: Dialect, tried: Tried, answer: Answer, index: int, timer: trio.CancelScope
+    ) -> Outcome | None:
+        """Pass a stream on piece by piece. Until the first content nothing is sent and the attempt can still fail over."""
+        times = tried.candidate.channel.timeouts
+        first_token_until = trio.current_time() + times.first_token
+        kind = next((value for name, value in answer.headers if name == b"content-type"), b"text/event-stream")
+        if b"event-stream" not in kind:
+            if b"json" in kind:
+                return await self._stream_whole(x, dialect, tried, answer, index, timer)
+            return Outcome(index, Verdict.hollow, f"content type {kind[:60].decode(errors='replace')} in place of a stream", 200)
+        reader = dialect.StreamReader(tried.meter, show_usage=x.ask.wants_usage)
+        tried.awaited = "no first token in time"
+        timer.deadline = min(first_token_until, x.call.ends_at)
+        while not reader.done:
+            data = await answer.receive()
+            try:
+                pieces = reader.feed(data) if data else reader.end()
+            except sse.EventTooLong:
+                raise UpstreamFailed(Fault.too_large, "an event without an end", sent=True) from None
+            timer.deadline = x.call.ends_at  # a slow client is not an idle upstream
+            if (failed := await self._pass_on(x, tried, pieces, index)) is not None:
+                return failed
+            if not data:
+                break
+            timer.deadline = min(trio.current_time() + times.idle if x.head_sent else first_token_until, x.call.ends_at)
+        if reader.done:
+            timer.deadline = x.call.ends_at
+            await self._read_end(reader, answer)
+        if not reader.finished:
+            if x.head_sent:
+                raise ProviderError("the provider's stream ended before its answer did")
+            return Outcome(index, Verdict.hollow, "the stream ended without an answer", 200)
+        x.reader = reader
+        return None
+
+    async def _pass_on(self, x: Exchange, tried: Tried, pieces: list[Piece], index: int) -> Outcome | None:
+        """Send pieces that came together in one go; keep them back while none of them is content. An Outcome when they hold an
+        error before any content; after content an error ends the call."""
+        for piece in pieces:
+            if piece.complaint is not None:
+                if x.head_sent:
+                    await self._flush(x, tried)
+                    words = redact(conceal(piece.complaint.words, tried.candidate))
+                    raise ProviderError(f"the provider reported an error inside the stream: {words}")
+                return self._hollow(index, piece.complaint)
+            tried.pending.append(piece.raw)
+            if piece.content and not x.head_sent:
+                await self._start(x, tried)
+        if x.head_sent:
+            await self._flush(x, tried)
+        elif sum(map(len, tried.pending)) > MAX_PENDING_BYTES:
+            tried.pending.clear()  # only comments and empty chunks stand here: nothing of the answer is lost
+        return None
+
+    async def _flush(self, x: Exchange, tried: Tried) -> None:
+        if tried.pending:
+            data = b"".join(tried.pending)
+            tried.pending.clear()
+            await x.client.send(data)
+            self.passing("content")
+
+    async def _stream_whole(
+        self, x: Exchange, dialect: Dialect, tried: Tried, answer: Answer, index: int, timer: trio.CancelScope
+    ) -> Outcome | None:
+        """The upstream was asked to stream and answered whole: its answer is passed on as a stream of one chunk."""
+        body = await self._read_answer(x, tried, answer, timer)
+        timer.deadline = x.call.ends_at
+        outcome = self._take_answer(x, dialect, tried, body, index)
+        if outcome is not None:
+            return outcome
+        tried.meter = Meter()  # the reader below sees it all again
+        reader = dialect.StreamReader(tried.meter, show_usage=x.ask.wants_usage)
+        try:
+            pieces = reader.feed(dialect.stream_of(x.body))
+        except NotAnAnswer as hollow:
+            return self._hollow(index, hollow.complaint)
+        x.reader = reader
+        return await self._pass_on(x, tried, pieces, index)
+
+    async def _read_end(self, reader: Reader, answer: Answer) -> None:
+        """After the end marker the body's end is there already, or very soon: reading it lets the connection be used again, and
+        some put their usage there."""
+        with trio.move_on_after(END_S), contextlib.suppress(UpstreamFailed, sse.EventTooLong):  # the answer is complete all the same
+            while data := await answer.receive():
+                reader.feed(data)
+            reader.end()
+
+    async def _start(self, x: Exchange, tried: Tried) -> None:
+        """Open the answer to the client: its first content has come, and its hold is durable."""
+        self.passing("first_content")
+        await self._held_durably(x)
+        tried.awaited = "stream stalled"
+        x.first_content_at = self.clock.now()
+        x.head_sent = True
+        headers = answer_headers(x)
+        headers += [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        await x.client.start(200, headers)
+
+    async def _held_durably(self, x: Exchange) -> None:
+        assert x.held is not None
+        if self.ledger.is_durable(x.held.ticket):  # nearly always: it was committed while the upstream worked
+            return
+        if not await self.ledger.durable_within(x.held.ticket, DURABLE_WAIT_S):
+            raise DatabaseBusy("the ledger does not take commits now; nothing was charged", retry_after_s=5)

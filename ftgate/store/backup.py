@@ -1,0 +1,143 @@
+"""Copies of the database: made beside a running server, checked before they get their name, put back with the old one kept.
+
+`VACUUM INTO` reads one moment of the live file and writes a compact copy; while it runs the write-ahead log cannot be folded
+back, which costs its length for some seconds and nothing else. The copy is written under a temporary name, checked (SQLite's own
+check and the ledger's verification), forced to disk and only then renamed: under the final name there is never half a file.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ftgate.store import writer as db
+
+Verify = Callable[[Path], dict[str, Any]]
+"""Recomputes a database's ledger: store.requests.verify."""
+
+
+class BackupFault(Exception):
+    """A copy that cannot be made or used, in one line."""
+
+
+def check(path: Path, verify: Verify, called: Path) -> dict[str, Any]:
+    """SQLite's quick check and the ledger's verification of a database file that nobody writes; in words it is `called` so.
+    Raises BackupFault."""
+    try:
+        connection = db.reader(path)
+        try:
+            said = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        finally:
+            connection.close()
+        if said != "ok":
+            raise BackupFault(f"{called} is damaged: {' '.join(str(said).split())}")
+        found = verify(path)
+    except sqlite3.Error as error:
+        raise BackupFault(f"{called} is damaged, or no database of ftgate's: {error}") from error
+    if not found["ok"]:
+        raise BackupFault(f"{called} does not verify: {found['disagreement']}")
+    return found
+
+
+def backup(database: Path, target: Path, verify: Verify) -> dict[str, Any]:
+    """Copy the live database to `target`, which must not exist. Returns what verify said of the copy. Raises BackupFault."""
+    if target.exists():
+        raise BackupFault(f"{target} exists already; a backup never overwrites")
+    part = target.with_name(target.name + ".part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.unlink(missing_ok=True)
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        connection = sqlite3.connect(database.absolute().as_uri() + "?mode=ro", uri=True, isolation_level=None, timeout=db.BUSY_TIMEOUT_S)
+        try:
+            connection.execute("VACUUM INTO ?", (str(part),))
+        finally:
+            connection.close()
+        found = check(part, verify, database)
+        _force_to_disk(part)
+        part.rename(target)
+        _force_to_disk(target.parent)
+    except (OSError, sqlite3.Error) as error:
+        raise BackupFault(f"the backup to {target} failed: {error}") from error
+    finally:
+        _remove(part)
+    return {"backup": str(target), "bytes": target.stat().st_size, **found}
+
+
+def restore(source: Path, database: Path, kept: Path, verify: Verify) -> dict[str, Any]:
+    """Put a checked backup in the database's place; the one that was there goes to `kept`, its write-ahead log folded in, or
+    beside it where that cannot be. The caller holds the data directory's lock. Raises BackupFault; then nothing has changed."""
+    log = source.with_name(source.name + "-wal")
+    if source != database and log.exists() and log.stat().st_size:
+        raise BackupFault(f"{source} has a write-ahead log beside it, so it is a database in use and no backup; `ftgate backup` makes one")
+    if kept.exists():
+        raise BackupFault(f"{kept} exists already; try again in a second")
+    part = database.with_name(database.name + ".restoring")
+    try:
+        part.unlink(missing_ok=True)
+        with open(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as out, source.open("rb") as given:
+            while piece := given.read(1024 * 1024):
+                out.write(piece)
+        found = check(part, verify, source)
+        _force_to_disk(part)
+        _exchange(database, part, kept)
+    except OSError as error:
+        raise BackupFault(f"restoring {source} failed: {error}") from error
+    finally:
+        _remove(part)
+    return {"restored": str(source), "kept": str(kept) if kept.exists() else None, **found}
+
+
+def _exchange(database: Path, part: Path, kept: Path) -> None:
+    """The old one to `kept`, the new one in its place, or everything as it was. Raises OSError."""
+    if database.exists():
+        _fold_log(database)
+        os.link(database, kept)  # a second name for the old one: at no moment is there no database
+    _move_log(database, kept)
+    try:
+        part.replace(database)
+    except OSError:
+        _move_log(kept, database)
+        kept.unlink(missing_ok=True)
+        raise
+    _force_to_disk(database.parent)
+
+
+def _move_log(database: Path, to: Path) -> None:
+    """A log that was not folded back, or whose database is gone, would be played into the file that comes in its place."""
+    for ending in ("-wal", "-shm"):
+        log = database.with_name(database.name + ending)
+        if log.exists():
+            log.rename(to.with_name(to.name + ending))
+
+
+def _remove(part: Path) -> None:
+    for left in (part, part.with_name(part.name + "-wal"), part.with_name(part.name + "-shm")):
+        with suppress(OSError):  # the fault that led here is the one to tell
+            left.unlink(missing_ok=True)
+
+
+def _fold_log(database: Path) -> None:
+    try:
+        connection = db.reader(database)  # it cannot write: opened for writing, a broken file may cost its log
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        finally:
+            connection.close()
+        connection = sqlite3.connect(database, isolation_level=None)
+        try:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            connection.close()
+    except sqlite3.Error:  # the old file may be what is broken: its log stays beside it
+        pass
+
+
+def _force_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,125 @@
+"""The ledger on this machine: the books in memory decide, the writer remembers.
+
+Every method decides without an await: between looking at a balance and taking from it nothing else can run.
+"""
+
+from typing import Protocol
+
+import msgspec
+import trio
+
+from ftgate.core import pricing
+from ftgate.core.books import MAX_SPENT, Balance, Books, Ended, Quota, Refusal
+from ftgate.core.money import round_up
+from ftgate.errors import DatabaseFailed
+from ftgate.ports import Clock, Held, HoldRequest, Poor, Row, Settled
+from ftgate.store.writer import Batch, DatabaseFault
+
+
+class Log(Protocol):
+    """Where decisions are remembered: store.writer.Writer, or a list in tests."""
+
+    def busy(self) -> str | None: ...
+
+    def changed(self, *, soon: bool = True) -> Batch: ...
+
+    async def durable_within(self, batch: Batch, seconds: float) -> bool: ...
+
+
+class AlreadyEnded(Exception):
+    """A hold was to be ended twice. The first end stands; this is a bug in whoever asked."""
+
+
+class IdReused(Exception):
+    """A hold was to be taken twice under one id of ours. The first stands; this is a bug in whoever asked."""
+
+
+class MemoryLedger:
+    """ports.Ledger over core.books."""
+
+    immediate = True
+
+    def __init__(self, books: Books, log: Log, clock: Clock) -> None:
+        self.books = books
+        self.log = log
+        self.clock = clock
+
+    def busy(self) -> str | None:
+        return self.log.busy()
+
+    async def hold(self, request: HoldRequest) -> Held | Poor:
+        balance = self.books.accounts[request.account]
+        quota = self.books.quotas[request.key]
+        asked = request.quotes[0].cap
+        sized = self._size(request, balance, quota)
+        if isinstance(sized, Poor):
+            return sized
+        taken = self.books.hold(
+            request.account, request.key, sized.amount, ref=request.ref, estimate=request.estimate, at_us=self.clock.wall_us()
+        )
+        if taken is Refusal.id_reused or taken is Refusal.already_done:
+            raise IdReused(f"{request.ref}: {taken.value}")
+        if isinstance(taken, Refusal):
+            return self._poor(sized.amount, balance, quota)
+        hold, entry = taken
+        batch = self.log.changed(soon=request.soon)
+        batch.remember((entry,), balance)
+        return Held(hold.id, hold.amount, sized.cap if sized.inject else asked, sized.inject, batch)
+
+    def _size(self, request: HoldRequest, balance: Balance, quota: Quota) -> pricing.Sized | Poor:
+        """Prepaid: a hold within what is available and what the key may still spend. Metered: nothing is held back or
+        injected; a key's quota alone bounds it."""
+        if balance.metered:
+            cap = request.quotes[0].cap
+            if quota.limit is None:
+                return pricing.Sized(0, cap or 0, inject=False)
+            worst = max([quote.bound(quote.model_limit if cap is None else cap) for quote in request.quotes])
+            amount = round_up(worst * request.multiplier.numerator, request.multiplier.denominator)
+            left = quota.left or 0
+            return (
+                pricing.Sized(amount, cap or 0, inject=False)
+                if amount <= left
+                else Poor(quota=True, available=max(left, 0), required=amount)
+            )
+        room = self.books.room(request.account, request.key) or 0
+        sized = pricing.hold_for(request.quotes, room, request.multiplier)
+        return self._poor(sized.required, balance, quota) if isinstance(sized, pricing.TooPoor) else sized
+
+    @staticmethod
+    def _poor(required: int, balance: Balance, quota: Quota) -> Poor:
+        if quota.used >= MAX_SPENT:
+            return Poor(quota=True, available=0, required=required)
+        if quota.left is not None and required > quota.left:
+            return Poor(quota=True, available=max(quota.left, 0), required=required)
+        return Poor(quota=False, available=balance.available, required=required)
+
+    async def settle(self, hold: int, charge: int | None, row: Row) -> Settled:
+        held = self.books.open.get(hold)
+        at_us = self.clock.wall_us()
+        ended = self.books.void(hold, at_us=at_us) if charge is None else self.books.post(hold, charge, at_us=at_us)
+        if held is None or not isinstance(ended, Ended):
+            raise AlreadyEnded(f"hold {hold}: {ended}")
+        balance = self.books.accounts[held.account]
+        batch = self.log.changed()
+        batch.remember(ended.entries, balance, self.books.quotas[held.key])
+        if (row.cost, row.lost) != (ended.charged, ended.lost):
+            row = msgspec.structs.replace(row, cost=ended.charged, lost=ended.lost)
+        batch.rows.append(row)
+        return Settled(ended.charged, ended.lost, None if held.metered else ended.posted, batch)
+
+    async def note(self, row: Row) -> None:
+        self.log.changed().rows.append(row)
+
+    def is_durable(self, ticket: object) -> bool:
+        assert isinstance(ticket, Batch)
+        return ticket.done
+
+    async def durable_within(self, ticket: object, seconds: float) -> bool:
+        assert isinstance(ticket, Batch)
+        if ticket.done:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            return True
+        try:
+            return await self.log.durable_within(ticket, seconds)
+        except DatabaseFault as fault:
+            raise DatabaseFailed("the ledger has failed, and the gateway is stopping") from fault

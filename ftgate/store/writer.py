@@ -1,0 +1,498 @@
+"""The database: SQLite in WAL mode, one writer thread, commits in groups.
+
+Rules. Exactly one connection of one process writes and checkpoints (SQLite 3.7.0 to 3.51.2 can corrupt a WAL database that two
+connections write or checkpoint at once). What reaches the writer has been decided in memory and cannot be refused: what queued while
+the last commit ran goes into the next (or a part of it, see GROUP), one transaction, tried again as it is until it is in. Readers use
+short read-only connections of their own.
+
+A *batch* is what about one turn of the event loop changed, and doubles as the ticket: whoever wants its part to be durable waits for
+the batch. It goes to the thread when the turn ends, so that the thread finds its next work without waiting for a turn of the loop's;
+there is one wake-up per commit, not per call.
+"""
+
+import itertools
+import logging
+import os
+import queue
+import secrets
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trio
+
+from ftgate.core.books import Balance, Entry, Quota
+from ftgate.ports import Row, nowhere
+from ftgate.store.schema import migrate, open_inbox
+
+log = logging.getLogger("ftgate.db")
+
+MAX_WAITING = 10_000
+"""Changes that may wait for a commit before new calls are refused: at any sane speed this is seconds of trouble."""
+RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+BUSY_TIMEOUT_S = 2.0
+"""How long one try waits for another process's lock before it counts as trouble and is tried again."""
+STUCK_S = 3.0
+"""Seconds after which a commit that neither succeeds nor fails counts as trouble: new calls are refused until it is through."""
+LAST_TRIES_S = 10.0
+"""How long close() waits for a database that takes no commits before it gives the last changes up."""
+GROUP = 24
+GROUP_PER_S = 24_000
+"""A commit takes GROUP changes where so many wait, or GROUP_PER_S for each second that the last one took, or half of what waits: so small
+commits follow each other closely on a quick disk, and the first of those who wait go on soon; on a slow one more go together, and what
+waits never grows without end."""
+LAZY_S = 0.1
+"""How long a change that nobody waits for may stand in memory; also how exactly the patience of those who wait is measured."""
+JOIN_S = 5.0
+"""How long close() waits for the thread to end; one that is stuck inside a commit ends with the process."""
+CHECK_S = 2.0
+"""How long the check for damaged pages may take at a start; some gigabytes are read in that time."""
+_MAGIC = b"SQLite format 3\x00"
+_PASSING = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+}
+_FSYNC = {sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC}
+
+_INBOX_SQL = "INSERT INTO inbox (mark, entries, balances, spent, requests) VALUES (?, ?, ?, ?, ?)"
+_PAGE_SQL = f"SELECT {', '.join(Entry.__struct_fields__)} FROM entries WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"  # noqa: S608 - names of ours
+_json = msgspec.json.Encoder()
+_marks = itertools.count(secrets.randbits(62))  # from a random one on, so that none is met that another process has left
+
+
+class Batch:
+    """Changes that go into a commit together. `balances` and `spent` keep the last value of each account and key. `mark` is written
+    with them, so that the database can be asked whether this batch is the last one in it."""
+
+    __slots__ = ("balances", "done", "entries", "event", "mark", "patient", "rows", "sealed", "spent", "statements")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.rows: list[Row] = []
+        self.balances: dict[int, tuple[int, int, int, int]] = {}
+        self.spent: dict[int, tuple[int, int]] = {}
+        self.statements: list[tuple[str, tuple[Any, ...]]] = []
+        self.done = False
+        self.event: trio.Event | None = None
+        self.patient: dict[trio.lowlevel.Task, float] = {}  # who waits for a limited time, and until when (time.monotonic)
+        self.mark = next(_marks)
+        self.sealed: tuple[Any, ...] = ()  # the mark, and JSON lists of the entries, balances, spending and rows
+
+    def remember(self, entries: tuple[Entry, ...], balance: Balance, quota: Quota | None = None) -> None:
+        """Entries and the balances they lead to: they reach the database together or not at all."""
+        self.entries.extend(entries)
+        self.balances[balance.account] = (balance.account, balance.posted, balance.held, balance.used)
+        if quota is not None:
+            self.spent[quota.key] = (quota.key, quota.used)
+
+    def size(self) -> int:
+        return len(self.entries) + len(self.rows) + len(self.statements)
+
+    def seal(self) -> None:
+        """Put the changes into the form in which they are written: in the thread that made them, since the other one would hold
+        that up for it, and for longer."""
+        self.sealed = (self.mark, *map(_listed, (self.entries, self.balances.values(), self.spent.values(), self.rows)))
+
+
+def joined(batches: list[Batch]) -> Batch:
+    """Sealed batches as one, in their order, to go into one commit. All their statements come first there: none may depend on an entry
+    or a balance of the same commit."""
+    if len(batches) == 1:
+        return batches[0]
+    whole = Batch()
+    whole.statements = [statement for batch in batches for statement in batch.statements]
+    lists = zip(*(batch.sealed[1:] for batch in batches), strict=True)
+    whole.sealed = (whole.mark, *("[" + ",".join([text[1:-1] for text in texts if text != "[]"]) + "]" for texts in lists))
+    return whole
+
+
+class DatabaseFault(Exception):
+    """The database cannot be used: what is wrong and how to mend it, in one line."""
+
+
+def connect(path: Path, *, durability: str) -> sqlite3.Connection:
+    """Open the writing connection, made and migrated if need be. Raises DatabaseFault; an unusable file stays untouched."""
+    try:
+        return _open(path, durability)
+    except (sqlite3.Error, OSError) as error:
+        raise DatabaseFault(f"{path} cannot be opened: {error}") from error
+
+
+def _open(path: Path, durability: str) -> sqlite3.Connection:
+    if path.is_dir():
+        raise DatabaseFault(f"{path} is a directory; give another --data")
+    if not path.exists():
+        # A missing database beside its log or its copies was there once: an empty one in its place would hide the loss.
+        left = [p for p in path.parent.glob("*") if p.name.startswith((path.name + "-wal", path.name + ".restoring", "before-restore-"))]
+        if left:
+            raise DatabaseFault(f"{path.name} is missing, but {left[0].name} is there; restore a backup, or give another --data")
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    with path.open("rb") as file:
+        head = file.read(len(_MAGIC))
+    if head and head != _MAGIC:
+        raise DatabaseFault(f"{path} is not a SQLite database; move it away or give another --data")
+    if not os.access(path, os.W_OK):
+        raise DatabaseFault(f"{path} is read-only; make it writable for this user")
+    if damage := _damage(path):
+        raise DatabaseFault(f"{path} is damaged ({damage}); put a backup in its place, or move it away to begin anew")
+    connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA recursive_triggers = ON")  # else INSERT OR REPLACE deletes past the triggers of `entries`
+        migrate(connection)
+    except BaseException:  # nobody else has it to close
+        connection.close()
+        raise
+    return connection
+
+
+def _damage(path: Path) -> str | None:
+    """The first damage that SQLite's own check finds within CHECK_S. A query that happens to work proves nothing: it may not
+    touch the damaged page. Read-only, so that a damaged file stays as it is."""
+    connection = reader(path)
+    deadline = time.monotonic() + CHECK_S
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
+    try:
+        found = " ".join(str(connection.execute("PRAGMA quick_check(1)").fetchone()[0]).split())
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+            return None
+        if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+            raise
+        found = str(error)
+    finally:
+        connection.close()
+    return None if found == "ok" else found
+
+
+def reader(path: Path) -> sqlite3.Connection:
+    """A read-only connection for one short read. The caller closes it."""
+    connection = sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def entries(connection: sqlite3.Connection, after: int, upto: int, limit: int) -> list[Entry]:
+    """The next entries in the order of their ids, past `after` and up to `upto`, at most `limit`."""
+    return [Entry(*row) for row in connection.execute(_PAGE_SQL, (after, upto, limit))]
+
+
+def _listed(values: Iterable[Any]) -> str:
+    return _json.encode([*values]).decode()
+
+
+def write(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Put one batch in, whole or not at all. Raises sqlite3.Error with nothing changed (but see already_in)."""
+    if not batch.sealed:
+        batch.seal()
+    if not batch.statements:
+        connection.execute(_INBOX_SQL, batch.sealed)
+        return
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for sql, own in batch.statements:
+            connection.execute(sql, own)
+        connection.execute(_INBOX_SQL, batch.sealed)
+        connection.execute("COMMIT")
+    except BaseException:  # half a batch must not stand open
+        if connection.in_transaction:
+            with suppress(sqlite3.Error):  # tried again before the next write
+                connection.execute("ROLLBACK")
+        raise
+
+
+def already_in(connection: sqlite3.Connection, batch: Batch) -> bool:
+    """Whether a batch whose commit reported an error is in after all: it is atomic, so its mark tells."""
+    return bool(connection.execute("SELECT mark FROM last_batch").fetchone()[0] == batch.mark)
+
+
+def unwrite(connection: sqlite3.Connection) -> None:
+    """After a sync that failed: the commit stands whole in the write-ahead log, though nobody was told, and the next start would
+    take it for done. Another commit is put over it, which needs no sync to be seen by that start; only a power cut could undo
+    that, and what it leaves then was never promised either way."""
+    try:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("UPDATE last_batch SET mark = ?", (next(_marks),))
+    except sqlite3.Error as error:
+        log.critical("a commit that failed could not be taken back (%s): the next start may find its changes in the database", error)
+
+
+class Writer:
+    """The one thread that writes. Everything but `_work` runs in the trio thread."""
+
+    def __init__(self, connection: sqlite3.Connection, passing: Callable[[str], None] = nowhere) -> None:
+        self.connection = connection
+        self.passing = passing
+        if passing is not nowhere:
+            open_inbox(connection, passing)
+        self.filling = Batch()
+        self.handed: deque[Batch] = deque()  # what the thread has to write or is writing
+        self._waiting = 0  # changes in these
+        self.trouble: str | None = None
+        self.failed: BaseException | None = None
+        self.died = trio.Event()
+        self.commits = 0
+        self._jobs: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._idle = trio.Event()
+        self._give_up = threading.Event()
+        self._collector: trio.lowlevel.Task | None = None
+        self._service = [trio.CancelScope(), trio.CancelScope()]  # around the two tasks below
+        self._began = 0.0  # time.monotonic() since which the thread has been at its commit, 0 when it is not
+        self._took = 0.0  # seconds, its last one
+        self.abandoned = False
+
+    def start(self) -> None:
+        """Begin writing; inside trio.run."""
+        trio.lowlevel.spawn_system_task(self._collect)
+        trio.lowlevel.spawn_system_task(self._watch_the_patient)
+        token = trio.lowlevel.current_trio_token()
+
+        def tell(what: Callable[..., None], *values: object) -> None:
+            try:
+                token.run_sync_soon(what, *values)
+            except trio.RunFinishedError:
+                log.error("the event loop ended before the writer did")
+
+        self._thread = threading.Thread(target=self._work, args=(tell,), name="ftgate-writer", daemon=True)
+        self._thread.start()
+        self._hand_over()
+
+    def busy(self) -> str | None:
+        if self.failed is not None:
+            return "the database has failed"
+        if self.trouble is not None:
+            return self.trouble
+        began = self._began  # the thread's own word: a loop that was held up itself must not blame the database
+        if began and time.monotonic() - began > STUCK_S:
+            return f"a commit has not come back for {time.monotonic() - began:.0f} s"
+        return "too many changes wait for the database" if self._waiting + self.filling.size() > MAX_WAITING else None
+
+    def changed(self, *, soon: bool = True) -> Batch:
+        """The batch to add changes to, at once and without an await between; it is on its way when this turn of the loop ends.
+        Without `soon` it waits for the next change that is, or LAZY_S at most. The batch is the ticket for durable()."""
+        if soon and self._thread is not None:
+            collector, self._collector = self._collector, None
+            if collector is not None:
+                trio.lowlevel.reschedule(collector)
+        return self.filling
+
+    def _hasten(self, batch: Batch) -> None:
+        """Somebody waits for this batch."""
+        if batch is self.filling:
+            self.changed()
+
+    async def _collect(self) -> None:
+        def end(_: object) -> trio.lowlevel.Abort:
+            self._collector = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        with self._service[0]:
+            while True:
+                self._hand_over()
+                self._collector = trio.lowlevel.current_task()
+                await trio.lowlevel.wait_task_rescheduled(end)
+
+    async def _watch_the_patient(self) -> None:
+        """One clock for all who wait for a limited time: a limit of each one's own would cost more than the wait."""
+        with self._service[1]:
+            while True:
+                await trio.sleep(LAZY_S)
+                self._hand_over()
+                now = time.monotonic()
+                for batch in (*self.handed, self.filling):
+                    for task in [task for task, until in batch.patient.items() if until <= now]:
+                        del batch.patient[task]
+                        trio.lowlevel.reschedule(task)
+
+    def _hand_over(self) -> None:
+        """Give the thread what has been changed, if anything has."""
+        batch, size = self.filling, self.filling.size()
+        if not size or self._thread is None or self.failed is not None:  # behind a batch that is not written none may be
+            return
+        self.filling = Batch()
+        self.handed.append(batch)
+        self._waiting += size
+        try:
+            batch.seal()
+        except Exception as error:  # what cannot be written cannot be billed: the process must end
+            self._dead(error)
+            return
+        self._jobs.put(batch)
+
+    async def durable(self, batch: Batch) -> None:
+        """Wait until the batch is committed. Cancelling the wait changes nothing. Raises DatabaseFault when it never will be."""
+        self._hasten(batch)
+        while not batch.done:
+            if self.failed is not None:
+                raise DatabaseFault(f"the database has failed: {self.failed}")
+            if batch.event is None:
+                batch.event = trio.Event()
+            await batch.event.wait()
+
+    async def durable_within(self, batch: Batch, seconds: float) -> bool:
+        """As durable(), for `seconds` (and up to LAZY_S more) at most; whether it is committed."""
+        if self.failed is None and not batch.done:
+            self._hasten(batch)
+            task = trio.lowlevel.current_task()
+            batch.patient[task] = time.monotonic() + seconds
+
+            def give_up(_: object) -> trio.lowlevel.Abort:
+                del batch.patient[task]
+                return trio.lowlevel.Abort.SUCCEEDED
+
+            await trio.lowlevel.wait_task_rescheduled(give_up)
+        if self.failed is not None and not batch.done:
+            raise DatabaseFault(f"the database has failed: {self.failed}")
+        return batch.done
+
+    @staticmethod
+    def _tell(batch: Batch) -> None:
+        """Wake all who wait for this batch."""
+        for task in batch.patient:
+            trio.lowlevel.reschedule(task)
+        batch.patient.clear()
+        if batch.event is not None:
+            batch.event.set()
+            batch.event = None
+
+    def _written(self, batches: list[Batch]) -> None:
+        self.commits += 1
+        self.trouble = None
+        for batch in batches:
+            self.handed.popleft()
+            self._waiting -= batch.size()
+            batch.done = True
+            self._tell(batch)
+        if not self.handed:
+            self._idle.set()
+
+    def _in_trouble(self, why: str) -> None:
+        if self.trouble is None:
+            log.error("the database does not take commits: %s; trying again", why)
+        self.trouble = why
+
+    def _dead(self, error: BaseException) -> None:
+        if not self._give_up.is_set():  # else close() says it, and how much is lost
+            log.critical("the ledger's writer has failed: %s", error)
+        self.failed = error
+        self.died.set()
+        self._idle.set()
+        for batch in (*self.handed, self.filling):
+            self._tell(batch)
+
+    def _work(self, tell: Callable[..., None]) -> None:
+        while (batches := self._take()) and self.failed is None:  # what was given up before it began is not written after all
+            self._began = began = time.monotonic()
+            try:
+                self._write_until_in(joined(batches), tell)
+            except BaseException as error:  # never serve unbilled: the process must end
+                tell(self._dead, error)
+                return
+            finally:
+                self._began = 0.0
+            self._took = time.monotonic() - began
+            tell(self._written, batches)
+
+    def _take(self) -> list[Batch]:
+        """What goes into the next commit, waiting for something; nothing when it is time to end."""
+        room = max(GROUP, self._took * GROUP_PER_S, self._waiting / 2)
+        batches: list[Batch] = []
+        while room > 0 and not (batches and self._jobs.empty()):
+            batch = self._jobs.get()
+            if batch is None:
+                if batches:
+                    self._jobs.put(None)  # to be met again
+                break
+            batches.append(batch)
+            room -= batch.size()
+        return batches
+
+    def _write_until_in(self, batch: Batch, tell: Callable[..., None]) -> None:
+        tries = 0
+        while True:
+            try:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                if not (tries and already_in(self.connection, batch)):
+                    write(self.connection, batch)
+                self.passing("committed")
+                return
+            except sqlite3.OperationalError as error:
+                code = error.sqlite_errorcode
+                if code in _FSYNC:
+                    unwrite(self.connection)
+                if code in _FSYNC or code & 0xFF not in _PASSING:
+                    raise
+                if self._give_up.is_set():
+                    raise
+                tell(self._in_trouble, str(error))
+                self._give_up.wait(RETRY_S[min(tries, len(RETRY_S) - 1)])
+                tries += 1
+
+    def stuck(self) -> bool:
+        """Whether the thread still runs; after close() that means inside a commit that does not come back."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def abandon(self) -> None:
+        """What is not in yet need not come in: it can be decided again. close() then neither waits for it nor mourns it."""
+        self.abandoned = True
+        self._give_up.set()
+
+    async def drain(self) -> bool:
+        """Write what is left; whether all is in. When the database takes no commit for LAST_TRIES_S the last changes are given
+        up: the writer has failed."""
+        while self._thread is not None and self.failed is None and (self.handed or self.filling.size()):
+            self._idle, commits = trio.Event(), self.commits
+            self._hand_over()
+            with trio.move_on_after(LAST_TRIES_S) as patience:
+                await self._idle.wait()
+            if patience.cancelled_caught and self.commits == commits:
+                if self._give_up.is_set() or self.trouble is None:  # stuck inside a commit: no word will come
+                    self._dead(DatabaseFault("a commit does not come back"))
+                self._give_up.set()
+        return self._thread is not None and self.failed is None
+
+    def _mourn(self) -> None:
+        """Say what a failed writer leaves unwritten."""
+        left = [batch for batch in (*self.handed, self.filling) if not batch.done]
+        changes, entries = sum(batch.size() for batch in left), sum(len(batch.entries) for batch in left)
+        if changes and not self.abandoned:
+            log.critical("the last %d changes, %d of them ledger entries, were not written and are lost: %s", changes, entries, self.failed)
+
+    async def close(self) -> None:
+        """Write what is left (see drain), checkpoint and close. Nothing of ours writes any more when this returns, but for a
+        thread that is stuck inside a commit. Not cancellable: its own limits end it (LAST_TRIES_S, JOIN_S)."""
+        with trio.CancelScope(shield=True):
+            await self.drain()
+            for scope in self._service:
+                scope.cancel()
+            if self.failed is not None:
+                self._mourn()
+            if self._thread is not None:
+                self._jobs.put(None)
+                await trio.to_thread.run_sync(self._thread.join, JOIN_S)
+                if self.stuck():
+                    return  # the connection is still in its hands
+        try:
+            if self.failed is None:
+                self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:  # what is committed stays in the write-ahead log
+            log.warning("the write-ahead log was not folded back: %s", error)
+        finally:
+            self.connection.close()

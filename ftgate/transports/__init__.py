@@ -1,0 +1,1 @@
+"""HTTP goes out."""
