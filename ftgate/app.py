@@ -1,8 +1,8 @@
 """The only composer: opens a data directory, builds the edges, the gate and the doors, and runs them.
 
-`House` is everything that lives as long as a data directory is open; a command beside no server opens one, does its work and
-closes it. `serve` adds what listens. Heavy imports (Quart, httpx) stand inside the functions that need them, so that
-`ftgate keys list` starts fast.
+`House` is everything that lives as long as a data directory is open; a command beside no server opens one, does its
+work and closes it. `serve` adds what listens. Heavy imports (Quart, httpx) stand inside the functions that need them,
+so that `ftgate keys list` starts fast.
 """
 
 import errno
@@ -56,7 +56,8 @@ OPEN_FILES = 65_536
 GC_THRESHOLD = 20_000
 """New objects in containers after which the collector looks at the youngest."""
 CHECKPOINT_EVERY = 200_000
-"""Entries after which a running server writes a checkpoint of the audit: less than a second of reading for a start after a crash."""
+"""Entries after which a running server writes a checkpoint of the audit: less than a second of reading for a start
+after a crash."""
 CHECKPOINT_S = 5.0
 """Seconds that the last checkpoint may take to be written at a close; without it the next start only reads more."""
 PAUSE_S = 0.005
@@ -74,7 +75,8 @@ class SystemClock:
 
 
 class House:
-    """An open data directory: the lock, the database, the books. Raises house.lock.Locked, store.writer.DatabaseFault, OSError."""
+    """An open data directory: the lock, the database, the books. Raises house.lock.Locked, store.writer.DatabaseFault,
+    OSError."""
 
     def __init__(self, settings: Settings, data_dir: Path, *, serving: bool) -> None:
         self.settings = settings
@@ -102,13 +104,18 @@ class House:
         self.books = Books(next_id=_one(self.connection, "SELECT coalesce(max(id), 0) + 1 FROM entries"))
         self.accounts = Accounts(self.books, self.writer, self.clock, self._metered)
         self.accounts.load(self.connection)
-        self.ratios = {(kind, model): milli for kind, model, milli in self.connection.execute("SELECT kind, model, milli FROM ratios")}
+        self.ratios = {
+            (kind, model): milli
+            for kind, model, milli in self.connection.execute("SELECT kind, model, milli FROM ratios")
+        }
         try:
             self.audit: Audit | None = self._verified()
         except Disagreement as found:
             raise db.DatabaseFault(
-                f"the ledger in {self.database} does not verify: {found}. Nothing was started. `ftgate ledger verify` reads all of it; if"
-                " only a checkpoint is wrong, `ftgate ledger verify --discard-checkpoint` removes it; `ftgate restore FILE` puts a backup"
+                f"the ledger in {self.database} does not verify: {found}. Nothing was started. `ftgate ledger "
+                "verify` reads all of it; if"
+                " only a checkpoint is wrong, `ftgate ledger verify --discard-checkpoint` removes it; `ftgate "
+                "restore FILE` puts a backup"
                 " in its place"
             ) from None
 
@@ -117,7 +124,10 @@ class House:
         audit = checkpoint.resume(self.connection)
         self.checked = audit.last_id
         checkpoint.catch_up(self.connection, audit, self.books.next_id - 1)
-        balances = {row[0]: (row[1], row[2], row[3]) for row in self.connection.execute("SELECT account, posted, held, used FROM balances")}
+        balances = {
+            row[0]: (row[1], row[2], row[3])
+            for row in self.connection.execute("SELECT account, posted, held, used FROM balances")
+        }
         spent = dict(self.connection.execute("SELECT key, used FROM spent"))
         audit.finish(balances, spent)
         if strangers := set(balances) - set(self.books.accounts):
@@ -132,31 +142,40 @@ class House:
 
     async def begin(self) -> int:
         """Start the writer, record this boot, end what an earlier one left open. The number of holds ended. Raises
-        DatabaseFault, also when the database takes no commit for BEGIN_S: then nothing has changed, the next start does it."""
+        DatabaseFault, also when the database takes no commit for BEGIN_S: then nothing has changed, the next start does
+        it."""
         assert self.audit is not None
         self.writer.start()
         batch = self.writer.changed()
-        batch.statements.append(("INSERT INTO boots (at_us, version) VALUES (?, ?)", (self.clock.wall_us(), __version__)))
+        batch.statements.append(
+            ("INSERT INTO boots (at_us, version) VALUES (?, ?)", (self.clock.wall_us(), __version__))
+        )
         self.passing("recovering")
         orphans, exposure = expire_orphans(
             self.connection, self.books, batch, at_us=self.clock.wall_us(),
-            charge_estimate=self.settings.database.expired_hold == "charge_estimate", open_holds=list(self.audit.open.values()),
+            charge_estimate=self.settings.database.expired_hold == "charge_estimate",
+            open_holds=list(self.audit.open.values()),
         )  # fmt: skip
         if orphans:
-            log.warning("%d holds of an earlier process ended; about %s USD of prompts were not charged", orphans, format_usd(exposure))
+            log.warning(
+                "%d holds of an earlier process ended; about %s USD of prompts were not charged",
+                orphans,
+                format_usd(exposure),
+            )
         with trio.move_on_after(BEGIN_S):
             await self.writer.durable(batch)
         if not batch.done:
             self.writer.abandon()
             raise db.DatabaseFault(
-                f"{self.database} took no commit for {BEGIN_S:g} s ({self.writer.trouble or 'it does not answer'}). Nothing was changed;"
+                f"{self.database} took no commit for {BEGIN_S:g} s ({self.writer.trouble or 'it does not answer'}). "
+                "Nothing was changed;"
                 " make room on the disk, or end the program that holds the file, and start again"
             )
         return orphans
 
     async def maybe_checkpoint(self, every: int = CHECKPOINT_EVERY, pause_s: float = PAUSE_S) -> None:
-        """Queue a checkpoint of the audit when more than `every` entries have come since the last one. Reads page by page in a
-        worker thread, with rests of `pause_s`, so that running calls do not feel it."""
+        """Queue a checkpoint of the audit when more than `every` entries have come since the last one. Reads page by
+        page in a worker thread, with rests of `pause_s`, so that running calls do not feel it."""
         audit = self.audit
         try:
             upto = await trio.to_thread.run_sync(self._reading, checkpoint.last_entry, abandon_on_cancel=True)
@@ -198,7 +217,9 @@ class House:
                     await self._last_checkpoint()
                 await self.writer.close()
         finally:
-            if not self.writer.stuck():  # else the kernel gives it back when the process ends, and nobody writes beside it before
+            if (
+                not self.writer.stuck()
+            ):  # else the kernel gives it back when the process ends, and nobody writes beside it before
                 self.lock.release()
 
     async def _last_checkpoint(self) -> None:
@@ -280,7 +301,9 @@ class Figures:
 
     async def logs(self, account: int, filters: Mapping[str, Any], page: int, page_size: int) -> dict[str, Any]:
         chosen = journal.Filter(account=account, **filters)
-        return await trio.to_thread.run_sync(partial(journal.page, self.house.database, chosen, page=page, page_size=page_size))
+        return await trio.to_thread.run_sync(
+            partial(journal.page, self.house.database, chosen, page=page, page_size=page_size)
+        )
 
     def not_ready(self) -> str | None:
         return "shutting down" if self.gate.closing else self.house.writer.busy()
@@ -348,8 +371,8 @@ def _allow_open_files() -> None:
 
 
 async def serve(settings: Settings, data_dir: Path, *, host: str, port: int, started: Callable[[Started], None]) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code. Raises Locked, DatabaseFault, PortTaken, NoSuchHost, OSError before it
-    serves."""
+    """Serve until SIGTERM or SIGINT; the exit code. Raises Locked, DatabaseFault, PortTaken, NoSuchHost, OSError before
+    it serves."""
     _allow_open_files()
     listeners = await listen(host, port)  # first: a port that is taken must not leave a new data directory behind
     try:
@@ -380,14 +403,19 @@ async def _serve(house: House, listeners: list[trio.SocketListener], started: Ca
     transports = Transports(settings.routes.channels, direct=settings.server.direct_transport, readiness=watches)
     dialects = {openai_chat.NAME: openai_chat}
     gate = Gate(
-        settings=gate_settings(settings), keys=house.accounts, ledger=MemoryLedger(house.books, house.writer, house.clock),
+        settings=gate_settings(settings), keys=house.accounts, ledger=MemoryLedger(house.books, house.writer,
+        house.clock),
         upstream=transports, limits=_limits(house), clock=house.clock, dialects=dialects,
         passing=house.passing,
     )  # fmt: skip
     pages = api.build(Figures(house, gate), cors=settings.server.cors)
     await pages.startup()
     intake = Intake(
-        gate.relay, gate.authenticate, dialects, max_body_bytes=settings.server.max_body_mb * 1_000_000, cors=settings.server.cors
+        gate.relay,
+        gate.authenticate,
+        dialects,
+        max_body_bytes=settings.server.max_body_mb * 1_000_000,
+        cors=settings.server.cors,
     )
     door = _door(settings, intake, Relay(intake, cast(Any, pages)), watches)
     code = 0
@@ -402,12 +430,16 @@ async def _serve(house: House, listeners: list[trio.SocketListener], started: Ca
             async with trio.open_nursery() as doors:
                 await doors.start(door.serve, listeners)
                 owner_key = None
-                if not house.accounts.users:  # the last thing before it is shown: a start that fails must not swallow it
+                if (
+                    not house.accounts.users
+                ):  # the last thing before it is shown: a start that fails must not swallow it
                     try:
                         owner_key = str((await house.accounts.create_key(username=None, name="first key"))["key"])
                     except DatabaseBusy as busy:
                         raise db.DatabaseFault(f"{house.database}: {busy}") from busy
-                started(Started(address(listeners, tls=settings.server.tls_cert is not None), house, orphans, owner_key))
+                started(
+                    Started(address(listeners, tls=settings.server.tls_cert is not None), house, orphans, owner_key)
+                )
                 _settle_the_heap()
                 code = await _until_told(signals, house)
                 # A dead writer bills nothing: then no call is given time to finish.
@@ -436,8 +468,8 @@ def _door(settings: Settings, intake: Any, relay: Any, watches: Any) -> Any:
 
 
 def _settle_the_heap() -> None:
-    """What stands after a start stays: the collector need not look through it again and again, which would hold up every call for
-    tens of milliseconds. Garbage in cycles is looked for less often: a call leaves little of it."""
+    """What stands after a start stays: the collector need not look through it again and again, which would hold up
+    every call for tens of milliseconds. Garbage in cycles is looked for less often: a call leaves little of it."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 100)
@@ -483,8 +515,8 @@ async def _wind_down(gate: Any, door: Any, doors: trio.Nursery, signals: Any, gr
 
 
 async def _sweep(gate: Any, house: House, transports: Any) -> None:
-    """Once a minute: forget limits that count nothing any more, remember what the estimator has learned and, now and then, how far
-    the entries verify."""
+    """Once a minute: forget limits that count nothing any more, remember what the estimator has learned and, now and
+    then, how far the entries verify."""
     while True:
         await trio.sleep(SWEEP_S)
         gate.limits.forget_idle(gate.clock.now())

@@ -2,7 +2,7 @@
 
     GateError                      status  type / code
     ├─ CallerFault                         the request was wrong; mending it is the caller's work
-    │  ├─ InvalidRequest           400     invalid_request_error / invalid_json, missing_field, invalid_value, model_not_found, …
+    │  ├─ InvalidRequest           400     invalid_request_error / invalid_json, missing_field, invalid_value, …
     │  ├─ NotFound                 404     invalid_request_error / model_not_found, not_found
     │  ├─ MethodNotAllowed         405     invalid_request_error / method_not_allowed
     │  ├─ NotAuthenticated         401     authentication_error / invalid_api_key, key_disabled, key_expired
@@ -24,8 +24,9 @@
        ├─ Overloaded               503     api_error / overloaded
        └─ ShuttingDown             503     api_error / shutting_down
 
-The names are CONTRACT.md's. `retryable` is closed by default: it is false unless the class says that the same request may
-succeed later. An error's message is shown to the caller, so it never holds a provider key, a channel's address or a traceback.
+The names are CONTRACT.md's. `retryable` is closed by default: it is false unless the class says that the same request
+may succeed later. An error's message is shown to the caller, so it never holds a provider key, a channel's address or a
+traceback.
 
 `UpstreamFailed` stands beside the tree: it is what a transport raises at the gate, and never reaches a caller as it is.
 """
@@ -36,8 +37,8 @@ from enum import Enum
 class GateError(Exception):
     """An answer other than success.
 
-    `status` is the HTTP status, `kind` the wire's `error.type`, `code` its `error.code`, `param` the offending field's name,
-    `retry_after_s` the seconds after which trying again can help.
+    `status` is the HTTP status, `kind` the wire's `error.type`, `code` its `error.code`, `param` the offending field's
+    name, `retry_after_s` the seconds after which trying again can help.
     """
 
     status = 500
@@ -45,7 +46,9 @@ class GateError(Exception):
     code = "internal_error"
     retryable = False
 
-    def __init__(self, message: str, *, code: str | None = None, param: str | None = None, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, code: str | None = None, param: str | None = None, retry_after_s: float | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.code = code or type(self).code
@@ -203,8 +206,8 @@ class Fault(Enum):
 
 
 class UpstreamFailed(Exception):
-    """Raised by a transport. `sent` says whether any byte of the request may have reached the upstream, `timed_out` that the
-    connect limit has passed."""
+    """Raised by a transport. `sent` says whether any byte of the request may have reached the upstream, `timed_out`
+    that the connect limit has passed."""
 
     def __init__(self, fault: Fault, detail: str, *, sent: bool, timed_out: bool = False) -> None:
         super().__init__(f"{fault.value}: {detail}")
@@ -215,7 +218,8 @@ class UpstreamFailed(Exception):
 
 
 class ConfigFaults(Exception):
-    """Every fault of a config file at once; `faults` are lines of the form `file:line: what is wrong. How to mend it.`"""
+    """Every fault of a config file at once; `faults` are lines of the form `file:line: what is wrong. How to mend
+    it.`"""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))

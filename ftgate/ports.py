@@ -1,7 +1,7 @@
 """The seams between the gate and the world, as small Protocols.
 
-The gate is given one object for each of these by app.py, the only composer. Nothing here says memory, SQLite or httpx, so
-that another edge (a PostgreSQL ledger, a faster transport) can stand in without the gate noticing.
+The gate is given one object for each of these by app.py, the only composer. Nothing here says memory, SQLite or httpx,
+so that another edge (a PostgreSQL ledger, a faster transport) can stand in without the gate noticing.
 """
 
 from collections.abc import Coroutine, Mapping
@@ -36,24 +36,26 @@ class Answer(Protocol):
     status: int
     headers: Headers
     whole: bytes | None
-    """The body, where all of it came with the head; receive() need not be called then. None where it is to be received."""
+    """The body, where all of it came with the head; receive() need not be called then. None where it is to be
+    received."""
 
     async def receive(self) -> bytes:
         """The next piece of the body as it came, b"" once at its clean end. Raises errors.UpstreamFailed when cut."""
         ...
 
     async def aclose(self) -> None:
-        """Give the connection back when the body was read to its end, else close it at once. Not interrupted by a cancellation,
-        which must not lose an answer that has come whole; so it waits for nothing that can take long."""
+        """Give the connection back when the body was read to its end, else close it at once. Not interrupted by a
+        cancellation, which must not lose an answer that has come whole; so it waits for nothing that can take long."""
         ...
 
 
 class Begun(Protocol):
-    """A request that has been sent as far as that needed no waiting. Either `word` returns its answer, or `open` is called."""
+    """A request that has been sent as far as that needed no waiting. Either `word` returns its answer, or `open` is
+    called."""
 
     async def word(self, until: float) -> Answer | None:
-        """The answer, if what comes first is all of it; waited for until `until` (trio.current_time), or a little longer, at most.
-        Raises errors.UpstreamFailed; then, and when cancelled, it is over."""
+        """The answer, if what comes first is all of it; waited for until `until` (trio.current_time), or a little
+        longer, at most. Raises errors.UpstreamFailed; then, and when cancelled, it is over."""
         ...
 
     def lower(self, until: float) -> None:
@@ -73,19 +75,21 @@ class Upstream(Protocol):
     """How HTTP goes out (a transport)."""
 
     def begin(self, request: UpstreamRequest, sending: "Sending") -> Begun | None:
-        """Begin to send `request`, where that needs no waiting: a short answer can then be had without a cancel scope around the
-        wait for it, which costs more than the wait. None where it must be opened. Raises errors.UpstreamFailed."""
+        """Begin to send `request`, where that needs no waiting: a short answer can then be had without a cancel scope
+        around the wait for it, which costs more than the wait. None where it must be opened. Raises
+        errors.UpstreamFailed."""
         ...
 
     def open(self, request: UpstreamRequest, sending: "Sending | None" = None) -> Coroutine[Any, Any, Answer]:
-        """Send `request` and wait for the response head. Only the connect limit is the transport's; every other time limit
-        is a cancel scope of the gate's. Raises errors.UpstreamFailed. A cancelled call leaves no connection behind."""
+        """Send `request` and wait for the response head. Only the connect limit is the transport's; every other time
+        limit is a cancel scope of the gate's. Raises errors.UpstreamFailed. A cancelled call leaves no connection
+        behind."""
         ...
 
 
 class Sending:
-    """Filled by the transport while it opens: whether any byte of the request may have gone up. It outlives a cancelled open,
-    which is when the gate must know."""
+    """Filled by the transport while it opens: whether any byte of the request may have gone up. It outlives a cancelled
+    open, which is when the gate must know."""
 
     __slots__ = ("sent",)
 
@@ -94,7 +98,8 @@ class Sending:
 
 
 class Key(msgspec.Struct, frozen=True):
-    """An API key with what the gate must know of its account. `models` empty is all; times in microseconds since 1970."""
+    """An API key with what the gate must know of its account. `models` empty is all; times in microseconds since
+    1970."""
 
     id: int
     account: int
@@ -115,8 +120,8 @@ class Keys(Protocol):
 
 
 class HoldRequest(msgspec.Struct, frozen=True, gc=False):
-    """What a hold is sized from. `ref` is the call's own id; `estimate` what the prompt alone likely costs, in units. `soon`: its
-    durability will be waited for before its end's; else it may be remembered together with that."""
+    """What a hold is sized from. `ref` is the call's own id; `estimate` what the prompt alone likely costs, in units.
+    `soon`: its durability will be waited for before its end's; else it may be remembered together with that."""
 
     account: int
     key: int
@@ -138,7 +143,8 @@ class Held(msgspec.Struct, frozen=True, gc=False):
 
 
 class Poor(msgspec.Struct, frozen=True):
-    """No hold: `required` units are more than what is left of the key's quota (`quota`), or than the available credits."""
+    """No hold: `required` units are more than what is left of the key's quota (`quota`), or than the available
+    credits."""
 
     quota: bool
     available: int
@@ -146,10 +152,11 @@ class Poor(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One ended call, as `requests` remembers it. Money in units, times in microseconds since 1970 or milliseconds of span.
+    """One ended call, as `requests` remembers it. Money in units, times in microseconds since 1970 or milliseconds of
+    span.
 
-    `status`: ok, client_gone, write_timeout, shutdown, operator, timeout, error, refused. `price` is the JSON of the price it
-    was charged at, so that the charge can be recomputed from the row alone.
+    `status`: ok, client_gone, write_timeout, shutdown, operator, timeout, error, refused. `price` is the JSON of the
+    price it was charged at, so that the charge can be recomputed from the row alone.
     """
 
     request_id: str
@@ -190,8 +197,8 @@ class Settled(msgspec.Struct, frozen=True, gc=False):
 
 
 class Ledger(Protocol):
-    """The money. A ticket says when a decision has become durable. `immediate`: hold and settle decide without waiting, so that
-    no cancellation can strike inside them."""
+    """The money. A ticket says when a decision has become durable. `immediate`: hold and settle decide without waiting,
+    so that no cancellation can strike inside them."""
 
     immediate: bool
 
@@ -214,8 +221,9 @@ class Ledger(Protocol):
         ...
 
     async def durable_within(self, ticket: object, seconds: float) -> bool:
-        """Wait until what the ticket stands for can no longer be lost, for `seconds` (or a little more) at most; whether it cannot.
-        Cancelling the wait changes nothing. Raises errors.DatabaseFailed when it never will be written."""
+        """Wait until what the ticket stands for can no longer be lost, for `seconds` (or a little more) at most;
+        whether it cannot. Cancelling the wait changes nothing. Raises errors.DatabaseFailed when it never will be
+        written."""
         ...
 
 
@@ -255,7 +263,8 @@ class Terms(msgspec.Struct, frozen=True):
 
 
 class GateSettings(msgspec.Struct, frozen=True):
-    """The gate's part of the configuration: one immutable snapshot, swapped whole. A call keeps the one it began with."""
+    """The gate's part of the configuration: one immutable snapshot, swapped whole. A call keeps the one it began
+    with."""
 
     routes: Routes
     retry: Retry

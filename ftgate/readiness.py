@@ -1,9 +1,10 @@
-"""Which sockets have something to read, and whose peer has hung up: one epoll over many sockets, each registered once for as long as it
-is open, edge-triggered. Waiting so takes no system call and none of the loop's own bookkeeping; a client that stays costs nothing, and
-nothing is read to see whether it does. Linux only; elsewhere the Hypercorn door serves everything, and the loop's own waits are used.
+"""Which sockets have something to read, and whose peer has hung up: one epoll over many sockets, each registered once
+for as long as it is open, edge-triggered. Waiting so takes no system call and none of the loop's own bookkeeping; a
+client that stays costs nothing, and nothing is read to see whether it does. Linux only; elsewhere the Hypercorn door
+serves everything, and the loop's own waits are used.
 
-The loop looks here each time it has waited for I/O (an instrument of trio's), so that whoever has something to read has its turn in
-the same round; a task that waits for the epoll itself makes the loop wake for it.
+The loop looks here each time it has waited for I/O (an instrument of trio's), so that whoever has something to read has
+its turn in the same round; a task that waits for the epoll itself makes the loop wake for it.
 """
 
 import logging
@@ -29,8 +30,8 @@ def _nobody() -> None:
 
 
 class Watch:
-    """One socket. `ready`: something has come since the last wait, or may be left; reading may still find nothing. `gone`: the peer has
-    closed or half-closed the connection."""
+    """One socket. `ready`: something has come since the last wait, or may be left; reading may still find nothing.
+    `gone`: the peer has closed or half-closed the connection."""
 
     __slots__ = ("_task", "gone", "ready", "tell", "until")
 
@@ -41,8 +42,8 @@ class Watch:
         self._task: trio.lowlevel.Task | None = None
 
     async def wait(self) -> None:
-        """Until the socket may have something to read. To be called after a read that found nothing, or less than it asked for:
-        what was left behind then is told of by nobody (see `leave`). Others get their turn first."""
+        """Until the socket may have something to read. To be called after a read that found nothing, or less than it
+        asked for: what was left behind then is told of by nobody (see `leave`). Others get their turn first."""
         if self.ready:
             await trio.lowlevel.checkpoint()
         else:
@@ -84,7 +85,8 @@ class Readiness(trio.abc.Instrument):
         self._looked = False
 
     def watch(self, sock: socket.socket, tell: Callable[[], None] = _nobody) -> Watch:
-        """Watch `sock`, and call `tell` once when its peer hangs up; soon, if it has already. Raises OSError when that cannot be."""
+        """Watch `sock`, and call `tell` once when its peer hangs up; soon, if it has already. Raises OSError when that
+        cannot be."""
         self._epoll.register(sock, _EVENTS)
         watch = self._watched[sock.fileno()] = Watch(tell)
         return watch

@@ -1,4 +1,5 @@
-"""The benchmark behind scripts/bench: its arithmetic, its reading of bytes, its reports, and one small run. No time is judged."""
+"""The benchmark behind scripts/bench: its arithmetic, its reading of bytes, its reports, and one small run. No time is
+judged."""
 
 import json
 import socket
@@ -27,7 +28,15 @@ bench {"requests": 1005, "duration_us": 1005000, "p50_us": 900, "p99_us": 4100, 
 
 @pytest.mark.parametrize(
     ("values", "percent", "expected"),
-    [([], 50, 0.0), ([7], 99, 7), ([1, 2], 50, 1), ([1, 2, 3], 50, 2), (range(1, 101), 99, 99), (range(1, 101), 100, 100), ([1, 2], 0, 1)],
+    [
+        ([], 50, 0.0),
+        ([7], 99, 7),
+        ([1, 2], 50, 1),
+        ([1, 2, 3], 50, 2),
+        (range(1, 101), 99, 99),
+        (range(1, 101), 100, 100),
+        ([1, 2], 0, 1),
+    ],
 )
 def test_percentile(values: Any, percent: float, expected: float) -> None:
     assert percentile(list(values), percent) == expected
@@ -102,7 +111,9 @@ def test_chunks_are_undone_wherever_they_are_cut() -> None:
         (100, 100, 0, 0, {"ok": False, "disagreement": "entry 7"}, "the ledger does not verify: entry 7"),
     ],
 )
-def test_the_books_are_judged(answers: int, settled: int, voided: int, cut_at_most: int, verify: dict[str, Any], fault: str) -> None:
+def test_the_books_are_judged(
+    answers: int, settled: int, voided: int, cut_at_most: int, verify: dict[str, Any], fault: str
+) -> None:
     assert judge("ftgate", "plain", verify, answers, settled, voided, cut_at_most).fault == fault
 
 
@@ -126,7 +137,14 @@ def _result() -> dict[str, Any]:
     result: Any = plain_dict(
         {
             "about": {"when": "2026-01-01 00:00 UTC", "machine": "A & B <C>", "cores": 2, "python": "3.11.7"},
-            "settings": {"sections": ("plain",), "seconds": 1, "rounds": 1, "stream_seconds": 2, "stream_rounds": 1, "load": "wrk"}
+            "settings": {
+                "sections": ("plain",),
+                "seconds": 1,
+                "rounds": 1,
+                "stream_seconds": 2,
+                "stream_rounds": 1,
+                "load": "wrk",
+            }
             | {"upstream": "nginx"},
             "subjects": {"direct": "the upstream", "naive": "a passthrough", "ftgate": "fast door"},
             "missing": {"portkey": "it needs Node\nand more"},
@@ -165,12 +183,23 @@ def test_the_report() -> None:
     ):
         assert words in text
     for only in ("plain", "streams", "memory"):  # a run of one part has nothing of the others
-        some = {**result, "plain": {}, "added_us": {}, "streams": {}, "memory": {}, "idle_mb": {}, "ratios": {}, only: result[only]}
+        some = {
+            **result,
+            "plain": {},
+            "added_us": {},
+            "streams": {},
+            "memory": {},
+            "idle_mb": {},
+            "ratios": {},
+            only: result[only],
+        }
         assert markdown(some).startswith("# Benchmark") and ElementTree.fromstring(svg(some)) is not None
 
 
 def test_tables_and_figures() -> None:
-    assert table(["", "ms"], [["a", "1"], ["long", "22"]]) == "|      | ms |\n|------|---:|\n| a    |  1 |\n| long | 22 |"
+    assert (
+        table(["", "ms"], [["a", "1"], ["long", "22"]]) == "|      | ms |\n|------|---:|\n| a    |  1 |\n| long | 22 |"
+    )
     assert [figure(value) for value in (0, 0.01234, 1.5, 99.96, 1234.5)] == ["0", "0.0123", "1.5", "100", "1,234"]
 
 
@@ -180,7 +209,9 @@ def test_the_picture() -> None:
     name = "{http://www.w3.org/2000/svg}"
     drawn = root.findall(f".//{name}circle")
     assert len(drawn) == sum(len(rows) for _, _, rows in panels(result)) == 7
-    assert "prefers-color-scheme: dark" in (root.findtext(f"{name}style") or "") and "10 short" in (root.findtext(f"{name}desc") or "")
+    assert "prefers-color-scheme: dark" in (root.findtext(f"{name}style") or "") and "10 short" in (
+        root.findtext(f"{name}desc") or ""
+    )
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the benchmark needs Linux")
@@ -209,7 +240,9 @@ def test_a_small_run(tmp_path: Path) -> None:
         assert subject.books and subject.child
         load = plain.closed_loop(subject.plain, subject.plain.request(wire.plain_body()), 4, seconds=20, count=40)
         assert (load.answers, load.errors) == (40, 0) and 0 < load.p50_us <= load.p99_us
-        run = streams.measure(subject.stream_port, subject.stream_request(20), up.paced_port, count=5, rate=20, seconds=0.5)
+        run = streams.measure(
+            subject.stream_port, subject.stream_request(20), up.paced_port, count=5, rate=20, seconds=0.5
+        )
         assert (run.opened, run.ended, run.lost, run.stalled) == (5, 5, 0, 0) and run.events > 5
         subject.books.note(load.answers + run.ended, 0)
         checked = subject.books.check("a small run")

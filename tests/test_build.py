@@ -16,8 +16,17 @@ def test_the_one_file(tmp_path: Path) -> None:
 
     def run(*arguments: str) -> str:
         command = [sys.executable, str(ROOT / "dist" / "ftgate.pyz"), *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60, cwd=tmp_path, env=env).stdout
+        return subprocess.run(
+            command, check=True, capture_output=True, text=True, timeout=60, cwd=tmp_path, env=env
+        ).stdout
 
     assert run("version").startswith("ftgate 0.")
-    assert {row["id"] for row in json.loads(run("models", "list", "--json"))} >= {"demo-chat"}  # the catalogue's files are inside
-    assert json.loads(run("users", "create", "ada", "--credits", "0.5", "--data", str(tmp_path / "data"), "--json"))["balance"] == "0.50"
+    assert {row["id"] for row in json.loads(run("models", "list", "--json"))} >= {
+        "demo-chat"
+    }  # the catalogue's files are inside
+    assert (
+        json.loads(run("users", "create", "ada", "--credits", "0.5", "--data", str(tmp_path / "data"), "--json"))[
+            "balance"
+        ]
+        == "0.50"
+    )

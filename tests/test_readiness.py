@@ -1,4 +1,5 @@
-"""The epoll over all sockets: nothing that comes is missed, nobody is told twice, and nobody waits for what another one left."""
+"""The epoll over all sockets: nothing that comes is missed, nobody is told twice, and nobody waits for what another one
+left."""
 
 import os
 import random
@@ -116,7 +117,9 @@ async def test_what_comes_during_the_wait(readiness: Readiness, connect: Connect
         assert near.recv(100) == text
 
 
-async def test_what_comes_between_the_wait_and_the_read(readiness: Readiness, connect: Connect, nursery: trio.Nursery) -> None:
+async def test_what_comes_between_the_wait_and_the_read(
+    readiness: Readiness, connect: Connect, nursery: trio.Nursery
+) -> None:
     near, far = connect()
     watch = readiness.watch(near)
     far.send(b"one ")
@@ -167,7 +170,9 @@ async def test_what_a_full_read_leaves_is_not_forgotten(readiness: Readiness, co
     assert not watch.ready
 
 
-async def test_of_what_was_left_behind_nobody_tells(readiness: Readiness, connect: Connect, nursery: trio.Nursery) -> None:
+async def test_of_what_was_left_behind_nobody_tells(
+    readiness: Readiness, connect: Connect, nursery: trio.Nursery
+) -> None:
     """Which is why `leave` is there; the next piece tells of both."""
     near, far = connect()
     watch = readiness.watch(near)
@@ -178,7 +183,9 @@ async def test_of_what_was_left_behind_nobody_tells(readiness: Readiness, connec
     await only_the_next_piece_wakes(watch, near, far, nursery, left=b"ne ")
 
 
-async def test_others_get_their_turn_before_what_is_there(readiness: Readiness, connect: Connect, nursery: trio.Nursery) -> None:
+async def test_others_get_their_turn_before_what_is_there(
+    readiness: Readiness, connect: Connect, nursery: trio.Nursery
+) -> None:
     near, _ = connect()
     watch = readiness.watch(near)
     turns = 0
@@ -237,7 +244,9 @@ WAYS: dict[str, Callable[[socket.socket], None]] = {"half": half_close, "close":
 
 @pytest.mark.parametrize("early", [False, True])
 @pytest.mark.parametrize("way", WAYS)
-async def test_a_hang_up_is_told_once(readiness: Readiness, connect: Connect, way: str, early: bool, nursery: trio.Nursery) -> None:
+async def test_a_hang_up_is_told_once(
+    readiness: Readiness, connect: Connect, way: str, early: bool, nursery: trio.Nursery
+) -> None:
     near, far = connect()
     told: list[str] = []
     if early:
@@ -311,7 +320,9 @@ async def test_a_call_to_end_may_end_the_watch(readiness: Readiness, connect: Co
     assert len(told) == 1
 
 
-async def test_a_call_that_fails_ends_no_watch(readiness: Readiness, connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_call_that_fails_ends_no_watch(
+    readiness: Readiness, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
     told: list[int] = []
     ends = [connect() for _ in range(3)]
 
@@ -380,7 +391,8 @@ async def test_forgotten_twice_and_watched_again(readiness: Readiness, connect: 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
 async def test_a_number_that_is_used_again(readiness: Readiness, connect: Connect, elsewhere: bool) -> None:
-    """What came for the old socket is not told to the new one of the same number; nor when the old one lives on in another process."""
+    """What came for the old socket is not told to the new one of the same number; nor when the old one lives on in
+    another process."""
     old, old_far = connect()
     new, new_far = connect()
     number = old.fileno()
@@ -438,7 +450,9 @@ async def test_a_cancelled_wait_leaves_nothing(readiness: Readiness, connect: Co
     await only_the_next_piece_wakes(watch, near, far, nursery)
 
 
-async def test_woken_and_cancelled_in_the_same_turn(readiness: Readiness, connect: Connect, nursery: trio.Nursery) -> None:
+async def test_woken_and_cancelled_in_the_same_turn(
+    readiness: Readiness, connect: Connect, nursery: trio.Nursery
+) -> None:
     """The wake came first: what was told is not lost, whoever looks next finds it."""
     near, far = connect()
     watch = readiness.watch(near)
@@ -469,7 +483,9 @@ async def test_a_cancelled_wait_for_what_is_there_already(readiness: Readiness, 
 
 
 @pytest.mark.parametrize("after_s", [-1.0, 0.0, TICK_S / 2, 1.0, 1.05])
-async def test_a_limited_wait_ends(after_s: float, autojump_clock: MockClock, readiness: Readiness, connect: Connect) -> None:
+async def test_a_limited_wait_ends(
+    after_s: float, autojump_clock: MockClock, readiness: Readiness, connect: Connect
+) -> None:
     near, far = connect()
     watch = readiness.watch(near)
     began = trio.current_time()
@@ -501,7 +517,9 @@ async def test_a_limited_wait_ends_sooner_with_what_comes(
     later.scope.cancel()
 
 
-async def test_a_limit_that_is_lowered(autojump_clock: MockClock, readiness: Readiness, connect: Connect, nursery: trio.Nursery) -> None:
+async def test_a_limit_that_is_lowered(
+    autojump_clock: MockClock, readiness: Readiness, connect: Connect, nursery: trio.Nursery
+) -> None:
     watch = readiness.watch(connect()[0])
     waiter = Waiter(watch, trio.current_time() + 1000)
     nursery.start_soon(waiter.run)
@@ -553,7 +571,9 @@ async def test_the_limit_of_a_cancelled_wait_is_over(
 
 
 @pytest.mark.parametrize("consumed", [False, True])
-async def test_without_its_instrument_it_works_all_the_same(connect: Connect, consumed: bool, caplog: pytest.LogCaptureFixture) -> None:
+async def test_without_its_instrument_it_works_all_the_same(
+    connect: Connect, consumed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     """What raises in trio's hook is dropped by trio. `consumed`: after it had looked."""
     told = trio.Event()
     async with watching() as readiness:
@@ -600,8 +620,9 @@ async def test_it_gives_its_own_epoll_back(connect: Connect) -> None:
 
 
 async def test_no_wake_is_lost(readiness: Readiness) -> None:
-    """Hundreds of sockets, a second of random traffic: readers of all sizes, some impatient, writers in bursts, connections that
-    end and whose numbers are used again. Every byte is read soon after it was written, and every end is seen."""
+    """Hundreds of sockets, a second of random traffic: readers of all sizes, some impatient, writers in bursts,
+    connections that end and whose numbers are used again. Every byte is read soon after it was written, and every end
+    is seen."""
     dice = random.Random(7)
     read_bytes = 0
     ended: list[int] = []
@@ -612,7 +633,11 @@ async def test_no_wake_is_lost(readiness: Readiness) -> None:
         watch = readiness.watch(near, lambda: told.append(number))
         while True:
             with trio.move_on_after(dice.choice([0.0, 0.001, 0.003, 60, 60])) as patience:
-                await (watch.wait() if dice.random() < 0.5 else watch.wait_until(trio.current_time() + dice.choice([0.0, 60])))
+                await (
+                    watch.wait()
+                    if dice.random() < 0.5
+                    else watch.wait_until(trio.current_time() + dice.choice([0.0, 60]))
+                )
             if patience.cancelled_caught:
                 continue
             size = dice.choice([1, 7, 100, 65_536])

@@ -1,4 +1,5 @@
-"""The house rules, held by reading the source: who may import whom, where async may stand, what the pure rooms may not touch."""
+"""The house rules, held by reading the source: who may import whom, where async may stand, what the pure rooms may not
+touch."""
 
 import ast
 import re
@@ -11,12 +12,13 @@ ROOT = Path(__file__).resolve().parent.parent
 HOUSE = ROOT / "ftgate"
 FILES = sorted(HOUSE.rglob("*.py"))
 STDLIB_PURE = {
-    "base64", "bisect", "collections", "dataclasses", "datetime", "decimal", "difflib", "email", "enum", "fractions", "functools",
+    "base64", "bisect", "collections", "dataclasses", "datetime", "decimal", "difflib", "email", "enum", "fractions",
+    "functools",
     "hashlib", "heapq", "itertools", "json", "math", "re", "string", "tomllib", "types", "typing",
 }  # fmt: skip
 
-# room -> what of the house it may import beside itself (a room, or one module of it), and which libraries beside the standard one.
-# "ftgate" is the package itself, which holds the version; EVERYTHING is every room but those named.
+# room -> what of the house it may import beside itself (a room, or one module of it), and which libraries beside the
+# standard one. "ftgate" is the package itself, which holds the version; EVERYTHING is every room but those named.
 WALLS: dict[str, tuple[set[str], set[str]]] = {
     "core": (set(), {"msgspec"}),
     "dialects": ({"core", "errors"}, {"msgspec"}),
@@ -26,16 +28,21 @@ WALLS: dict[str, tuple[set[str], set[str]]] = {
     "readiness": (set(), {"trio"}),
     "line": ({"core", "dialects", "ports", "errors"}, {"msgspec", "trio"}),
     "config": ({"core", "providers", "errors", "dialects.__init__", "ftgate"}, {"msgspec"}),
-    "doors": ({"line.call", "dialects", "ports", "errors", "readiness"}, {"h11", "httptools", "hypercorn", "msgspec", "trio"}),
-    "transports": ({"core", "ports", "errors", "readiness"}, {"h11", "httpcore", "httptools", "msgspec", "socksio", "trio"}),
+    "doors": ({"line.call", "dialects", "ports", "errors", "readiness"}, {"h11", "httptools", "hypercorn", "msgspec",
+    "trio"}),
+    "transports": ({"core", "ports", "errors", "readiness"}, {"h11", "httpcore", "httptools", "msgspec", "socksio",
+    "trio"}),
     "store": ({"core", "ports", "errors"}, {"msgspec", "sqlite_utils", "trio"}),
     "accounts": ({"store.batch", "store.writer", "core", "ports", "errors"}, {"msgspec", "trio"}),
     "house": ({"store", "core", "ports", "errors", "config", "ftgate"}, {"trio"}),
-    "web": ({"ports", "core", "errors", "doors.http", "ftgate"}, {"msgspec", "quart", "quart_trio", "trio", "werkzeug"}),
-    "cli": ({"accounts", "app", "config", "core", "errors", "house", "ports", "providers", "store", "ftgate"}, {"click", "rich", "trio"}),
+    "web": ({"ports", "core", "errors", "doors.http", "ftgate"}, {"msgspec", "quart", "quart_trio", "trio",
+    "werkzeug"}),
+    "cli": ({"accounts", "app", "config", "core", "errors", "house", "ports", "providers", "store", "ftgate"}, {"click",
+    "rich", "trio"}),
     "app": (
         {
-            "accounts", "config", "core", "dialects", "doors", "errors", "house", "line", "ports", "readiness", "store", "transports",
+            "accounts", "config", "core", "dialects", "doors", "errors", "house", "line", "ports", "readiness", "store",
+            "transports",
             "web", "ftgate",
         },
         {"trio"},
@@ -45,7 +52,20 @@ WALLS: dict[str, tuple[set[str], set[str]]] = {
 }  # fmt: skip
 PURE = {"core", "dialects", "providers"}
 ASYNC_ROOMS = {"line", "ports", "doors", "transports", "readiness", "store", "accounts", "house", "web", "app"}
-IMPURE = {"time", "random", "secrets", "os", "logging", "socket", "sqlite3", "threading", "pathlib", "subprocess", "io", "trio"}
+IMPURE = {
+    "time",
+    "random",
+    "secrets",
+    "os",
+    "logging",
+    "socket",
+    "sqlite3",
+    "threading",
+    "pathlib",
+    "subprocess",
+    "io",
+    "trio",
+}
 FORBIDDEN_NAMES = {"utils", "helpers", "manager", "common", "v2", "misc"}
 
 
@@ -55,14 +75,18 @@ def room(path: Path) -> str:
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """(line, module) of every import, those inside functions too; `from x import y` counts as x and, for the house, as x.y."""
+    """(line, module) of every import, those inside functions too; `from x import y` counts as x and, for the house, as
+    x.y."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"line {node.lineno}: relative import"
             module = node.module or ""
-            yield from ((node.lineno, f"{module}.{alias.name}" if _is_module(module, alias.name) else module) for alias in node.names)
+            yield from (
+                (node.lineno, f"{module}.{alias.name}" if _is_module(module, alias.name) else module)
+                for alias in node.names
+            )
 
 
 def _is_module(package: str, name: str) -> bool:
@@ -100,9 +124,13 @@ def test_async_only_where_it_belongs(path: Path) -> None:
 @pytest.mark.parametrize("name", ["money", "pricing", "books", "audit"])
 def test_no_float_in_money(name: str) -> None:
     for node in ast.walk(ast.parse((HOUSE / "core" / f"{name}.py").read_text())):
-        assert not (isinstance(node, ast.Constant) and isinstance(node.value, float)), f"line {getattr(node, 'lineno', '?')}: a float"
+        assert not (isinstance(node, ast.Constant) and isinstance(node.value, float)), (
+            f"line {getattr(node, 'lineno', '?')}: a float"
+        )
         assert not (isinstance(node, ast.Name) and node.id == "float"), f"line {getattr(node, 'lineno', '?')}: float"
-        assert not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)), f"line {getattr(node, 'lineno', '?')}: true division"
+        assert not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)), (
+            f"line {getattr(node, 'lineno', '?')}: true division"
+        )
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(HOUSE)))
@@ -116,7 +144,9 @@ def test_house_rules(path: Path) -> None:
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.end_lineno and node.name != "build":
             assert node.end_lineno - node.lineno < 90, f"{node.name} has {node.end_lineno - node.lineno} lines"
-        if isinstance(node, ast.ExceptHandler) and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id == "Exception")):
+        if isinstance(node, ast.ExceptHandler) and (
+            node.type is None or (isinstance(node.type, ast.Name) and node.type.id == "Exception")
+        ):
             assert "#" in lines[node.lineno - 1], f"line {node.lineno}: a broad except says why"
         if isinstance(node, ast.Global):
             raise AssertionError(f"line {node.lineno}: global")
@@ -127,7 +157,16 @@ def test_the_root_holds_only_what_the_design_names() -> None:
     import subprocess
 
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    allowed = {"pyproject.toml", "ftgate", "config.example.toml", "tests", "scripts", "README.md", "LICENSE", "CHANGELOG.md"}
+    allowed = {
+        "pyproject.toml",
+        "ftgate",
+        "config.example.toml",
+        "tests",
+        "scripts",
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+    }
     assert {name.split("/")[0] for name in tracked if not name.startswith(".")} <= allowed
 
 
@@ -136,6 +175,9 @@ def test_what_a_command_needs_is_all_it_loads() -> None:
     import subprocess
     import sys
 
-    code = "import sys, ftgate.cli.accounts, ftgate.app; print(sorted({'quart', 'hypercorn', 'httpx', 'httpcore'} & set(sys.modules)))"
+    code = (
+        "import sys, ftgate.cli.accounts, ftgate.app; print(sorted({'quart', 'hypercorn', 'httpx', 'httpcore'} & "
+        "set(sys.modules)))"
+    )
     said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert said.strip() == "[]"

@@ -1,11 +1,12 @@
 """Users, their keys, their credits: in memory for the hot path, in the database for ever.
 
-A key is `sk-ft_` and 43 url-safe characters (256 random bits); only its SHA-256 and its first characters are kept, and it is
-found by the whole hash, never by a part of it. A slow hash buys nothing at that size. Passwords are the opposite: scrypt.
+A key is `sk-ft_` and 43 url-safe characters (256 random bits); only its SHA-256 and its first characters are kept, and
+it is found by the whole hash, never by a part of it. A slow hash buys nothing at that size. Passwords are the opposite:
+scrypt.
 
-Names and rules are checked here before anything is queued for the writer, so what is queued cannot fail. Whoever asked waits
-ANSWER_S for the commit at most: a change that is not written by then is told as that, decided and not yet written. So a grant has a
-ref, an id of its own: with the same ref it is done once, however often it is asked for.
+Names and rules are checked here before anything is queued for the writer, so what is queued cannot fail. Whoever asked
+waits ANSWER_S for the commit at most: a change that is not written by then is told as that, decided and not yet
+written. So a grant has a ref, an id of its own: with the same ref it is done once, however often it is asked for.
 """
 
 import base64
@@ -87,7 +88,8 @@ class Accounts:
             posted, _, used = balances.get(user.id, (0, 0, 0))
             self.books.open_account(user.id, posted=posted, used=used, metered=self._metered(user))
         for ref, kind, account, amount, debit, id in connection.execute(
-            "SELECT ref, kind, account, amount, debit, id FROM entries WHERE kind IN ('grant', 'topup', 'refund', 'correct')"
+            "SELECT ref, kind, account, amount, debit, id FROM entries WHERE kind IN ('grant', 'topup', 'refund', "
+            "'correct')"
         ):
             self.books.moved[ref] = (kind, account, -amount if debit == "credits" else amount)
             self.entry_of[ref] = id
@@ -138,11 +140,20 @@ class Accounts:
         return found
 
     async def create_user(
-        self, *, username: str, admin: bool = False, credits: str = "0", password: str | None = None, metered: bool = False
+        self,
+        *,
+        username: str,
+        admin: bool = False,
+        credits: str = "0",
+        password: str | None = None,
+        metered: bool = False,
     ) -> dict[str, object]:
         """Make an account. `credits` is a decimal amount in USD. Raises InvalidRequest."""
         if not _NAME.fullmatch(username):
-            raise InvalidRequest("a username is 1 to 64 letters, digits, dots, dashes, underscores or @, beginning with a letter or digit")
+            raise InvalidRequest(
+                "a username is 1 to 64 letters, digits, dots, dashes, underscores or @, beginning with a letter or "
+                "digit"
+            )
         amount = _amount(credits)
         hashed = await trio.to_thread.run_sync(hash_password, _text("password", password)) if password else ""
         if username.lower() in self.by_name:  # last: from here on nothing awaits until the name is taken
@@ -163,7 +174,17 @@ class Accounts:
             (
                 "INSERT INTO users (id, username, password, role, status, plan, mode, invite_code, created_at_us)"
                 " VALUES (?,?,?,?,?,?,?,?,?)",
-                (user.id, username, hashed, user.role, user.status, user.plan, user.mode, secrets.token_hex(4).upper(), user.created_at_us),
+                (
+                    user.id,
+                    username,
+                    hashed,
+                    user.role,
+                    user.status,
+                    user.plan,
+                    user.mode,
+                    secrets.token_hex(4).upper(),
+                    user.created_at_us,
+                ),
             )
         )
         batch.remember((), self.books.accounts[user.id])
@@ -183,8 +204,8 @@ class Accounts:
         return {**await self._moved(user, units, "grant", ref), "granted": format_usd(units), "already_done": known}
 
     async def correct(self, *, username: str, amount: str, note: str, ref: str | None = None) -> dict[str, object]:
-        """Put a mistake right by a new entry, once for each `ref`: add credits, or take them where the amount (USD) is negative.
-        Raises InvalidRequest, NotFound, DatabaseBusy."""
+        """Put a mistake right by a new entry, once for each `ref`: add credits, or take them where the amount (USD) is
+        negative. Raises InvalidRequest, NotFound, DatabaseBusy."""
         user = self.user(username)
         units = _usd(amount)
         ref = _ref(ref, "correct")
@@ -207,7 +228,8 @@ class Accounts:
             return known is not None
         was, account, units = known
         raise InvalidRequest(
-            f"the ref {ref} is that of a {was} of ${format_usd(units)} to {self.users[account].username}; nothing was changed: repeat it"
+            f"the ref {ref} is that of a {was} of ${format_usd(units)} to {self.users[account].username}; nothing "
+            "was changed: repeat it"
             " just so, or leave --ref out for another one"
         )
 
@@ -227,22 +249,26 @@ class Accounts:
             name = "grant" if kind == "grant" else "correction"
             await self._written(
                 batch, f"the {name} of ${format_usd(amount)} to {user.username}, ref {ref},",
-                f"`ftgate ledger entries --user {user.username}` shows whether it is there, and repeated with --ref {ref} it is done once",
+                f"`ftgate ledger entries --user {user.username}` shows whether it is there, and repeated with --ref "
+                f"{ref} it is done once",
             )  # fmt: skip
         balance = format_usd_cents(self.books.accounts[user.id].posted)
         return {"username": user.username, "balance": balance, "entry": self.entry_of.get(ref), "ref": ref}
 
     async def _written(self, batch: Batch, what: str, look: str) -> None:
-        """Wait until a change is committed. Raises DatabaseBusy with what was decided, and how to `look`, when that takes too long;
-        DatabaseFault when the database has failed, which leaves open whether it is in."""
+        """Wait until a change is committed. Raises DatabaseBusy with what was decided, and how to `look`, when that
+        takes too long; DatabaseFault when the database has failed, which leaves open whether it is in."""
         try:
             if await self.writer.durable_within(batch, ANSWER_S):
                 return
         except DatabaseFault as fault:
-            raise DatabaseFault(f"{fault}. Whether {what} was written is not known: start again, then {look}") from fault
+            raise DatabaseFault(
+                f"{fault}. Whether {what} was written is not known: start again, then {look}"
+            ) from fault
         why = self.writer.busy() or "no commit has come back"
         raise DatabaseBusy(
-            f"{what} is decided and not yet written, because the database takes no commits now ({why}); it is written as soon as it does,"
+            f"{what} is decided and not yet written, because the database takes no commits now ({why}); it is "
+            "written as soon as it does,"
             f" unless the process ends before. Look before you repeat it: {look}"
         )
 
@@ -274,7 +300,12 @@ class Accounts:
             if key.account == user.id and key.status != "deleted":
                 self._keep_key(key)
         look = f"`ftgate users list` shows what counts now, and it can be repeated (user {user.username})"
-        await self._do(f"that user {user.username} is {status}", look, "UPDATE users SET status = ? WHERE id = ?", (status, user.id))
+        await self._do(
+            f"that user {user.username} is {status}",
+            look,
+            "UPDATE users SET status = ? WHERE id = ?",
+            (status, user.id),
+        )
         return self.describe_user(user)
 
     # Keys
@@ -292,7 +323,9 @@ class Accounts:
         InvalidRequest, NotFound."""
         limit = None if quota is None else _amount(quota)
         expires_at_us = None if expires is None else _moment(expires)
-        only = tuple(dict.fromkeys(name.strip() for name in (_line("models", model) for model in models or ()) if name.strip()))
+        only = tuple(
+            dict.fromkeys(name.strip() for name in (_line("models", model) for model in models or ()) if name.strip())
+        )
         name = _line("name", name)[:100]
         user = await self._user_for_key(username)
         secret = KEY_PREFIX + secrets.token_urlsafe(32)
@@ -312,11 +345,13 @@ class Accounts:
         self._keep_key(key)
         await self._do(
             f"key {key.id} ({key.prefix}...) of {user.username}, which nobody has seen,",
-            f"`ftgate keys list --user {user.username}` shows whether it is there, `ftgate keys delete {key.id}` removes it",
+            f"`ftgate keys list --user {user.username}` shows whether it is there, `ftgate keys delete {key.id}` "
+            "removes it",
             "INSERT INTO keys (id, account, name, prefix, hash, status, models, quota, expires_at_us, created_at_us)"
             " VALUES (?,?,?,?,?,?,?,?,?,?)",
             (
-                key.id, key.account, key.name, key.prefix, key.hash, key.status, msgspec.json.encode(key.models).decode(), key.quota,
+                key.id, key.account, key.name, key.prefix, key.hash, key.status,
+                msgspec.json.encode(key.models).decode(), key.quota,
                 key.expires_at_us, key.created_at_us,
             ),
         )  # fmt: skip
@@ -354,7 +389,11 @@ class Accounts:
 
     async def list_keys(self, *, username: str | None = None) -> list[dict[str, object]]:
         account = None if username is None else self.user(username).id
-        return [self.describe_key(key) for key in self.keys.values() if key.status != "deleted" and account in {None, key.account}]
+        return [
+            self.describe_key(key)
+            for key in self.keys.values()
+            if key.status != "deleted" and account in {None, key.account}
+        ]
 
     async def set_key(self, *, key_id: str, status: str) -> dict[str, object]:
         """Set a key active, disabled or deleted (for good: its past requests stay). Raises NotFound."""
@@ -369,7 +408,9 @@ class Accounts:
         else:
             self._keep_key(key)
         look = f"`ftgate keys list` shows what counts now, and it can be repeated (key {key.id})"
-        await self._do(f"that key {key.id} is {status}", look, "UPDATE keys SET status = ? WHERE id = ?", (status, key.id))
+        await self._do(
+            f"that key {key.id} is {status}", look, "UPDATE keys SET status = ? WHERE id = ?", (status, key.id)
+        )
         return self.describe_key(key)
 
     async def _do(self, what: str, look: str, sql: str, values: tuple[object, ...]) -> None:
@@ -390,7 +431,9 @@ def _new_ref(kind: str) -> str:
 def _ref(text: str | None, kind: str) -> str:
     """The ref as it was given, or a new one."""
     if text is not None and not _REF.fullmatch(text):
-        raise InvalidRequest("a ref is 1 to 100 letters, digits, dots, dashes, underscores or colons, beginning with a letter or digit")
+        raise InvalidRequest(
+            "a ref is 1 to 100 letters, digits, dots, dashes, underscores or colons, beginning with a letter or digit"
+        )
     return text or _new_ref(kind)
 
 
@@ -420,7 +463,9 @@ def _text(what: str, text: str) -> str:
 def _line(what: str, text: str) -> str:
     """A text that is shown in one line, in tables and on terminals."""
     if found := _CONTROL.search(_text(what, text)):
-        raise InvalidRequest(f"the {what} holds a control character (U+{ord(found[0]):04X}); write plain text in one line")
+        raise InvalidRequest(
+            f"the {what} holds a control character (U+{ord(found[0]):04X}); write plain text in one line"
+        )
     return text
 
 
@@ -439,5 +484,10 @@ def hash_password(password: str) -> str:
     salt = secrets.token_bytes(16)
     digest = hashlib.scrypt(password.encode(), salt=salt, **_SCRYPT)
     return "$".join(
-        ["scrypt", *(str(_SCRYPT[k]) for k in ("n", "r", "p")), base64.b64encode(salt).decode(), base64.b64encode(digest).decode()]
+        [
+            "scrypt",
+            *(str(_SCRYPT[k]) for k in ("n", "r", "p")),
+            base64.b64encode(salt).decode(),
+            base64.b64encode(digest).decode(),
+        ]
     )

@@ -38,15 +38,35 @@ def users() -> None:
 @as_json_option
 @places
 def create_user(
-    name: str, admin: bool, amount: str, password: str | None, metered: bool, as_json: bool, config_path: Path | None, data: Path | None
+    name: str,
+    admin: bool,
+    amount: str,
+    password: str | None,
+    metered: bool,
+    as_json: bool,
+    config_path: Path | None,
+    data: Path | None,
 ) -> None:
     """Make an account."""
     if password is not None and password != "-":
-        raise click.UsageError("a password on the command line can be read by others; use --password - and give it on standard input")
+        raise click.UsageError(
+            "a password on the command line can be read by others; use --password - and give it on standard input"
+        )
     secret = sys.stdin.readline().rstrip("\n") if password == "-" else None
     with _told(f"`ftgate users list` shows whether {name} is there"):
-        said = run(config_path, data, "users.create", username=name, admin=admin, credits=amount, password=secret, metered=metered)
-    document(said) if as_json else click.echo(f"{said['username']}: {said['role']}, {said['mode']}, balance ${said['balance']}")
+        said = run(
+            config_path,
+            data,
+            "users.create",
+            username=name,
+            admin=admin,
+            credits=amount,
+            password=secret,
+            metered=metered,
+        )
+    document(said) if as_json else click.echo(
+        f"{said['username']}: {said['role']}, {said['mode']}, balance ${said['balance']}"
+    )
 
 
 _USER_COLUMNS = {
@@ -106,8 +126,12 @@ def create_key(
 ) -> None:  # fmt: skip
     """Make a key. It is shown once, now."""
     chosen = models.split(",") if models else None
-    with _told("`ftgate keys list` then shows a key that nobody has seen as the last one, `ftgate keys delete ID` removes it"):
-        said = run(config_path, data, "keys.create", username=username, name=name, models=chosen, quota=quota, expires=expires)
+    with _told(
+        "`ftgate keys list` then shows a key that nobody has seen as the last one, `ftgate keys delete ID` removes it"
+    ):
+        said = run(
+            config_path, data, "keys.create", username=username, name=name, models=chosen, quota=quota, expires=expires
+        )
     if as_json:
         document(said)
     else:
@@ -116,7 +140,8 @@ def create_key(
 
 
 _KEY_COLUMNS = {
-    "id": "Id", "keyPrefix": "Key", "name": "Name", "user": "User", "status": "Status", "models": "Models", "quota": "Quota",
+    "id": "Id", "keyPrefix": "Key", "name": "Name", "user": "User", "status": "Status", "models": "Models",
+    "quota": "Quota",
     "used": "Used", "expiresAt": "Expires",
 }  # fmt: skip
 
@@ -168,18 +193,29 @@ def credit() -> None:
     """Credits of an account."""
 
 
-ref_option = click.option("--ref", help="An id of your own for it: with the same one it is done once, however often it is repeated.")
+ref_option = click.option(
+    "--ref", help="An id of your own for it: with the same one it is done once, however often it is repeated."
+)
 
 
-def _move(command: str, name: str, ref: str | None, as_json: bool, places: tuple[Path | None, Path | None], **arguments: Any) -> None:
-    """Do what moves credits. It always has a ref, so that one whose answer was lost can be repeated without doing it twice."""
+def _move(
+    command: str, name: str, ref: str | None, as_json: bool, places: tuple[Path | None, Path | None], **arguments: Any
+) -> None:
+    """Do what moves credits. It always has a ref, so that one whose answer was lost can be repeated without doing it
+    twice."""
     ref = f"{command.partition('.')[2]}_{secrets.token_hex(12)}" if ref is None else ref
-    with _told(f"`ftgate ledger entries --user {name}` shows whether ref {ref} is there, and repeated with --ref {ref} it is done once"):
+    with _told(
+        f"`ftgate ledger entries --user {name}` shows whether ref {ref} is there, and repeated with --ref {ref} it "
+        "is done once"
+    ):
         said = run(*places, command, username=name, ref=ref, **arguments)
     if as_json:
         document(said)
     elif said["already_done"]:
-        click.echo(f"already done: ref {ref} is entry {said['entry']}; nothing was changed. {said['username']}: balance ${said['balance']}")
+        click.echo(
+            f"already done: ref {ref} is entry {said['entry']}; nothing was changed. {said['username']}: balance "
+            f"${said['balance']}"
+        )
     else:
         click.echo(f"{said['username']}: balance ${said['balance']}")
 
@@ -191,7 +227,9 @@ def _move(command: str, name: str, ref: str | None, as_json: bool, places: tuple
 @ref_option
 @as_json_option
 @places
-def grant(name: str, usd: str, note: str, ref: str | None, as_json: bool, config_path: Path | None, data: Path | None) -> None:
+def grant(
+    name: str, usd: str, note: str, ref: str | None, as_json: bool, config_path: Path | None, data: Path | None
+) -> None:
     """Give NAME credits of USD."""
     _move("credit.grant", name, ref, as_json, (config_path, data), amount=usd, note=note)
 
@@ -203,6 +241,9 @@ def grant(name: str, usd: str, note: str, ref: str | None, as_json: bool, config
 @ref_option
 @as_json_option
 @places
-def correct(name: str, usd: str, note: str, ref: str | None, as_json: bool, config_path: Path | None, data: Path | None) -> None:
-    """Put a mistake right: add USD to NAME's credits, or take them (-1.50). Entries are never changed; this adds one."""
+def correct(
+    name: str, usd: str, note: str, ref: str | None, as_json: bool, config_path: Path | None, data: Path | None
+) -> None:
+    """Put a mistake right: add USD to NAME's credits, or take them (-1.50). Entries are never changed; this adds
+    one."""
     _move("credit.correct", name, ref, as_json, (config_path, data), amount=usd, note=note)

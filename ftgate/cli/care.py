@@ -31,14 +31,17 @@ LARGE_LOG = 256 * 1024 * 1024
 @as_json_option
 @places
 def backup(target: Path, as_json: bool, config_path: Path | None, data: Path | None) -> None:
-    """Copy the database to TARGET (a file, or a directory for a dated name), beside a running server, and verify the copy."""
+    """Copy the database to TARGET (a file, or a directory for a dated name), beside a running server, and verify the
+    copy."""
     if target.is_dir():
         target = target / time.strftime("ftgate-%Y%m%d-%H%M%S.sqlite3", time.gmtime())
     try:
         said = copies.backup(database(config_path, data), target, journal.verify)
     except copies.BackupFault as fault:
         raise click.ClickException(str(fault)) from None
-    document(said) if as_json else click.echo(f"{said['backup']}: {said['bytes']} bytes, {said['entries']} entries, verified")
+    document(said) if as_json else click.echo(
+        f"{said['backup']}: {said['bytes']} bytes, {said['entries']} entries, verified"
+    )
 
 
 @click.command("restore")
@@ -94,14 +97,20 @@ def _findings(config_path: Path | None, data: Path | None) -> Iterator[dict[str,
     fixed = sqlite3.sqlite_version_info >= FIXED_SQLITE
     words = f"SQLite {sqlite3.sqlite_version}"
     yield row(
-        "ok" if fixed else "look", "sqlite", words if fixed else words + ": let no other program write to the database (fixed in 3.51.3)"
+        "ok" if fixed else "look",
+        "sqlite",
+        words if fixed else words + ": let no other program write to the database (fixed in 3.51.3)",
     )
     place = data_dir(load(config_path), data)
     if not place.exists():
         yield row("look", "data", f"{place} does not exist yet; the first start makes it")
         return
     mode = stat.S_IMODE(place.stat().st_mode)
-    yield row("ok" if not mode & 0o077 else "wrong", "data", f"{place}, mode {mode:04o}" + ("" if not mode & 0o077 else ": chmod 700 it"))
+    yield row(
+        "ok" if not mode & 0o077 else "wrong",
+        "data",
+        f"{place}, mode {mode:04o}" + ("" if not mode & 0o077 else ": chmod 700 it"),
+    )
     free = shutil.disk_usage(place).free
     yield row("ok" if free > LOW_DISK else "look", "disk", f"{free // 1_000_000} MB free")
     held = holder(place)
@@ -123,14 +132,18 @@ def _database_findings(path: Path, row: Any) -> Iterator[dict[str, Any]]:
         yield row("wrong", "database", f"{path} is read-only for this user")
     log = path.with_name(path.name + "-wal")
     size = log.stat().st_size if log.exists() else 0
-    yield row("ok" if size < LARGE_LOG else "look", "database", f"{path.stat().st_size} bytes, write-ahead log {size} bytes")
+    yield row(
+        "ok" if size < LARGE_LOG else "look", "database", f"{path.stat().st_size} bytes, write-ahead log {size} bytes"
+    )
     try:
         connection = sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True)
         said = connection.execute("PRAGMA quick_check(3)").fetchall()
         connection.close()
         good = said == [("ok",)]
         words = " ".join(str(said[0][0]).split())
-        yield row("ok" if good else "wrong", "pages", "quick_check ok" if good else f"damaged: {words}; restore a backup")
+        yield row(
+            "ok" if good else "wrong", "pages", "quick_check ok" if good else f"damaged: {words}; restore a backup"
+        )
         found = journal.verify(path)
     except sqlite3.Error as error:
         yield row("wrong", "pages", f"cannot be read: {error}; restore a backup")

@@ -22,12 +22,20 @@ def list_channels(as_json: bool, config_path: Path | None, data: Path | None) ->
     """All channels, in the order they are tried."""
     rows = [
         {
-            "name": c.name, "provider": c.provider, "priority": c.priority, "weight": c.weight, "keys": len(c.credentials),
+            "name": c.name, "provider": c.provider, "priority": c.priority, "weight": c.weight,
+            "keys": len(c.credentials),
             "models": len(c.models), "dialect": c.dialect,
         }
         for c in sorted(load(config_path).routes.channels, key=lambda c: c.priority)
     ]  # fmt: skip
-    columns = {"name": "Channel", "provider": "Provider", "priority": "Priority", "weight": "Weight", "keys": "Keys", "models": "Models"}
+    columns = {
+        "name": "Channel",
+        "provider": "Provider",
+        "priority": "Priority",
+        "weight": "Weight",
+        "keys": "Keys",
+        "models": "Models",
+    }
     document(rows) if as_json else table(rows, columns)
 
 
@@ -41,7 +49,8 @@ def _models(config_path: Path | None) -> list[dict[str, object]]:
         {
             "id": name, "channel": c.name, "provider": c.provider, "input": format_price(m.price.input),
             "output": format_price(m.price.output),
-            "cached": format_price(m.price.cached), "context": m.context, "max_output": m.max_output, "tags": list(m.tags),
+            "cached": format_price(m.price.cached), "context": m.context, "max_output": m.max_output,
+            "tags": list(m.tags),
         }
         for c in load(config_path).routes.channels
         for name, m in c.models.items()

@@ -29,7 +29,9 @@ def counted(number: int, noun: str) -> str:
 
 
 @click.command()
-@click.option("--config", "path", type=click.Path(path_type=Path), help="The config file. [default: FTGATE_CONFIG, ./ftgate.toml]")
+@click.option(
+    "--config", "path", type=click.Path(path_type=Path), help="The config file. [default: FTGATE_CONFIG, ./ftgate.toml]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def check(path: Path | None, as_json: bool) -> None:
     """Read the config and name every fault, with its line and how to mend it. Nothing is started."""
@@ -38,7 +40,11 @@ def check(path: Path | None, as_json: bool) -> None:
         found = config.describe(config.load(path, os.environ))
     except ConfigFaults as faulty:
         if as_json:
-            click.echo(json.dumps({"ok": False, "config": str(path) if path else None, "faults": faulty.faults}, ensure_ascii=False))
+            click.echo(
+                json.dumps(
+                    {"ok": False, "config": str(path) if path else None, "faults": faulty.faults}, ensure_ascii=False
+                )
+            )
             raise click.exceptions.Exit(1) from None
         raise Faulty(faulty.faults) from None
     if as_json:
@@ -49,13 +55,20 @@ def check(path: Path | None, as_json: bool) -> None:
     click.echo(f"{found['config'] or 'no config file, using the environment'}: no faults")
     for row in found["channels"]:
         source = f"  from {row['from']}" if row["from"] else ""
-        click.echo(f"  {row['name']:<20}  {row['provider']:<20}  {counted(row['keys'], 'key')}, {counted(row['models'], 'model')}{source}")
+        click.echo(
+            f"  {row['name']:<20}  {row['provider']:<20}  {counted(row['keys'], 'key')}, "
+            f"{counted(row['models'], 'model')}{source}"
+        )
     click.echo(f"{counted(len(found['channels']), 'channel')}, {counted(found['models'], 'model')}")
 
 
 @click.command()
 @click.option(
-    "--path", default="ftgate.toml", show_default=True, type=click.Path(path_type=Path, dir_okay=False), help="Where to write it."
+    "--path",
+    default="ftgate.toml",
+    show_default=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where to write it.",
 )
 @click.option("--force", is_flag=True, help="Overwrite the file that is there.")
 def init(path: Path, force: bool) -> None:
@@ -70,7 +83,9 @@ def init(path: Path, force: bool) -> None:
         if force:
             beside.replace(path)
     except FileExistsError:
-        raise click.ClickException(f"{path} is there already. Use --force to overwrite it, or --path for another name.") from None
+        raise click.ClickException(
+            f"{path} is there already. Use --force to overwrite it, or --path for another name."
+        ) from None
     except OSError as problem:
         raise click.ClickException(f"{path} cannot be written: {problem.strerror}.") from None
     click.echo(f"{path} written. Add a [[channel]], then: ftgate check --config {path}")

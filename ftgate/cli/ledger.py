@@ -1,5 +1,5 @@
-"""`ftgate ledger`, `ftgate logs`, `ftgate stats`: what was remembered. They only read, beside a running server or without one;
-`ledger verify --discard-checkpoint` alone changes something, and only while no server runs."""
+"""`ftgate ledger`, `ftgate logs`, `ftgate stats`: what was remembered. They only read, beside a running server or
+without one; `ledger verify --discard-checkpoint` alone changes something, and only while no server runs."""
 
 import csv
 import json
@@ -29,7 +29,9 @@ def _readable(config_path: Path | None, data: Path | None) -> Iterator[Path]:
     try:
         yield path
     except sqlite3.Error as error:
-        raise click.ClickException(f"{path} cannot be read: {error}. `ftgate restore FILE` puts a backup in its place") from None
+        raise click.ClickException(
+            f"{path} cannot be read: {error}. `ftgate restore FILE` puts a backup in its place"
+        ) from None
 
 
 def _known(path: Path, username: str | None) -> None:
@@ -45,7 +47,8 @@ def ledger() -> None:
 @ledger.command("verify")
 @click.option(
     "--discard-checkpoint", "discard", is_flag=True,
-    help="If all entries agree with the balances, remove the checkpoints: a wrong one keeps `serve` from starting. No server may run.",
+    help="If all entries agree with the balances, remove the checkpoints: a wrong one keeps `serve` from starting. "
+    "No server may run.",
 )  # fmt: skip
 @as_json_option
 @places
@@ -56,7 +59,10 @@ def verify(discard: bool, as_json: bool, config_path: Path | None, data: Path | 
     if as_json:
         document(found)
     elif found["ok"]:
-        click.echo(f"ok: {found['entries']} entries of {found['accounts']} accounts add up, {found['open_holds']} holds are open")
+        click.echo(
+            f"ok: {found['entries']} entries of {found['accounts']} accounts add up, {found['open_holds']} holds are "
+            "open"
+        )
         if discard:
             _tell(found)
     else:
@@ -67,7 +73,10 @@ def verify(discard: bool, as_json: bool, config_path: Path | None, data: Path | 
 
 def _advice(found: dict[str, object], discard: bool) -> str:
     if discard:
-        return ". It is not only a checkpoint that is wrong: nothing was changed. `ftgate restore FILE` puts a backup in its place"
+        return (
+            ". It is not only a checkpoint that is wrong: nothing was changed. `ftgate restore FILE` puts a "
+            "backup in its place"
+        )
     if str(found["disagreement"]).startswith("checkpoint "):
         return ". If that is all, `ftgate ledger verify --discard-checkpoint` removes it while no server runs"
     return ""
@@ -77,13 +86,17 @@ def _tell(found: dict[str, object]) -> None:
     for words in found["wrong_checkpoints"]:  # type: ignore[attr-defined]
         click.echo(words)
     many = found["discarded"]
-    click.echo(f"checkpoints removed: {many}; the next start reads all entries" if many else "there is no checkpoint: nothing was changed")
+    click.echo(
+        f"checkpoints removed: {many}; the next start reads all entries"
+        if many
+        else "there is no checkpoint: nothing was changed"
+    )
 
 
 def _discard(path: Path, durability: str) -> dict[str, object]:
-    """Verify without the checkpoints, and remove them when all else agrees. What journal.verify says, how many were `discarded`, and
-    what was wrong in them: entries and balances are two witnesses against one, but a ledger in which both were changed by hand looks
-    the same, so what a checkpoint knew is told before it goes."""
+    """Verify without the checkpoints, and remove them when all else agrees. What journal.verify says, how many were
+    `discarded`, and what was wrong in them: entries and balances are two witnesses against one, but a ledger in which
+    both were changed by hand looks the same, so what a checkpoint knew is told before it goes."""
     audit, failed = Audit(), ""
     try:
         lock = Lock(path.parent, serving=False)
@@ -173,7 +186,8 @@ def _json_rows(target: TextIO) -> Callable[[dict[str, object]], None]:
 
 
 _LOG_COLUMNS = {
-    "created_at": "Time", "model": "Model", "provider": "Provider", "status": "Status", "prompt_tokens": "In", "completion_tokens": "Out",
+    "created_at": "Time", "model": "Model", "provider": "Provider", "status": "Status", "prompt_tokens": "In",
+    "completion_tokens": "Out",
     "cost": "Cost $", "latency_ms": "ms", "request_id": "Request",
 }  # fmt: skip
 
@@ -199,6 +213,12 @@ def stats(as_json: bool, config_path: Path | None, data: Path | None) -> None:
     if as_json:
         document(found)
         return
-    columns = {"model": "Model", "requests": "Requests", "prompt_tokens": "In", "completion_tokens": "Out", "cost": "Cost $"}
+    columns = {
+        "model": "Model",
+        "requests": "Requests",
+        "prompt_tokens": "In",
+        "completion_tokens": "Out",
+        "cost": "Cost $",
+    }
     models: list[dict[str, object]] = found["models"]  # type: ignore[assignment]
     table([*models, {"model": "all", **found}], columns)

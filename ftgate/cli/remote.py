@@ -1,4 +1,5 @@
-"""How a command reaches the data: through the running server's control socket, or by opening the data directory itself."""
+"""How a command reaches the data: through the running server's control socket, or by opening the data directory
+itself."""
 
 import json
 import os
@@ -22,10 +23,17 @@ class Unanswered(click.ClickException):
 def places(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options every command has: --config and --data."""
     function = click.option(
-        "--data", "data", type=click.Path(path_type=Path, file_okay=False), envvar="FTGATE_DATA", help="The data directory."
+        "--data",
+        "data",
+        type=click.Path(path_type=Path, file_okay=False),
+        envvar="FTGATE_DATA",
+        help="The data directory.",
     )(function)
     return click.option(
-        "--config", "config_path", type=click.Path(path_type=Path), help="The config file. [default: FTGATE_CONFIG, ./ftgate.toml]"
+        "--config",
+        "config_path",
+        type=click.Path(path_type=Path),
+        help="The config file. [default: FTGATE_CONFIG, ./ftgate.toml]",
     )(function)
 
 
@@ -49,7 +57,11 @@ def run(config_path: Path | None, data: Path | None, command: str, **arguments: 
     settings = load(config_path)
     place = data_dir(settings, data)
     held = holder(place)
-    answer = _offline(settings, place, command, arguments) if held is None else _ask(held.socket, held.pid, command, arguments)
+    answer = (
+        _offline(settings, place, command, arguments)
+        if held is None
+        else _ask(held.socket, held.pid, command, arguments)
+    )
     if "error" in answer:
         raise click.ClickException(answer["error"])
     return answer["result"]
@@ -57,7 +69,9 @@ def run(config_path: Path | None, data: Path | None, command: str, **arguments: 
 
 def _ask(path: Path | None, pid: int | None, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
     if path is None:
-        raise click.ClickException(f"the data directory is in use by process {pid}, which takes no commands; try again when it has ended")
+        raise click.ClickException(
+            f"the data directory is in use by process {pid}, which takes no commands; try again when it has ended"
+        )
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as wire:
             wire.settimeout(TIMEOUT_S)
@@ -65,7 +79,9 @@ def _ask(path: Path | None, pid: int | None, command: str, arguments: dict[str, 
             wire.sendall(json.dumps({"command": command, "arguments": arguments}).encode() + b"\n")
             return _answer(wire, f"the server (process {pid}) did not answer on {path}")
     except OSError as error:  # a command is a line: one that was not sent whole is not done
-        raise click.ClickException(f"the server (process {pid}) takes no commands on {path}: {error}. Nothing was changed.") from None
+        raise click.ClickException(
+            f"the server (process {pid}) takes no commands on {path}: {error}. Nothing was changed."
+        ) from None
 
 
 def _answer(wire: socket.socket, silent: str) -> dict[str, Any]:

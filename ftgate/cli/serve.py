@@ -1,4 +1,5 @@
-"""`ftgate serve` and `ftgate demo`: start, and say on stderr what a person needs for a first call. Stdout gets one line, `ready URL`."""
+"""`ftgate serve` and `ftgate demo`: start, and say on stderr what a person needs for a first call. Stdout gets one
+line, `ready URL`."""
 
 import contextlib
 import errno
@@ -76,7 +77,9 @@ def _settings(path: Path | None) -> config.Settings:
 @click.option("--host", help="The address to listen on. [default: server.host]")
 @click.option("--port", type=click.IntRange(0, 65535), help="The port; 0 takes a free one. [default: server.port]")
 @places
-def serve(host: str | None = None, port: int | None = None, config_path: Path | None = None, data: Path | None = None) -> None:
+def serve(
+    host: str | None = None, port: int | None = None, config_path: Path | None = None, data: Path | None = None
+) -> None:
     """Serve until SIGTERM or Ctrl-C."""
     start(_settings(config_path or config.default_path()), data, host, port)
 
@@ -84,7 +87,9 @@ def serve(host: str | None = None, port: int | None = None, config_path: Path | 
 @click.command()
 @click.option("--host", help="The address to listen on. [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="The port; 0 takes a free one. [default: 8400]")
-@click.option("--data", type=click.Path(path_type=Path, file_okay=False), envvar="FTGATE_DATA", help="The data directory.")
+@click.option(
+    "--data", type=click.Path(path_type=Path, file_okay=False), envvar="FTGATE_DATA", help="The data directory."
+)
 def demo(host: str | None, port: int | None, data: Path | None) -> None:
     """Serve the built-in demo provider, whatever keys the environment holds."""
     start(config.from_environment({}, None), data, host, port)
@@ -105,7 +110,10 @@ def start(settings: config.Settings, data: Path | None, host: str | None, port: 
     for warning in settings.warnings:
         say(f"warning: {warning}")
     if host not in {"127.0.0.1", "::1", "localhost"} and not (settings.server.tls_cert or settings.server.public_url):
-        say(f"warning: listening on {host} without TLS: keys cross the network in clear. Put a TLS proxy in front, or set server.tls_cert")
+        say(
+            f"warning: listening on {host} without TLS: keys cross the network in clear. Put a TLS proxy in front, "
+            "or set server.tls_cert"
+        )
 
     unwritten: list[OSError] = []
 
@@ -124,7 +132,9 @@ def start(settings: config.Settings, data: Path | None, host: str | None, port: 
         if unwritten:
             raise click.ClickException(f"the first lines could not be written: {unwritten[0].strerror}")
     except app.NoSuchHost as unknown:
-        raise click.ClickException(f"{unknown}. Give --host one of this machine's, 127.0.0.1 for itself or 0.0.0.0 for all.") from None
+        raise click.ClickException(
+            f"{unknown}. Give --host one of this machine's, 127.0.0.1 for itself or 0.0.0.0 for all."
+        ) from None
     except app.PortTaken as taken:
         raise click.ClickException(_port_taken(host, port, str(taken))) from None
     except Locked as locked:
@@ -139,8 +149,13 @@ def start(settings: config.Settings, data: Path | None, host: str | None, port: 
 def _port_taken(host: str, port: int, why: str) -> str:
     pid = _listener(port)
     if pid is None:
-        return f"{host}:{port} cannot be listened on: {why}. Use --port {port + 1 if port < 65535 else 8400}, or free it."
-    return f"{host}:{port} is taken by pid {pid[0]} ({pid[1]}). Use --port {port + 1 if port < 65535 else 8400}, or stop it."
+        return (
+            f"{host}:{port} cannot be listened on: {why}. Use --port {port + 1 if port < 65535 else 8400}, or free it."
+        )
+    return (
+        f"{host}:{port} is taken by pid {pid[0]} ({pid[1]}). Use --port {port + 1 if port < 65535 else 8400}, or "
+        "stop it."
+    )
 
 
 def _listener(port: int) -> tuple[int, str] | None:
@@ -160,7 +175,8 @@ def _listener(port: int) -> tuple[int, str] | None:
 
 
 def _listens(process: Path, inodes: set[str]) -> tuple[int, str] | None:
-    """The process if one of its files is one of these sockets. It and its files may vanish while we look: then it is not the one."""
+    """The process if one of its files is one of these sockets. It and its files may vanish while we look: then it is
+    not the one."""
     try:
         links = list((process / "fd").iterdir())
     except OSError:
@@ -168,7 +184,11 @@ def _listens(process: Path, inodes: set[str]) -> tuple[int, str] | None:
     for link in links:
         try:
             if str(link.readlink())[8:-1] in inodes:
-                name = "ftgate" if b"ftgate" in (process / "cmdline").read_bytes() else (process / "comm").read_text().strip()
+                name = (
+                    "ftgate"
+                    if b"ftgate" in (process / "cmdline").read_bytes()
+                    else (process / "comm").read_text().strip()
+                )
                 return int(process.name), name
         except OSError:
             continue
@@ -205,7 +225,8 @@ def _try_it(url: str, key: str, *, demo: bool) -> None:
     say()
     say("Try it")
     say(f'  curl -i {url}/v1/chat/completions -H "Authorization: Bearer {key}" \\')
-    say("""    -H "Content-Type: application/json" -d '{"model":"auto","messages":[{"role":"user","content":"Hello"}]}'""")
+    body = '{"model":"auto","messages":[{"role":"user","content":"Hello"}]}'
+    say(f"""    -H "Content-Type: application/json" -d '{body}'""")
     say("  The exact price of the answer stands in its header X-FindToken-Cost.")
     if demo:
         say("  The demo takes markers in the message: [tool] [long] [slow] [error] [limit] [cut]")

@@ -17,6 +17,7 @@ from ftgate.config.shipped import provider, provider_names
 from ftgate.config.write import write_example
 
 __all__ = [
-    "Breaker", "Plan", "ProviderOverride", "Settings", "default_path", "describe", "effective_provider", "from_environment", "load",
+    "Breaker", "Plan", "ProviderOverride", "Settings", "default_path", "describe", "effective_provider",
+    "from_environment", "load",
     "provider", "provider_names", "write_example",
 ]  # fmt: skip

@@ -21,7 +21,8 @@ from ftgate.errors import ConfigFaults
 from ftgate.providers import catalogue
 
 SECTIONS = (
-    "server", "database", "billing", "stripe", "limits", "timeouts", "retry", "breaker", "plan", "channel", "provider", "alias",
+    "server", "database", "billing", "stripe", "limits", "timeouts", "retry", "breaker", "plan", "channel", "provider",
+    "alias",
     "fallback", "auto",
 )  # fmt: skip
 ALIAS_STEPS = 4
@@ -48,7 +49,9 @@ def load(path: Path | None, environ: Mapping[str, str], ollama_models: list[str]
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as problem:
-        raise ConfigFaults([f"{origin}:1: the file cannot be read: {problem.strerror}. ftgate init writes one."]) from None
+        raise ConfigFaults(
+            [f"{origin}:1: the file cannot be read: {problem.strerror}. ftgate init writes one."]
+        ) from None
     except UnicodeDecodeError as problem:
         line = problem.object[: problem.start].count(b"\n") + 1
         raise ConfigFaults([f"{origin}:{line}: the file is not UTF-8. Save it as UTF-8."]) from None
@@ -72,11 +75,15 @@ def build(reading: Reading, origin: Path | None, ollama_models: list[str] | None
     for name, value in reading.raw.items():
         if name not in SECTIONS:
             kind = dotted((name,)) if len(name) <= 40 and not name.startswith("sk-") else "this"
-            reading.fault((name,), f"{f'[{kind}]' if isinstance(value, dict) else kind} is no section. {nearest(name, SECTIONS)}")
+            reading.fault(
+                (name,), f"{f'[{kind}]' if isinstance(value, dict) else kind} is no section. {nearest(name, SECTIONS)}"
+            )
     found: dict[str, str] = {}
     if not reading.raw.get("channel", []):
         if origin is not None:
-            reading.warn((), "there is no [[channel]]: channels are made from the environment, or of the built-in demo.")
+            reading.warn(
+                (), "there is no [[channel]]: channels are made from the environment, or of the built-in demo."
+            )
         reading.raw["channel"], found = environment.discover(reading.environ, ollama_models)
     database = reading.section(("database",), settings.Database())
     timeouts = reading.section(("timeouts",), Timeouts())
@@ -87,7 +94,10 @@ def build(reading: Reading, origin: Path | None, ollama_models: list[str] | None
         reading.at(("breaker", "cooldown_cap"), " is under cooldown. Raise it.")
     overrides = _named(reading, ("provider",), settings.ProviderOverride())
     for name in overrides.keys() - set(provider_names()):
-        reading.fault(("provider", name), f"[{dotted(('provider', name))}] is not in the catalogue. {nearest(name, provider_names())}")
+        reading.fault(
+            ("provider", name),
+            f"[{dotted(('provider', name))}] is not in the catalogue. {nearest(name, provider_names())}",
+        )
     builder = Builder(reading, timeouts, overrides, database.hold_lifetime)
     routes = _routes(reading, builder.build())
     result = Settings(
@@ -143,7 +153,10 @@ def _named(reading: Reading, where: tuple[str, ...], base: Any) -> dict[str, Any
     for part in where:
         raw = raw.get(part, {}) if isinstance(raw, dict) else {}
     names = reading.table(where, raw)
-    return {name: msgspec.structs.replace(base, **reading.given((*where, name), row, type(base))) for name, row in names.items()}
+    return {
+        name: msgspec.structs.replace(base, **reading.given((*where, name), row, type(base)))
+        for name, row in names.items()
+    }
 
 
 def _server(reading: Reading) -> settings.Server:
@@ -169,7 +182,10 @@ def _check_certificate(reading: Reading, cert: Path, key: Path) -> None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password=lambda: b"")
     except (ssl.SSLError, OSError):
-        reading.at(("server", "tls_key"), " is no private key that fits tls_cert. Give the key it was made with, without a password.")
+        reading.at(
+            ("server", "tls_key"),
+            " is no private key that fits tls_cert. Give the key it was made with, without a password.",
+        )
 
 
 def _stripe(reading: Reading) -> settings.Stripe:
@@ -232,12 +248,14 @@ def _routes(reading: Reading, channels: tuple[Channel, ...]) -> Routes:
         fallback.setdefault(routes.resolve(name), fallback[name])
     auto = reading.section(("auto",), settings.Auto())
     grades = {grade: getattr(auto, grade) for grade in fields(settings.Auto)}
-    return msgspec.structs.replace(routes, fallback=fallback, auto={grade: names for grade, names in grades.items() if names})
+    return msgspec.structs.replace(
+        routes, fallback=fallback, auto={grade: names for grade, names in grades.items() if names}
+    )
 
 
 def _aliases(reading: Reading, channels: tuple[Channel, ...], served: set[str]) -> dict[str, str]:
-    """Shipped aliases, those of the channels' providers first and those that lead somewhere before those that do not; the
-    configured ones over them."""
+    """Shipped aliases, those of the channels' providers first and those that lead somewhere before those that do not;
+    the configured ones over them."""
     merged: dict[str, str] = {}
     for name in dict.fromkeys([*(channel.provider for channel in channels), *provider_names()]):
         for alias, target in provider(name).aliases.items():
@@ -250,7 +268,9 @@ def _aliases(reading: Reading, channels: tuple[Channel, ...], served: set[str]) 
             own[alias] = value
             if alias in served:
                 reading.warn(
-                    ("alias", alias), f"{reading.label(('alias', alias))} is a model that a channel serves; the model wins over the alias."
+                    ("alias", alias),
+                    f"{reading.label(('alias', alias))} is a model that a channel serves; the model wins over the "
+                    "alias.",
                 )
     merged |= own
     for alias in own:
@@ -259,7 +279,8 @@ def _aliases(reading: Reading, channels: tuple[Channel, ...], served: set[str]) 
 
 
 def _check_chain(reading: Reading, alias: str, own: dict[str, str], merged: dict[str, str], served: set[str]) -> None:
-    """Where a configured alias leads: a circle is a fault, unless a shipped alias closes it, which then goes from `merged`."""
+    """Where a configured alias leads: a circle is a fault, unless a shipped alias closes it, which then goes from
+    `merged`."""
     chain = [alias]
     target = merged.get(alias)
     while target is not None and target not in chain:
@@ -284,7 +305,11 @@ def _warn_unserved(reading: Reading, config: Settings) -> None:
         alone = [name for name in channel.models if name not in served]
         if not channel.weight and alone:
             idle = ", ".join(shown(name) for name in alone)
-            place = next(i for i, row in enumerate(reading.raw["channel"]) if isinstance(row, dict) and row.get("name") == channel.name)
+            place = next(
+                i
+                for i, row in enumerate(reading.raw["channel"])
+                if isinstance(row, dict) and row.get("name") == channel.name
+            )
             words = f"weight = 0, and no other channel takes calls for {idle}."
             reading.warn(("channel", place, "weight"), f"[[channel]] {shown(channel.name)}: {words}")
 
@@ -323,4 +348,9 @@ def describe(config: Settings) -> dict[str, Any]:
         }
         for channel in config.routes.channels
     ]
-    return {"config": str(config.origin) if config.origin else None, "channels": rows, "models": len(names), "warnings": config.warnings}
+    return {
+        "config": str(config.origin) if config.origin else None,
+        "channels": rows,
+        "models": len(names),
+        "warnings": config.warnings,
+    }

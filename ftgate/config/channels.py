@@ -1,4 +1,5 @@
-"""From [[channel]] rows to routing.Channel: the catalogue's provider, its overrides, the channel's own models and limits."""
+"""From [[channel]] rows to routing.Channel: the catalogue's provider, its overrides, the channel's own models and
+limits."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,9 +19,12 @@ FREE = Price(0, 0, 0, 0, 0)
 
 
 class Builder:
-    """Builds the channels of one reading, noting every fault in it. `caps` gathers the monthly caps, in units by name."""
+    """Builds the channels of one reading, noting every fault in it. `caps` gathers the monthly caps, in units by
+    name."""
 
-    def __init__(self, reading: Reading, timeouts: Timeouts, overrides: Mapping[str, ProviderOverride], hold_lifetime: float) -> None:
+    def __init__(
+        self, reading: Reading, timeouts: Timeouts, overrides: Mapping[str, ProviderOverride], hold_lifetime: float
+    ) -> None:
         self.reading = reading
         self.timeouts = timeouts
         self.overrides = overrides
@@ -31,7 +35,9 @@ class Builder:
     def build(self) -> tuple[Channel, ...]:
         rows = self.reading.raw.get("channel", [])
         if not isinstance(rows, list):
-            self.reading.fault(("channel",), "[channel] is one table, but there may be several. Write [[channel]] with two brackets.")
+            self.reading.fault(
+                ("channel",), "[channel] is one table, but there may be several. Write [[channel]] with two brackets."
+            )
             return ()
         return tuple(built for index, row in enumerate(rows) if (built := self._channel(index, row)))
 
@@ -44,7 +50,10 @@ class Builder:
                 reading.at((*where, name), f' is missing. Write {name} = "{"main" if name == "name" else "deepseek"}".')
         if called := given.get("name"):
             if called in self.names:
-                reading.at((*where, "name"), f" is taken by the channel of line {self.names[called]}. Give each channel a name of its own.")
+                reading.at(
+                    (*where, "name"),
+                    f" is taken by the channel of line {self.names[called]}. Give each channel a name of its own.",
+                )
             self.names.setdefault(called, reading.line((*where, "name")))
             if "monthly_cap" in given:
                 self.caps[called] = given["monthly_cap"]
@@ -58,7 +67,16 @@ class Builder:
         if not called or base is None:
             return None
         self._check_drops(where, given, models)
-        plain = ("priority", "weight", "charge_left_before_content", "headers", "query", "drop_params", "proxy", "http2")
+        plain = (
+            "priority",
+            "weight",
+            "charge_left_before_content",
+            "headers",
+            "query",
+            "drop_params",
+            "proxy",
+            "http2",
+        )
         return Channel(
             name=called,
             provider=shipped.name,
@@ -81,7 +99,10 @@ class Builder:
             if name in {"messages", "model", "stream"}:
                 words = "which no call can do without. Take it out of the list."
             elif capped := next((model.name for model in models.values() if model.cap_field == name), None):
-                words = f'which caps the output of "{capped}". Without it a hold bounds nothing; set its cap_field to another.'
+                words = (
+                    f'which caps the output of "{capped}". Without it a hold bounds nothing; set its cap_field '
+                    "to another."
+                )
             if words:
                 row = self.reading.raw["channel"][where[1]]
                 label = f'[[channel]] "{row.get("name", where[1] + 1)}"'
@@ -93,7 +114,10 @@ class Builder:
             return provider(name)
         if name:
             hint = nearest(name, provider_names())
-            self.reading.at((*where, "provider"), f' = {shown(name)} is not in the catalogue. {hint} Any other: "openai-compatible".')
+            self.reading.at(
+                (*where, "provider"),
+                f' = {shown(name)} is not in the catalogue. {hint} Any other: "openai-compatible".',
+            )
         return None
 
     def _timeouts(self, where: tuple[str, int], given: dict[str, Any]) -> Timeouts:
@@ -105,17 +129,23 @@ class Builder:
                 check_lifetime(self.reading, (*path, "total"), timeouts, self.hold_lifetime)
         return timeouts
 
-    def _base(self, where: tuple[str, int], row: dict[str, Any], given: dict[str, Any], shipped: catalogue.Provider) -> str | None:
+    def _base(
+        self, where: tuple[str, int], row: dict[str, Any], given: dict[str, Any], shipped: catalogue.Provider
+    ) -> str | None:
         base = given.get("base_url") or overridden(shipped, self.overrides.get(shipped.name)).base
         if base is None and "base_url" not in row:
             like = "http://127.0.0.1:9000/v1"
-            self.reading.at((*where, "base_url"), f" is missing; {shipped.name} has none of its own. Write the whole prefix, like {like}.")
+            self.reading.at(
+                (*where, "base_url"),
+                f" is missing; {shipped.name} has none of its own. Write the whole prefix, like {like}.",
+            )
         return base
 
     def _auth(
         self, where: tuple[str, int], row: dict[str, Any], given: dict[str, Any], shipped: catalogue.Provider
     ) -> tuple[str, tuple[Secret, ...]]:
-        """How to sign in. Without a key no header is sent; a key for a provider that needs none (Ollama's cloud) goes as Bearer."""
+        """How to sign in. Without a key no header is sent; a key for a provider that needs none (Ollama's cloud) goes
+        as Bearer."""
         nothing = (Secret(""),)
         credentials = given.get("keys") or nothing
         if "keys" not in row and shipped.auth != "none":
@@ -137,7 +167,11 @@ class Builder:
                 models[name] = model
         if not models and not own:
             say = reading.warn if shipped.name == "ollama" else reading.fault
-            say(path, f'{reading.label(path)} is empty, so nothing can be called here. Add [channel.models."NAME"] with its prices.')
+            say(
+                path,
+                f'{reading.label(path)} is empty, so nothing can be called here. Add [channel.models."NAME"] with '
+                "its prices.",
+            )
         if (gone := given.get("on_client_gone")) is not None:
             models = {name: msgspec.structs.replace(model, drain=gone == "drain") for name, model in models.items()}
         return models
@@ -153,11 +187,14 @@ class Builder:
                 words = f" has no price: {' and '.join(absent)} missing. Write USD per 1M tokens, 0 where it is free."
                 reading.at(where, words)
             base = Model(
-                name="", upstream="", price=FREE, cap_field=shipped.cap_field, thinking_in_cap=shipped.thinking_in_cap, drain=shipped.drain
+                name="", upstream="", price=FREE, cap_field=shipped.cap_field, thinking_in_cap=shipped.thinking_in_cap,
+                drain=shipped.drain
             )  # fmt: skip
         elif base.price.tiers and {"input", "output"} & given.keys() and "tiers" not in row:
             reading.warn(
-                where, f"{reading.label(where)} has prices of its own, but keeps the catalogue's tiers. Write tiers = [] to drop them."
+                where,
+                f"{reading.label(where)} has prices of its own, but keeps the catalogue's tiers. Write tiers = [] to "
+                "drop them.",
             )
         if "cap_field" in given:
             given["cap_field"] = catalogue.cap_field(given["cap_field"])
@@ -165,7 +202,10 @@ class Builder:
             return catalogue.merge(base, name, given)
         except ValueError as problem:
             spot = next((key for key in ("max_output", "context") if key in row), None)
-            reading.fault((*where, spot) if spot else where, f"{reading.label(where)}: {problem}. Lower the one or raise the other.")
+            reading.fault(
+                (*where, spot) if spot else where,
+                f"{reading.label(where)}: {problem}. Lower the one or raise the other.",
+            )
             return None
 
 
@@ -173,7 +213,9 @@ def overridden(shipped: catalogue.Provider, override: ProviderOverride | None) -
     """The provider with the config's addresses in place of the catalogue's."""
     if override is None:
         return shipped
-    changed = {key: value for key in ("base_url", "anthropic_base_url") if (value := getattr(override, key)) is not None}
+    changed = {
+        key: value for key in ("base_url", "anthropic_base_url") if (value := getattr(override, key)) is not None
+    }
     if shipped.dialect == "anthropic_messages" and "base_url" in changed:
         changed.setdefault("anthropic_base_url", changed["base_url"])
     return msgspec.structs.replace(shipped, **changed)
@@ -182,5 +224,7 @@ def overridden(shipped: catalogue.Provider, override: ProviderOverride | None) -
 def check_lifetime(reading: Reading, where: tuple[str | int, ...], timeouts: Timeouts, hold_lifetime: float) -> None:
     """A hold that dies before its call would let credits be spent twice."""
     if timeouts.total >= hold_lifetime:
-        words = f"{reading.label(where)} = {timeouts.total:g} is not under [database] hold_lifetime = {hold_lifetime:g}."
+        words = (
+            f"{reading.label(where)} = {timeouts.total:g} is not under [database] hold_lifetime = {hold_lifetime:g}."
+        )
         reading.fault(where, f"{words} Lower total or raise hold_lifetime.")

@@ -9,11 +9,13 @@ SERVED_DIALECTS = {"openai_chat"}
 """Protocols that this version speaks; channels of others are listed, and calls to them answer 501."""
 
 
-def discover(environ: Mapping[str, str], ollama_models: list[str] | None) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def discover(
+    environ: Mapping[str, str], ollama_models: list[str] | None
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Rows as [[channel]] would hold them, and for each channel's name where it came from.
 
-    The keys stay "env:NAME" in the rows. `ollama_models` are what a local Ollama serves, None when there is none (asking it
-    is not done here). A provider whose key stands under two names gets one channel.
+    The keys stay "env:NAME" in the rows. `ollama_models` are what a local Ollama serves, None when there is none
+    (asking it is not done here). A provider whose key stands under two names gets one channel.
     """
     rows: list[dict[str, Any]] = []
     found: dict[str, str] = {}

@@ -1,7 +1,8 @@
 """Where each key of a TOML text stands: tomllib does not say, and a fault without a line is half a fault.
 
-A small scan, not a second parser: it is only asked about texts that tomllib has read, so it may trust their syntax. Paths
-are tuples of keys, with the index where an array of tables (or of values) is passed: ("channel", 1, "timeouts", "idle").
+A small scan, not a second parser: it is only asked about texts that tomllib has read, so it may trust their syntax.
+Paths are tuples of keys, with the index where an array of tables (or of values) is passed: ("channel", 1, "timeouts",
+"idle").
 """
 
 import tomllib

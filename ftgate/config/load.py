@@ -1,9 +1,10 @@
 """From a TOML text to typed sections, with every fault on the way.
 
-`Reading` walks the text along the declarations of settings.py. It never stops at a fault: a value that cannot be used is
-noted with its line and its default is taken, so that one run names everything that is wrong.
+`Reading` walks the text along the declarations of settings.py. It never stops at a fault: a value that cannot be used
+is noted with its line and its default is taken, so that one run names everything that is wrong.
 
-A value "env:NAME" is taken from the environment, "file:PATH" from a file; relative paths start at the working directory.
+A value "env:NAME" is taken from the environment, "file:PATH" from a file; relative paths start at the working
+directory.
 """
 
 import re
@@ -61,11 +62,17 @@ class Reading:
             self._broken(text, problem)
 
     def _broken(self, text: str, problem: Exception) -> None:
-        words = str(problem) if isinstance(problem, tomllib.TOMLDecodeError) else "it is too deeply nested or holds an absurd number"
+        words = (
+            str(problem)
+            if isinstance(problem, tomllib.TOMLDecodeError)
+            else "it is too deeply nested or holds an absurd number"
+        )
         at = re.search(r" \(at line (\d+), column (\d+)\)$| \(at end of document\)$", words)
         line = int(at[1]) if at and at[1] else text.rstrip().count("\n") + 1
         said = words[: at.start()] if at else words
-        self.faults.append((line, f"this is no TOML: {said[:1].lower()}{said[1:]}. Texts need quotes, and each key stands once."))
+        self.faults.append(
+            (line, f"this is no TOML: {said[:1].lower()}{said[1:]}. Texts need quotes, and each key stands once.")
+        )
 
     # -- faults
 
@@ -99,7 +106,11 @@ class Reading:
         if where[0] == "channel" and len(where) > 1:
             row = self.raw["channel"][where[1]] if isinstance(self.raw.get("channel"), list) else {}
             name = row.get("name") if isinstance(row, dict) else None
-            head = f'[[channel]] "{name}":' if isinstance(name, str) and len(name) <= 40 and name.isprintable() else "[[channel]]"
+            head = (
+                f'[[channel]] "{name}":'
+                if isinstance(name, str) and len(name) <= 40 and name.isprintable()
+                else "[[channel]]"
+            )
             rest = where[2:]
         elif len(where) > 1:
             head = f"[{dotted(where[:-1])}]"
@@ -110,7 +121,9 @@ class Reading:
 
     def unknown(self, where: Where, name: str, known: Iterable[str]) -> None:
         # A key pasted where a name belongs must not be printed back.
-        words = f"{self.label((*where, name)) if len(name) <= 40 and not name.startswith('sk-') else 'this'} is no setting."
+        words = (
+            f"{self.label((*where, name)) if len(name) <= 40 and not name.startswith('sk-') else 'this'} is no setting."
+        )
         self.fault((*where, name), f"{words} {nearest(name, known)}")
 
     # -- values
@@ -119,7 +132,10 @@ class Reading:
         """A table, or a fault and an empty one."""
         if isinstance(raw, dict):
             return raw
-        self.at(where, f" is {values.name_of(raw)}, not a table. Write it with a [header] of its own, or like {{ name = … }}.")
+        self.at(
+            where,
+            f" is {values.name_of(raw)}, not a table. Write it with a [header] of its own, or like {{ name = … }}.",
+        )
         return {}
 
     def resolve(self, raw: object, kind: str) -> object:
@@ -128,8 +144,12 @@ class Reading:
             return raw
         source, _, name = raw.partition(":")
         if source == "env":
-            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or len(name) > 80:  # perhaps a key: it must not be printed back
-                raise ValueError(' names no environment variable after "env:". Write its name, like env:LAB_KEY, not its value.')
+            if (
+                not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or len(name) > 80
+            ):  # perhaps a key: it must not be printed back
+                raise ValueError(
+                    ' names no environment variable after "env:". Write its name, like env:LAB_KEY, not its value.'
+                )
             found = self.environ.get(name, "")
             if not found.strip():
                 state = "is empty" if name in self.environ else "is not set"
@@ -141,7 +161,9 @@ class Reading:
             except (OSError, ValueError, RuntimeError) as problem:
                 why = getattr(problem, "strerror", None) or "it is no text"
                 path = raw if raw.isprintable() and not name.startswith("sk-") else "file:…"
-                raise Missing(f' = "{path}" but the file cannot be read: {why}. Check the path and its rights.') from None
+                raise Missing(
+                    f' = "{path}" but the file cannot be read: {why}. Check the path and its rights.'
+                ) from None
         return typed(found.strip(), kind)
 
     def value(self, where: Where, raw: object, kind: str, note: settings.Note) -> tuple[bool, Any]:
@@ -177,7 +199,9 @@ class Reading:
             found.append(key)
         return tuple(found)
 
-    def given(self, where: Where, raw: object, struct: type[msgspec.Struct], also: Iterable[str] = ()) -> dict[str, Any]:
+    def given(
+        self, where: Where, raw: object, struct: type[msgspec.Struct], also: Iterable[str] = ()
+    ) -> dict[str, Any]:
         """The settings of a section that are written and good. `also` are names that the caller reads itself."""
         known = fields(struct)
         also = set(also)
@@ -207,7 +231,8 @@ class Reading:
 
 
 def typed(text: str, kind: str) -> object:
-    """Text from outside as the TOML value its setting wants; left as it is when it is none, for the reader to refuse."""
+    """Text from outside as the TOML value its setting wants; left as it is when it is none, for the reader to
+    refuse."""
     if kind == "flag":
         return {"true": True, "false": False}.get(text.lower(), text)
     if kind in {"whole", "seconds", "usd", "price", "multiplier"} and len(text) <= 40:
@@ -220,7 +245,10 @@ def typed(text: str, kind: str) -> object:
 
 def dotted(where: Where) -> str:
     """A path as TOML writes it, quoting what needs quotes."""
-    parts = [str(part) if isinstance(part, int) or re.fullmatch(r"[A-Za-z0-9_-]+", part) else f'"{part[:60]}"' for part in where]
+    parts = [
+        str(part) if isinstance(part, int) or re.fullmatch(r"[A-Za-z0-9_-]+", part) else f'"{part[:60]}"'
+        for part in where
+    ]
     return ".".join(part if part.isprintable() else '"…"' for part in parts)
 
 

@@ -1,8 +1,8 @@
 """Every setting, declared once: its name, type and default in the struct, its help and its reason beside them.
 
 From these declarations come the reader of the file (load.py), the hints for misspelt names and the commented example
-(write.py). Times are seconds. Amounts of money are units (core/money.py). The structs of core (Timeouts, Retry, Rates) hold
-their own names, types and defaults; their help stands here, in `BORROWED`.
+(write.py). Times are seconds. Amounts of money are units (core/money.py). The structs of core (Timeouts, Retry, Rates)
+hold their own names, types and defaults; their help stands here, in `BORROWED`.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,8 @@ LARGEST = 2**63 - 1
 
 class Note(msgspec.Struct, frozen=True):
     """What a declaration adds to a field. `kind` names its reader in values.py where the type alone does not. `low` and
-    `high` bound numbers (`low` itself is refused when `above` is set). `shown` is an example for settings without a default."""
+    `high` bound numbers (`low` itself is refused when `above` is set). `shown` is an example for settings without a
+    default."""
 
     help: str
     reason: str
@@ -36,10 +37,19 @@ class Note(msgspec.Struct, frozen=True):
 
 
 class Server(msgspec.Struct, frozen=True):
-    host: A[str, Note("The address to listen on.", "only this machine can reach it until you decide otherwise.")] = "127.0.0.1"
-    port: A[int, Note("The port; 0 takes any free one.", "one number to remember; `ready URL` names the one taken.", high=65535)] = 8400
+    host: A[str, Note("The address to listen on.", "only this machine can reach it until you decide otherwise.")] = (
+        "127.0.0.1"
+    )
+    port: A[
+        int,
+        Note("The port; 0 takes any free one.", "one number to remember; `ready URL` names the one taken.", high=65535),
+    ] = 8400
     data_dir: A[
-        Path, Note("Where the database and whatever else must last is kept.", "beside the program, so that a backup is copying one folder.")
+        Path,
+        Note(
+            "Where the database and whatever else must last is kept.",
+            "beside the program, so that a backup is copying one folder.",
+        ),
     ] = Path("./ftgate-data")
     public_url: A[
         str | None,
@@ -68,7 +78,13 @@ class Server(msgspec.Struct, frozen=True):
                           kind="readable", shown='"/etc/ftgate/cert.pem"')
     ] = None  # fmt: skip
     tls_key: A[
-        Path | None, Note("The certificate's private key (PEM).", "it belongs to tls_cert.", kind="readable", shown='"/etc/ftgate/key.pem"')
+        Path | None,
+        Note(
+            "The certificate's private key (PEM).",
+            "it belongs to tls_cert.",
+            kind="readable",
+            shown='"/etc/ftgate/key.pem"',
+        ),
     ] = None
     registration: A[
         str,
@@ -76,40 +92,64 @@ class Server(msgspec.Struct, frozen=True):
              choices=("open", "invite", "closed")),
     ] = "closed"  # fmt: skip
     max_body_mb: A[
-        int, Note("The largest request body, in megabytes.", "images fit, and one caller cannot fill the memory.", low=1, high=1024)
+        int,
+        Note(
+            "The largest request body, in megabytes.",
+            "images fit, and one caller cannot fill the memory.",
+            low=1,
+            high=1024,
+        ),
     ] = 20
     trusted_proxies: A[
         tuple[str, ...],
         Note(
-            "Addresses (or networks) of front proxies whose X-Forwarded-For is believed.", "anybody can write that header.", kind="networks"
+            "Addresses (or networks) of front proxies whose X-Forwarded-For is believed.",
+            "anybody can write that header.",
+            kind="networks",
         ),
     ] = ()
     cors: A[
-        bool, Note("Let browsers on other sites call the relay and model routes.", "they carry a key and no cookie, so nothing leaks.")
+        bool,
+        Note(
+            "Let browsers on other sites call the relay and model routes.",
+            "they carry a key and no cookie, so nothing leaks.",
+        ),
     ] = True
     retention_days: A[
         int,
-        Note("Days that request rows are kept; 0 keeps them for ever.", "the rows are small, and the totals always stay.", high=36_500),
+        Note(
+            "Days that request rows are kept; 0 keeps them for ever.",
+            "the rows are small, and the totals always stay.",
+            high=36_500,
+        ),
     ] = 0
     shutdown_grace: A[
-        float, Note("How long open streams may go on after SIGTERM.", "most answers end within it, and a restart stays quick.", high=86_400)
+        float,
+        Note(
+            "How long open streams may go on after SIGTERM.",
+            "most answers end within it, and a restart stays quick.",
+            high=86_400,
+        ),
     ] = 30.0
 
 
 class Database(msgspec.Struct, frozen=True):
     durability: A[
         str,
-        Note("power: nothing is lost at a power cut. process: nothing is lost at kill -9.", "money first; group commit makes it cheap.",
+        Note("power: nothing is lost at a power cut. process: nothing is lost at kill -9.", "money first; group "
+        "commit makes it cheap.",
              choices=("power", "process")),
     ] = "power"  # fmt: skip
     hold_lifetime: A[
         float,
-        Note("When a hold is given up; longer than every `total` time limit.", "a hold gone before its call lets credits be spent twice.",
+        Note("When a hold is given up; longer than every `total` time limit.", "a hold gone before its call lets "
+        "credits be spent twice.",
              above=True, high=YEAR_S),
     ] = 2400.0  # fmt: skip
     expired_hold: A[
         str,
-        Note("What a crash's left-over hold costs: void (nothing) or charge_estimate.", "what was not proven is not charged.",
+        Note("What a crash's left-over hold costs: void (nothing) or "
+        "charge_estimate.", "what was not proven is not charged.",
              choices=("void", "charge_estimate")),
     ] = "void"  # fmt: skip
 
@@ -119,10 +159,13 @@ MODES = ("prepaid", "metered")
 
 class Billing(msgspec.Struct, frozen=True):
     mode: A[
-        str, Note("prepaid: calls need credits. metered: usage is counted and nothing is blocked.", "nobody can spend what is not there.",
+        str, Note("prepaid: calls need credits. metered: usage is counted and nothing is "
+        "blocked.", "nobody can spend what is not there.",
                   choices=MODES)
     ] = "prepaid"  # fmt: skip
-    signup_credits: A[int, Note("USD given to each new account.", "free credits invite throw-away accounts.", kind="usd")] = 0
+    signup_credits: A[
+        int, Note("USD given to each new account.", "free credits invite throw-away accounts.", kind="usd")
+    ] = 0
 
 
 class Stripe(msgspec.Struct, frozen=True):
@@ -134,17 +177,29 @@ class Stripe(msgspec.Struct, frozen=True):
     ] = None
     webhook_secret: A[
         Secret | None,
-        Note("The signing secret of Stripe's webhook.", "only Stripe's own events may add credits.", shown='"env:STRIPE_WEBHOOK_SECRET"'),
+        Note(
+            "The signing secret of Stripe's webhook.",
+            "only Stripe's own events may add credits.",
+            shown='"env:STRIPE_WEBHOOK_SECRET"',
+        ),
     ] = None
     api_base: A[str, Note("Stripe's address.", "another one is for tests.", kind="url")] = "https://api.stripe.com"
     currency: A[
-        str, Note("What people pay in.", "the books are kept in USD; another currency would credit a wrong amount.", choices=("usd",))
+        str,
+        Note(
+            "What people pay in.",
+            "the books are kept in USD; another currency would credit a wrong amount.",
+            choices=("usd",),
+        ),
     ] = "usd"
     min_amount: A[int, Note("The smallest payment, in USD.", "a card fee eats smaller ones.", kind="usd")] = 5 * 10**12
-    max_amount: A[int, Note("The largest payment, in USD.", "a stolen card does limited harm.", kind="usd")] = 1000 * 10**12
+    max_amount: A[int, Note("The largest payment, in USD.", "a stolen card does limited harm.", kind="usd")] = (
+        1000 * 10**12
+    )
     return_origins: A[
         tuple[str, ...],
-        Note("Origins that success_url and cancel_url may point to, beside public_url.", "a payment page must not send people anywhere.",
+        Note("Origins that success_url and cancel_url may point to, beside public_url.", "a payment page must not "
+        "send people anywhere.",
              kind="origins"),
     ] = ()  # fmt: skip
 
@@ -154,13 +209,26 @@ class Stripe(msgspec.Struct, frozen=True):
 
 
 class Breaker(msgspec.Struct, frozen=True):
-    failures: A[int, Note("Failures within `window` that open a channel's circuit for a model.", "one bad answer is no outage.", low=1)] = 3
+    failures: A[
+        int,
+        Note(
+            "Failures within `window` that open a channel's circuit for a model.", "one bad answer is no outage.", low=1
+        ),
+    ] = 3
     window: A[
-        float, Note("Seconds over which failures are counted.", "yesterday's failure says nothing about now.", above=True, high=YEAR_S)
+        float,
+        Note(
+            "Seconds over which failures are counted.",
+            "yesterday's failure says nothing about now.",
+            above=True,
+            high=YEAR_S,
+        ),
     ] = 60.0
-    cooldown: A[float, Note("Seconds an open circuit rests before one probe.", "long enough to matter, short enough to come back soon.",
+    cooldown: A[float, Note("Seconds an open circuit rests before one probe.", "long enough to matter, short enough "
+    "to come back soon.",
                             above=True, high=YEAR_S)] = 5.0  # fmt: skip
-    cooldown_cap: A[float, Note("The cool-down doubles up to this many seconds.", "a dead provider is asked rarely, never forgotten.",
+    cooldown_cap: A[float, Note("The cool-down doubles up to this many seconds.", "a dead provider is asked rarely, "
+    "never forgotten.",
                                 above=True, high=YEAR_S)] = 300.0  # fmt: skip
 
 
@@ -168,20 +236,32 @@ class PlanSettings(msgspec.Struct, frozen=True):
     """[plan.NAME] as written; the rate limits of [limits] may stand here too."""
 
     byok_tokens_per_month: A[
-        int, Note("Tokens a month that callers may use with their own provider keys.", "such calls bring no money and still take room.")
+        int,
+        Note(
+            "Tokens a month that callers may use with their own provider keys.",
+            "such calls bring no money and still take room.",
+        ),
     ] = 1_000_000
     price_multiplier: A[
         Multiplier,
-        Note("A factor on every charge, kept as an exact fraction.", "what you pay is what they pay.", kind="multiplier", shown="1.0"),
+        Note(
+            "A factor on every charge, kept as an exact fraction.",
+            "what you pay is what they pay.",
+            kind="multiplier",
+            shown="1.0",
+        ),
     ] = Multiplier()
-    models: A[tuple[str, ...], Note('The models this plan may use; ["*"] is all.', "nothing is hidden unless you hide it.")] = ("*",)
-    mode: A[str | None, Note("prepaid or metered; by default what [billing] says.", "one plan may be trusted more than the rest.",
+    models: A[
+        tuple[str, ...], Note('The models this plan may use; ["*"] is all.', "nothing is hidden unless you hide it.")
+    ] = ("*",)
+    mode: A[str | None, Note("prepaid or metered; by default what [billing] says.", "one plan may be trusted more "
+    "than the rest.",
                              choices=MODES, shown='"prepaid"')] = None  # fmt: skip
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What an account's plan allows. `rates` are its own limits for each key, None where [limits] holds; `mode` None where
-    [billing] holds."""
+    """What an account's plan allows. `rates` are its own limits for each key, None where [limits] holds; `mode` None
+    where [billing] holds."""
 
     name: str
     byok_tokens_per_month: int = 1_000_000
@@ -192,34 +272,54 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class ProviderOverride(msgspec.Struct, frozen=True):
-    """[provider.NAME]: other addresses than the catalogue's, for channels and BYOK calls alike. None keeps the catalogue's."""
+    """[provider.NAME]: other addresses than the catalogue's, for channels and BYOK calls alike. None keeps the
+    catalogue's."""
 
     base_url: A[str | None, Note("The provider's address for OpenAI's dialect.", "a region, a mirror or a test server.",
                                  kind="url", shown='"https://api.deepseek.com/v1"')] = None  # fmt: skip
-    anthropic_base_url: A[str | None, Note("Its address for Anthropic's dialect.", "it differs from the other one at most providers.",
-                                           kind="url", shown='"https://api.deepseek.com/anthropic/v1"')] = None  # fmt: skip
+    anthropic_base_url: A[str | None, Note("Its address for Anthropic's dialect.", "it differs from the other one at "
+    "most providers.",
+                                           kind="url",
+                                           shown='"https://api.deepseek.com/anthropic/v1"')] = None  # fmt: skip
 
 
 class ModelSettings(msgspec.Struct, frozen=True):
     """[channel.models."NAME"] as written; only what is given is laid over the catalogue's model of the same name."""
 
-    upstream: A[str | None, Note("The name the provider uses, if another.", "callers keep one name when providers change theirs.")] = None
+    upstream: A[
+        str | None,
+        Note("The name the provider uses, if another.", "callers keep one name when providers change theirs."),
+    ] = None
     input: A[
-        int | None, Note("USD per 1M input tokens.", "a model without a price is refused: it would be billed nothing.", kind="price")
+        int | None,
+        Note(
+            "USD per 1M input tokens.", "a model without a price is refused: it would be billed nothing.", kind="price"
+        ),
     ] = None
     output: A[int | None, Note("USD per 1M output tokens.", "as input.", kind="price")] = None
-    cached: A[int | None, Note("USD per 1M input tokens read from a cache.", "absent, they cost the input price.", kind="price")] = None
-    cache_write: A[int | None, Note("USD per 1M input tokens written to a cache.", "absent, they cost the input price.", kind="price")] = (
-        None
-    )
-    cache_write_1h: A[int | None, Note("The same for a cache kept one hour.", "absent, they cost the input price.", kind="price")] = None
-    per_request: A[int | None, Note("USD for each request beside its tokens.", "some providers charge searches this way.", kind="usd")] = (
-        None
-    )
-    tiers: A[
-        tuple[Tier, ...] | None, Note("Other prices above a prompt length.", "long prompts are dearer at some providers.", kind="tiers")
+    cached: A[
+        int | None,
+        Note("USD per 1M input tokens read from a cache.", "absent, they cost the input price.", kind="price"),
     ] = None
-    context: A[int | None, Note("Tokens of prompt and answer together.", "a call that cannot fit is not sent.", low=1, high=10**9)] = None
+    cache_write: A[
+        int | None,
+        Note("USD per 1M input tokens written to a cache.", "absent, they cost the input price.", kind="price"),
+    ] = None
+    cache_write_1h: A[
+        int | None, Note("The same for a cache kept one hour.", "absent, they cost the input price.", kind="price")
+    ] = None
+    per_request: A[
+        int | None,
+        Note("USD for each request beside its tokens.", "some providers charge searches this way.", kind="usd"),
+    ] = None
+    tiers: A[
+        tuple[Tier, ...] | None,
+        Note("Other prices above a prompt length.", "long prompts are dearer at some providers.", kind="tiers"),
+    ] = None
+    context: A[
+        int | None,
+        Note("Tokens of prompt and answer together.", "a call that cannot fit is not sent.", low=1, high=10**9),
+    ] = None
     max_output: A[int | None, Note("Tokens one answer can have.", "it bounds the hold.", low=1, high=10**9)] = None
     cap_field: A[
         str | None,
@@ -229,10 +329,16 @@ class ModelSettings(msgspec.Struct, frozen=True):
             choices=("max_tokens", "max_completion_tokens", "none"),
         ),
     ] = None
-    thinking_in_cap: A[bool | None, Note("Whether the cap counts hidden thinking.", "else thinking must be held beside it.")] = None
-    image_tokens: A[int | None, Note("The most tokens one image can count.", "an image's length in bytes says nothing.", high=10**7)] = None
+    thinking_in_cap: A[
+        bool | None, Note("Whether the cap counts hidden thinking.", "else thinking must be held beside it.")
+    ] = None
+    image_tokens: A[
+        int | None, Note("The most tokens one image can count.", "an image's length in bytes says nothing.", high=10**7)
+    ] = None
     tags: A[tuple[str, ...] | None, Note("Words to find the model by.", "pages and price tables show them.")] = None
-    best_for: A[str | None, Note("What it is good at, in a few words.", "the price table shows it.", kind="words")] = None
+    best_for: A[str | None, Note("What it is good at, in a few words.", "the price table shows it.", kind="words")] = (
+        None
+    )
 
 
 class ChannelSettings(msgspec.Struct, frozen=True):
@@ -246,37 +352,69 @@ class ChannelSettings(msgspec.Struct, frozen=True):
             "addresses, models and prices come from there.",
         ),
     ]
-    keys: A[tuple[Secret, ...], Note("Provider keys, used in turn, each with its own cool-down.", "env: and file: keep secrets elsewhere.",
+    keys: A[tuple[Secret, ...], Note("Provider keys, used in turn, each with its own cool-down.", "env: and file: "
+    "keep secrets elsewhere.",
                                      kind="keys")] = ()  # fmt: skip
     base_url: A[
-        str | None, Note("The whole prefix; /chat/completions or /messages is appended.", "paths differ between providers.", kind="url")
+        str | None,
+        Note(
+            "The whole prefix; /chat/completions or /messages is appended.",
+            "paths differ between providers.",
+            kind="url",
+        ),
     ] = None
-    priority: A[int, Note("Lower numbers are tried first.", "cheap ways first, dear ones in need.", low=-1000, high=1000)] = 0
+    priority: A[
+        int, Note("Lower numbers are tried first.", "cheap ways first, dear ones in need.", low=-1000, high=1000)
+    ] = 0
     weight: A[
-        int, Note("The share of calls among channels of one priority; 0 takes none.", "load is spread as you say.", high=1_000_000)
+        int,
+        Note(
+            "The share of calls among channels of one priority; 0 takes none.",
+            "load is spread as you say.",
+            high=1_000_000,
+        ),
     ] = 1
     on_client_gone: A[
         str | None,
-        Note("When the client leaves: abort stops at once, drain reads on to the usage.", "by default only hidden-reasoning models drain.",
+        Note("When the client leaves: abort stops at once, drain reads on to the usage.", "by default only "
+        "hidden-reasoning models drain.",
              choices=("abort", "drain")),
     ] = None  # fmt: skip
-    timeouts: A[Timeouts | None, Note("Its own time limits; what is not given is as in [timeouts].", "a slow box at home is no cloud.",
+    timeouts: A[Timeouts | None, Note("Its own time limits; what is not given is as in "
+    "[timeouts].", "a slow box at home is no cloud.",
                                       kind="section")] = None  # fmt: skip
-    charge_left_before_content: A[bool, Note("Charge the prompt when the client left before content.", "the provider charges it too.")] = (
-        True
-    )
-    headers: A[Mapping[str, str], Note("Headers sent along.", "some providers want a project or a referer.", kind="headers")] = {}
-    query: A[Mapping[str, str], Note("Query parameters sent along.", "some providers want a version there.", kind="pairs")] = {}
+    charge_left_before_content: A[
+        bool, Note("Charge the prompt when the client left before content.", "the provider charges it too.")
+    ] = True
+    headers: A[
+        Mapping[str, str], Note("Headers sent along.", "some providers want a project or a referer.", kind="headers")
+    ] = {}
+    query: A[
+        Mapping[str, str], Note("Query parameters sent along.", "some providers want a version there.", kind="pairs")
+    ] = {}
     ca_file: A[
-        Path | None, Note("Certificates to trust instead of the system's.", "a private server has a private authority.", kind="readable")
+        Path | None,
+        Note(
+            "Certificates to trust instead of the system's.",
+            "a private server has a private authority.",
+            kind="readable",
+        ),
     ] = None
     drop_params: A[tuple[str, ...], Note("Request fields left out.", "some servers refuse what they do not know.")] = ()
-    monthly_cap: A[int | None, Note("USD we may spend here in a month.", "a mistake stays affordable.", kind="usd")] = None
-    models_only: A[bool, Note("The channel's own models replace the catalogue's.", "a plan or a box may serve few.")] = False
-    proxy: A[str | None, Note("A proxy to reach it through (http, https, socks5).", "some networks have one way out.", kind="proxy")] = None
+    monthly_cap: A[int | None, Note("USD we may spend here in a month.", "a mistake stays affordable.", kind="usd")] = (
+        None
+    )
+    models_only: A[
+        bool, Note("The channel's own models replace the catalogue's.", "a plan or a box may serve few.")
+    ] = False
+    proxy: A[
+        str | None,
+        Note("A proxy to reach it through (http, https, socks5).", "some networks have one way out.", kind="proxy"),
+    ] = None
     http2: A[bool, Note("Speak HTTP/2 to it.", "HTTP/1.1 is faster here.")] = False
     models: A[
-        Mapping[str, ModelSettings], Note("Models beside the catalogue's.", "new models come before new releases.", kind="section")
+        Mapping[str, ModelSettings],
+        Note("Models beside the catalogue's.", "new models come before new releases.", kind="section"),
     ] = {}
 
 
@@ -285,7 +423,9 @@ class Auto(msgspec.Struct, frozen=True):
 
     simple: A[tuple[str, ...], Note("Models for short questions.", "small questions need no big model.",
                                     shown='["glm-4-flash", "qwen-turbo"]')] = ()  # fmt: skip
-    medium: A[tuple[str, ...], Note("Models for longer prompts.", "the everyday model.", shown='["deepseek-chat"]')] = ()
+    medium: A[
+        tuple[str, ...], Note("Models for longer prompts.", "the everyday model.", shown='["deepseek-chat"]')
+    ] = ()
     complex: A[tuple[str, ...], Note("Models for tools, images and long prompts.", "hard work is worth its price.",
                                      shown='["deepseek-reasoner", "qwen-max"]')] = ()  # fmt: skip
 
@@ -293,9 +433,10 @@ class Auto(msgspec.Struct, frozen=True):
 class Settings(msgspec.Struct, frozen=True):
     """One immutable snapshot of the configuration.
 
-    `limits` hold for each key, `limits_account` for each account, `limits_model` for each named model. `monthly_caps` are
-    units a channel may spend in a month, by channel name. `found` says for channels made without a config where they came
-    from. `origin` is the file, None without one. `warnings` are lines like faults, about things that are allowed.
+    `limits` hold for each key, `limits_account` for each account, `limits_model` for each named model. `monthly_caps`
+    are units a channel may spend in a month, by channel name. `found` says for channels made without a config where
+    they came from. `origin` is the file, None without one. `warnings` are lines like faults, about things that are
+    allowed.
     """
 
     server: Server
@@ -334,16 +475,21 @@ BORROWED: Mapping[type, Mapping[str, Note]] = {
     },
     Timeouts: {
         "connect": _span("To connect, TLS included.", "a host that does not answer in this time is down."),
-        "head": _span("To the response head of a streamed call.", "a busy provider queues; a dead one must not hold the caller."),
+        "head": _span("To the response head of a streamed call.", "a busy provider queues; a dead one must not hold "
+        "the caller."),
         "answer": _span("To the response head of a plain call.", "it comes only when the whole answer is finished."),
-        "first_token": _span("From the head to the first token; reasoning counts.", "a stream that says nothing is given up."),
+        "first_token": _span("From the head to the first token; reasoning counts.", "a stream that says nothing is "
+        "given up."),
         "idle": _span("Between two pieces of a stream.", "a stream that stopped is told, not waited for."),
         "total": _span("The whole call, all attempts.", "no call lives for ever, and no hold outlives it."),
     },
     Retry: {
-        "attempts": Note("Tries in all, the first included.", "two more ways out of a bad moment; more only costs time.", low=1, high=100),
-        "max_retry_after": Note("The longest Retry-After that is waited for.", "past that the caller decides better.", high=YEAR_S),
-        "backoff": Note("The first wait before the same candidate again; it doubles.", "overload needs a breath.", high=YEAR_S),
+        "attempts": Note("Tries in all, the first included.", "two more ways out of a bad moment; more only costs "
+        "time.", low=1, high=100),
+        "max_retry_after": Note("The longest Retry-After that is waited for.", "past that the caller decides "
+        "better.", high=YEAR_S),
+        "backoff": Note("The first wait before the same candidate again; it doubles.", "overload needs a "
+        "breath.", high=YEAR_S),
         "backoff_cap": Note("The longest such wait.", "a caller is waiting.", high=YEAR_S),
     },
 }  # fmt: skip

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 
 
 def _files() -> "Traversable":
-    from importlib import resources  # here, because it costs a tenth of the program's start and many commands never come by
+    from importlib import (
+        resources,
+    )  # here, because it costs a tenth of the program's start and many commands never come by
 
     return resources.files("ftgate.providers")
 

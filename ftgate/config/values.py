@@ -94,10 +94,13 @@ def _within(value: int | Decimal, note: Note, what: str) -> None:
     if not low or value > note.high:
         least = f"more than {note.low}" if note.above else f"{note.low} or more"
         bounds = (
-            f"{what} from {note.low} to {note.high}" if note.high < 10**6 and not note.above else f"{what}, {least}, at most {note.high}"
+            f"{what} from {note.low} to {note.high}"
+            if note.high < 10**6 and not note.above
+            else f"{what}, {least}, at most {note.high}"
         )
         raise ValueError(
-            f" = {shown(f'{value:.20}' if isinstance(value, Decimal) else str(value)[:25])[1:-1]} is out of range. Write {bounds}."
+            f" = {shown(f'{value:.20}' if isinstance(value, Decimal) else str(value)[:25])[1:-1]} is out of range. "
+            f"Write {bounds}."
         )
 
 
@@ -201,14 +204,18 @@ def networks(value: object, note: Note) -> tuple[str, ...]:
         try:
             ip_network(item, strict=False)
         except ValueError:
-            raise ValueError(f' holds {shown(item)}, which is no address. Write it like ["127.0.0.1", "10.0.0.0/8"].') from None
+            raise ValueError(
+                f' holds {shown(item)}, which is no address. Write it like ["127.0.0.1", "10.0.0.0/8"].'
+            ) from None
     return found
 
 
 def _number(value: object) -> int | Decimal:
     if type(value) is not int and type(value) is not Decimal:
         raise ValueError(f" is {name_of(value)}, not a number. Write it like 0.28.")
-    return min(value, 10**12) if isinstance(value, int) else value  # past every limit anyhow, and short enough to be quoted
+    return (
+        min(value, 10**12) if isinstance(value, int) else value
+    )  # past every limit anyhow, and short enough to be quoted
 
 
 def usd(value: object, note: Note) -> int:
@@ -246,7 +253,10 @@ def tiers(value: object, note: Note) -> tuple[Tier, ...]:
     rows = []
     for row in _of(value, list, "a list of tables", like):
         if type(row) is not dict or not {"above", "input", "output"} <= set(row) <= _TIER:
-            raise ValueError(f": each tier has above, input and output, and may have {', '.join(catalogue.CLASSES)}. Write it like {like}.")
+            raise ValueError(
+                f": each tier has above, input and output, and may have {', '.join(catalogue.CLASSES)}. Write it "
+                f"like {like}."
+            )
         above = row["above"]
         if type(above) is not int or not 0 <= above <= 10**9:
             raise ValueError(f": above is a number of tokens. Write it like {like}.")
@@ -276,7 +286,8 @@ def headers(value: object, note: Note) -> Mapping[str, str]:
 
 
 READERS: Mapping[str, Callable[[object, Note], Any]] = {
-    "text": text, "words": words, "whole": whole, "seconds": seconds, "flag": flag, "path": path, "readable": readable, "texts": texts,
+    "text": text, "words": words, "whole": whole, "seconds": seconds, "flag": flag, "path": path, "readable": readable,
+    "texts": texts,
     "secret": secret, "url": url, "proxy": proxy, "origins": origins, "networks": networks, "usd": usd, "price": price,
     "multiplier": multiplier, "tiers": tiers, "pairs": pairs, "headers": headers,
 }  # fmt: skip

@@ -1,7 +1,7 @@
 """The commented example, made from the declarations: `ftgate init` writes it, and config.example.toml is it.
 
-The marks: a line that begins with "#" and a letter, a bracket or a quote is a setting at its default (or a usable example):
-take the "#" away and it holds. A line that begins with "# " is prose.
+The marks: a line that begins with "#" and a letter, a bracket or a quote is a setting at its default (or a usable
+example): take the "#" away and it holds. A line that begins with "# " is prose.
 """
 
 import json
@@ -21,9 +21,10 @@ HEAD = """\
 # ftgate's configuration. Everything here is optional but what a [[channel]] needs.
 # Lines like "#port = 8400" are settings at their default: take the # away to change one. Lines with "# " explain.
 # A value "env:NAME" is read from the environment, "file:PATH" from a file, so that no secret need stand here.
-# Prices are USD per 1M tokens, kept as exact decimals. Times are seconds. Relative paths start at the working directory.
-# Without any channel ftgate makes them from the provider keys it finds in the environment (DEEPSEEK_API_KEY, MOONSHOT_API_KEY,
-# ZHIPU_API_KEY, DASHSCOPE_API_KEY, OPENAI_API_KEY, ANTHROPIC_API_KEY, …), or serves the built-in demo.
+# Prices are USD per 1M tokens, kept as exact decimals. Times are seconds. Relative paths start at the working
+# directory. Without any channel ftgate makes them from the provider keys it finds in the environment
+# (DEEPSEEK_API_KEY, MOONSHOT_API_KEY, ZHIPU_API_KEY, DASHSCOPE_API_KEY, OPENAI_API_KEY, ANTHROPIC_API_KEY, …),
+# or serves the built-in demo.
 # `ftgate check` names every fault of this file, with its line and how to mend it.
 """
 
@@ -83,13 +84,17 @@ def write_example() -> str:
         _section("billing", settings.Billing()),
         _section("stripe", settings.Stripe(), "Card payments. Off while both secrets are unset."),
         _section("limits", settings.LIMITS, "Rate limits for each key; 0 is none. Plans may have their own."),
-        "\n# The same names for each account, and for a model over all its callers:\n#[limits.account]\n#concurrent = 0\n"
+        "\n# The same names for each account, and for a model over all its callers:\n#[limits.account]\n#concurrent "
+        "= 0\n"
         '#[limits.model."deepseek-chat"]\n#requests_per_minute = 0\n',
         _section("timeouts", Timeouts(), "Time limits, in seconds. No order among them is required."),
         _section("retry", Retry(), "How patiently a call is tried."),
         _section("breaker", settings.Breaker(), "When a channel is left alone for a while."),
-        _section("plan.default", settings.PlanSettings(), 'Accounts are on the plan "default"; add others as [plan.NAME].'),
-        "# Its own rate limits for each key, with the names of [limits]; what is not given is as there.\n#requests_per_second = 100\n",
+        _section(
+            "plan.default", settings.PlanSettings(), 'Accounts are on the plan "default"; add others as [plan.NAME].'
+        ),
+        "# Its own rate limits for each key, with the names of [limits]; what is not given is as "
+        "there.\n#requests_per_second = 100\n",
     ]
     auto = [_setting(name, ("", note), None) for name, (_, note) in fields(settings.Auto).items()]
     return "".join([HEAD, *plain, CHANNELS, *_all_of(settings.ChannelSettings), MODELS,
@@ -136,4 +141,6 @@ def toml(value: object, kind: str) -> str:
         return f"{value:g}"
     if isinstance(value, tuple):
         return "[" + ", ".join(toml(item, "") for item in value) + "]"
-    return json.dumps(f"./{value}" if isinstance(value, Path) and not value.is_absolute() else value, ensure_ascii=False)
+    return json.dumps(
+        f"./{value}" if isinstance(value, Path) and not value.is_absolute() else value, ensure_ascii=False
+    )

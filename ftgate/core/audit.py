@@ -1,7 +1,8 @@
 """The auditor: recomputes everything from the entries alone and names the first row that disagrees.
 
 It shares no arithmetic with books.py on purpose: a second, simpler account of the same rules. Feed it every entry in id
-order, then compare with what the database remembers as balances. Memory grows with accounts and open holds, not entries.
+order, then compare with what the database remembers as balances. Memory grows with accounts and open holds, not
+entries.
 """
 
 from collections import defaultdict
@@ -59,8 +60,8 @@ class Audit:
         self.lowered: set[int] = set()  # accounts of which a refund or a correction took what open holds have set aside
 
     def state(self) -> State:
-        """To be resumed from. An overrun or loss stands in the same commit as its post, so a reading never stops between them
-        when it stops at a commit's end."""
+        """To be resumed from. An overrun or loss stands in the same commit as its post, so a reading never stops
+        between them when it stops at a commit's end."""
         return State(
             self.last_id, self.entries, dict(self.posted), dict(self.used), dict(self.spent_by_key), dict(self.ledgers),
             list(self.open.values()), sorted(self.lowered),
@@ -85,7 +86,9 @@ class Audit:
         if entry.id <= self.last_id:
             raise Disagreement(f"entry {entry.id} comes after entry {self.last_id}")
         if entry.id > self.last_id + 1:
-            raise Disagreement(f"entry {self.last_id + 1} is missing: after entry {self.last_id} comes entry {entry.id}")
+            raise Disagreement(
+                f"entry {self.last_id + 1} is missing: after entry {self.last_id} comes entry {entry.id}"
+            )
         if entry.amount < 0:
             raise Disagreement(f"entry {entry.id}: negative amount {entry.amount}")
         if (entry.debit, entry.credit) not in _SIDES.get(entry.kind, ()):
@@ -116,8 +119,8 @@ class Audit:
         if entry.debit == "usage":
             self.used[entry.account] += entry.amount
             self.spent_by_key[entry.key] += entry.amount
-        # Once its credits cover its open holds again, no call can take an account below them: a hold is taken only within them, and
-        # an end gives back at least what it takes. So the account is held to that again.
+        # Once its credits cover its open holds again, no call can take an account below them: a hold is taken only
+        # within them, and an end gives back at least what it takes. So the account is held to that again.
         if entry.account in self.lowered and self.posted[entry.account] >= self.held[entry.account]:
             self.lowered.discard(entry.account)
 
@@ -127,7 +130,9 @@ class Audit:
         if posted < 0:
             raise Disagreement(f"entry {entry.id}: account {entry.account} falls below zero, to {posted}")
         if posted < self.held[entry.account]:
-            raise Disagreement(f"entry {entry.id}: takes from account {entry.account} what its open holds have set aside")
+            raise Disagreement(
+                f"entry {entry.id}: takes from account {entry.account} what its open holds have set aside"
+            )
 
     def _hold(self, entry: Entry) -> None:
         self.open[entry.id] = entry
@@ -139,7 +144,8 @@ class Audit:
             entry.amount and self.held[entry.account] > self.posted[entry.account]
         ):  # even where a refund lowered it: no new hold stands on nothing
             raise Disagreement(
-                f"entry {entry.id}: account {entry.account}: holds of {self.held[entry.account]} stand on {self.posted[entry.account]}"
+                f"entry {entry.id}: account {entry.account}: holds of {self.held[entry.account]} stand on "
+                f"{self.posted[entry.account]}"
             )
 
     def _past_the_hold(self, entry: Entry) -> None:
@@ -179,4 +185,6 @@ class Audit:
                 raise Disagreement(f"account {account}: holds of {found[1]} stand on {found[0]}")
         for key in sorted(set(keys) | set(self.spent_by_key)):
             if key and keys.get(key, 0) != self.spent_by_key.get(key, 0):
-                raise Disagreement(f"key {key}: spent says {keys.get(key, 0)}; entries say {self.spent_by_key.get(key, 0)}")
+                raise Disagreement(
+                    f"key {key}: spent says {keys.get(key, 0)}; entries say {self.spent_by_key.get(key, 0)}"
+                )

@@ -8,9 +8,11 @@ Model (two-phase transfers). A call is a *hold* and then exactly one *end*:
 
 Each entry moves `amount` from ledger `debit` to ledger `credit`. A hold moves nothing: it only sets aside. Ledgers:
 
-    credits   what an account has paid in and not used (one per account)      usage   what a metered account has used (one per account)
+    credits   what an account has paid in and not used (one per account)
+    usage     what a metered account has used (one per account)
     grants    where granted credits come from                                   revenue what calls have earned
-    loss:overrun  what an upstream used past a hold that the account could not pay, past MAX_AMOUNT in one metered call, or past MAX_SPENT
+    loss:overrun  what an upstream used past a hold that the account could not pay, past MAX_AMOUNT in one metered call,
+              or past MAX_SPENT
 
     kind      debit         credit    amount                        points at
     grant     grants        credits   what the operator gives       -
@@ -26,10 +28,10 @@ Each entry moves `amount` from ledger `debit` to ledger `credit`. A hold moves n
 
 A metered account's hold and post stand on `usage` in place of `credits`; its holds set nothing aside (amount 0).
 
-Invariants, checked by assertions that stay on and again by core/audit.py from the entries alone: available = posted - held is never
-negative by a call (a refund or a correction may take it below zero: then every new hold is refused); held is the sum of the
-account's open holds; an end happens once. Refusals are values, in the order of the enum, never exceptions. Every method is a
-plain def: nothing interleaves between check and take.
+Invariants, checked by assertions that stay on and again by core/audit.py from the entries alone: available = posted -
+held is never negative by a call (a refund or a correction may take it below zero: then every new hold is refused); held
+is the sum of the account's open holds; an end happens once. Refusals are values, in the order of the enum, never
+exceptions. Every method is a plain def: nothing interleaves between check and take.
 """
 
 from collections import OrderedDict
@@ -40,11 +42,11 @@ import msgspec
 from ftgate.core.money import MAX_AMOUNT
 
 ENDED_KEPT = 1000
-"""Ended holds whose way of ending and ref are kept in memory, to tell a repeat from a contradiction. Of older ones every repeat
-of an end is answered already_ended: it changes nothing either way."""
+"""Ended holds whose way of ending and ref are kept in memory, to tell a repeat from a contradiction. Of older ones
+every repeat of an end is answered already_ended: it changes nothing either way."""
 MAX_SPENT = 8 * MAX_AMOUNT
-"""The most that one key may ever spend, and one metered account ever use: eight million dollars, so that no sum of charges
-leaves SQLite's 64 bits ($9.2M). There new holds are refused; what calls already open use past it is a loss."""
+"""The most that one key may ever spend, and one metered account ever use: eight million dollars, so that no sum of
+charges leaves SQLite's 64 bits ($9.2M). There new holds are refused; what calls already open use past it is a loss."""
 
 
 class Refusal(Enum):
@@ -62,9 +64,9 @@ class Refusal(Enum):
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One immutable row. `id` strictly increases; `hold` is the id of the hold that it ends (0: none); `ref` is our own id for
-    the call or grant; `estimate` is, on a hold, what the prompt alone was estimated to cost (units); `at_us` microseconds since
-    1970, shown, never compared."""
+    """One immutable row. `id` strictly increases; `hold` is the id of the hold that it ends (0: none); `ref` is our own
+    id for the call or grant; `estimate` is, on a hold, what the prompt alone was estimated to cost (units); `at_us`
+    microseconds since 1970, shown, never compared."""
 
     id: int
     kind: str
@@ -99,7 +101,8 @@ class Balance:
 
 
 class Quota:
-    """One key's spending limit in units; `limit` None is none. Open holds count against it as they do against credits."""
+    """One key's spending limit in units; `limit` None is none. Open holds count against it as they do against
+    credits."""
 
     __slots__ = ("held", "key", "limit", "used")
 
@@ -127,7 +130,8 @@ class Hold(msgspec.Struct, frozen=True, gc=False):
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False):
-    """What ending a hold did: the entries to remember, units charged to the account, what was lost, the balance after."""
+    """What ending a hold did: the entries to remember, units charged to the account, what was lost, the balance
+    after."""
 
     entries: tuple[Entry, ...]
     charged: int
@@ -143,11 +147,15 @@ class Books:
         self.accounts: dict[int, Balance] = {}
         self.quotas: dict[int, Quota] = {}
         self.open: dict[int, Hold] = {}
-        self.moved: dict[str, tuple[str, int, int]] = {}  # ref of every grant, topup, refund, correction -> kind, account, signed amount
-        # The latest ended holds -> how and for how much it was asked, and its ref. Ordered: a dict's oldest key is found behind the gaps
-        # of all that were taken out before it.
+        self.moved: dict[
+            str, tuple[str, int, int]
+        ] = {}  # ref of every grant, topup, refund, correction -> kind, account, signed amount
+        # The latest ended holds -> how and for how much it was asked, and its ref. Ordered: a dict's oldest key is
+        # found behind the gaps of all that were taken out before it.
         self.ended: OrderedDict[int, tuple[str, int, str]] = OrderedDict()
-        self.held: dict[str, tuple[int, int, int]] = {}  # ref of every open and every latest ended hold -> account, key, amount asked
+        self.held: dict[
+            str, tuple[int, int, int]
+        ] = {}  # ref of every open and every latest ended hold -> account, key, amount asked
 
     # Opening and looking
 
@@ -168,7 +176,8 @@ class Books:
         return balance.available if left is None else min(left, balance.available)
 
     def _entry(
-        self, kind: str, account: int, key: int, debit: str, credit: str, amount: int, *, hold: int = 0, ref: str = "", estimate: int = 0,
+        self, kind: str, account: int, key: int, debit: str, credit: str, amount: int, *, hold: int = 0, ref: str = "",
+        estimate: int = 0,
         at_us: int, note: str = "",
     ) -> Entry:  # fmt: skip
         entry = Entry(self.next_id, kind, account, key, debit, credit, amount, hold, ref, estimate, at_us, note)
@@ -192,10 +201,13 @@ class Books:
         return self._move("refund", account, -amount, "clearing:stripe", ref=ref, at_us=at_us, note=note)
 
     def correct(self, account: int, amount: int, *, ref: str, at_us: int, note: str = "") -> Entry | Refusal:
-        """Put a mistake right by a new entry: `amount` is added, or taken where it is negative, below zero if it must be."""
+        """Put a mistake right by a new entry: `amount` is added, or taken where it is negative, below zero if it must
+        be."""
         return self._move("correct", account, amount, "corrections", ref=ref, at_us=at_us, note=note)
 
-    def _move(self, kind: str, account: int, amount: int, other: str, *, ref: str, at_us: int, note: str) -> Entry | Refusal:
+    def _move(
+        self, kind: str, account: int, amount: int, other: str, *, ref: str, at_us: int, note: str
+    ) -> Entry | Refusal:
         """Move `amount` (signed) from the ledger `other` to an account's credits, once for each `ref`."""
         balance = self.accounts.get(account)
         lowers = kind in {"refund", "correct"}
@@ -214,7 +226,9 @@ class Books:
         debit, credit = (other, "credits") if amount >= 0 and kind != "refund" else ("credits", other)
         return self._entry(kind, account, 0, debit, credit, abs(amount), ref=ref, at_us=at_us, note=note)
 
-    def hold(self, account: int, key: int, amount: int, *, ref: str, estimate: int, at_us: int) -> tuple[Hold, Entry] | Refusal:
+    def hold(
+        self, account: int, key: int, amount: int, *, ref: str, estimate: int, at_us: int
+    ) -> tuple[Hold, Entry] | Refusal:
         """Set `amount` aside for a call. A metered account sets nothing aside and is never refused for credits."""
         balance = self.accounts.get(account)
         quota = self.quotas.get(key)
@@ -232,7 +246,9 @@ class Books:
             return Refusal.insufficient_credits
         aside = 0 if balance.metered else amount
         ledger = "usage" if balance.metered else "credits"
-        entry = self._entry("hold", account, key, ledger, "revenue", aside, ref=ref, estimate=min(estimate, MAX_AMOUNT), at_us=at_us)
+        entry = self._entry(
+            "hold", account, key, ledger, "revenue", aside, ref=ref, estimate=min(estimate, MAX_AMOUNT), at_us=at_us
+        )
         held = Hold(entry.id, account, key, aside, amount if quota.limit is not None else 0, balance.metered, ref)
         balance.held += aside
         quota.held += held.quota_held
@@ -242,8 +258,8 @@ class Books:
         return held, entry
 
     def post(self, hold_id: int, amount: int, *, at_us: int, note: str = "") -> Ended | Refusal:
-        """End a hold by charging `amount` units. What is past the hold is taken from what is available, down to zero, as an
-        entry of its own; the rest is a loss. A repeat answers already_ended and changes nothing."""
+        """End a hold by charging `amount` units. What is past the hold is taken from what is available, down to zero,
+        as an entry of its own; the rest is a loss. A repeat answers already_ended and changes nothing."""
         return self._end("post", hold_id, amount, at_us=at_us, note=note)
 
     def void(self, hold_id: int, *, at_us: int, note: str = "") -> Ended | Refusal:
@@ -277,10 +293,25 @@ class Books:
         ledger = "usage" if hold.metered else "credits"
         # An upstream's absurd number must not overflow a column, and no sum of charges may either.
         room = MAX_SPENT - (max(quota.used, balance.used) if hold.metered else quota.used)
-        if quota.limit is not None:  # a key's quota is never passed: what an upstream took beyond it is nobody's but ours
+        if (
+            quota.limit is not None
+        ):  # a key's quota is never passed: what an upstream took beyond it is nobody's but ours
             room = min(room, max(quota.limit - quota.used - quota.held, hold.quota_held))
         within = min(amount, MAX_AMOUNT if hold.metered else hold.amount, room)
-        entries = [self._entry(kind, hold.account, hold.key, ledger, "revenue", within, hold=hold_id, ref=hold.ref, at_us=at_us, note=note)]
+        entries = [
+            self._entry(
+                kind,
+                hold.account,
+                hold.key,
+                ledger,
+                "revenue",
+                within,
+                hold=hold_id,
+                ref=hold.ref,
+                at_us=at_us,
+                note=note,
+            )
+        ]
         charged, lost = within, 0
         if hold.metered:
             balance.used += within
@@ -299,12 +330,25 @@ class Books:
             assert hold.metered or balance.posted >= balance.held
         return Ended(tuple(entries), charged, lost, balance.posted)
 
-    def _overrun(self, hold: Hold, balance: Balance, excess: int, room: int, entries: list[Entry], at_us: int) -> tuple[int, int]:
-        """Take what a hold did not cover: from the available credits down to zero, within the key's `room`, the rest as a loss."""
+    def _overrun(
+        self, hold: Hold, balance: Balance, excess: int, room: int, entries: list[Entry], at_us: int
+    ) -> tuple[int, int]:
+        """Take what a hold did not cover: from the available credits down to zero, within the key's `room`, the rest as
+        a loss."""
         paid = max(min(excess, balance.available, room), 0)
         if paid:
             entries.append(
-                self._entry("overrun", hold.account, hold.key, "credits", "revenue", paid, hold=hold.id, ref=hold.ref, at_us=at_us)
+                self._entry(
+                    "overrun",
+                    hold.account,
+                    hold.key,
+                    "credits",
+                    "revenue",
+                    paid,
+                    hold=hold.id,
+                    ref=hold.ref,
+                    at_us=at_us,
+                )
             )
             balance.posted -= paid
         return paid, self._loss(hold, excess - paid, entries, at_us) if excess > paid else 0
@@ -312,6 +356,8 @@ class Books:
     def _loss(self, hold: Hold, amount: int, entries: list[Entry], at_us: int) -> int:
         """Write down what nobody pays, at most MAX_AMOUNT; the units written."""
         lost = min(amount, MAX_AMOUNT)
-        entry = self._entry("loss", hold.account, hold.key, "loss:overrun", "revenue", lost, hold=hold.id, ref=hold.ref, at_us=at_us)
+        entry = self._entry(
+            "loss", hold.account, hold.key, "loss:overrun", "revenue", lost, hold=hold.id, ref=hold.ref, at_us=at_us
+        )
         entries.append(entry)
         return lost

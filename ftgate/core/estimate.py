@@ -1,9 +1,9 @@
 """Token counts without a tokenizer: text measured by script, each script with its own tokens per character.
 
-Two uses. The *meter* wants the likely number (it stands in for a usage that an upstream left out or lied about; to be within
-a factor of two). The *hold* wants a number that is seldom passed. So each class has two rates, in thousandths of a token per
-character, and `text` sums both. The likely rates fit byte-level BPE vocabularies of 100,000 to 200,000 pieces
-(the current OpenAI, DeepSeek, Qwen and GLM families).
+Two uses. The *meter* wants the likely number (it stands in for a usage that an upstream left out or lied about; to be
+within a factor of two). The *hold* wants a number that is seldom passed. So each class has two rates, in thousandths of
+a token per character, and `text` sums both. The likely rates fit byte-level BPE vocabularies of 100,000 to 200,000
+pieces (the current OpenAI, DeepSeek, Qwen and GLM families).
 
 All integers.
 """
@@ -17,14 +17,16 @@ MESSAGE_TOKENS = 4
 PRIMING_TOKENS = 3
 """What the template adds once, to open the answer."""
 IMAGE_TOKENS = 1600
-"""Upper bound for one image where the model names none (a 1568 x 1568 picture at 28 x 28 pixels a token, rounded up)."""
+"""Upper bound for one image where the model names none (a 1568 x 1568 picture at 28 x 28 pixels a token, rounded
+up)."""
 AUDIO_TOKENS = 20_000
 FILE_TOKENS = 100_000
 """Upper bounds for an audio or file part, which no field of the request bounds by itself."""
 
 
 class _Class(msgspec.Struct, frozen=True):
-    """Characters of one kind with their rates in thousandths of a token. ASCII kinds list their bytes, others have a pattern."""
+    """Characters of one kind with their rates in thousandths of a token. ASCII kinds list their bytes, others have a
+    pattern."""
 
     likely_milli: int
     bound_milli: int
@@ -32,9 +34,10 @@ class _Class(msgspec.Struct, frozen=True):
     pattern: re.Pattern[str] | None = None
 
 
-# Latin words average 4-5 characters a token with their space; digits come in groups of up to three; punctuation is often a
-# token of its own; CJK about 0.6-0.8 a character in current vocabularies; everything rarer falls to bytes. Capitals are
-# counted apart: in words they cost little more than small letters, in base64 and random keys nearly a token each.
+# Latin words average 4-5 characters a token with their space; digits come in groups of up to three; punctuation is
+# often a token of its own; CJK about 0.6-0.8 a character in current vocabularies; everything rarer falls to bytes.
+# Capitals are counted apart: in words they cost little more than small letters, in base64 and random keys nearly a
+# token each.
 _ASCII = (
     _Class(225, 400, b"abcdefghijklmnopqrstuvwxyz "),
     _Class(500, 1000, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
@@ -42,9 +45,15 @@ _ASCII = (
     _Class(500, 1000, bytes([*range(33, 48), *range(58, 65), *range(91, 97), *range(123, 127)]) + b"\t\n\r"),
 )
 _OTHERS = (
-    _Class(720, 1500, pattern=re.compile("[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uff00-\uffef]+")),  # CJK
-    _Class(480, 1500, pattern=re.compile("[\u00a0-\u024f\u0370-\u058f\u0400-\u052f]+")),  # Latin beyond ASCII, Greek, Cyrillic
-    _Class(600, 2000, pattern=re.compile("[\u0590-\u07bf\u0900-\u0eff]+")),  # Hebrew, Arabic, Syriac; India; Thai and Lao
+    _Class(
+        720, 1500, pattern=re.compile("[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uff00-\uffef]+")
+    ),  # CJK
+    _Class(
+        480, 1500, pattern=re.compile("[\u00a0-\u024f\u0370-\u058f\u0400-\u052f]+")
+    ),  # Latin beyond ASCII, Greek, Cyrillic
+    _Class(
+        600, 2000, pattern=re.compile("[\u0590-\u07bf\u0900-\u0eff]+")
+    ),  # Hebrew, Arabic, Syriac; India; Thai and Lao
 )
 _REST_MILLI = 1300, 4000
 _ALL_ASCII = bytes(range(128))
@@ -81,8 +90,9 @@ def tokens(number: int) -> Count:
 
 
 def text(value: str) -> Count:
-    """Tokens of a text. Linear in its length; empty text is zero. ASCII is counted by deleting each kind of byte in turn, what
-    is left by patterns: both in C, some nanoseconds a character, so that a prompt of many megabytes does not stop the loop."""
+    """Tokens of a text. Linear in its length; empty text is zero. ASCII is counted by deleting each kind of byte in
+    turn, what is left by patterns: both in C, some nanoseconds a character, so that a prompt of many megabytes does not
+    stop the loop."""
     if not value:
         return ZERO
     if len(value) > SLICE:
@@ -112,9 +122,10 @@ def text(value: str) -> Count:
 
 
 class Ratios:
-    """What exact usage has taught about each model: real tokens per estimated token, in thousandths, for its prompts and for its
-    outputs. A moving average in integers, so that a tokenizer that differs from the rates above is met after a few calls. Kept
-    within half and twice: one that lies, or a prompt that a provider pads, must not turn the meter's count into nonsense.
+    """What exact usage has taught about each model: real tokens per estimated token, in thousandths, for its prompts
+    and for its outputs. A moving average in integers, so that a tokenizer that differs from the rates above is met
+    after a few calls. Kept within half and twice: one that lies, or a prompt that a provider pads, must not turn the
+    meter's count into nonsense.
     """
 
     LEAST_TOKENS = 16  # below this a chat template's few tokens decide, not the text
@@ -133,7 +144,8 @@ class Ratios:
         return asked <= self.FIRST or asked % self.WEIGHT == 0
 
     def learn(self, kind: str, model: str, estimated_milli: int, exact: int) -> None:
-        """`estimated_milli` is the estimate before any ratio (thousandths of a token), `exact` what the model's provider said."""
+        """`estimated_milli` is the estimate before any ratio (thousandths of a token), `exact` what the model's
+        provider said."""
         if estimated_milli < self.LEAST_TOKENS * 1000 or exact < self.LEAST_TOKENS:
             return
         seen = min(max(exact * 1_000_000 // estimated_milli, self.LOW), self.HIGH)
@@ -142,7 +154,8 @@ class Ratios:
         self.changed.add((kind, model))
 
     def scale(self, kind: str, model: str, count: Count) -> Count:
-        """The estimate as this model has been seen to count. The bound only ever grows: a hold must not shrink on a guess."""
+        """The estimate as this model has been seen to count. The bound only ever grows: a hold must not shrink on a
+        guess."""
         ratio = self.known.get((kind, model), 1000)
         if ratio == 1000:
             return count

@@ -1,11 +1,11 @@
 """Rate limits: exact rolling windows, and calls in flight.
 
-A window of 1 s with a limit of 100 admits a call iff fewer than 100 were admitted in the second before it: no fixed grid,
-no bucket that lets a burst of twice the limit through. It keeps the time of each admitted call, so memory is the limit
-itself. Times are seconds of a monotonic clock, given by the caller.
+A window of 1 s with a limit of 100 admits a call iff fewer than 100 were admitted in the second before it: no fixed
+grid, no bucket that lets a burst of twice the limit through. It keeps the time of each admitted call, so memory is the
+limit itself. Times are seconds of a monotonic clock, given by the caller.
 
-`take_requests` looks at every scope it is given before it changes any. The gate asks for key and account before it reads a
-request and for the model when it knows it: a call refused at a later step has counted at the earlier ones.
+`take_requests` looks at every scope it is given before it changes any. The gate asks for key and account before it
+reads a request and for the model when it knows it: a call refused at a later step has counted at the earlier ones.
 """
 
 from collections import deque
@@ -38,7 +38,9 @@ class Window:
         self.span_s = span_s
         self.limit = limit
         self.used = 0
-        self.admitted: deque[list[float]] = deque()  # [time, weight]; a list, so that a borrowed weight can be given back
+        self.admitted: deque[list[float]] = (
+            deque()
+        )  # [time, weight]; a list, so that a borrowed weight can be given back
 
     def _expire(self, now: float) -> None:
         while self.admitted and self.admitted[0][0] <= now - self.span_s:
@@ -65,8 +67,8 @@ class Window:
         return record
 
     def give_back(self, record: list[float], used: int, now: float) -> None:
-        """Replace a borrowed weight by what was really used. Where the call outlived the window, what it used counts from its
-        end on: else long calls would never count."""
+        """Replace a borrowed weight by what was really used. Where the call outlived the window, what it used counts
+        from its end on: else long calls would never count."""
         self._expire(now)
         if record[0] > now - self.span_s:
             self.used += used - int(record[1])
@@ -90,7 +92,9 @@ class Meters:
 
     def idle(self, now: float) -> bool:
         """Nothing here counts any more: the meters can be forgotten."""
-        return not self.in_flight and all(w.wait_s(now) == 0.0 and not w.used for w in (self.second, self.minute, self.tokens))
+        return not self.in_flight and all(
+            w.wait_s(now) == 0.0 and not w.used for w in (self.second, self.minute, self.tokens)
+        )
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
@@ -110,7 +114,8 @@ class Room(msgspec.Struct, frozen=True, gc=False):
 
 
 class Ticket:
-    """What one admitted call took; `release` gives back what it did not use. A call without limits needs none: it has NO_TICKET."""
+    """What one admitted call took; `release` gives back what it did not use. A call without limits needs none: it has
+    NO_TICKET."""
 
     __slots__ = ("borrowed", "counted", "released", "taken")
 
@@ -189,7 +194,8 @@ def tokens_wait(scopes: Sequence[tuple[Scope, Meters]], now: float, estimate: in
 
 
 class Limits:
-    """All meters of this process. `rates_for(scope, name)` gives a scope's limits, from key's plan, account or model."""
+    """All meters of this process. `rates_for(scope, name)` gives a scope's limits, from key's plan, account or
+    model."""
 
     def __init__(self, rates_for: RatesFor) -> None:
         self.rates_for = rates_for
@@ -200,7 +206,9 @@ class Limits:
         """The meters of those places that have any limit."""
         found = self._scopes.get(places)
         if found is None:
-            found = self._scopes[places] = [(place[0], meters) for place in places if (meters := self.meters(*place)).limited]
+            found = self._scopes[places] = [
+                (place[0], meters) for place in places if (meters := self.meters(*place)).limited
+            ]
         return found
 
     def meters(self, scope: Scope, name: Name) -> Meters:

@@ -1,8 +1,8 @@
 """Money: whole picodollars, from text to text, never through a float.
 
-One unit is 10⁻¹² USD (a *pico*), a Python int, INTEGER in STRICT tables. A price with up to six decimals per million tokens
-is then a whole number of units per token, so a charge is a sum of integer products and exact by construction. Decimal stands
-only at the two ends: reading what a person wrote, writing what a person reads.
+One unit is 10⁻¹² USD (a *pico*), a Python int, INTEGER in STRICT tables. A price with up to six decimals per million
+tokens is then a whole number of units per token, so a charge is a sum of integer products and exact by construction.
+Decimal stands only at the two ends: reading what a person wrote, writing what a person reads.
 """
 
 import re
@@ -33,7 +33,8 @@ def _whole(value: Decimal, places: int) -> int | None:
 
 
 def _decimal(text: str) -> Decimal | None:
-    """The number that a text is, with the digits 0 to 9 and one dot at most, or one that is not finite; None for anything else."""
+    """The number that a text is, with the digits 0 to 9 and one dot at most, or one that is not finite; None for
+    anything else."""
     text = text.strip(" \t\r\n")
     try:
         value = Decimal(text)
@@ -46,7 +47,10 @@ def parse_usd(text: str | int | Decimal) -> int:
     """Units for a decimal amount in USD, exactly. Raises ValueError with words for the person who wrote it."""
     value = text if isinstance(text, Decimal) else _decimal(str(text))
     if value is None:
-        raise ValueError(f"{text!r} is not a decimal amount; write dollars with the digits 0 to 9 and one dot at most, like 5 or 0.25")
+        raise ValueError(
+            f"{text!r} is not a decimal amount; write dollars with the digits 0 to 9 and one dot at most, like 5 or "
+            "0.25"
+        )
     if not value.is_finite():
         raise ValueError(f"{text!r} is not a finite amount")
     if not -1_000_000 <= value <= 1_000_000:
@@ -61,7 +65,10 @@ def parse_price(value: int | str | Decimal) -> int:
     """Units per token for a price in USD per million tokens. Raises ValueError: negative, over six decimals, absurd."""
     price = value if isinstance(value, Decimal) else _decimal(str(value))
     if price is None:
-        raise ValueError(f"{value!r} is not a decimal price; write USD per million tokens with the digits 0 to 9 and one dot, like 0.28")
+        raise ValueError(
+            f"{value!r} is not a decimal price; write USD per million tokens with the digits 0 to 9 and one dot, "
+            "like 0.28"
+        )
     if not price.is_finite() or price < 0:
         raise ValueError(f"a price is zero or more, not {value}")
     if price > MAX_PRICE:

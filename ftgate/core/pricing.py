@@ -1,7 +1,8 @@
 """Prices and what they make of tokens: the charge of an attempt, the size of a hold.
 
 All integers: `Price` is in units (pico, core/money.py) per token, a charge in units. A multiplier is a rational; it is
-applied once per request, rounded half up for the charge and up for the hold, so that a hold never lies below its charge.
+applied once per request, rounded half up for the charge and up for the hold, so that a hold never lies below its
+charge.
 """
 
 import msgspec
@@ -25,7 +26,8 @@ class Tier(msgspec.Struct, frozen=True, gc=False):
 
 
 class Price(msgspec.Struct, frozen=True, gc=False):
-    """Units per token; `per_request` in units. Where a class of tokens has no price of its own it carries the input price."""
+    """Units per token; `per_request` in units. Where a class of tokens has no price of its own it carries the input
+    price."""
 
     input: int
     output: int
@@ -85,9 +87,10 @@ def total(charges: list[int], multiplier: Multiplier = ONE) -> int:
 class Quote(msgspec.Struct, frozen=True, gc=False):
     """The bound on what a call can cost at one candidate, still open in its cap.
 
-    `prompt_tokens` is an upper bound, `answers` is n (or best_of), `cap` the client's own limit in tokens for one answer or
-    None, `model_limit` the most the model writes in one answer, `uncapped` tokens per answer that no cap binds (thinking
-    outside the cap). `binds` is false for a model that knows no cap: then only its limit bounds it, whatever is asked.
+    `prompt_tokens` is an upper bound, `answers` is n (or best_of), `cap` the client's own limit in tokens for one
+    answer or None, `model_limit` the most the model writes in one answer, `uncapped` tokens per answer that no cap
+    binds (thinking outside the cap). `binds` is false for a model that knows no cap: then only its limit bounds it,
+    whatever is asked.
     """
 
     price: Price
@@ -99,8 +102,8 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
     binds: bool = True
 
     def _rows(self) -> list[tuple[int, int]]:
-        """(dearest input class, output) of every row that a prompt up to the bound can fall under: the real prompt may stay
-        below a tier that the bound reaches, and a lower tier can be the dearer one."""
+        """(dearest input class, output) of every row that a prompt up to the bound can fall under: the real prompt may
+        stay below a tier that the bound reaches, and a lower tier can be the dearer one."""
         rows: list[Price | Tier] = [self.price, *(t for t in self.price.tiers if self.prompt_tokens > t.above)]
         return [(max(row.input, row.cached, row.cache_write, row.cache_write_1h), row.output) for row in rows]
 
@@ -114,7 +117,8 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
         return max([self.prompt_tokens * dearest + output * rate for dearest, rate in self._rows()]) + price.per_request
 
     def largest_cap(self, budget: int) -> int:
-        """The largest cap whose bound is within `budget` units; negative when the prompt alone is past it, or no cap binds."""
+        """The largest cap whose bound is within `budget` units; negative when the prompt alone is past it, or no cap
+        binds."""
         cap = self.model_limit
         if not self.binds:
             return cap if self.bound(cap) <= budget else -1
@@ -129,7 +133,8 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
 
 
 class Sized(msgspec.Struct, frozen=True, gc=False):
-    """A hold's size in units and the output cap (tokens) that makes it a bound. `inject` says that the cap is ours to send."""
+    """A hold's size in units and the output cap (tokens) that makes it a bound. `inject` says that the cap is ours to
+    send."""
 
     amount: int
     cap: int
@@ -151,9 +156,9 @@ def bound_for(quotes: tuple[Quote, ...], cap: int, multiplier: Multiplier) -> in
 def hold_for(quotes: tuple[Quote, ...], available: int, multiplier: Multiplier = ONE) -> Sized | TooPoor:
     """Size the hold for a call that may go to any of `quotes` (its candidates), from `available` units.
 
-    A cap the client gave is held whole or refused. Without one the cap is what half of the available balance affords, at
-    most the model's limit, and at least min(1,024, the model's limit), else refused: "half" leaves room for a second call
-    beside this one. Source: DESIGN.md, Money.
+    A cap the client gave is held whole or refused. Without one the cap is what half of the available balance affords,
+    at most the model's limit, and at least min(1,024, the model's limit), else refused: "half" leaves room for a second
+    call beside this one. Source: DESIGN.md, Money.
     """
     asked = quotes[0].cap
     if asked is not None:
@@ -164,7 +169,9 @@ def hold_for(quotes: tuple[Quote, ...], available: int, multiplier: Multiplier =
     whole = bound_for(quotes, limit, multiplier)
     if not any(quote.binds for quote in quotes):  # nothing can be injected: the whole answer is held, or refused
         return Sized(whole, limit, inject=False) if whole <= available else TooPoor(whole)
-    if whole <= available // 2 or whole == bound_for(quotes, 0, multiplier):  # affordable in full, or the output is free: half buys nothing
+    if whole <= available // 2 or whole == bound_for(
+        quotes, 0, multiplier
+    ):  # affordable in full, or the output is free: half buys nothing
         return Sized(whole, limit, inject=True) if whole <= available else TooPoor(whole)
     budget = (available // 2) * multiplier.denominator // max(multiplier.numerator, 1)
     cap = min(limit, *(quote.largest_cap(budget) for quote in quotes))

@@ -5,8 +5,10 @@ import re
 _SECRETS = re.compile(
     r"""(?ix)
     \bbearer\s+[^\s"',;]+               # a header's value
-    | \b(?:sk|csk|whsec|gsk|xai|pplx|nvapi|hf|fw|r8)[-_][A-Za-z0-9_\-*.…]{6,}   # keys by their prefixes, masked ones too
-    | \b(?:pk|rk|ak|key)[-_](?=[A-Za-z_\-.]*[0-9*…])[A-Za-z0-9_\-*.…]{6,}       # words too, unless a digit or a mask stands in them
+    # keys by their prefixes, masked ones too
+    | \b(?:sk|csk|whsec|gsk|xai|pplx|nvapi|hf|fw|r8)[-_][A-Za-z0-9_\-*.…]{6,}
+    # these are words too, unless a digit or a mask stands in them
+    | \b(?:pk|rk|ak|key)[-_](?=[A-Za-z_\-.]*[0-9*…])[A-Za-z0-9_\-*.…]{6,}
     | \bbce-v3/[A-Za-z0-9_\-/]+                       # Baidu
     | \b(?:AIza|AKIA|AKLT|LTAI|AKID)[0-9A-Za-z_\-]{12,}    # Google, and the clouds' access keys
     | \bapi[-_ ]?key(?:\s+provided)?["']?\s*[:=]\s*["']?(?=[^\s"',;]*[\d*…])[^\s"',;]{6,}

@@ -4,8 +4,8 @@ The two decisions, `plan` and `next_step`, are pure. The retry table is closed: 
 
     verdict         from                                          next
     caller          other 4xx                                     to the caller, as it is
-    context         context length exceeded                       the next candidate with a longer context, else to the caller
-    rate_limited    429                                           next candidate; alone: after Retry-After, if short enough
+    context         context length exceeded                       the next with a longer context, else to the caller
+    rate_limited    429                                           next candidate; alone: after a short Retry-After
     credential      401, 403; a 400 whose words say so            next candidate
     out_of_credit   by the error's words, whatever the status     next candidate
     overloaded      408, 5xx, 529                                 next candidate; alone: again after a backoff
@@ -130,16 +130,21 @@ class Routes(msgspec.Struct, frozen=True):
 
 
 def allowed(patterns: tuple[str, ...], *names: str) -> bool:
-    """Whether a restriction lets any of these names through. No patterns is no restriction; a trailing * matches a prefix."""
+    """Whether a restriction lets any of these names through. No patterns is no restriction; a trailing * matches a
+    prefix."""
     if not patterns:
         return True
-    return any(name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern for pattern in patterns for name in names)
+    return any(
+        name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+        for pattern in patterns
+        for name in names
+    )
 
 
 def _in_turn(channels: list[Channel], turn: int) -> list[tuple[Channel, int]]:
-    """Channels of one priority, the first chosen by weight: of each sum-of-weights turns a channel gets its weight. With each
-    goes how often it was the first before this turn: its credentials alternate by that, since by the turn itself a channel
-    that is first every second turn would show one of its two credentials only."""
+    """Channels of one priority, the first chosen by weight: of each sum-of-weights turns a channel gets its weight.
+    With each goes how often it was the first before this turn: its credentials alternate by that, since by the turn
+    itself a channel that is first every second turn would show one of its two credentials only."""
     total = sum(channel.weight for channel in channels)
     if not total:
         return []
@@ -155,13 +160,16 @@ def _in_turn(channels: list[Channel], turn: int) -> list[tuple[Channel, int]]:
 
 
 def _ways(routes: Routes, name: str, turn: int) -> list[Candidate]:
-    """All candidates for one served name: lower priority numbers first, then by weight, each channel's credentials in turn."""
+    """All candidates for one served name: lower priority numbers first, then by weight, each channel's credentials in
+    turn."""
     found = routes.serving(name)
     ways = []
     for channel, nth in (
         pair
         for priority in sorted({channel.priority for channel in found})
-        for pair in _in_turn([channel for channel in found if channel.priority == priority and channel.weight > 0], turn)
+        for pair in _in_turn(
+            [channel for channel in found if channel.priority == priority and channel.weight > 0], turn
+        )
     ):
         start = nth % len(channel.credentials) if channel.credentials else 0
         for credential in channel.credentials[start:] + channel.credentials[:start]:
@@ -177,7 +185,8 @@ def complexity(prompt_tokens: int, *, has_tools: bool, has_media: bool) -> str:
 
 
 def names_for(routes: Routes, asked: tuple[str, ...], grade: str) -> list[str]:
-    """Served names in the order to try them: what was asked (aliases followed, "auto" spelled out), then their fallbacks.
+    """Served names in the order to try them: what was asked (aliases followed, "auto" spelled out), then their
+    fallbacks.
 
     "auto" without an [auto] section is every served model, the cheapest first.
     """
@@ -206,8 +215,8 @@ def _by_price(routes: Routes) -> list[str]:
 
 
 def plan(routes: Routes, names: list[str], *, strategy: str, turn: int) -> tuple[Candidate, ...]:
-    """The ordered candidates of a call. `strategy`: auto and fallback keep the order of names; cheapest sorts by the sum of
-    input and output price (stable). Empty when no channel serves any of the names."""
+    """The ordered candidates of a call. `strategy`: auto and fallback keep the order of names; cheapest sorts by the
+    sum of input and output price (stable). Empty when no channel serves any of the names."""
     ways = [way for name in names for way in _ways(routes, name, turn)]
     if strategy == "cheapest":
         ways.sort(key=lambda way: way.model.price.input + way.model.price.output)
@@ -215,8 +224,12 @@ def plan(routes: Routes, names: list[str], *, strategy: str, turn: int) -> tuple
 
 
 def is_fixed(routes: Routes, names: list[str]) -> bool:
-    """Whether plan() gives the same for these names at every turn: no name has two channels, nor a channel two credentials."""
-    return all(len(found) <= 1 and all(len(channel.credentials) <= 1 for channel in found) for found in map(routes.serving, names))
+    """Whether plan() gives the same for these names at every turn: no name has two channels, nor a channel two
+    credentials."""
+    return all(
+        len(found) <= 1 and all(len(channel.credentials) <= 1 for channel in found)
+        for found in map(routes.serving, names)
+    )
 
 
 class Verdict(Enum):
@@ -232,14 +245,23 @@ class Verdict(Enum):
 
 
 _BROKE = (
-    "insufficient balance", "insufficient_quota", "insufficient credit", "credit balance is too low", "exceeded your current quota",
+    "insufficient balance", "insufficient_quota", "insufficient credit", "credit balance is too "
+    "low", "exceeded your current quota",
     "good standing", "arrear", "余额不足", "欠费", "insufficient_balance", "out of credit", "insufficient funds",
 )  # fmt: skip
 _KEYS = (
-    "incorrect api key", "invalid api key", "api key not valid", "invalid_api_key", "invalid x-api-key", "api_key_invalid",
+    "incorrect api key", "invalid api key", "api key not valid", "invalid_api_key", "invalid "
+    "x-api-key", "api_key_invalid",
     "no auth credentials", "authentication_error", "token not accepted", "invalid token", "身份验证", "令牌",
 )  # fmt: skip
-_LONG = ("context_length_exceeded", "context length", "maximum context", "prompt is too long", "too many tokens", "context window")
+_LONG = (
+    "context_length_exceeded",
+    "context length",
+    "maximum context",
+    "prompt is too long",
+    "too many tokens",
+    "context window",
+)
 
 
 def verdict(status: int, words: str) -> Verdict:
@@ -285,8 +307,8 @@ _AGAIN = {Verdict.overloaded, Verdict.unreachable}
 
 
 def next_step(plan: tuple[Candidate, ...], outcomes: list[Outcome], retry: Retry, jitter: float) -> Step | None:
-    """What to try after the last outcome; None when the call has failed. `jitter` in 0..1 spreads the backoff over the upper
-    half of its span."""
+    """What to try after the last outcome; None when the call has failed. `jitter` in 0..1 spreads the backoff over the
+    upper half of its span."""
     last = outcomes[-1]
     if last.verdict is Verdict.caller or len(outcomes) >= retry.attempts:
         return None
@@ -300,7 +322,11 @@ def next_step(plan: tuple[Candidate, ...], outcomes: list[Outcome], retry: Retry
         return Step(last.index + 1)
     if len(plan) > 1:
         return None
-    if last.verdict is Verdict.rate_limited and last.retry_after_s is not None and last.retry_after_s <= retry.max_retry_after:
+    if (
+        last.verdict is Verdict.rate_limited
+        and last.retry_after_s is not None
+        and last.retry_after_s <= retry.max_retry_after
+    ):
         return Step(0, last.retry_after_s)
     if last.verdict in _AGAIN:
         span = min(retry.backoff * 2 ** (len(outcomes) - 1), retry.backoff_cap)

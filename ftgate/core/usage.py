@@ -1,7 +1,8 @@
 """Usage in one neutral form, and the rule that decides which numbers of an upstream's are believed.
 
-A dialect's reader tags its own convention before it comes here: OpenAI's and Gemini's prompt counts include cached tokens,
-Anthropic's do not. `Usage` never overlaps: input, cache_read and cache_write are disjoint; reasoning is a part of output.
+A dialect's reader tags its own convention before it comes here: OpenAI's and Gemini's prompt counts include cached
+tokens, Anthropic's do not. `Usage` never overlaps: input, cache_read and cache_write are disjoint; reasoning is a part
+of output.
 """
 
 import msgspec
@@ -42,13 +43,19 @@ def count(value: object) -> int | None:
 
 
 def judge(
-    reported: Usage | None, metered: Usage, *, prompt_bound: int, output_bound: int, content_seen: bool, malformed: bool = False
+    reported: Usage | None,
+    metered: Usage,
+    *,
+    prompt_bound: int,
+    output_bound: int,
+    content_seen: bool,
+    malformed: bool = False,
 ) -> Measured:
     """Believe the upstream's usage, or replace it by the meter's count.
 
     Refused: absent or malformed numbers, a prompt longer than the model's context, an output longer than was allowed
-    (cap x n), zero output although content came, zero prompt. The bounds are tokens. Refusing never makes a call free: the
-    meter's count is charged.
+    (cap x n), zero output although content came, zero prompt. The bounds are tokens. Refusing never makes a call free:
+    the meter's count is charged.
     """
     if reported is None:
         return Measured(metered, exact=False, rejected="malformed" if malformed else None)

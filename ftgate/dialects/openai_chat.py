@@ -1,11 +1,11 @@
 """The OpenAI chat dialect: POST /v1/chat/completions, plain and streamed.
 
-Source: the public API reference of OpenAI (chat object, chat chunk object, errors), and what compatible providers do to it
-(PROVIDERS.md: where usage stands, which names carry cached tokens, reasoning_content).
+Source: the public API reference of OpenAI (chat object, chat chunk object, errors), and what compatible providers do to
+it (PROVIDERS.md: where usage stands, which names carry cached tokens, reasoning_content).
 
-A request's fields that we do not know pass as the raw bytes they came in. A stream's events pass as raw bytes, but for three:
-the chunk that carries only usage (held back, shown at the end if the client asked), `[DONE]` (sent by us, after the money is
-settled), and a frame that is not JSON (dropped: it would break the client's parser).
+A request's fields that we do not know pass as the raw bytes they came in. A stream's events pass as raw bytes, but for
+three: the chunk that carries only usage (held back, shown at the end if the client asked), `[DONE]` (sent by us, after
+the money is settled), and a frame that is not JSON (dropped: it would break the client's parser).
 """
 
 import re
@@ -76,11 +76,16 @@ def read_request(body: bytes) -> Ask:
     else:
         names = tuple(dict.fromkeys([*([asked.model] if asked.model else ()), *(asked.models or ())]))
     if not names:
-        raise InvalidRequest("`model` is missing; GET /v1/models lists what this key may use", code="missing_field", param="model")
+        raise InvalidRequest(
+            "`model` is missing; GET /v1/models lists what this key may use", code="missing_field", param="model"
+        )
     if (asked.routing or "auto") not in STRATEGIES:
         raise InvalidRequest(f"`routing` is one of {', '.join(STRATEGIES)}", param="routing")
     if "provider_key" in fields:
-        raise InvalidRequest("this version does not take `provider_key`; leave it out to use the gateway's channels", param="provider_key")
+        raise InvalidRequest(
+            "this version does not take `provider_key`; leave it out to use the gateway's channels",
+            param="provider_key",
+        )
     if "messages" not in fields:
         raise InvalidRequest("`messages` is missing", code="missing_field", param="messages")
     if len(names) > MAX_NAMES:
@@ -112,7 +117,8 @@ def _decode_object(body: bytes) -> _Fields:
         raise InvalidRequest(f"the body holds more than {MAX_OBJECTS} braces and brackets")
     try:
         if not body.isascii():
-            body.decode()  # the JSON reader skips over strings that it need not look at; a client's bad bytes must not go up
+            # the JSON reader skips over strings that it need not look at; a client's bad bytes must not go up
+            body.decode()
         return _fields.decode(body)
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"the body is not UTF-8 (byte {error.start})", code="invalid_json") from None
@@ -124,7 +130,9 @@ def _decode_object(body: bytes) -> _Fields:
         raise InvalidRequest(f"the body is not valid JSON: {error}", code="invalid_json") from None
 
 
-def _typed(fields: Mapping[str, msgspec.Raw], name: str, kind: type[T], words: str, *, path: str | None = None) -> T | None:
+def _typed(
+    fields: Mapping[str, msgspec.Raw], name: str, kind: type[T], words: str, *, path: str | None = None
+) -> T | None:
     """A field of a simple type; absent and null are None."""
     raw = fields.get(name)
     if raw is None:
@@ -148,7 +156,9 @@ def _asked_one_by_one(fields: _Fields) -> _Asked:
         max_completion_tokens=_typed(fields, "max_completion_tokens", int, whole(UNKNOWN_BOUND)),
         max_tokens=_typed(fields, "max_tokens", int, whole(UNKNOWN_BOUND)),
         stream=_typed(fields, "stream", bool, "true or false"),
-        stream_options=_Options(_typed(options, "include_usage", bool, "true or false", path="stream_options.include_usage")),
+        stream_options=_Options(
+            _typed(options, "include_usage", bool, "true or false", path="stream_options.include_usage")
+        ),
     )
 
 
@@ -159,14 +169,23 @@ def _whole(value: int | None, name: str, *, most: int) -> int | None:
     return value
 
 
-def render(ask: Ask, *, model: str, cap: int | None, cap_field: str | None, ask_usage: bool, drop: tuple[str, ...] = ()) -> bytes:
-    """The request for an upstream of this dialect: `model` replaced, our own fields and `drop` left out, usage asked for in a
-    stream. `cap`, the caller's own or ours, goes into `cap_field`, the field that this model obeys: what was held must bind.
-    The caller's own field stays beside it, but for models of max_completion_tokens, which refuse to be told both."""
-    fields: dict[str, object] = {name: raw for name, raw in ask.fields.items() if name not in OWN_FIELDS and name not in drop}
+def render(
+    ask: Ask, *, model: str, cap: int | None, cap_field: str | None, ask_usage: bool, drop: tuple[str, ...] = ()
+) -> bytes:
+    """The request for an upstream of this dialect: `model` replaced, our own fields and `drop` left out, usage asked
+    for in a stream. `cap`, the caller's own or ours, goes into `cap_field`, the field that this model obeys: what was
+    held must bind. The caller's own field stays beside it, but for models of max_completion_tokens, which refuse to be
+    told both."""
+    fields: dict[str, object] = {
+        name: raw for name, raw in ask.fields.items() if name not in OWN_FIELDS and name not in drop
+    }
     fields["model"] = model
     said = ask.fields.get(cap_field or "")
-    if cap is not None and cap_field is not None and (cap_field not in fields or (said is not None and bytes(said) == _NULL)):
+    if (
+        cap is not None
+        and cap_field is not None
+        and (cap_field not in fields or (said is not None and bytes(said) == _NULL))
+    ):
         fields[cap_field] = cap
         if cap_field == "max_completion_tokens":
             fields.pop("max_tokens", None)
@@ -238,8 +257,8 @@ class _Body(msgspec.Struct, gc=False):
 
 _body = msgspec.json.Decoder(_Body)
 _HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
-"""An upstream may cut a surrogate pair in two, each half in a chunk of its own. That is JSON, and clients join the halves, but
-msgspec refuses it: for our own reading the halves are replaced, what is passed on keeps its bytes."""
+"""An upstream may cut a surrogate pair in two, each half in a chunk of its own. That is JSON, and clients join the
+halves, but msgspec refuses it: for our own reading the halves are replaced, what is passed on keeps its bytes."""
 _NULL = b"null"
 
 
@@ -256,12 +275,18 @@ def _note_message(message: _Message | None, meter: Meter) -> bool:
         if text:
             meter.note(text)
             seen = True
-    calls = [call.function for call in message.tool_calls or ()] + ([message.function_call] if message.function_call else [])
+    calls = [call.function for call in message.tool_calls or ()] + (
+        [message.function_call] if message.function_call else []
+    )
     for function in calls:
         seen = True
         if function is not None:
             meter.note(function.name or "")
-            meter.note(function.arguments if isinstance(function.arguments, str) else msgspec.json.encode(function.arguments).decode())
+            meter.note(
+                function.arguments
+                if isinstance(function.arguments, str)
+                else msgspec.json.encode(function.arguments).decode()
+            )
     return seen or _there(message.audio)
 
 
@@ -300,7 +325,8 @@ def read_answer(body: bytes, meter: Meter) -> None:
 
 
 def _read_strange(body: bytes, meter: Meter) -> None:
-    """An answer whose fields have types of their own (content as a list of parts): still an answer if it has choices."""
+    """An answer whose fields have types of their own (content as a list of parts): still an answer if it has
+    choices."""
     try:
         fields = _fields.decode(body)
     except msgspec.ValidationError:
@@ -322,11 +348,14 @@ def _choices(fields: _Fields) -> bytes:
 
 
 def read_error(body: bytes) -> Complaint:
-    """An upstream's error in whatever shape: {"error": {...}}, {"error": "text"}, {"message": ...}, base_resp, or plain text."""
+    """An upstream's error in whatever shape: {"error": {...}}, {"error": "text"}, {"message": ...}, base_resp, or plain
+    text."""
     try:
         said = _anything.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return Complaint(body[:200].decode(errors="replace").strip() if not body.lstrip().startswith(b"<") else "an HTML page")
+        return Complaint(
+            body[:200].decode(errors="replace").strip() if not body.lstrip().startswith(b"<") else "an HTML page"
+        )
     if isinstance(said, list) and said:
         said = said[0]  # Gemini's compatible layer wraps its error in a list
     inner = (said.get("error") or said) if isinstance(said, dict) else said
@@ -354,7 +383,9 @@ def stream_of(body: bytes) -> bytes:
         raise NotAnAnswer(Complaint("a whole answer that cannot be streamed")) from None
     usage = fields.pop("usage", None)
     fields["object"] = "chat.completion.chunk"
-    fields["choices"] = [{("delta" if name == "message" else name): raw for name, raw in choice.items()} for choice in choices]
+    fields["choices"] = [
+        {("delta" if name == "message" else name): raw for name, raw in choice.items()} for choice in choices
+    ]
     out = [sse.event(msgspec.json.encode(fields))]
     if usage is not None:
         out.append(sse.event(msgspec.json.encode({**fields, "choices": [], "usage": usage})))
@@ -371,7 +402,9 @@ class StreamReader:
         self.done = False
         self.broken_frames = 0
         self.last_usage: _Fields | None = None
-        self._open: set[int] = set()  # choices that have begun and not finished: with n > 1 the first finish is not the end
+        self._open: set[int] = (
+            set()
+        )  # choices that have begun and not finished: with n > 1 the first finish is not the end
         self._ended: set[int] = set()
         self._events = sse.Reader()
         self._head: dict[str, object] = {}
@@ -494,7 +527,9 @@ class StreamReader:
 
 def cost_comment(cost: int, balance: int | None) -> bytes:
     """The stream's cost, in a comment that parsers skip."""
-    return sse.comment(f"x-findtoken-cost={format_usd(cost)}" + (f" balance={format_usd(balance)}" if balance is not None else ""))
+    return sse.comment(
+        f"x-findtoken-cost={format_usd(cost)}" + (f" balance={format_usd(balance)}" if balance is not None else "")
+    )
 
 
 # Errors
@@ -502,7 +537,9 @@ def cost_comment(cost: int, balance: int | None) -> bytes:
 
 def error_body(error: GateError, request_id: str) -> bytes:
     """`request_id` stands in the X-Request-Id header here; other dialects show it in the body."""
-    return msgspec.json.encode({"error": {"message": error.message, "type": error.kind, "code": error.code, "param": error.param}})
+    return msgspec.json.encode(
+        {"error": {"message": error.message, "type": error.kind, "code": error.code, "param": error.param}}
+    )
 
 
 def error_event(error: GateError, request_id: str) -> bytes:

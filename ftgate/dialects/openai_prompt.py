@@ -1,5 +1,5 @@
-"""How long an OpenAI chat prompt is: text, tool definitions and whatever else goes before the model, as an estimate in tokens;
-images, audios and files, which text does not measure, as numbers. A part's base64 is never taken for text.
+"""How long an OpenAI chat prompt is: text, tool definitions and whatever else goes before the model, as an estimate in
+tokens; images, audios and files, which text does not measure, as numbers. A part's base64 is never taken for text.
 """
 
 import msgspec
@@ -21,7 +21,8 @@ _plain = msgspec.json.Decoder(list[_Plain])
 _messages = msgspec.json.Decoder(list[_Fields])
 _anything = msgspec.json.Decoder()
 _NO_PROMPT = frozenset(
-    ("messages", "model", "models", "routing", "stream_options", "logit_bias", "metadata", "user", "stop", "service_tier",
+    ("messages", "model", "models", "routing", "stream_options", "logit_bias", "metadata", "user", "stop",
+    "service_tier",
      "reasoning_effort", "verbosity", "safety_identifier", "prompt_cache_key", "modalities", "audio",
      "stream", "max_tokens", "max_completion_tokens", "n", "temperature", "top_p")
 )  # fmt: skip
@@ -41,20 +42,27 @@ def measure(fields: _Fields) -> tuple[estimate.Count, int, int, int]:
     if not length:
         raise InvalidRequest("`messages` must hold at least one message", param="messages")
     if not fields.keys() <= _NO_PROMPT:
-        texts += [_text_of(raw) for name, raw in fields.items() if name not in _NO_PROMPT and bytes(raw)[:1] in (b"[", b"{", b'"')]
+        texts += [
+            _text_of(raw)
+            for name, raw in fields.items()
+            if name not in _NO_PROMPT and bytes(raw)[:1] in (b"[", b"{", b'"')
+        ]
     counted = estimate.text("".join(texts))
     template = estimate.tokens(estimate.MESSAGE_TOKENS * length + estimate.PRIMING_TOKENS + media["part"])
     return counted + template, media["image"], media["audio"], media["file"]
 
 
 def _read_messages(fields: _Fields, media: dict[str, int]) -> tuple[list[str], int]:
-    """The texts and the number of messages that are more than a role and a text; counts other media. Raises InvalidRequest."""
+    """The texts and the number of messages that are more than a role and a text; counts other media. Raises
+    InvalidRequest."""
     try:
         messages = _messages.decode(fields["messages"])
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidRequest(f"`messages` must be a list of message objects: {error}", param="messages") from None
     except UnicodeDecodeError:
-        raise InvalidRequest("`messages` holds bytes that are not UTF-8", code="invalid_json", param="messages") from None
+        raise InvalidRequest(
+            "`messages` holds bytes that are not UTF-8", code="invalid_json", param="messages"
+        ) from None
     texts: list[str] = []
     for index, message in enumerate(messages):
         for name, raw in message.items():

@@ -1,11 +1,11 @@
 """Server-sent events, sans-I/O: bytes in, events out, every byte kept.
 
-An event ends at a blank line; a line ends at LF, CRLF or CR and at nothing else (str.splitlines and httpx's line reader also
-split at U+2028, U+0085 and others, which stand inside JSON strings). Source: WHATWG HTML, section 9.2.6.
+An event ends at a blank line; a line ends at LF, CRLF or CR and at nothing else (str.splitlines and httpx's line reader
+also split at U+2028, U+0085 and others, which stand inside JSON strings). Source: WHATWG HTML, section 9.2.6.
 
-`feed` returns whole events with their raw bytes, so that what is passed on is what came: joined, the raw bytes of all events
-and the rest are the input. A CR at the very end of a piece may be the half of a CRLF; the LF that follows then stands at the
-head of the next event's raw bytes, where a parser sees one more blank line: harmless.
+`feed` returns whole events with their raw bytes, so that what is passed on is what came: joined, the raw bytes of all
+events and the rest are the input. A CR at the very end of a piece may be the half of a CRLF; the LF that follows then
+stands at the head of the next event's raw bytes, where a parser sees one more blank line: harmless.
 """
 
 import re
@@ -13,8 +13,8 @@ import re
 import msgspec
 
 MAX_EVENT = 4 * 1024 * 1024
-"""Bytes one unfinished event may hold: the largest tool call or inline image seen is far below; an upstream that never ends
-a line must not fill the memory."""
+"""Bytes one unfinished event may hold: the largest tool call or inline image seen is far below; an upstream that never
+ends a line must not fill the memory."""
 
 # Atomic groups: a CRLF must not be taken apart into a CR and an LF, which together would look like a blank line.
 _END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
@@ -26,7 +26,8 @@ class EventTooLong(Exception):
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """One event. `data` joins its data lines, None when it has none (comments, keep-alives); `name` is its event field."""
+    """One event. `data` joins its data lines, None when it has none (comments, keep-alives); `name` is its event
+    field."""
 
     raw: bytes
     data: bytes | None

@@ -30,11 +30,12 @@ MAX_RETRY_AFTER_S = 86_400
 
 
 class Ask(msgspec.Struct, frozen=True, gc=False):
-    """A request as read. `fields` are its top-level JSON fields as raw bytes, in order: what we do not know passes as it came.
+    """A request as read. `fields` are its top-level JSON fields as raw bytes, in order: what we do not know passes as
+    it came.
 
-    `names` are the models asked for, in order: `model` first, then `models`. `cap` is the output limit the caller set, in tokens, or
-    None. `answers` is n. `prompt` counts text and tool definitions, `images`, `audios` and `files` the parts that text does not
-    measure.
+    `names` are the models asked for, in order: `model` first, then `models`. `cap` is the output limit the caller set,
+    in tokens, or None. `answers` is n. `prompt` counts text and tool definitions, `images`, `audios` and `files` the
+    parts that text does not measure.
     """
 
     fields: Mapping[str, msgspec.Raw]
@@ -73,8 +74,9 @@ class NotAnAnswer(Exception):
 
 
 class Piece(msgspec.Struct, frozen=True, gc=False):
-    """Something of a stream to pass on. `raw` are its bytes; `content` says that it carries an answer (text, reasoning, a tool
-    call, a finish), so that after it no second attempt may be made; `complaint` is an error inside the stream."""
+    """Something of a stream to pass on. `raw` are its bytes; `content` says that it carries an answer (text, reasoning,
+    a tool call, a finish), so that after it no second attempt may be made; `complaint` is an error inside the
+    stream."""
 
     raw: bytes
     content: bool
@@ -82,8 +84,9 @@ class Piece(msgspec.Struct, frozen=True, gc=False):
 
 
 class Meter:
-    """What an attempt has brought so far, filled before each piece is passed on. Text is kept in parts and measured only when
-    the upstream leaves the usage out or lies: joining at the end is one pass, counting each piece would be thousands."""
+    """What an attempt has brought so far, filled before each piece is passed on. Text is kept in parts and measured
+    only when the upstream leaves the usage out or lies: joining at the end is one pass, counting each piece would be
+    thousands."""
 
     __slots__ = ("_counted", "_notes", "_parts", "_size", "content_seen", "malformed", "reported")
 
@@ -116,9 +119,9 @@ class Meter:
         return self._counted
 
     def output(self, counted: Count | None = None) -> int:
-        """Tokens delivered so far, where the text is `counted` (scaled for its model; by default as it is); at least one once content was
-        seen. An upstream streams a token or more a piece, so many small pieces are as many tokens, unless somebody cut them by
-        characters: hence at most twice."""
+        """Tokens delivered so far, where the text is `counted` (scaled for its model; by default as it is); at least
+        one once content was seen. An upstream streams a token or more a piece, so many small pieces are as many tokens,
+        unless somebody cut them by characters: hence at most twice."""
         likely = (counted or self.counted()).likely
         return max(likely, min(self._notes, 2 * likely), 1 if self.content_seen else 0)
 
@@ -144,7 +147,9 @@ class Dialect(Protocol):
 
     def read_request(self, body: bytes) -> Ask: ...
 
-    def render(self, ask: Ask, *, model: str, cap: int | None, cap_field: str | None, ask_usage: bool, drop: tuple[str, ...]) -> bytes: ...
+    def render(
+        self, ask: Ask, *, model: str, cap: int | None, cap_field: str | None, ask_usage: bool, drop: tuple[str, ...]
+    ) -> bytes: ...
 
     def read_answer(self, body: bytes, meter: Meter) -> None: ...
 

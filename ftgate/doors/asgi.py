@@ -1,7 +1,7 @@
 """The relay routes as a plain ASGI callable, wrapped around the Quart app.
 
-No generator and no framework between the gate and the socket: the gate pushes to `send`, and `receive` is watched for the
-client's leaving. Everything that is no relay route goes to the Quart app, with its path as routes are written.
+No generator and no framework between the gate and the socket: the gate pushes to `send`, and `receive` is watched for
+the client's leaving. Everything that is no relay route goes to the Quart app, with its path as routes are written.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -49,7 +49,8 @@ class AsgiClient:
 
 
 class Relay:
-    """The ASGI app that the Hypercorn door serves: relay calls to `intake`, all else to `pages`, the Quart app behind it."""
+    """The ASGI app that the Hypercorn door serves: relay calls to `intake`, all else to `pages`, the Quart app behind
+    it."""
 
     def __init__(self, intake: Intake, pages: App) -> None:
         self.intake = intake
@@ -60,7 +61,13 @@ class Relay:
         path = http.canonical(scope["path"])
         dialect = intake.dialect_of(path)
         if intake.cors and scope["method"] == "OPTIONS" and http.is_open(path):
-            await send({"type": "http.response.start", "status": 204, "headers": [h for h in http.PREFLIGHT if h[0] != b"content-length"]})
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": 204,
+                    "headers": [h for h in http.PREFLIGHT if h[0] != b"content-length"],
+                }
+            )
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
         if dialect is None:

@@ -22,7 +22,9 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 CANCELLATIONS = (trio.Cancelled, KeyboardInterrupt, GeneratorExit)
 
 
-async def accept(listener: trio.SocketListener, connections: trio.Nursery, serve: Callable[[trio.SocketStream], Awaitable[None]]) -> None:
+async def accept(
+    listener: trio.SocketListener, connections: trio.Nursery, serve: Callable[[trio.SocketStream], Awaitable[None]]
+) -> None:
     """Serve every connection that comes in a task of its own, until cancelled; then the listener is closed."""
     failing = False
     async with listener:
@@ -31,7 +33,9 @@ async def accept(listener: trio.SocketListener, connections: trio.Nursery, serve
                 stream = await listener.accept()
             except OSError as error:  # out of file descriptors or memory: others will be given back
                 if not failing:
-                    log.error("cannot accept connections (%s), trying on", errno.errorcode.get(error.errno or 0, "OSError"))
+                    log.error(
+                        "cannot accept connections (%s), trying on", errno.errorcode.get(error.errno or 0, "OSError")
+                    )
                 failing = True
                 await trio.sleep(ACCEPT_RETRY_S)
             else:

@@ -1,20 +1,23 @@
 """The fast door: owns the listening sockets and serves relay calls over HTTP/1.1 straight into the gate.
 
-It serves only what it understands without a doubt: a POST to a relay route whose head is plain HTTP/1.1 (or 1.0). At the first
-request that is anything else (another method or route, an escape in its path, a head that two readers could read in two ways, one
-that is too long) it hands the connection for good, with every byte read so far, to the Hypercorn door, which serves or refuses it
-by its own rules. So there is one place that refuses, and both doors give the same answers.
+It serves only what it understands without a doubt: a POST to a relay route whose head is plain HTTP/1.1 (or 1.0). At
+the first request that is anything else (another method or route, an escape in its path, a head that two readers could
+read in two ways, one that is too long) it hands the connection for good, with every byte read so far, to the Hypercorn
+door, which serves or refuses it by its own rules. So there is one place that refuses, and both doors give the same
+answers.
 
-- A head counts when httptools accepts it in its strict mode (no bare LF, no folded line, no Content-Length twice or beside
-  Transfer-Encoding), and shows exactly one Host, which HTTP/1.1 wants. The only transfer coding is `chunked`, in HTTP/1.1.
-- One task a connection and none a call. Sockets are used without waiting first and awaited only when they are not ready; a request
-  begins with a wait, so that nobody keeps the loop to himself.
-- What comes, and a client that leaves, is seen by one epoll of our own over all connections (readiness.py): nothing is read to see a
-  client leave, whatever it has sent after its request. A half-close counts as leaving.
-- Requests behind the one that is answered stay in the kernel's buffer, or in ours when they came with it, and are served in order.
-- Time, refusals, writes and last words as in hypercorn_door.py: one budget for handshake, head and idle time; a write is never cut by
-  a cancellation (but by that of `serve`) and never stalls for longer than the write limit; a refusal before the whole upload closes
-  after lingering; an answer that breaks off is never sold as finished.
+- A head counts when httptools accepts it in its strict mode (no bare LF, no folded line, no Content-Length twice or
+  beside Transfer-Encoding), and shows exactly one Host, which HTTP/1.1 wants. The only transfer coding is `chunked`, in
+  HTTP/1.1.
+- One task a connection and none a call. Sockets are used without waiting first and awaited only when they are not
+  ready; a request begins with a wait, so that nobody keeps the loop to himself.
+- What comes, and a client that leaves, is seen by one epoll of our own over all connections (readiness.py): nothing is
+  read to see a client leave, whatever it has sent after its request. A half-close counts as leaving.
+- Requests behind the one that is answered stay in the kernel's buffer, or in ours when they came with it, and are
+  served in order.
+- Time, refusals, writes and last words as in hypercorn_door.py: one budget for handshake, head and idle time; a write
+  is never cut by a cancellation (but by that of `serve`) and never stalls for longer than the write limit; a refusal
+  before the whole upload closes after lingering; an answer that breaks off is never sold as finished.
 """
 
 import http as http_words
@@ -50,11 +53,12 @@ _REASONS = {status.value: status.phrase.encode() for status in http_words.HTTPSt
 
 
 class FastDoor:
-    """Serves relay calls to the connections it accepts, and hands the others to `other`. `readiness` runs as long as it serves.
-    Seconds and counts as HypercornDoor's."""
+    """Serves relay calls to the connections it accepts, and hands the others to `other`. `readiness` runs as long as it
+    serves. Seconds and counts as HypercornDoor's."""
 
     def __init__(
-        self, intake: Intake, other: HypercornDoor, readiness: Readiness, *, keep_alive_s: float = 5.0, write_limit_s: float = 30.0,
+        self, intake: Intake, other: HypercornDoor, readiness: Readiness, *, keep_alive_s: float = 5.0,
+        write_limit_s: float = 30.0,
         max_connections: int = 10_000,
         max_head_bytes: int = 32_768, ssl_context: ssl.SSLContext | None = None,
     ) -> None:  # fmt: skip
@@ -77,8 +81,11 @@ class FastDoor:
         """How many connections are open now, those handed on too."""
         return len(self._open)
 
-    async def serve(self, listeners: list[trio.SocketListener], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Accept until `stop()`, then close listeners and idle connections, and return when the busy ones have finished."""
+    async def serve(
+        self, listeners: list[trio.SocketListener], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Accept until `stop()`, then close listeners and idle connections, and return when the busy ones have
+        finished."""
         async with trio.open_nursery() as service:
             service.start_soon(self._sweep)
             service.start_soon(self._cut_when_cancelled)
@@ -92,7 +99,8 @@ class FastDoor:
             service.cancel_scope.cancel()
 
     def stop(self) -> None:
-        """Begin a graceful stop: nothing new is accepted, idle connections end now, running answers are their connection's last."""
+        """Begin a graceful stop: nothing new is accepted, idle connections end now, running answers are their
+        connection's last."""
         self.stopping.set()
         self.other.stop()
         for connection in self._open:
@@ -163,7 +171,9 @@ class _Connection:
         self.door = door
         self.wire = wire
         self.scope = trio.CancelScope()
-        self.until = trio.current_time() + door.keep_alive_s  # when it is closed unless something happens; inf while it is busy
+        self.until = (
+            trio.current_time() + door.keep_alive_s
+        )  # when it is closed unless something happens; inf while it is busy
         self.busy = False
         self.gone = False  # nothing can be sent any more
         self.left = False  # the client has hung up
@@ -199,7 +209,8 @@ class _Connection:
             await self.door.other.serve_connection(self.wire.stream(), handed.already_read)
 
     async def _serve_next(self, data: bytes) -> bytes | None:
-        """Read and serve one request that begins with `data`. What came after it; None when the connection is at its end."""
+        """Read and serve one request that begins with `data`. What came after it; None when the connection is at its
+        end."""
         self.busy = False
         self.until = trio.current_time() + self.door.keep_alive_s
         if data:
@@ -222,7 +233,9 @@ class _Connection:
             head = Head(raw)
         except UNREADABLE:
             raise _HandOver(data) from None
-        ours = raw.startswith(b"POST %s HTTP/1." % head.target) and len(raw) <= self.door.max_head_bytes and head.clear()
+        ours = (
+            raw.startswith(b"POST %s HTTP/1." % head.target) and len(raw) <= self.door.max_head_bytes and head.clear()
+        )
         dialect = self.door.intake.dialect_of(plain_path(head.target)) if ours else None
         if dialect is None:
             raise _HandOver(data)
@@ -245,7 +258,9 @@ class _Connection:
                 data = data[head.length :]
                 await answer.answer(*intake.refusal(dialect, request_id, error))
             else:
-                self.call = call = Call(id=request_id, dialect=dialect, secret=secret, body=body, key=key if whole else None)
+                self.call = call = Call(
+                    id=request_id, dialect=dialect, secret=secret, body=body, key=key if whole else None
+                )
                 if self.left:
                     call.client_gone()
                 await intake.walk(call, answer)
@@ -265,8 +280,8 @@ class _Connection:
         return None
 
     async def _body(self, head: Head, chunks: Chunks | None, data: bytes, room: Room) -> tuple[bytes, bytes]:
-        """The request's body, and what came after it. `data` came already, of a chunked request its head too. Raises GateError,
-        _Left, _HandOver."""
+        """The request's body, and what came after it. `data` came already, of a chunked request its head too. Raises
+        GateError, _Left, _HandOver."""
         if chunks is None and len(data) >= head.length:  # it came with its head, as nearly all do
             room.take(head.length)
             return (data, b"") if len(data) == head.length else (data[: head.length], data[head.length :])
@@ -349,7 +364,8 @@ class _Connection:
                 self._writing.cancel()
 
     async def _linger(self) -> None:
-        """Stop sending and discard what still comes: closing with unread bytes resets the connection and can destroy the answer."""
+        """Stop sending and discard what still comes: closing with unread bytes resets the connection and can destroy
+        the answer."""
         self.busy, self.until = False, trio.current_time() + LINGER_S
         with suppress(OSError):
             self.wire.socket.shutdown(socket.SHUT_WR)

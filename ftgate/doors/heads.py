@@ -1,5 +1,5 @@
-"""Heads and chunked bodies of requests, by httptools in its strict mode: what it lets pass and two readers could still read in two
-ways is in doubt, and the fast door leaves that to the Hypercorn door.
+"""Heads and chunked bodies of requests, by httptools in its strict mode: what it lets pass and two readers could still
+read in two ways is in doubt, and the fast door leaves that to the Hypercorn door.
 """
 
 import re
@@ -12,7 +12,8 @@ from ftgate.doors.connections import MAX_HEADERS
 from ftgate.ports import Headers
 
 UNREADABLE = (httptools.HttpParserError, httptools.HttpParserUpgrade)
-"""What httptools says of a head that is not for the fast door; an upgrade is ignored, which is the other door's work."""
+"""What httptools says of a head that is not for the fast door; an upgrade is ignored, which is the other door's
+work."""
 _PATH = re.compile(r"[A-Za-z0-9/_.-]+")
 
 
@@ -25,7 +26,9 @@ class Head:
         self.whole = False
         parser = httptools.HttpRequestParser(self)
         parser.feed_data(raw)  # raises one of UNREADABLE
-        self.version = parser.get_http_version()  # the parser itself is let go: it knows us, and together we would be a circle
+        self.version = (
+            parser.get_http_version()
+        )  # the parser itself is let go: it knows us, and together we would be a circle
         self.http_1_0 = self.version == "1.0"
         self.keep_alive = parser.should_keep_alive() and not self.http_1_0
         self.length = 0

@@ -1,7 +1,8 @@
-"""What every door needs to know of HTTP, pure: which route a path means, whose key a request shows, which headers an answer has.
+"""What every door needs to know of HTTP, pure: which route a path means, whose key a request shows, which headers an
+answer has.
 
-Both doors use it, so they cannot differ. Tolerant where people paste (CONTRACT.md): a trailing or doubled slash, a missing or
-doubled /v1; and strict where it matters: two different keys in one request are refused.
+Both doors use it, so they cannot differ. Tolerant where people paste (CONTRACT.md): a trailing or doubled slash, a
+missing or doubled /v1; and strict where it matters: two different keys in one request are refused.
 """
 
 import difflib
@@ -20,18 +21,34 @@ RELAY_ROUTES = {"/v1/chat/completions": "openai_chat"}
 """Canonical path of each relay route and the dialect that its callers speak."""
 
 LATER_ROUTES = (
-    "/v1/messages", "/anthropic", "/v1/embeddings", "/v1/completions", "/v1/responses", "/v1/auth", "/v1/tokens", "/v1/user/self",
-    "/v1/user/stats", "/v1/user/credits", "/v1/user/byok", "/v1/billing/checkout", "/v1/billing/webhook", "/v1/admin", "/metrics",
+    "/v1/messages", "/anthropic", "/v1/embeddings", "/v1/completions", "/v1/responses", "/v1/auth", "/v1/tokens",
+    "/v1/user/self",
+    "/v1/user/stats", "/v1/user/credits", "/v1/user/byok", "/v1/billing/checkout", "/v1/billing/webhook", "/v1/admin",
+    "/metrics",
     "/openapi.json", "/docs",
 )  # fmt: skip
 """Routes of the contract that later versions serve: who asks for one is told so, and not sent to another."""
 
 OPEN_ROUTES = ("/v1/chat/completions", "/v1/models", "/v1/pricing")
-"""Routes that browsers of other origins may call with a Bearer key (CORS); account and admin routes are not among them."""
+"""Routes that browsers of other origins may call with a Bearer key (CORS); account and admin routes are not among
+them."""
 
 _SLASHES = re.compile(r"/{2,}")
 _V1S = re.compile(r"^(?:/v1)+(?=/|$)")
-_WORDS = ("chat", "models", "pricing", "user", "billing", "auth", "tokens", "embeddings", "completions", "messages", "responses", "admin")
+_WORDS = (
+    "chat",
+    "models",
+    "pricing",
+    "user",
+    "billing",
+    "auth",
+    "tokens",
+    "embeddings",
+    "completions",
+    "messages",
+    "responses",
+    "admin",
+)
 MAX_KEY_BYTES = 512
 
 
@@ -52,7 +69,11 @@ def route_hint(path: str, known: Iterable[str]) -> str:
     if any(meant == route or meant.startswith(route + "/") for route in LATER_ROUTES):
         return f"{meant[:200]} is not served by this version"
     near = difflib.get_close_matches(canonical(path), list(known), n=1, cutoff=0.5)
-    return f"no such route: {path[:200]}. Did you mean {near[0]}?" if near else f"no such route: {path[:200]}. The API is under /v1"
+    return (
+        f"no such route: {path[:200]}. Did you mean {near[0]}?"
+        if near
+        else f"no such route: {path[:200]}. The API is under /v1"
+    )
 
 
 def is_open(path: str) -> bool:
@@ -60,10 +81,12 @@ def is_open(path: str) -> bool:
 
 
 def refuse_own_key(headers: Headers) -> None:
-    """Raise InvalidRequest when a caller sends a provider key of its own: unheeded, the call would be billed to its credits."""
+    """Raise InvalidRequest when a caller sends a provider key of its own: unheeded, the call would be billed to its
+    credits."""
     if any(name == b"x-findtoken-provider-key" for name, _ in headers):
         raise InvalidRequest(
-            "this version does not take a provider key of your own; leave the header out", param="X-FindToken-Provider-Key"
+            "this version does not take a provider key of your own; leave the header out",
+            param="X-FindToken-Provider-Key",
         )
 
 
@@ -79,7 +102,9 @@ def presented_key(headers: Headers) -> bytes | None:
             shown.append(value.strip())
     shown = [key for key in shown if key]  # an empty field, or another scheme, shows no key of ours
     if len(set(shown)) > 1:
-        raise InvalidRequest("the request shows two different API keys; send one, as `Authorization: Bearer` or `x-api-key`")
+        raise InvalidRequest(
+            "the request shows two different API keys; send one, as `Authorization: Bearer` or `x-api-key`"
+        )
     if not shown:
         return None
     if len(shown[0]) > MAX_KEY_BYTES:
@@ -89,15 +114,19 @@ def presented_key(headers: Headers) -> bytes | None:
 
 def plain_error(error: GateError) -> bytes:
     """An error body in OpenAI's shape, for every route outside a dialect."""
-    return msgspec.json.encode({"error": {"message": error.message, "type": error.kind, "code": error.code, "param": error.param}})
+    return msgspec.json.encode(
+        {"error": {"message": error.message, "type": error.kind, "code": error.code, "param": error.param}}
+    )
 
 
 CORS = [
     (b"access-control-allow-origin", b"*"),
     (
         b"access-control-expose-headers",
-        b"X-FindToken-Mode, X-FindToken-Cost, X-FindToken-Balance, X-FindToken-Model, X-FindToken-Provider, X-FindToken-Attempts,"
-        b" X-Request-Id, Retry-After, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests",
+        b"X-FindToken-Mode, X-FindToken-Cost, X-FindToken-Balance, X-FindToken-Model, X-FindToken-Provider, "
+        b"X-FindToken-Attempts,"
+        b" X-Request-Id, Retry-After, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, "
+        b"x-ratelimit-reset-requests",
     ),
 ]
 PREFLIGHT = [
@@ -120,6 +149,6 @@ _random = _random_parts()
 
 
 def new_request_id() -> str:
-    """Ours, and unique for ever: milliseconds since 1970, so that ids sort by time and a database's index grows at its end, and 64
-    random bits."""
+    """Ours, and unique for ever: milliseconds since 1970, so that ids sort by time and a database's index grows at its
+    end, and 64 random bits."""
     return f"req_{time.time_ns() // 1_000_000:012x}{next(_random)}"

@@ -1,30 +1,31 @@
 """A door made of Hypercorn's HTTP/1.1 parts, hardened: whatever a client does ends at most its own connection.
 
-Stock Hypercorn 0.18 on Trio can be ended by one request in several ways, goes deaf to clients that leave, and waits for ever
-for clients that do not read. So only its HTTP/1.1 state machine (`H11Protocol`, `HTTPStream`, both on h11) is used here; the
-connection around it is ours. Their inner names are used, so the version is pinned and the tests of this file are its
-regression tests. Nothing of Hypercorn is patched, and each connection has its own objects: a connection that another door
-has begun can be handed to `serve_connection`, with the bytes read from it so far.
+Stock Hypercorn 0.18 on Trio can be ended by one request in several ways, goes deaf to clients that leave, and waits for
+ever for clients that do not read. So only its HTTP/1.1 state machine (`H11Protocol`, `HTTPStream`, both on h11) is used
+here; the connection around it is ours. Their inner names are used, so the version is pinned and the tests of this file
+are its regression tests. Nothing of Hypercorn is patched, and each connection has its own objects: a connection that
+another door has begun can be handed to `serve_connection`, with the bytes read from it so far.
 
 The rules, and why:
 
 - HTTP/1.1 (and 1.0) only. No h2, h2c, h2 preface or WebSocket: an upgrade is ignored, because every known way to end
   the process comes through one of them.
-- A head that two readers could frame differently (Content-Length twice or as a list, beside Transfer-Encoding, folded or bare
-  line ends, chunks in HTTP/1.0) is refused with 400 and the connection closed.
+- A head that two readers could frame differently (Content-Length twice or as a list, beside Transfer-Encoding, folded
+  or bare line ends, chunks in HTTP/1.0) is refused with 400 and the connection closed.
 - One budget, `keep_alive_s`, for a TLS handshake, for a whole request head and for the idle time between two requests.
 - The connection is read even while nothing more may come, so that a client that leaves is seen within
   milliseconds, whatever bytes it sent after its request. Read-ahead is bounded: body that the app does not take stops
   the reading, more than MAX_AHEAD bytes of further requests end the connection. A half-close counts as leaving.
 - A write is never cut in the middle by the app's cancellation (the peer would get a broken stream) and never lasts
-  longer than `write_limit_s` for each 64 KiB: after that the client is dropped. Once the client is gone, `receive()` says
-  http.disconnect, as often as asked, and `send()` does nothing.
-- An answer that ends before its request was uploaded says Connection: close; we stop sending at once and discard what still
-  comes for LINGER_S, because closing with unread bytes resets the connection, and a reset can destroy the answer.
-- An answer that breaks off is never sold as finished: no last chunk, no TLS goodbye, and a reset in HTTP/1.0, where the end of the
-  connection is the end of the answer (proxies often speak 1.0 to us).
+  longer than `write_limit_s` for each 64 KiB: after that the client is dropped. Once the client is gone, `receive()`
+  says http.disconnect, as often as asked, and `send()` does nothing.
+- An answer that ends before its request was uploaded says Connection: close; we stop sending at once and discard what
+  still comes for LINGER_S, because closing with unread bytes resets the connection, and a reset can destroy the answer.
+- An answer that breaks off is never sold as finished: no last chunk, no TLS goodbye, and a reset in HTTP/1.0, where the
+  end of the connection is the end of the answer (proxies often speak 1.0 to us).
 - 100 Continue is sent when the app first asks for the body, so a refusal needs no upload.
-- Cancelling `serve` or `serve_connection` cuts everything at once, writes in progress too. Last words are sent before that.
+- Cancelling `serve` or `serve_connection` cuts everything at once, writes in progress too. Last words are sent before
+  that.
 - An exception ends its connection and is logged by type and place, never by message or header: both can hold keys.
 """
 
@@ -49,7 +50,16 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
-from ftgate.doors.connections import CANCELLATIONS, LINGER_S, MAX_HEADERS, MAX_RECEIVE, RESET_ON_CLOSE, WRITE_SLICE, accept, log_faults
+from ftgate.doors.connections import (
+    CANCELLATIONS,
+    LINGER_S,
+    MAX_HEADERS,
+    MAX_RECEIVE,
+    RESET_ON_CLOSE,
+    WRITE_SLICE,
+    accept,
+    log_faults,
+)
 from ftgate.doors.heads import Chunks
 
 log = logging.getLogger("ftgate.door")
@@ -74,9 +84,9 @@ _GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
 class HypercornDoor:
     """Serves an ASGI app over HTTP/1.1 to the connections it accepts and to those it is handed.
 
-    `app` sees only `http` scopes, never lifespan. `keep_alive_s` and `write_limit_s` are in seconds, see the rules above.
-    Above `max_connections` the newest connection is closed at once. With `ssl_context` the accepted connections speak TLS;
-    the context is told to offer http/1.1 and nothing else.
+    `app` sees only `http` scopes, never lifespan. `keep_alive_s` and `write_limit_s` are in seconds, see the rules
+    above. Above `max_connections` the newest connection is closed at once. With `ssl_context` the accepted connections
+    speak TLS; the context is told to offer http/1.1 and nothing else.
     """
 
     def __init__(
@@ -112,8 +122,11 @@ class HypercornDoor:
         """How many connections are open now."""
         return len(self._open)
 
-    async def serve(self, listeners: list[trio.SocketListener], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Accept until `stop()`, then close listeners and idle connections, and return when the busy ones have finished."""
+    async def serve(
+        self, listeners: list[trio.SocketListener], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Accept until `stop()`, then close listeners and idle connections, and return when the busy ones have
+        finished."""
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
                 for listener in listeners:
@@ -123,14 +136,16 @@ class HypercornDoor:
                 accepting.cancel_scope.cancel()
 
     def stop(self) -> None:
-        """Begin a graceful stop: nothing new is accepted, idle connections end now, running answers are their connection's last."""
+        """Begin a graceful stop: nothing new is accepted, idle connections end now, running answers are their
+        connection's last."""
         self.stopping.set()
         self.config.keep_alive_max_requests = 0  # so that answers not yet begun say Connection: close
         for connection in self._open:
             connection.close_if_idle()
 
     async def serve_connection(self, stream: Stream, already_read: bytes = b"") -> None:
-        """Serve one connection to its end. `already_read` are bytes that came from it before. Raises nothing but a cancellation."""
+        """Serve one connection to its end. `already_read` are bytes that came from it before. Raises nothing but a
+        cancellation."""
         await self._serve_guarded(stream, already_read, None)
 
     async def _serve_accepted(self, stream: trio.SocketStream) -> None:
@@ -163,7 +178,8 @@ class HypercornDoor:
 
 
 class _Connection:
-    """One connection: its reader, its writes, its clock, and the tasks of the app on it (Hypercorn's TCPServer, anew)."""
+    """One connection: its reader, its writes, its clock, and the tasks of the app on it (Hypercorn's TCPServer,
+    anew)."""
 
     def __init__(self, door: HypercornDoor, stream: Stream, transport: trio.SocketStream) -> None:
         self._door = door
@@ -187,7 +203,8 @@ class _Connection:
         door = self._door
         async with trio.open_nursery() as self._nursery:
             self._protocol = _Http11(
-                cast(Any, door.app), door.config, door.context, cast(Any, self), ConnectionState(cast(Any, {})), secure, client, server,
+                cast(Any, door.app), door.config, door.context, cast(Any, self), ConnectionState(cast(Any, {})), secure,
+                client, server,
                 self.send,
             )  # fmt: skip
             self._protocol.receive = self.receive
@@ -202,8 +219,8 @@ class _Connection:
             self._clock.cancel()
 
     async def _watch_clock(self) -> None:
-        # The only place that closes the socket under the others, which wakes every task that waits on it, shielded or not:
-        # when the clock has run out, when the reader has ended, and when the connection is cancelled.
+        # The only place that closes the socket under the others, which wakes every task that waits on it, shielded or
+        # not: when the clock has run out, when the reader has ended, and when the connection is cancelled.
         try:
             while True:
                 with self._clock:
@@ -253,7 +270,8 @@ class _Connection:
             return b""
 
     async def send(self, event: Event) -> None:
-        """What the protocol wants done. Cannot be cancelled but by closing the socket, and ends within the write limit."""
+        """What the protocol wants done. Cannot be cancelled but by closing the socket, and ends within the write
+        limit."""
         if isinstance(event, RawData):
             await self._write(event.data)
         elif isinstance(event, Closed):
@@ -331,7 +349,8 @@ class _Connection:
 
 
 class _Inbox:
-    """What the app has still to receive: a bounded piece of the body, or that the client is gone (or has its answer)."""
+    """What the app has still to receive: a bounded piece of the body, or that the client is gone (or has its
+    answer)."""
 
     def __init__(self) -> None:
         self.closed = False
@@ -341,7 +360,8 @@ class _Inbox:
         self._changed = trio.lowlevel.ParkingLot()
 
     async def put(self, message: Message) -> None:
-        """Take a message; wait while too much body lies here. A disconnect never waits, and is told before unread body."""
+        """Take a message; wait while too much body lies here. A disconnect never waits, and is told before unread
+        body."""
         if message["type"] == "http.disconnect":
             self.closed = True
         else:
@@ -409,8 +429,8 @@ class _Http11(H11Protocol):
         return self._refused or self.connection.their_state in {h11.MUST_CLOSE, h11.CLOSED, h11.ERROR}
 
     def _is_odd(self, data: bytes) -> bool:
-        """Whether `data` goes on a chunked body as it may not: with bare line feeds or sizes past all bounds, h11 would wait for more, or
-        see an end where another reader sees none."""
+        """Whether `data` goes on a chunked body as it may not: with bare line feeds or sizes past all bounds, h11 would
+        wait for more, or see an end where another reader sees none."""
         chunks = self._chunks
         if chunks is None:
             return False
@@ -476,7 +496,15 @@ class _Http11(H11Protocol):
 
     async def _create_stream(self, request: h11.Request) -> None:
         self.stream = HTTPStream(
-            self.app, self.config, self.context, self.task_group, self.ssl, self.client, self.server, self.stream_send, STREAM_ID
+            self.app,
+            self.config,
+            self.context,
+            self.task_group,
+            self.ssl,
+            self.client,
+            self.server,
+            self.stream_send,
+            STREAM_ID,
         )
         await self.stream.handle(
             Request(

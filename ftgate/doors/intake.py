@@ -1,5 +1,5 @@
-"""What every door does with a relay call before the gate has it, in one place: find its dialect, look at its key, make room for its
-body, give it an id, and put a refusal into words. Both doors use it, so they cannot differ.
+"""What every door does with a relay call before the gate has it, in one place: find its dialect, look at its key, make
+room for its body, give it an id, and put a refusal into words. Both doors use it, so they cannot differ.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,8 +11,8 @@ from ftgate.line.call import Call
 from ftgate.ports import Client, Headers, Key
 
 HELD_BYTES = 256 * 1024 * 1024
-"""Bytes of request bodies in memory at once, over all callers: past it a call is refused for a moment, not everybody served
-from swap."""
+"""Bytes of request bodies in memory at once, over all callers: past it a call is refused for a moment, not everybody
+served from swap."""
 BODY_S = 60.0
 """Seconds in which a request's body must have come whole. No hold is taken before that."""
 
@@ -66,8 +66,8 @@ class Intake:
         return self.dialects.get(http.RELAY_ROUTES.get(path, ""))
 
     async def admit(self, headers: Headers) -> tuple[bytes | None, Key]:
-        """The secret shown and its key, before a byte of the body is asked for: a stranger must not fill the memory. Raises
-        GateError."""
+        """The secret shown and its key, before a byte of the body is asked for: a stranger must not fill the memory.
+        Raises GateError."""
         secret = http.presented_key(headers)
         http.refuse_own_key(headers)
         return secret, await self.authenticate(secret)
@@ -82,7 +82,8 @@ class Intake:
 
     def too_large(self) -> BodyTooLarge:
         return BodyTooLarge(
-            f"the body is larger than {self.max_body_bytes // 1_000_000} MB, the limit of this gateway (server.max_body_mb)"
+            f"the body is larger than {self.max_body_bytes // 1_000_000} MB, the limit of this gateway "
+            "(server.max_body_mb)"
         )
 
     def too_slow(self) -> BodyTooSlow:
@@ -90,5 +91,9 @@ class Intake:
 
     def refusal(self, dialect: Dialect, request_id: str, error: GateError) -> tuple[int, Headers, bytes]:
         """Status, headers and body of an error that the gate never saw."""
-        headers = [(b"content-type", b"application/json"), (b"x-request-id", request_id.encode()), *error_headers(error)]
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"x-request-id", request_id.encode()),
+            *error_headers(error),
+        ]
         return error.status, headers, dialect.error_body(error, request_id)

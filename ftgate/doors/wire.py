@@ -1,5 +1,5 @@
-"""A client's connection as the fast door uses it: plain TCP on a non-blocking socket, used first and awaited only when it is not
-ready; or TLS over trio's own stream, behind the same few words.
+"""A client's connection as the fast door uses it: plain TCP on a non-blocking socket, used first and awaited only when
+it is not ready; or TLS over trio's own stream, behind the same few words.
 """
 
 import socket
@@ -84,7 +84,9 @@ class SecureWire(Wire):
 
     def __init__(self, stream: trio.SocketStream, context: ssl.SSLContext) -> None:
         super().__init__(stream)
-        self._secure = trio.SSLStream(trio.SocketStream(trio.socket.from_stdlib_socket(self.socket)), context, server_side=True)
+        self._secure = trio.SSLStream(
+            trio.SocketStream(trio.socket.from_stdlib_socket(self.socket)), context, server_side=True
+        )
 
     async def begin(self) -> None:
         await self._secure.do_handshake()

@@ -1,7 +1,7 @@
 """The control socket: how the command line reaches a running server.
 
-A Unix socket with mode 0600 in the data directory. One request is one line of JSON, {"command", "arguments"}; one answer is one
-line, {"result"} or {"error"}. Who may open the file may do everything: it is the operator's own door.
+A Unix socket with mode 0600 in the data directory. One request is one line of JSON, {"command", "arguments"}; one
+answer is one line, {"result"} or {"error"}. Who may open the file may do everything: it is the operator's own door.
 """
 
 import json
@@ -23,7 +23,8 @@ log = logging.getLogger("ftgate.control")
 MAX_LINE = 1024 * 1024
 IDLE_S = 30.0
 BACKLOG = 128
-"""Connections that may wait to be taken: past it a Unix socket's connect fails at once, and scripts run many commands in parallel."""
+"""Connections that may wait to be taken: past it a Unix socket's connect fails at once, and scripts run many commands
+in parallel."""
 
 Commands = Mapping[str, Callable[..., Awaitable[Any]]]
 
@@ -85,12 +86,16 @@ async def _serve_one(commands: Commands, stream: trio.SocketStream) -> None:
         await trio.aclose_forcefully(stream)
 
 
-async def serve(path: Path, commands: Commands, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+async def serve(
+    path: Path, commands: Commands, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
     """Answer commands until cancelled. A socket file left by a crash is replaced: the data directory's lock is ours."""
     path.unlink(missing_ok=True)
     bare = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        before = os.umask(0o177)  # of the whole process, so nothing may run in between: trio's own bind would hand over to a thread
+        before = os.umask(
+            0o177
+        )  # of the whole process, so nothing may run in between: trio's own bind would hand over to a thread
         try:
             bare.bind(str(path))
         finally:
@@ -99,7 +104,9 @@ async def serve(path: Path, commands: Commands, *, task_status: trio.TaskStatus[
         listener = trio.socket.from_stdlib_socket(bare)
         async with trio.open_nursery() as nursery:
             task_status.started()
-            await trio.serve_listeners(partial(_serve_one, commands), [trio.SocketListener(listener)], handler_nursery=nursery)
+            await trio.serve_listeners(
+                partial(_serve_one, commands), [trio.SocketListener(listener)], handler_nursery=nursery
+            )
     finally:
         bare.close()
         path.unlink(missing_ok=True)

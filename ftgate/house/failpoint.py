@@ -1,7 +1,8 @@
 """Named places at which a test can end the process, to show that no money is lost there.
 
-FTGATE_FAILPOINT="held=kill:3" kills the process (SIGKILL, as a power cut would) when the place `held` is passed for the third
-time. Read once at the start; unset, which it always is outside tests, every place is a call of a function that does nothing.
+FTGATE_FAILPOINT="held=kill:3" kills the process (SIGKILL, as a power cut would) when the place `held` is passed for the
+third time. Read once at the start; unset, which it always is outside tests, every place is a call of a function that
+does nothing.
 """
 
 import os

@@ -1,7 +1,7 @@
 """One process at a time on a data directory: an exclusive lock that dies with its holder.
 
-The lock file says who holds it and where its control socket is. Its text is only for people and for finding the socket; the
-lock itself is the kernel's (flock), so a stale file after a crash locks nothing.
+The lock file says who holds it and where its control socket is. Its text is only for people and for finding the socket;
+the lock itself is the kernel's (flock), so a stale file after a crash locks nothing.
 """
 
 import fcntl
@@ -17,7 +17,8 @@ MAX_SOCKET_PATH = 100
 
 TRIES = 5
 TRY_S = 0.05
-"""A command that only looks who holds the directory (holder) locks it for an instant: that must not refuse a server's start."""
+"""A command that only looks who holds the directory (holder) locks it for an instant: that must not refuse a server's
+start."""
 
 
 class Locked(Exception):
@@ -30,7 +31,8 @@ class Locked(Exception):
 
 
 def make_data_dir(path: Path) -> bool:
-    """Make the data directory with mode 0700 if it is not there; whether it was made. Raises OSError, NotADirectoryError."""
+    """Make the data directory with mode 0700 if it is not there; whether it was made. Raises OSError,
+    NotADirectoryError."""
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(f"{path} is not a directory")
     fresh = not path.exists()

@@ -1,8 +1,8 @@
 """One try at one candidate: render, send, read, pass on. gate.py decides whether there is another.
 
-A stream is passed on piece by piece; the meter is filled before a piece is sent, so that whatever cuts it finds the right
-amount. Until the first content nothing goes to the client, and the attempt can still fail over; no content goes before the
-hold is durable. A whole answer stays here until its money is settled.
+A stream is passed on piece by piece; the meter is filled before a piece is sent, so that whatever cuts it finds the
+right amount. Until the first content nothing goes to the client, and the attempt can still fail over; no content goes
+before the hold is durable. A whole answer stays here until its money is settled.
 """
 
 import contextlib
@@ -42,7 +42,13 @@ class Attempts:
     """Makes attempts. Built once by the gate."""
 
     def __init__(
-        self, *, upstream: Upstream, ledger: Ledger, clock: Clock, dialects: Mapping[str, Dialect], passing: Callable[[str], None]
+        self,
+        *,
+        upstream: Upstream,
+        ledger: Ledger,
+        clock: Clock,
+        dialects: Mapping[str, Dialect],
+        passing: Callable[[str], None],
     ) -> None:
         self.upstream = upstream
         self.ledger = ledger
@@ -52,7 +58,8 @@ class Attempts:
         self._made: dict[tuple[int, int, bool], tuple[object, object, tuple[tuple[bytes, bytes], ...]]] = {}
 
     async def run(self, x: Exchange, tried: Tried, index: int) -> Outcome | None:
-        """One try at one candidate. None when it answered: a stream has been passed on, or a whole answer lies in x.body."""
+        """One try at one candidate. None when it answered: a stream has been passed on, or a whole answer lies in
+        x.body."""
         if x.call.cancelled:
             raise Ended
         x.call.draining = tried if tried.candidate.channel.drain or tried.candidate.model.drain else None
@@ -63,14 +70,16 @@ class Attempts:
                 raise ProviderError("the provider's stream broke off") from None
             unreached = failed.fault in {Fault.connect, Fault.dns, Fault.tls, Fault.reset, Fault.incomplete}
             return Outcome(
-                index, Verdict.timeout if failed.timed_out else Verdict.unreachable if unreached else Verdict.hollow, str(failed)
+                index,
+                Verdict.timeout if failed.timed_out else Verdict.unreachable if unreached else Verdict.hollow,
+                str(failed),
             )
         finally:
             x.call.draining = x.call.begun = x.call.scope = None
 
     async def _try(self, x: Exchange, tried: Tried, index: int) -> Outcome | None:
-        """Ask, and wait for what comes first: a short answer is all there in one go, and is waited for without a scope of its own (the
-        call's end and its time end that wait too); everything else goes on in one."""
+        """Ask, and wait for what comes first: a short answer is all there in one go, and is waited for without a scope
+        of its own (the call's end and its time end that wait too); everything else goes on in one."""
         channel = tried.candidate.channel
         dialect = self.dialects[channel.dialect]
         request = self._render(x, tried.candidate)
@@ -91,9 +100,16 @@ class Attempts:
         return self._take_answer(x, dialect, tried, answer.whole, index)
 
     async def _try_in_scope(
-        self, x: Exchange, dialect: Dialect, tried: Tried, index: int, until: float, coming: Answer | Coroutine[Any, Any, Answer]
+        self,
+        x: Exchange,
+        dialect: Dialect,
+        tried: Tried,
+        index: int,
+        until: float,
+        coming: Answer | Coroutine[Any, Any, Answer],
     ) -> Outcome | None:
-        """Whatever takes long, in the scope by which the call can be ended. `until` limits the wait for the answer's head."""
+        """Whatever takes long, in the scope by which the call can be ended. `until` limits the wait for the answer's
+        head."""
         with trio.CancelScope(deadline=min(until, x.call.ends_at)) as timer:
             x.call.scope = timer
             if x.call.cancelled:
@@ -129,7 +145,9 @@ class Attempts:
             ask_usage=channel.stream_usage,
             drop=channel.drop_params,
         )
-        return UpstreamRequest(channel.name, channel.url, self._headers(candidate, stream=x.ask.stream), body, channel.timeouts.connect)
+        return UpstreamRequest(
+            channel.name, channel.url, self._headers(candidate, stream=x.ask.stream), body, channel.timeouts.connect
+        )
 
     def _headers(self, candidate: Candidate, *, stream: bool) -> tuple[tuple[bytes, bytes], ...]:
         """The headers of a request to this candidate, which are always the same: made once for each."""
@@ -146,7 +164,9 @@ class Attempts:
         elif secret:
             headers.append((b"authorization", b"Bearer " + secret.encode()))
         own = [(name.lower().encode(), value.encode()) for name, value in channel.headers.items()]
-        headers = [header for header in headers if header[0] not in dict(own)] + own  # what the operator configured replaces ours
+        headers = [
+            header for header in headers if header[0] not in dict(own)
+        ] + own  # what the operator configured replaces ours
         if len(self._made) > MADE_KEPT:
             self._made.clear()
         self._made[place] = channel, credential, tuple(headers)  # both are kept, so that their ids stay theirs
@@ -163,9 +183,12 @@ class Attempts:
                 pass  # the status says enough
         complaint = dialect.read_error(body) if body else Complaint()
         if answer.status < 400:  # a redirect or a 204: no answer
-            return Outcome(index, Verdict.hollow, complaint.message or f"status {answer.status} is no answer", answer.status)
+            return Outcome(
+                index, Verdict.hollow, complaint.message or f"status {answer.status} is no answer", answer.status
+            )
         return Outcome(
-            index, routing.verdict(answer.status, complaint.words), complaint.message, answer.status, retry_after_s(answer.headers),
+            index, routing.verdict(answer.status, complaint.words), complaint.message, answer.status,
+            retry_after_s(answer.headers),
             complaint.kind, complaint.code, complaint.param,
         )  # fmt: skip
 
@@ -200,19 +223,24 @@ class Attempts:
     def _hollow(self, index: int, complaint: Complaint) -> Outcome:
         """A 200 without an answer. Its words may still say that the credential is spent."""
         broke = routing.verdict(400, complaint.words) is Verdict.out_of_credit
-        return Outcome(index, Verdict.out_of_credit if broke else Verdict.hollow, complaint.words or "an empty answer", 200)
+        return Outcome(
+            index, Verdict.out_of_credit if broke else Verdict.hollow, complaint.words or "an empty answer", 200
+        )
 
     async def _pass_stream(
         self, x: Exchange, dialect: Dialect, tried: Tried, answer: Answer, index: int, timer: trio.CancelScope
     ) -> Outcome | None:
-        """Pass a stream on piece by piece. Until the first content nothing is sent and the attempt can still fail over."""
+        """Pass a stream on piece by piece. Until the first content nothing is sent and the attempt can still fail
+        over."""
         times = tried.candidate.channel.timeouts
         first_token_until = trio.current_time() + times.first_token
         kind = next((value for name, value in answer.headers if name == b"content-type"), b"text/event-stream")
         if b"event-stream" not in kind:
             if b"json" in kind:
                 return await self._stream_whole(x, dialect, tried, answer, index, timer)
-            return Outcome(index, Verdict.hollow, f"content type {kind[:60].decode(errors='replace')} in place of a stream", 200)
+            return Outcome(
+                index, Verdict.hollow, f"content type {kind[:60].decode(errors='replace')} in place of a stream", 200
+            )
         reader = dialect.StreamReader(tried.meter, show_usage=x.ask.wants_usage)
         tried.awaited = "no first token in time"
         timer.deadline = min(first_token_until, x.call.ends_at)
@@ -239,8 +267,8 @@ class Attempts:
         return None
 
     async def _pass_on(self, x: Exchange, tried: Tried, pieces: list[Piece], index: int) -> Outcome | None:
-        """Send pieces that came together in one go; keep them back while none of them is content. An Outcome when they hold an
-        error before any content; after content an error ends the call."""
+        """Send pieces that came together in one go; keep them back while none of them is content. An Outcome when they
+        hold an error before any content; after content an error ends the call."""
         for piece in pieces:
             if piece.complaint is not None:
                 if x.head_sent:
@@ -283,9 +311,12 @@ class Attempts:
         return await self._pass_on(x, tried, pieces, index)
 
     async def _read_end(self, reader: Reader, answer: Answer) -> None:
-        """After the end marker the body's end is there already, or very soon: reading it lets the connection be used again, and
-        some put their usage there."""
-        with trio.move_on_after(END_S), contextlib.suppress(UpstreamFailed, sse.EventTooLong):  # the answer is complete all the same
+        """After the end marker the body's end is there already, or very soon: reading it lets the connection be used
+        again, and some put their usage there."""
+        with (
+            trio.move_on_after(END_S),
+            contextlib.suppress(UpstreamFailed, sse.EventTooLong),
+        ):  # the answer is complete all the same
             while data := await answer.receive():
                 reader.feed(data)
             reader.end()
@@ -298,7 +329,11 @@ class Attempts:
         x.first_content_at = self.clock.now()
         x.head_sent = True
         headers = answer_headers(x)
-        headers += [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        headers += [
+            (b"content-type", b"text/event-stream; charset=utf-8"),
+            (b"cache-control", b"no-cache"),
+            (b"x-accel-buffering", b"no"),
+        ]
         await x.client.start(200, headers)
 
     async def _held_durably(self, x: Exchange) -> None:

@@ -1,5 +1,6 @@
-"""One call while it runs: what is known of it, and the pure decisions about its end (what it is charged, how it is recorded,
-what is said when every candidate has failed). gate.py walks the line; this file answers its questions and awaits nothing.
+"""One call while it runs: what is known of it, and the pure decisions about its end (what it is charged, how it is
+recorded, what is said when every candidate has failed). gate.py walks the line; this file answers its questions and
+awaits nothing.
 """
 
 import math
@@ -16,7 +17,16 @@ from ftgate.core.redact import redact
 from ftgate.core.routing import Candidate, Model, Outcome, Verdict
 from ftgate.core.usage import UNKNOWN_BOUND, Measured, Usage, judge
 from ftgate.dialects.talk import NOTHING, Dialect, Meter, Reader
-from ftgate.errors import GateError, InternalError, NoHealthyProvider, ProviderError, ProviderTimeout, RateLimited, Refused, ShuttingDown
+from ftgate.errors import (
+    GateError,
+    InternalError,
+    NoHealthyProvider,
+    ProviderError,
+    ProviderTimeout,
+    RateLimited,
+    Refused,
+    ShuttingDown,
+)
 from ftgate.ports import Begun, Client, GateSettings, Headers, Held, Key, Row, Sending, Settled
 
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
@@ -28,8 +38,8 @@ DRAIN_S = 60.0
 class Call:
     """A request as a door hands it over, and the handle by which the door ends it early.
 
-    `id` is ours and unique; `secret` the key shown, None if none; `key` its key where the door has just looked at it; `dialect` what
-    the caller speaks.
+    `id` is ours and unique; `secret` the key shown, None if none; `key` its key where the door has just looked at it;
+    `dialect` what the caller speaks.
     """
 
     def __init__(self, *, id: str, dialect: Dialect, secret: bytes | None, body: bytes, key: Key | None = None) -> None:
@@ -38,16 +48,21 @@ class Call:
         self.secret = secret
         self.key = key
         self.body = body
-        self.scope: trio.CancelScope | None = None  # around what takes long now: an attempt, or the pause before the next
+        self.scope: trio.CancelScope | None = (
+            None  # around what takes long now: an attempt, or the pause before the next
+        )
         self.begun: Begun | None = None  # or what is waited for without a scope
         self.ends_at = math.inf  # when it is out of time (trio.current_time)
         self.ended_by: str | None = None
         self.left = False
         self.cancelled = False
-        self.draining: Tried | None = None  # the attempt in progress, where it is to be read to its usage even without a client
+        self.draining: Tried | None = (
+            None  # the attempt in progress, where it is to be read to its usage even without a client
+        )
 
     def client_gone(self, why: str = "client_gone") -> None:
-        """The client has left (or its write deadline passed). Stops the upstream at once, or drains it, as its channel says."""
+        """The client has left (or its write deadline passed). Stops the upstream at once, or drains it, as its channel
+        says."""
         if self.left:
             return
         self.left = True
@@ -62,7 +77,8 @@ class Call:
             self.cancel(why)
 
     def cancel(self, why: str) -> None:
-        """End the call now, recorded as `why`: client_gone, write_timeout, shutdown, operator. What does not take long is finished."""
+        """End the call now, recorded as `why`: client_gone, write_timeout, shutdown, operator. What does not take long
+        is finished."""
         self.ended_by = self.ended_by or why
         self.cancelled = True
         if self.scope is not None:
@@ -97,7 +113,9 @@ class Exchange:
     multiplier = pricing.ONE
     held: Held | None = None
     settled: Settled | None = None
-    scopes: Sequence[tuple[limits.Scope, limits.Meters]] = ()  # its key's and its account's meters, where they have limits
+    scopes: Sequence[
+        tuple[limits.Scope, limits.Meters]
+    ] = ()  # its key's and its account's meters, where they have limits
     ticket = limits.NO_TICKET  # of its key and its account
     model_ticket = limits.NO_TICKET  # of the model it is at
     entered = ""  # the name of that model
@@ -109,7 +127,13 @@ class Exchange:
     first_content_at: float | None = None
 
     def __init__(
-        self, call: Call, client: Client, settings: GateSettings, ratios: estimate.Ratios, started: float, created_at_us: int
+        self,
+        call: Call,
+        client: Client,
+        settings: GateSettings,
+        ratios: estimate.Ratios,
+        started: float,
+        created_at_us: int,
     ) -> None:
         self.call = call
         self.ratios = ratios
@@ -138,7 +162,8 @@ class Exchange:
 
 
 def prompt_count(x: Exchange, model: Model) -> estimate.Count:
-    """Tokens of the prompt at this model: text by estimate, media by the model's per-item bound. Counted once a call."""
+    """Tokens of the prompt at this model: text by estimate, media by the model's per-item bound. Counted once a
+    call."""
     known = x.counts.get(model.name)
     if known is not None:
         return known
@@ -151,7 +176,8 @@ def prompt_count(x: Exchange, model: Model) -> estimate.Count:
 
 
 def likely_tokens(x: Exchange, model: Model) -> int:
-    """Tokens to borrow of a token limit until the call ends: its likely prompt, and its cap or what an uncapped answer likely takes."""
+    """Tokens to borrow of a token limit until the call ends: its likely prompt, and its cap or what an uncapped answer
+    likely takes."""
     prompt = prompt_count(x, model)
     return prompt.likely + x.ask.answers * (x.ask.cap or min(model.output_limit(prompt.bound), pricing.SMALLEST_CAP))
 
@@ -167,14 +193,15 @@ def quote(x: Exchange, model: Model) -> pricing.Quote:
 
 
 def without_model(plan: tuple[Candidate, ...], index: int) -> tuple[Candidate, ...]:
-    """The plan without the candidate at `index` and those after it of the same model; what stands before keeps its place."""
+    """The plan without the candidate at `index` and those after it of the same model; what stands before keeps its
+    place."""
     name = plan[index].model.name
     return plan[:index] + tuple(way for way in plan[index:] if way.model.name != name)
 
 
 def charge(x: Exchange) -> tuple[int | None, list[str]]:
-    """Units to post for all attempts, and what to tell the operator. None voids the hold: nothing was delivered, nothing is
-    to be paid. Leaves the measured usage in x.measured."""
+    """Units to post for all attempts, and what to tell the operator. None voids the hold: nothing was delivered,
+    nothing is to be paid. Leaves the measured usage in x.measured."""
     charges: list[int] = []
     remarks: list[str] = []
     for tried in x.tried:
@@ -195,14 +222,27 @@ def _measure(x: Exchange, tried: Tried) -> Measured | None:
         return None
     prompt_bound, output_bound = _bounds(x, model)
     if tried.complete and meter.reported is not None:
-        believed = judge(meter.reported, Usage(), prompt_bound=prompt_bound, output_bound=output_bound, content_seen=meter.content_seen)
+        believed = judge(
+            meter.reported,
+            Usage(),
+            prompt_bound=prompt_bound,
+            output_bound=output_bound,
+            content_seen=meter.content_seen,
+        )
         if believed.exact:  # nearly always, and then nothing need be counted
             return believed
     delivered = meter.output(x.ratios.scale("output", model.name, meter.counted()))
-    # What was delivered is counted even past the cap that the upstream should have kept: books.py posts, overruns and records
-    # the loss. Only what no model writes is cut off.
-    counted = Usage(input=min(max(prompt_count(x, model).likely, 1), prompt_bound), output=min(delivered, x.ask.answers * _longest(model)))
-    left = x.call.left and tried.sending.sent and (meter.content_seen or tried.candidate.channel.charge_left_before_content)
+    # What was delivered is counted even past the cap that the upstream should have kept: books.py posts, overruns and
+    # records the loss. Only what no model writes is cut off.
+    counted = Usage(
+        input=min(max(prompt_count(x, model).likely, 1), prompt_bound),
+        output=min(delivered, x.ask.answers * _longest(model)),
+    )
+    left = (
+        x.call.left
+        and tried.sending.sent
+        and (meter.content_seen or tried.candidate.channel.charge_left_before_content)
+    )
     if not (tried.complete or x.head_sent or left):
         return None  # ended before content by a limit, a shutdown or an error: the caller did not choose to leave
     reported = meter.reported
@@ -210,7 +250,12 @@ def _measure(x: Exchange, tried: Tried) -> Measured | None:
         # Cut. What a usage said before stands for the prompt; the output is at least what was read.
         reported = msgspec.structs.replace(reported, output=max(reported.output, min(counted.output, output_bound)))
     measured = judge(
-        reported, counted, prompt_bound=prompt_bound, output_bound=output_bound, content_seen=meter.content_seen, malformed=meter.malformed
+        reported,
+        counted,
+        prompt_bound=prompt_bound,
+        output_bound=output_bound,
+        content_seen=meter.content_seen,
+        malformed=meter.malformed,
     )
     if tried.complete:
         return measured
@@ -219,7 +264,8 @@ def _measure(x: Exchange, tried: Tried) -> Measured | None:
 
 
 def learn(x: Exchange) -> None:
-    """Teach the estimator from an exact usage: the prompt where it was only text, the output where nothing of it was hidden."""
+    """Teach the estimator from an exact usage: the prompt where it was only text, the output where nothing of it was
+    hidden."""
     if x.measured is None or not x.measured.exact:
         return
     usage, tried, ask = x.measured.usage, x.tried[-1], x.ask
@@ -246,12 +292,18 @@ def _longest(model: Model) -> int:
 
 
 def conceal(text: str, candidate: Candidate) -> str:
-    """An upstream's words without its credential, its configured headers and its address, whatever shape these have; what has
-    the shape of a key is taken out by redact() later."""
+    """An upstream's words without its credential, its configured headers and its address, whatever shape these have;
+    what has the shape of a key is taken out by redact() later."""
     channel = candidate.channel
     url = urlsplit(channel.url)
     proxy = urlsplit(channel.proxy or "")
-    secrets = [candidate.credential.reveal(), *channel.headers.values(), *channel.query.values(), url.netloc, url.hostname or ""]
+    secrets = [
+        candidate.credential.reveal(),
+        *channel.headers.values(),
+        *channel.query.values(),
+        url.netloc,
+        url.hostname or "",
+    ]
     secrets += [proxy.netloc, proxy.hostname or ""]
     for secret in sorted({secret for secret in secrets if len(secret) >= 4}, key=len, reverse=True):
         text = text.replace(secret, "[redacted]")
@@ -324,14 +376,17 @@ def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: fl
 
 
 def joint_error(x: Exchange) -> GateError:
-    """What the caller is told when no candidate answered: every attempt's failure, without an address or a credential."""
+    """What the caller is told when no candidate answered: every attempt's failure, without an address or a
+    credential."""
     last = x.outcomes[-1]
     if last.verdict in {Verdict.caller, Verdict.context}:
         status = last.status if last.status is not None and 400 <= last.status < 500 else 400
         code = last.code or ("context_length_exceeded" if last.verdict is Verdict.context else None)
         message = redact(last.detail) or f"the provider refused the request with status {status}"
         kind = redact(last.kind or "") or "invalid_request_error"
-        return Refused(message, status=status, kind=kind, code=redact(code or "") or None, param=redact(last.param or "") or None)
+        return Refused(
+            message, status=status, kind=kind, code=redact(code or "") or None, param=redact(last.param or "") or None
+        )
     report = "; ".join(f"{x.plan[o.index].channel.provider} {_said(o)}" for o in x.outcomes)
     verdicts = {o.verdict for o in x.outcomes}
     if verdicts == {Verdict.rate_limited}:

@@ -2,13 +2,14 @@
 
     authenticate -> rate limit -> plan the route -> size the hold -> HOLD { attempt, attempt, ... } SETTLE -> answer
 
-The hold is an `async with`, and its exit is the only place that ends one: it posts what the meters say, or voids. Whatever
-leaves the block (an answer, an error, a cancellation at any await) goes through it. A meter is filled before its piece is
-sent on, so the amount is right wherever the cut falls. The pure decisions (routing.plan, routing.next_step,
-pricing.hold_for, limits.take_requests, usage.judge) are made elsewhere and acted on here.
+The hold is an `async with`, and its exit is the only place that ends one: it posts what the meters say, or voids.
+Whatever leaves the block (an answer, an error, a cancellation at any await) goes through it. A meter is filled before
+its piece is sent on, so the amount is right wherever the cut falls. The pure decisions (routing.plan,
+routing.next_step, pricing.hold_for, limits.take_requests, usage.judge) are made elsewhere and acted on here.
 
-What a call is charged is the sum over its attempts. An attempt that failed before content is free; one that failed after it
-pays the prompt and what was delivered; one whose client left pays the prompt and what was read, once the request had gone up.
+What a call is charged is the sum over its attempts. An attempt that failed before content is free; one that failed
+after it pays the prompt and what was delivered; one whose client left pays the prompt and what was read, once the
+request had gone up.
 """
 
 import logging
@@ -74,8 +75,8 @@ from ftgate.ports import (
 log = logging.getLogger("ftgate.line.gate")
 
 SETTLE_S = 5.0
-"""Seconds the end of a hold may take with a ledger that must wait for its decision: it is shielded from every cancellation, so it
-has a limit of its own. One that decides at once needs neither."""
+"""Seconds the end of a hold may take with a ledger that must wait for its decision: it is shielded from every
+cancellation, so it has a limit of its own. One that decides at once needs neither."""
 LARGE_BODY = 262_144
 """Bytes from which a request is read in a thread: measuring megabytes of text would hold up everybody else."""
 
@@ -87,7 +88,8 @@ class Gate:
     """Owns every call in flight. Built once by app.py, shared by all doors."""
 
     def __init__(
-        self, *, settings: GateSettings, keys: Keys, ledger: Ledger, upstream: Upstream, limits: limits.Limits, clock: Clock,
+        self, *, settings: GateSettings, keys: Keys, ledger: Ledger, upstream: Upstream, limits: limits.Limits,
+        clock: Clock,
         dialects: Mapping[str, Dialect], jitter: Callable[[], float] = random.random,
         passing: Callable[[str], None] = nowhere,
     ) -> None:  # fmt: skip
@@ -103,14 +105,18 @@ class Gate:
         self.attempts = Attempts(upstream=upstream, ledger=ledger, clock=clock, dialects=dialects, passing=passing)
         self.calls: set[Call] = set()
         self.closing = False
-        self.planned: dict[tuple[object, ...], tuple[routing.Routes, tuple[Candidate, ...]]] = {}  # plans that are the same at every turn
-        self.turns: dict[str, int] = {}  # of each served model: whose turn it is among its channels and their credentials
+        self.planned: dict[
+            tuple[object, ...], tuple[routing.Routes, tuple[Candidate, ...]]
+        ] = {}  # plans that are the same at every turn
+        self.turns: dict[
+            str, int
+        ] = {}  # of each served model: whose turn it is among its channels and their credentials
 
     # The line
 
     async def relay(self, call: Call, client: Client) -> None:
-        """Take one call to its end: an answer or an error has gone to the client, its money is settled. Raises nothing of its
-        own; a cancellation from outside passes through after settling."""
+        """Take one call to its end: an answer or an error has gone to the client, its money is settled. Raises nothing
+        of its own; a cancellation from outside passes through after settling."""
         x = Exchange(call, client, self.settings, self.ratios, self.clock.now(), self.clock.wall_us())
         call.ends_at = trio.current_time() + x.settings.total_s
         self.calls.add(call)
@@ -143,7 +149,9 @@ class Gate:
         self._admit(x, x.key)
         self.passing("admitted")
         try:
-            x.ask = x.call.dialect.read_request(x.call.body) if len(x.call.body) < LARGE_BODY else await self._read(x.call)
+            x.ask = (
+                x.call.dialect.read_request(x.call.body) if len(x.call.body) < LARGE_BODY else await self._read(x.call)
+            )
             x.plan = self._plan(x, x.key)
             if why := self.ledger.busy():
                 raise DatabaseBusy(f"the ledger takes no new calls now: {why}", retry_after_s=2)
@@ -188,14 +196,17 @@ class Gate:
                 raise too_many(refused)
 
     def _plan(self, x: Exchange, key: Key) -> tuple[Candidate, ...]:
-        """Which candidates, in which order. Raises what the caller can mend: an unknown model, one that the key may not use."""
+        """Which candidates, in which order. Raises what the caller can mend: an unknown model, one that the key may not
+        use."""
         routes, ask = x.settings.routes, x.ask
         terms = x.settings.plans.get(key.plan) or x.settings.plans["default"]
         x.multiplier = terms.multiplier
         grade = (
             ""
             if "auto" not in ask.names
-            else routing.complexity(ask.prompt.likely, has_tools=ask.has_tools, has_media=bool(ask.images or ask.audios or ask.files))
+            else routing.complexity(
+                ask.prompt.likely, has_tools=ask.has_tools, has_media=bool(ask.images or ask.audios or ask.files)
+            )
         )
         place = (ask.names, ask.routing, grade, key.models, terms.models, x.call.dialect.NAME)
         known = self.planned.get(place)
@@ -208,12 +219,18 @@ class Gate:
             self.turns[first] = self.turns.get(first, 0) + 1
         if not plan:
             if "auto" in ask.names and key.models:
-                raise Forbidden("None of the models this API key may use is served now", code="model_not_allowed", param="model")
+                raise Forbidden(
+                    "None of the models this API key may use is served now", code="model_not_allowed", param="model"
+                )
             unknown = ", ".join(repr(name) for name in ask.names)[:200]
-            raise InvalidRequest(f"Unknown model {unknown}; GET /v1/models lists the models", code="model_not_found", param="model")
+            raise InvalidRequest(
+                f"Unknown model {unknown}; GET /v1/models lists the models", code="model_not_found", param="model"
+            )
         spoken = tuple(way for way in plan if way.channel.dialect == x.call.dialect.NAME)
         if not spoken:
-            raise NotServed(f"{plan[0].model.name} is served by a channel whose protocol this version does not speak yet")
+            raise NotServed(
+                f"{plan[0].model.name} is served by a channel whose protocol this version does not speak yet"
+            )
         if routing.is_fixed(routes, names):
             if len(self.planned) >= PLANS_KEPT:
                 self.planned.clear()
@@ -226,7 +243,9 @@ class Gate:
         routes, ask = x.settings.routes, x.ask
         for name in ask.names:
             served = routes.resolve(name)
-            if name != "auto" and not (routing.allowed(key.models, name, served) and routing.allowed(terms.models, name, served)):
+            if name != "auto" and not (
+                routing.allowed(key.models, name, served) and routing.allowed(terms.models, name, served)
+            ):
                 raise Forbidden(f"This API key may not use the model {name!r}", code="model_not_allowed", param="model")
         asked = {routes.resolve(name) for name in ask.names}
         return [
@@ -259,8 +278,8 @@ class Gate:
         return None
 
     def _enter_first(self, x: Exchange) -> None:
-        """Count the call at the first of its models that has room, and leave out those that have none. Raises RateLimited when
-        none has."""
+        """Count the call at the first of its models that has room, and leave out those that have none. Raises
+        RateLimited when none has."""
         waits: list[limits.Refused] = []
         while refused := self._enter(x, x.plan[0].model):
             waits.append(refused)
@@ -278,7 +297,13 @@ class Gate:
             quotes = tuple(quote(x, model) for model in models.values())
         likely = pricing.total([pricing.prompt_charge(first.price, prompt_count(x, first).likely)], x.multiplier)
         return HoldRequest(
-            account=key.account, key=key.id, quotes=quotes, multiplier=x.multiplier, ref=x.call.id, estimate=likely, soon=x.ask.stream
+            account=key.account,
+            key=key.id,
+            quotes=quotes,
+            multiplier=x.multiplier,
+            ref=x.call.id,
+            estimate=likely,
+            soon=x.ask.stream,
         )
 
     # Attempts
@@ -290,7 +315,9 @@ class Gate:
         while step is not None:
             if step.delay_s:
                 await self._pause(x.call, step.delay_s)
-            if self._enter(x, x.plan[step.index].model) is not None:  # that model is at its limit: go on as if it were not planned
+            if (
+                self._enter(x, x.plan[step.index].model) is not None
+            ):  # that model is at its limit: go on as if it were not planned
                 x.plan = without_model(x.plan, step.index)
                 step = routing.next_step(x.plan, x.outcomes, retry, self.jitter())
                 continue
@@ -304,7 +331,9 @@ class Gate:
             outcome = msgspec.structs.replace(outcome, detail=conceal(outcome.detail, tried.candidate))
             x.outcomes.append(outcome)
             channel = x.plan[step.index].channel
-            log.warning("call %s: %s failed: %s %s", x.call.id, channel.name, outcome.verdict.value, redact(outcome.detail))
+            log.warning(
+                "call %s: %s failed: %s %s", x.call.id, channel.name, outcome.verdict.value, redact(outcome.detail)
+            )
             if x.call.left:  # drained in vain: nobody waits for another try
                 break
             step = routing.next_step(x.plan, x.outcomes, retry, self.jitter())
@@ -334,7 +363,9 @@ class Gate:
         x.leave_model(self.clock.now())  # the model is free again, however slowly the client reads
         for remark in remarks:
             log.warning("call %s: %s", x.call.id, remark)
-        x.settled = await self.ledger.settle(x.held.id, amount, row(x, status, http_error, cost=amount or 0, now=self.clock.now()))
+        x.settled = await self.ledger.settle(
+            x.held.id, amount, row(x, status, http_error, cost=amount or 0, now=self.clock.now())
+        )
         self.passing("settled")
         learn(x)
         if x.settled.lost:
@@ -364,7 +395,10 @@ class Gate:
             self.passing("answered")
             return
         headers = answer_headers(x)
-        headers += [(b"content-type", b"application/json"), (b"x-findtoken-cost", format_usd(x.settled.charged).encode())]
+        headers += [
+            (b"content-type", b"application/json"),
+            (b"x-findtoken-cost", format_usd(x.settled.charged).encode()),
+        ]
         if balance is not None:
             headers.append((b"x-findtoken-balance", format_usd(balance).encode()))
         await x.client.answer(200, headers, x.body)
@@ -396,7 +430,9 @@ class _Holding:
             raise refused
         self.x.held = held
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self.gate.ledger.immediate:
             await self.gate.settle(self.x, error)  # noqa: ASYNC102 - nothing in it waits
         else:

@@ -1,10 +1,11 @@
 """The catalogue's reader: one provider's TOML text becomes one `Provider`.
 
-Pure: it is given text; config opens the files. The merge rules stand here, because shipped models and a channel's own models
-follow the same ones (`merge`): a field that is not given keeps what was there, and a class of tokens without a price of its
-own costs the input price.
+Pure: it is given text; config opens the files. The merge rules stand here, because shipped models and a channel's own
+models follow the same ones (`merge`): a field that is not given keeps what was there, and a class of tokens without a
+price of its own costs the input price.
 
-Prices are read as decimals, USD per 1M tokens, and become units per token (core/money.py); `per_request` is USD a request.
+Prices are read as decimals, USD per 1M tokens, and become units per token (core/money.py); `per_request` is USD a
+request.
 """
 
 import tomllib
@@ -33,7 +34,8 @@ CLASSES = ("cached", "cache_write", "cache_write_1h")
 
 class Provider(msgspec.Struct, frozen=True):
     """One provider as shipped. `env` are the environment variables its key is looked for in, the first found wins.
-    `models` by the name callers use; `aliases` lead from other names to those. `base_url` is None for the compatible ones."""
+    `models` by the name callers use; `aliases` lead from other names to those. `base_url` is None for the compatible
+    ones."""
 
     name: str
     title: str
@@ -106,7 +108,8 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def decimal(text: str) -> Decimal:
-    """tomllib's parse_float: never a float. What Decimal cannot hold becomes NaN, which every reader of prices refuses."""
+    """tomllib's parse_float: never a float. What Decimal cannot hold becomes NaN, which every reader of prices
+    refuses."""
     try:
         return Decimal(text)
     except InvalidOperation:
@@ -130,7 +133,8 @@ def read(text: str) -> Provider:
         if alias in models or target not in models:
             raise ValueError(f'{raw.name}, alias "{alias}": it must be no model of its own and lead to one')
     return Provider(
-        name=raw.name, title=raw.title, dialect=raw.dialect, base_url=raw.base_url, anthropic_base_url=raw.anthropic_base_url,
+        name=raw.name, title=raw.title, dialect=raw.dialect, base_url=raw.base_url,
+        anthropic_base_url=raw.anthropic_base_url,
         auth=raw.auth, env=raw.env, cap_field=cap_field(raw.cap_field), thinking_in_cap=raw.thinking_in_cap,
         stream_usage=raw.stream_usage, drain=raw.on_client_gone == "drain", prices_date=str(raw.prices_date),
         prices_source=raw.prices_source, models=models, aliases=raw.alias,
@@ -151,9 +155,9 @@ def tier(above: int, prices: Mapping[str, int]) -> Tier:
 def merge(base: Model, name: str, given: Mapping[str, Any]) -> Model:
     """`base` with the given fields laid over it, under the name `name`.
 
-    `given` holds Model's fields and, beside them, Price's (units per token; `tiers` as Tier). A class that cost the input
-    price before goes on costing the input price when only `input` is given. Raises ValueError: tiers not ascending,
-    max_output over context.
+    `given` holds Model's fields and, beside them, Price's (units per token; `tiers` as Tier). A class that cost the
+    input price before goes on costing the input price when only `input` is given. Raises ValueError: tiers not
+    ascending, max_output over context.
     """
     model = msgspec.structs.replace(
         base,
@@ -200,7 +204,11 @@ def _given(row: _Model) -> dict[str, Any]:
             raise ValueError("per_request is zero or more")
     tiers = []
     for line in row.tiers:
-        prices = {name: parse_price(value) for name in ("input", "output", *CLASSES) if (value := getattr(line, name)) is not None}
+        prices = {
+            name: parse_price(value)
+            for name in ("input", "output", *CLASSES)
+            if (value := getattr(line, name)) is not None
+        }
         tiers.append(tier(line.above, prices))
     given["tiers"] = tuple(tiers)
     for name in ("upstream", "context", "max_output", "thinking_in_cap", "image_tokens"):

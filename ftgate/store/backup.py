@@ -1,8 +1,10 @@
-"""Copies of the database: made beside a running server, checked before they get their name, put back with the old one kept.
+"""Copies of the database: made beside a running server, checked before they get their name, put back with the old one
+kept.
 
-`VACUUM INTO` reads one moment of the live file and writes a compact copy; while it runs the write-ahead log cannot be folded
-back, which costs its length for some seconds and nothing else. The copy is written under a temporary name, checked (SQLite's own
-check and the ledger's verification), forced to disk and only then renamed: under the final name there is never half a file.
+`VACUUM INTO` reads one moment of the live file and writes a compact copy; while it runs the write-ahead log cannot be
+folded back, which costs its length for some seconds and nothing else. The copy is written under a temporary name,
+checked (SQLite's own check and the ledger's verification), forced to disk and only then renamed: under the final name
+there is never half a file.
 """
 
 import os
@@ -23,8 +25,8 @@ class BackupFault(Exception):
 
 
 def check(path: Path, verify: Verify, called: Path) -> dict[str, Any]:
-    """SQLite's quick check and the ledger's verification of a database file that nobody writes; in words it is `called` so.
-    Raises BackupFault."""
+    """SQLite's quick check and the ledger's verification of a database file that nobody writes; in words it is `called`
+    so. Raises BackupFault."""
     try:
         connection = db.reader(path)
         try:
@@ -42,7 +44,8 @@ def check(path: Path, verify: Verify, called: Path) -> dict[str, Any]:
 
 
 def backup(database: Path, target: Path, verify: Verify) -> dict[str, Any]:
-    """Copy the live database to `target`, which must not exist. Returns what verify said of the copy. Raises BackupFault."""
+    """Copy the live database to `target`, which must not exist. Returns what verify said of the copy. Raises
+    BackupFault."""
     if target.exists():
         raise BackupFault(f"{target} exists already; a backup never overwrites")
     part = target.with_name(target.name + ".part")
@@ -50,7 +53,9 @@ def backup(database: Path, target: Path, verify: Verify) -> dict[str, Any]:
         target.parent.mkdir(parents=True, exist_ok=True)
         part.unlink(missing_ok=True)
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        connection = sqlite3.connect(database.absolute().as_uri() + "?mode=ro", uri=True, isolation_level=None, timeout=db.BUSY_TIMEOUT_S)
+        connection = sqlite3.connect(
+            database.absolute().as_uri() + "?mode=ro", uri=True, isolation_level=None, timeout=db.BUSY_TIMEOUT_S
+        )
         try:
             connection.execute("VACUUM INTO ?", (str(part),))
         finally:
@@ -67,11 +72,15 @@ def backup(database: Path, target: Path, verify: Verify) -> dict[str, Any]:
 
 
 def restore(source: Path, database: Path, kept: Path, verify: Verify) -> dict[str, Any]:
-    """Put a checked backup in the database's place; the one that was there goes to `kept`, its write-ahead log folded in, or
-    beside it where that cannot be. The caller holds the data directory's lock. Raises BackupFault; then nothing has changed."""
+    """Put a checked backup in the database's place; the one that was there goes to `kept`, its write-ahead log folded
+    in, or beside it where that cannot be. The caller holds the data directory's lock. Raises BackupFault; then nothing
+    has changed."""
     log = source.with_name(source.name + "-wal")
     if source != database and log.exists() and log.stat().st_size:
-        raise BackupFault(f"{source} has a write-ahead log beside it, so it is a database in use and no backup; `ftgate backup` makes one")
+        raise BackupFault(
+            f"{source} has a write-ahead log beside it, so it is a database in use and no backup; `ftgate backup` "
+            "makes one"
+        )
     if kept.exists():
         raise BackupFault(f"{kept} exists already; try again in a second")
     part = database.with_name(database.name + ".restoring")
@@ -106,7 +115,8 @@ def _exchange(database: Path, part: Path, kept: Path) -> None:
 
 
 def _move_log(database: Path, to: Path) -> None:
-    """A log that was not folded back, or whose database is gone, would be played into the file that comes in its place."""
+    """A log that was not folded back, or whose database is gone, would be played into the file that comes in its
+    place."""
     for ending in ("-wal", "-shm"):
         log = database.with_name(database.name + ending)
         if log.exists():

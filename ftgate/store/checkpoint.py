@@ -1,10 +1,12 @@
-"""Checkpoints of the audit: where a reading of the ledger stood, so that a start verifies what came since, not everything.
+"""Checkpoints of the audit: where a reading of the ledger stood, so that a start verifies what came since, not
+everything.
 
-A checkpoint is core.audit.State as JSON. It is a note of ours beside the entries, not the truth: a start compares the reading that
-went on from it with the remembered balances, and `ledger verify`, which reads from the first entry, compares every checkpoint too.
+A checkpoint is core.audit.State as JSON. It is a note of ours beside the entries, not the truth: a start compares the
+reading that went on from it with the remembered balances, and `ledger verify`, which reads from the first entry,
+compares every checkpoint too.
 
-Entries of one commit stand together, and `upto` must be the last entry of a commit (max(id) in a read transaction of its own): so
-an overrun or a loss is never split from its post.
+Entries of one commit stand together, and `upto` must be the last entry of a commit (max(id) in a read transaction of
+its own): so an overrun or a loss is never split from its post.
 """
 
 import sqlite3
@@ -24,7 +26,9 @@ Statement = tuple[str, tuple[object, ...]]
 
 def resume(connection: sqlite3.Connection) -> Audit:
     """A reading that stands at the newest checkpoint, or at the beginning without one. Raises Disagreement."""
-    row = connection.execute("SELECT id, last_id, CAST(state AS BLOB) FROM checkpoints ORDER BY id DESC LIMIT 1").fetchone()
+    row = connection.execute(
+        "SELECT id, last_id, CAST(state AS BLOB) FROM checkpoints ORDER BY id DESC LIMIT 1"
+    ).fetchone()
     return Audit() if row is None else Audit.resume(_state(*row))
 
 
@@ -62,7 +66,8 @@ def catch_up(connection: sqlite3.Connection, audit: Audit, upto: int) -> None:
 
 
 def statements(audit: Audit, at_us: int) -> list[Statement]:
-    """What puts a checkpoint of this reading into a batch, and older ones out. Some milliseconds for ten thousand accounts."""
+    """What puts a checkpoint of this reading into a batch, and older ones out. Some milliseconds for ten thousand
+    accounts."""
     state = msgspec.json.encode(audit.state()).decode()
     return [
         ("INSERT INTO checkpoints (last_id, at_us, state) VALUES (?, ?, ?)", (audit.last_id, at_us, state)),
@@ -70,20 +75,27 @@ def statements(audit: Audit, at_us: int) -> list[Statement]:
     ]
 
 
-def without(connection: sqlite3.Connection, audit: Audit, compare: Callable[[sqlite3.Connection, Audit], None]) -> list[str]:
-    """Read the whole ledger from its first entry with a new `audit`, believing no checkpoint, and compare it with the balances, then
-    with whatever `compare` looks at. Returns what each checkpoint says that the entries do not. Raises Disagreement where not only a
-    checkpoint is wrong. For a database that nobody writes."""
+def without(
+    connection: sqlite3.Connection, audit: Audit, compare: Callable[[sqlite3.Connection, Audit], None]
+) -> list[str]:
+    """Read the whole ledger from its first entry with a new `audit`, believing no checkpoint, and compare it with the
+    balances, then with whatever `compare` looks at. Returns what each checkpoint says that the entries do not. Raises
+    Disagreement where not only a checkpoint is wrong. For a database that nobody writes."""
     last = last_entry(connection)
     wrong: list[str] = []
-    for id, stop, said in connection.execute("SELECT id, last_id, CAST(state AS BLOB) FROM checkpoints ORDER BY last_id, id").fetchall():
+    for id, stop, said in connection.execute(
+        "SELECT id, last_id, CAST(state AS BLOB) FROM checkpoints ORDER BY last_id, id"
+    ).fetchall():
         catch_up(connection, audit, max(audit.last_id, min(stop, last)))
         try:
             wrong += _differences(id, _state(id, stop, said), audit)
         except Disagreement as found:
             wrong.append(str(found))
     catch_up(connection, audit, last)
-    balances = {row[0]: (row[1], row[2], row[3]) for row in connection.execute("SELECT account, posted, held, used FROM balances")}
+    balances = {
+        row[0]: (row[1], row[2], row[3])
+        for row in connection.execute("SELECT account, posted, held, used FROM balances")
+    }
     audit.finish(balances, dict(connection.execute("SELECT key, used FROM spent")))
     compare(connection, audit)
     return wrong

@@ -55,7 +55,12 @@ class MemoryLedger:
         if isinstance(sized, Poor):
             return sized
         taken = self.books.hold(
-            request.account, request.key, sized.amount, ref=request.ref, estimate=request.estimate, at_us=self.clock.wall_us()
+            request.account,
+            request.key,
+            sized.amount,
+            ref=request.ref,
+            estimate=request.estimate,
+            at_us=self.clock.wall_us(),
         )
         if taken is Refusal.id_reused or taken is Refusal.already_done:
             raise IdReused(f"{request.ref}: {taken.value}")

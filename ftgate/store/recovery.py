@@ -1,7 +1,7 @@
 """After a crash: ending the holds of a process that is gone.
 
-Whoever calls this holds the data directory's lock, so every hold that is open belongs to an earlier process, whatever the clock
-says. Each is ended by an `expire` entry before the doors open.
+Whoever calls this holds the data directory's lock, so every hold that is open belongs to an earlier process, whatever
+the clock says. Each is ended by an `expire` entry before the doors open.
 """
 
 import sqlite3
@@ -21,9 +21,9 @@ def expire_orphans(
     connection: sqlite3.Connection, books: Books, batch: Batch, *, at_us: int, charge_estimate: bool,
     open_holds: Iterable[Entry] | None = None,
 ) -> tuple[int, int]:  # fmt: skip
-    """End every open hold, charging nothing, or with `charge_estimate` the prompt's estimate within the hold. `open_holds` are
-    their entries where they are known; without it the whole ledger is searched. Returns how many there were, and the units of
-    their prompts' estimates that were not charged (the exposure)."""
+    """End every open hold, charging nothing, or with `charge_estimate` the prompt's estimate within the hold.
+    `open_holds` are their entries where they are known; without it the whole ledger is searched. Returns how many there
+    were, and the units of their prompts' estimates that were not charged (the exposure)."""
     exposure = number = 0
     if open_holds is None:
         open_holds = [Entry(*row) for row in connection.execute(_OPEN)]

@@ -1,8 +1,8 @@
 """Reading what was remembered: requests, statistics, entries, and the verification of the ledger.
 
-Every read is short and on a read-only connection of its own, so that no reader keeps the write-ahead log from being folded
-back. A verification reads one moment (the last entry's and the last request's id and all balances) in one short transaction and
-then pages through the entries and the requests up to it, which never change.
+Every read is short and on a read-only connection of its own, so that no reader keeps the write-ahead log from being
+folded back. A verification reads one moment (the last entry's and the last request's id and all balances) in one short
+transaction and then pages through the entries and the requests up to it, which never change.
 """
 
 import re
@@ -25,17 +25,22 @@ _SPLIT = 10**9
 
 
 def verify(path: Path) -> dict[str, object]:
-    """Recompute every balance from the first entry on, and look at every checkpoint on the way. {"ok", "accounts", "entries",
-    "open_holds"}, and "disagreement" where not ok."""
+    """Recompute every balance from the first entry on, and look at every checkpoint on the way. {"ok", "accounts",
+    "entries", "open_holds"}, and "disagreement" where not ok."""
     connection = reader(path)
     audit = Audit()
     try:
         connection.execute("BEGIN")
         last = connection.execute("SELECT coalesce(max(id), 0) FROM entries").fetchone()[0]
         last_request = _last_request(connection)
-        balances = {row[0]: (row[1], row[2], row[3]) for row in connection.execute("SELECT account, posted, held, used FROM balances")}
+        balances = {
+            row[0]: (row[1], row[2], row[3])
+            for row in connection.execute("SELECT account, posted, held, used FROM balances")
+        }
         spent = dict(connection.execute("SELECT key, used FROM spent"))
-        checkpoints = connection.execute("SELECT last_id, id, CAST(state AS BLOB) FROM checkpoints ORDER BY last_id, id").fetchall()
+        checkpoints = connection.execute(
+            "SELECT last_id, id, CAST(state AS BLOB) FROM checkpoints ORDER BY last_id, id"
+        ).fetchall()
         connection.execute("COMMIT")
         _read_all(connection, audit, last, checkpoints)
         audit.finish(balances, spent)
@@ -53,14 +58,19 @@ def verify(path: Path) -> dict[str, object]:
     return {"ok": True, "accounts": len(balances), "entries": audit.entries, "open_holds": len(audit.open)}
 
 
-def _read_all(connection: sqlite3.Connection, audit: Audit, last: int, checkpoints: list[tuple[int, int, bytes]]) -> None:
-    """Read to the entry `last`; where a checkpoint (its entry, its id, its state) stands, it must say what this reading says."""
+def _read_all(
+    connection: sqlite3.Connection, audit: Audit, last: int, checkpoints: list[tuple[int, int, bytes]]
+) -> None:
+    """Read to the entry `last`; where a checkpoint (its entry, its id, its state) stands, it must say what this reading
+    says."""
     for stop, id, state in [*checkpoints, (last, None, b"")]:
         while audit.last_id < stop and (page := db.entries(connection, audit.last_id, min(stop, last), PAGE)):
             for entry in page:
                 audit.note(entry)
         if id is not None and not (audit.last_id == stop and _says(state, audit)):
-            raise Disagreement(f"checkpoint {id}, which stands at entry {stop}, does not say what the entries up to there say")
+            raise Disagreement(
+                f"checkpoint {id}, which stands at entry {stop}, does not say what the entries up to there say"
+            )
 
 
 def _says(state: bytes, audit: Audit) -> bool:
@@ -76,13 +86,13 @@ def _last_request(connection: sqlite3.Connection) -> int:
 
 
 def compare_requests(connection: sqlite3.Connection, audit: Audit, last: int | None = None, *, pruned: int = 0) -> None:
-    """The requests up to the row `last` (by default the newest) against the entries up to where `audit` stands, both of one moment.
-    A row with a hold is the row of that hold's call: its account, key, id and what its end charged and lost. A row without one cost
-    nothing. Every post and void has its row, but for holds up to `pruned`, whose rows may be gone; an expire has none.
-    Raises Disagreement.
+    """The requests up to the row `last` (by default the newest) against the entries up to where `audit` stands, both of
+    one moment. A row with a hold is the row of that hold's call: its account, key, id and what its end charged and
+    lost. A row without one cost nothing. Every post and void has its row, but for holds up to `pruned`, whose rows may
+    be gone; an expire has none. Raises Disagreement.
 
-    No hold has two rows: each must carry its hold's ref, and no two rows carry the same id. So where there are as many rows with a
-    hold as calls that ended, no row is missing either."""
+    No hold has two rows: each must carry its hold's ref, and no two rows carry the same id. So where there are as many
+    rows with a hold as calls that ended, no row is missing either."""
     last = _last_request(connection) if last is None else last
     rows = after = 0
     while after < last:
@@ -97,7 +107,9 @@ def compare_requests(connection: sqlite3.Connection, audit: Audit, last: int | N
         ended += connection.execute(_ENDED, (after, until, pruned)).fetchone()[0]
         after = until
     if rows != ended:
-        raise Disagreement(_missing(connection, pruned, audit.last_id) or f"{rows} requests have a hold and {ended} calls have ended")
+        raise Disagreement(
+            _missing(connection, pruned, audit.last_id) or f"{rows} requests have a hold and {ended} calls have ended"
+        )
 
 
 def _next(connection: sqlite3.Connection, page: str, *between: int) -> int:
@@ -108,7 +120,8 @@ def _next(connection: sqlite3.Connection, page: str, *between: int) -> int:
 
 _UNEQUAL = """
 SELECT * FROM (
-  SELECT r.request_id, r.hold, r.account, r.key, r.cost, r.lost, h.account AS of_account, h.key AS of_key, h.ref, e.kind,
+  SELECT r.request_id, r.hold, r.account, r.key, r.cost, r.lost, h.account AS of_account, h.key AS of_key, h.ref,
+    e.kind,
     e.amount + coalesce((SELECT sum(amount) FROM entries p
       WHERE p.hold = r.hold AND p.kind IN ('overrun', 'loss') AND p.kind = 'overrun'), 0) AS charged,
     coalesce((SELECT sum(amount) FROM entries p
@@ -124,7 +137,8 @@ SELECT * FROM (
 
 
 def _unequal(
-    hold: int, account: int, key: int, cost: int, lost: int, of_account: int | None, of_key: int | None, ref: str | None, kind: str | None,
+    hold: int, account: int, key: int, cost: int, lost: int, of_account: int | None, of_key: int | None,
+    ref: str | None, kind: str | None,
     charged: int, given_up: int,
 ) -> str:  # fmt: skip
     """What is wrong with a request's row, in words."""
@@ -168,7 +182,10 @@ def has_user(path: Path, username: str) -> bool:
         return False
     connection = reader(path)
     try:
-        return connection.execute("SELECT 1 FROM users WHERE username = ? COLLATE NOCASE", (username,)).fetchone() is not None
+        return (
+            connection.execute("SELECT 1 FROM users WHERE username = ? COLLATE NOCASE", (username,)).fetchone()
+            is not None
+        )
     finally:
         connection.close()
 
@@ -188,7 +205,9 @@ def all_entries(path: Path, *, username: str | None) -> Iterator[dict[str, objec
     while True:
         connection = reader(path)
         try:
-            rows = connection.execute(*_entries_of(username, "AND e.id > ? ORDER BY e.id LIMIT ?", after, PAGE)).fetchall()
+            rows = connection.execute(
+                *_entries_of(username, "AND e.id > ? ORDER BY e.id LIMIT ?", after, PAGE)
+            ).fetchall()
         finally:
             connection.close()
         if not rows:
@@ -200,7 +219,9 @@ def all_entries(path: Path, *, username: str | None) -> Iterator[dict[str, objec
 
 def _entries_of(username: str | None, rest: str, *values: object) -> tuple[str, tuple[object, ...]]:
     chosen = "u.username = ? COLLATE NOCASE" if username is not None else "?1 IS NULL"
-    columns = "e.id, e.at_us, e.kind, coalesce(u.username, ''), e.debit, e.credit, e.amount, e.hold, e.ref, e.note, e.key"
+    columns = (
+        "e.id, e.at_us, e.kind, coalesce(u.username, ''), e.debit, e.credit, e.amount, e.hold, e.ref, e.note, e.key"
+    )
     sql = f"SELECT {columns} FROM entries e LEFT JOIN users u ON u.id = e.account WHERE {chosen} {rest}"  # noqa: S608 - words of ours
     return sql, (username, *values)
 
@@ -208,7 +229,8 @@ def _entries_of(username: str | None, rest: str, *values: object) -> tuple[str, 
 def _entry(row: tuple[Any, ...]) -> dict[str, object]:
     id, at_us, kind, user, debit, credit, amount, hold, ref, note, key = row
     return {
-        "id": id, "at": iso(at_us), "kind": kind, "user": user, "debit": debit, "credit": credit, "amount": format_usd(amount),
+        "id": id, "at": iso(at_us), "kind": kind, "user": user, "debit": debit, "credit": credit,
+        "amount": format_usd(amount),
         "hold": hold or None, "ref": ref, "note": note, "key": str(key) if key else None,
     }  # fmt: skip
 
@@ -227,7 +249,11 @@ class Filter:
     ) -> None:
         self.conditions: list[str] = []
         self.values: list[object] = []
-        for condition, value in (("account = ?", account), ("created_at_us >= ?", from_us), ("created_at_us < ?", to_us)):
+        for condition, value in (
+            ("account = ?", account),
+            ("created_at_us >= ?", from_us),
+            ("created_at_us < ?", to_us),
+        ):
             if value is not None:
                 self._add(condition, value)
         if model is not None:
@@ -247,7 +273,8 @@ class Filter:
 
 
 _SHOWN = (
-    "request_id, created_at_us, model, served_model, provider, status, http_status, error_code, mode, prompt_tokens, cached_tokens,"
+    "request_id, created_at_us, model, served_model, provider, status, http_status, error_code, mode, prompt_tokens, "
+    "cached_tokens,"
     " completion_tokens, cost, estimated, latency_ms, first_token_ms, attempts, stream, account, key"
 )
 
@@ -302,4 +329,9 @@ def stats(path: Path, chosen: Filter) -> dict[str, object]:
 
 
 def _sums(row: tuple[int, int, int, int, int]) -> dict[str, object]:
-    return {"requests": row[0], "prompt_tokens": row[1], "completion_tokens": row[2], "cost": format_usd(row[3] * _SPLIT + row[4])}
+    return {
+        "requests": row[0],
+        "prompt_tokens": row[1],
+        "completion_tokens": row[2],
+        "cost": format_usd(row[3] * _SPLIT + row[4]),
+    }

@@ -1,7 +1,7 @@
 """The tables, as sqlite-utils migrations: each runs once, in one transaction with its record.
 
-Money columns are INTEGER units (10^-12 USD) in STRICT tables, so that a float can never be stored. `entries` is append-only by
-trigger. An end of a hold is unique by index: the database itself refuses a second one.
+Money columns are INTEGER units (10^-12 USD) in STRICT tables, so that a float can never be stored. `entries` is
+append-only by trigger. An end of a hold is unique by index: the database itself refuses a second one.
 """
 
 import sqlite3
@@ -34,8 +34,10 @@ CREATE INDEX entries_past_hold ON entries(hold) WHERE kind IN ('overrun', 'loss'
 CREATE UNIQUE INDEX entries_one_ref ON entries(kind, ref) WHERE kind IN ('hold', 'grant', 'topup', 'refund', 'correct');
 CREATE INDEX entries_by_account ON entries(account, id);
 CREATE INDEX entries_moved ON entries(id) WHERE kind IN ('grant', 'topup', 'refund', 'correct');
-CREATE TRIGGER entries_never_updated BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'entries are never updated'); END;
-CREATE TRIGGER entries_never_deleted BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'entries are never deleted'); END;
+CREATE TRIGGER entries_never_updated BEFORE UPDATE ON entries
+BEGIN SELECT RAISE(ABORT, 'entries are never updated'); END;
+CREATE TRIGGER entries_never_deleted BEFORE DELETE ON entries
+BEGIN SELECT RAISE(ABORT, 'entries are never deleted'); END;
 CREATE TABLE balances (
   account INTEGER PRIMARY KEY, posted INTEGER NOT NULL, held INTEGER NOT NULL CHECK (held >= 0), used INTEGER NOT NULL
 ) STRICT;
@@ -63,19 +65,22 @@ CREATE TABLE boots (id INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, version TEXT
 
 
 def _insert_all(table: str, columns: tuple[str, ...], source: str, conflict: str = "") -> str:
-    """SQL that inserts a JSON list of rows in its order, so that of two balances of one account the last one stays. The LIMIT keeps the
-    inner SELECT apart: without it SQLite writes a row's JSON anew for each of its columns, which doubles the work of a batch."""
+    """SQL that inserts a JSON list of rows in its order, so that of two balances of one account the last one stays. The
+    LIMIT keeps the inner SELECT apart: without it SQLite writes a row's JSON anew for each of its columns, which
+    doubles the work of a batch."""
     values = ", ".join(f"json_extract(row, '$[{number}]')" for number in range(len(columns)))
     rows = f"(SELECT value AS row FROM json_each({source}) LIMIT -1)"  # noqa: S608 - names of ours
     return f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM {rows} WHERE true {conflict};\n"  # noqa: S608 - as above
 
 
 def open_inbox(connection: sqlite3.Connection, passing: Callable[[str], None] | None = None) -> None:
-    """Give this connection its inbox: a view, and what is inserted into it (JSON lists of entries, balances, spending and rows, and a
-    mark) goes into the tables by a trigger. So a whole batch is one statement, which SQLite works through and commits without asking
-    for the interpreter's lock in between; the thread of the event loop holds that most of the time, and each asking costs both.
-    `passing` is called at two places within it, for tests."""
-    balances = "ON CONFLICT (account) DO UPDATE SET posted = excluded.posted, held = excluded.held, used = excluded.used"
+    """Give this connection its inbox: a view, and what is inserted into it (JSON lists of entries, balances, spending
+    and rows, and a mark) goes into the tables by a trigger. So a whole batch is one statement, which SQLite works
+    through and commits without asking for the interpreter's lock in between; the thread of the event loop holds that
+    most of the time, and each asking costs both. `passing` is called at two places within it, for tests."""
+    balances = (
+        "ON CONFLICT (account) DO UPDATE SET posted = excluded.posted, held = excluded.held, used = excluded.used"
+    )
     steps = [
         "UPDATE last_batch SET mark = NEW.mark;\n",
         _insert_all("entries", Entry.__struct_fields__, "NEW.entries"),
@@ -90,13 +95,15 @@ def open_inbox(connection: sqlite3.Connection, passing: Callable[[str], None] | 
     else:
         connection.create_function("passing", 1, passing)
     connection.execute("DROP VIEW IF EXISTS temp.inbox")
-    connection.execute("CREATE TEMP VIEW inbox AS SELECT 0 AS mark, 0 AS entries, 0 AS balances, 0 AS spent, 0 AS requests")
+    connection.execute(
+        "CREATE TEMP VIEW inbox AS SELECT 0 AS mark, 0 AS entries, 0 AS balances, 0 AS spent, 0 AS requests"
+    )
     connection.execute(f"CREATE TEMP TRIGGER inbox_in INSTEAD OF INSERT ON inbox BEGIN {''.join(steps)} END")
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the database to this version's schema, and open the connection's inbox. A newer database is refused by name. Raises
-    sqlite3.DatabaseError."""
+    """Bring the database to this version's schema, and open the connection's inbox. A newer database is refused by
+    name. Raises sqlite3.DatabaseError."""
     _migrate(connection)
     open_inbox(connection)
 
@@ -105,9 +112,13 @@ def _migrate(connection: sqlite3.Connection) -> None:
     known = {"0001_first"}
     table = connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'").fetchone()
     if table:
-        applied = {row[0] for row in connection.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = 'ftgate'")}
+        applied = {
+            row[0] for row in connection.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = 'ftgate'")
+        }
         if applied - known:
-            raise sqlite3.DatabaseError(f"it was written by a newer ftgate (schema {max(applied - known)}); start that version")
+            raise sqlite3.DatabaseError(
+                f"it was written by a newer ftgate (schema {max(applied - known)}); start that version"
+            )
         if applied == known:
             return  # the ordinary start: sqlite-utils need not be loaded
     import sqlite_utils

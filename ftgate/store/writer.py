@@ -1,13 +1,13 @@
 """The database: SQLite in WAL mode, one writer thread, commits in groups.
 
-Rules. Exactly one connection of one process writes and checkpoints (SQLite 3.7.0 to 3.51.2 can corrupt a WAL database that two
-connections write or checkpoint at once). What reaches the writer has been decided in memory and cannot be refused: what queued while
-the last commit ran goes into the next (or a part of it, see GROUP), one transaction, tried again as it is until it is in. Readers use
-short read-only connections of their own.
+Rules. Exactly one connection of one process writes and checkpoints (SQLite 3.7.0 to 3.51.2 can corrupt a WAL database
+that two connections write or checkpoint at once). What reaches the writer has been decided in memory and cannot be
+refused: what queued while the last commit ran goes into the next (or a part of it, see GROUP), one transaction, tried
+again as it is until it is in. Readers use short read-only connections of their own.
 
-A *batch* is what about one turn of the event loop changed, and doubles as the ticket: whoever wants its part to be durable waits for
-the batch. It goes to the thread when the turn ends, so that the thread finds its next work without waiting for a turn of the loop's;
-there is one wake-up per commit, not per call.
+A *batch* is what about one turn of the event loop changed, and doubles as the ticket: whoever wants its part to be
+durable waits for the batch. It goes to the thread when the turn ends, so that the thread finds its next work without
+waiting for a turn of the loop's; there is one wake-up per commit, not per call.
 """
 
 import itertools
@@ -39,16 +39,18 @@ RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 BUSY_TIMEOUT_S = 2.0
 """How long one try waits for another process's lock before it counts as trouble and is tried again."""
 STUCK_S = 3.0
-"""Seconds after which a commit that neither succeeds nor fails counts as trouble: new calls are refused until it is through."""
+"""Seconds after which a commit that neither succeeds nor fails counts as trouble: new calls are refused until it is
+through."""
 LAST_TRIES_S = 10.0
 """How long close() waits for a database that takes no commits before it gives the last changes up."""
 GROUP = 24
 GROUP_PER_S = 24_000
-"""A commit takes GROUP changes where so many wait, or GROUP_PER_S for each second that the last one took, or half of what waits: so small
-commits follow each other closely on a quick disk, and the first of those who wait go on soon; on a slow one more go together, and what
-waits never grows without end."""
+"""A commit takes GROUP changes where so many wait, or GROUP_PER_S for each second that the last one took, or half of
+what waits: so small commits follow each other closely on a quick disk, and the first of those who wait go on soon; on a
+slow one more go together, and what waits never grows without end."""
 LAZY_S = 0.1
-"""How long a change that nobody waits for may stand in memory; also how exactly the patience of those who wait is measured."""
+"""How long a change that nobody waits for may stand in memory; also how exactly the patience of those who wait is
+measured."""
 JOIN_S = 5.0
 """How long close() waits for the thread to end; one that is stuck inside a commit ends with the process."""
 CHECK_S = 2.0
@@ -68,12 +70,14 @@ _FSYNC = {sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC}
 _INBOX_SQL = "INSERT INTO inbox (mark, entries, balances, spent, requests) VALUES (?, ?, ?, ?, ?)"
 _PAGE_SQL = f"SELECT {', '.join(Entry.__struct_fields__)} FROM entries WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"  # noqa: S608 - names of ours
 _json = msgspec.json.Encoder()
-_marks = itertools.count(secrets.randbits(62))  # from a random one on, so that none is met that another process has left
+_marks = itertools.count(
+    secrets.randbits(62)
+)  # from a random one on, so that none is met that another process has left
 
 
 class Batch:
-    """Changes that go into a commit together. `balances` and `spent` keep the last value of each account and key. `mark` is written
-    with them, so that the database can be asked whether this batch is the last one in it."""
+    """Changes that go into a commit together. `balances` and `spent` keep the last value of each account and key.
+    `mark` is written with them, so that the database can be asked whether this batch is the last one in it."""
 
     __slots__ = ("balances", "done", "entries", "event", "mark", "patient", "rows", "sealed", "spent", "statements")
 
@@ -85,7 +89,9 @@ class Batch:
         self.statements: list[tuple[str, tuple[Any, ...]]] = []
         self.done = False
         self.event: trio.Event | None = None
-        self.patient: dict[trio.lowlevel.Task, float] = {}  # who waits for a limited time, and until when (time.monotonic)
+        self.patient: dict[
+            trio.lowlevel.Task, float
+        ] = {}  # who waits for a limited time, and until when (time.monotonic)
         self.mark = next(_marks)
         self.sealed: tuple[Any, ...] = ()  # the mark, and JSON lists of the entries, balances, spending and rows
 
@@ -100,20 +106,23 @@ class Batch:
         return len(self.entries) + len(self.rows) + len(self.statements)
 
     def seal(self) -> None:
-        """Put the changes into the form in which they are written: in the thread that made them, since the other one would hold
-        that up for it, and for longer."""
+        """Put the changes into the form in which they are written: in the thread that made them, since the other one
+        would hold that up for it, and for longer."""
         self.sealed = (self.mark, *map(_listed, (self.entries, self.balances.values(), self.spent.values(), self.rows)))
 
 
 def joined(batches: list[Batch]) -> Batch:
-    """Sealed batches as one, in their order, to go into one commit. All their statements come first there: none may depend on an entry
-    or a balance of the same commit."""
+    """Sealed batches as one, in their order, to go into one commit. All their statements come first there: none may
+    depend on an entry or a balance of the same commit."""
     if len(batches) == 1:
         return batches[0]
     whole = Batch()
     whole.statements = [statement for batch in batches for statement in batch.statements]
     lists = zip(*(batch.sealed[1:] for batch in batches), strict=True)
-    whole.sealed = (whole.mark, *("[" + ",".join([text[1:-1] for text in texts if text != "[]"]) + "]" for texts in lists))
+    whole.sealed = (
+        whole.mark,
+        *("[" + ",".join([text[1:-1] for text in texts if text != "[]"]) + "]" for texts in lists),
+    )
     return whole
 
 
@@ -122,7 +131,8 @@ class DatabaseFault(Exception):
 
 
 def connect(path: Path, *, durability: str) -> sqlite3.Connection:
-    """Open the writing connection, made and migrated if need be. Raises DatabaseFault; an unusable file stays untouched."""
+    """Open the writing connection, made and migrated if need be. Raises DatabaseFault; an unusable file stays
+    untouched."""
     try:
         return _open(path, durability)
     except (sqlite3.Error, OSError) as error:
@@ -134,9 +144,15 @@ def _open(path: Path, durability: str) -> sqlite3.Connection:
         raise DatabaseFault(f"{path} is a directory; give another --data")
     if not path.exists():
         # A missing database beside its log or its copies was there once: an empty one in its place would hide the loss.
-        left = [p for p in path.parent.glob("*") if p.name.startswith((path.name + "-wal", path.name + ".restoring", "before-restore-"))]
+        left = [
+            p
+            for p in path.parent.glob("*")
+            if p.name.startswith((path.name + "-wal", path.name + ".restoring", "before-restore-"))
+        ]
         if left:
-            raise DatabaseFault(f"{path.name} is missing, but {left[0].name} is there; restore a backup, or give another --data")
+            raise DatabaseFault(
+                f"{path.name} is missing, but {left[0].name} is there; restore a backup, or give another --data"
+            )
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     with path.open("rb") as file:
         head = file.read(len(_MAGIC))
@@ -151,7 +167,9 @@ def _open(path: Path, durability: str) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA recursive_triggers = ON")  # else INSERT OR REPLACE deletes past the triggers of `entries`
+        connection.execute(
+            "PRAGMA recursive_triggers = ON"
+        )  # else INSERT OR REPLACE deletes past the triggers of `entries`
         migrate(connection)
     except BaseException:  # nobody else has it to close
         connection.close()
@@ -160,8 +178,8 @@ def _open(path: Path, durability: str) -> sqlite3.Connection:
 
 
 def _damage(path: Path) -> str | None:
-    """The first damage that SQLite's own check finds within CHECK_S. A query that happens to work proves nothing: it may not
-    touch the damaged page. Read-only, so that a damaged file stays as it is."""
+    """The first damage that SQLite's own check finds within CHECK_S. A query that happens to work proves nothing: it
+    may not touch the damaged page. Read-only, so that a damaged file stays as it is."""
     connection = reader(path)
     deadline = time.monotonic() + CHECK_S
     connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
@@ -180,7 +198,9 @@ def _damage(path: Path) -> str | None:
 
 def reader(path: Path) -> sqlite3.Connection:
     """A read-only connection for one short read. The caller closes it."""
-    connection = sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+    connection = sqlite3.connect(
+        path.absolute().as_uri() + "?mode=ro", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S
+    )
     connection.execute("PRAGMA query_only = ON")
     return connection
 
@@ -220,16 +240,19 @@ def already_in(connection: sqlite3.Connection, batch: Batch) -> bool:
 
 
 def unwrite(connection: sqlite3.Connection) -> None:
-    """After a sync that failed: the commit stands whole in the write-ahead log, though nobody was told, and the next start would
-    take it for done. Another commit is put over it, which needs no sync to be seen by that start; only a power cut could undo
-    that, and what it leaves then was never promised either way."""
+    """After a sync that failed: the commit stands whole in the write-ahead log, though nobody was told, and the next
+    start would take it for done. Another commit is put over it, which needs no sync to be seen by that start; only a
+    power cut could undo that, and what it leaves then was never promised either way."""
     try:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("UPDATE last_batch SET mark = ?", (next(_marks),))
     except sqlite3.Error as error:
-        log.critical("a commit that failed could not be taken back (%s): the next start may find its changes in the database", error)
+        log.critical(
+            "a commit that failed could not be taken back (%s): the next start may find its changes in the database",
+            error,
+        )
 
 
 class Writer:
@@ -284,8 +307,9 @@ class Writer:
         return "too many changes wait for the database" if self._waiting + self.filling.size() > MAX_WAITING else None
 
     def changed(self, *, soon: bool = True) -> Batch:
-        """The batch to add changes to, at once and without an await between; it is on its way when this turn of the loop ends.
-        Without `soon` it waits for the next change that is, or LAZY_S at most. The batch is the ticket for durable()."""
+        """The batch to add changes to, at once and without an await between; it is on its way when this turn of the
+        loop ends. Without `soon` it waits for the next change that is, or LAZY_S at most. The batch is the ticket for
+        durable()."""
         if soon and self._thread is not None:
             collector, self._collector = self._collector, None
             if collector is not None:
@@ -323,7 +347,9 @@ class Writer:
     def _hand_over(self) -> None:
         """Give the thread what has been changed, if anything has."""
         batch, size = self.filling, self.filling.size()
-        if not size or self._thread is None or self.failed is not None:  # behind a batch that is not written none may be
+        if (
+            not size or self._thread is None or self.failed is not None
+        ):  # behind a batch that is not written none may be
             return
         self.filling = Batch()
         self.handed.append(batch)
@@ -336,7 +362,8 @@ class Writer:
         self._jobs.put(batch)
 
     async def durable(self, batch: Batch) -> None:
-        """Wait until the batch is committed. Cancelling the wait changes nothing. Raises DatabaseFault when it never will be."""
+        """Wait until the batch is committed. Cancelling the wait changes nothing. Raises DatabaseFault when it never
+        will be."""
         self._hasten(batch)
         while not batch.done:
             if self.failed is not None:
@@ -397,7 +424,9 @@ class Writer:
             self._tell(batch)
 
     def _work(self, tell: Callable[..., None]) -> None:
-        while (batches := self._take()) and self.failed is None:  # what was given up before it began is not written after all
+        while (
+            batches := self._take()
+        ) and self.failed is None:  # what was given up before it began is not written after all
             self._began = began = time.monotonic()
             try:
                 self._write_until_in(joined(batches), tell)
@@ -450,13 +479,14 @@ class Writer:
         return self._thread is not None and self._thread.is_alive()
 
     def abandon(self) -> None:
-        """What is not in yet need not come in: it can be decided again. close() then neither waits for it nor mourns it."""
+        """What is not in yet need not come in: it can be decided again. close() then neither waits for it nor mourns
+        it."""
         self.abandoned = True
         self._give_up.set()
 
     async def drain(self) -> bool:
-        """Write what is left; whether all is in. When the database takes no commit for LAST_TRIES_S the last changes are given
-        up: the writer has failed."""
+        """Write what is left; whether all is in. When the database takes no commit for LAST_TRIES_S the last changes
+        are given up: the writer has failed."""
         while self._thread is not None and self.failed is None and (self.handed or self.filling.size()):
             self._idle, commits = trio.Event(), self.commits
             self._hand_over()
@@ -473,11 +503,16 @@ class Writer:
         left = [batch for batch in (*self.handed, self.filling) if not batch.done]
         changes, entries = sum(batch.size() for batch in left), sum(len(batch.entries) for batch in left)
         if changes and not self.abandoned:
-            log.critical("the last %d changes, %d of them ledger entries, were not written and are lost: %s", changes, entries, self.failed)
+            log.critical(
+                "the last %d changes, %d of them ledger entries, were not written and are lost: %s",
+                changes,
+                entries,
+                self.failed,
+            )
 
     async def close(self) -> None:
-        """Write what is left (see drain), checkpoint and close. Nothing of ours writes any more when this returns, but for a
-        thread that is stuck inside a commit. Not cancellable: its own limits end it (LAST_TRIES_S, JOIN_S)."""
+        """Write what is left (see drain), checkpoint and close. Nothing of ours writes any more when this returns, but
+        for a thread that is stuck inside a commit. Not cancellable: its own limits end it (LAST_TRIES_S, JOIN_S)."""
         with trio.CancelScope(shield=True):
             await self.drain()
             for scope in self._service:

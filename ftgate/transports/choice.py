@@ -1,4 +1,5 @@
-"""Which transport a channel goes out by: the demo provider answers here, a proxy or HTTP/2 takes the sturdy one, all others the direct."""
+"""Which transport a channel goes out by: the demo provider answers here, a proxy or HTTP/2 takes the sturdy one, all
+others the direct."""
 
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
@@ -13,8 +14,8 @@ from ftgate.transports.sturdy import HttpxUpstream
 
 
 class Transports:
-    """ports.Upstream that sends each channel's requests its own way. With `direct` false all go by the sturdy one. `readiness`, where
-    there is one, runs as long as it is used."""
+    """ports.Upstream that sends each channel's requests its own way. With `direct` false all go by the sturdy one.
+    `readiness`, where there is one, runs as long as it is used."""
 
     def __init__(self, channels: Sequence[Channel], *, direct: bool, readiness: Readiness | None = None) -> None:
         real = [channel for channel in channels if channel.provider != "demo"]
@@ -49,4 +50,7 @@ class Transports:
 
 
 def _options(channels: Sequence[Channel]) -> dict[str, ChannelOptions]:
-    return {channel.name: ChannelOptions(ca_file=channel.ca_file, proxy=channel.proxy, http2=channel.http2) for channel in channels}
+    return {
+        channel.name: ChannelOptions(ca_file=channel.ca_file, proxy=channel.proxy, http2=channel.http2)
+        for channel in channels
+    }

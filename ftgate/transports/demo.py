@@ -1,7 +1,7 @@
 """The demo provider: a transport that answers by itself, so that everything can be tried without a provider key.
 
-It speaks OpenAI chat like any upstream, is priced in its catalogue file, and goes through the same line. Deterministic: the same
-request gets the same words. A person can steer it with markers anywhere in the last message:
+It speaks OpenAI chat like any upstream, is priced in its catalogue file, and goes through the same line. Deterministic:
+the same request gets the same words. A person can steer it with markers anywhere in the last message:
 
     [tool]   answers with a call of the first tool offered        [long]   a few hundred words
     [error]  an upstream error with status 500                    [slow]   half a second between pieces
@@ -22,7 +22,8 @@ PIECE_S = 0.02
 SLOW_S = 0.5
 _CREATED = 1_767_225_600
 _LONG = (
-    "This is the long demo answer. It goes on for a while, so that there is time to watch it stream, to leave in the middle and to"
+    "This is the long demo answer. It goes on for a while, so that there is time to watch it stream, to leave in the "
+    "middle and to"
     " see that only what was delivered is charged. "
 ) * 8
 
@@ -47,7 +48,9 @@ def _words(text: str, cap: int | None) -> tuple[list[str], bool]:
 class DemoAnswer:
     """ports.Answer over pieces made in advance."""
 
-    def __init__(self, status: int, headers: Headers, pieces: list[bytes], pause_s: float, *, cut: bool = False) -> None:
+    def __init__(
+        self, status: int, headers: Headers, pieces: list[bytes], pause_s: float, *, cut: bool = False
+    ) -> None:
         self.status = status
         self.headers = headers
         self.whole: bytes | None = None
@@ -78,7 +81,10 @@ class DemoUpstream:
             sending.sent = True
         asked = json.loads(request.body)
         last = " ".join(_texts(asked["messages"][-1].get("content")))
-        for marker, status, words in (("[error]", 500, "the demo failed, as it was asked to"), ("[limit]", 429, "the demo is busy")):
+        for marker, status, words in (
+            ("[error]", 500, "the demo failed, as it was asked to"),
+            ("[limit]", 429, "the demo is busy"),
+        ):
             if marker in last:
                 body = json.dumps({"error": {"message": words, "type": "server_error", "code": None}}).encode()
                 return DemoAnswer(status, [(b"content-type", b"application/json")], [body], 0)
@@ -98,7 +104,10 @@ class DemoUpstream:
         text = _LONG if "[long]" in last else f"Hello from ftgate's demo provider. You said: {last[:200]}"
         pieces, cut_short = ([], False) if call else _words(text, cap if isinstance(cap, int) else None)
         prompt = sum((estimate.text(t) for m in asked["messages"] for t in _texts(m.get("content"))), estimate.ZERO)  # type: ignore[attr-defined]
-        usage = {"prompt_tokens": max(prompt.likely + estimate.PRIMING_TOKENS, 1), "completion_tokens": max(len(pieces), 1)}
+        usage = {
+            "prompt_tokens": max(prompt.likely + estimate.PRIMING_TOKENS, 1),
+            "completion_tokens": max(len(pieces), 1),
+        }
         usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]
         finish = "tool_calls" if call else "length" if cut_short else "stop"
         message: dict[str, object] = {"role": "assistant", "content": None if call else "".join(pieces)}

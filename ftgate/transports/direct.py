@@ -1,14 +1,15 @@
 """The fast way out: HTTP/1.1 spoken straight on the socket, for channels without a proxy and without HTTP/2.
 
 Rules, beside those of the other transport (httpx_transport), which hold here too:
-- **The socket is asked first.** send() and recv() are called at once, or when there is word that they will not block (readiness.py; where
-  that does not run, and for TLS, a poll that costs 0.3 us); only a call that would block waits. A TLS connection is an
-  ssl.SSLSocket: the same two calls.
-- **Fair.** Whoever finds data ready each time still passes a checkpoint every FAIR_TURNS reads, and sees a cancellation at once.
-- **What is read is handed on as it came**: what one recv() brought is one piece of the body, not copied again unless it was
-  chunked.
-- **An upstream may answer before it has read the request.** While a large body goes up and the socket is full, what comes down is
-  read: an error ends the sending and is the answer, and the connection is not used again.
+- **The socket is asked first.** send() and recv() are called at once, or when there is word that they will not block
+  (readiness.py; where that does not run, and for TLS, a poll that costs 0.3 us); only a call that would block waits. A
+  TLS connection is an ssl.SSLSocket: the same two calls.
+- **Fair.** Whoever finds data ready each time still passes a checkpoint every FAIR_TURNS reads, and sees a cancellation
+  at once.
+- **What is read is handed on as it came**: what one recv() brought is one piece of the body, not copied again unless it
+  was chunked.
+- **An upstream may answer before it has read the request.** While a large body goes up and the socket is full, what
+  comes down is read: an error ends the sending and is the answer, and the connection is not used again.
 """
 
 import select
@@ -84,7 +85,9 @@ class _Line:
     async def _start_tls(self, trust: ssl.SSLContext, host: str) -> None:
         try:
             self._socket.getpeername()  # wrap_socket() loses a socket that is not connected any more
-            tls = trust.wrap_socket(self._socket, server_hostname=host, do_handshake_on_connect=False, suppress_ragged_eofs=False)
+            tls = trust.wrap_socket(
+                self._socket, server_hostname=host, do_handshake_on_connect=False, suppress_ragged_eofs=False
+            )
             self._use(tls)
             self._recv = self._recv_records
             while True:
@@ -122,7 +125,9 @@ class _Line:
                 self._lost = lost
                 break
             size += len(records[-1])
-        self._at_end = not records[-1]  # a goodbye behind the last bytes is told of by the next call: the socket may say no more
+        self._at_end = not records[
+            -1
+        ]  # a goodbye behind the last bytes is told of by the next call: the socket may say no more
         return records[0] if len(records) == 1 else b"".join(records)
 
     async def read(self) -> bytes:
@@ -150,7 +155,9 @@ class _Line:
         watch = self.watch
         if watch is not None and not watch.ready:
             await watch.wait()
-        elif watch is None and not (self._at_end or self._lost) and (not self.heard or not self._poll.poll(0)):  # too soon to be heard
+        elif (
+            watch is None and not (self._at_end or self._lost) and (not self.heard or not self._poll.poll(0))
+        ):  # too soon to be heard
             await wait_readable(self._fd)
         else:
             if watch is not None:
@@ -177,10 +184,15 @@ class _Line:
         except OSError:
             self._refused = True  # it may have answered before it closed
             count = len(first)
-        self._unsent = (first[count:], memoryview(body)[JOIN_BYTES:]) if count < len(head) + len(body) and not self._refused else ()
+        self._unsent = (
+            (first[count:], memoryview(body)[JOIN_BYTES:])
+            if count < len(head) + len(body) and not self._refused
+            else ()
+        )
 
     async def finish(self) -> Incoming:
-        """Send the rest, and wait for the answer's head. Raises UpstreamFailed; then, and when cancelled, the line is to be closed."""
+        """Send the rest, and wait for the answer's head. Raises UpstreamFailed; then, and when cancelled, the line is
+        to be closed."""
         incoming = self.incoming
         whole = not self._refused
         try:
@@ -198,12 +210,13 @@ class _Line:
         return incoming
 
     def can_only_wait(self) -> bool:
-        """Whether the request has gone up whole, so that its answer is all there is to wait for; and somebody tells of that."""
+        """Whether the request has gone up whole, so that its answer is all there is to wait for; and somebody tells of
+        that."""
         return self.watch is not None and not self._unsent and not self._refused
 
     def read_now(self) -> None:
-        """Give `incoming` what has come of the answer, if anything has; what is wrong with the connection is found again by `finish`.
-        Raises UpstreamFailed for what is no answer."""
+        """Give `incoming` what has come of the answer, if anything has; what is wrong with the connection is found
+        again by `finish`. Raises UpstreamFailed for what is no answer."""
         try:
             came = self._take()
         except OSError:
@@ -212,8 +225,8 @@ class _Line:
             self.incoming.feed_head(came)
 
     async def _send_rest(self, incoming: Incoming, data: bytes | memoryview) -> bool:
-        """Send what the first send did not take, and listen while the socket is full. False when the upstream wants no more of
-        it: it has answered with an error, or has closed."""
+        """Send what the first send did not take, and listen while the socket is full. False when the upstream wants no
+        more of it: it has answered with an error, or has closed."""
         turns = 0
         while data:
             try:
@@ -271,7 +284,9 @@ class Begun:
 
     __slots__ = ("_channel", "_go_on", "line")
 
-    def __init__(self, channel: Channel[_Line], line: _Line, go_on: Callable[["Begun"], Coroutine[Any, Any, Answer]]) -> None:
+    def __init__(
+        self, channel: Channel[_Line], line: _Line, go_on: Callable[["Begun"], Coroutine[Any, Any, Answer]]
+    ) -> None:
         self._channel, self.line, self._go_on = channel, line, go_on
 
     async def word(self, until: float) -> Answer | None:
@@ -321,7 +336,8 @@ class DirectAnswer:
         self._closed = False
 
     async def receive(self) -> bytes:
-        """As ports.Answer says. A cancelled call ends the answer: the connection is closed, and a further call raises."""
+        """As ports.Answer says. A cancelled call ends the answer: the connection is closed, and a further call
+        raises."""
         incoming = self._incoming
         if incoming.piece:
             piece, incoming.piece = incoming.piece, b""
@@ -370,27 +386,35 @@ class _Channel(Channel[_Line]):
 
 
 class DirectUpstream(Channels[_Channel]):
-    """ports.Upstream straight on sockets, made as outgoing.Channels says. Raises ValueError for a channel with a proxy or HTTP/2."""
+    """ports.Upstream straight on sockets, made as outgoing.Channels says. Raises ValueError for a channel with a proxy
+    or HTTP/2."""
 
     def __init__(
-        self, options: Mapping[str, ChannelOptions], *, readiness: Readiness | None = None, max_connections: int = MAX_CONNECTIONS
+        self,
+        options: Mapping[str, ChannelOptions],
+        *,
+        readiness: Readiness | None = None,
+        max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         for name, option in options.items():
             if option.proxy or option.http2:
                 raise ValueError(f"channel {name}: a proxy or HTTP/2 is not for this transport")
         super().__init__(options, max_connections=max_connections)
         self._readiness = readiness
-        self._heads: dict[tuple[int, str], tuple[object, bytes]] = {}  # with the headers themselves, so that their ids stay theirs
+        self._heads: dict[
+            tuple[int, str], tuple[object, bytes]
+        ] = {}  # with the headers themselves, so that their ids stay theirs
 
     def _new_channel(self, options: ChannelOptions, trust: ssl.SSLContext, max_connections: int) -> _Channel:
         trust.set_alpn_protocols(["http/1.1"])
-        # Many close without TLS's goodbye. OpenSSL would call that an error and send an alert, which the closed peer answers with a
-        # reset; whether an answer was cut is told by its framing.
+        # Many close without TLS's goodbye. OpenSSL would call that an error and send an alert, which the closed peer
+        # answers with a reset; whether an answer was cut is told by its framing.
         trust.options |= getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
         return _Channel(trust, max_connections, self._readiness)
 
     def _head(self, target: Target, request: UpstreamRequest) -> bytes:
-        """The request's head. A candidate's headers are always the same object (attempt.py), which is checked and rendered once."""
+        """The request's head. A candidate's headers are always the same object (attempt.py), which is checked and
+        rendered once."""
         place = id(request.headers), request.url
         known = self._heads.get(place)
         if known is None:

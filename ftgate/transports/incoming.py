@@ -1,8 +1,9 @@
 """An upstream's answer as it comes, read by httptools without any I/O.
 
-Strict: an answer on whose end two readers could disagree is refused: two lengths or none that is a number, a length beside
-a Transfer-Encoding, a coding other than chunked, folded headers, a bare CR or LF, a NUL. The parser (llhttp) refuses most of it; the
-rest is refused here. A connection is kept only when its answer ended exactly where what was read ended.
+Strict: an answer on whose end two readers could disagree is refused: two lengths or none that is a number, a length
+beside a Transfer-Encoding, a coding other than chunked, folded headers, a bare CR or LF, a NUL. The parser (llhttp)
+refuses most of it; the rest is refused here. A connection is kept only when its answer ended exactly where what was
+read ended.
 """
 
 import re
@@ -27,7 +28,8 @@ def unreadable() -> UpstreamFailed:
 
 
 class _Events:
-    """What the parser has told. It knows nothing of the parser's owner: together they would be a circle of references."""
+    """What the parser has told. It knows nothing of the parser's owner: together they would be a circle of
+    references."""
 
     __slots__ = ("began", "ended", "headers", "on_body", "pieces")
 
@@ -49,7 +51,8 @@ class _Events:
 
 
 class Incoming:
-    """One answer as it comes, without I/O: feed_head() until it says that the head is whole, then feed() until `ended`."""
+    """One answer as it comes, without I/O: feed_head() until it says that the head is whole, then feed() until
+    `ended`."""
 
     __slots__ = (
         "_barren", "_chunked", "_events", "_head", "_head_bytes", "_left", "_parser", "_tail",
@@ -81,7 +84,10 @@ class Incoming:
         while True:
             before = len(self._head)
             head = self._head = self._head + data if before else data
-            if self._head_bytes + len(head) > HEAD_LIMIT and head.find(b"\r\n\r\n", 0, HEAD_LIMIT - self._head_bytes) < 0:
+            if (
+                self._head_bytes + len(head) > HEAD_LIMIT
+                and head.find(b"\r\n\r\n", 0, HEAD_LIMIT - self._head_bytes) < 0
+            ):
                 raise UpstreamFailed(Fault.too_large, "the response head passes its limit", sent=True)
             end = head.find(b"\r\n\r\n", max(before - 3, 0)) + 4
             if end < 4:
@@ -146,7 +152,8 @@ class Incoming:
             self.ended = self._left == 0
 
     def feed(self, data: bytes) -> bytes:
-        """What `data` brings of the body; it may be nothing. Bytes after the end are dropped, and the connection with them."""
+        """What `data` brings of the body; it may be nothing. Bytes after the end are dropped, and the connection with
+        them."""
         if self.ended:
             self.keeps = False
             return b""
@@ -171,7 +178,8 @@ class Incoming:
         tail = self._tail = data if len(data) > 4 else (self._tail + data)[-5:]
         if events.ended:
             self.ended = True
-            # The parser passes over empty lines behind the end, so it is looked at: one empty line, and no further answer.
+            # The parser passes over empty lines behind the end, so it is looked at: one empty line, and no further
+            # answer.
             whole = tail.endswith(b"\r\n\r\n") and tail[-5:-4] not in (b"\r", b"\n") and events.began == 1
             self.keeps = self.keeps and whole
         pieces = events.pieces

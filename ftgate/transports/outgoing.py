@@ -1,16 +1,19 @@
 """What every way out has in common: where a call goes, which headers it may carry, and how its connections are kept.
 
-The two transports (httpx_transport, direct_transport) differ in how they speak on a connection, and in nothing else that the
-gate can see: the limits, the rules for keeping a connection and the words for what went wrong stand here, once.
+The two transports (httpx_transport, direct_transport) differ in how they speak on a connection, and in nothing else
+that the gate can see: the limits, the rules for keeping a connection and the words for what went wrong stand here,
+once.
 
-- **Places.** A channel has so many; a call takes one from its start to the close of its answer, and waits when there is none.
-- **Kept connections.** The last used one is taken first, so that those no longer needed grow old and go. Before use it is
-  looked at: one that is old, closed or not silent is dropped.
+- **Places.** A channel has so many; a call takes one from its start to the close of its answer, and waits when there is
+  none.
+- **Kept connections.** The last used one is taken first, so that those no longer needed grow old and go. Before use it
+  is looked at: one that is old, closed or not silent is dropped.
 - **The stale rule.** When a kept connection breaks before any response byte, the call is tried once more on a new one
-  (`is_stale`). Upstreams close idle connections when they like, so the close often crosses the next request. On the wire this
-  looks like an upstream that died while working, and a POST may then run twice. It is accepted because: only a connection that
-  had been idle qualifies, never a new one; the break must come within STALE_S, while a model that has begun to work takes
-  longer to break; the gate would try the next candidate after a reset just the same; the account pays for one answer.
+  (`is_stale`). Upstreams close idle connections when they like, so the close often crosses the next request. On the
+  wire this looks like an upstream that died while working, and a POST may then run twice. It is accepted because: only
+  a connection that had been idle qualifies, never a new one; the break must come within STALE_S, while a model that has
+  begun to work takes longer to break; the gate would try the next candidate after a reset just the same; the account
+  pays for one answer.
 """
 
 import re
@@ -43,7 +46,8 @@ Origin = tuple[bytes, bytes, int]
 
 
 class ChannelOptions(msgspec.Struct, frozen=True):
-    """How one channel is reached. `ca_file` replaces the system's trust store; `proxy` is an http, https or socks5 URL."""
+    """How one channel is reached. `ca_file` replaces the system's trust store; `proxy` is an http, https or socks5
+    URL."""
 
     ca_file: str | None = None
     proxy: str | None = None
@@ -87,8 +91,8 @@ def target(url: str) -> Target:
 
 
 def headers(request: UpstreamRequest, authority: bytes) -> Headers:
-    """The caller's headers with those that HTTP needs. The body's length is ours to say, whatever the caller says. Raises
-    UpstreamFailed for a header that HTTP cannot carry."""
+    """The caller's headers with those that HTTP needs. The body's length is ours to say, whatever the caller says.
+    Raises UpstreamFailed for a header that HTTP cannot carry."""
     found: Headers = [(b"host", authority), (b"content-length", b"%d" % len(request.body))]
     encoding = True
     for name, value in request.headers:
@@ -146,8 +150,8 @@ def check_head(status: int, headers: Headers) -> None:
 
 
 def is_stale(failed: UpstreamFailed, *, reused: bool, heard: bool, began_at: float) -> bool:
-    """Whether `failed` looks like an idle connection's close that crossed our request (see the module's text). `heard` when any
-    byte came back since the request began."""
+    """Whether `failed` looks like an idle connection's close that crossed our request (see the module's text). `heard`
+    when any byte came back since the request began."""
     return reused and failed.fault is Fault.reset and not heard and trio.current_time() - began_at < STALE_S
 
 
@@ -208,7 +212,8 @@ class Channel(Generic[L]):
         return None
 
     def give_back(self, line: L, *, clean: bool) -> None:
-        """Ends a call's use of `line` and of its place. Kept only when `clean`: the whole exchange is over on both sides."""
+        """Ends a call's use of `line` and of its place. Kept only when `clean`: the whole exchange is over on both
+        sides."""
         now = trio.current_time()
         line.idle_until = now + KEEP_IDLE_S
         if clean and self.keeps and len(self.idle) < MAX_IDLE:
@@ -237,8 +242,8 @@ C = TypeVar("C", bound=Channel[Any])
 
 
 class Channels(ABC, Generic[C]):
-    """The channels of a transport, made when first used. `options` has every channel by name; `max_connections` is per channel:
-    further calls wait for a place, under the gate's limits."""
+    """The channels of a transport, made when first used. `options` has every channel by name; `max_connections` is per
+    channel: further calls wait for a place, under the gate's limits."""
 
     def __init__(self, options: Mapping[str, ChannelOptions], *, max_connections: int = MAX_CONNECTIONS) -> None:
         self._options = dict(options)

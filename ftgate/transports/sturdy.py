@@ -1,17 +1,20 @@
-"""The sturdy way out: upstreams over httpx's own transport (httpcore), with proxies and HTTP/2. The direct transport is the fast one.
+"""The sturdy way out: upstreams over httpx's own transport (httpcore), with proxies and HTTP/2. The direct transport is
+the fast one.
 
 Rules:
-- **One call, one connection.** httpcore makes and speaks on connections; keeping them is done here. Its pool leaks places when
-  a call is cancelled under contention (httpcore #1093) and scans every connection for each request. A call that ends early
-  closes its connection, which is the only way to make an HTTP/1.1 upstream stop; so HTTP/2 is spoken, but never shared.
-- **Closing never waits.** A connection that is not kept has its TCP socket closed at once, in a plain `def`, without a TLS
-  goodbye: nothing is sent any more that could be cut short, and a silent peer could hold the goodbye up.
+- **One call, one connection.** httpcore makes and speaks on connections; keeping them is done here. Its pool leaks
+  places when a call is cancelled under contention (httpcore #1093) and scans every connection for each request. A call
+  that ends early closes its connection, which is the only way to make an HTTP/1.1 upstream stop; so HTTP/2 is spoken,
+  but never shared.
+- **Closing never waits.** A connection that is not kept has its TCP socket closed at once, in a plain `def`, without a
+  TLS goodbye: nothing is sent any more that could be cut short, and a silent peer could hold the goodbye up.
 - Only connecting (DNS, TCP, proxy, TLS) has a time limit here: all the others are the gate's cancel scopes.
-- No proxy variable of the environment is read, no redirect is followed, a certificate is always verified (the trust store is
-  OpenSSL's default one, so SSL_CERT_FILE counts).
+- No proxy variable of the environment is read, no redirect is followed, a certificate is always verified (the trust
+  store is OpenSSL's default one, so SSL_CERT_FILE counts).
 - What goes wrong is told as UpstreamFailed, by one table. Its detail never holds a header's value: that may be a key.
 
-httpcore itself only drops kept connections that are readable before use and does not retry: both are done by outgoing's rules.
+httpcore itself only drops kept connections that are readable before use and does not retry: both are done by outgoing's
+rules.
 """
 
 import logging
@@ -29,7 +32,16 @@ import trio
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.ports import Answer, Headers, Sending, UpstreamRequest
 from ftgate.transports import outgoing
-from ftgate.transports.outgoing import HEAD_LIMIT, MAX_CONNECTIONS, Channel, ChannelCounts, ChannelOptions, Channels, Origin, Target
+from ftgate.transports.outgoing import (
+    HEAD_LIMIT,
+    MAX_CONNECTIONS,
+    Channel,
+    ChannelCounts,
+    ChannelOptions,
+    Channels,
+    Origin,
+    Target,
+)
 
 __all__ = ["ChannelCounts", "ChannelOptions", "HttpxAnswer", "HttpxUpstream"]
 
@@ -111,7 +123,9 @@ class _Wire(httpcore.AsyncNetworkStream):
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise httpcore.WriteError("broken") from None
 
-    async def start_tls(self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None) -> "_Wire":
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> "_Wire":
         stream = trio.SSLStream(self._stream, ssl_context, server_hostname=server_hostname, https_compatible=True)
         try:
             await stream.do_handshake()
@@ -225,7 +239,8 @@ class _Channel(Channel[_Line]):
         return line
 
     async def exchange(self, line: _Line, request: httpcore.Request, connect_s: float) -> httpcore.Response:
-        """Sends `request` on `line`, connecting it first if it is new, and waits for the head. On failure the line is closed."""
+        """Sends `request` on `line`, connecting it first if it is new, and waits for the head. On failure the line is
+        closed."""
         line.begin()
         with trio.CancelScope() as connecting:
             if not line.reused:
@@ -284,7 +299,8 @@ class HttpxAnswer:
         self._closed = False
 
     async def receive(self) -> bytes:
-        """As ports.Answer says. A cancelled call ends the answer: the connection is closed, and a further call raises."""
+        """As ports.Answer says. A cancelled call ends the answer: the connection is closed, and a further call
+        raises."""
         try:
             return await self._next_piece()
         except StopAsyncIteration:
@@ -309,11 +325,13 @@ class HttpxAnswer:
                 else:
                     await self._unwind()
         finally:
-            self._channel.give_back(self._line, clean=self._complete and not self._line.ended and self._line.connection.is_idle())
+            self._channel.give_back(
+                self._line, clean=self._complete and not self._line.ended and self._line.connection.is_idle()
+            )
 
     async def _unwind(self) -> None:
-        """Run httpcore's generators to their end, which the closed socket makes an error. Left suspended, they would be ended
-        by the garbage collector: aclose() of the outer one does not reach the inner ones."""
+        """Run httpcore's generators to their end, which the closed socket makes an error. Left suspended, they would be
+        ended by the garbage collector: aclose() of the outer one does not reach the inner ones."""
         try:
             while True:
                 await self._next_piece()  # pieces that were already read

@@ -20,7 +20,14 @@ from ftgate.ports import Headers, Key, Terms
 from ftgate.web.connection import ShieldedConnection
 
 MAX_PAGE = 100
-_ROUTES = ("/v1/chat/completions", "/v1/models", "/v1/pricing", "/v1/user/balance", "/v1/billing/balance", "/v1/user/logs")
+_ROUTES = (
+    "/v1/chat/completions",
+    "/v1/models",
+    "/v1/pricing",
+    "/v1/user/balance",
+    "/v1/billing/balance",
+    "/v1/user/logs",
+)
 
 
 class Figures(Protocol):
@@ -63,7 +70,11 @@ def error_reply(error: GateError) -> Response:
     headers = [(b"x-request-id", http.new_request_id().encode()), *http.error_headers(error)]
     if http.canonical(request.path).startswith(("/v1/messages", "/anthropic")):
         kind = "not_found_error" if error.status == 404 else error.kind
-        body: object = {"type": "error", "error": {"type": kind, "message": error.message}, "request_id": headers[0][1].decode()}
+        body: object = {
+            "type": "error",
+            "error": {"type": kind, "message": error.message},
+            "request_id": headers[0][1].decode(),
+        }
         return reply(body, error.status, headers)
     answer = reply(None, error.status, headers)
     answer.set_data(http.plain_error(error))
@@ -112,7 +123,9 @@ def build(figures: Figures, *, cors: bool) -> QuartTrio:
         for known in (name, routes.resolve(name)):
             if known in found:
                 return reply(model_object(name, found[known][0]))
-        raise NotFound(f"The model {name[:200]!r} does not exist or this key may not use it", code="model_not_found", param="model")
+        raise NotFound(
+            f"The model {name[:200]!r} does not exist or this key may not use it", code="model_not_found", param="model"
+        )
 
     @route("/v1/pricing")
     async def pricing() -> Response:
@@ -167,7 +180,9 @@ def build(figures: Figures, *, cors: bool) -> QuartTrio:
     @route("/", methods=("GET", "HEAD"))
     @route("/anthropic", methods=("GET", "HEAD"))
     async def root() -> Response:
-        return reply({"name": "ftgate", "version": __version__, "api": "/v1", "models": "/v1/models", "pricing": "/v1/pricing"})
+        return reply(
+            {"name": "ftgate", "version": __version__, "api": "/v1", "models": "/v1/models", "pricing": "/v1/pricing"}
+        )
 
     @app.after_request
     async def open_to_browsers(answer: Response) -> Response:

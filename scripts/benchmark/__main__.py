@@ -1,4 +1,5 @@
-"""Runs the benchmark: starts everything, measures in turn, writes result.json, result.md and result.svg, and ends what it started."""
+"""Runs the benchmark: starts everything, measures in turn, writes result.json, result.md and result.svg, and ends what
+it started."""
 
 import json
 import os
@@ -88,13 +89,28 @@ def about() -> dict[str, Any]:
     """The machine and the versions."""
     from ftgate import __version__
 
-    model = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        "",
+    )
     versions = {"ftgate": __version__, "litellm": peers.LITELLM, "portkey": peers.PORTKEY}
     if (program := subjects.nginx_program()) is not None:
-        versions["nginx"] = subprocess.run([program, "-v"], capture_output=True, text=True).stderr.strip().rpartition("/")[2]
+        versions["nginx"] = (
+            subprocess.run([program, "-v"], capture_output=True, text=True).stderr.strip().rpartition("/")[2]
+        )
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     machine = f"{model or platform.machine()}, {platform.system()} {platform.release()}"
-    return {"when": when, "machine": machine, "cores": sections.cores(), "python": platform.python_version(), "versions": versions}
+    return {
+        "when": when,
+        "machine": machine,
+        "cores": sections.cores(),
+        "python": platform.python_version(),
+        "versions": versions,
+    }
 
 
 def write(plan: Plan, result: dict[str, Any]) -> None:
@@ -112,7 +128,10 @@ def run(plan: Plan, say: Callable[[str], None]) -> bool:
     (directory / "body.json").write_bytes(wire.plain_body())
     plan.cache.mkdir(parents=True, exist_ok=True)
     if not plain.have_wrk():
-        say("wrk is not installed (Debian, Ubuntu: apt-get install wrk): our own loop makes the load, and limits the fastest subjects")
+        say(
+            "wrk is not installed (Debian, Ubuntu: apt-get install wrk): our own loop makes the load, and limits the "
+            "fastest subjects"
+        )
     if not subjects.have_nginx():
         say("nginx is not installed: our own loop is the upstream, and limits the fastest subjects")
     kept = False

@@ -1,4 +1,5 @@
-"""ftgate under load, and its books: every answer that the load counted must be one settled request, and the ledger must verify."""
+"""ftgate under load, and its books: every answer that the load counted must be one settled request, and the ledger must
+verify."""
 
 import json
 import sqlite3
@@ -18,8 +19,8 @@ SETTLED_S = 20.0
 
 @dataclass(frozen=True)
 class Checked:
-    """One look at the books. `answers` is what the load counted, `settled` the posts; `cut` are calls that were under way when a load
-    stopped, which the load did not count and the ledger rightly did."""
+    """One look at the books. `answers` is what the load counted, `settled` the posts; `cut` are calls that were under
+    way when a load stopped, which the load did not count and the ledger rightly did."""
 
     subject: str
     after: str
@@ -64,12 +65,16 @@ class Books:
             stdin=subprocess.DEVNULL,
         )
         if done.returncode and not done.stdout.startswith("{"):
-            raise Trouble(f"ftgate {' '.join(words)} ended with {done.returncode}: {(done.stderr or done.stdout).strip()}")
+            raise Trouble(
+                f"ftgate {' '.join(words)} ended with {done.returncode}: {(done.stderr or done.stdout).strip()}"
+            )
         return json.loads(done.stdout)
 
     def counts(self) -> dict[str, int]:
         """Entries by kind."""
-        with closing(sqlite3.connect(f"file:{self.directory / 'data' / 'ftgate.sqlite3'}?mode=ro", uri=True)) as connection:
+        with closing(
+            sqlite3.connect(f"file:{self.directory / 'data' / 'ftgate.sqlite3'}?mode=ro", uri=True)
+        ) as connection:
             return dict(connection.execute("SELECT kind, count(*) FROM entries GROUP BY kind"))
 
     def check(self, after: str) -> Checked:
@@ -86,7 +91,9 @@ class Books:
         return judge(self.name, after, said, self.answers, settled, voided, self.cut_at_most)
 
 
-def judge(name: str, after: str, verify: dict[str, Any], answers: int, settled: int, voided: int, cut_at_most: int) -> Checked:
+def judge(
+    name: str, after: str, verify: dict[str, Any], answers: int, settled: int, voided: int, cut_at_most: int
+) -> Checked:
     """Pure: what the counts mean."""
     cut = settled - answers
     faults = []
@@ -98,4 +105,6 @@ def judge(name: str, after: str, verify: dict[str, Any], answers: int, settled: 
         faults.append(f"{-cut} answers were never settled")
     if cut + voided > cut_at_most:
         faults.append(f"{cut + voided - cut_at_most} calls more than the load made")
-    return Checked(name, after, bool(verify.get("ok")), answers, settled, voided, max(cut, 0), cut_at_most, "; ".join(faults))
+    return Checked(
+        name, after, bool(verify.get("ok")), answers, settled, voided, max(cut, 0), cut_at_most, "; ".join(faults)
+    )

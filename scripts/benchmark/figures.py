@@ -95,8 +95,11 @@ def cell(loads: Sequence[Load], cpu_s_per_1000: Sequence[float]) -> Cell:
 
 
 def added_us(own: Sequence[Load], direct: Sequence[Load]) -> Spread | None:
-    """Added latency: the median of a subject minus that of the bare upstream, round by round. None where no round has both."""
-    pairs = [(mine.p50_us - bare.p50_us) for mine, bare in zip(own, direct, strict=False) if mine.answers and bare.answers]
+    """Added latency: the median of a subject minus that of the bare upstream, round by round. None where no round has
+    both."""
+    pairs = [
+        (mine.p50_us - bare.p50_us) for mine, bare in zip(own, direct, strict=False) if mine.answers and bare.answers
+    ]
     return spread(pairs) if pairs else None
 
 

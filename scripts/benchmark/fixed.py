@@ -1,4 +1,5 @@
-"""The static upstream for machines without nginx: one fixed answer for every POST, on an epoll loop of its own without any framework.
+"""The static upstream for machines without nginx: one fixed answer for every POST, on an epoll loop of its own without
+any framework.
 
 python fixed.py PORT        (GET anything: how many POSTs it has answered)
 """

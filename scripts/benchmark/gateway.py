@@ -34,10 +34,20 @@ def config(variant: Variant, up: Upstreams) -> str:
     many = _MANY if variant.limits else 0
     lines = ["[server]", f"fast_door = {str(variant.fast_door).lower()}"]
     lines += ["[database]", f'durability = "{variant.durability}"']
-    lines += ["[limits]", f"requests_per_second = {many}", f"requests_per_minute = {many}", f"tokens_per_minute = {many}"]
+    lines += [
+        "[limits]",
+        f"requests_per_second = {many}",
+        f"requests_per_minute = {many}",
+        f"tokens_per_minute = {many}",
+    ]
     lines += [f"concurrent = {many}"]
     for model, port in ((wire.PLAIN, up.static_port), (wire.STREAM, up.paced_port)):
-        lines += ["[[channel]]", f'name = "{model}"', 'provider = "openai-compatible"', f'base_url = "http://127.0.0.1:{port}/v1"']
+        lines += [
+            "[[channel]]",
+            f'name = "{model}"',
+            'provider = "openai-compatible"',
+            f'base_url = "http://127.0.0.1:{port}/v1"',
+        ]
         lines += ['keys = ["sk-upstream"]', "timeouts = { idle = 600 }", f'[channel.models."{model}"]']
         lines += ["input = 0.1", "output = 0.2", "context = 131072", "max_output = 65536"]
     return "\n".join(lines) + "\n"

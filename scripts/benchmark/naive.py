@@ -1,4 +1,5 @@
-"""The naive reference: a passthrough as one writes it in an afternoon, Quart-Trio with a shared httpx client. It bills nothing.
+"""The naive reference: a passthrough as one writes it in an afternoon, Quart-Trio with a shared httpx client. It bills
+nothing.
 
 python naive.py PORT PLAIN_URL STREAM_URL
 """

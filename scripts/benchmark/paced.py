@@ -2,10 +2,11 @@
 
     python -m scripts.benchmark.paced PORT
 
-A streamed chat request names its rate in its prompt (`rate=10`: events a second; 0: one event, then silence). A stream goes on until
-`GET /finish`, which ends all of them as a provider does: a finish_reason, the usage, `[DONE]`; the answer tells the counts.
-A stamp stands in the content, so that it survives gateways that write events anew: `t=` and 19 digits, CLOCK_MONOTONIC in ns, the
-same clock for every process of a machine. One task paces all streams with plain writes, because a task for each would be the limit.
+A streamed chat request names its rate in its prompt (`rate=10`: events a second; 0: one event, then silence). A stream
+goes on until `GET /finish`, which ends all of them as a provider does: a finish_reason, the usage, `[DONE]`; the answer
+tells the counts. A stamp stands in the content, so that it survives gateways that write events anew: `t=` and 19
+digits, CLOCK_MONOTONIC in ns, the same clock for every process of a machine. One task paces all streams with plain
+writes, because a task for each would be the limit.
 """
 
 import heapq
@@ -26,7 +27,9 @@ _GOLDEN = 0.6180339887
 
 
 def _chunk(*events: object) -> bytes:
-    data = b"".join(b"data: %b\n\n" % (e if isinstance(e, bytes) else json.dumps(e, separators=(",", ":")).encode()) for e in events)
+    data = b"".join(
+        b"data: %b\n\n" % (e if isinstance(e, bytes) else json.dumps(e, separators=(",", ":")).encode()) for e in events
+    )
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 

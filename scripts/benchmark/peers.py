@@ -1,6 +1,8 @@
-"""Other gateways, installed from the registries at pinned versions into a directory outside the source, and started on loopback.
+"""Other gateways, installed from the registries at pinned versions into a directory outside the source, and started on
+loopback.
 
-They do not bill: they pass the same calls on to the same upstreams. One that cannot be installed or started is named as missing.
+They do not bill: they pass the same calls on to the same upstreams. One that cannot be installed or started is named as
+missing.
 """
 
 import json
@@ -25,7 +27,9 @@ INSTALL_S = 900.0
 def _run(what: str, argv: Sequence[str], cwd: Path) -> None:
     """Raises Trouble with the end of what it said."""
     try:
-        done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, timeout=INSTALL_S, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            argv, cwd=cwd, capture_output=True, text=True, timeout=INSTALL_S, stdin=subprocess.DEVNULL
+        )
     except subprocess.TimeoutExpired:
         raise Trouble(f"{what}: not done after {INSTALL_S:g} s") from None
     if done.returncode:
@@ -60,8 +64,20 @@ def litellm(place: Place, up: Upstreams, cache: Path) -> Subject:
         lines += [f"  - model_name: {model}", f"    litellm_params: {params}"]
     lines += ["general_settings:", f"  master_key: {KEY}", "litellm_settings:", "  telemetry: false"]
     (directory / "config.yaml").write_text("\n".join(lines) + "\n")
-    argv = [str(home / "bin/litellm"), "--config", "config.yaml", "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
-    env = environment(LITELLM_LOG="ERROR", LITELLM_LOCAL_MODEL_COST_MAP="True", DISABLE_ADMIN_UI="True", HOME=str(directory))
+    argv = [
+        str(home / "bin/litellm"),
+        "--config",
+        "config.yaml",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--num_workers",
+        "1",
+    ]
+    env = environment(
+        LITELLM_LOG="ERROR", LITELLM_LOCAL_MODEL_COST_MAP="True", DISABLE_ADMIN_UI="True", HOME=str(directory)
+    )
     child = place.children.start("litellm", argv, directory, env=env)
     child.wait_for(lambda: listens(port), START_S)
     return Subject("litellm", f"LiteLLM proxy {LITELLM}", child, port, port)
@@ -76,7 +92,11 @@ def portkey(place: Place, up: Upstreams, cache: Path) -> Subject:
 
     def install() -> None:
         more = ["--no-fund", "--no-audit", "--ignore-scripts", "--loglevel=error"]
-        asked = {"private": True, "dependencies": {"@portkey-ai/gateway": PORTKEY}, "overrides": {"@hono/node-server": HONO_SERVER}}
+        asked = {
+            "private": True,
+            "dependencies": {"@portkey-ai/gateway": PORTKEY},
+            "overrides": {"@hono/node-server": HONO_SERVER},
+        }
         (home / "package.json").write_text(json.dumps(asked))
         _run("npm install @portkey-ai/gateway", [npm, "install", *more], home)
 
@@ -91,7 +111,9 @@ def portkey(place: Place, up: Upstreams, cache: Path) -> Subject:
         more = {"x-portkey-provider": "openai", "x-portkey-custom-host": f"http://127.0.0.1:{target}/v1"}
         return {"Authorization": f"Bearer {KEY}", **more}
 
-    return Subject("portkey", f"Portkey gateway {PORTKEY}", child, port, port, headers(up.static_port), headers(up.paced_port))
+    return Subject(
+        "portkey", f"Portkey gateway {PORTKEY}", child, port, port, headers(up.static_port), headers(up.paced_port)
+    )
 
 
 KNOWN: dict[str, Callable[[Place, Upstreams, Path], Subject]] = {"litellm": litellm, "portkey": portkey}

@@ -1,4 +1,5 @@
-"""What was found, as one SVG picture written by hand: pure. Each figure is a dot on a logarithmic scale, its spread a line."""
+"""What was found, as one SVG picture written by hand: pure. Each figure is a dot on a logarithmic scale, its spread a
+line."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,8 +13,10 @@ Dot = tuple[str, float, float, float, str]
 
 _LEFT, _WIDTH, _RIGHT, _ROW, _HEAD = 130, 430, 200, 24, 58
 _STYLE = """
-  .back { fill: #ffffff } text { fill: #1f2328; font: 13px system-ui, sans-serif } .soft { fill: #59636e; font-size: 12px }
-  .title { font-weight: 600; font-size: 15px } .grid { stroke: #d1d9e0; stroke-width: 1 } .line { stroke: #818b98; stroke-width: 2 }
+  .back { fill: #ffffff } text { fill: #1f2328; font: 13px system-ui, sans-serif }
+  .soft { fill: #59636e; font-size: 12px }
+  .title { font-weight: 600; font-size: 15px } .grid { stroke: #d1d9e0; stroke-width: 1 }
+  .line { stroke: #818b98; stroke-width: 2 }
   .dot { fill: #818b98 } .own .dot { fill: #0969da } .own .line { stroke: #0969da } .own text { font-weight: 600 }
   @media (prefers-color-scheme: dark) {
     .back { fill: #0d1117 } text { fill: #f0f6fc } .soft { fill: #9198a1 } .grid { stroke: #3d444d }
@@ -64,7 +67,13 @@ def panels(result: Mapping[str, Any]) -> list[tuple[str, str, list[Dot]]]:
     rows = [_dot(name, cells[many]["per_second"]) for name, cells in plain.items() if many in cells]
     if rows:
         title = f"Requests a second, {many} connection{'s' * (many != '1')}"
-        found.append((title, "more is better; median of the rounds, the line is their spread", sorted(rows, key=lambda row: -row[1])))
+        found.append(
+            (
+                title,
+                "more is better; median of the rounds, the line is their spread",
+                sorted(rows, key=lambda row: -row[1]),
+            )
+        )
     rows = [_dot(name, added, 0.001, " ms") for name, added in (result.get("added_us") or {}).items()]
     if rows:
         words = "less is better; p50 on one connection minus the bare upstream's"
@@ -82,7 +91,8 @@ def panels(result: Mapping[str, Any]) -> list[tuple[str, str, list[Dot]]]:
         found.append(
             (
                 title,
-                "less is better; from the upstream's send to the client's read; short: streams not opened in time, or not ended well",
+                "less is better; from the upstream's send to the client's read; short: streams not opened in time, "
+                "or not ended well",
                 sorted(rows, key=lambda row: row[1]),
             )
         )
@@ -96,8 +106,14 @@ def svg(result: Mapping[str, Any]) -> str:
         drawn, top = panel(title, words, rows, top)
         parts.append(drawn)
     width, height = _LEFT + _WIDTH + _RIGHT, top + 8
-    said = "; ".join(f"{title}: " + ", ".join(f"{row[0]} {figure(row[1])}{row[4]}" for row in rows) for title, _, rows in panels(result))
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">'
+    said = "; ".join(
+        f"{title}: " + ", ".join(f"{row[0]} {figure(row[1])}{row[4]}" for row in rows)
+        for title, _, rows in panels(result)
+    )
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
+        f'height="{height}" role="img">'
+    )
     words = f"<title>ftgate beside other ways to do the same work</title>\n<desc>{escape(said)}</desc>"
     back = f'<rect class="back" width="{width}" height="{height}"/>'
     return "\n".join([head, words, f"<style>{_STYLE}</style>", back, *parts, "</svg>"]) + "\n"

@@ -1,4 +1,5 @@
-"""The load of plain calls: wrk where it is installed, else a closed loop of our own; the loop also counts calls out exactly."""
+"""The load of plain calls: wrk where it is installed, else a closed loop of our own; the loop also counts calls out
+exactly."""
 
 import select
 import shutil
@@ -42,16 +43,37 @@ def run(target: Target, body: Path, connections: int, seconds: int) -> Load:
 
 
 def with_wrk(target: Target, body: Path, connections: int, seconds: int) -> Load:
-    """Calls that are under way when the time is over are cut: the subject has answered up to `connections` more than we count."""
+    """Calls that are under way when the time is over are cut: the subject has answered up to `connections` more than we
+    count."""
     headers = [
-        part for name, value in {"Content-Type": "application/json", **target.headers}.items() for part in ("-H", f"{name}: {value}")
+        part
+        for name, value in {"Content-Type": "application/json", **target.headers}.items()
+        for part in ("-H", f"{name}: {value}")
     ]
     script = str(Path(__file__).with_name("post.lua"))
     url = f"http://127.0.0.1:{target.port}{target.path}"
-    argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", f"{TIMEOUT_S}s", *headers, "-s", script, url, "--", str(body)]
+    argv = [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds}s",
+        "--timeout",
+        f"{TIMEOUT_S}s",
+        *headers,
+        "-s",
+        script,
+        url,
+        "--",
+        str(body),
+    ]
     try:
         done = subprocess.run(
-            argv, capture_output=True, text=True, env=environment(), timeout=seconds + 2 * TIMEOUT_S, start_new_session=True
+            argv,
+            capture_output=True,
+            text=True,
+            env=environment(),
+            timeout=seconds + 2 * TIMEOUT_S,
+            start_new_session=True,
         )
         return figures.parse_wrk(done.stdout + done.stderr)
     except subprocess.TimeoutExpired:
@@ -100,7 +122,8 @@ class _Loop:
         connection.socket.close()
 
     def hear(self, connection: _Connection) -> None:
-        """Read what came; at a whole answer, count it and ask again. Raises OSError and ValueError for a broken connection."""
+        """Read what came; at a whole answer, count it and ask again. Raises OSError and ValueError for a broken
+        connection."""
         data = connection.socket.recv(262_144)
         if not data:
             raise ConnectionResetError
@@ -117,10 +140,16 @@ class _Loop:
 
 
 def closed_loop(
-    target: Target, request: bytes, connections: int, *, seconds: float, count: int | None = None, must_hold: bytes = b""
+    target: Target,
+    request: bytes,
+    connections: int,
+    *,
+    seconds: float,
+    count: int | None = None,
+    must_hold: bytes = b"",
 ) -> Load:
-    """For some seconds and at most `count` calls. Every call that was begun is waited for, so that none is cut. An answer is a 200 that
-    holds `must_hold`."""
+    """For some seconds and at most `count` calls. Every call that was begun is waited for, so that none is cut. An
+    answer is a 200 that holds `must_hold`."""
     started = time.monotonic()
     loop = _Loop(target.port, request, count, started + seconds, must_hold)
     broken = 0

@@ -56,15 +56,24 @@ class Plan:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
-        description="Measure ftgate beside nginx, a naive passthrough and other gateways, all on 127.0.0.1. Under 3 minutes without peers.",
+        description="Measure ftgate beside nginx, a naive passthrough and other gateways, all on 127.0.0.1. Under 3 "
+        "minutes without peers.",
     )
     parser.add_argument("--only", choices=SECTIONS, help="one part; latency is plain calls on one connection")
-    parser.add_argument("--memory", action="store_true", help="memory too: 2,000 idle streams, 20,000 and 200,000 calls (minutes more)")
-    parser.add_argument("--full", action="store_true", help="longer cells, more rounds, every part (about half an hour, more with peers)")
+    parser.add_argument(
+        "--memory", action="store_true", help="memory too: 2,000 idle streams, 20,000 and 200,000 calls (minutes more)"
+    )
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="longer cells, more rounds, every part (about half an hour, more with peers)",
+    )
     parser.add_argument("--seconds", type=int, help="of one cell in one round [1, --full: 5]")
     parser.add_argument("--rounds", type=int, help="visits of every cell [3, --full: 5; streams 1, --full: 3]")
     parser.add_argument("--peers", default="none", help="other gateways: none, all, or names of litellm,portkey [none]")
-    parser.add_argument("--subjects", help=f"only these of {','.join([*REFERENCES, *VARIANTS])}; direct is always measured")
+    parser.add_argument(
+        "--subjects", help=f"only these of {','.join([*REFERENCES, *VARIANTS])}; direct is always measured"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "build/bench", help="where the results go [build/bench]")
     parser.add_argument("--cache", type=Path, help="where peers are installed [OUT/peers]")
     return parser

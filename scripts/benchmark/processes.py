@@ -24,7 +24,8 @@ def free_port() -> int:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This environment without proxies, provider keys and settings of the gateways, so that the benchmark's own config alone counts."""
+    """This environment without proxies, provider keys and settings of the gateways, so that the benchmark's own config
+    alone counts."""
     dropped = ("FTGATE_", "LITELLM_", "OPENAI_", "PORTKEY_")
     kept = {
         name: value
@@ -37,13 +38,21 @@ def environment(**more: str) -> dict[str, str]:
 class Child:
     """One process in a session of its own, so that Ctrl-C reaches only us, with its output in a file."""
 
-    def __init__(self, name: str, argv: Sequence[str], directory: Path, *, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, name: str, argv: Sequence[str], directory: Path, *, env: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
         self.log = directory / f"{name}.log"
         self.out = directory / f"{name}.out"
         with self.out.open("wb") as out, self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=out, stderr=log, cwd=directory, env=env or environment(), start_new_session=True
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=log,
+                cwd=directory,
+                env=env or environment(),
+                start_new_session=True,
             )
         self.pid = self.process.pid
 
@@ -132,7 +141,9 @@ def _group(pid: int) -> int:
 
 def tree(pid: int) -> list[int]:
     """A process and everything below it, itself first."""
-    parents = {int(entry): int(fields[1]) for entry in os.listdir("/proc") if entry.isdigit() and (fields := _stat(int(entry)))}
+    parents = {
+        int(entry): int(fields[1]) for entry in os.listdir("/proc") if entry.isdigit() and (fields := _stat(int(entry)))
+    }
     found = [pid]
     for one in found:
         found += [child for child, parent in parents.items() if parent == one]

@@ -13,10 +13,17 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[at]) for row in [head, *rows]) for at in range(len(head))]
 
     def line(cells: Sequence[str]) -> str:
-        padded = [cell.ljust(width) if at == 0 else cell.rjust(width) for at, (cell, width) in enumerate(zip(cells, widths, strict=True))]
+        padded = [
+            cell.ljust(width) if at == 0 else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
         return "| " + " | ".join(padded) + " |"
 
-    rule = "|" + "|".join("-" * (width + 2) if at == 0 else "-" * (width + 1) + ":" for at, width in enumerate(widths)) + "|"
+    rule = (
+        "|"
+        + "|".join("-" * (width + 2) if at == 0 else "-" * (width + 1) + ":" for at, width in enumerate(widths))
+        + "|"
+    )
     return "\n".join([line(head), rule, *map(line, rows)])
 
 
@@ -54,7 +61,12 @@ def plain_tables(result: Result) -> list[str]:
     added = result.get("added_us", {})
     if added:
         lines = [[name, spread_words(added[name], 0.001)] for name in added]
-        parts += ["## Added latency", "", "p50 on one connection minus the direct upstream's in the same round, ms.", ""]
+        parts += [
+            "## Added latency",
+            "",
+            "p50 on one connection minus the direct upstream's in the same round, ms.",
+            "",
+        ]
         parts += [table(["", "added ms"], lines), ""]
     many = "32" if 32 in connections else str(connections[0])
     lines = []
@@ -67,13 +79,18 @@ def plain_tables(result: Result) -> list[str]:
 
 def stream_tables(result: Result) -> list[str]:
     found = result["streams"]
-    keys = sorted({key for cells in found.values() for key in cells}, key=lambda key: [int(part) for part in key.split("x")])
+    keys = sorted(
+        {key for cells in found.values() for key in cells}, key=lambda key: [int(part) for part in key.split("x")]
+    )
     parts = [
         "## Streams: event delay",
         "",
         "From the upstream's send to the client's read, p50 / p99 in ms. *Short* are streams that did not open",
     ]
-    parts += ["in time or did not end in good order, *lost* events that were sent and never came, *stalled* streams without an event"]
+    parts += [
+        "in time or did not end in good order, *lost* events that were sent and never came, *stalled* streams "
+        "without an event"
+    ]
     parts += ["for more than a second.", ""]
     for key in keys:
         count, rate = key.split("x")
@@ -82,7 +99,14 @@ def stream_tables(result: Result) -> list[str]:
             cell = found[name][key]
             delay = f"{figure(cell['p50_ms']['median'])} / {figure(cell['p99_ms']['median'])}"
             rows.append(
-                [name, delay, figure(cell["max_ms"]), f"{cell['stalled']:,}", f"{cell['wanted'] - cell['ended']:,}", f"{cell['lost']:,}"]
+                [
+                    name,
+                    delay,
+                    figure(cell["max_ms"]),
+                    f"{cell['stalled']:,}",
+                    f"{cell['wanted'] - cell['ended']:,}",
+                    f"{cell['lost']:,}",
+                ]
             )
         head = [f"{int(count):,} streams x {rate}/s", "delay ms", "longest", "stalled", "short", "lost"]
         parts += [table(head, rows), ""]
@@ -92,14 +116,25 @@ def stream_tables(result: Result) -> list[str]:
 def memory_tables(result: Result) -> list[str]:
     parts = []
     if idle := result.get("idle_mb"):
-        parts += ["## Memory after the start, MB", "", table(["", "RSS"], [[name, figure(mb)] for name, mb in idle.items()]), ""]
+        parts += [
+            "## Memory after the start, MB",
+            "",
+            table(["", "RSS"], [[name, figure(mb)] for name, mb in idle.items()]),
+            "",
+        ]
     if found := result.get("memory"):
         rows = []
         for name, seen in found.items():
             calls = [f"{figure(mb)} after {int(many):,}" for many, mb in seen["after_calls_mb"].items()]
             few = f" of {seen['wanted_streams']:,}" if seen["idle_streams"] < seen["wanted_streams"] else ""
             streams = f"{figure(seen['with_streams_mb'])} with {seen['idle_streams']:,}{few}"
-            row = [name, figure(seen["idle_mb"]), streams, figure(seen["kb_per_stream"]), figure(seen["after_streams_mb"])]
+            row = [
+                name,
+                figure(seen["idle_mb"]),
+                streams,
+                figure(seen["kb_per_stream"]),
+                figure(seen["after_streams_mb"]),
+            ]
             rows.append([*row, ", ".join(calls)])
         head = ["", "idle", "open streams", "KB a stream", "when they ended", "calls"]
         parts += ["## Memory of a new process by itself, MB", "", table(head, rows), ""]
@@ -107,7 +142,8 @@ def memory_tables(result: Result) -> list[str]:
 
 
 def ratios(result: Result) -> dict[str, dict[str, float | None]]:
-    """ftgate against every other subject: how many times its requests a second, its added latency, its CPU, its memory."""
+    """ftgate against every other subject: how many times its requests a second, its added latency, its CPU, its
+    memory."""
     plain, added, idle = result.get("plain", {}), result.get("added_us", {}), result.get("idle_mb", {})
     mine = next((name for name in ("ftgate", "ftgate-plain") if name in plain), None)
     found: dict[str, dict[str, float | None]] = {}
@@ -135,7 +171,8 @@ def ratio_table(result: Result) -> list[str]:
         return []
     columns = list(dict.fromkeys(column for row in found.values() for column in row))
     rows = [
-        [f"÷ {name}", *(figure(row[column]) if row.get(column) is not None else "-" for column in columns)] for name, row in found.items()
+        [f"÷ {name}", *(figure(row[column]) if row.get(column) is not None else "-" for column in columns)]
+        for name, row in found.items()
     ]
     mine = "ftgate" if "ftgate" in result["plain"] else "ftgate-plain"
     words = f"{mine} divided by each: of requests a second more is better, of all else less."
@@ -147,11 +184,22 @@ def books_table(result: Result) -> list[str]:
     for one in result.get("books", []):
         verified = "ok" if one["verified"] else "DOES NOT VERIFY"
         cut = f"{one['cut'] + one['voided']:,}"
-        rows.append([one["subject"], one["after"], f"{one['answers']:,}", f"{one['settled']:,}", cut, verified, one["fault"] or "none"])
+        rows.append(
+            [
+                one["subject"],
+                one["after"],
+                f"{one['answers']:,}",
+                f"{one['settled']:,}",
+                cut,
+                verified,
+                one["fault"] or "none",
+            ]
+        )
     if not rows:
         return []
     words = (
-        "Every answer must be one settled request. *Cut* are calls that were under way when a load stopped, which the load does not count."
+        "Every answer must be one settled request. *Cut* are calls that were under way when a load stopped, "
+        "which the load does not count."
     )
     return ["## Books", "", words, "", table(["", "after", "answers", "settled", "cut", "ledger", "fault"], rows), ""]
 
@@ -159,8 +207,15 @@ def books_table(result: Result) -> list[str]:
 def markdown(result: Result) -> str:
     """The whole report."""
     about, settings = result["about"], result["settings"]
-    parts = ["# Benchmark", "", f"{about['when']}, {about['machine']}, {about['cores']} cores, Python {about['python']}."]
-    parts += [f"Load: {settings['load']}; static upstream: {settings['upstream']}; everything on one machine, so all share its cores."]
+    parts = [
+        "# Benchmark",
+        "",
+        f"{about['when']}, {about['machine']}, {about['cores']} cores, Python {about['python']}.",
+    ]
+    parts += [
+        f"Load: {settings['load']}; static upstream: {settings['upstream']}; everything on one machine, so all share "
+        "its cores."
+    ]
     plain = f"Cells of {settings['seconds']} s (256 connections: twice that), {settings['rounds']} rounds in turn"
     parts += [f"{plain}; streams {settings['stream_seconds']} s, {settings['stream_rounds']} rounds."]
     parts += ["", *(f"- **{name}**: {words}" for name, words in result["subjects"].items())]

@@ -1,4 +1,5 @@
-"""The parts of a run: plain calls, event streams, memory. Each visits all its cells in every round, so that subjects alternate."""
+"""The parts of a run: plain calls, event streams, memory. Each visits all its cells in every round, so that subjects
+alternate."""
 
 import os
 import resource
@@ -23,7 +24,8 @@ REST_S = 5.0
 
 @dataclass
 class Bench:
-    """What all parts share, and what they have found. `subjects` are under load; of `started`, some may have failed since."""
+    """What all parts share, and what they have found. `subjects` are under load; of `started`, some may have failed
+    since."""
 
     plan: Plan
     up: Upstreams
@@ -48,8 +50,14 @@ class Bench:
             checked = subject.books.check(after)
             self.books.append(checked)
             verified = "the ledger verifies" if checked.verified else "THE LEDGER DOES NOT VERIFY"
-            words = f"{checked.answers:,} answers, {checked.settled:,} settled, {checked.cut + checked.voided} cut at the end of a load"
-            self.say(f"books of {subject.name} after {after}: {words}, {verified}" + (f": {checked.fault}" if checked.fault else ""))
+            words = (
+                f"{checked.answers:,} answers, {checked.settled:,} settled, {checked.cut + checked.voided} cut "
+                "at the end of a load"
+            )
+            self.say(
+                f"books of {subject.name} after {after}: {words}, {verified}"
+                + (f": {checked.fault}" if checked.fault else "")
+            )
 
 
 def probe(subject: Subject, up: Upstreams) -> None:
@@ -72,7 +80,8 @@ def _body_of(subject: Subject) -> bytes:
 
 
 def one_load(bench: Bench, subject: Subject, connections: int) -> tuple[Load, float]:
-    """One cell in one round, and the CPU seconds its process took. An answer that the upstream never gave counts as an error."""
+    """One cell in one round, and the CPU seconds its process took. An answer that the upstream never gave counts as an
+    error."""
     pid = (subject.child or bench.up.static).pid
     cpu, served = cpu_s(pid), bench.up.served()
     load = plain.run(subject.plain, bench.body, connections, bench.plan.seconds_at(connections))
@@ -118,7 +127,9 @@ def plain_calls(bench: Bench) -> None:
         for name in bench.subjects
     }
     bench.found["added_us"] = {
-        name: added for name in bench.subjects if name != "direct" and (added := added_us(loads[name, 1], loads["direct", 1]))
+        name: added
+        for name in bench.subjects
+        if name != "direct" and (added := added_us(loads[name, 1], loads["direct", 1]))
     }
     bench.check_books("plain calls")
 
@@ -167,7 +178,9 @@ def event_streams(bench: Bench) -> None:
     for turn in range(plan.stream_rounds):
         for count, rate in plan.stream_cells:
             if not room_for(count):
-                bench.missing[f"{count} streams"] = f"a process may have too few open files; allow {2 * count + 200} with ulimit -n"
+                bench.missing[f"{count} streams"] = (
+                    f"a process may have too few open files; allow {2 * count + 200} with ulimit -n"
+                )
                 continue
             for name, subject in [*bench.subjects.items()]:
                 if name in SIDE:
@@ -179,7 +192,10 @@ def event_streams(bench: Bench) -> None:
                     continue
                 runs[name, f"{count}x{rate}"].append(run)
                 open_words = f"{run.opened} of {count} streams" if run.opened < count else f"{count} streams"
-                words = f"event delay p50 {run.p50_ms:.2f} ms, p99 {run.p99_ms:.2f} ms, {run.stalled} stalled, {count - run.ended} short"
+                words = (
+                    f"event delay p50 {run.p50_ms:.2f} ms, p99 {run.p99_ms:.2f} ms, {run.stalled} stalled, "
+                    f"{count - run.ended} short"
+                )
                 bench.say(f"streams round {turn + 1}/{plan.stream_rounds}: {name}, {open_words} x {rate}/s: {words}")
     found: dict[str, dict[str, StreamCell]] = defaultdict(dict)
     for (name, key), done in runs.items():
@@ -261,7 +277,9 @@ def _memory_of(bench: Bench, subject: Subject) -> Memory:
     after_streams = read("after they ended")
     after, made = {}, 0
     for target in CALLS if subject.books else CALLS[:1]:
-        load = plain.closed_loop(subject.plain, _body_of(subject), MAIN, count=target - made, seconds=600 if subject.books else 60)
+        load = plain.closed_loop(
+            subject.plain, _body_of(subject), MAIN, count=target - made, seconds=600 if subject.books else 60
+        )
         if subject.books:
             subject.books.note(load.answers, load.errors)
         made += load.answers
@@ -271,7 +289,9 @@ def _memory_of(bench: Bench, subject: Subject) -> Memory:
 
 def idle(bench: Bench) -> None:
     """Resident memory right after the start. Fills "idle_mb"."""
-    bench.found["idle_mb"] = {name: round(rss_bytes(s.child.pid) / 1e6, 1) for name, s in bench.subjects.items() if s.child}
+    bench.found["idle_mb"] = {
+        name: round(rss_bytes(s.child.pid) / 1e6, 1) for name, s in bench.subjects.items() if s.child
+    }
 
 
 def open_files() -> None:

@@ -1,7 +1,8 @@
 """The load of event streams: many open answers on one epoll loop, and how late each event comes.
 
-A run opens its streams, at most OPENING at a time, waits until each has had its first event, measures for some seconds, has the
-upstream end them all, and reads to the end. Judged is every event that the upstream sent within the measured time, whenever it came.
+A run opens its streams, at most OPENING at a time, waits until each has had its first event, measures for some seconds,
+has the upstream end them all, and reads to the end. Judged is every event that the upstream sent within the measured
+time, whenever it came.
 """
 
 import gc
@@ -30,7 +31,8 @@ _STAMP = re.compile(rb"t=(\d{19})")
 
 @dataclass(frozen=True)
 class StreamRun:
-    """One run. `opened` had an event, `ended` ended in good order, `lost` events were sent by the upstream and never came."""
+    """One run. `opened` had an event, `ended` ended in good order, `lost` events were sent by the upstream and never
+    came."""
 
     wanted: int
     rate: int
@@ -173,14 +175,16 @@ def _tell(upstream_port: int) -> dict[str, int]:
 
 
 def quiet(upstream_port: int) -> None:
-    """Wait until a subject that was overrun has opened the last of its streams, so that the next run does not count them."""
+    """Wait until a subject that was overrun has opened the last of its streams, so that the next run does not count
+    them."""
     until = time.monotonic() + QUIET_S
     while _tell(upstream_port)["opened"] and time.monotonic() < until:
         time.sleep(0.1)
 
 
 def finish(run: Run, upstream_port: int, within_s: float) -> int:
-    """Have the upstream end its streams and read them out, those too that a subject opens only now. The events it sent in all."""
+    """Have the upstream end its streams and read them out, those too that a subject opens only now. The events it sent
+    in all."""
     sent, told, until = _tell(upstream_port)["events"], time.monotonic(), time.monotonic() + within_s
     while run.streams and time.monotonic() < until:
         run.hear(0.05)
@@ -190,7 +194,15 @@ def finish(run: Run, upstream_port: int, within_s: float) -> int:
 
 
 def measure(
-    port: int, request: bytes, upstream_port: int, *, count: int, rate: int, seconds: float, opening_s: float = 15.0, ending_s: float = 15.0
+    port: int,
+    request: bytes,
+    upstream_port: int,
+    *,
+    count: int,
+    rate: int,
+    seconds: float,
+    opening_s: float = 15.0,
+    ending_s: float = 15.0,
 ) -> StreamRun:
     """`count` streams of `rate` events a second through the subject at `port`."""
     quiet(upstream_port)
@@ -215,4 +227,6 @@ def measure(
     delays = sorted(run.delays_ns)
     p50, p99, most = (figures.percentile(delays, percent) / 1e6 for percent in (50, 99, 100))
     lost = max(sent - run.events, 0)
-    return StreamRun(count, rate, opened, run.ended, run.refused, len(delays), lost, run.stalled, p50, p99, most, round(took, 2))
+    return StreamRun(
+        count, rate, opened, run.ended, run.refused, len(delays), lost, run.stalled, p50, p99, most, round(took, 2)
+    )

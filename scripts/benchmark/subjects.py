@@ -1,5 +1,5 @@
-"""What is measured, and how each is started: the upstreams, nginx in front of them, the naive reference. ftgate and the peers have
-files of their own."""
+"""What is measured, and how each is started: the upstreams, nginx in front of them, the naive reference. ftgate and the
+peers have files of their own."""
 
 import shutil
 import sys
@@ -87,7 +87,8 @@ _NGINX = """daemon off; master_process off; pid nginx.pid; error_log stderr erro
 events {{ worker_connections 8192; }}
 http {{
   access_log off; keepalive_requests 1000000000; keepalive_timeout 300s; tcp_nodelay on; default_type application/json;
-  client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+  client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
+  uwsgi_temp_path uwsgi; scgi_temp_path scgi;
   {rest}
 }}
 """
@@ -150,7 +151,10 @@ def nginx_proxy(place: Place, up: Upstreams) -> Subject:
     rest = ""
     for name, port, target in (("plain", plain, up.static_port), ("stream", stream, up.paced_port)):
         rest += f"upstream {name} {{ server 127.0.0.1:{target}; keepalive 1024; keepalive_requests 1000000000; }}\n"
-        rest += f"  server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ proxy_pass http://{name}; proxy_http_version 1.1;\n"
+        rest += (
+            f"  server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ proxy_pass http://{name}; "
+            "proxy_http_version 1.1;\n"
+        )
         rest += '    proxy_set_header Connection ""; proxy_buffering off; proxy_read_timeout 600s; } }\n  '
     child = _nginx(place, "nginx", rest, stream)
     return Subject("nginx", "nginx proxy_pass, one process", child, plain, stream)

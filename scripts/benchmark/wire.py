@@ -1,4 +1,5 @@
-"""What every subject is asked and what the upstreams answer: the same bytes for all, and how long an HTTP/1.1 answer is."""
+"""What every subject is asked and what the upstreams answer: the same bytes for all, and how long an HTTP/1.1 answer
+is."""
 
 import json
 
@@ -38,14 +39,19 @@ def plain_answer() -> bytes:
 
 def request(port: int, path: str, headers: dict[str, str], body: bytes) -> bytes:
     """The whole request, for keep-alive."""
-    lines = [f"POST {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Content-Type: application/json", f"Content-Length: {len(body)}"]
+    lines = [
+        f"POST {path} HTTP/1.1",
+        f"Host: 127.0.0.1:{port}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+    ]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 def answer_size(data: bytes) -> int | None:
-    """The length of the answer at the front of `data`; None while it is not whole. Enough for answers without trailers. Raises
-    ValueError for one without a length."""
+    """The length of the answer at the front of `data`; None while it is not whole. Enough for answers without trailers.
+    Raises ValueError for one without a length."""
     end = data.find(b"\r\n\r\n")
     if end < 0:
         return None

@@ -1,4 +1,5 @@
-"""Users and keys: what is kept of a secret, who is found by what, amounts to the last digit, and the same after a restart."""
+"""Users and keys: what is kept of a secret, who is found by what, amounts to the last digit, and the same after a
+restart."""
 
 import base64
 import hashlib
@@ -134,7 +135,11 @@ async def test_what_a_key_may(path: Path) -> None:
     async with opened(path) as accounts:
         await accounts.create_user(username="ann")
         made = await accounts.create_key(
-            username="ANN", name="n" * 200, models=[" m1 ", "m2*", "", "m1"], quota="0.000000000001", expires="2030-01-31T12:00:00+02:00"
+            username="ANN",
+            name="n" * 200,
+            models=[" m1 ", "m2*", "", "m1"],
+            quota="0.000000000001",
+            expires="2030-01-31T12:00:00+02:00",
         )
         assert made["models"] == ["m1", "m2*"] and made["quota"] == "0.000000000001" and made["name"] == "n" * 100
         assert made["expiresAt"] == "2030-01-31T10:00:00.000Z" and made["used"] == "0.00"
@@ -265,7 +270,9 @@ async def test_a_password_is_kept_as_scrypt_only(path: Path) -> None:
         files = b"".join(file.read_bytes() for file in path.parent.iterdir())
     assert b"correct horse" not in files
     kept = [text for (text,) in read(path, "SELECT password FROM users ORDER BY id")]
-    assert all(re.fullmatch(r"scrypt\$16384\$8\$1\$[A-Za-z0-9+/]{22}==\$[A-Za-z0-9+/]{86}==", text) for text in kept[:2])
+    assert all(
+        re.fullmatch(r"scrypt\$16384\$8\$1\$[A-Za-z0-9+/]{22}==\$[A-Za-z0-9+/]{86}==", text) for text in kept[:2]
+    )
     assert kept[0] != kept[1] and kept[2] == ""
     _, n, r, p, salt, digest = kept[0].split("$")
     again = hashlib.scrypt(b"correct horse battery", salt=base64.b64decode(salt), n=int(n), r=int(r), p=int(p))
@@ -350,8 +357,12 @@ async def test_what_a_note_may_not_hold(path: Path) -> None:
             for command in (accounts.grant, accounts.correct):
                 with pytest.raises(InvalidRequest, match=r"the note holds a control character \(U\+00[0-9A-F]{2}\)"):
                     await command(username="ann", amount="1", note=note)
-        await accounts.grant(username="ann", amount="1", note="café \U0001f468\u200d\U0001f469 \U0001f4b6'; DROP TABLE entries; --")
-    assert read(path, "SELECT note FROM entries") == [("café \U0001f468\u200d\U0001f469 \U0001f4b6'; DROP TABLE entries; --",)]
+        await accounts.grant(
+            username="ann", amount="1", note="café \U0001f468\u200d\U0001f469 \U0001f4b6'; DROP TABLE entries; --"
+        )
+    assert read(path, "SELECT note FROM entries") == [
+        ("café \U0001f468\u200d\U0001f469 \U0001f4b6'; DROP TABLE entries; --",)
+    ]
 
 
 # Once, whatever is repeated
@@ -362,7 +373,8 @@ async def test_with_the_same_ref_it_is_done_once(path: Path) -> None:
         await accounts.create_user(username="ann", credits="1")
         first = await accounts.grant(username="ann", amount="2.5", note="a", ref="invoice-7")
         assert first == {
-            "username": "ann", "granted": "2.5", "balance": "3.50", "entry": 2, "ref": "invoice-7", "already_done": False,
+            "username": "ann", "granted": "2.5", "balance": "3.50", "entry": 2, "ref": "invoice-7",
+            "already_done": False,
         }  # fmt: skip
         await accounts.grant(username="ann", amount="1")  # none of its own: another one
         taken = await accounts.correct(username="ann", amount="-0.5", note="b", ref="c:1")
@@ -389,7 +401,9 @@ async def test_a_ref_with_other_values_is_refused(path: Path) -> None:
             accounts.grant(username="bob", amount="2", ref="r"),
             accounts.correct(username="ann", amount="2", note="n", ref="r"),
         ):
-            with pytest.raises(InvalidRequest, match=r"the ref r is that of a grant of \$2 to ann; nothing was changed"):
+            with pytest.raises(
+                InvalidRequest, match=r"the ref r is that of a grant of \$2 to ann; nothing was changed"
+            ):
                 await asked
         for asked in (
             accounts.correct(username="ann", amount="-2", note="n", ref="s"),
@@ -405,13 +419,18 @@ async def test_a_ref_with_other_values_is_refused(path: Path) -> None:
 async def test_odd_refs(path: Path, ref: str) -> None:
     async with opened(path) as accounts:
         await accounts.create_user(username="ann")
-        for asked in (accounts.grant(username="ann", amount="1", ref=ref), accounts.correct(username="ann", amount="1", note="n", ref=ref)):
+        for asked in (
+            accounts.grant(username="ann", amount="1", ref=ref),
+            accounts.correct(username="ann", amount="1", note="n", ref=ref),
+        ):
             with pytest.raises(InvalidRequest, match="a ref is 1 to 100 letters"):
                 await asked
         assert accounts.books.accounts[1].posted == 0
 
 
-async def test_what_is_not_written_in_time_is_told_and_repeated_safely(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_not_written_in_time_is_told_and_repeated_safely(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "ANSWER_S", 0.1)
     monkeypatch.setattr(db, "LAZY_S", 0.02)
     monkeypatch.setattr(db, "RETRY_S", (0.01,))
@@ -425,11 +444,20 @@ async def test_what_is_not_written_in_time_is_told_and_repeated_safely(path: Pat
                     await accounts.grant(username="ann", amount="5", ref="r")
                 said = str(told.value)
                 assert said.startswith("the grant of $5 to ann, ref r, is decided and not yet written, because")
-                for words in ("takes no commits now (database is locked)", "`ftgate ledger entries --user ann`", "--ref r it is done once"):
+                for words in (
+                    "takes no commits now (database is locked)",
+                    "`ftgate ledger entries --user ann`",
+                    "--ref r it is done once",
+                ):
                     assert words in said
-            with pytest.raises(DatabaseBusy, match=r"the correction of \$-1 to ann, ref correct_[0-9a-f]{24}, is decided and not yet"):
+            with pytest.raises(
+                DatabaseBusy, match=r"the correction of \$-1 to ann, ref correct_[0-9a-f]{24}, is decided and not yet"
+            ):
                 await accounts.correct(username="ann", amount="-1", note="n")
-            with pytest.raises(DatabaseBusy, match=r"key 1 \(sk-ft_.{6}...\) of ann, which nobody has seen, .* keys delete 1` removes it"):
+            with pytest.raises(
+                DatabaseBusy,
+                match=r"key 1 \(sk-ft_.{6}...\) of ann, which nobody has seen, .* keys delete 1` removes it",
+            ):
                 await accounts.create_key(username="ann")
             with pytest.raises(DatabaseBusy, match=r"the user bob is decided .* `ftgate users list`"):
                 await accounts.create_user(username="bob", credits="1")
@@ -443,8 +471,15 @@ async def test_what_is_not_written_in_time_is_told_and_repeated_safely(path: Pat
             again = await accounts.grant(username="ann", amount="5", ref="r")
         assert (again["already_done"], again["balance"], again["entry"]) == (True, "4.00", 1)
         assert (await accounts.set_key(key_id="1", status="deleted"))["status"] == "deleted"
-    assert read(path, "SELECT kind, amount FROM entries WHERE account = 1 ORDER BY id") == [("grant", 5 * 10**12), ("correct", 10**12)]
-    assert read(path, "SELECT status FROM users UNION ALL SELECT status FROM keys") == [("active",), ("disabled",), ("deleted",)]
+    assert read(path, "SELECT kind, amount FROM entries WHERE account = 1 ORDER BY id") == [
+        ("grant", 5 * 10**12),
+        ("correct", 10**12),
+    ]
+    assert read(path, "SELECT status FROM users UNION ALL SELECT status FROM keys") == [
+        ("active",),
+        ("disabled",),
+        ("deleted",),
+    ]
 
 
 async def test_a_database_that_fails_under_a_grant(path: Path) -> None:
@@ -456,7 +491,9 @@ async def test_a_database_that_fails_under_a_grant(path: Path) -> None:
     accounts.load(connection)  # type: ignore[arg-type]
     writer.start()
     connection.fail(1, sqlite_error(sqlite3.SQLITE_CORRUPT, sqlite3.DatabaseError))
-    with pytest.raises(DatabaseFault, match=r"failed: .* Whether the grant of \$5 to ann, ref r, was written is not known.*--ref r "):
+    with pytest.raises(
+        DatabaseFault, match=r"failed: .* Whether the grant of \$5 to ann, ref r, was written is not known.*--ref r "
+    ):
         await accounts.grant(username="ann", amount="5", ref="r")
     connection.go_on.set()
     await writer.close()
@@ -480,7 +517,9 @@ async def test_a_restart_changes_nothing(path: Path) -> None:
     async with opened(path) as accounts:
         for n, name in enumerate(("ann", "bob", "cat", "dan")):
             await accounts.create_user(username=name, credits=f"{n}.5", metered=name == "dan", admin=name == "ann")
-            await accounts.create_key(username=name, quota=f"{n}" if n else None, models=["m", "ä'\"]"], expires="2030-01-01")
+            await accounts.create_key(
+                username=name, quota=f"{n}" if n else None, models=["m", "ä'\"]"], expires="2030-01-01"
+            )
             await accounts.create_key(username=name)
         for account, key, units in ((2, 3, 1000), (2, 4, 1), (4, 7, 12345)):
             held = accounts.books.hold(account, key, units, ref=f"r{key}", estimate=1, at_us=0)
@@ -501,7 +540,8 @@ async def test_a_restart_changes_nothing(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "plan_metered", "metered"), [("", False, False), ("", True, True), ("metered", False, True), ("prepaid", True, False)]
+    ("mode", "plan_metered", "metered"),
+    [("", False, False), ("", True, True), ("metered", False, True), ("prepaid", True, False)],
 )
 async def test_who_is_metered(path: Path, mode: str, plan_metered: bool, metered: bool) -> None:
     async with opened(path) as accounts:

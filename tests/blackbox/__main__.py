@@ -23,7 +23,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as base, House(Path(base), CONFIG, SCRIPTS) as house:
         accounts = [house.account(CREDITS) for _ in range(8)]
         for number in range(chosen.rounds):
-            run_until_dead(house, accounts, shown, kill_after_s=rng.uniform(0.05, 1.0), seed=chosen.seed * 10_000 + number)
+            run_until_dead(
+                house, accounts, shown, kill_after_s=rng.uniform(0.05, 1.0), seed=chosen.seed * 10_000 + number
+            )
             stuck += house.verified()["open_holds"]
             house.start()
             check(house, accounts, shown)

@@ -2,13 +2,14 @@
 
 The clients note what they were shown. What a whole answer promises (CONTRACT.md, answer headers):
 
-    cost and balance   the settlement is durable: it is in the books for ever, at that cost, and left exactly that balance
-    cost alone         its commit was late. It may be lost in the kill, and then nothing is charged; if it is in the books, it is
-                       charged exactly that cost
+    cost and balance   the settlement is durable: it is in the books for ever, at that cost, and left just that balance
+    cost alone         its commit was late. It may be lost in the kill, and then nothing is charged; if it is in the
+                       books, it is charged exactly that cost
     no cost            there is no such answer
 
-Beside that, after every restart: no hold is open; the ledger verifies; nobody is below zero; nobody lost or won credits; every call
-has one end, and a row that says the same; what was in the books after an earlier restart is still there.
+Beside that, after every restart: no hold is open; the ledger verifies; nobody is below zero; nobody lost or won
+credits; every call has one end, and a row that says the same; what was in the books after an earlier restart is still
+there.
 """
 
 import fcntl
@@ -39,7 +40,8 @@ SCRIPTS = {
 CREDITS = "3"
 USD = 10**12
 LATE_EVERY, LATE_AT = 10, 7
-"""Of so many rounds, by their seed, one has a database that takes no commits for LOCKED_S: its answers come without a balance."""
+"""Of so many rounds, by their seed, one has a database that takes no commits for LOCKED_S: its answers come without a
+balance."""
 LOCKED_S = 2.8
 """Longer than an answer waits for its commit (2 s)."""
 WRITE_LOCK = 120
@@ -71,8 +73,10 @@ class Shown:
     def words(self) -> str:
         """For a report."""
         return (
-            f"{len(self.settled)} answers with a balance all in the books at the cost and the balance shown, {len(self.late)} without:"
-            f" {len(self.late) - self.late_lost} in the books at the cost shown, {self.late_lost} lost in a kill and not charged"
+            f"{len(self.settled)} answers with a balance all in the books at the cost and the balance shown, "
+            f"{len(self.late)} without:"
+            f" {len(self.late) - self.late_lost} in the books at the cost shown, {self.late_lost} lost in a kill and "
+            "not charged"
         )
 
 
@@ -122,8 +126,8 @@ class Client(threading.Thread):
 
 @contextmanager
 def locked(house: House) -> Iterator[None]:
-    """Keep the server from committing, as a program does that writes to the database. No connection of ours: closing one would fold
-    back the log that the kill leaves."""
+    """Keep the server from committing, as a program does that writes to the database. No connection of ours: closing
+    one would fold back the log that the kill leaves."""
     with (house.data / "ftgate.sqlite3-shm").open("r+b") as shared:
         fcntl.lockf(shared, fcntl.LOCK_EX, 1, WRITE_LOCK)
         yield
@@ -132,8 +136,8 @@ def locked(house: House) -> Iterator[None]:
 def run_until_dead(
     house: House, accounts: list[Account], shown: Shown, *, kill_after_s: float | None, seed: int, within_s: float = 30
 ) -> None:
-    """Load the server until it ends, by its failpoint or by our SIGKILL after `kill_after_s`. In some rounds the database takes no
-    commits before the kill, until then or until a moment before."""
+    """Load the server until it ends, by its failpoint or by our SIGKILL after `kill_after_s`. In some rounds the
+    database takes no commits before the kill, until then or until a moment before."""
     clients = [Client(house.url, account, shown, seed * 100 + number) for number, account in enumerate(accounts)]
     for client in clients:
         client.start()
@@ -173,7 +177,9 @@ class Books:
         books = cls()
         with closing(db.reader(house.data / "ftgate.sqlite3")) as connection:
             connection.execute("BEGIN")
-            rows: list[Any] = connection.execute("SELECT request_id, account, cost FROM requests WHERE hold > 0").fetchall()
+            rows: list[Any] = connection.execute(
+                "SELECT request_id, account, cost FROM requests WHERE hold > 0"
+            ).fetchall()
             entries = connection.execute("SELECT kind, account, amount, ref FROM entries ORDER BY id").fetchall()
         books.rows = {id: (account, cost) for id, account, cost in rows}
         for kind, account, amount, ref in entries:
@@ -208,7 +214,9 @@ def check(house: House, accounts: list[Account], shown: Shown) -> None:
     shown.late_lost = sum(id not in books.rows for id in shown.late)
     _every_call(books)
     gone = [id for id, said in shown.rows.items() if books.rows.get(id) != said]
-    assert not gone, f"{len(gone)} calls were in the books after an earlier restart and are not there as they were: {gone[:5]}"
+    assert not gone, (
+        f"{len(gone)} calls were in the books after an earlier restart and are not there as they were: {gone[:5]}"
+    )
     shown.rows = books.rows
     users = {user["username"]: user for user in house.quick("users", "list", "--json")}
     for account in accounts:
@@ -217,16 +225,20 @@ def check(house: House, accounts: list[Account], shown: Shown) -> None:
         spent = sum(cost for owner, cost in books.rows.values() if owner == number)
         assert Decimal(user["held"]) == 0 <= balance and books.granted[number] == Decimal(CREDITS) * USD
         assert balance * USD == books.has[number] == books.granted[number] - spent, (
-            f"{account.name}: granted {CREDITS}, has {balance}, spent {spent} units by its rows, {books.has[number]} left by its entries"
+            f"{account.name}: granted {CREDITS}, has {balance}, spent {spent} units by its rows, {books.has[number]} "
+            "left by its entries"
         )
 
 
 def _every_call(books: Books) -> None:
-    """One hold and one end each; a row where a process saw the end, none where a restart made it, which charges nothing."""
+    """One hold and one end each; a row where a process saw the end, none where a restart made it, which charges
+    nothing."""
     for id, kinds in books.kinds.items():
         if kinds == ["hold", "expire"]:
             assert id not in books.rows and books.charged[id] == 0, f"{id} was ended by a restart: {books.rows.get(id)}"
         else:
             assert kinds[:1] == ["hold"] and kinds[1:] in (["void"], ["post"], ["post", "overrun"]), f"{id}: {kinds}"
-            assert id in books.rows and books.rows[id][1] == books.charged[id], f"{id}: {books.rows.get(id)}, charged {books.charged[id]}"
+            assert id in books.rows and books.rows[id][1] == books.charged[id], (
+                f"{id}: {books.rows.get(id)}, charged {books.charged[id]}"
+            )
     assert books.rows.keys() <= books.kinds.keys(), "a row of a call that the ledger does not know"

@@ -1,4 +1,5 @@
-"""The real gateway as a process, a scripted upstream as another, and the world outside: HTTP, raw sockets, the command line.
+"""The real gateway as a process, a scripted upstream as another, and the world outside: HTTP, raw sockets, the command
+line.
 
 A `House` is one data directory with one config, one fake upstream and, mostly, one running server:
 
@@ -6,18 +7,18 @@ A `House` is one data directory with one config, one fake upstream and, mostly, 
         account = house.account(credits="1")
         answer = house.chat(account, "plain")
 
-What a House promises at its end, whatever the tests did: every process it started has ended (by its own pid), the ledger verifies,
-no hold is open, stderr holds no traceback, and neither stderr nor the data directory holds a planted secret. `settle_down()` asks
-the first half of that between two tests.
+What a House promises at its end, whatever the tests did: every process it started has ended (by its own pid), the
+ledger verifies, no hold is open, stderr holds no traceback, and neither stderr nor the data directory holds a planted
+secret. `settle_down()` asks the first half of that between two tests.
 
-Prices are USD per million tokens. DEFAULTS are chosen so that a cost can be read: a million prompt tokens cost 1, cached ones 0.1,
-output 2. The fake counts characters // 4 + 3 for a prompt and one token for each piece of the answer, so HELLO (5 characters) is
-4 prompt tokens and the default answer 3: 0.00001 USD.
+Prices are USD per million tokens. DEFAULTS are chosen so that a cost can be read: a million prompt tokens cost 1,
+cached ones 0.1, output 2. The fake counts characters // 4 + 3 for a prompt and one token for each piece of the answer,
+so HELLO (5 characters) is 4 prompt tokens and the default answer 3: 0.00001 USD.
 
-A call can take more than one way through: by the fast door or the Hypercorn door, out by the direct transport or by httpx, over TLS or
-not. FTGATE_TEST_WAY (words of WAYS, with commas) sends every House that says nothing else its way; nothing in it means fast, direct and
-plain. `scripts/ways` runs this suite through both doors and both transports; TLS is for Houses that ask for it (test_ways.py), since not
-every client of this suite trusts a House's certificate.
+A call can take more than one way through: by the fast door or the Hypercorn door, out by the direct transport or by
+httpx, over TLS or not. FTGATE_TEST_WAY (words of WAYS, with commas) sends every House that says nothing else its way;
+nothing in it means fast, direct and plain. `scripts/ways` runs this suite through both doors and both transports; TLS
+is for Houses that ask for it (test_ways.py), since not every client of this suite trusts a House's certificate.
 """
 
 import json
@@ -81,7 +82,8 @@ def _toml(value: object) -> str:
 
 
 def channel(name: str, models: Iterable[str] | Mapping[str, Mapping[str, object]], **settings: object) -> str:
-    """TOML of one channel to the fake upstream. `models` are names, or names with what differs from DEFAULTS; None leaves one out."""
+    """TOML of one channel to the fake upstream. `models` are names, or names with what differs from DEFAULTS; None
+    leaves one out."""
     fields = {"name": name, "provider": "openai-compatible", "base_url": "FAKE/v1", "keys": [PROVIDER_KEY], **settings}
     lines = ["[[channel]]", *(f"{key} = {_toml(value)}" for key, value in fields.items())]
     given = models if isinstance(models, Mapping) else {model: {} for model in models}
@@ -92,8 +94,8 @@ def channel(name: str, models: Iterable[str] | Mapping[str, Mapping[str, object]
 
 
 def with_server(config: str, settings: Mapping[str, object]) -> str:
-    """The config with these settings in its [server] table, which may be there already. At the end where it is not, so that line
-    numbers stay."""
+    """The config with these settings in its [server] table, which may be there already. At the end where it is not, so
+    that line numbers stay."""
     lines = "".join(f"{name} = {_toml(value)}\n" for name, value in settings.items())
     found = re.search(r"(?m)^\[server\]\n", config)
     if not lines or found is None:
@@ -105,12 +107,15 @@ def with_server(config: str, settings: Mapping[str, object]) -> str:
 
 
 class Process:
-    """A child with its output in files, so that no pipe can fill or leak. `ready` is what stood behind `ready ` on stdout."""
+    """A child with its output in files, so that no pipe can fill or leak. `ready` is what stood behind `ready ` on
+    stdout."""
 
     def __init__(self, arguments: list[str], out: Path, err: Path, *, env: Mapping[str, str], cwd: Path) -> None:
         self.out, self.err = out, err
         with out.open("wb") as stdout, err.open("ab") as stderr:
-            self.child = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=dict(env), cwd=cwd)
+            self.child = subprocess.Popen(
+                arguments, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=dict(env), cwd=cwd
+            )
         self.pid = self.child.pid
 
     def wait_ready(self) -> str:
@@ -155,14 +160,19 @@ class Process:
 
 def environment() -> dict[str, str]:
     """This environment without provider keys or settings of ours, so that the config alone counts."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("FTGATE_") and "_API_KEY" not in name}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith("FTGATE_") and "_API_KEY" not in name
+    }
     return {**kept, "PYTHONPATH": str(REPO)}
 
 
 class Fake:
-    """The scripted upstream in a process of its own. Times in its state are time.monotonic(), the same clock as ours."""
+    """The scripted upstream in a process of its own. Times in its state are time.monotonic(), the same clock as
+    ours."""
 
-    def __init__(self, base: Path, scripts: Mapping[str, Mapping[str, Any]], trust: ssl.SSLContext, *, tls: bool) -> None:
+    def __init__(
+        self, base: Path, scripts: Mapping[str, Mapping[str, Any]], trust: ssl.SSLContext, *, tls: bool
+    ) -> None:
         file = base / "scripts.json"
         file.write_text(json.dumps(scripts))
         arguments = [sys.executable, str(REPO / "tests/fakes/upstream.py"), "--port", "0", "--scripts", str(file)]
@@ -232,11 +242,15 @@ class House:
         tls, config = "tls_cert" in server, self.config
         if tls:
             server.update(self.certify())
-            config = config.replace("[[channel]]\n", f"[[channel]]\nca_file = {json.dumps(str(self.base / 'ca.pem'))}\n")
+            config = config.replace(
+                "[[channel]]\n", f"[[channel]]\nca_file = {json.dumps(str(self.base / 'ca.pem'))}\n"
+            )
         self.fake = Fake(self.base, self.scripts, self.trust, tls=tls)
         self.file.write_text(with_server(config.replace("FAKE", self.fake.url), server))
         # An idle connection is given up well before the server's own 5 s, so that a close never crosses a request.
-        self.http = httpx.Client(trust_env=False, timeout=20, limits=httpx.Limits(keepalive_expiry=2.0), verify=self.trust)
+        self.http = httpx.Client(
+            trust_env=False, timeout=20, limits=httpx.Limits(keepalive_expiry=2.0), verify=self.trust
+        )
 
     def __enter__(self) -> "House":
         try:
@@ -248,7 +262,9 @@ class House:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             if self.server is not None and self.server.alive:
                 assert self.server.terminate() == 0
@@ -273,16 +289,34 @@ class House:
 
     # The server
 
-    def spawn(self, *more: str, data: Path | None = None, config: Path | None = None, name: str = "", script: str | None = None) -> Process:
-        """A `serve` process, not waited for. `script` is Python that ends by calling ftgate's main, in place of `-m ftgate`."""
+    def spawn(
+        self,
+        *more: str,
+        data: Path | None = None,
+        config: Path | None = None,
+        name: str = "",
+        script: str | None = None,
+    ) -> Process:
+        """A `serve` process, not waited for. `script` is Python that ends by calling ftgate's main, in place of `-m
+        ftgate`."""
         name = name or "serve"
         program = ["-m", "ftgate"]
         if script is not None:
             program = [str(self.base / "altered.py")]
             Path(*program).write_text(script)
-        arguments = [sys.executable, *program, "serve", "--config", str(config or self.file), "--data", str(data or self.data)]
+        arguments = [
+            sys.executable,
+            *program,
+            "serve",
+            "--config",
+            str(config or self.file),
+            "--data",
+            str(data or self.data),
+        ]
         arguments += [*more] if "--port" in more else ["--port", "0", *more]
-        return Process(arguments, self.base / f"{name}.out", self.base / f"{name}.err", env=self.environment(), cwd=self.base)
+        return Process(
+            arguments, self.base / f"{name}.out", self.base / f"{name}.err", env=self.environment(), cwd=self.base
+        )
 
     def environment(self) -> dict[str, str]:
         return {**environment(), **({"FTGATE_FAILPOINT": self.failpoint} if self.failpoint else {})}
@@ -342,19 +376,23 @@ class House:
 
     # The command line
 
-    def cli(self, *arguments: str, code: int = 0, stdin: str | None = None, places: bool = True, cwd: Path | None = None) -> Any:
+    def cli(
+        self, *arguments: str, code: int = 0, stdin: str | None = None, places: bool = True, cwd: Path | None = None
+    ) -> Any:
         """A command as a process of its own. Its JSON with --json, else (stdout, stderr)."""
         where = ["--config", str(self.file), "--data", str(self.data)] if places else []
         done = subprocess.run(
             [sys.executable, "-m", "ftgate", *arguments, *where],
-            input=stdin if stdin is not None else "", capture_output=True, text=True, env=environment(), cwd=cwd or self.base, timeout=30,
+            input=stdin if stdin is not None else "", capture_output=True, text=True, env=environment(),
+            cwd=cwd or self.base, timeout=30,
         )  # fmt: skip
         assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
         assert "Traceback" not in done.stderr, done.stderr
         return json.loads(done.stdout) if "--json" in arguments and code == 0 else (done.stdout, done.stderr)
 
     def quick(self, *arguments: str) -> Any:
-        """The same in this process: for preparation, where a new interpreter for each command would cost the suite minutes."""
+        """The same in this process: for preparation, where a new interpreter for each command would cost the suite
+        minutes."""
         done = CliRunner().invoke(cli, [*arguments, "--config", str(self.file), "--data", str(self.data)])
         assert done.exit_code == 0, (done.output, done.exception)
         return json.loads(done.stdout)
@@ -379,7 +417,9 @@ class House:
     ) -> httpx.Response:
         """One whole call; a stream is read to its end."""
         body = {"model": model, "messages": HELLO, **fields}
-        return self.http.post("/v1/chat/completions", json=body, headers={**(account.headers if account else {}), **(headers or {})})
+        return self.http.post(
+            "/v1/chat/completions", json=body, headers={**(account.headers if account else {}), **(headers or {})}
+        )
 
     def get(self, path: str, account: Account | None = None, **query: Any) -> Any:
         """The JSON of a GET that succeeds; numbers with a point are Decimals."""
@@ -440,7 +480,9 @@ def chunks(body: bytes) -> list[Any]:
 
 def text(body: bytes) -> str:
     """The content that a stream brought."""
-    return "".join(choice["delta"].get("content") or "" for chunk in chunks(body) for choice in chunk.get("choices", ()))
+    return "".join(
+        choice["delta"].get("content") or "" for chunk in chunks(body) for choice in chunk.get("choices", ())
+    )
 
 
 def error(answer: httpx.Response, status: int, code: str, param: str | None = None) -> str:
@@ -452,13 +494,19 @@ def error(answer: httpx.Response, status: int, code: str, param: str | None = No
     assert body.keys() == {"error"} and body["error"].keys() == {"message", "type", "code", "param"}, body
     kinds = {
         400: "invalid_request_error", 401: "authentication_error", 402: "insufficient_balance", 403: "permission_error",
-        404: "invalid_request_error", 405: "invalid_request_error", 413: "invalid_request_error", 415: "invalid_request_error",
+        404: "invalid_request_error", 405: "invalid_request_error", 413: "invalid_request_error",
+        415: "invalid_request_error",
         429: "rate_limit_error",
     }  # fmt: skip
     assert (body["error"]["code"], body["error"]["type"]) == (code, kinds.get(status, "api_error")), body
     assert body["error"]["param"] == param, body
     message = str(body["error"]["message"])
-    assert message and "Traceback" not in answer.text and PROVIDER_KEY not in answer.text and "127.0.0.1" not in answer.text
+    assert (
+        message
+        and "Traceback" not in answer.text
+        and PROVIDER_KEY not in answer.text
+        and "127.0.0.1" not in answer.text
+    )
     return message
 
 
@@ -467,7 +515,9 @@ class Raw:
 
     def __init__(self, address: tuple[str, int], trust: ssl.SSLContext | None = None) -> None:
         self.socket = socket.create_connection(address, timeout=SOON_S)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)  # else a request waits for its handshake's last ACK
+        self.socket.setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_NODELAY, True
+        )  # else a request waits for its handshake's last ACK
         if trust is not None:
             self.socket = trust.wrap_socket(self.socket, server_hostname=address[0])
         self.received = b""

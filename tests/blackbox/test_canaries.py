@@ -84,7 +84,11 @@ def test_keys_in_every_place_of_a_request(house: House) -> None:
     ):
         answer = house.http.post("/v1/chat/completions", json={**body, **extra}, headers={**account.headers, **headers})
         clean(house, answer, account.key)
-    for body_bytes in (f'{{"model": "plain", "provider_key": "{BYOK}"'.encode(), f"{BYOK}".encode(), b"\xff" + BYOK.encode()):
+    for body_bytes in (
+        f'{{"model": "plain", "provider_key": "{BYOK}"'.encode(),
+        f"{BYOK}".encode(),
+        b"\xff" + BYOK.encode(),
+    ):
         clean(house, house.http.post("/v1/chat/completions", content=body_bytes, headers=account.headers))
     house.check_secrets()
 
@@ -97,7 +101,9 @@ def test_a_byok_key_never_goes_to_a_channel_of_ours(house: House) -> None:
         json={"model": "plain", "messages": HELLO, "provider_key": {"provider": "deepseek", "api_key": BYOK}},
         headers=account.headers,
     )
-    assert answer.status_code == 400 and answer.json()["error"]["param"] == "provider_key"  # this version does not take it
+    assert (
+        answer.status_code == 400 and answer.json()["error"]["param"] == "provider_key"
+    )  # this version does not take it
     house.http.post(
         "/v1/chat/completions",
         json={"model": "plain", "messages": HELLO},
@@ -108,7 +114,9 @@ def test_a_byok_key_never_goes_to_a_channel_of_ours(house: House) -> None:
 
 def test_the_upstream_sees_its_own_key_only(house: House) -> None:
     account = house.account()
-    house.chat(account, headers={"Cookie": "session=1", "X-Forwarded-For": "10.0.0.1", "X-FindToken-Provider-Key": "x:y"})
+    house.chat(
+        account, headers={"Cookie": "session=1", "X-Forwarded-For": "10.0.0.1", "X-FindToken-Provider-Key": "x:y"}
+    )
     seen = dict(house.fake.requests("plain")[-1]["headers"])
     assert seen["authorization"] == f"Bearer {PROVIDER_KEY}" and seen["x-project"] == HEADER
     assert account.key not in str(seen)
@@ -151,7 +159,18 @@ def test_nothing_of_a_prompt_is_kept(house: House) -> None:
 def test_commands_show_no_secret(house: House) -> None:
     account = house.account()
     house.chat(account, "says-401")
-    for arguments in (["logs"], ["keys", "list"], ["users", "list"], ["channels", "list"], ["check"], ["models", "list"]):
-        out, err = house.cli(*arguments) if arguments != ["check"] else house.cli("check", "--config", str(house.file), places=False)
+    for arguments in (
+        ["logs"],
+        ["keys", "list"],
+        ["users", "list"],
+        ["channels", "list"],
+        ["check"],
+        ["models", "list"],
+    ):
+        out, err = (
+            house.cli(*arguments)
+            if arguments != ["check"]
+            else house.cli("check", "--config", str(house.file), places=False)
+        )
         for canary in [PROVIDER_KEY, account.key, *CANARIES]:
             assert canary not in out + err

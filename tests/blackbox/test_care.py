@@ -1,5 +1,5 @@
-"""Looking after the data from the command line: entries, export, corrections, backup and restore, the doctor; and what a server
-says and does when its ledger does not verify or its disk is full."""
+"""Looking after the data from the command line: entries, export, corrections, backup and restore, the doctor; and what
+a server says and does when its ledger does not verify or its disk is full."""
 
 import csv
 import io
@@ -52,12 +52,17 @@ def test_entries(house: House) -> None:
     house.chat(account)
     house.row(account)
     rows = house.cli("ledger", "entries", "--user", account.name.upper(), "--json")
-    assert [row["kind"] for row in rows] == ["post", "hold", "grant"] and {row["user"] for row in rows} == {account.name}
+    assert [row["kind"] for row in rows] == ["post", "hold", "grant"] and {row["user"] for row in rows} == {
+        account.name
+    }
     assert rows[0]["hold"] == rows[1]["id"] and rows[0]["amount"] == "0.00001" and rows[0]["ref"] == rows[1]["ref"]
     assert [row["user"] for row in house.cli("ledger", "entries", "--limit", "3", "--json")][-1] == other.name
     assert len(house.cli("ledger", "entries", "--limit", "2", "--json")) == 2
     assert "0.00001" in house.cli("ledger", "entries", "--user", account.name)[0]  # a table for people
-    assert json.loads(house.cli("ledger", "export", "--user", account.name, "--format", "json")[0].splitlines()[0])["kind"] == "grant"
+    assert (
+        json.loads(house.cli("ledger", "export", "--user", account.name, "--format", "json")[0].splitlines()[0])["kind"]
+        == "grant"
+    )
 
 
 def test_entries_of_nobody(house: House, tmp_path: Path) -> None:
@@ -69,7 +74,9 @@ def test_entries_of_nobody(house: House, tmp_path: Path) -> None:
         ["export", "--user", "nosuch", str(target)], ["export", "--user", "nosuch", "--format", "json", str(target)],
     ):  # fmt: skip
         out, err = house.cli("ledger", *arguments, code=1)
-        assert out == "" and err.startswith(f"Error: no user named {arguments[2]!r}; `ftgate users list` shows them"), err
+        assert out == "" and err.startswith(f"Error: no user named {arguments[2]!r}; `ftgate users list` shows them"), (
+            err
+        )
     assert target.read_text() == "an older export"
     assert "no user named 'caf\\udce9'" in house.cli("ledger", "entries", "--user", "caf\udce9", code=1)[1]
     house.cli("users", "create", "poor", "--json")
@@ -86,7 +93,9 @@ def test_export(house: House, tmp_path: Path) -> None:
     assert house.cli("ledger", "export", "--user", account.name, str(target)) == ("", "")
     head, *rows = csv.reader(io.StringIO(target.read_text(encoding="utf-8"), newline=""))
     said = [dict(zip(head, row, strict=True)) for row in rows]
-    assert [row["kind"] for row in said] == ["grant", "grant", "correct"] and {row["user"] for row in said} == {account.name}
+    assert [row["kind"] for row in said] == ["grant", "grant", "correct"] and {row["user"] for row in said} == {
+        account.name
+    }
     assert [row["amount"] for row in said] == ["1", "0.5", "0.25"]
     # A spreadsheet takes nothing of it for a formula.
     assert [row["note"] for row in said] == ["first credits", '\'=HYPERLINK("http://evil")', "'+1, a comma"]
@@ -100,13 +109,17 @@ def test_export(house: House, tmp_path: Path) -> None:
 
 def test_corrections(house: House) -> None:
     account = house.account("1")
-    assert house.cli("credit", "correct", account.name, "-0.4", "--note", "counted twice", "--json")["balance"] == "0.60"
+    assert (
+        house.cli("credit", "correct", account.name, "-0.4", "--note", "counted twice", "--json")["balance"] == "0.60"
+    )
     assert house.cli("credit", "correct", account.name, "0.1", "--note", "too much", "--json")["corrected"] == "0.1"
     assert "--note" in house.cli("credit", "correct", account.name, "1", code=2)[1]
     assert "needs a note" in house.cli("credit", "correct", account.name, "1", "--note", "  ", code=1)[1]
     assert "1,000,000" in house.cli("credit", "correct", account.name, "-1000001", "--note", "x", code=1)[1]
     assert "not a decimal amount" in house.cli("credit", "correct", account.name, "--5", "--note", "x", code=1)[1]
-    assert "control character (U+000A)" in house.cli("credit", "correct", account.name, "5", "--note", "x\ny", code=1)[1]
+    assert (
+        "control character (U+000A)" in house.cli("credit", "correct", account.name, "5", "--note", "x\ny", code=1)[1]
+    )
     assert house.balance(account) == Decimal("0.7")
     assert house.cli("credit", "correct", account.name, "-1", "--note", "a charge back", "--json")["balance"] == "-0.30"
     error(house.chat(account), 402, "insufficient_credits")
@@ -211,7 +224,9 @@ def test_nothing_starts_on_a_ledger_that_does_not_verify(alone: House, tmp_path:
     server = alone.spawn(name="refused")
     assert server.wait() == 1 and server.out.read_text() == ""
     said = server.err.read_text()
-    assert "does not verify: account 1: balance says" in said and "ftgate restore FILE" in said and said.count("\n") == 1
+    assert (
+        "does not verify: account 1: balance says" in said and "ftgate restore FILE" in said and said.count("\n") == 1
+    )
     assert "does not verify" in alone.cli("users", "list", code=1)[1]
     assert "account 1: balance says" in alone.cli("ledger", "verify", code=1)[1]
     alone.cli("restore", str(tmp_path / "good"))

@@ -1,4 +1,5 @@
-"""The fixed command lines, beside a running server and without one: JSON shapes, exit codes, amounts to the last digit."""
+"""The fixed command lines, beside a running server and without one: JSON shapes, exit codes, amounts to the last
+digit."""
 
 import json
 import stat
@@ -36,12 +37,27 @@ def place(request: pytest.FixtureRequest, house: House, tmp_path: Path) -> Itera
 def test_the_life_of_an_account(place: House) -> None:
     name = f"ann-{place.count}"
     user = place.cli("users", "create", name, "--credits", "9.50", "--json")
-    assert user["username"] == name and isinstance(user["id"], str) and user["balance"] == "9.50" and user["role"] == "user"
+    assert (
+        user["username"] == name
+        and isinstance(user["id"], str)
+        and user["balance"] == "9.50"
+        and user["role"] == "user"
+    )
     assert stat.S_IMODE(place.data.stat().st_mode) == 0o700
-    key = place.cli("keys", "create", "--user", name, "--name", "laptop", "--models", "plain,other", "--quota", "0.000001", "--json")
-    assert key["key"].startswith("sk-ft_") and len(key["key"]) == 49 and key["key"].startswith(key["keyPrefix"]) and key["id"]
+    key = place.cli(
+        "keys", "create", "--user", name, "--name", "laptop", "--models", "plain,other", "--quota", "0.000001", "--json"
+    )
+    assert (
+        key["key"].startswith("sk-ft_")
+        and len(key["key"]) == 49
+        and key["key"].startswith(key["keyPrefix"])
+        and key["id"]
+    )
     assert (key["name"], key["models"], key["quota"]) == ("laptop", ["plain", "other"], "0.000001")
-    assert place.cli("credit", "grant", name, "0.000000000001", "--note", "a pico", "--json")["balance"] == "9.500000000001"
+    assert (
+        place.cli("credit", "grant", name, "0.000000000001", "--note", "a pico", "--json")["balance"]
+        == "9.500000000001"
+    )
     assert place.cli("credit", "grant", name, "0.499999999999", "--json")["balance"] == "10.00"
     found = next(user for user in place.cli("users", "list", "--json") if user["username"] == name)
     assert found["balance"] == "10.00"
@@ -61,7 +77,10 @@ def test_amounts_and_dates_are_taken_as_they_are(place: House) -> None:
     assert place.cli("credit", "grant", name, "0", "--json")["balance"] == "0.00"
     assert place.cli("credit", "grant", name, "1e-7", "--json")["balance"] == "0.0000001"
     assert place.cli("keys", "create", "--user", name, "--quota", "0", "--json")["quota"] == "0.00"
-    assert place.cli("keys", "create", "--user", name, "--expires", "2020-01-01", "--json")["expiresAt"] == "2020-01-01T00:00:00.000Z"
+    assert (
+        place.cli("keys", "create", "--user", name, "--expires", "2020-01-01", "--json")["expiresAt"]
+        == "2020-01-01T00:00:00.000Z"
+    )
     key = place.cli("keys", "create", "--user", name, "--expires", "2099-12-31T12:00:00+02:00", "--json")
     assert key["expiresAt"] == "2099-12-31T10:00:00.000Z" and key["quota"] is None and key["models"] == []
 
@@ -89,7 +108,9 @@ def test_what_is_wrong_is_said_in_one_line(place: House, arguments: list[str], w
     assert out == "" and err.startswith("Error: ") and words in err and err.count("\n") == 1, err
 
 
-@pytest.mark.parametrize("first", [["ledger", "verify", "--json"], ["logs", "--json"], ["stats", "--json"], ["keys", "list", "--json"]])
+@pytest.mark.parametrize(
+    "first", [["ledger", "verify", "--json"], ["logs", "--json"], ["stats", "--json"], ["keys", "list", "--json"]]
+)
 def test_whatever_command_is_first_makes_the_data_directory(house: House, tmp_path: Path, first: list[str]) -> None:
     data = tmp_path / "deep" / "data"
     said, _ = house.cli(*first, "--config", str(house.file), "--data", str(data), places=False), None
@@ -99,7 +120,11 @@ def test_whatever_command_is_first_makes_the_data_directory(house: House, tmp_pa
 
 def test_many_commands_at_once_beside_a_server(house: House) -> None:
     with ThreadPoolExecutor(6) as pool:
-        made = list(pool.map(lambda number: house.cli("users", "create", f"many-{number}", "--credits", "0.1", "--json"), range(12)))
+        made = list(
+            pool.map(
+                lambda number: house.cli("users", "create", f"many-{number}", "--credits", "0.1", "--json"), range(12)
+            )
+        )
     assert len({user["id"] for user in made}) == 12 and {user["balance"] for user in made} == {"0.10"}
 
 
@@ -118,12 +143,19 @@ def test_a_grant_is_repeated_with_its_ref(place: House) -> None:
     again = place.cli("credit", "grant", name, "5.0", "--ref", first["ref"], "--json")
     assert again == {**first, "already_done": True}
     out, err = place.cli("credit", "grant", name, "5", "--ref", first["ref"])
-    assert out == f"already done: ref {first['ref']} is entry {first['entry']}; nothing was changed. {name}: balance $5.00\n" and err == ""
+    assert (
+        out
+        == f"already done: ref {first['ref']} is entry {first['entry']}; nothing was changed. {name}: balance $5.00\n"
+        and err == ""
+    )
     assert "is that of a grant of $5" in place.cli("credit", "grant", name, "6", "--ref", first["ref"], code=1)[1]
     for balance in ("3.00", "3.00"):
         said = place.cli("credit", "correct", name, "-2", "--note", "too much", "--ref", f"mend-{name}", "--json")
         assert said["balance"] == balance
-    assert said["already_done"] is True and "a ref is" in place.cli("credit", "grant", name, "1", "--ref", "a b", code=1)[1]
+    assert (
+        said["already_done"] is True
+        and "a ref is" in place.cli("credit", "grant", name, "1", "--ref", "a b", code=1)[1]
+    )
     assert [row["kind"] for row in place.cli("ledger", "entries", "--user", name, "--json")] == ["correct", "grant"]
 
 
@@ -154,7 +186,11 @@ def test_what_the_command_line_does_counts_at_once(house: House) -> None:
     (row, *_) = house.cli("logs", "--json", "--limit", "1")["data"]
     assert row["request_id"] == answer.headers["x-request-id"] and row["cost"] == "0.00001"
     stats = house.cli("stats", "--json")
-    assert stats["requests"] >= 1 and Decimal(stats["cost"]) >= Decimal("0.00001") and stats["models"][0]["model"] == "plain"
+    assert (
+        stats["requests"] >= 1
+        and Decimal(stats["cost"]) >= Decimal("0.00001")
+        and stats["models"][0]["model"] == "plain"
+    )
     house.cli("keys", "disable", key["id"], "--json")
     error(house.chat(account), 401, "key_disabled")
     assert len(house.cli("logs")[0].splitlines()) >= 1  # a table for people
@@ -227,7 +263,8 @@ def test_a_broken_ledger_is_found(tmp_path: Path) -> None:
 def test_without_a_config_or_a_key_it_is_the_demo(tmp_path: Path) -> None:
     """From an empty directory: `python -m ftgate check`, then a first user; nothing but ./ftgate-data is made."""
     for arguments in (["check"], ["users", "create", "first", "--json"]):
-        done = subprocess.run([sys.executable, "-m", "ftgate", *arguments], cwd=tmp_path, env=environment(), capture_output=True,
+        done = subprocess.run([sys.executable, "-m", "ftgate", *arguments], cwd=tmp_path, env=environment(),
+        capture_output=True,
                               stdin=subprocess.DEVNULL, text=True, timeout=30)  # fmt: skip
         assert done.returncode == 0, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["ftgate-data"]

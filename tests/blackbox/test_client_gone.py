@@ -87,7 +87,9 @@ def charged_once(house: House, account: Account) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize(("model", "stream"), [("no-head", True), ("no-token", True), ("plain-wait", False), ("plain-body", False)])
+@pytest.mark.parametrize(
+    ("model", "stream"), [("no-head", True), ("no-token", True), ("plain-wait", False), ("plain-body", False)]
+)
 def test_gone_before_content(house: House, model: str, stream: bool, way: str) -> None:
     account = house.account()
     number = len(house.fake.requests(model))
@@ -115,7 +117,9 @@ def test_gone_in_mid_stream(house: House, model: str, way: str) -> None:
     assert row["estimated"] is True and row["first_token_ms"] is not None
     # The meter is to be within a factor of two: "tick " by the piece.
     assert sent / 2 <= row["completion_tokens"] <= sent * 2
-    assert Decimal(row["cost"]) == row["prompt_tokens"] * Decimal("0.000001") + row["completion_tokens"] * Decimal("0.000002")
+    assert Decimal(row["cost"]) == row["prompt_tokens"] * Decimal("0.000001") + row["completion_tokens"] * Decimal(
+        "0.000002"
+    )
 
 
 def test_gone_while_bytes_flood(house: House) -> None:
@@ -134,7 +138,8 @@ def rss_mb(house: House) -> float:
 
 
 def test_gone_after_not_reading(house: House) -> None:
-    """A client that takes nothing holds its upstream back (no memory is filled for it), and its leaving is seen in mid-write."""
+    """A client that takes nothing holds its upstream back (no memory is filled for it), and its leaving is seen in
+    mid-write."""
     account = house.account()
     number = len(house.fake.requests("hose"))
     before = rss_mb(house)
@@ -158,7 +163,9 @@ def test_gone_before_content_can_be_free(house: House) -> None:
         assert (house.row(account)["cost"], house.balance(account)) == ("0", 1)
 
 
-@pytest.mark.parametrize(("model", "stream", "pieces"), [("drained", True, 20), ("drained-before", True, 5), ("drained-plain", False, 3)])
+@pytest.mark.parametrize(
+    ("model", "stream", "pieces"), [("drained", True, 20), ("drained-before", True, 5), ("drained-plain", False, 3)]
+)
 def test_a_draining_channel_is_read_to_its_usage(house: House, model: str, stream: bool, pieces: int) -> None:
     account = house.account()
     with house.raw(account, model, stream=stream) as wire:
@@ -199,7 +206,9 @@ def test_hundreds_that_leave_at_any_moment(house: House) -> None:
         list(pool.map(visit, delays))
     assert house.chat(account).status_code == 200
     house.settle_down()
-    rows = [row for page in range(1, 6) for row in house.get("/v1/user/logs", account, page=page, page_size=100)["data"]]
+    rows = [
+        row for page in range(1, 6) for row in house.get("/v1/user/logs", account, page=page, page_size=100)["data"]
+    ]
     assert house.balance(account) == 5 - sum(Decimal(row["cost"]) for row in rows)
     state = house.fake.state()
     idle = [seen for seen in state["connections"] if not (seen["closed_by_peer_at"] or seen["closed_by_us_at"])]

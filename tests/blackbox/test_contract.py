@@ -14,7 +14,8 @@ CONFIG = """
 [limits]
 requests_per_second = 100
 """ + channel(
-    "lab", {"plain": {"tags": ["cheap"], "best_for": "short tests"}, "renamed": {"upstream": "other-name"}, "org/slash": {}, "模型": {}}
+    "lab", {"plain": {"tags": ["cheap"], "best_for": "short tests"}, "renamed": {"upstream": "other-name"},
+    "org/slash": {}, "模型": {}}
 ) + channel("resting", {"plain": {"input": 99}, "nobody-s": {}}, weight=0, priority=-1)  # fmt: skip
 PLAIN = re.compile(r"(0|[1-9]\d*)(\.\d*[1-9])?")
 """A plain decimal: no exponent, no trailing zeros."""
@@ -69,7 +70,9 @@ def test_the_request_id_is_that_of_the_log(house: House) -> None:
     answers = [house.chat(account), house.chat(account, stream=True), house.chat(account, "nonesuch")]
     ids = [answer.headers["x-request-id"] for answer in answers]
     assert len(set(ids)) == 3
-    house.row(account, ids[-1])  # a refusal has no settlement that its answer waits for, so its row may follow the answer
+    house.row(
+        account, ids[-1]
+    )  # a refusal has no settlement that its answer waits for, so its row may follow the answer
     assert [row["request_id"] for row in house.rows(account)] == ids[::-1]
 
 
@@ -78,7 +81,8 @@ def test_a_log_row_says_everything(house: House) -> None:
     answer = house.chat(account, stream=True)
     row = house.row(account, answer.headers["x-request-id"])
     expected = {
-        "model": "plain", "provider": "openai-compatible", "status": "ok", "mode": "standard", "prompt_tokens": 4, "cached_tokens": 0,
+        "model": "plain", "provider": "openai-compatible", "status": "ok", "mode": "standard", "prompt_tokens": 4,
+        "cached_tokens": 0,
         "completion_tokens": 3, "cost": "0.00001", "estimated": False, "attempts": 1, "stream": True,
     }  # fmt: skip
     assert {name: row[name] for name in expected} == expected
@@ -92,8 +96,12 @@ def test_a_provider_key_of_one_s_own_is_refused_and_nothing_is_billed(house: Hou
     answer = house.chat(account, headers={"X-FindToken-Provider-Key": "deepseek:sk-canary-own-key-77b1"}, stream=stream)
     message = error(answer, 400, "invalid_value", "X-FindToken-Provider-Key")
     assert "this version does not take" in message and "canary" not in answer.text
-    error(house.chat(account, headers={"X-FindToken-Provider-Key": ""}), 400, "invalid_value", "X-FindToken-Provider-Key")
-    error(house.chat(account, provider_key={"provider": "deepseek", "api_key": "x"}), 400, "invalid_value", "provider_key")
+    error(
+        house.chat(account, headers={"X-FindToken-Provider-Key": ""}), 400, "invalid_value", "X-FindToken-Provider-Key"
+    )
+    error(
+        house.chat(account, provider_key={"provider": "deepseek", "api_key": "x"}), 400, "invalid_value", "provider_key"
+    )
     assert house.balance(account) == 1
 
 
@@ -108,12 +116,18 @@ def test_either_header_shows_the_key(house: House) -> None:
 def test_the_upstream_gets_our_key_and_every_field_as_it_was(house: House) -> None:
     account = house.account()
     fields: dict[str, Any] = {
-        "temperature": 0.70, "top_p": 1e-1, "stop": ["\n\n", "é"], "n": 1, "seed": 9007199254740993, "logprobs": True, "user": "u",
-        "reasoning": {"effort": "low"}, "response_format": {"type": "json_object"}, "something_new": {"deep": [1, {"x": None}]},
+        "temperature": 0.70, "top_p": 1e-1, "stop": ["\n\n", "é"], "n": 1, "seed": 9007199254740993, "logprobs": True,
+        "user": "u",
+        "reasoning": {"effort": "low"}, "response_format": {"type": "json_object"}, "something_new": {"deep": [1,
+        {"x": None}]},
         "max_tokens": 20, "routing": "fallback",
-        "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}], "tool_choice": "auto",
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+        "tool_choice": "auto",
     }  # fmt: skip
-    content = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
+    content = [
+        {"type": "text", "text": "What is this?"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+    ]
     answer = house.chat(account, "renamed", messages=[{"role": "user", "content": content}], **fields)
     assert answer.status_code == 200, answer.text
     seen = house.fake.requests("other-name")[-1]
@@ -140,7 +154,8 @@ def test_ways_to_choose_a_model(house: House, shape: str) -> None:
 
 
 PATHS = [
-    "/v1/chat/completions/", "//v1//chat//completions", "/chat/completions", "/v1/v1/chat/completions", "/v1/chat/completions?beta=true",
+    "/v1/chat/completions/", "//v1//chat//completions", "/chat/completions", "/v1/v1/chat/completions",
+    "/v1/chat/completions?beta=true",
     "/v1/v1//chat/completions/?beta=true",
 ]  # fmt: skip
 
@@ -152,7 +167,9 @@ def test_tolerant_paths(house: House, path: str) -> None:
     assert answer.status_code == 200 and answer.headers["x-findtoken-cost"] == "0.00001"
 
 
-@pytest.mark.parametrize("path", ["/v1/models/", "//v1/models", "/models", "/v1/v1/models", "/v1/models?beta=true", "/v1//models/plain/"])
+@pytest.mark.parametrize(
+    "path", ["/v1/models/", "//v1/models", "/models", "/v1/v1/models", "/v1/models?beta=true", "/v1//models/plain/"]
+)
 def test_tolerant_paths_of_models(house: House, path: str) -> None:
     assert house.http.get(house.url + path, headers=house.account().headers).status_code == 200
 
@@ -160,7 +177,9 @@ def test_tolerant_paths_of_models(house: House, path: str) -> None:
 # ---- browsers ----
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/v1/models/plain", "/v1/pricing", "/chat/completions/"])
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completions", "/v1/models", "/v1/models/plain", "/v1/pricing", "/chat/completions/"]
+)
 def test_preflight_of_open_routes(house: House, path: str) -> None:
     asked = {
         "Origin": "https://app.example",
@@ -209,11 +228,17 @@ def test_head_of_the_root(house: House, path: str) -> None:
 
 @pytest.mark.parametrize(
     ("path", "meant"),
-    [("/v1/chat/completion", "/v1/chat/completions"), ("/v1/model", "/v1/models"), ("/v1/user/balances", "/v1/user/balance")],
+    [
+        ("/v1/chat/completion", "/v1/chat/completions"),
+        ("/v1/model", "/v1/models"),
+        ("/v1/user/balances", "/v1/user/balance"),
+    ],
 )
 def test_a_wrong_route_names_the_one_meant(house: House, path: str, meant: str) -> None:
     for method in ("GET", "POST"):
-        assert f"Did you mean {meant}?" in error(house.http.request(method, path, headers=house.account().headers), 404, "not_found")
+        assert f"Did you mean {meant}?" in error(
+            house.http.request(method, path, headers=house.account().headers), 404, "not_found"
+        )
 
 
 def test_wrong_routes_of_the_families(house: House) -> None:
@@ -225,8 +250,10 @@ def test_wrong_routes_of_the_families(house: House) -> None:
 
 
 LATER = [
-    "/v1/embeddings", "/v1/completions", "/completions/", "/v1/responses", "/v1/auth/login", "/v1/auth/register", "/v1/tokens",
-    "/v1/tokens/7",     "/v1/user/self", "/v1/user/stats?period=24h", "/v1/user/credits", "/v1/billing/checkout", "/v1/billing/webhook",
+    "/v1/embeddings", "/v1/completions", "/completions/", "/v1/responses", "/v1/auth/login", "/v1/auth/register",
+    "/v1/tokens",
+    "/v1/tokens/7",     "/v1/user/self", "/v1/user/stats?period=24h", "/v1/user/credits", "/v1/billing/checkout",
+    "/v1/billing/webhook",
     "/v1/user/byok",
     "/v1/user/byok/register", "/v1/admin/channels", "/metrics", "/openapi.json", "/docs",
 ]  # fmt: skip
@@ -246,7 +273,11 @@ def test_anthropic_s_routes_say_so_in_their_own_shape(house: House, path: str) -
     answer = house.http.post(path, json={}, headers=house.account().headers)
     assert answer.status_code == 404
     said = answer.json()
-    assert said["type"] == "error" and said["error"]["type"] == "not_found_error" and said["request_id"] == answer.headers["x-request-id"]
+    assert (
+        said["type"] == "error"
+        and said["error"]["type"] == "not_found_error"
+        and said["request_id"] == answer.headers["x-request-id"]
+    )
     assert said["error"]["message"].endswith(" is not served by this version")
 
 
@@ -263,7 +294,12 @@ def test_a_wrong_method_says_which_are_right(house: House, method: str, path: st
 
 def test_models(house: House) -> None:
     said = house.get("/v1/models", house.account())
-    assert said["object"] == "list" and [model["id"] for model in said["data"]] == ["plain", "renamed", "org/slash", "模型"]
+    assert said["object"] == "list" and [model["id"] for model in said["data"]] == [
+        "plain",
+        "renamed",
+        "org/slash",
+        "模型",
+    ]
     for model in said["data"]:
         assert model["object"] == "model" and isinstance(model["created"], int) and model["owned_by"]
         assert house.get(f"/v1/models/{model['id']}", house.account()) == model
@@ -276,7 +312,8 @@ def test_models_of_a_restricted_key(house: House) -> None:
 
 
 def test_a_model_that_nothing_is_sent_to_is_not_listed(house: House) -> None:
-    """A channel of weight 0 takes no calls: its models are neither listed nor priced, and another channel's price stands."""
+    """A channel of weight 0 takes no calls: its models are neither listed nor priced, and another channel's price
+    stands."""
     account = house.account()
     assert "nobody-s" not in {row["id"] for row in house.get("/v1/pricing")["data"]}
     error(house.http.get("/v1/models/nobody-s", headers=account.headers), 404, "model_not_found", "model")
@@ -321,7 +358,12 @@ def test_logs_by_pages(house: House) -> None:
     assert house.get("/v1/user/logs", account, page=9)["data"] == []
     assert house.get("/v1/user/logs", account, page_size=1000)["page_size"] == 100
     for wrong in ({"page": "0"}, {"page": "x"}, {"page_size": "-1"}):
-        error(house.http.get("/v1/user/logs", params=wrong, headers=account.headers), 400, "invalid_value", next(iter(wrong)))
+        error(
+            house.http.get("/v1/user/logs", params=wrong, headers=account.headers),
+            400,
+            "invalid_value",
+            next(iter(wrong)),
+        )
 
 
 def test_logs_by_filter(house: House) -> None:
@@ -334,8 +376,15 @@ def test_logs_by_filter(house: House) -> None:
     middle = house.rows(account)[1]["created_at"]
     assert [row["model"] for row in house.rows(account, **{"from": middle})] == ["nonesuch", "renamed"]
     assert [row["model"] for row in house.rows(account, to=middle)] == ["plain"]
-    assert house.rows(account, to="2020-01-01") == [] and len(house.rows(account, **{"from": "2020-01-01T00:00:00Z"})) == 3
-    error(house.http.get("/v1/user/logs", params={"from": "yesterday"}, headers=account.headers), 400, "invalid_value", "from")
+    assert (
+        house.rows(account, to="2020-01-01") == [] and len(house.rows(account, **{"from": "2020-01-01T00:00:00Z"})) == 3
+    )
+    error(
+        house.http.get("/v1/user/logs", params={"from": "yesterday"}, headers=account.headers),
+        400,
+        "invalid_value",
+        "from",
+    )
 
 
 def test_logs_show_one_s_own_only(house: House) -> None:
@@ -356,7 +405,9 @@ def test_keep_alive_serves_many_calls_on_one_connection(house: House) -> None:
     with httpx.Client(base_url=house.url, trust_env=False, headers=account.headers) as client:
         for path in ("/v1/models", "/healthz", "/v1/user/balance"):
             assert client.get(path).status_code == 200
-            answer = client.post("/v1/chat/completions", json={"model": "plain", "messages": HELLO, "stream": path == "/healthz"})
+            answer = client.post(
+                "/v1/chat/completions", json={"model": "plain", "messages": HELLO, "stream": path == "/healthz"}
+            )
             assert answer.status_code == 200
         pool: Any = client._transport
         assert len(pool._pool.connections) == 1
@@ -364,13 +415,17 @@ def test_keep_alive_serves_many_calls_on_one_connection(house: House) -> None:
 
 def test_pipelined_calls_are_answered_in_turn(house: House) -> None:
     account = house.account()
-    with house.raw(account, "plain", more=house.request(account, "plain", stream=True) + house.request(account, "nonesuch")) as wire:
+    with house.raw(
+        account, "plain", more=house.request(account, "plain", stream=True) + house.request(account, "nonesuch")
+    ) as wire:
         wire.until(b"model_not_found")
         assert [wire.received.index(mark) for mark in (b'"total_tokens"', b"data: [DONE]")] == sorted(
             wire.received.index(mark) for mark in (b'"total_tokens"', b"data: [DONE]")
         )
     # A refusal has no settlement that its answer waits for, so its row may follow the answer.
-    house.wait_for(lambda: {row["status"] for row in house.rows(account)} == {"ok", "refused"}, "the refusal is not in the log")
+    house.wait_for(
+        lambda: {row["status"] for row in house.rows(account)} == {"ok", "refused"}, "the refusal is not in the log"
+    )
     assert house.balance(account) == 1 - 2 * HELLO_COST
 
 

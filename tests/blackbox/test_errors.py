@@ -1,4 +1,5 @@
-"""Every row of CONTRACT.md's error table that can be met, and what an upstream's failure costs: nothing, before content."""
+"""Every row of CONTRACT.md's error table that can be met, and what an upstream's failure costs: nothing, before
+content."""
 
 import json
 import socket
@@ -24,12 +25,14 @@ FAILING: dict[str, dict[str, Any]] = {
     "plain": {},
     "long": {
         "status": 400,
-        "error_body": {"error": {"message": "This model's maximum context length is 8 tokens.", "type": "invalid_request_error",
+        "error_body": {"error": {"message": "This model's maximum context length is 8 "
+        "tokens.", "type": "invalid_request_error",
                                  "param": "messages", "code": "context_length_exceeded"}},
     },
     "policy": {
         "status": 400,
-        "error_body": {"error": {"message": f"flagged, ask {SECRET} at http://10.1.2.3/x", "type": "invalid_request_error",
+        "error_body": {"error": {"message": f"flagged, ask {SECRET} at "
+        "http://10.1.2.3/x", "type": "invalid_request_error",
                                  "param": "messages", "code": "content_policy_violation"}},
     },
     "unprocessable": {"status": 422, "error_body": {"message": "bad tool", "type": "invalid_request_error"}},
@@ -38,9 +41,11 @@ FAILING: dict[str, dict[str, Any]] = {
     "reset-once": {"fail_first": [1, 0]},
     "429": {"status": 429, "retry_after": 30},
     "429-once": {"fail_first": [1, 429], "retry_after": 1},
-    "401": {"status": 401, "error_body": {"error": {"message": f"Incorrect API key provided: {SECRET}", "code": "invalid_api_key"}}},
+    "401": {"status": 401, "error_body": {"error": {"message": "Incorrect API key provided: "
+    f"{SECRET}", "code": "invalid_api_key"}}},
     "403": {"status": 403},
-    "402": {"status": 402, "error_body": {"error": {"message": "Insufficient Balance", "code": "invalid_request_error"}}},
+    "402": {"status": 402, "error_body": {"error": {"message": "Insufficient "
+    "Balance", "code": "invalid_request_error"}}},
     "error-in-200": {"raw_body": '{"error": {"message": "overloaded", "type": "x"}}'},
     "html": {"raw_body": "<html><body>Bad gateway</body></html>", "content_type": "text/html"},
     "empty": {"raw_body": ""},
@@ -106,7 +111,9 @@ BAD_JSON = {
     "utf-8": b'{"model": "plain", "messages": [{"role": "user", "content": "\xff\xfe"}]}',
     "utf-8 in an unknown field": b'{"model": "plain", "messages": [{"role": "user", "content": "x"}], "x": "\xff"}',
     "nested": b'{"model": "plain", "messages": ' + DEEP + b"}",
-    "nested in an unknown field": b'{"model": "plain", "messages": [{"role":"user","content":"x"}], "x": ' + DEEP + b"}",
+    "nested in an unknown field": (
+        b'{"model": "plain", "messages": [{"role":"user","content":"x"}], "x": ' + DEEP + b"}"
+    ),
     "NaN": b'{"model": "plain", "messages": [{"role": "user", "content": "x"}], "temperature": NaN}',
 }  # fmt: skip
 
@@ -116,16 +123,22 @@ def test_invalid_json(house: House, name: str) -> None:
     error(post(house, BAD_JSON[name]), 400, "invalid_json")
 
 
-@pytest.mark.parametrize(("field", "body"), [("model", {"messages": HELLO}), ("messages", {"model": "plain"}), ("model", {})])
+@pytest.mark.parametrize(
+    ("field", "body"), [("model", {"messages": HELLO}), ("messages", {"model": "plain"}), ("model", {})]
+)
 def test_missing_field(house: House, field: str, body: dict[str, Any]) -> None:
     assert field in error(post(house, json.dumps(body).encode()), 400, "missing_field", field)
 
 
 WRONG = [
-    ("messages", "Hello"), ("messages", []), ("messages", [1]), ("messages.0.content", [{"role": "user", "content": 5}]),
-    ("max_tokens", 0), ("max_tokens", -1), ("max_tokens", True), ("max_tokens", "5"), ("max_tokens", 10**12), ("max_tokens", 1.5),
-    ("max_completion_tokens", 0), ("n", 0), ("n", 10**6), ("stream", "yes"), ("stream", 1), ("model", 5), ("model", ["plain"]),
-    ("models", "plain"), ("stream_options", 5), ("stream_options.include_usage", {"include_usage": "yes"}), ("routing", "random"),
+    ("messages", "Hello"), ("messages", []), ("messages", [1]), ("messages.0.content", [{"role": "user",
+    "content": 5}]),
+    ("max_tokens", 0), ("max_tokens", -1), ("max_tokens", True), ("max_tokens", "5"), ("max_tokens", 10**12),
+    ("max_tokens", 1.5),
+    ("max_completion_tokens", 0), ("n", 0), ("n", 10**6), ("stream", "yes"), ("stream", 1), ("model", 5), ("model",
+    ["plain"]),
+    ("models", "plain"), ("stream_options", 5), ("stream_options.include_usage", {"include_usage": "yes"}), ("routing",
+    "random"),
     ("routing", 3),
 ]  # fmt: skip
 
@@ -152,7 +165,9 @@ def test_lone_surrogates_and_duplicate_keys_are_survived(house: House) -> None:
         assert answer.status_code in (200, 400), answer.text
 
 
-@pytest.mark.parametrize("name", ["nonesuch", "<script>alert(1)</script>", "plain' OR '1'='1", "pl\r\nain", "plain ", "a" * 5000, "\u202e"])
+@pytest.mark.parametrize(
+    "name", ["nonesuch", "<script>alert(1)</script>", "plain' OR '1'='1", "pl\r\nain", "plain ", "a" * 5000, "\u202e"]
+)
 def test_model_not_found(house: House, name: str) -> None:
     error(house.chat(house.account(), name), 400, "model_not_found", "model")
 
@@ -282,7 +297,9 @@ def test_a_200_that_is_no_answer_is_502(house: House, model: str, stream: bool) 
     failed(house, model, 502, "provider_error", stream=stream)
 
 
-@pytest.mark.parametrize(("model", "stream"), [("not-http", False), ("not-http", True), ("gzip", False), ("gzip", True), ("cut", False)])
+@pytest.mark.parametrize(
+    ("model", "stream"), [("not-http", False), ("not-http", True), ("gzip", False), ("gzip", True), ("cut", False)]
+)
 def test_an_answer_that_cannot_be_read_is_502_or_503(house: House, model: str, stream: bool) -> None:
     account = house.account()
     answer = house.chat(account, model, stream=stream)
@@ -305,7 +322,9 @@ def test_what_recovers_is_one_answer_and_one_charge(house: House) -> None:
         assert answer.status_code == 200, answer.text
         row = house.row(account, answer.headers["x-request-id"])
         # A kept connection that breaks before any byte is replaced unseen; then the fake saw more than the log says.
-        assert int(answer.headers["x-findtoken-attempts"]) == row["attempts"] <= tries == len(house.fake.requests(model))
+        assert (
+            int(answer.headers["x-findtoken-attempts"]) == row["attempts"] <= tries == len(house.fake.requests(model))
+        )
         assert (row["cost"], row["status"]) == ("0.00001", "ok")
 
 
@@ -331,7 +350,8 @@ def test_our_trouble_with_the_provider_is_never_the_caller_s(house: House, model
     assert house.balance(account) == 1
 
 
-@pytest.mark.parametrize(("model", "stream"), [("silent", False), ("silent", True), ("silent-body", False), ("no-token", True),
+@pytest.mark.parametrize(("model", "stream"), [("silent", False), ("silent", True), ("silent-body", False), ("no-token",
+                         True),
                                                ("silence-after-role", True)])  # fmt: skip
 def test_timeouts_are_504(house: House, model: str, stream: bool) -> None:
     before = len(house.fake.requests(model))
@@ -339,7 +359,8 @@ def test_timeouts_are_504(house: House, model: str, stream: bool) -> None:
         failed(house, model, 504, "provider_timeout", stream=stream)
     assert len(house.fake.requests(model)) > before
     house.wait_for(
-        lambda: all(seen["connection"]["closed_by_peer_at"] for seen in house.fake.requests(model)), "an upstream's socket stayed open"
+        lambda: all(seen["connection"]["closed_by_peer_at"] for seen in house.fake.requests(model)),
+        "an upstream's socket stayed open",
     )
 
 

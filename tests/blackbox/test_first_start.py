@@ -1,4 +1,5 @@
-"""The first start as a person meets it: no config, whatever keys are there, a port that is taken, a stdout that is full."""
+"""The first start as a person meets it: no config, whatever keys are there, a port that is taken, a stdout that is
+full."""
 
 import os
 import re
@@ -33,7 +34,8 @@ def started(place: Path, *arguments: str, **variables: str) -> Iterator[tuple[st
 def failing(place: Path, *arguments: str, code: int = 1, **streams: object) -> str:
     """What a start that must fail says on stderr."""
     done = subprocess.run(
-        [sys.executable, "-m", "ftgate", *arguments], cwd=place, env=environment(), stdin=subprocess.DEVNULL, timeout=20,
+        [sys.executable, "-m", "ftgate", *arguments], cwd=place, env=environment(), stdin=subprocess.DEVNULL,
+        timeout=20,
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
     )  # type: ignore[call-overload]  # fmt: skip
     said = (done.stderr or b"").decode()
@@ -47,12 +49,15 @@ def paste(said: str, url: str) -> httpx.Response:
     (key,) = re.findall(r'curl -i \S+/v1/chat/completions -H "Authorization: Bearer (\S+)"', said)
     (body,) = re.findall(r"-d '(\{.*\})'", said)
     return httpx.post(
-        f"{url}/v1/chat/completions", content=body, headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+        f"{url}/v1/chat/completions", content=body, headers={"Authorization": "Bearer "
+        f"{key}", "Content-Type": "application/json"},
         trust_env=False, timeout=10,
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("arguments", [("--port", "0"), ("--port=0", "--data", "here"), ("serve", "--port", "0"), ("demo", "--port", "0")])
+@pytest.mark.parametrize(
+    "arguments", [("--port", "0"), ("--port=0", "--data", "here"), ("serve", "--port", "0"), ("demo", "--port", "0")]
+)
 def test_the_printed_curl_shows_an_answer_and_its_price(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     """Options without a command are those of serve."""
     with started(tmp_path, *arguments) as (url, process):
@@ -97,7 +102,12 @@ def test_options_of_the_group_stay_its_own(tmp_path: Path) -> None:
         ("--help", "Usage: ftgate [OPTIONS] [COMMAND]"),
     ):
         done = subprocess.run(
-            [sys.executable, "-m", "ftgate", option], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=20
+            [sys.executable, "-m", "ftgate", option],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=20,
         )
         assert done.returncode == 0 and done.stdout.startswith(words)
     assert "--prot" in failing(tmp_path, "--prot", "1", code=2)
@@ -169,7 +179,8 @@ def test_a_stdout_that_is_closed(tmp_path: Path) -> None:
     """`ftgate >&-`: nobody wants to read the line, so nobody gets it."""
     with (tmp_path / "err").open("wb") as err:
         child = subprocess.Popen(
-            ["/bin/sh", "-c", f"exec {sys.executable} -m ftgate --port 0 >&-"], cwd=tmp_path, env=environment(), stdin=subprocess.DEVNULL,
+            ["/bin/sh", "-c", f"exec {sys.executable} -m ftgate --port 0 >&-"], cwd=tmp_path, env=environment(),
+            stdin=subprocess.DEVNULL,
             stderr=err,
         )  # fmt: skip
     process = Process.__new__(Process)

@@ -1,5 +1,5 @@
-"""Bytes from strangers (RELIABILITY.md, F1-F6, F34, F35): whatever comes costs its own connection at most. The `settled` fixture
-asks after each that the process lives and answers."""
+"""Bytes from strangers (RELIABILITY.md, F1-F6, F34, F35): whatever comes costs its own connection at most. The
+`settled` fixture asks after each that the process lives and answers."""
 
 import socket
 import struct
@@ -15,14 +15,21 @@ CONFIG = channel("lab", ["plain"])
 HOST = b"Host: x\r\n"
 POST = b"POST /v1/chat/completions HTTP/1.1\r\n" + HOST
 HOSTILE: dict[str, bytes] = {
-    "F1 h2c": b"GET / HTTP/1.1\r\n" + HOST + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: A\r\n\r\n",
+    "F1 h2c": b"GET / HTTP/1.1\r\n"
+    + HOST
+    + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: A\r\n\r\n",
     "F2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x05\x01\x05\x00\x00\x00\x01\x04\x01\xff\xff\xff",
-    "F4 websocket": b"GET / HTTP/1.1\r\n" + HOST + b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    "F4 websocket": b"GET / HTTP/1.1\r\n"
+    + HOST
+    + b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\nx",
     "F5 random": bytes(range(256)) * 40,
     "F5 tls": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 500,
     "F5 long head": b"GET / HTTP/1.1\r\n" + HOST + b"X: " + b"a" * 70_000 + b"\r\n\r\n",
-    "F5 many headers": b"GET / HTTP/1.1\r\n" + HOST + b"".join(b"X-%d: y\r\n" % number for number in range(5000)) + b"\r\n",
+    "F5 many headers": b"GET / HTTP/1.1\r\n"
+    + HOST
+    + b"".join(b"X-%d: y\r\n" % number for number in range(5000))
+    + b"\r\n",
     "F5 absolute form": b"GET http://elsewhere/healthz HTTP/1.1\r\n" + HOST + b"\r\n",
     "F5 asterisk": b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n",
     "F5 strange path": b"GET /%ff%00%0d%0a HTTP/1.1\r\n" + HOST + b"\r\n",
@@ -53,7 +60,11 @@ def test_hostile_bytes(house: House, name: str) -> None:
         wire.socket.shutdown(socket.SHUT_WR)
         said = wire.rest(3)
     assert not said or said.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")), said
-    assert b" 101 " not in said.partition(b"\r\n")[0] and b" 500 " not in said.partition(b"\r\n")[0] and b"Traceback" not in said
+    assert (
+        b" 101 " not in said.partition(b"\r\n")[0]
+        and b" 500 " not in said.partition(b"\r\n")[0]
+        and b"Traceback" not in said
+    )
     if name.startswith("F6"):
         assert b" 400 " in said.partition(b"\r\n")[0]
 
@@ -62,7 +73,10 @@ def test_an_upgrade_is_ignored_on_a_relay_call_too(house: House) -> None:
     """Some clients (Java's) ask for h2c with every request."""
     account = house.account()
     head, _, body = house.request(account, "plain").partition(b"\r\n\r\n")
-    for upgrade in (b"Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA", b"Upgrade: x"):
+    for upgrade in (
+        b"Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA",
+        b"Upgrade: x",
+    ):
         with house.connect() as wire:
             wire.send(head + b"\r\n" + upgrade + b"\r\n\r\n" + body)
             assert b" 200 " in wire.until(b"total_tokens").partition(b"\r\n")[0]
@@ -84,7 +98,8 @@ def test_a_refused_upload_gets_its_answer(house: House) -> None:
 
 @pytest.mark.parametrize("shown", [b"", b"Authorization: Bearer sk-ft_nobody\r\n", b"x-api-key: sk-ft_nobody\r\n"])
 def test_a_stranger_s_body_is_not_asked_for(house: House, shown: bytes) -> None:
-    """The key is looked up before the first byte of a body: no 100 Continue, and nothing held while a stranger dawdles."""
+    """The key is looked up before the first byte of a body: no 100 Continue, and nothing held while a stranger
+    dawdles."""
     for waits in (b"Expect: 100-continue\r\n", b""):
         with house.connect() as wire, took(at_most_s=2.0):
             wire.send(POST + shown + waits + b"Content-Length: 19000000\r\n\r\n")

@@ -1,4 +1,5 @@
-"""From start to end of the process: clean stops, refused second starts, faulty configs, and no limit that nobody set."""
+"""From start to end of the process: clean stops, refused second starts, faulty configs, and no limit that nobody
+set."""
 
 import re
 import signal
@@ -27,7 +28,9 @@ SCRIPTS = {
 
 
 def config(grace: str = "0.5") -> str:
-    return f"[server]\nshutdown_grace = {grace}\n[limits]\nrequests_per_second = 0\n" + channel("lab", ["plain", *SCRIPTS])
+    return f"[server]\nshutdown_grace = {grace}\n[limits]\nrequests_per_second = 0\n" + channel(
+        "lab", ["plain", *SCRIPTS]
+    )
 
 
 @pytest.fixture
@@ -191,10 +194,18 @@ def test_a_faulty_config_names_all_faults(steady: House) -> None:
     process = steady.spawn(config=file, data=steady.base / "never", name="faulty")
     assert process.wait() == 78
     said = process.err.read_text()
-    for line, word in ((2, "port"), (3, "max_body_mb"), (8, "NO_SUCH_VARIABLE"), (9, "unpriced"), (13, ""), (14, "deepseek")):
+    for line, word in (
+        (2, "port"),
+        (3, "max_body_mb"),
+        (8, "NO_SUCH_VARIABLE"),
+        (9, "unpriced"),
+        (13, ""),
+        (14, "deepseek"),
+    ):
         assert re.search(rf"faulty\.toml:{line}: .*{word}", said), f"{line} {word}: {said}"
     assert process.out.read_text() == "" and not (steady.base / "never").exists() and "Traceback" not in said
-    done = subprocess.run([sys.executable, "-m", "ftgate", "check", "--config", str(file)], capture_output=True, text=True,
+    done = subprocess.run([sys.executable, "-m", "ftgate", "check", "--config", str(file)], capture_output=True,
+    text=True,
                           env=environment(), cwd=steady.base, timeout=20)  # fmt: skip
     assert done.returncode == 1
     faults = [line for line in done.stderr.splitlines() if "faulty.toml:" in line]
@@ -206,7 +217,8 @@ def test_other_configs(steady: House, content: str) -> None:
     file = steady.base / "other.toml"
     file.write_text(content)
     data = steady.base / f"other-{len(content)}"
-    code = subprocess.run([sys.executable, "-m", "ftgate", "check", "--config", str(file)], capture_output=True, env=environment(),
+    code = subprocess.run([sys.executable, "-m", "ftgate", "check", "--config", str(file)], capture_output=True,
+    env=environment(),
                           cwd=steady.base, timeout=20).returncode  # fmt: skip
     process = steady.spawn(config=file, data=data, name="other")
     if code == 0:
@@ -257,28 +269,33 @@ hypercorn_door.LINGER_S = fast_door.LINGER_S = relay.BODY_S = fast_door.BODY_S =
 from ftgate.__main__ import main
 main()
 """
-"""ftgate with every time limit that has a default but is no setting of the call's: Quart's, Hypercorn's and the door's own."""
+"""ftgate with every time limit that has a default but is no setting of the call's: Quart's, Hypercorn's and the door's
+own."""
 
 
 def test_the_limit_of_a_whole_call(tmp_path: Path) -> None:
-    """The one limit that does end a long stream is the one the config names: with an error event, settled, recorded as timeout."""
+    """The one limit that does end a long stream is the one the config names: with an error event, settled, recorded as
+    timeout."""
     with House(tmp_path, config() + "[timeouts]\ntotal = 1.0\n", SCRIPTS) as house:
         account = house.account()
         with took(at_least_s=0.9, at_most_s=2.5):
             answer = house.chat(account, "endless", stream=True)
         assert chunks(answer.content)[-1]["error"]["code"] == "provider_timeout" and b"[DONE]" not in answer.content
         row = house.row(account)
-        assert (row["status"], row["estimated"]) == ("timeout", True) and house.balance(account) == 1 - Decimal(row["cost"]) < 1
+        assert (row["status"], row["estimated"]) == ("timeout", True) and house.balance(account) == 1 - Decimal(
+            row["cost"]
+        ) < 1
         late = house.chat(account, "no-head", stream=True)
         assert error(late, 504, "provider_timeout")
         assert house.row(account, late.headers["x-request-id"])["cost"] == "0"
 
 
 def test_no_server_default_cuts_a_stream(house: House) -> None:
-    """Every such default is brought down to 0.4 s (some are 60 s: Quart's RESPONSE_TIMEOUT is the one that would end a ten-minute
-    stream after its first minute). The stream is silent for 1.3 s before its first token and between any two, three times as long
-    as each of them, and lasts 5 s in all; a plain call waits 2 s for its answer. Both come whole. So what is proven: none of these
-    defaults, whatever its size, counts while an answer is being made or sent."""
+    """Every such default is brought down to 0.4 s (some are 60 s: Quart's RESPONSE_TIMEOUT is the one that would end a
+    ten-minute stream after its first minute). The stream is silent for 1.3 s before its first token and between any
+    two, three times as long as each of them, and lasts 5 s in all; a plain call waits 2 s for its answer. Both come
+    whole. So what is proven: none of these defaults, whatever its size, counts while an answer is being made or
+    sent."""
     assert house.process.terminate() == 0
     house.start(SHORTENED)
     account = house.account()
@@ -291,7 +308,9 @@ def test_no_server_default_cuts_a_stream(house: House) -> None:
     with socket.create_connection(house.address) as idle, took(at_least_s=0.2, at_most_s=2.0):
         idle.settimeout(3)
         assert idle.recv(1) == b""
-    assert house.process.terminate() == 0  # nothing more is asked of it: its keep-alive is too short for a client that reuses
+    assert (
+        house.process.terminate() == 0
+    )  # nothing more is asked of it: its keep-alive is too short for a client that reuses
 
 
 def test_a_pause_longer_than_keep_alive_as_shipped(steady: House) -> None:

@@ -45,7 +45,9 @@ ODD: dict[str, Any] = {
     "huge-float": {"usage": {"prompt_tokens": 1e18, "completion_tokens": 1e18}},
     "zero": {"usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}},
     "zero-output": {"usage": {"prompt_tokens": 4, "completion_tokens": 0}},
-    "cached-past-prompt": {"usage": {"prompt_tokens": 4, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 400}}},
+    "cached-past-prompt": {
+        "usage": {"prompt_tokens": 4, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 400}}
+    },
 }
 FINE = {"input": Decimal("0.000001"), "output": Decimal("0.000003"), "cached": Decimal("0.000001")}
 PRICES: dict[str, dict[str, object]] = {
@@ -86,7 +88,10 @@ def cost(house: House, account: Account, model: str, **fields: Any) -> Decimal:
     if fields.get("stream"):
         assert f": x-findtoken-cost={row['cost']} balance={after:f}\n\n".encode() in answer.content
     else:
-        assert (answer.headers["x-findtoken-cost"], Decimal(answer.headers["x-findtoken-balance"])) == (row["cost"], after)
+        assert (answer.headers["x-findtoken-cost"], Decimal(answer.headers["x-findtoken-balance"])) == (
+            row["cost"],
+            after,
+        )
     return charged
 
 
@@ -233,7 +238,9 @@ def race(house: House, requests: list[bytes]) -> list[bytes]:
         for index in mine:
             wires[index].socket.settimeout(20)
             head = wires[index].until(b"\r\n\r\n")
-            mark = b'"param"' if status(head) != 200 else b"[DONE]" if b"event-stream" in head else b'"completion_tokens"'
+            mark = (
+                b'"param"' if status(head) != 200 else b"[DONE]" if b"event-stream" in head else b'"completion_tokens"'
+            )
             answers[index] = wires[index].until(mark)
             wires[index].close()
 
@@ -279,7 +286,8 @@ def test_200_calls_on_a_balance_for_ten(house: House, stream: bool) -> None:
 
 
 def test_a_key_s_quota_is_exact_in_parallel(house: House) -> None:
-    """Quota for three held calls of max_tokens = 1000; each uses little, so later ones fit again: never past the quota."""
+    """Quota for three held calls of max_tokens = 1000; each uses little, so later ones fit again: never past the
+    quota."""
     account = house.account("1000", quota="3.5")
     codes = [status(answer) for answer in race(house, [house.request(account, "little", max_tokens=1000)] * 100)]
     assert (codes.count(200), codes.count(402)) == (3, 97)

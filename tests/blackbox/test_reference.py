@@ -1,4 +1,5 @@
-"""The examples of the five reference pages with only host and key changed (their request bodies stand here as printed there)."""
+"""The examples of the five reference pages with only host and key changed (their request bodies stand here as printed
+there)."""
 
 import json
 from collections.abc import Iterator
@@ -56,7 +57,8 @@ TOKEN_FLOW = """{
     "stream": true
   }"""
 PAGE_MODELS = [
-    "deepseek-chat", "deepseek-reasoner", "deepseek-v4-flash", "deepseek-v4-pro", "deepseek-v3", "deepseek-r1", "qwen-turbo", "qwen-plus",
+    "deepseek-chat", "deepseek-reasoner", "deepseek-v4-flash", "deepseek-v4-pro", "deepseek-v3", "deepseek-r1",
+    "qwen-turbo", "qwen-plus",
     "qwen-max", "qwen-long", "glm-4-plus", "glm-4-air", "glm-4-flash", "kimi-k2", "gpt-4o", "gpt-4.1",
 ]  # fmt: skip
 
@@ -88,7 +90,9 @@ def post(house: House, account: Account, body: str) -> Any:
     return answer
 
 
-@pytest.mark.parametrize("body", [FIND_TOKEN, TOKEN_OUTPUT, CNAI, TOKEN_SEA], ids=["find-token", "tokenoutput", "cnaitoken", "tokensea"])
+@pytest.mark.parametrize(
+    "body", [FIND_TOKEN, TOKEN_OUTPUT, CNAI, TOKEN_SEA], ids=["find-token", "tokenoutput", "cnaitoken", "tokensea"]
+)
 def test_plain_examples(house: House, account: Account, body: str) -> None:
     answer = post(house, account, body)
     said = answer.json()
@@ -101,7 +105,9 @@ def test_plain_examples(house: House, account: Account, body: str) -> None:
     assert float(answer.headers["x-findtoken-cost"]) > 0 and float(answer.headers["x-findtoken-balance"]) > 0
 
 
-@pytest.mark.parametrize("body", [FIND_TOKEN_STREAM, TOKEN_OUTPUT_STREAM, TOKEN_FLOW], ids=["find-token", "tokenoutput", "tokenflow"])
+@pytest.mark.parametrize(
+    "body", [FIND_TOKEN_STREAM, TOKEN_OUTPUT_STREAM, TOKEN_FLOW], ids=["find-token", "tokenoutput", "tokenflow"]
+)
 def test_streamed_examples(house: House, account: Account, body: str) -> None:
     answer = post(house, account, body)
     assert answer.headers["content-type"].startswith("text/event-stream")
@@ -118,7 +124,9 @@ def test_every_model_that_a_page_names_is_served(house: House, account: Account,
 
 def test_the_python_example_of_tokenoutput(house: House, account: Account) -> None:
     with openai.OpenAI(api_key=account.key, base_url=f"{house.url}/v1") as client:
-        stream = client.chat.completions.create(model="deepseek-chat", messages=[{"role": "user", "content": "Write a poem"}], stream=True)
+        stream = client.chat.completions.create(
+            model="deepseek-chat", messages=[{"role": "user", "content": "Write a poem"}], stream=True
+        )
         said = ""
         for chunk in stream:  # as on the page: without a look whether there are choices
             if chunk.choices[0].delta.content:

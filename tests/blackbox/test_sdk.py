@@ -9,7 +9,10 @@ import pytest
 
 from tests.blackbox.harness import HELLO_COST, Account, House, channel
 
-TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}
+TOOL = {
+    "type": "function",
+    "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}},
+}
 SCRIPTS = {
     "tools": {
         "content": [],
@@ -57,7 +60,9 @@ def test_chat(client: openai.OpenAI) -> None:
 
 
 def test_streamed_chat(client: openai.OpenAI) -> None:
-    stream = client.chat.completions.create(model="plain", messages=MESSAGES, stream=True, stream_options={"include_usage": True})
+    stream = client.chat.completions.create(
+        model="plain", messages=MESSAGES, stream=True, stream_options={"include_usage": True}
+    )
     chunks = list(stream)
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "Hello, world"
     usage = chunks[-1].usage
@@ -67,7 +72,9 @@ def test_streamed_chat(client: openai.OpenAI) -> None:
 
 
 def test_tools(client: openai.OpenAI) -> None:
-    call = client.chat.completions.create(model="tools", messages=MESSAGES, tools=[TOOL]).choices[0].message.tool_calls[0]  # type: ignore
+    call = (
+        client.chat.completions.create(model="tools", messages=MESSAGES, tools=[TOOL]).choices[0].message.tool_calls[0]
+    )  # type: ignore
     assert (call.id, call.function.name, call.function.arguments) == ("call_1", "weather", '{"city": "Rome"}')
     with client.chat.completions.stream(model="tools", messages=MESSAGES, tools=[TOOL]) as stream:  # type: ignore[list-item]
         final = stream.get_final_completion()

@@ -8,7 +8,19 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.blackbox.harness import HELLO, HELLO_COST, HELLO_PROMPT, Account, House, channel, chunks, error, events, text, took
+from tests.blackbox.harness import (
+    HELLO,
+    HELLO_COST,
+    HELLO_PROMPT,
+    Account,
+    House,
+    channel,
+    chunks,
+    error,
+    events,
+    text,
+    took,
+)
 from tests.fakes.upstream import scripts_from_json, stream_events
 
 TOOLS = [
@@ -17,7 +29,9 @@ TOOLS = [
 ]
 DIED = {"error": {"message": "engine sk-live-abcdefghijklmnop died"}}
 HALF_OF_TWO = "".join(
-    "data: " + json.dumps({"choices": [{"index": index, "delta": {"content": content}, "finish_reason": finish}]}) + "\n\n"
+    "data: "
+    + json.dumps({"choices": [{"index": index, "delta": {"content": content}, "finish_reason": finish}]})
+    + "\n\n"
     for index, content, finish in ((0, "one", None), (1, "uno", None), (0, "", "stop"), (1, " dos", None))
 )
 """Two answers (n = 2), of which the second never finished, and no [DONE]."""
@@ -152,7 +166,12 @@ def test_usage_and_its_cost_are_shown_when_asked_for(house: House) -> None:
     body = stream(house, "plain", stream_options={"include_usage": True, "extra": 1}).content
     last = chunks(body)[-1]
     assert last["choices"] == [] and last["id"] == "chatcmpl-fake"
-    assert last["usage"] == {"prompt_tokens": HELLO_PROMPT, "completion_tokens": 3, "total_tokens": 7, "cost": HELLO_COST}
+    assert last["usage"] == {
+        "prompt_tokens": HELLO_PROMPT,
+        "completion_tokens": 3,
+        "total_tokens": 7,
+        "cost": HELLO_COST,
+    }
     assert b'"cost":0.00001' in body
     kinds = [event[:6] for event in events(body)[-3:]]
     assert kinds == [b"data: ", b": x-fi", b"data: "] and body.endswith(b"data: [DONE]\n\n")
@@ -167,7 +186,11 @@ def test_usage_is_ours_when_the_upstream_gave_none(house: House) -> None:
 @pytest.mark.parametrize("model", WITHOUT_DONE)
 def test_a_missing_done_is_added(house: House, model: str) -> None:
     body = stream(house, model).content
-    assert body.startswith(expected(model, *PASSED)) and body.endswith(b"\n\ndata: [DONE]\n\n") and body.count(b"[DONE]") == 1
+    assert (
+        body.startswith(expected(model, *PASSED))
+        and body.endswith(b"\n\ndata: [DONE]\n\n")
+        and body.count(b"[DONE]") == 1
+    )
 
 
 @pytest.mark.parametrize("model", TRUNCATED)
@@ -182,18 +205,25 @@ def test_a_truncated_stream_ends_in_an_error_and_no_done(house: House, model: st
     assert text(b"\n\n".join(events(answer.content)[:-1])) == "one two "
     row = house.row(account, answer.headers["x-request-id"])
     assert row["estimated"] is True and row["status"] in ("error", "timeout")
-    assert 4 <= row["prompt_tokens"] <= 18 and 1 <= row["completion_tokens"] <= 4  # "one two ", not the words of the error
+    assert (
+        4 <= row["prompt_tokens"] <= 18 and 1 <= row["completion_tokens"] <= 4
+    )  # "one two ", not the words of the error
     assert house.balance(account) == 1 - Decimal(row["cost"]) < 1
     assert len(house.fake.requests(model)) == 1
 
 
 def test_strange_events(house: House) -> None:
-    """Comments, unknown fields, several data lines, CR line ends, U+2028 inside a string: what is valid passes as it came."""
+    """Comments, unknown fields, several data lines, CR line ends, U+2028 inside a string: what is valid passes as it
+    came."""
     body = stream(house, "strange").content
     sent = STRANGE.encode()
     assert body.startswith(sent[: sent.index(b"data: {not json")])
     assert b"{not json" not in body  # it would break the client's parser
-    for part in (b'data: {"choices":[{"index":0,\ndata: "delta":{"content":"two lines"}', b"id: 7\nretry: 10\n\n", b"no space"):
+    for part in (
+        b'data: {"choices":[{"index":0,\ndata: "delta":{"content":"two lines"}',
+        b"id: 7\nretry: 10\n\n",
+        b"no space",
+    ):
         assert part in body
     assert body.endswith(b"data: [DONE]\n\n") and body.count(b"[DONE]") == 1
 

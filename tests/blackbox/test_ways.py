@@ -1,8 +1,9 @@
-"""One way through is like another: the same calls by both doors, both transports and TLS are answered alike, to the byte.
+"""One way through is like another: the same calls by both doors, both transports and TLS are answered alike, to the
+byte.
 
-Each way is a House of its own that gets the same calls in the same order. What is compared: status line, header names and values, the
-body, whether the connection stays, what the upstream saw, and at the end every row of the books. What may differ is named here: ids,
-dates, times, and how a body is cut into chunks.
+Each way is a House of its own that gets the same calls in the same order. What is compared: status line, header names
+and values, the body, whether the connection stays, what the upstream saw, and at the end every row of the books. What
+may differ is named here: ids, dates, times, and how a body is cut into chunks.
 """
 
 import json
@@ -38,25 +39,34 @@ VARYING = [
 ]
 WORDS = ("one ", "two ", "three ")
 SCRIPTS: dict[str, dict[str, Any]] = {
-    "plain": {}, "other": {}, "limited": {}, "big": {}, "closing": {"keep_alive": False}, "reasoning": {"reasoning": ["hm"]},
-    "bytewise": {"write_size": 1, "content": ["é", "世界"]}, "crlf": {"crlf": True}, "close-framed": {"framing": "close"},
+    "plain": {}, "other": {}, "limited": {}, "big": {}, "closing": {"keep_alive": False},
+    "reasoning": {"reasoning": ["hm"]},
+    "bytewise": {"write_size": 1, "content": ["é", "世界"]}, "crlf": {"crlf": True},
+    "close-framed": {"framing": "close"},
     "no-done": {"done": False}, "many": {"content": ["word "], "repeat": 500},
     # What fails, and is answered for by the second channel.
     "over-500": {"status": 500}, "over-drop": {"drop": "close"}, "over-reset": {"drop": "rst"},
     "over-429": {"status": 429, "retry_after": 5},
-    "over-garbage": {"raw_response": "SSH-2.0-x\r\n\r\n"}, "over-cut": {"cut_after": 0}, "over-silent": {"head_delay_s": 30},
+    "over-garbage": {"raw_response": "SSH-2.0-x\r\n\r\n"}, "over-cut": {"cut_after": 0},
+    "over-silent": {"head_delay_s": 30},
     # What fails for good.
     "bad-500": {"status": 500}, "bad-404": {"status": 404}, "bad-429": {"status": 429, "retry_after": 30},
-    "bad-400": {"status": 400, "error_body": {"error": {"message": "flagged", "type": "x", "param": "messages", "code": "content_policy"}}},
+    "bad-400": {"status": 400, "error_body": {"error": {"message": "flagged", "type": "x", "param": "messages",
+    "code": "content_policy"}}},
     "bad-drop": {"drop": "close"}, "bad-reset": {"drop": "rst"}, "bad-garbage": {"raw_response": "SSH-2.0-x\r\n\r\n"},
-    "bad-gzip": {"gzip": True}, "bad-html": {"raw_body": "<html></html>", "content_type": "text/html"}, "bad-empty": {"raw_body": ""},
-    "bad-redirect": {"status": 302, "location": "http://169.254.169.254/"}, "bad-204": {"status": 204}, "bad-silent": {"head_delay_s": 30},
-    "bad-early-hint": {"raw_response": "HTTP/1.1 101 x\r\n\r\n"}, "bad-head": {"raw_response": "HTTP/1.1 200 OK\r\nx: " + "y" * 300_000},
+    "bad-gzip": {"gzip": True}, "bad-html": {"raw_body": "<html></html>", "content_type": "text/html"},
+    "bad-empty": {"raw_body": ""},
+    "bad-redirect": {"status": 302, "location": "http://169.254.169.254/"}, "bad-204": {"status": 204},
+    "bad-silent": {"head_delay_s": 30},
+    "bad-early-hint": {"raw_response": "HTTP/1.1 101 x\r\n\r\n"}, "bad-head": {"raw_response": "HTTP/1.1 200 "
+    "OK\r\nx: " + "y" * 300_000},
     # Streams that end in their middle.
     "cut": {"cut_after": 2, "content": WORDS}, "cut-reset": {"cut_after": 2, "content": WORDS, "cut": "rst"},
-    "cut-length": {"cut_after": 2, "content": WORDS, "framing": "length"}, "stalled": {"hang_after": 2, "content": WORDS},
+    "cut-length": {"cut_after": 2, "content": WORDS, "framing": "length"}, "stalled": {"hang_after": 2,
+    "content": WORDS},
     "error-event": {"content": WORDS, "error_event": {"error": {"message": "died"}}, "error_after": 2},
-    "left": {"hang_after": 2, "content": WORDS}, "left-before": {"head_delay_s": 60}, "drained": {"content": WORDS, "first_delay_s": 0.2},
+    "left": {"hang_after": 2, "content": WORDS}, "left-before": {"head_delay_s": 60}, "drained": {"content": WORDS,
+    "first_delay_s": 0.2},
 }  # fmt: skip
 OVER = [name for name in SCRIPTS if name.startswith("over-")]
 LIMITS = {"head": 0.2, "answer": 0.2, "first_token": 0.2, "idle": 0.2}
@@ -165,12 +175,19 @@ class Visit:
     narrow: Account
     said: dict[str, list[Any]] = field(default_factory=dict)
 
-    def head(self, *more: str, line: str = "POST /v1/chat/completions HTTP/1.1", key: str | None = "", host: str = "Host: x") -> bytes:
+    def head(
+        self, *more: str, line: str = "POST /v1/chat/completions HTTP/1.1", key: str | None = "", host: str = "Host: x"
+    ) -> bytes:
         shown = [] if key is None else [f"Authorization: Bearer {key or self.rich.key}"]
         return "\r\n".join([line, *([host] if host else []), *shown, *more, "", ""]).encode("latin1")
 
     def call(
-        self, model: str = "plain", *more: str, line: str = "POST /v1/chat/completions HTTP/1.1", key: str | None = "", **fields: Any
+        self,
+        model: str = "plain",
+        *more: str,
+        line: str = "POST /v1/chat/completions HTTP/1.1",
+        key: str | None = "",
+        **fields: Any,
     ) -> bytes:
         body = json.dumps({"model": model, "messages": HELLO, **fields}).encode()
         return self.head(*more, f"Content-Length: {len(body)}", line=line, key=key) + body
@@ -195,7 +212,8 @@ class Visit:
             return found
 
     def to_the_end(self, odd: bytes) -> list[Said]:
-        """An odd request with an ordinary one behind it, which closes: all answers. So the doors agree on where the odd one ends."""
+        """An odd request with an ordinary one behind it, which closes: all answers. So the doors agree on where the odd
+        one ends."""
         with self.house.connect() as wire:
             caller = Caller(wire)
             wire.send(odd + self.call("other", "Connection: close"))
@@ -243,10 +261,15 @@ def expecting(visit: Visit, *, key: str = "", size: int | None = None) -> list[S
 
 BODY = json.dumps({"model": "plain", "messages": HELLO}).encode()
 CUT_CHUNK = b"%x\r\n" % len(BODY) + BODY[:9], BODY[9:] + b"\r\n0", b"\r\n\r\n"
-BROWSER = ("Origin: https://app.example", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization")
+BROWSER = (
+    "Origin: https://app.example",
+    "Access-Control-Request-Method: POST",
+    "Access-Control-Request-Headers: authorization",
+)
 HUGE = [{"role": "user", "content": "x" * 3_000_000}]
 
-# name -> the statuses that must come, and how to get them. Statuses guard against answers that are alike because all are wrong.
+# name -> the statuses that must come, and how to get them. Statuses guard against answers that are alike because all
+# are wrong.
 CASES: dict[str, tuple[list[int], Case]] = {
     "plain": ([200], lambda v: v.ask(v.call())),
     "streamed": ([200], lambda v: v.ask(v.call(stream=True))),
@@ -263,7 +286,8 @@ CASES: dict[str, tuple[list[int], Case]] = {
     "query": ([200], lambda v: v.ask(v.call(line="POST /v1/chat/completions?beta=true&x=%20 HTTP/1.1"))),
     "escape in the path": ([200], lambda v: v.ask(v.call(line="POST /v1/chat/%63ompletions HTTP/1.1"))),
     "absolute form": ([200], lambda v: v.ask(v.call(line="POST http://x/v1/chat/completions HTTP/1.1"))),
-    "an upgrade": ([200], lambda v: v.ask(v.call("plain", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: A"))),
+    "an upgrade": ([200], lambda v: v.ask(v.call("plain", "Connection: Upgrade, HTTP2-Settings", "Upgrade: "
+    "h2c", "HTTP2-Settings: A"))),
     # Bodies
     "chunked": ([200], lambda v: v.ask(chunked(v, BODY))),
     "chunked by the byte": ([200], lambda v: v.ask(chunked(v, *(BODY[at : at + 1] for at in range(len(BODY)))))),
@@ -271,10 +295,12 @@ CASES: dict[str, tuple[list[int], Case]] = {
     "chunked with trailers": ([200], lambda v: v.ask(chunked(v, BODY, ending=b"0\r\nX-Sum: 1\r\n\r\n"))),
     "chunked with an extension": ([200], lambda v: v.ask(chunked(v, BODY, extension=b";a=b"))),
     "chunked, then a call": ([200, 200], lambda v: v.in_turn(chunked(v, BODY), v.call())),
-    "chunked, with a call right behind": ([200, 200], lambda v: v.ask(chunked(v, BODY) + v.call(stream=True), answers=2)),
+    "chunked, with a call right behind": ([200, 200], lambda v: v.ask(chunked(v, BODY) + v.call(stream=True),
+    answers=2)),
     "head and body apart": ([200], lambda v: v.ask(v.call()[:-70], v.call()[-70:])),
     "three megabytes": ([200], lambda v: v.ask(v.call("big", messages=HUGE))),
-    "three megabytes, chunked": ([200], lambda v: v.ask(chunked(v, json.dumps({"model": "big", "messages": HUGE}).encode()))),
+    "three megabytes, chunked": ([200], lambda v: v.ask(chunked(v, json.dumps({"model": "big",
+    "messages": HUGE}).encode()))),
     "no body": ([400], lambda v: v.ask(v.head("Content-Length: 0"))),
     "no length": ([400], lambda v: v.ask(v.head())),
     "expect": ([100, 200], expecting),
@@ -282,14 +308,18 @@ CASES: dict[str, tuple[list[int], Case]] = {
     "expect, too large": ([413], lambda v: expecting(v, size=30_000_000)),
     # Connections
     "pipelined": ([200, 200], lambda v: v.ask(v.call() + v.call("other", stream=True), answers=2)),
-    "pipelined over the hand-over": ([200] * 3, lambda v: v.ask(v.call() + v.head(line=GET_MODELS) + v.call(stream=True), answers=3)),
-    "handed over in turn": ([200] * 4, lambda v: v.in_turn(v.call(), v.head(line=GET_MODELS), v.call(), v.call(stream=True))),
+    "pipelined over the hand-over": ([200] * 3,
+    lambda v: v.ask(v.call() + v.head(line=GET_MODELS) + v.call(stream=True), answers=3)),
+    "handed over in turn": ([200] * 4, lambda v: v.in_turn(v.call(), v.head(line=GET_MODELS), v.call(),
+    v.call(stream=True))),
     "a refusal, then a call": ([401, 200], lambda v: v.in_turn(v.call(key="sk-ft_nobody"), v.call())),
     "an error, then a call": ([400, 200], lambda v: v.in_turn(v.call("nonesuch"), v.call())),
     "HTTP/1.0": ([200], lambda v: v.ask(v.call(line="POST /v1/chat/completions HTTP/1.0"))),
     "HTTP/1.0, streamed": ([200], lambda v: v.ask(v.call(line="POST /v1/chat/completions HTTP/1.0", stream=True))),
-    "HTTP/1.0, keep-alive": ([200], lambda v: v.ask(v.call("plain", "Connection: keep-alive", line="POST /v1/chat/completions HTTP/1.0"))),
-    "HTTP/1.0, no host": ([200], lambda v: v.ask(v.call(line="POST /v1/chat/completions HTTP/1.0").replace(b"Host: x\r\n", b""))),
+    "HTTP/1.0, keep-alive": ([200], lambda v: v.ask(v.call("plain", "Connection: keep-alive", line="POST "
+    "/v1/chat/completions HTTP/1.0"))),
+    "HTTP/1.0, no host": ([200], lambda v: v.ask(v.call(line="POST /v1/chat/completions "
+    "HTTP/1.0").replace(b"Host: x\r\n", b""))),
     "HTTP/1.0, refused": ([401], lambda v: v.ask(v.call(line="POST /v1/chat/completions HTTP/1.0", key=None))),
     # Refusals
     "400 no JSON": ([400], lambda v: v.ask(v.head("Content-Length: 2") + b"{x")),
@@ -318,12 +348,14 @@ CASES: dict[str, tuple[list[int], Case]] = {
     "HEAD": ([200, 200], lambda v: v.in_turn(v.head(line="HEAD / HTTP/1.1"), v.call())),
     # Heads in doubt
     "length twice": ([400], lambda v: v.ask(ODD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!")),
-    "length and chunks": ([400], lambda v: v.ask(ODD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")),
+    "length and chunks": ([400], lambda v: v.ask(ODD + b"Content-Length: 5\r\nTransfer-Encoding: "
+    b"chunked\r\n\r\n0\r\n\r\n")),
     "a folded line": ([400], lambda v: v.ask(ODD + b"X: y\r\n z\r\nContent-Length: 2\r\n\r\n{}")),
     "a bare line end": ([400], lambda v: v.ask(ODD + b"X: y\nContent-Length: 2\r\n\r\n{}")),
     "bare line ends": ([400], lambda v: v.ask(ODD.replace(b"\r", b"") + b"Content-Length: 2\n\n{}")),
     "a bad chunk": ([400], lambda v: v.ask(v.head("Transfer-Encoding: chunked") + b"zz\r\nhello\r\n")),
-    "a bad chunk later": ([400], lambda v: v.ask(v.head("Transfer-Encoding: chunked"), b"2\r\n{}\r\n", b"zz\r\nhello\r\n")),
+    "a bad chunk later": ([400], lambda v: v.ask(v.head("Transfer-Encoding: "
+    "chunked"), b"2\r\n{}\r\n", b"zz\r\nhello\r\n")),
     "two hosts": ([400], lambda v: v.ask(v.call("plain", "Host: y"))),
     "no host": ([400], lambda v: v.ask(v.head("Content-Length: 2", host="") + b"{}")),
     "a long head": ([431], lambda v: v.ask(v.call("plain", "X: " + "y" * 40_000))),
@@ -338,20 +370,26 @@ CASES: dict[str, tuple[list[int], Case]] = {
 SIZE = f"Content-Length: {len(BODY)}"
 CHUNKS = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
 ODD_LINES: dict[str, tuple[str, ...]] = {
-    "length with zeros": (f"Content-Length: 00{len(BODY)}",), "length with spaces": (f"Content-Length:  {len(BODY)}  ",),
-    "length without a space": (f"Content-Length:{len(BODY)}",), "length with a sign": (f"Content-Length: +{len(BODY)}",),
+    "length with zeros": (f"Content-Length: 00{len(BODY)}",), "length with "
+    "spaces": (f"Content-Length:  {len(BODY)}  ",),
+    "length without a space": (f"Content-Length:{len(BODY)}",), "length with a "
+    "sign": (f"Content-Length: +{len(BODY)}",),
     "length below zero": ("Content-Length: -5",), "length as a list": (f"Content-Length: {len(BODY)}, {len(BODY)}",),
     "length twice alike": (SIZE, SIZE), "length of many digits": ("Content-Length: " + "9" * 30,),
     "length in hex": ("Content-Length: 0x10",),
     "length of nothing": ("Content-Length:",), "length after a tab": (f"Content-Length:\t{len(BODY)}",),
     "lower case": (SIZE.lower(),), "space before the colon": (SIZE.replace(":", " :"),), "no colon": ("Garbage", SIZE),
-    "no name": (": x", SIZE), "strange name": ("X@Y: z", SIZE), "name with a space": ("X Y: z", SIZE), "NUL": ("X: a\0b", SIZE),
+    "no name": (": x", SIZE), "strange name": ("X@Y: z", SIZE), "name with a space": ("X Y: z", SIZE),
+    "NUL": ("X: a\0b", SIZE),
     "control byte": ("X: a\x01b", SIZE), "DEL": ("X: a\x7fb", SIZE), "high byte": ("X: a\xffb", SIZE),
     "high byte in a name": ("X\xff: a", SIZE),
-    "bare CR": ("X: a\rb", SIZE), "empty value": ("X:", SIZE), "value of spaces": ("X:   ", SIZE), "first line folded": (" X: y", SIZE),
-    "tab in a value": ("X: a\tb", SIZE), "form feed at the end": ("X: a\x0c", SIZE), "underscore": ("Content_Length: 5", SIZE),
+    "bare CR": ("X: a\rb", SIZE), "empty value": ("X:", SIZE), "value of spaces": ("X:   ", SIZE), "first line "
+    "folded": (" X: y", SIZE),
+    "tab in a value": ("X: a\tb", SIZE), "form feed at the end": ("X: a\x0c", SIZE), "underscore": ("Content_Length: "
+    "5", SIZE),
     "close among others": ("Connection: keep-alive, close", SIZE), "close in capitals": ("Connection: CLOSE", SIZE),
-    "connection names a header": ("Connection: content-length", SIZE), "connection twice": ("Connection: x", "Connection: close", SIZE),
+    "connection names a header": ("Connection: content-length", SIZE), "connection twice": ("Connection: "
+    "x", "Connection: close", SIZE),
     "expect, but sent": ("Expect: 100-continue", SIZE), "expect in capitals": ("Expect: 100-CONTINUE", SIZE),
     "expect else": ("Expect: x", SIZE),
     "a trailer promised": ("Trailer: X-Sum", SIZE), "te": ("TE: trailers", SIZE), "empty upgrade": ("Upgrade: ", SIZE),
@@ -371,12 +409,17 @@ ODD_CODINGS = (
     "chunked;a=b",
     "xchunked",
 )
-ODD_TARGETS = ("/v1/chat/completions#x", "/v1/chat/completions?a=\xff", "/v1/chat/completions?", "*", "x", "/v1/../v1/chat/completions",
-               "//v1/chat/completions//", "/v1/chat/completions ", "/v1/chat/com\xffpletions", "/v1/chat/completions;x", "")  # fmt: skip
+ODD_TARGETS = ("/v1/chat/completions#x", "/v1/chat/completions?a=\xff", "/v1/chat/completions?", "*", "x",
+               "/v1/../v1/chat/completions",
+               "//v1/chat/completions//", "/v1/chat/completions ", "/v1/chat/com\xffpletions", "/v1/chat/completions;x",
+               "")  # fmt: skip
 for name, lines in ODD_LINES.items():
     CASES[f"odd: {name}"] = ([], lambda v, lines=lines: v.to_the_end(v.head(*lines) + BODY))  # type: ignore[misc]
 for coding in ODD_CODINGS:
-    CASES[f"odd coding: {coding!r}"] = ([], lambda v, coding=coding: v.to_the_end(v.head(f"Transfer-Encoding: {coding}") + CHUNKS))  # type: ignore[misc]
+    CASES[f"odd coding: {coding!r}"] = (
+        [],
+        lambda v, coding=coding: v.to_the_end(v.head(f"Transfer-Encoding: {coding}") + CHUNKS),
+    )  # type: ignore[misc]
 for target in ODD_TARGETS:
     line = f"POST {target} HTTP/1.1"
     CASES[f"odd target: {target!r}"] = ([], lambda v, line=line: v.to_the_end(v.call(line=line)))  # type: ignore[misc]
@@ -385,22 +428,48 @@ for line in (
     "POST\t/v1/chat/completions\tHTTP/1.1", "POST /v1/chat/completions http/1.1", "POST /v1/chat/completions HTTP/1.2",
     "POST /v1/chat/completions HTTP/2.0", "POST /v1/chat/completions HTTP/1.1 ", "POST /v1/chat/completions",
     "\r\n\r\nPOST / HTTP/1.1", "\r\nPOST /v1/chat/completions HTTP/1.1", "POST /v1/chat/completions HTTP/01.1",
-    "POST /v1/chat/completions HTTP/0.9", "POST /v1/chat/completions  HTTP/1.1", "POST /v1/chat/completions\x0bHTTP/1.1",
+    "POST /v1/chat/completions HTTP/0.9", "POST /v1/chat/completions  HTTP/1.1", "POST "
+    "/v1/chat/completions\x0bHTTP/1.1",
 ):  # fmt: skip
     CASES[f"odd line: {line!r}"] = ([], lambda v, line=line: v.to_the_end(v.call(line=line)))  # type: ignore[misc]
 for host in ("Host:", "Host: x y", "Host: x,y", "HOST: x", "Host: x\r\nhost: x", "Host: \xff", "Host:x"):
     CASES[f"odd {host!r}"] = ([], lambda v, host=host: v.to_the_end(v.head(SIZE, host=host) + BODY))  # type: ignore[misc]
-for ending in (b"0\r\nX: y\r\n\r\n", b"0\r\nContent-Length: 5\r\n\r\n", b"00000\r\n\r\n", b"0 \r\n\r\n", b"0;x\r\n\r\n", b"0\n\n",
-               b"0\r\n\n", b"0\r\nX y\r\n\r\n", b"0\r\n X: y\r\n\r\n", b"0x0\r\n\r\n", b"+0\r\n\r\n", b"0\r\nX: y\n\r\n"):  # fmt: skip
+for ending in (b"0\r\nX: y\r\n\r\n", b"0\r\nContent-Length: 5\r\n\r\n", b"00000\r\n\r\n", b"0 \r\n\r\n", b"0;x\r\n\r\n",
+               b"0\n\n",
+               b"0\r\n\n", b"0\r\nX y\r\n\r\n", b"0\r\n X: y\r\n\r\n", b"0x0\r\n\r\n", b"+0\r\n\r\n", b"0\r\nX: "
+               b"y\n\r\n"):  # fmt: skip
     CASES[f"odd last chunk: {ending!r}"] = ([], lambda v, ending=ending: v.to_the_end(chunked(v, BODY, ending=ending)))  # type: ignore[misc]
-for extension in (b";", b"; a", b" ;a=b", b';a="b;c"', b" ", b"\t", b";\xff", b";a\rb", b";a\nb", b"L", b";" + b"a" * 20_000):
+for extension in (
+    b";",
+    b"; a",
+    b" ;a=b",
+    b';a="b;c"',
+    b" ",
+    b"\t",
+    b";\xff",
+    b";a\rb",
+    b";a\nb",
+    b"L",
+    b";" + b"a" * 20_000,
+):
     sent = f"odd chunk extension: {extension[:9]!r}"
     CASES[sent] = ([], lambda v, extension=extension: v.to_the_end(chunked(v, BODY, extension=extension)))  # type: ignore[misc]
 for model in (*(name for name in SCRIPTS if name.startswith(("bad-", "over-"))), "unreachable"):
     for stream in (False, True):
         word = f"{model}, streamed" if stream else model
         CASES[word] = ([], lambda v, model=model, stream=stream: v.ask(v.call(model, stream=stream)))  # type: ignore[misc]
-for model in ("cut", "cut-reset", "cut-length", "stalled", "error-event", "bytewise", "crlf", "close-framed", "no-done", "closing"):
+for model in (
+    "cut",
+    "cut-reset",
+    "cut-length",
+    "stalled",
+    "error-event",
+    "bytewise",
+    "crlf",
+    "close-framed",
+    "no-done",
+    "closing",
+):
     CASES[f"{model}, streamed"] = ([200], lambda v, model=model: v.ask(v.call(model, stream=True)))  # type: ignore[misc]
 for model in ("cut", "cut-reset", "closing", "bytewise", "close-framed"):
     CASES[model] = ([], lambda v, model=model: v.ask(v.call(model)))  # type: ignore[misc]
@@ -429,7 +498,9 @@ def visit(house: House) -> dict[str, list[Any]]:
         books.row_factory = sqlite3.Row
         for table in ("entries", "requests", "balances", "spent"):
             rows = [dict(row) for row in books.execute(f"SELECT * FROM {table} ORDER BY 1")]
-            there.said[table] = [{name: _settled(name, value) for name, value in row.items() if name not in TIMES} for row in rows]
+            there.said[table] = [
+                {name: _settled(name, value) for name, value in row.items() if name not in TIMES} for row in rows
+            ]
     books.close()
     return there.said
 

@@ -12,8 +12,10 @@ from ftgate import config
 from ftgate.core.pricing import Price, Tier
 from ftgate.providers import catalogue
 
-PAGES = ["deepseek-chat", "deepseek-reasoner", "deepseek-v3", "deepseek-r1", "deepseek-v4-flash", "deepseek-v4-pro", "glm-4-plus",
-         "glm-4-air", "glm-4-flash", "kimi-k2", "qwen-max", "qwen-plus", "qwen-turbo", "qwen-long", "gpt-4o", "gpt-4.1", "claude-sonnet",
+PAGES = ["deepseek-chat", "deepseek-reasoner", "deepseek-v3", "deepseek-r1", "deepseek-v4-flash", "deepseek-v4-pro",
+         "glm-4-plus",
+         "glm-4-air", "glm-4-flash", "kimi-k2", "qwen-max", "qwen-plus", "qwen-turbo", "qwen-long", "gpt-4o", "gpt-4.1",
+         "claude-sonnet",
          "claude-sonnet-4-20250514", "claude-opus-4-20250514"]  # fmt: skip
 """Every model id of the five reference pages."""
 
@@ -73,8 +75,10 @@ max_output = 9
 def test_read() -> None:
     found = catalogue.read(HEAD + 'cap_field = "max_completion_tokens"\nthinking_in_cap = false\n' + FULL)
     assert found.models["a"].price == Price(
-        input=1_000_000, output=2_500_000, cached=100_000, cache_write=1_000_000, cache_write_1h=3_000_000, per_request=10**10,
-        tiers=(Tier(10, 2_000_000, 4_000_000, 1_000_000, 2_000_000, 2_000_000), Tier(20, 3_000_000, 5_000_000, *[3_000_000] * 3)),
+        input=1_000_000, output=2_500_000, cached=100_000, cache_write=1_000_000, cache_write_1h=3_000_000,
+        per_request=10**10,
+        tiers=(Tier(10, 2_000_000, 4_000_000, 1_000_000, 2_000_000, 2_000_000), Tier(20, 3_000_000, 5_000_000,
+        *[3_000_000] * 3)),
     )  # fmt: skip
     assert (found.models["a"].cap_field, found.models["a"].drain, found.models["a"].upstream) == (None, True, "a")
     assert (found.models["b"].cap_field, found.models["b"].thinking_in_cap) == ("max_completion_tokens", False)
@@ -125,12 +129,20 @@ def test_the_catalogue_opens_inside_a_zip(tmp_path: Path) -> None:
     """ftgate is one file: nothing may be opened by its place on the disk."""
     package = Path(config.__file__).parents[1]
     with zipfile.ZipFile(tmp_path / "one.zip", "w") as one:
-        for path in [*package.glob("*.py"), *package.glob("core/*.py"), *package.glob("config/*.py"), *package.glob("providers/*")]:
+        for path in [
+            *package.glob("*.py"),
+            *package.glob("core/*.py"),
+            *package.glob("config/*.py"),
+            *package.glob("providers/*"),
+        ]:
             if path.is_file():
                 one.write(path, Path("ftgate") / path.relative_to(package))
     code = (
-        "from ftgate import config; print(config.__file__, config.from_environment({'OPENAI_API_KEY': 'sk'}, None).routes.channels[0].name)"
+        "from ftgate import config; print(config.__file__, config.from_environment({'OPENAI_API_KEY': 'sk'}, "
+        "None).routes.channels[0].name)"
     )
     environ = {**os.environ, "PYTHONPATH": str(tmp_path / "one.zip")}
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env=environ)
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env=environ
+    )
     assert found.stdout.split() == [str(tmp_path / "one.zip/ftgate/config/__init__.py"), "openai"]

@@ -14,7 +14,10 @@ from tests.config.reading import CHANNEL
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
     monkeypatch.chdir(tmp_path)
-    for name in ("FTGATE_CONFIG", *(env for provider in config.provider_names() for env in config.provider(provider).env)):
+    for name in (
+        "FTGATE_CONFIG",
+        *(env for provider in config.provider_names() for env in config.provider(provider).env),
+    ):
         monkeypatch.delenv(name, raising=False)
     return CliRunner()
 

@@ -8,7 +8,14 @@ from ftgate.core.secret import Secret
 from ftgate.errors import ConfigFaults
 from tests.config.reading import load
 
-SIX = ["DEEPSEEK_API_KEY", "MOONSHOT_API_KEY", "ZHIPU_API_KEY", "DASHSCOPE_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"]
+SIX = [
+    "DEEPSEEK_API_KEY",
+    "MOONSHOT_API_KEY",
+    "ZHIPU_API_KEY",
+    "DASHSCOPE_API_KEY",
+    "OPENAI_API_KEY",
+    "ANTHROPIC_API_KEY",
+]
 
 
 @pytest.mark.parametrize("variable", SIX)
@@ -28,7 +35,10 @@ def test_where_nothing_can_be_called_yet_there_is_the_demo_too() -> None:
     found = config.from_environment({"ANTHROPIC_API_KEY": "sk-1"}, None)
     assert [channel.name for channel in found.routes.channels] == ["anthropic", "demo"]
     assert [row["served"] for row in config.describe(found)["channels"]] == [False, True]
-    for environ, models in (({"ANTHROPIC_API_KEY": "sk-1", "OPENAI_API_KEY": "sk-2"}, None), ({"ANTHROPIC_API_KEY": "sk-1"}, ["llama"])):
+    for environ, models in (
+        ({"ANTHROPIC_API_KEY": "sk-1", "OPENAI_API_KEY": "sk-2"}, None),
+        ({"ANTHROPIC_API_KEY": "sk-1"}, ["llama"]),
+    ):
         assert "demo" not in {channel.name for channel in config.from_environment(environ, models).routes.channels}
 
 

@@ -45,7 +45,8 @@ def test_uncommented_it_loads_and_keeps_the_defaults() -> None:
 
 
 SECTIONS = {
-    "server": settings.Server, "database": settings.Database, "billing": settings.Billing, "stripe": settings.Stripe, "limits": Rates,
+    "server": settings.Server, "database": settings.Database, "billing": settings.Billing, "stripe": settings.Stripe,
+    "limits": Rates,
     "timeouts": Timeouts, "retry": Retry, "breaker": settings.Breaker, "auto": settings.Auto,
 }  # fmt: skip
 

@@ -29,12 +29,15 @@ ONE = [
     ("\n[timeuts]\nidle = 3", "2: [timeuts] is no section. Did you mean timeouts?"),
     ("prot = 3", "1: prot is no section. "),
     (LAB + "wieght = 3\n" + MODEL, '6: [[channel]] "lab": wieght is no setting. Did you mean weight?'),
-    (LAB + "timeouts = { totl = 3 }\n" + MODEL, '6: [[channel]] "lab": timeouts.totl is no setting. Did you mean total?'),
+    (LAB + "timeouts = { totl = 3 }\n" + MODEL, '6: [[channel]] "lab": timeouts.totl is no setting. Did you mean '
+    'total?'),
     (LAB + MODEL + "contxt = 3", '9: [[channel]] "lab": models.m.contxt is no setting. Did you mean context?'),
     ("[plan.gold]\nmodel = []", "2: [plan.gold] model is no setting. Did you mean models?"),
-    ('[limits.model."a b"]\nconcurent = 1', '2: [limits.model."a b"] concurent is no setting. Did you mean concurrent?'),
+    ('[limits.model."a b"]\nconcurent = 1', '2: [limits.model."a b"] concurent is no setting. Did you mean '
+    'concurrent?'),
     ("[provider.deepseek]\nurl = 'http://x'", "2: [provider.deepseek] url is no setting."),
-    ("[provider.deepsek]\nbase_url = 'http://x'", "1: [provider.deepsek] is not in the catalogue. Did you mean deepseek?"),
+    ("[provider.deepsek]\nbase_url = 'http://x'", "1: [provider.deepsek] is not in the catalogue. Did you mean "
+    "deepseek?"),
     ("[auto]\nsimpel = []", "2: [auto] simpel is no setting. Did you mean simple?"),
     # types and ranges
     ('[server]\nport = "8400"', "2: [server] port is text, not a whole number. Write it like 10."),
@@ -44,8 +47,10 @@ ONE = [
     ("[server]\nport = true", "2: [server] port is true or false, not a whole number."),
     ("[server]\nfast_door = 1", "2: [server] fast_door is a whole number, not true or false. Write it like true."),
     ("[server]\nhost = ''", "2: [server] host is empty"),
-    ("[server]\nregistration = 'opn'", '2: [server] registration = "opn" is no choice. Write one of "open", "invite", "closed".'),
-    ("[server]\ntrusted_proxies = ['10.0.0.0/8', 'proxy']", '2: [server] trusted_proxies holds "proxy", which is no address.'),
+    ("[server]\nregistration = 'opn'", '2: [server] registration = "opn" is no choice. Write one of "open", '
+    '"invite", "closed".'),
+    ("[server]\ntrusted_proxies = ['10.0.0.0/8', 'proxy']", '2: [server] trusted_proxies holds "proxy", which is no '
+    'address.'),
     ("[server]\ntrusted_proxies = '10.0.0.1'", "2: [server] trusted_proxies is text, not a list of texts."),
     ("server = 3", "1: server is a whole number, not a table."),
     ("[limits]\naccount = 3", "2: [limits] account is a whole number, not a table."),
@@ -72,40 +77,56 @@ ONE = [
     (LAB + "[channel.timeouts]\ntotal = 9000\n" + MODEL, '7: [[channel]] "lab": timeouts.total = 9000 is not under'),
     ("[server]\ntls_cert = '/dev/null'", "2: [server] tls_cert needs tls_key beside it."),
     ("[server]\ntls_key = '/dev/null'", "2: [server] tls_key needs tls_cert beside it."),
-    ("[server]\ntls_cert = '/nowhere.pem'\ntls_key = '/dev/null'", "2: [server] tls_cert: the file cannot be read (No such file"),
-    ("[server]\ntls_cert = '/dev/null'\ntls_key = '/dev/null'", "2: [server] tls_cert holds no certificate that can be read (PEM)."),
+    ("[server]\ntls_cert = '/nowhere.pem'\ntls_key = '/dev/null'", "2: [server] tls_cert: the file cannot be read "
+    "(No such file"),
+    ("[server]\ntls_cert = '/dev/null'\ntls_key = '/dev/null'", "2: [server] tls_cert holds no certificate that can "
+    "be read (PEM)."),
     # channels
     ("[channel]\nname = 'x'", "1: [channel] is one table, but there may be several. Write [[channel]]"),
     (LAB.replace('name = "lab"', "") + MODEL, "1: [[channel]] name is missing."),
-    (LAB.replace('"openai-compatible"', '"deepsek"') + MODEL, '3: [[channel]] "lab": provider = "deepsek" is not in the'),
+    (LAB.replace('"openai-compatible"', '"deepsek"') + MODEL, '3: [[channel]] "lab": provider = "deepsek" is not in '
+    'the'),
     (LAB.replace("provider", "# provider") + MODEL, '1: [[channel]] "lab": provider is missing.'),
     (LAB + MODEL + LAB + MODEL, '10: [[channel]] "lab": name is taken by the channel of line 2.'),
-    (LAB.replace("base_url", "# base") + MODEL, '1: [[channel]] "lab": base_url is missing; openai-compatible has none of its own.'),
-    (LAB.replace("keys", "# keys") + MODEL, '1: [[channel]] "lab": keys is missing. Write keys = ["env:NAME"], or ["none"]'),
+    (LAB.replace("base_url", "# base") + MODEL, '1: [[channel]] "lab": base_url is missing; openai-compatible has '
+    'none of its own.'),
+    (LAB.replace("keys", "# keys") + MODEL, '1: [[channel]] "lab": keys is missing. Write keys = ["env:NAME"], or '
+    '["none"]'),
     (LAB.replace('["none"]', "[]") + MODEL, '5: [[channel]] "lab": keys is no list of keys.'),
-    (LAB.replace('["none"]', '["env:GONE_KEY"]') + MODEL, '5: [[channel]] "lab": keys = "env:GONE_KEY" but GONE_KEY is not'),
-    (LAB.replace('["none"]', '"env:GONE_KEY"') + MODEL, '5: [[channel]] "lab": keys = "env:GONE_KEY" but GONE_KEY is not set.'),
+    (LAB.replace('["none"]', '["env:GONE_KEY"]') + MODEL, '5: [[channel]] "lab": keys = "env:GONE_KEY" but GONE_KEY '
+    'is not'),
+    (LAB.replace('["none"]', '"env:GONE_KEY"') + MODEL, '5: [[channel]] "lab": keys = "env:GONE_KEY" but GONE_KEY is '
+    'not set.'),
     (LAB.replace('["none"]', '["file:/nowhere"]') + MODEL, '5: [[channel]] "lab": keys = "file:/nowhere" but the file'),
-    (LAB.replace('["none"]', '["none", "env:LAB_KEY"]') + MODEL, '5: [[channel]] "lab": keys names "none" beside a key.'),
-    (LAB.replace('["none"]', '["env:LAB_KEY", "env:LAB_KEY"]') + MODEL, '5: [[channel]] "lab": keys names one key twice.'),
+    (LAB.replace('["none"]', '["none", "env:LAB_KEY"]') + MODEL, '5: [[channel]] "lab": keys names "none" beside a '
+    'key.'),
+    (LAB.replace('["none"]', '["env:LAB_KEY", "env:LAB_KEY"]') + MODEL, '5: [[channel]] "lab": keys names one key '
+    'twice.'),
     (LAB.replace("http://h/v1", "http://h/v1 ") + MODEL, '4: [[channel]] "lab": base_url holds a space.'),
     (LAB.replace("http://h/v1", "h:9000/v1") + MODEL, '4: [[channel]] "lab": base_url is no http or https address.'),
     (LAB.replace("http://h/v1", "ftp://h/v1") + MODEL, '4: [[channel]] "lab": base_url is no http or https address.'),
     (LAB.replace("http://h/v1", "http://h:99999/v1") + MODEL, '4: [[channel]] "lab": base_url is no address.'),
-    (LAB.replace("http://h/v1", "http://u:p@h/v1") + MODEL, '4: [[channel]] "lab": base_url holds a user or a password.'),
+    (LAB.replace("http://h/v1", "http://u:p@h/v1") + MODEL, '4: [[channel]] "lab": base_url holds a user or a '
+    'password.'),
     (LAB.replace("http://h/v1", "http://h/v1?key=1") + MODEL, '4: [[channel]] "lab": base_url holds ? or #.'),
-    (LAB.replace("http://h/v1", "http://h/v1/chat/completions") + MODEL, '4: [[channel]] "lab": base_url ends in /chat/completions'),
+    (LAB.replace("http://h/v1", "http://h/v1/chat/completions") + MODEL, '4: [[channel]] "lab": base_url ends in '
+    '/chat/completions'),
     (LAB + "weight = -1\n" + MODEL, '6: [[channel]] "lab": weight = -1 is out of range.'),
     (LAB + "on_client_gone = 'stop'\n" + MODEL, '6: [[channel]] "lab": on_client_gone = "stop" is no choice.'),
     (LAB + "headers = { 'a b' = 'x' }\n" + MODEL, '6: [[channel]] "lab": headers: one of the names is no header'),
     (LAB + "headers = { Host = 'x' }\n" + MODEL, '6: [[channel]] "lab": headers: one of the names is no header'),
-    (LAB + 'headers = { X = "a\\r\\nb" }\n' + MODEL, '6: [[channel]] "lab": headers holds something else than plain text.'),
+    (LAB + 'headers = { X = "a\\r\\nb" }\n' + MODEL, '6: [[channel]] "lab": headers holds something else than plain '
+    'text.'),
     (LAB + "proxy = 'ftp://x'\n" + MODEL, '6: [[channel]] "lab": proxy is no proxy address.'),
     (LAB + "ca_file = '/nowhere.pem'\n" + MODEL, '6: [[channel]] "lab": ca_file: the file cannot be read'),
-    (LAB + "drop_params = ['messages']\n" + MODEL, '6: [[channel]] "lab": drop_params names "messages", which no call can do without.'),
-    (LAB + "drop_params = ['seed', 'model']\n" + MODEL, '6: [[channel]] "lab": drop_params names "model", which no call can do without.'),
-    (LAB + "drop_params = ['stream']\n" + MODEL, '6: [[channel]] "lab": drop_params names "stream", which no call can do without.'),
-    (LAB + "drop_params = ['max_tokens']\n" + MODEL, '6: [[channel]] "lab": drop_params names "max_tokens", which caps the output of "m"'),
+    (LAB + "drop_params = ['messages']\n" + MODEL, '6: [[channel]] "lab": drop_params names "messages", which no '
+    'call can do without.'),
+    (LAB + "drop_params = ['seed', 'model']\n" + MODEL, '6: [[channel]] "lab": drop_params names "model", which no '
+    'call can do without.'),
+    (LAB + "drop_params = ['stream']\n" + MODEL, '6: [[channel]] "lab": drop_params names "stream", which no call '
+    'can do without.'),
+    (LAB + "drop_params = ['max_tokens']\n" + MODEL, '6: [[channel]] "lab": drop_params names "max_tokens", which '
+    'caps the output of "m"'),
     (
         LAB + "drop_params = ['max_completion_tokens']\n" + MODEL + "cap_field = 'max_completion_tokens'",
         '6: [[channel]] "lab": drop_params names "max_completion_tokens", which caps the output of "m"',
@@ -115,21 +136,28 @@ ONE = [
     (LAB + "[channel.models.m]\n", '6: [[channel]] "lab": models.m has no price: input and output missing.'),
     (LAB + "[channel.models.m]\ninput = 1", '6: [[channel]] "lab": models.m has no price: output missing.'),
     (LAB + "models = { m = 3 }", '6: [[channel]] "lab": models.m is a whole number, not a table.'),
-    (LAB + "[channel.models.m]\ninput = -1\noutput = 1", '7: [[channel]] "lab": models.m.input: a price is zero or more, not -1.'),
-    (LAB + "[channel.models.m]\ninput = 0.1234567\noutput = 1", '7: [[channel]] "lab": models.m.input: 0.1234567 has more than'),
-    (LAB + "[channel.models.m]\ninput = inf\noutput = 1", '7: [[channel]] "lab": models.m.input: a price is zero or more'),
+    (LAB + "[channel.models.m]\ninput = -1\noutput = 1", '7: [[channel]] "lab": models.m.input: a price is zero or '
+    'more, not -1.'),
+    (LAB + "[channel.models.m]\ninput = 0.1234567\noutput = 1", '7: [[channel]] "lab": models.m.input: 0.1234567 has '
+    'more than'),
+    (LAB + "[channel.models.m]\ninput = inf\noutput = 1", '7: [[channel]] "lab": models.m.input: a price is zero or '
+    'more'),
     (LAB + "[channel.models.m]\ninput = nan\noutput = 1", '7: [[channel]] "lab": models.m.input: '),
-    (LAB + "[channel.models.m]\ninput = '1'\noutput = 1", '7: [[channel]] "lab": models.m.input is text, not a number.'),
-    (LAB + MODEL + "context = 10\nmax_output = 20", '10: [[channel]] "lab": models.m: max_output = 20 is more than context = 10.'),
+    (LAB + "[channel.models.m]\ninput = '1'\noutput = 1", '7: [[channel]] "lab": models.m.input is text, not a '
+    'number.'),
+    (LAB + MODEL + "context = 10\nmax_output = 20", '10: [[channel]] "lab": models.m: max_output = 20 is more than '
+    'context = 10.'),
     (LAB + MODEL + "cap_field = 'tokens'", '9: [[channel]] "lab": models.m.cap_field = "tokens" is no choice.'),
-    (LAB + MODEL + "tiers = [{ above = 1, input = 1 }]", '9: [[channel]] "lab": models.m.tiers: each tier has above, input and output'),
+    (LAB + MODEL + "tiers = [{ above = 1, input = 1 }]", '9: [[channel]] "lab": models.m.tiers: each tier has above, '
+    'input and output'),
     (
         LAB + MODEL + "tiers = [{ above = 9, input = 1, output = 1 }, { above = 5, input = 1, output = 1 }]",
         '9: [[channel]] "lab": models.m.tiers: tiers must ascend',
     ),
     (LAB + MODEL + "per_request = -1", '9: [[channel]] "lab": models.m.per_request is negative.'),
     # names
-    ("[alias]\na = 'b'\nb = 'c'\nc = 'a'", "2: [alias] a leads round in a circle: a -> b -> c -> a. Point it at a model."),
+    ("[alias]\na = 'b'\nb = 'c'\nc = 'a'", "2: [alias] a leads round in a circle: a -> b -> c -> a. Point it at a "
+    "model."),
     ("[alias]\na = 'a'", "2: [alias] a leads round in a circle: a -> a."),
     ("[alias]\na = 'b'\nb = 'c'\nc = 'd'\nd = 'e'\ne = 'f'", "2: [alias] a leads over more than 4 aliases."),
     ("[alias]\na = 3", "2: [alias] a is a whole number, not text."),
@@ -174,7 +202,10 @@ def test_all_faults_at_once_in_the_order_of_the_file() -> None:
 
 
 def test_the_transcript_of_a_first_start() -> None:
-    text = "\n" * 13 + '[timeouts]\nfirst_tokn = 3\n[[channel]]\nname = "lab"\nprovider = "deepseek"\nkeys = ["env:GONE_KEY"]\n'
+    text = (
+        "\n" * 13
+        + '[timeouts]\nfirst_tokn = 3\n[[channel]]\nname = "lab"\nprovider = "deepseek"\nkeys = ["env:GONE_KEY"]\n'
+    )
     assert faults(text) == [
         "15: [timeouts] first_tokn is no setting. Did you mean first_token?",
         '19: [[channel]] "lab": keys = "env:GONE_KEY" but GONE_KEY is not set. Export it, or write "file:/path".',
@@ -198,9 +229,13 @@ def test_an_editors_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
 
 
 NAMES = st.from_regex(r"[a-z_]{1,12}", fullmatch=True).map(lambda name: "zz" + name)
-HOMES = ["server", "database", "billing", "stripe", "limits", "limits.account", 'limits.model."m"', "timeouts", "retry", "breaker",
-         "plan.default", "plan.gold", "provider.deepseek", "auto", "channel.timeouts", 'channel.models."m"', "channel"]  # fmt: skip
-VALUES = st.sampled_from(["1", "-1", "1.5", "nan", "true", '"x"', '"env:GONE"', "[]", "[1]", "{}", "{ a = 1 }", "1979-05-27", "[[]]"])
+HOMES = ["server", "database", "billing", "stripe", "limits", "limits.account", 'limits.model."m"', "timeouts", "retry",
+         "breaker",
+         "plan.default", "plan.gold", "provider.deepseek", "auto", "channel.timeouts", 'channel.models."m"',
+         "channel"]  # fmt: skip
+VALUES = st.sampled_from(
+    ["1", "-1", "1.5", "nan", "true", '"x"', '"env:GONE"', "[]", "[1]", "{}", "{ a = 1 }", "1979-05-27", "[[]]"]
+)
 
 
 @given(st.sampled_from(HOMES), NAMES, VALUES)
@@ -213,7 +248,9 @@ def test_an_unknown_key_is_always_a_fault(home: str, name: str, value: str) -> N
 
 @given(NAMES, VALUES)
 def test_an_unknown_section_is_always_a_fault(name: str, value: str) -> None:
-    assert any(f" {name} is no section" in fault or f"[{name}] is no section" in fault for fault in faults(f"{name} = {value}"))
+    assert any(
+        f" {name} is no section" in fault or f"[{name}] is no section" in fault for fault in faults(f"{name} = {value}")
+    )
 
 
 @given(st.sampled_from(SECTIONS), VALUES)
@@ -223,8 +260,10 @@ def test_a_section_of_a_wrong_type_never_crashes(name: str, value: str) -> None:
 
 EVERYWHERE = st.tuples(
     st.sampled_from([*HOMES, "alias", "fallback"]),
-    st.sampled_from(["port", "host", "name", "keys", "models", "input", "tiers", "headers", "timeouts", "base_url", "total", "a", "model",
-                     "secret_key", "price_multiplier", "tls_cert", "tags", "connect", "min_amount", "signup_credits", "trusted_proxies"]),
+    st.sampled_from(["port", "host", "name", "keys", "models", "input", "tiers", "headers", "timeouts", "base_url",
+    "total", "a", "model",
+                     "secret_key", "price_multiplier", "tls_cert", "tags", "connect", "min_amount", "signup_credits",
+                     "trusted_proxies"]),
     VALUES,
 )  # fmt: skip
 
@@ -270,8 +309,12 @@ RESTING = LAB.replace("lab", "rest") + "weight = 0\n"
 
 
 def test_a_model_that_nothing_is_sent_to_is_a_warning() -> None:
-    (found,) = warnings(CHANNEL + RESTING + MODEL.replace('"m"', '"other"') + '[channel.models."m"]\ninput = 1\noutput = 1\n')
-    assert '[[channel]] "rest": weight = 0, and no other channel takes calls for "other"' in found and '"m"' not in found
+    (found,) = warnings(
+        CHANNEL + RESTING + MODEL.replace('"m"', '"other"') + '[channel.models."m"]\ninput = 1\noutput = 1\n'
+    )
+    assert (
+        '[[channel]] "rest": weight = 0, and no other channel takes calls for "other"' in found and '"m"' not in found
+    )
     assert warnings(CHANNEL + RESTING + MODEL) == []
     found, fallback = warnings(CHANNEL + RESTING + MODEL.replace('"m"', '"other"') + '[fallback]\nm = ["other"]')
     assert "weight = 0" in found and '[fallback] m names "other", which no channel serves.' in fallback
@@ -284,7 +327,8 @@ def test_a_field_that_caps_nothing_may_be_dropped(cap_field: str) -> None:
 
 
 def test_a_certificate_and_its_key_are_read(tmp_path: Path) -> None:
-    """What serve would stumble over is a fault of the config; an encrypted key is one too, and nobody is asked for a password."""
+    """What serve would stumble over is a fault of the config; an encrypted key is one too, and nobody is asked for a
+    password."""
     first, second = (trustme.CA().issue_cert("localhost") for _ in range(2))
     cert, key, other, locked = (tmp_path / name for name in ("cert.pem", "key.pem", "other.pem", "locked.pem"))
     first.private_key_and_cert_chain_pem.write_to_path(cert)
@@ -293,7 +337,9 @@ def test_a_certificate_and_its_key_are_read(tmp_path: Path) -> None:
     plain = serialization.load_pem_private_key(first.private_key_pem.bytes(), None)
     locked.write_bytes(
         plain.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"password")
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"password"),
         )
     )
     section = "[server]\ntls_cert = '{}'\ntls_key = '{}'"

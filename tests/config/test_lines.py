@@ -77,13 +77,17 @@ def paths(value: Any, at: tuple[str | int, ...] = ()) -> list[tuple[str | int, .
     return found
 
 
-KEYS = st.one_of(st.from_regex(r"[A-Za-z0-9_-]{1,4}", fullmatch=True), st.sampled_from(['"a b"', "'x.y'", '"\\u0041#"', '"q\\"t"']))
+KEYS = st.one_of(
+    st.from_regex(r"[A-Za-z0-9_-]{1,4}", fullmatch=True), st.sampled_from(['"a b"', "'x.y'", '"\\u0041#"', '"q\\"t"'])
+)
 SCALARS = st.sampled_from(['"x"', "'y'", "1", "1.5", "true", '"""a\nb"""', "'''c\n''d'''", '"\\"]}"', "2020-01-01"])
 VALUES = st.recursive(
     SCALARS,
     lambda inner: st.one_of(
         st.lists(inner, max_size=3).map(lambda items: "[ " + ",\n ".join(items) + " # c\n ]"),
-        st.dictionaries(KEYS, SCALARS, max_size=3).map(lambda rows: "{" + ", ".join(f"{k} = {v}" for k, v in rows.items()) + "}"),
+        st.dictionaries(KEYS, SCALARS, max_size=3).map(
+            lambda rows: "{" + ", ".join(f"{k} = {v}" for k, v in rows.items()) + "}"
+        ),
     ),
     max_leaves=4,
 )

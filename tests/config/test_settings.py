@@ -24,13 +24,15 @@ DEFAULTS = {
     "server": {
         "host": "127.0.0.1", "port": 8400, "data_dir": Path("./ftgate-data"), "public_url": None, "fast_door": True,
         "direct_transport": True, "tls_cert": None,
-        "tls_key": None, "registration": "closed", "max_body_mb": 20, "trusted_proxies": (), "cors": True, "retention_days": 0,
+        "tls_key": None, "registration": "closed", "max_body_mb": 20, "trusted_proxies": (), "cors": True,
+        "retention_days": 0,
         "shutdown_grace": 30,
     },
     "database": {"durability": "power", "hold_lifetime": 2400, "expired_hold": "void"},
     "billing": {"mode": "prepaid", "signup_credits": 0},
     "stripe": {
-        "secret_key": None, "webhook_secret": None, "api_base": "https://api.stripe.com", "currency": "usd", "min_amount": 5 * USD,
+        "secret_key": None, "webhook_secret": None, "api_base": "https://api.stripe.com", "currency": "usd",
+        "min_amount": 5 * USD,
         "max_amount": 1000 * USD, "return_origins": (),
     },
     "limits": {"requests_per_second": 100, "requests_per_minute": 0, "tokens_per_minute": 0, "concurrent": 0},
@@ -56,8 +58,10 @@ def test_defaults_of_the_rest() -> None:
     assert found.routes.auto == {}
 
 
-STRUCTS = [settings.Server, settings.Database, settings.Billing, settings.Stripe, Rates, Timeouts, Retry, settings.Breaker,
-           settings.PlanSettings, settings.ProviderOverride, settings.ChannelSettings, settings.ModelSettings, settings.Auto]  # fmt: skip
+STRUCTS = [settings.Server, settings.Database, settings.Billing, settings.Stripe, Rates, Timeouts, Retry,
+           settings.Breaker,
+           settings.PlanSettings, settings.ProviderOverride, settings.ChannelSettings, settings.ModelSettings,
+           settings.Auto]  # fmt: skip
 
 
 @pytest.mark.parametrize("struct", STRUCTS)
@@ -109,19 +113,24 @@ def test_every_channel_setting_reaches_the_channel(tmp_path: Path) -> None:
         best_for = "tests"
         """)
     price = Price(
-        input=280_000, output=420_000, cached=28_000, cache_write=280_000, cache_write_1h=1_000_000, per_request=USD // 1000,
-        tiers=(Tier(200_000, input=500_000, output=900_000, cached=100_000, cache_write=500_000, cache_write_1h=500_000),),
+        input=280_000, output=420_000, cached=28_000, cache_write=280_000, cache_write_1h=1_000_000,
+        per_request=USD // 1000,
+        tiers=(Tier(200_000, input=500_000, output=900_000, cached=100_000, cache_write=500_000,
+        cache_write_1h=500_000),),
     )  # fmt: skip
     model = Model(
-        name="my/model", upstream="my-model-2026", price=price, context=131072, max_output=8192, cap_field=None, thinking_in_cap=False,
+        name="my/model", upstream="my-model-2026", price=price, context=131072, max_output=8192, cap_field=None,
+        thinking_in_cap=False,
         image_tokens=1500, drain=True, tags=("cheap", "coding"), best_for="tests",
     )  # fmt: skip
     assert found.routes.channels == (
         Channel(
             name="lab", provider="anthropic-compatible", dialect="anthropic_messages", url="https://lab.example/v1/messages",
-            auth="x-api-key", credentials=(Secret("sk-lab-secret-1"), Secret("sk-other-secret-3")), models={"my/model": model}, priority=2,
+            auth="x-api-key", credentials=(Secret("sk-lab-secret-1"), Secret("sk-other-secret-3")),
+            models={"my/model": model}, priority=2,
             weight=5, timeouts=Timeouts(idle=7.0, first_token=20.0, total=100.5), stream_usage=False, drain=True,
-            charge_left_before_content=False, headers={"X-Team": "blue", "X-Key": "sk-lab-secret-1"}, query={"version": "3"},
+            charge_left_before_content=False, headers={"X-Team": "blue", "X-Key": "sk-lab-secret-1"},
+            query={"version": "3"},
             drop_params=("seed",), ca_file=str(authority), proxy="socks5://u:p@127.0.0.1:1080", http2=True,
         ),
     )  # fmt: skip
@@ -136,7 +145,10 @@ def test_no_key_is_an_empty_secret() -> None:
 
 
 def test_a_key_for_a_provider_that_needs_none_is_sent() -> None:
-    text = '[[channel]]\nname = "o"\nprovider = "ollama"\nbase_url = "https://ollama.com/v1"\nkeys = ["env:LAB_KEY"]\n[channel.models.m]\n'
+    text = (
+        '[[channel]]\nname = "o"\nprovider = "ollama"\nbase_url = "https://ollama.com/v1"\nkeys = '
+        '["env:LAB_KEY"]\n[channel.models.m]\n'
+    )
     (cloud,) = load(text).routes.channels
     assert (cloud.auth, cloud.credentials) == ("bearer", (Secret("sk-lab-secret-1"),))
     assert cloud.models["m"].price.free
@@ -151,7 +163,9 @@ def test_a_key_from_a_file(tmp_path: Path) -> None:
 def test_any_value_may_come_from_the_environment() -> None:
     environ = {"PORT": "99", "DOOR": "false", "CREDITS": "0.000001", "WHO": "open"}
     found = load(
-        '[server]\nport = "env:PORT"\nfast_door = "env:DOOR"\nregistration = "env:WHO"\n[billing]\nsignup_credits = "env:CREDITS"', environ
+        '[server]\nport = "env:PORT"\nfast_door = "env:DOOR"\nregistration = "env:WHO"\n[billing]\nsignup_credits = '
+        '"env:CREDITS"',
+        environ,
     )
     assert (found.server.port, found.server.fast_door, found.server.registration) == (99, False, "open")
     assert found.billing.signup_credits == 1_000_000
@@ -170,7 +184,9 @@ def test_the_catalogue_stands_behind_a_channel() -> None:
 
 def test_models_of_a_channel_extend_the_catalogues() -> None:
     name, shipped = next(iter(config.provider("deepseek").models.items()))
-    (deep,) = load(DEEP + f'[channel.models."{name}"]\noutput = 9\n[channel.models.new]\ninput = 1\noutput = 2\n').routes.channels
+    (deep,) = load(
+        DEEP + f'[channel.models."{name}"]\noutput = 9\n[channel.models.new]\ninput = 1\noutput = 2\n'
+    ).routes.channels
     assert set(deep.models) == {*config.provider("deepseek").models, "new"}
     price = msgspec.structs.replace(shipped.price, output=9_000_000)
     assert deep.models[name] == msgspec.structs.replace(shipped, price=price)
@@ -187,25 +203,35 @@ def test_a_class_at_the_input_price_follows_the_input_price() -> None:
     text = DEEP + '[channel.models."deepseek-v4-flash"]\ninput = 7\n'
     model = load(text).routes.channels[0].models["deepseek-v4-flash"]
     shipped = config.provider("deepseek").models["deepseek-v4-flash"]
-    assert (model.price.input, model.price.cache_write, model.price.cached) == (7_000_000, 7_000_000, shipped.price.cached)
+    assert (model.price.input, model.price.cache_write, model.price.cached) == (
+        7_000_000,
+        7_000_000,
+        shipped.price.cached,
+    )
 
 
 def test_a_new_price_under_old_tiers_is_a_warning() -> None:
     name = next(name for name, model in config.provider("dashscope").models.items() if model.price.tiers)
-    text = f'[[channel]]\nname = "q"\nprovider = "dashscope"\nkeys = ["none"]\n[channel.models."{name}"]\ninput = 1\noutput = 1\n'
+    text = (
+        f'[[channel]]\nname = "q"\nprovider = "dashscope"\nkeys = ["none"]\n[channel.models."{name}"]\ninput = '
+        "1\noutput = 1\n"
+    )
     assert ["keeps the catalogue's tiers" in warning for warning in warnings(text)] == [True]
     assert warnings(text + "tiers = []\n") == []
 
 
 def test_a_providers_address_may_be_overridden() -> None:
-    found = load(DEEP + '[provider.deepseek]\nbase_url = "http://127.0.0.1:1/v1/"\nanthropic_base_url = "http://127.0.0.1:2"\n')
+    found = load(
+        DEEP + '[provider.deepseek]\nbase_url = "http://127.0.0.1:1/v1/"\nanthropic_base_url = "http://127.0.0.1:2"\n'
+    )
     assert found.routes.channels[0].url == "http://127.0.0.1:1/v1/chat/completions"
     byok = config.effective_provider(found, "deepseek")
     assert byok is not None
     assert (byok.base_url, byok.anthropic_base_url) == ("http://127.0.0.1:1/v1", "http://127.0.0.1:2")
     assert config.effective_provider(found, "nobody") is None
     found = load(
-        '[provider.anthropic]\nbase_url = "http://127.0.0.1:1/v1"\n[[channel]]\nname = "a"\nprovider = "anthropic"\nkeys = ["none"]'
+        '[provider.anthropic]\nbase_url = "http://127.0.0.1:1/v1"\n[[channel]]\nname = "a"\nprovider = '
+        '"anthropic"\nkeys = ["none"]'
     )
     assert found.routes.channels[0].url == "http://127.0.0.1:1/v1/messages"
 

@@ -15,7 +15,9 @@ SAMPLES = {
         "今天早上的港口很安静，天没亮就出海的渔民已经带着半满的渔网回来了。大家都不怎么说话，寒冷渗进了他们的手，鱼的价格又跌了。码头上，一位老妇人一箱一箱地数着，把每个数字仔细写进她用了三十年的蓝色笔记本里。"
     ),
     "chinese classical": ("子曰：學而時習之，不亦說乎？有朋自遠方來，不亦樂乎？人不知而不慍，不亦君子乎？"),
-    "chinese tech": ("请用 Python 写一个函数，读取 config.toml 文件，并在出现错误时抛出 ValueError 异常。函数需要支持 UTF-8 编码。"),
+    "chinese tech": (
+        "请用 Python 写一个函数，读取 config.toml 文件，并在出现错误时抛出 ValueError 异常。函数需要支持 UTF-8 编码。"
+    ),
     "python": (
         "def merge(left: list[int], right: list[int]) -> list[int]:\n"
         '    """Merge two sorted lists."""\n'
@@ -82,7 +84,8 @@ SAMPLES = {
         "20597319 21412976 22244471 23091804 23954975 24833984 25728831 26639516 27566039"
     ),
     "hex": (
-        "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 "
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     ),
     "base64": ("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="),
     "markdown": (
@@ -96,16 +99,23 @@ SAMPLES = {
         "| a | 0.28 |\n"
         "| b | 1.10 |\n"
     ),
-    "html": ('<div class="card"><h2>Title</h2><p>Some <b>bold</b> text &amp; a <a href="https://example.org/a?b=1">link</a>.</p></div>'),
-    "japanese": ("今朝の港は静かで、夜明け前に出た漁師たちはもう網を半分ほど満たして戻ってきていた。誰もあまり話さなかった。"),
+    "html": (
+        '<div class="card"><h2>Title</h2><p>Some <b>bold</b> text &amp; a <a href="https://example.org/a?b=1">link</a>.</p></div>'
+    ),
+    "japanese": (
+        "今朝の港は静かで、夜明け前に出た漁師たちはもう網を半分ほど満たして戻ってきていた。誰もあまり話さなかった。"
+    ),
     "korean": ("오늘 아침 항구는 조용했고, 새벽에 나간 어부들은 벌써 그물을 반쯤 채우고 돌아오고 있었다."),
-    "russian": ("Утром в гавани было тихо, и рыбаки, вышедшие до рассвета, уже возвращались с наполовину полными сетями."),
+    "russian": (
+        "Утром в гавани было тихо, и рыбаки, вышедшие до рассвета, уже возвращались с наполовину полными сетями."
+    ),
     "german": (
         "Am frühen Morgen war der Hafen still, und die Fischer, die vor der Dämmerung hinausgefahren waren, k"
         "ehrten mit halb gefüllten Netzen zurück."
     ),
     "french": (
-        "Au petit matin, le port était calme, et les pêcheurs partis avant l'aube revenaient déjà avec leurs filets à moitié pleins."
+        "Au petit matin, le port était calme, et les pêcheurs partis avant l'aube revenaient déjà avec leurs filets "
+        "à moitié pleins."
     ),
     "greek": ("Νωρίς το πρωί το λιμάνι ήταν ήσυχο και οι ψαράδες επέστρεφαν."),
     "arabic": ("كان الميناء هادئا في الصباح الباكر، وكان الصيادون يعودون بشباك نصف ممتلئة."),

@@ -152,7 +152,11 @@ def test_ledgers_that_do_not_add_up():
 
 def test_a_reading_goes_on_from_where_another_stopped():
     script = Script()
-    script.run(OPEN + "hold h A k 100\n hold m M k 5\n hold i A l 50\n post h 130\n refund A 2000 r\n post m 7\n void i\n hold x B l 0")
+    script.run(
+        OPEN
+        + "hold h A k 100\n hold m M k 5\n hold i A l 50\n post h 130\n refund A 2000 r\n post m 7\n void i\n hold x "
+        "B l 0"
+    )
     whole = script.audit()
     for stop in range(len(script.entries) + 1):
         if stop < len(script.entries) and script.entries[stop].kind in {"overrun", "loss"}:
@@ -194,7 +198,10 @@ BELOW = [give(1, 1000), row(2, "hold", 300), row(3, "hold", 300, ref="s"), take(
         ([*BELOW, row(5, "void", 0, hold=2)], True),
         ([*BELOW, row(5, "void", 0, hold=2), row(6, "post", 200, hold=3, ref="s")], True),  # to -100
         ([*BELOW, row(5, "void", 0, hold=2), row(6, "post", 200, hold=3, ref="s"), give(7, 100)], False),
-        ([*BELOW, row(5, "void", 0, hold=2), row(6, "expire", 100, hold=3, ref="s")], False),  # nothing open over nothing
+        (
+            [*BELOW, row(5, "void", 0, hold=2), row(6, "expire", 100, hold=3, ref="s")],
+            False,
+        ),  # nothing open over nothing
         ([*BELOW, give(5, 500), take(6, 1)], True),
     ],
 )
@@ -209,7 +216,10 @@ def test_how_long_an_account_may_stand_below_its_holds(entries, lowered):
     ("more", "words"),
     [
         ([row(6, "post", 300, hold=2), row(7, "overrun", 301, hold=2)], "entry 7: account 1 falls below zero, to -1"),
-        ([row(6, "post", 300, hold=2), row(7, "overrun", 1, hold=2)], "entry 7: takes from account 1 what its open holds have set aside"),
+        (
+            [row(6, "post", 300, hold=2), row(7, "overrun", 1, hold=2)],
+            "entry 7: takes from account 1 what its open holds have set aside",
+        ),
         ([row(6, "hold", 1, ref="t")], "entry 6: account 1: holds of 601 stand on 600"),
     ],
 )

@@ -1,11 +1,11 @@
 """The books, in a small language of rows, and as a state machine against the auditor.
 
-    account A [metered]          opened with nothing                 key k [limit]    a key, with a spending limit or without
+    account A [metered]          opened with nothing                 key k [limit]    a key, and its spending limit
     grant A 50                   hold h A k 60 [estimate]            post h 30 | void h | expire h 30
     A = posted held used         k = used held
 
-A row may end in `-> ...`: a refusal's name, or `charged lost` of an end. Without it a row must succeed. Amounts are units; MAX
-is MAX_AMOUNT, and MAX+1 may be written. After every script the auditor reads all its entries and must agree.
+A row may end in `-> ...`: a refusal's name, or `charged lost` of an end. Without it a row must succeed. Amounts are
+units; MAX is MAX_AMOUNT, and MAX+1 may be written. After every script the auditor reads all its entries and must agree.
 """
 
 import pytest
@@ -69,7 +69,12 @@ class Script:
                     self.entries.append(said)
             case ["hold", name, account, key, amount, *estimate]:
                 said = books.hold(
-                    ACCOUNTS[account], KEYS[key], self.number(amount), ref=name, estimate=int(estimate[0]) if estimate else 0, at_us=0
+                    ACCOUNTS[account],
+                    KEYS[key],
+                    self.number(amount),
+                    ref=name,
+                    estimate=int(estimate[0]) if estimate else 0,
+                    at_us=0,
                 )
                 if not isinstance(said, Refusal):
                     self.entries.append(said[1])
@@ -117,9 +122,12 @@ SCRIPTS = {
     "expire after post": "hold h A k 60\n post h 30\n expire h 30 -> ended_differently\n A = 970 0 0",
     "post after expire": "hold h A k 60\n expire h 0\n post h 30 -> ended_differently\n A = 1000 0 0",
     # one hold for one id of ours
-    "hold twice": "hold h A k 60\n hold h A k 60 -> already_done\n A = 1000 60 0\n post h 30\n hold h A k 60 -> already_done\n A = 970 0 0",
-    "an id with other values": "hold h A k 60\n hold h A k 61 -> id_reused\n hold h A l 60 -> id_reused\n hold h B k 60 -> id_reused",
-    "a known id before a spent quota": "hold h A l 90\n hold h A l 90 -> already_done\n hold h A l 91 -> id_reused\n l = 0 90",
+    "hold twice": "hold h A k 60\n hold h A k 60 -> already_done\n A = 1000 60 0\n post h 30\n hold h A k 60 -> "
+    "already_done\n A = 970 0 0",
+    "an id with other values": "hold h A k 60\n hold h A k 61 -> id_reused\n hold h A l 60 -> id_reused\n hold h B k "
+    "60 -> id_reused",
+    "a known id before a spent quota": "hold h A l 90\n hold h A l 90 -> already_done\n hold h A l 91 -> id_reused\n "
+    "l = 0 90",
     "a known id before credits": "hold h A k 900\n hold h A k 901 -> id_reused\n hold h Z k 900 -> account_unknown",
     # several holds
     "holds add up": """
@@ -137,7 +145,8 @@ SCRIPTS = {
     "overrun, paid": "hold h A k 60\n post h 100 -> 100 0\n A = 900 0 0\n k = 100 0",
     "overrun, paid in part": "hold h A k 990\n post h 1100 -> 1000 100\n A = 0 0 0\n k = 1000 0",
     "overrun, no credit": "hold h A k 1000\n post h 1001 -> 1000 1\n A = 0 0 0",
-    "overrun leaves other holds alone": "hold a A k 60\n hold b A k 900\n post a 200 -> 100 100\n A = 900 900 0\n post b 900 -> 900 0",
+    "overrun leaves other holds alone": "hold a A k 60\n hold b A k 900\n post a 200 -> 100 100\n A = 900 900 0\n "
+    "post b 900 -> 900 0",
     "overrun past a hold of nothing": "hold h A k 0\n post h 5 -> 5 0\n A = 995 0 0",
     "overrun of an absurd number": "hold h A k 1000\n post h MAX+1000000 -> 1000 MAXIMUM",
     # metered
@@ -220,18 +229,22 @@ SCRIPTS = {
         void never -> hold_unknown
         expire zero 0 -> hold_unknown
         void negative -> hold_unknown""",
-    "already ended": "hold h A k 5\n post h 5\n post h 5 -> already_ended\n void h -> ended_differently\n post h 4 -> ended_differently",
+    "already ended": "hold h A k 5\n post h 5\n post h 5 -> already_ended\n void h -> ended_differently\n post h 4 "
+    "-> ended_differently",
     # ids of ours: a repeat changes nothing, a contradiction is refused
     "topup twice": "topup A 50 t1\n topup A 50 t1 -> already_done\n A = 1050 0 0",
-    "topup again with other values": "topup A 50 t1\n topup A 51 t1 -> id_reused\n topup B 50 t1 -> id_reused\n grant A 50 t1 -> id_reused",
+    "topup again with other values": "topup A 50 t1\n topup A 51 t1 -> id_reused\n topup B 50 t1 -> id_reused\n "
+    "grant A 50 t1 -> id_reused",
     "account before id": "topup A 50 t1\n topup Z 50 t1 -> account_unknown",
     "amount before id": "topup A 50 t1\n topup A -1 t1 -> amount_out_of_range",
     "a repeat is no matter of room": "grant B MAX g\n grant B MAX g -> already_done",
     "refund": "topup A 50 t1\n refund A 50 r1\n refund A 50 r1 -> already_done\n A = 1000 0 0",
     "refund of what is spent": "refund A 1500 r1\n A = -500 0 0\n hold h A k 1 -> insufficient_credits\n hold h A k 0",
-    "refund under an open hold": "hold h A k 900\n refund A 1000 r1\n post h 900 -> 900 0\n A = -900 0 0\n grant A 900\n A = 0 0 0",
+    "refund under an open hold": "hold h A k 900\n refund A 1000 r1\n post h 900 -> 900 0\n A = -900 0 0\n grant A "
+    "900\n A = 0 0 0",
     "refund of a negative amount": "refund A -1 -> amount_out_of_range",
-    "correct": "correct A 5 c1\n correct A -7 c2\n correct A -7 c2 -> already_done\n correct A 7 c2 -> id_reused\n A = 998 0 0",
+    "correct": "correct A 5 c1\n correct A -7 c2\n correct A -7 c2 -> already_done\n correct A 7 c2 -> id_reused\n A "
+    "= 998 0 0",
     "correct too much": "correct A MAX+1 -> amount_out_of_range\n correct A MAX -> amount_out_of_range",
     "overrun on a lowered account": "hold h A k 10\n refund A 1200 r1\n post h 50 -> 10 40\n A = -210 0 0",
     "quota": "hold h A l 101 -> key_quota_exceeded\n hold h A l 100",
@@ -312,7 +325,8 @@ amounts = st.integers(0, 200) | st.sampled_from([0, 1, 10**6, MAX_AMOUNT, MAX_AM
 
 
 class Trading(RuleBasedStateMachine):
-    """Random traffic. The auditor reads along; what it computes alone must be what the books remember, at every step."""
+    """Random traffic. The auditor reads along; what it computes alone must be what the books remember, at every
+    step."""
 
     holds = Bundle("holds")
 
@@ -335,7 +349,9 @@ class Trading(RuleBasedStateMachine):
     @rule(target=holds, account=st.sampled_from([1, 1, 2, 3]), key=st.sampled_from([11, 12]), amount=amounts)
     def hold(self, account, key, amount):
         balance, quota = self.books.accounts[account], self.books.quotas[key]
-        fits = (quota.left is None or amount <= quota.left) and (balance.metered or (amount <= balance.available and amount <= MAX_AMOUNT))
+        fits = (quota.left is None or amount <= quota.left) and (
+            balance.metered or (amount <= balance.available and amount <= MAX_AMOUNT)
+        )
         fits = fits and quota.used < MAX_SPENT and (not balance.metered or balance.used < MAX_SPENT)
         said = self.books.hold(account, key, amount, ref=f"h{self.books.next_id}", estimate=amount, at_us=0)
         assert isinstance(said, tuple) == fits

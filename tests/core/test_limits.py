@@ -86,7 +86,9 @@ def test_first_limit_that_says_no(rates, calls, refused, wait):
 
 @pytest.mark.parametrize("full", ["key", "account", "model"])
 @pytest.mark.parametrize(
-    "rates", [Rates(requests_per_second=1), Rates(requests_per_minute=1), Rates(concurrent=1)], ids=["second", "minute", "concurrent"]
+    "rates",
+    [Rates(requests_per_second=1), Rates(requests_per_minute=1), Rates(concurrent=1)],
+    ids=["second", "minute", "concurrent"],
 )
 def test_all_scopes_or_none(full, rates):
     scopes = [(name, Meters(rates if name == full else Rates(5, 5, 0, 5))) for name in ("key", "account", "model")]
@@ -163,9 +165,12 @@ def test_an_estimate_past_the_limit_goes_alone():
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 20), st.integers(1, 500), st.integers(0, 600), st.integers(0, 90)), max_size=25))
+@given(
+    st.lists(st.tuples(st.integers(0, 20), st.integers(1, 500), st.integers(0, 600), st.integers(0, 90)), max_size=25)
+)
 def test_tokens_against_the_model(calls):
-    """(seconds later, borrowed, used in the end, seconds it takes): the window's sum is always what is owed or was used."""
+    """(seconds later, borrowed, used in the end, seconds it takes): the window's sum is always what is owed or was
+    used."""
     scopes = tokens_meters(10**9)
     window = scopes[0][1].tokens
     ledger: list[list] = []  # taken at, weight now, ticket, ends at, used
@@ -205,7 +210,12 @@ def test_room(rates, taken, now, said):
 
 
 def test_forget_idle():
-    rates = {"k1": Rates(requests_per_second=1), "k2": Rates(requests_per_minute=1), "k3": Rates(tokens_per_minute=9), "k4": Rates()}
+    rates = {
+        "k1": Rates(requests_per_second=1),
+        "k2": Rates(requests_per_minute=1),
+        "k3": Rates(tokens_per_minute=9),
+        "k4": Rates(),
+    }
     every = Limits(lambda scope, name: rates[name])
     tickets = {name: Ticket() for name in rates}
     for name in rates:

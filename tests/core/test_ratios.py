@@ -15,7 +15,15 @@ def learned(*exact: int, estimated: int = 100) -> Ratios:
 
 @pytest.mark.parametrize(
     ("exact", "scaled"),
-    [([130], 130), ([50], 50), ([10**6], 200), ([20], 50), ([200] + [100] * 200, 100), ([100] * 5 + [1000], 106), ([15], 100)],
+    [
+        ([130], 130),
+        ([50], 50),
+        ([10**6], 200),
+        ([20], 50),
+        ([200] + [100] * 200, 100),
+        ([100] * 5 + [1000], 106),
+        ([15], 100),
+    ],
 )
 def test_a_model_is_met_within_half_and_twice(exact: list[int], scaled: int) -> None:
     found = learned(*exact).scale("prompt", "m", Count(100_000, 150_000))

@@ -13,12 +13,15 @@ from ftgate.core.secret import Secret
 
 
 def model(name="m", price=1, context=None, **more):
-    return Model(name=name, upstream=f"up-{name}", price=Price(price, price, price, price, price), context=context, **more)
+    return Model(
+        name=name, upstream=f"up-{name}", price=Price(price, price, price, price, price), context=context, **more
+    )
 
 
 def channel(name, *models, keys=("k",), priority=0, weight=1):
     return Channel(
-        name=name, provider="p", dialect="openai_chat", url="http://h", auth="bearer", credentials=tuple(map(Secret, keys)),
+        name=name, provider="p", dialect="openai_chat", url="http://h", auth="bearer", credentials=tuple(map(Secret,
+        keys)),
         models={m.name: m for m in models or (model(),)}, priority=priority, weight=weight,
     )  # fmt: skip
 
@@ -35,7 +38,14 @@ def planned(routes, *names, strategy="auto", turn=0):
 
 
 def test_priority_then_weight_then_credentials():
-    routes = Routes((channel("late", priority=2), channel("a", keys=("1", "2")), channel("first", priority=-1), channel("b", weight=2)))
+    routes = Routes(
+        (
+            channel("late", priority=2),
+            channel("a", keys=("1", "2")),
+            channel("first", priority=-1),
+            channel("b", weight=2),
+        )
+    )
     assert planned(routes, "m", turn=0) == "first/k/m a/1/m a/2/m b/k/m late/k/m"
     assert planned(routes, "m", turn=1) == "first/k/m b/k/m a/2/m a/1/m late/k/m"
     assert planned(routes, "m", turn=2) == "first/k/m b/k/m a/2/m a/1/m late/k/m"
@@ -47,7 +57,9 @@ def test_each_channel_gets_its_weight(weights, start):
     routes = Routes(tuple(channel(str(n), weight=weight) for n, weight in enumerate(weights)))
     total = sum(weights)
     firsts = Counter(
-        ways[0].channel.name for turn in range(start, start + total) if (ways := routing.plan(routes, ["m"], strategy="auto", turn=turn))
+        ways[0].channel.name
+        for turn in range(start, start + total)
+        if (ways := routing.plan(routes, ["m"], strategy="auto", turn=turn))
     )
     assert [firsts[str(n)] for n in range(len(weights))] == weights
     for turn in range(start, start + total):
@@ -76,7 +88,9 @@ def test_weight_nothing_and_no_credentials():
 
 
 def test_strategies():
-    routes = Routes((channel("dear", model("m", 9), model("n", 5)), channel("cheap", model("m", 1)), channel("even", model("o", 5))))
+    routes = Routes(
+        (channel("dear", model("m", 9), model("n", 5)), channel("cheap", model("m", 1)), channel("even", model("o", 5)))
+    )
     assert planned(routes, "m", "n", "o", strategy="auto") == "dear/k/m cheap/k/m dear/k/n even/k/o"
     assert planned(routes, "m", "n", "o", strategy="fallback") == "dear/k/m cheap/k/m dear/k/n even/k/o"
     assert planned(routes, "m", "n", "o", strategy="cheapest") == "cheap/k/m dear/k/n even/k/o dear/k/m"
@@ -88,7 +102,8 @@ def test_strategies():
 SERVED = Routes(
     (channel("a", model("small", 1), model("mid", 5), model("big", 9)), channel("b", model("mid", 2), model("own", 3))),
     aliases={
-        "old": "small", "older": "old", "oldest": "older", "x": "y", "y": "x", "self": "self", "big": "small", "dead": "nowhere",
+        "old": "small", "older": "old", "oldest": "older", "x": "y", "y": "x", "self": "self", "big": "small",
+        "dead": "nowhere",
         "1": "2", "2": "3", "3": "4", "4": "small",
     },
     fallback={"mid": ("big", "old"), "older": ("own",), "own": ("own", "dead"), "ghost": ("small",)},
@@ -99,7 +114,8 @@ SERVED = Routes(
 @pytest.mark.parametrize(
     ("name", "served"),
     [
-        ("small", "small"), ("old", "small"), ("oldest", "small"), ("1", "small"), ("big", "big"), ("nothing", "nothing"),
+        ("small", "small"), ("old", "small"), ("oldest", "small"), ("1", "small"), ("big", "big"), ("nothing",
+        "nothing"),
         ("dead", "nowhere"), ("self", "self"),
     ],
 )  # fmt: skip
@@ -297,7 +313,8 @@ def test_context_looks_for_a_longer_one(contexts, index, step):
 
 
 @pytest.mark.parametrize(
-    ("wait", "step"), [(None, None), (0.0, Step(0, 0.0)), (3.5, Step(0, 3.5)), (10.0, Step(0, 10.0)), (10.1, None), (float("inf"), None)]
+    ("wait", "step"),
+    [(None, None), (0.0, Step(0, 0.0)), (3.5, Step(0, 3.5)), (10.0, Step(0, 10.0)), (10.1, None), (float("inf"), None)],
 )
 def test_alone_and_rate_limited(wait, step):
     said = Outcome(0, Verdict.rate_limited, "", 429, wait)

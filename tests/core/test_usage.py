@@ -10,7 +10,8 @@ METERED = Usage(input=11, output=7)
 @pytest.mark.parametrize(
     ("value", "tokens"),
     [
-        (0, 0), (5, 5), (10**30, 10**30), (True, None), (False, None), (-1, None), (1.0, None), (0.5, None), ("5", None), (None, None),
+        (0, 0), (5, 5), (10**30, 10**30), (True, None), (False, None), (-1, None), (1.0, None), (0.5, None), ("5",
+        None), (None, None),
         ([], None), (float("nan"), None),
     ],
 )  # fmt: skip
@@ -24,7 +25,12 @@ def test_count(value, tokens):
         (None, True, False, None),
         (None, True, True, "malformed"),
         (Usage(input=101, output=1), True, False, "prompt past the model's context"),
-        (Usage(input=60, cache_read=20, cache_write=11, cache_write_1h=10, output=1), True, False, "prompt past the model's context"),
+        (
+            Usage(input=60, cache_read=20, cache_write=11, cache_write_1h=10, output=1),
+            True,
+            False,
+            "prompt past the model's context",
+        ),
         (Usage(input=10**30, output=1), True, False, "prompt past the model's context"),
         (Usage(input=1, output=51), True, False, "output past the cap"),
         (Usage(output=5), True, False, "no prompt tokens"),

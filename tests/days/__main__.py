@@ -24,7 +24,12 @@ def main() -> int:
         return 0
     logging.disable(logging.CRITICAL)
     if chosen.plant:
-        return max([_plant(name, chosen.first, chosen.seeds) for name in ([*PLANTS] if chosen.plant == "all" else [chosen.plant])])
+        return max(
+            [
+                _plant(name, chosen.first, chosen.seeds)
+                for name in ([*PLANTS] if chosen.plant == "all" else [chosen.plant])
+            ]
+        )
     return _many(chosen.first, chosen.seeds)
 
 
@@ -55,7 +60,10 @@ def _plant(name: str, first: int, number: int) -> int:
                 if isinstance(wrong, KeyboardInterrupt):
                     raise
                 by = found_by(wrong)
-                print(f"{name}: caught in history {seed - first + 1} by {', '.join(by) or f'nobody: it broke by itself, {wrong!r:.300}'}")
+                print(
+                    f"{name}: caught in history {seed - first + 1} by "
+                    f"{', '.join(by) or f'nobody: it broke by itself, {wrong!r:.300}'}"
+                )
                 return 0 if by else 1
     print(f"{name}: lived through {number} histories")
     return 1

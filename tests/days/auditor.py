@@ -1,8 +1,8 @@
 """The auditor of a history: a second, simpler account of what every call may have cost.
 
-It knows what each upstream was told to say, what each client saw, and the prices in force when the call began; it reads the
-database as anyone could. It shares no arithmetic with the house: needs.py says what must be set aside, endings.py what must be
-charged, tally.py sums the entries, windows.py counts the limits.
+It knows what each upstream was told to say, what each client saw, and the prices in force when the call began; it reads
+the database as anyone could. It shares no arithmetic with the house: needs.py says what must be set aside, endings.py
+what must be charged, tally.py sums the entries, windows.py counts the limits.
 """
 
 import contextvars
@@ -26,8 +26,8 @@ current: contextvars.ContextVar[Seen] = contextvars.ContextVar("current")
 
 
 class Auditor:
-    """Watches one history. Every method raises AssertionError where the house is wrong, or notes it while the gate is running:
-    the gate takes an exception for a bug of its own and goes on. It is raised when the call has returned."""
+    """Watches one history. Every method raises AssertionError where the house is wrong, or notes it while the gate is
+    running: the gate takes an exception for a bug of its own and goes on. It is raised when the call has returned."""
 
     def __init__(self, quotas: dict[int, int | None], rates_for: Callable[[str, str], Rates], *, limited: bool) -> None:
         self.calls: list[Seen] = []
@@ -95,7 +95,10 @@ class Auditor:
         if quota is not None:
             self.tally.asides[hold.id] = hold.quota_held
         room = self.tally.room(seen.account, seen.key, quota, metered=seen.metered)
-        self.expect(any(self._fits(seen, models, hold, outcome.cap, room) for models in self._plans(seen)), f"{seen.call.id}: holds {hold}")
+        self.expect(
+            any(self._fits(seen, models, hold, outcome.cap, room) for models in self._plans(seen)),
+            f"{seen.call.id}: holds {hold}",
+        )
         likely = {self.needs.estimate(seen, model) for model in seen.models(*seen.names)}
         self.expect(entry.estimate in likely, f"{seen.call.id}: estimated at {entry.estimate}, not one of {likely}")
 
@@ -127,10 +130,15 @@ class Auditor:
             cap = seen.body.get("max_tokens") if seen.metered else self.needs.smallest(seen, models)
             least.append(self.needs.amount(seen, models, cap))
         if poor.quota:
-            self.expect(left is not None and left < max(least), f"{seen.call.id}: quota of {left} left, and {least} refused")
+            self.expect(
+                left is not None and left < max(least), f"{seen.call.id}: quota of {left} left, and {least} refused"
+            )
             seen.refusal = max(left or 0, 0), least
         else:
-            self.expect(not seen.metered and available < max(least), f"{seen.call.id}: {available} available, and {least} refused")
+            self.expect(
+                not seen.metered and available < max(least),
+                f"{seen.call.id}: {available} available, and {least} refused",
+            )
             seen.refusal = available, least
 
     def _poor_answer(self, seen: Seen, body: bytes) -> None:
@@ -168,12 +176,17 @@ class Auditor:
             self.needs.learn(seen, row.served_model, row.prompt_tokens)
 
     def answered(self, seen: Seen, body: bytes, now: float, connection: sqlite3.Connection, *, busy: bool) -> None:
-        """The head of an answer goes to the client; `body` is the whole of a plain one, `busy` says that the log takes nothing."""
+        """The head of an answer goes to the client; `body` is the whole of a plain one, `busy` says that the log takes
+        nothing."""
         if self.crashed:
             return
         if seen.status == 200:
-            held = connection.execute("SELECT 1 FROM entries WHERE kind = 'hold' AND ref = ?", (seen.call.id,)).fetchone()
-            nobody = seen.call.left and bool(body)  # a whole answer that its client waits for no longer is not kept back either
+            held = connection.execute(
+                "SELECT 1 FROM entries WHERE kind = 'hold' AND ref = ?", (seen.call.id,)
+            ).fetchone()
+            nobody = seen.call.left and bool(
+                body
+            )  # a whole answer that its client waits for no longer is not kept back either
             self.expect(held is not None or nobody, f"{seen.call.id}: content before its hold was durable")
         if not seen.told:
             self.windows.turned_away(seen)
@@ -196,7 +209,9 @@ class Auditor:
         self.raise_wrong()
         if self.crashed:
             return
-        assert all(hold.ref != seen.call.id for hold in books.open.values()), "the call has returned and its hold is open"
+        assert all(hold.ref != seen.call.id for hold in books.open.values()), (
+            "the call has returned and its hold is open"
+        )
         self.tally.same_as(books, seen.account, seen.key)
         self._shown(seen)
         balance = books.accounts[seen.account]
@@ -206,16 +221,23 @@ class Auditor:
 
     @staticmethod
     def _shown(seen: Seen) -> None:
-        """Whoever has a whole answer was shown what it cost and what is left, by the sums at its settlement; nobody else was."""
+        """Whoever has a whole answer was shown what it cost and what is left, by the sums at its settlement; nobody
+        else was."""
         cost, balance = seen.shown()
         in_usage = seen.usage_costs()
         if not seen.complete:
-            assert (cost, balance, in_usage) == (None, None, []), f"{seen.call.id}: shown {cost} and {balance} without an answer"
+            assert (cost, balance, in_usage) == (None, None, []), (
+                f"{seen.call.id}: shown {cost} and {balance} without an answer"
+            )
             return
         assert cost is not None and usd(cost) == seen.cost, f"{seen.call.id}: shown {cost}, charged {seen.cost}"
-        assert [usd(text) for text in in_usage] == [seen.cost] * seen.wants_usage, f"{seen.call.id}: usage says {in_usage}"
+        assert [usd(text) for text in in_usage] == [seen.cost] * seen.wants_usage, (
+            f"{seen.call.id}: usage says {in_usage}"
+        )
         if balance is not None:
-            assert not seen.metered and usd(balance) == seen.balance, f"{seen.call.id}: shown {balance} of {seen.balance}"
+            assert not seen.metered and usd(balance) == seen.balance, (
+                f"{seen.call.id}: shown {balance} of {seen.balance}"
+            )
         elif not seen.metered:
             assert seen.tail_at is not None and seen.settled_at is not None
             assert seen.tail_at - seen.settled_at > DURABLE_S - 1e-6, f"{seen.call.id}: no balance was shown"
@@ -226,8 +248,8 @@ class Auditor:
     # Between boots
 
     def booting(self, connection: sqlite3.Connection, *, charge_estimate: bool) -> list[Entry]:
-        """Before an earlier boot's holds are ended, by the policy given: the sums so far, which the house's own audit must share.
-        The open holds, as that knows them."""
+        """Before an earlier boot's holds are ended, by the policy given: the sums so far, which the house's own audit
+        must share. The open holds, as that knows them."""
         self.raise_wrong()
         entries = read_entries(connection)
         self.tally = Tally(entries)
@@ -284,7 +306,9 @@ class Auditor:
         if not seen.told:
             assert due == 0, "paid for nothing"
             return
-        assert row["status"] == "ok" or seen.drained or not seen.complete, f"{seen.call.id}: {row['status']} has a whole answer"
+        assert row["status"] == "ok" or seen.drained or not seen.complete, (
+            f"{seen.call.id}: {row['status']} has a whole answer"
+        )
         price = seen.told[-1].candidate.model.price
         tokens = row["prompt_tokens"], row["cached_tokens"], row["cache_write_tokens"], row["completion_tokens"]
         by_row = price_of(price, tokens, seen.multiplier) if row["prompt_tokens"] else 0

@@ -1,7 +1,7 @@
 """How a call's money must end: nothing, what was read until it was cut or left, or the whole answer.
 
-Decided from the upstream's script, how much of it the gate has read, when the client left, and the channel's policy. What the house
-says of it (the row) is held against that.
+Decided from the upstream's script, how much of it the gate has read, when the client left, and the channel's policy.
+What the house says of it (the row) is held against that.
 """
 
 from enum import Enum
@@ -22,7 +22,8 @@ class Ending(Enum):
 
 
 def possible(seen: Seen, row: Row, now: float) -> set[Ending]:
-    """The endings that a call with attempts may have; more than one only where a limit of time strikes in the same moment."""
+    """The endings that a call with attempts may have; more than one only where a limit of time strikes in the same
+    moment."""
     told = seen.told[-1]
     stream_begun = seen.client_head  # a whole answer has no head before its money is settled
     if row.status == "ok":
@@ -60,7 +61,11 @@ def _tokens(row: Row) -> tuple[int, int, int, int]:
 def _against(ending: Ending, seen: Seen, row: Row, needs: Needs) -> list[str]:
     told = seen.told[-1]
     if ending is Ending.nothing:
-        return [f"{row.status}: {_tokens(row)} tokens, {row.cost} units, and nothing is due"] if any(_tokens(row)) or row.cost else []
+        return (
+            [f"{row.status}: {_tokens(row)} tokens, {row.cost} units, and nothing is due"]
+            if any(_tokens(row)) or row.cost
+            else []
+        )
     if ending is Ending.whole:
         if not told.whole:
             return ["a failed answer was sold"]
@@ -76,11 +81,13 @@ def _against(ending: Ending, seen: Seen, row: Row, needs: Needs) -> list[str]:
     if said:
         low, high = max(low, said[3]), max(high, said[3])
     if not low <= row.completion_tokens <= high:
-        wrong.append(f"{ending.value}: {row.completion_tokens} tokens for {told.pieces_read} pieces, not {low} to {high}")
+        wrong.append(
+            f"{ending.value}: {row.completion_tokens} tokens for {told.pieces_read} pieces, not {low} to {high}"
+        )
     return wrong
 
 
 def within_twice(pieces: int) -> tuple[int, int]:
-    """Tokens that may be charged where `pieces` words of a token and an eighth came and nobody said how many tokens they were: half
-    to twice as many, and two more or less for tiny texts."""
+    """Tokens that may be charged where `pieces` words of a token and an eighth came and nobody said how many tokens
+    they were: half to twice as many, and two more or less for tiny texts."""
     return max(pieces // 2 - 2, 1 if pieces else 0), pieces * 9 // 4 + 2

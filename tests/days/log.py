@@ -1,5 +1,5 @@
-"""The ledger and its log as the simulation has them: the real SQL on a database in memory, commits that take (mock) time, and
-the auditor at every decision.
+"""The ledger and its log as the simulation has them: the real SQL on a database in memory, commits that take (mock)
+time, and the auditor at every decision.
 """
 
 import random
@@ -62,8 +62,8 @@ class WatchedLedger(MemoryLedger):
 
 
 class SlowLog:
-    """store.ledger.Log whose commits take (mock) time: changes gather in a batch, a batch becomes durable in order, later.
-    A crash loses what was not."""
+    """store.ledger.Log whose commits take (mock) time: changes gather in a batch, a batch becomes durable in order,
+    later. A crash loses what was not."""
 
     def __init__(self, connection: sqlite3.Connection, rng: random.Random, delay_s: float, auditor: Auditor) -> None:
         self.connection = connection

@@ -1,4 +1,5 @@
-"""What a call costs and what must be set aside for it, by the plain formulas of DESIGN.md: fractions, and one formula each."""
+"""What a call costs and what must be set aside for it, by the plain formulas of DESIGN.md: fractions, and one formula
+each."""
 
 import math
 from fractions import Fraction
@@ -20,7 +21,9 @@ def price_of(price: Price, tokens: Tokens, multiplier: Multiplier) -> int:
     for tier in price.tiers:
         if prompt > tier.above:
             row = tier
-    exact = (prompt - cached - written) * row.input + cached * row.cached + written * row.cache_write + output * row.output
+    exact = (
+        (prompt - cached - written) * row.input + cached * row.cached + written * row.cache_write + output * row.output
+    )
     exact += price.per_request
     return math.floor(Fraction(exact * multiplier.numerator, multiplier.denominator) + Fraction(1, 2))
 
@@ -37,8 +40,8 @@ def usd(text: str) -> int:
 
 
 class Needs:
-    """The sizes of prompts and holds. It learns from exact usages as the house says it does: a moving average of sixteen calls,
-    between half and twice, in thousandths."""
+    """The sizes of prompts and holds. It learns from exact usages as the house says it does: a moving average of
+    sixteen calls, between half and twice, in thousandths."""
 
     def __init__(self) -> None:
         self.ratios: dict[str, int] = {}
@@ -52,7 +55,8 @@ class Needs:
 
     @staticmethod
     def _raw(seen: Seen) -> tuple[int, int]:
-        """Thousandths of tokens, likely and at most: only small letters and spaces are sent, and a template around them."""
+        """Thousandths of tokens, likely and at most: only small letters and spaces are sent, and a template around
+        them."""
         letters = len(seen.body["messages"][0]["content"])
         return 225 * letters + 7000, 400 * letters + 7000
 
@@ -72,14 +76,16 @@ class Needs:
         return stated if model.context is None else min(stated, max(model.context - self.bound(seen, model.name), ROOM))
 
     def amount(self, seen: Seen, models: list[Model], cap: int | None) -> int:
-        """Units that cover the call wherever of `models` it goes: the whole prompt at its dearest class, the whole output of every
-        answer. A cap of None is each model's own limit."""
+        """Units that cover the call wherever of `models` it goes: the whole prompt at its dearest class, the whole
+        output of every answer. A cap of None is each model's own limit."""
         worst = 0
         for model in models:
             price, prompt = model.price, self.bound(seen, model.name)
             output = seen.body.get("n", 1) * (self.limit(seen, model) if cap is None else cap)
             rows: list[Any] = [price, *(tier for tier in price.tiers if prompt > tier.above)]
-            need = max(prompt * max(r.input, r.cached, r.cache_write, r.cache_write_1h) + output * r.output for r in rows)
+            need = max(
+                prompt * max(r.input, r.cached, r.cache_write, r.cache_write_1h) + output * r.output for r in rows
+            )
             worst = max(worst, need + price.per_request)
         return -(-worst * seen.multiplier.numerator // seen.multiplier.denominator)
 
@@ -89,8 +95,9 @@ class Needs:
         return asked or min(LEAST_CAP, *(self.limit(seen, model) for model in models))
 
     def right(self, seen: Seen, models: list[Model], amount: int, cap: int, room: int) -> bool:
-        """Whether a prepaid hold of `amount` for `cap` is what these models need of `room` units. A cap that the client did not
-        give is the largest that half of the room pays for, the smallest where half does not pay even for that."""
+        """Whether a prepaid hold of `amount` for `cap` is what these models need of `room` units. A cap that the client
+        did not give is the largest that half of the room pays for, the smallest where half does not pay even for
+        that."""
         if amount != self.amount(seen, models, cap) or amount > room:
             return False
         if "max_tokens" in seen.body:

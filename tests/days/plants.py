@@ -1,4 +1,5 @@
-"""Bugs to plant, so that the simulation can show that it would catch them. Each is a patch of the house, undone by the caller."""
+"""Bugs to plant, so that the simulation can show that it would catch them. Each is a patch of the house, undone by the
+caller."""
 
 import contextlib
 import sqlite3
@@ -34,7 +35,14 @@ def settle_twice() -> Patch:
         hold = self.open.get(hold_id)
         first = real(self, hold_id, amount, **more)
         balance = self.accounts[hold.account] if hold else None
-        if isinstance(first, Ended) and hold and balance and not hold.metered and balance.posted >= amount and hold.id % 3 == 0:
+        if (
+            isinstance(first, Ended)
+            and hold
+            and balance
+            and not hold.metered
+            and balance.posted >= amount
+            and hold.id % 3 == 0
+        ):
             self.open[hold_id] = hold
             balance.held += hold.amount
             self.quotas[hold.key].held += hold.quota_held
@@ -166,7 +174,11 @@ def leaving_is_dear() -> Patch:
     """Whoever leaves a stream pays for three times what came."""
 
     def change(x: Exchange, tried: Any, measured: Any) -> Any:
-        return _with_output(measured, 3 * measured.usage.output) if measured and x.call.left and not tried.complete else measured
+        return (
+            _with_output(measured, 3 * measured.usage.output)
+            if measured and x.call.left and not tried.complete
+            else measured
+        )
 
     return _measuring(change)
 
@@ -238,7 +250,11 @@ def show_another_cost() -> Patch:
     def tail(self: Any, usage: Any, *, exact: bool, cost: int, balance: int | None) -> bytes:
         said = real(self, usage, exact=exact, cost=cost, balance=balance)
         at = said.find(b"\n: ")
-        return real(self, usage, exact=exact, cost=cost + 1, balance=balance)[: at + 1] + said[at + 1 :] if self.show_usage else said
+        return (
+            real(self, usage, exact=exact, cost=cost + 1, balance=balance)[: at + 1] + said[at + 1 :]
+            if self.show_usage
+            else said
+        )
 
     return openai_chat.StreamReader, "tail", tail
 
@@ -274,7 +290,9 @@ def small_caps() -> Patch:
 def overrunfree() -> Patch:
     """What an upstream used past a hold is a loss, whatever the account has."""
 
-    def overrun(self: Books, hold: Hold, balance: Any, excess: int, room: int, entries: list[Entry], at_us: int) -> tuple[int, int]:
+    def overrun(
+        self: Books, hold: Hold, balance: Any, excess: int, room: int, entries: list[Entry], at_us: int
+    ) -> tuple[int, int]:
         return 0, self._loss(hold, excess, entries, at_us)
 
     return Books, "_overrun", overrun
@@ -394,8 +412,8 @@ AUDITORS = {"auditor.py", "tally.py", "windows.py", "db.py"}
 
 
 def found_by(wrong: BaseException) -> set[str]:
-    """The files of ours in which something was found wrong: the auditor's, or the database's own unique index (db.py). Empty
-    when a plant broke by itself."""
+    """The files of ours in which something was found wrong: the auditor's, or the database's own unique index (db.py).
+    Empty when a plant broke by itself."""
     if isinstance(wrong, BaseExceptionGroup):
         return set().union(*(found_by(inner) for inner in wrong.exceptions))
     if not isinstance(wrong, (AssertionError, sqlite3.IntegrityError)):

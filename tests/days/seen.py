@@ -58,8 +58,11 @@ class Told:
         """It says its usage where it is whole."""
         return not self.stream or bool(self.asked.get("stream_options"))
 
-    def truth(self, rng: random.Random, *, prompt: int, cached: int, written: int, output: int, most: int, content: bool) -> None:
-        """Choose what is said to have been used, in one of the ways of saying it, or a lie; and what is to be believed of it."""
+    def truth(
+        self, rng: random.Random, *, prompt: int, cached: int, written: int, output: int, most: int, content: bool
+    ) -> None:
+        """Choose what is said to have been used, in one of the ways of saying it, or a lie; and what is to be believed
+        of it."""
         liar = rng.choice([None] * 12 + ["missing", "negative", "text", "float", "huge", "zero"])
         output = 0 if liar == "zero" else min(output, most)
         said: dict[str, Any] = {"prompt_tokens": prompt, "completion_tokens": output, "total_tokens": prompt + output}
@@ -153,8 +156,13 @@ class Seen:
     poor: bool = False  # refused for money
     refusal: tuple[int, list[int]] = (0, [])  # then: what was there, and what each way it could go needs
     cap: int | None = None  # what its hold is made for
-    borrowed: tuple[int, int] = (0, 0)  # fewest and most tokens that it takes of its key's and account's token limits while it runs
-    likely: dict[str, int] = field(default_factory=dict)  # tokens of its prompt at each model, by what was known when it came
+    borrowed: tuple[int, int] = (
+        0,
+        0,
+    )  # fewest and most tokens that it takes of its key's and account's token limits while it runs
+    likely: dict[str, int] = field(
+        default_factory=dict
+    )  # tokens of its prompt at each model, by what was known when it came
     used_tokens: int = 0
     cancelled_as: str = ""  # why it was cancelled before it was settled
     left_at: float | None = None
@@ -178,7 +186,11 @@ class Seen:
     def names(self) -> tuple[str, ...]:
         """The served models it may go to, in order."""
         asked: str = self.body["model"]
-        return tuple(name for name in (asked, *FALLBACK.get(asked, ())) if any(name in channel.models for channel in self.channels))
+        return tuple(
+            name
+            for name in (asked, *FALLBACK.get(asked, ()))
+            if any(name in channel.models for channel in self.channels)
+        )
 
     def models(self, *names: str) -> list[Model]:
         return [channel.models[name] for name in names for channel in self.channels if name in channel.models]
@@ -194,5 +206,9 @@ class Seen:
     def shown(self) -> tuple[str | None, str | None]:
         """(cost, balance) as the client was shown them."""
         found = re.search(rb": x-findtoken-cost=(\S+)(?: balance=(\S+))?\n", self.answer)
-        cost, balance = (found[1], found[2]) if found else (self.headers.get(b"x-findtoken-cost"), self.headers.get(b"x-findtoken-balance"))
+        cost, balance = (
+            (found[1], found[2])
+            if found
+            else (self.headers.get(b"x-findtoken-cost"), self.headers.get(b"x-findtoken-balance"))
+        )
         return cost.decode() if cost else None, balance.decode() if balance else None

@@ -1,7 +1,8 @@
-"""The auditor's own sums, from nothing but the entries: what each account has, holds and has used, what each key has spent.
+"""The auditor's own sums, from nothing but the entries: what each account has, holds and has used, what each key has
+spent.
 
-It is read anew from the database at every boot and goes on with every entry that the house decides. Its rules for the end of a
-hold are one formula, where the house has three steps.
+It is read anew from the database at every boot and goes on with every entry that the house decides. Its rules for the
+end of a hold are one formula, where the house has three steps.
 """
 
 import sqlite3
@@ -19,7 +20,10 @@ GIVES = ("grant", "topup", "refund", "correct")
 
 
 def read_entries(connection: sqlite3.Connection) -> list[Entry]:
-    return [Entry(*values) for values in connection.execute(f"SELECT {', '.join(Entry.__struct_fields__)} FROM entries ORDER BY id")]
+    return [
+        Entry(*values)
+        for values in connection.execute(f"SELECT {', '.join(Entry.__struct_fields__)} FROM entries ORDER BY id")
+    ]
 
 
 def whole(sums: dict[int, int]) -> dict[int, int]:
@@ -101,8 +105,8 @@ class Tally:
         return available if left is None else min(left, available)
 
     def take(self, entries: tuple[Entry, ...], quota: int | None, *, charge_estimate: bool) -> None:
-        """Entries that the house has decided together. The end of a hold charges what was used as far as the hold, or what is
-        free beside the other holds, and the key's quota go; only what is past that may be a loss."""
+        """Entries that the house has decided together. The end of a hold charges what was used as far as the hold, or
+        what is free beside the other holds, and the key's quota go; only what is past that may be a loss."""
         first = entries[0]
         hold = self.open.get(first.hold) if first.kind in ENDS else None
         if hold is not None:
@@ -117,7 +121,9 @@ class Tally:
                 payable = min(due, max(hold.amount, free))
             if (left := self.left(hold.key, quota)) is not None:
                 payable = min(payable, left + self.asides.get(hold.id, 0))
-            assert charged == payable, f"{first.kind} of {hold.ref} charges {charged} of {due}, and {payable} could be paid"
+            assert charged == payable, (
+                f"{first.kind} of {hold.ref} charges {charged} of {due}, and {payable} could be paid"
+            )
         for entry in entries:
             self.note(entry)
 
@@ -131,7 +137,9 @@ class Tally:
 
     def same_as_tables(self, connection: sqlite3.Connection, quotas: dict[int, int | None]) -> None:
         for account, has, held, used in connection.execute("SELECT account, posted, held, used FROM balances"):
-            assert (self.posted[account], self.held[account], self.used[account]) == (has, held, used), f"account {account}"
+            assert (self.posted[account], self.held[account], self.used[account]) == (has, held, used), (
+                f"account {account}"
+            )
         for key, spent in connection.execute("SELECT key, used FROM spent"):
             limit = quotas.get(key)
             assert limit is None or spent <= limit, f"key {key} has spent {spent} of {limit}"
@@ -141,8 +149,8 @@ class Tally:
             assert mine == (cost, lost), f"{ref}: row {cost}, lost {lost}; entries {mine}"
 
     def same_as_audit(self, connection: sqlite3.Connection, entries: list[Entry]) -> list[Entry]:
-        """The house's own audit, from its checkpoint, through its state, and from the first entry, must say the same. The open
-        holds as it knows them."""
+        """The house's own audit, from its checkpoint, through its state, and from the first entry, must say the same.
+        The open holds as it knows them."""
         balances = {row[0]: row[1:] for row in connection.execute("SELECT account, posted, held, used FROM balances")}
         spent = dict(connection.execute("SELECT key, used FROM spent"))
         try:
@@ -160,5 +168,7 @@ class Tally:
         for audit in (whole_reading, resumed, again):
             theirs = [audit.posted, audit.held, audit.used, audit.spent_by_key]
             assert [*map(whole, theirs)] == self.sums(), "core/audit.py has other sums"
-            assert (audit.open, audit.lowered) == (self.open, self.lowered), "core/audit.py has other holds or lowered accounts"
+            assert (audit.open, audit.lowered) == (self.open, self.lowered), (
+                "core/audit.py has other holds or lowered accounts"
+            )
         return list(resumed.open.values())

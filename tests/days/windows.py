@@ -1,8 +1,9 @@
-"""The auditor's own count of rate limits: plain lists of every call of a boot, looked through from the beginning each time.
+"""The auditor's own count of rate limits: plain lists of every call of a boot, looked through from the beginning each
+time.
 
-A call counts at its key and its account from the moment it comes, at a model from when it goes up until it is settled. Where it
-cannot know from outside how many tokens a call takes, it counts twice: the fewest that the house must have counted (no admission
-may pass a limit by it), and the most (nobody may be refused before it is full).
+A call counts at its key and its account from the moment it comes, at a model from when it goes up until it is settled.
+Where it cannot know from outside how many tokens a call takes, it counts twice: the fewest that the house must have
+counted (no admission may pass a limit by it), and the most (nobody may be refused before it is full).
 """
 
 import math
@@ -19,8 +20,8 @@ Weights = list[tuple[float, int]]
 
 
 def wait(weights: Weights, now: float, span: float, limit: int, more: int) -> float:
-    """Seconds until `more` fits under `limit` beside what was counted in the last `span`; 0.0 when it fits. What is past the
-    limit by itself fits where nothing else counts."""
+    """Seconds until `more` fits under `limit` beside what was counted in the last `span`; 0.0 when it fits. What is
+    past the limit by itself fits where nothing else counts."""
     counted = sorted((at, weight) for at, weight in weights if at > now - span)
     left = sum(weight for _, weight in counted)
     if left + min(more, limit) <= limit:
@@ -46,23 +47,31 @@ class Windows:
         """The limits of a call's key and of its account, each with all other calls that count there."""
         key, account = self.rates_for("key", seen.plan), self.rates_for("account", "")
         others = [call for call in self.calls if call.counted and call is not seen]
-        return [(key, [c for c in others if c.key == seen.key]), (account, [c for c in others if c.account == seen.account])]
+        return [
+            (key, [c for c in others if c.key == seen.key]),
+            (account, [c for c in others if c.account == seen.account]),
+        ]
 
     @staticmethod
     def _ended(call: Seen, at: float, end: float) -> tuple[float, int]:
-        """What a call has used counts from when it was admitted; from its end, when that is more than a minute later."""
+        """What a call has used counts from when it was admitted; from its end, when that is more than a minute
+        later."""
         return (at if at > end - MINUTE else end), call.used_tokens
 
     def _tokens(self, calls: Iterable[Seen], side: int) -> Weights:
         """Of key and account: `side` 0 is the fewest, 1 the most."""
-        return [(call.at, call.borrowed[side]) if call.released is None else self._ended(call, call.at, call.released) for call in calls]
+        return [
+            (call.at, call.borrowed[side]) if call.released is None else self._ended(call, call.at, call.released)
+            for call in calls
+        ]
 
     @staticmethod
     def _first_at(call: Seen, name: str) -> Told | None:
         return next((told for told in call.told if told.name == name), None)
 
     def _at_model(self, seen: Seen, name: str) -> tuple[Weights, Weights, int]:
-        """Of the other calls that went up to a model: when each came, the tokens each takes of it, how many run there."""
+        """Of the other calls that went up to a model: when each came, the tokens each takes of it, how many run
+        there."""
         came: Weights = []
         tokens: Weights = []
         running = 0
@@ -105,7 +114,8 @@ class Windows:
         seen.borrowed = min(tokens), max(tokens)
 
     def turned_away(self, seen: Seen) -> None:
-        """It did not go up: it may have taken its tokens before it was refused, and has them until its answer is sent."""
+        """It did not go up: it may have taken its tokens before it was refused, and has them until its answer is
+        sent."""
         if seen.names and seen.status != 503:
             self.sized(seen)
             seen.borrowed = 0, seen.borrowed[1]
@@ -123,7 +133,11 @@ class Windows:
                 if limit and wait(self._tokens(calls, 0), told.at, MINUTE, limit, seen.borrowed[0]):
                     wrong.append("more tokens than the key or account may have")
             skipped = seen.names[: seen.names.index(told.name)]
-            wrong += [f"{name} was left out while it had room" for name in skipped if not self._model_wait(seen, name, told.at)]
+            wrong += [
+                f"{name} was left out while it had room"
+                for name in skipped
+                if not self._model_wait(seen, name, told.at)
+            ]
         if all(before.name != told.name for before in seen.told[:-1]):
             rates = self.rates_for("model", told.name)
             came, tokens, running = self._at_model(seen, told.name)
@@ -146,7 +160,11 @@ class Windows:
             return ["a 429 while there is room"]
         said = re.search(rb"Try again in ([0-9.]+)s", body)
         told = int(seen.headers[b"retry-after"])
-        if said is None or float(said[1]) > max(longest, 0.1) + 0.1 + 1e-6 or told > math.ceil(max(longest, 0.1) + 1e-6):
+        if (
+            said is None
+            or float(said[1]) > max(longest, 0.1) + 0.1 + 1e-6
+            or told > math.ceil(max(longest, 0.1) + 1e-6)
+        ):
             return [f"a 429 that says {said and said[1]!r} and Retry-After {told} where {longest} s are needed"]
         return []
 

@@ -1,12 +1,12 @@
 """Days: a random history of the whole gateway, made from one seed, lived on Trio's mock clock.
 
-What is real: the gate, the books, the limits, the ledger, the SQL that remembers them (an in-memory database), the recovery
-after a crash. What is made up: upstreams, clients, time, and when a commit becomes durable. Everything random comes from one
-`random.Random(seed)`, and tasks are scheduled by it too, so a seed replays its history exactly.
+What is real: the gate, the books, the limits, the ledger, the SQL that remembers them (an in-memory database), the
+recovery after a crash. What is made up: upstreams, clients, time, and when a commit becomes durable. Everything random
+comes from one `random.Random(seed)`, and tasks are scheduled by it too, so a seed replays its history exactly.
 
-A history is a few *boots*. In each, clients come and go for a while; then the process stops cleanly or crashes: what was not
-durable is gone, and the next boot begins with what was. The auditor (auditor.py) watches from outside and knows only what each
-upstream was told to say and what each client saw.
+A history is a few *boots*. In each, clients come and go for a while; then the process stops cleanly or crashes: what
+was not durable is gone, and the next boot begins with what was. The auditor (auditor.py) watches from outside and knows
+only what each upstream was told to say and what each client saw.
 """
 
 import json
@@ -116,16 +116,28 @@ class World:
                 key += 1
                 self.limits[key] = rng.choice([None, None, None, rng.randint(0, 10**10)])
                 account.keys.append(
-                    Key(key, id, f"k{key}", "sk-ft_", active=True, account_active=True, metered=account.metered, plan=account.plan)
+                    Key(
+                        key,
+                        id,
+                        f"k{key}",
+                        "sk-ft_",
+                        active=True,
+                        account_active=True,
+                        metered=account.metered,
+                        plan=account.plan,
+                    )
                 )
             self.accounts.append(account)
-        # The limits of [plan.*] or [limits] for keys, of [limits.account], of [limits.model.*]; in many histories there are none.
+        # The limits of [plan.*] or [limits] for keys, of [limits.account], of [limits.model.*]; in many histories there
+        # are none.
         places = [*(("key", plan) for plan in self.plans), ("account", ""), *(("model", name) for name in MODELS)]
         quiet = rng.random() < 0.4
         self.rates = {place: Rates() if quiet or rng.random() < 0.5 else self._some_rates() for place in places}
         self.failing = 0.15  # how often an upstream answers with an error
         if rng.random() < 0.15:  # few at a time at each model, and providers that often fail: calls fall back
-            self.rates = {place: Rates(concurrent=rng.randint(1, 3)) if place[0] == "model" else Rates() for place in places}
+            self.rates = {
+                place: Rates(concurrent=rng.randint(1, 3)) if place[0] == "model" else Rates() for place in places
+            }
             self.failing = 0.5
 
     def _some_rates(self) -> Rates:
@@ -152,7 +164,13 @@ class World:
     def _channel(self, name: str) -> Channel:
         rng = self.rng
         models = {
-            m: Model(m, m + "-up", self._price(), context=rng.choice([None, 4096, 131_072]), max_output=rng.choice([None, 64, 4096]))
+            m: Model(
+                m,
+                m + "-up",
+                self._price(),
+                context=rng.choice([None, 4096, 131_072]),
+                max_output=rng.choice([None, 64, 4096]),
+            )
             for m in MODELS
             if rng.random() < 0.9
         } or {"small": Model("small", "small-up", self._price(), context=4096, max_output=64)}
@@ -165,10 +183,13 @@ class World:
         )  # fmt: skip
 
     def _change_prices(self) -> None:
-        """The operator edits the config while calls are in flight: new calls see new prices, running ones keep theirs."""
+        """The operator edits the config while calls are in flight: new calls see new prices, running ones keep
+        theirs."""
         rng = self.rng
         chosen = rng.choice(self.channels)
-        models = {name: Model(name, m.upstream, self._price(), m.context, m.max_output) for name, m in chosen.models.items()}
+        models = {
+            name: Model(name, m.upstream, self._price(), m.context, m.max_output) for name, m in chosen.models.items()
+        }
         fields = {f: getattr(chosen, f) for f in chosen.__struct_fields__}
         changed = Channel(**{**fields, "models": models})
         self.channels = tuple(changed if c is chosen else c for c in self.channels)
@@ -182,8 +203,12 @@ class World:
 
     async def boot(self) -> None:
         rng = self.rng
-        self.books = Books(next_id=self.connection.execute("SELECT coalesce(max(id), 0) + 1 FROM entries").fetchone()[0])
-        balances = {row[0]: row[1:] for row in self.connection.execute("SELECT account, posted, held, used FROM balances")}
+        self.books = Books(
+            next_id=self.connection.execute("SELECT coalesce(max(id), 0) + 1 FROM entries").fetchone()[0]
+        )
+        balances = {
+            row[0]: row[1:] for row in self.connection.execute("SELECT account, posted, held, used FROM balances")
+        }
         spent = dict(self.connection.execute("SELECT key, used FROM spent"))
         for account in self.accounts:
             posted, _, used = balances.get(account.id, (0, 0, 0))
@@ -202,7 +227,8 @@ class World:
         self.auditor.booted(self.connection)
         self.log = SlowLog(self.connection, rng, rng.choice([0.0, 0.01, 0.5, 3.0]), self.auditor)
         self.gate = Gate(
-            settings=self._settings(), keys=self, ledger=WatchedLedger(self.books, self.log, self, self.auditor), upstream=self,
+            settings=self._settings(), keys=self, ledger=WatchedLedger(self.books, self.log, self, self.auditor),
+            upstream=self,
             limits=Limits(self._rates),
             clock=self, dialects={"openai_chat": openai_chat}, jitter=rng.random,
         )  # fmt: skip
@@ -279,11 +305,14 @@ class World:
             await self._call()
 
     def _grant(self) -> None:
-        """Money moves beside the calls: grants, payments told twice, refunds of what may be spent, corrections both ways."""
+        """Money moves beside the calls: grants, payments told twice, refunds of what may be spent, corrections both
+        ways."""
         rng = self.rng
         account = rng.choice(self.accounts)
         kind = rng.choice(["grant", "grant", "grant", "topup", "refund", "correct"])
-        amount = rng.choice([0, rng.randint(1, 10**6), rng.randint(1, 10**10), 10**12 if kind in {"grant", "topup"} else 1])
+        amount = rng.choice(
+            [0, rng.randint(1, 10**6), rng.randint(1, 10**10), 10**12 if kind in {"grant", "topup"} else 1]
+        )
         if kind == "correct":
             amount *= rng.choice([1, -1])
         self._move(kind, account, amount)
@@ -300,7 +329,10 @@ class World:
         if rng.random() < 0.5:  # told again, with the same values and with others
             before = self.books.accounts[account.id].posted
             assert move(account.id, amount, ref=ref, at_us=self.wall_us()) is Refusal.already_done
-            assert move(account.id, amount + 1, ref=ref, at_us=self.wall_us()) in {Refusal.id_reused, Refusal.amount_out_of_range}
+            assert move(account.id, amount + 1, ref=ref, at_us=self.wall_us()) in {
+                Refusal.id_reused,
+                Refusal.amount_out_of_range,
+            }
             assert self.books.accounts[account.id].posted == before
 
     async def _call(self) -> None:
@@ -319,7 +351,12 @@ class World:
             body["n"] = 2
         if rng.random() < 0.3:
             body["stream_options"] = {"include_usage": True}
-        call = Call(id=f"req_{self.seed}_{self.calls}", dialect=openai_chat, secret=key.name.encode(), body=json.dumps(body).encode())
+        call = Call(
+            id=f"req_{self.seed}_{self.calls}",
+            dialect=openai_chat,
+            secret=key.name.encode(),
+            body=json.dumps(body).encode(),
+        )
         seen = Seen(call, account.id, key.id, account.plan, account.metered, self.plans[account.plan].multiplier, body)
         self.auditor.began(seen, self.channels, self.now())
         client = SimClient(self, seen)
@@ -374,7 +411,8 @@ class World:
         return RandomAnswer(self, told, 200, [(b"content-type", kind)], self._speak(told))
 
     def _speak(self, told: Told) -> list[Any]:
-        """What the upstream will say: pieces of bytes, pauses, perhaps an end in the middle. The truth goes into `told`."""
+        """What the upstream will say: pieces of bytes, pauses, perhaps an end in the middle. The truth goes into
+        `told`."""
         rng = self.rng
         model = told.candidate.model
         cap = told.asked.get("max_tokens") or model.max_output or 200
@@ -394,7 +432,8 @@ class World:
     def _whole(self, told: Told, pieces: int, answers: int) -> list[Any]:
         rng = self.rng
         choices = [
-            {"index": i, "message": {"role": "assistant", "content": "word " * pieces}, "finish_reason": "stop"} for i in range(answers)
+            {"index": i, "message": {"role": "assistant", "content": "word " * pieces}, "finish_reason": "stop"}
+            for i in range(answers)
         ]
         body: dict[str, Any] = {"id": "x", "choices": choices, "usage": told.said}
         marks = ["piece"] * pieces * answers + ["finish"]
@@ -419,7 +458,12 @@ class World:
         data = OPENING
         for number in range(1, pieces + 1):
             if early and says is not None and told.usage is not None:
-                so_far = {**says, "completion_tokens": number, "total_tokens": told.usage[0] + number, "completion_tokens_details": None}
+                so_far = {
+                    **says,
+                    "completion_tokens": number,
+                    "total_tokens": told.usage[0] + number,
+                    "completion_tokens_details": None,
+                }
                 data += event({"delta": {"content": "word "}}, so_far)
                 told.marks.append((len(data), "usage", (*told.usage[:3], number)))
             else:
@@ -457,7 +501,10 @@ class World:
 
 def event(choice: dict[str, Any] | None, usage: dict[str, Any] | None = None) -> bytes:
     """One event of a stream."""
-    chunk: dict[str, Any] = {"id": "x", "choices": [] if choice is None else [{"index": 0, "finish_reason": None, **choice}]}
+    chunk: dict[str, Any] = {
+        "id": "x",
+        "choices": [] if choice is None else [{"index": 0, "finish_reason": None, **choice}],
+    }
     return b"data: " + json.dumps(chunk if usage is None else {**chunk, "usage": usage}).encode() + b"\n\n"
 
 

@@ -25,7 +25,11 @@ USAGES = [
         Usage(input=10, output=5),
         False,
     ),
-    ('{"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":null}}', Usage(input=10, output=5), False),
+    (
+        '{"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":null}}',
+        Usage(input=10, output=5),
+        False,
+    ),
     # DeepSeek, Moonshot, Anthropic's names
     (
         '{"prompt_tokens":10,"completion_tokens":5,"prompt_cache_hit_tokens":4,"prompt_cache_miss_tokens":6}',
@@ -68,7 +72,11 @@ USAGES = [
         Usage(input=10, output=5, reasoning=5),
         False,
     ),
-    ('{"prompt_tokens":10,"completion_tokens":5,"completion_tokens_details":{"reasoning_tokens":-9}}', Usage(input=10, output=5), False),
+    (
+        '{"prompt_tokens":10,"completion_tokens":5,"completion_tokens_details":{"reasoning_tokens":-9}}',
+        Usage(input=10, output=5),
+        False,
+    ),
     ('{"prompt_tokens":0,"completion_tokens":0}', Usage(), False),
     # no sense
     ("{}", None, True),
@@ -99,7 +107,9 @@ def test_usage(raw, usage, malformed):
 
 
 def test_huge_but_whole_counts_are_left_to_the_judge():
-    assert read_usage(b'{"prompt_tokens":100000000000000000000,"completion_tokens":5}')[0] == Usage(input=10**20, output=5)
+    assert read_usage(b'{"prompt_tokens":100000000000000000000,"completion_tokens":5}')[0] == Usage(
+        input=10**20, output=5
+    )
 
 
 @given(st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 1000))
@@ -140,7 +150,13 @@ USED = '{"prompt_tokens":10,"completion_tokens":5}'
         (answer(message('{"tool_calls":[{"id":"only"}]}')), True, 1),
         (answer(message('{"function_call":{"name":"f"}}')), True, 2),
         (answer(message('{"audio":{"id":"a"}}')), True, 1),
-        (answer('[{"message":{"content":"aaaa"},"finish_reason":"stop"},{"message":{"content":"bbbb"},"finish_reason":"stop"}]'), True, 2),
+        (
+            answer(
+                '[{"message":{"content":"aaaa"},"finish_reason":"stop"},{"message":{"content":"bbbb"},"finish_reason":"stop"}]'
+            ),
+            True,
+            2,
+        ),
         (answer(message(r'{"content":"half \ud83d of a pair"}')), True, 4),  # JSON, though no text: clients take it
     ],
 )
@@ -170,7 +186,9 @@ def test_usage_of_an_answer(body, usage, malformed):
 
 def test_content_of_a_type_of_its_own_is_an_answer():
     meter = Meter()
-    read_answer(answer(message('{"content":[{"type":"thinking","thinking":"well"},{"type":"text","text":"x"}]}')), meter)
+    read_answer(
+        answer(message('{"content":[{"type":"thinking","thinking":"well"},{"type":"text","text":"x"}]}')), meter
+    )
     assert meter.content_seen and meter.output() > 5
 
 
@@ -285,7 +303,13 @@ def test_read_error(body, said):
 
 
 @pytest.mark.parametrize(
-    "body", [b"[" * 100_000, b'{"error":{"message":"m","code":' + b"1" * 5000 + b"}}", rb'{"error":{"message":"\ud800"}}', b'{"error":NaN}']
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"error":{"message":"m","code":' + b"1" * 5000 + b"}}",
+        rb'{"error":{"message":"\ud800"}}',
+        b'{"error":NaN}',
+    ],
 )
 def test_read_error_of_poison(body):
     assert len(read_error(body).words) <= 200

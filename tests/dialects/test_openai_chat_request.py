@@ -18,7 +18,13 @@ HI = b'[{"role":"user","content":"hi"}]'
 def body(**raw: str | bytes) -> bytes:
     """A valid request with these raw JSON values in place; None leaves a field out."""
     fields = {"model": b'"m"', "messages": HI} | raw
-    return b"{" + b",".join(b'"%s":%s' % (k.encode(), v if isinstance(v, bytes) else v.encode()) for k, v in fields.items() if v) + b"}"
+    return (
+        b"{"
+        + b",".join(
+            b'"%s":%s' % (k.encode(), v if isinstance(v, bytes) else v.encode()) for k, v in fields.items() if v
+        )
+        + b"}"
+    )
 
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
@@ -103,7 +109,18 @@ def test_refused(name, data, code, param):
 
 GOOD = [
     # what is read of a valid one
-    ({}, {"names": ("m",), "stream": False, "cap": None, "answers": 1, "routing": "auto", "wants_usage": False, "has_tools": False}),
+    (
+        {},
+        {
+            "names": ("m",),
+            "stream": False,
+            "cap": None,
+            "answers": 1,
+            "routing": "auto",
+            "wants_usage": False,
+            "has_tools": False,
+        },
+    ),
     ({"max_tokens": "5"}, {"cap": 5}),
     ({"max_completion_tokens": "7"}, {"cap": 7}),
     ({"max_tokens": "5", "max_completion_tokens": "7"}, {"cap": 7}),
@@ -127,8 +144,8 @@ GOOD = [
     ({"messages": '[{"content":["plain"]}]'}, {"images": 0}),
     (
         {
-            "messages": '[{"content":[{"type":"image_url"},{"type":"input_image"},{"type":"input_audio"},{"type":"file"},'
-            '{"type":"video_url"}]}]'
+            "messages": '[{"content":[{"type":"image_url"},{"type":"input_image"},{"type":"input_audio"},'
+            '{"type":"file"},{"type":"video_url"}]}]'
         },
         {"images": 2, "audios": 1, "files": 2},
     ),
@@ -156,7 +173,8 @@ def sent(ask, *, model="up", cap=None, cap_field="max_tokens", ask_usage=False, 
 
 
 STRANGE = (
-    '{"zeta": 1.50e+10 ,"messages":[ {"role":"user", "content":"h\\u00e9 \\/ 😀"} ],"model":"m","big":12345678901234567890,'
+    '{"zeta": 1.50e+10 ,"messages":[ {"role":"user", "content":"h\\u00e9 \\/ 😀"} '
+    '],"model":"m","big":12345678901234567890,'
     '"neg":-0.0,"nest":{"b":[1, 2 ],"a":null},"routing":"auto","models":["x"],"temperature":0.70}'
 ).encode()
 
@@ -165,7 +183,8 @@ def test_unknown_fields_keep_their_bytes_and_places():
     assert (
         sent(read_request(STRANGE))
         == (
-            '{"zeta":1.50e+10,"messages":[ {"role":"user", "content":"h\\u00e9 \\/ 😀"} ],"model":"up","big":12345678901234567890,'
+            '{"zeta":1.50e+10,"messages":[ {"role":"user", "content":"h\\u00e9 \\/ 😀"} '
+            '],"model":"up","big":12345678901234567890,'
             '"neg":-0.0,"nest":{"b":[1, 2 ],"a":null},"temperature":0.70}'
         ).encode()
     )
@@ -176,9 +195,17 @@ def test_unknown_fields_keep_their_bytes_and_places():
     [
         ({}, {}, b'{"model":"up","messages":%s}' % HI),
         ({}, {"cap": 9}, b'{"model":"up","messages":%s,"max_tokens":9}' % HI),
-        ({}, {"cap": 9, "cap_field": "max_completion_tokens"}, b'{"model":"up","messages":%s,"max_completion_tokens":9}' % HI),
+        (
+            {},
+            {"cap": 9, "cap_field": "max_completion_tokens"},
+            b'{"model":"up","messages":%s,"max_completion_tokens":9}' % HI,
+        ),
         ({}, {"cap": 9, "cap_field": None}, b'{"model":"up","messages":%s}' % HI),
-        ({"max_tokens": "5"}, {"cap_field": "max_completion_tokens"}, b'{"model":"up","messages":%s,"max_tokens":5}' % HI),
+        (
+            {"max_tokens": "5"},
+            {"cap_field": "max_completion_tokens"},
+            b'{"model":"up","messages":%s,"max_tokens":5}' % HI,
+        ),
         ({"max_tokens": "null"}, {"cap": 9}, b'{"model":"up","messages":%s,"max_tokens":9}' % HI),
         # usage is asked for in streams, the client's other options are kept
         ({}, {"ask_usage": True}, b'{"model":"up","messages":%s}' % HI),
@@ -198,7 +225,11 @@ def test_unknown_fields_keep_their_bytes_and_places():
             {"ask_usage": True},
             b'{"model":"up","messages":%s,"stream_options":{"include_usage":true},"stream":true}' % HI,
         ),
-        ({"stream_options": '{"a":1}', "stream": "true"}, {}, b'{"model":"up","messages":%s,"stream_options":{"a":1},"stream":true}' % HI),
+        (
+            {"stream_options": '{"a":1}', "stream": "true"},
+            {},
+            b'{"model":"up","messages":%s,"stream_options":{"a":1},"stream":true}' % HI,
+        ),
         # left out
         ({"seed": "1", "user": '"u"'}, {"drop": ("seed", "absent")}, b'{"model":"up","messages":%s,"user":"u"}' % HI),
         ({"routing": '"auto"', "models": '["x"]'}, {}, b'{"model":"up","messages":%s}' % HI),
@@ -213,15 +244,32 @@ def test_render_adds_a_model_where_only_models_was_given():
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-own = {"model", "messages", "routing", "models", "provider_key", "n", "stream", "stream_options", "max_tokens", "max_completion_tokens"}
+own = {
+    "model",
+    "messages",
+    "routing",
+    "models",
+    "provider_key",
+    "n",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+}
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.dictionaries(st.text(max_size=6).filter(lambda name: name not in own), json_values, max_size=5), st.booleans())
+@given(
+    st.dictionaries(st.text(max_size=6).filter(lambda name: name not in own), json_values, max_size=5), st.booleans()
+)
 def test_every_other_field_goes_up_as_it_came(extra, indented):
     fields = {**extra, "model": "m", "messages": [{"role": "user", "content": "x"}]}
     data = json.dumps(fields, ensure_ascii=False, indent=2 if indented else None).encode(errors="surrogatepass")
@@ -247,9 +295,13 @@ def prompt(**raw):
 
 def test_text_and_template():
     text = "What is 好?"
-    assert prompt(messages=json.dumps([{"role": "user", "content": text}])) == estimate.text(text) + estimate.tokens(4 + 3)
+    assert prompt(messages=json.dumps([{"role": "user", "content": text}])) == estimate.text(text) + estimate.tokens(
+        4 + 3
+    )
     two = [{"role": "system", "content": text}, {"role": "user", "content": [{"type": "text", "text": text}, text]}]
-    assert prompt(messages=json.dumps(two)) == estimate.text(text * 3) + estimate.tokens(8 + 3 + 1)  # a second part costs a token
+    assert prompt(messages=json.dumps(two)) == estimate.text(text * 3) + estimate.tokens(
+        8 + 3 + 1
+    )  # a second part costs a token
     assert prompt(messages=json.dumps(two, indent=4)) == prompt(messages=json.dumps(two))  # space between is not text
     escaped = json.dumps([{"content": "好" * 50}])
     assert prompt(messages=escaped) == prompt(messages=json.dumps([{"content": "好" * 50}], ensure_ascii=False))
@@ -259,7 +311,9 @@ def test_an_image_is_an_image_and_not_text():
     picture = base64.b64encode(b"\x89PNG" + bytes(range(256)) * 15_000).decode()
     assert len(picture) > 5_000_000
     part = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + picture}}
-    ask = read_request(body(messages=json.dumps([{"role": "user", "content": [{"type": "text", "text": "see"}, part, part]}])))
+    ask = read_request(
+        body(messages=json.dumps([{"role": "user", "content": [{"type": "text", "text": "see"}, part, part]}]))
+    )
     assert ask.images == 2
     assert ask.prompt == estimate.text("see") + estimate.tokens(7 + 2)
 
@@ -276,7 +330,11 @@ def test_everything_else_is_counted():
         {"documents": json.dumps([{"text": long}])},
         {"anything_new": json.dumps(long)},
         {"messages": json.dumps([{"role": "user", "content": "hi", "name": long}])},
-        {"messages": json.dumps([{"role": "assistant", "content": "hi", "tool_calls": [{"function": {"arguments": long}}]}])},
+        {
+            "messages": json.dumps(
+                [{"role": "assistant", "content": "hi", "tool_calls": [{"function": {"arguments": long}}]}]
+            )
+        },
         {"messages": json.dumps([{"role": "assistant", "content": "hi", "reasoning_content": long}])},
         {"messages": json.dumps([{"role": "user", "content": [{"type": "text", "text": long}]}])},
         {"messages": json.dumps([{"role": "user", "content": [{"text": long}]}])},
@@ -310,10 +368,14 @@ def test_arbitrary_bytes(data):
         {
             "model": st.text(max_size=3) | json_values,
             "messages": json_values
-            | st.lists(st.dictionaries(st.sampled_from(["role", "content", "name", "tool_calls"]), json_values, max_size=4), max_size=3),
+            | st.lists(
+                st.dictionaries(st.sampled_from(["role", "content", "name", "tool_calls"]), json_values, max_size=4),
+                max_size=3,
+            ),
         },
         optional=dict.fromkeys(
-            ("n", "stream", "stream_options", "max_tokens", "models", "routing", "tools", "response_format"), json_values
+            ("n", "stream", "stream_options", "max_tokens", "models", "routing", "tools", "response_format"),
+            json_values,
         ),
     )
 )
@@ -334,7 +396,8 @@ def test_mutated_bodies(data):
                 del raw[at : at + data.draw(st.integers(1, 20))]
             case "insert":
                 raw[at:at] = data.draw(
-                    st.binary(min_size=1, max_size=4) | st.sampled_from([b"null", b"\\ud800", b"NaN", b"[[", b'"', b"1e999"])
+                    st.binary(min_size=1, max_size=4)
+                    | st.sampled_from([b"null", b"\\ud800", b"NaN", b"[[", b'"', b"1e999"])
                 )
             case "double":
                 raw[at:at] = raw[at : at + 30]

@@ -62,11 +62,20 @@ SHAPES = [
     ("usage alone", [HI, STOP, USAGE], HI + STOP, TEN_FIVE, True),
     ("usage, choices null", [HI, STOP, chunk(choices="null", usage=USED)], HI + STOP, TEN_FIVE, True),
     ("usage, no choices", [HI, STOP, chunk(choices="", usage=USED)], HI + STOP, TEN_FIVE, True),
-    ("usage null everywhere", [chunk('{"content":"Hi"}', usage="null"), STOP], chunk('{"content":"Hi"}', usage="null") + STOP, None, True),
+    (
+        "usage null everywhere",
+        [chunk('{"content":"Hi"}', usage="null"), STOP],
+        chunk('{"content":"Hi"}', usage="null") + STOP,
+        None,
+        True,
+    ),
     ("usage in the last chunk", [HI, chunk(finish='"stop"', usage=USED)], HI + STOP, TEN_FIVE, True),
     (
         "usage in each chunk, the last counts",
-        [chunk('{"content":"Hi"}', usage='{"prompt_tokens":10,"completion_tokens":1}'), chunk(finish='"stop"', usage=USED)],
+        [
+            chunk('{"content":"Hi"}', usage='{"prompt_tokens":10,"completion_tokens":1}'),
+            chunk(finish='"stop"', usage=USED),
+        ],
         HI + STOP,
         TEN_FIVE,
         True,
@@ -97,7 +106,13 @@ SHAPES = [
     ("usage without sense", [HI, STOP, chunk(choices="[]", usage="5")], HI + STOP, None, True),
     ("no finish", [HI, THERE], HI + THERE, None, False),
     ("no finish, but a marker", [HI, DONE], HI, None, False),
-    ("finish empty until the end", [chunk('{"content":"Hi"}', '""'), THERE], chunk('{"content":"Hi"}', '""') + THERE, None, False),
+    (
+        "finish empty until the end",
+        [chunk('{"content":"Hi"}', '""'), THERE],
+        chunk('{"content":"Hi"}', '""') + THERE,
+        None,
+        False,
+    ),
     ("only a finish", [STOP], STOP, None, True),
     ("nothing", [], b"", None, False),
     (
@@ -118,7 +133,12 @@ SHAPES = [
     ("not utf-8", [b'data: {"choices":[{"delta":{"content":"\xff"}}]}\n\n', HI, STOP], HI + STOP, None, True),
     (
         "crlf",
-        [HI.replace(b"\n", b"\r\n"), STOP.replace(b"\n", b"\r\n"), USAGE.replace(b"\n", b"\r\n"), DONE.replace(b"\n", b"\r\n")],
+        [
+            HI.replace(b"\n", b"\r\n"),
+            STOP.replace(b"\n", b"\r\n"),
+            USAGE.replace(b"\n", b"\r\n"),
+            DONE.replace(b"\n", b"\r\n"),
+        ],
         (HI + STOP).replace(b"\n", b"\r\n"),
         TEN_FIVE,
         True,
@@ -137,7 +157,13 @@ SHAPES = [
         None,
         True,
     ),
-    ("two answers, one ends", [HI, chunk('{"content":"Yo"}', index=1), STOP], HI + chunk('{"content":"Yo"}', index=1) + STOP, None, False),
+    (
+        "two answers, one ends",
+        [HI, chunk('{"content":"Yo"}', index=1), STOP],
+        HI + chunk('{"content":"Yo"}', index=1) + STOP,
+        None,
+        False,
+    ),
     (
         "two answers, one after the other, cut",
         [HI, STOP, chunk('{"content":"Yo"}', index=1)],
@@ -171,8 +197,8 @@ SHAPES = [
 
 
 def lines(raw: bytes) -> list[bytes]:
-    """Where a CRLF is cut in two, its LF goes with the next event, and with that one it may be dropped: a blank line more or
-    less is all that it makes."""
+    """Where a CRLF is cut in two, its LF goes with the next event, and with that one it may be dropped: a blank line
+    more or less is all that it makes."""
     return [line for line in raw.replace(b"\r", b"\n").split(b"\n") if line]
 
 
@@ -188,7 +214,12 @@ def test_shapes_cut_everywhere(name, events, raw, usage, finished):
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.lists(st.sampled_from([PING, ROLE, HI, THERE, STOP, USAGE, DONE, chunk('{"content":"好"}', usage=USED), event("oops")]), max_size=8),
+    st.lists(
+        st.sampled_from(
+            [PING, ROLE, HI, THERE, STOP, USAGE, DONE, chunk('{"content":"好"}', usage=USED), event("oops")]
+        ),
+        max_size=8,
+    ),
     st.lists(st.integers(0, 5000), max_size=6),
     st.booleans(),
 )
@@ -196,7 +227,11 @@ def test_cut_at_random(events, points, show_usage):
     data = b"".join(events)
     whole, cut = Passed([data], show_usage), Passed(cut_at(data, points), show_usage)
     assert whole.pieces == cut.pieces
-    assert (whole.reader.finished, whole.reader.done, whole.meter.reported) == (cut.reader.finished, cut.reader.done, cut.meter.reported)
+    assert (whole.reader.finished, whole.reader.done, whole.meter.reported) == (
+        cut.reader.finished,
+        cut.reader.done,
+        cut.meter.reported,
+    )
     assert whole.meter.output() == cut.meter.output()
     assert b"[DONE]" not in whole.raw
     if not show_usage:
@@ -233,7 +268,9 @@ def test_what_is_content(delta, content, text):
 
 
 def test_a_finish_is_content_to_the_client_and_none_to_the_meter():
-    said = passed(chunk(choices='[{"index":0,"delta":{},"finish_reason":"stop"},{"index":1,"delta":{},"finish_reason":"stop"}]'))
+    said = passed(
+        chunk(choices='[{"index":0,"delta":{},"finish_reason":"stop"},{"index":1,"delta":{},"finish_reason":"stop"}]')
+    )
     assert said.content == [True]
     assert not said.meter.content_seen and said.meter.output() == 0
 
@@ -242,7 +279,9 @@ def test_usage_taken_out_of_a_mixed_chunk_leaves_every_other_byte():
     rest = '"big":12345678901234567890123, "f":1.50e+3,"choices":[ {"delta": {"content":"h\\u00e9\\/"}} ]}'
     odd = '{"id": "c1" ,"usage":' + USED + "," + rest
     said = passed(event(odd))
-    assert said.raw == event('{"id":"c1","big":12345678901234567890123,"f":1.50e+3,"choices":[ {"delta": {"content":"h\\u00e9\\/"}} ]}')
+    assert said.raw == event(
+        '{"id":"c1","big":12345678901234567890123,"f":1.50e+3,"choices":[ {"delta": {"content":"h\\u00e9\\/"}} ]}'
+    )
     assert passed(event(odd), show_usage=True).raw == event(odd)
 
 
@@ -297,7 +336,9 @@ def test_an_endless_event():
 
 def test_usage_is_measured_only_where_it_is_needed():
     """A bad number after a good one: neither is believed, the meter stands in."""
-    said = passed(HI, chunk(finish='"stop"', usage=USED), chunk(choices="[]", usage='{"prompt_tokens":-1,"completion_tokens":5}'))
+    said = passed(
+        HI, chunk(finish='"stop"', usage=USED), chunk(choices="[]", usage='{"prompt_tokens":-1,"completion_tokens":5}')
+    )
     assert (said.meter.reported, said.meter.malformed) == (None, True)
     said = passed(HI, chunk(usage="5"), STOP, USAGE)
     assert (said.meter.reported, said.meter.malformed) == (TEN_FIVE, False)
@@ -305,10 +346,19 @@ def test_usage_is_measured_only_where_it_is_needed():
 
 @pytest.mark.parametrize("depth", [*range(100, 3000, 100), 100_000])
 @pytest.mark.parametrize(
-    "where", ['{"choices":[%s]}', '{"choices":[{"index":"0","delta":%s}]}', '{"usage":%s}', '{"choices":"","x":%s}', '{"error":%s}']
+    "where",
+    [
+        '{"choices":[%s]}',
+        '{"choices":[{"index":"0","delta":%s}]}',
+        '{"usage":%s}',
+        '{"choices":"","x":%s}',
+        '{"error":%s}',
+    ],
 )
 def test_any_depth(depth, where):
-    passed(event(where % ("[" * depth + "]" * depth)), show_usage=True).reader.tail(TEN_FIVE, exact=False, cost=1, balance=None)
+    passed(event(where % ("[" * depth + "]" * depth)), show_usage=True).reader.tail(
+        TEN_FIVE, exact=False, cost=1, balance=None
+    )
 
 
 # The tail
@@ -325,7 +375,10 @@ COMMENT = b": x-findtoken-cost=0.001234\n\n"
 
 def test_tail_without_usage():
     assert tail(HI, STOP, USAGE, show_usage=False) == COMMENT + DONE
-    assert tail(HI, STOP, show_usage=False, balance=9_500_000_000_000) == b": x-findtoken-cost=0.001234 balance=9.5\n\n" + DONE
+    assert (
+        tail(HI, STOP, show_usage=False, balance=9_500_000_000_000)
+        == b": x-findtoken-cost=0.001234 balance=9.5\n\n" + DONE
+    )
 
 
 def test_tail_shows_the_upstreams_own_usage_with_the_cost():
@@ -344,7 +397,14 @@ OURS = (
         ([HI, STOP], False),  # the upstream said nothing
         ([HI, STOP, USAGE], False),  # it said something that was not believed
         ([HI, chunk(finish='"stop"', usage=USED)], True),  # it said it in a chunk with content
-        ([HI, chunk(choices="[]", usage='{"prompt_tokens":99,"completion_tokens":99}'), chunk(finish='"stop"', usage=USED)], True),
+        (
+            [
+                HI,
+                chunk(choices="[]", usage='{"prompt_tokens":99,"completion_tokens":99}'),
+                chunk(finish='"stop"', usage=USED),
+            ],
+            True,
+        ),
         ([HI, chunk(choices="[]", usage="5"), chunk(finish='"stop"', usage=USED)], True),
     ],
 )
@@ -437,7 +497,10 @@ def test_a_whole_answer_as_a_stream():
     assert reader.finished and reader.done and meter.reported == Usage(input=3, output=1)
     chunk = json.loads(pieces[0].raw.removeprefix(b"data: "))
     assert chunk["object"] == "chat.completion.chunk" and "usage" not in chunk
-    assert chunk["choices"][0]["delta"] == {"role": "assistant", "content": "Hi"} and chunk["choices"][0]["finish_reason"] == "stop"
+    assert (
+        chunk["choices"][0]["delta"] == {"role": "assistant", "content": "Hi"}
+        and chunk["choices"][0]["finish_reason"] == "stop"
+    )
     for body in (b"{}", b"<html>", b'{"error":{"message":"x"}}'):
         with pytest.raises(NotAnAnswer):
             stream_of(body)

@@ -18,7 +18,12 @@ TABLE: list[tuple[str, bytes, list[tuple[bytes | None, bytes]], bytes]] = [
     ("two spaces", b"data:  x\n\n", [(None, b" x")], b""),
     ("crlf", b"data: x\r\n\r\ndata: y\r\n\r\n", [(None, b"x"), (None, b"y")], b""),
     ("cr", b"data: x\r\rdata: y\r\r", [(None, b"x"), (None, b"y")], b""),
-    ("mixed", b"data: a\n\r\ndata: b\r\n\ndata: c\r\n\rdata: d\n\rdata: e\r\r\n", [(None, c) for c in (b"a", b"b", b"c", b"d", b"e")], b""),
+    (
+        "mixed",
+        b"data: a\n\r\ndata: b\r\n\ndata: c\r\n\rdata: d\n\rdata: e\r\r\n",
+        [(None, c) for c in (b"a", b"b", b"c", b"d", b"e")],
+        b"",
+    ),
     ("name", b"event: ping\ndata: x\n\n", [(b"ping", b"x")], b""),
     ("name, crlf", b"event: ping\r\ndata: x\r\n\r\n", [(b"ping", b"x")], b""),
     ("name after", b"data: x\rid: 7\revent: ping\r\r", [(b"ping", b"x")], b""),
@@ -74,7 +79,22 @@ def test_table_cut_everywhere(name, data, events, rest):
 
 # Mostly line ends, so that every arrangement of them comes up.
 soup = st.lists(
-    st.sampled_from([b"\n", b"\r", b"\r\n", b"\n\n", b"data: ", b"data", b":", b" ", b"event: e", b"x", b"\xe2\x80\xa8", b"\xef\xbb\xbf"])
+    st.sampled_from(
+        [
+            b"\n",
+            b"\r",
+            b"\r\n",
+            b"\n\n",
+            b"data: ",
+            b"data",
+            b":",
+            b" ",
+            b"event: e",
+            b"x",
+            b"\xe2\x80\xa8",
+            b"\xef\xbb\xbf",
+        ]
+    )
 )
 
 
@@ -97,7 +117,12 @@ def test_no_byte_is_lost(data, points):
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.lists(st.binary(min_size=1, max_size=20).filter(lambda b: not set(b) & {10, 13} and not b.startswith(b"\xef\xbb\xbf")), max_size=5)
+    st.lists(
+        st.binary(min_size=1, max_size=20).filter(
+            lambda b: not set(b) & {10, 13} and not b.startswith(b"\xef\xbb\xbf")
+        ),
+        max_size=5,
+    )
 )
 def test_written_events_come_back(datas):
     stream = b"".join(sse.event(data) + sse.comment("quiet") for data in datas)

@@ -11,7 +11,8 @@ import h11
 import trio
 import trustme
 
-LIMIT_S = 4.0  # no step of a test may take longer; below the default keep_alive_s, so that the clock does not hide a missing close
+# no step of a test may take longer; below the default keep_alive_s, so that the clock does not hide a missing close
+LIMIT_S = 4.0
 SOON_S = 1.0  # what must be noticed at once, on a machine that has other work too
 PIECE = b"x" * 65_536
 
@@ -115,7 +116,9 @@ class Running:
                 raise
             stream: Any = trio.SocketStream(sock)
             if self._client_context is not None:
-                stream = trio.SSLStream(stream, self._client_context, server_hostname="localhost", https_compatible=True)
+                stream = trio.SSLStream(
+                    stream, self._client_context, server_hostname="localhost", https_compatible=True
+                )
                 await stream.do_handshake()
         self._clients.append(Client(stream))
         return self._clients[-1]
@@ -151,7 +154,11 @@ class FailingListener:
     """A listener that is out of file descriptors a few times."""
 
     def __init__(self, listener: trio.SocketListener) -> None:
-        self._listener, self.socket, self._failures = listener, listener.socket, [errno.EMFILE, errno.EMFILE, errno.ENOTCONN]
+        self._listener, self.socket, self._failures = (
+            listener,
+            listener.socket,
+            [errno.EMFILE, errno.EMFILE, errno.ENOTCONN],
+        )
 
     async def accept(self) -> trio.SocketStream:
         if self._failures:

@@ -1,4 +1,5 @@
-"""A fast door with a Hypercorn door behind it, for tests: relay calls end in a walk of ours, which does what their body says."""
+"""A fast door with a Hypercorn door behind it, for tests: relay calls end in a walk of ours, which does what their body
+says."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -44,7 +45,9 @@ class Walked:
     bodies: list[bytes] = field(default_factory=list)
     fast: list[bool] = field(default_factory=list)
     ended: list[str | None] = field(default_factory=list)
-    others: list[tuple[str, bytes]] = field(default_factory=list)  # requests that were no relay calls, with their bodies
+    others: list[tuple[str, bytes]] = field(
+        default_factory=list
+    )  # requests that were no relay calls, with their bodies
     started: trio.Event = field(default_factory=trio.Event)
     gone: trio.Event = field(default_factory=trio.Event)
     go_on: trio.Event = field(default_factory=trio.Event)
@@ -122,7 +125,8 @@ class Place:
         self.door: FastDoor = running.door
 
     async def settled(self) -> None:
-        """Whatever happened: nothing is open, nothing held, nobody watched, and a new client is served by both doors."""
+        """Whatever happened: nothing is open, nothing held, nobody watched, and a new client is served by both
+        doors."""
         client = await self.connect()
         await client.write(call(b"last"))
         assert (await client.answer("POST")).body == b"last"
@@ -134,7 +138,9 @@ class Place:
 
 
 @asynccontextmanager
-async def opened(nursery: trio.Nursery, *, tls: bool = False, cors: bool = False, **settings: Any) -> AsyncIterator[Place]:
+async def opened(
+    nursery: trio.Nursery, *, tls: bool = False, cors: bool = False, **settings: Any
+) -> AsyncIterator[Place]:
     """A place on a port of its own."""
     client_context = None
     if tls:
@@ -146,7 +152,11 @@ async def opened(nursery: trio.Nursery, *, tls: bool = False, cors: bool = False
     relay: Any = Relay(intake, walked.pages)
     other = HypercornDoor(relay, **times)
     readiness = Readiness()
-    running = Running(FastDoor(intake, other, readiness, **settings), await trio.open_tcp_listeners(0, host="127.0.0.1"), client_context)
+    running = Running(
+        FastDoor(intake, other, readiness, **settings),
+        await trio.open_tcp_listeners(0, host="127.0.0.1"),
+        client_context,
+    )
     nursery.start_soon(readiness.run)
     await nursery.start(running.run)
     try:

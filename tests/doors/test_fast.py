@@ -1,7 +1,9 @@
-"""The fast door, from outside: real sockets, heads cut anywhere, bytes of which one part may be another request, clients that leave.
+"""The fast door, from outside: real sockets, heads cut anywhere, bytes of which one part may be another request,
+clients that leave.
 
-What it does not serve it hands over, so its answers to hostile bytes are those of the Hypercorn door (test_hypercorn_door.py). Each test
-ends with Place.settled(): both doors serve a new client, and nothing is held or open.
+What it does not serve it hands over, so its answers to hostile bytes are those of the Hypercorn door
+(test_hypercorn_door.py). Each test ends with Place.settled(): both doors serve a new client, and nothing is held or
+open.
 """
 
 import gc
@@ -54,7 +56,9 @@ async def test_cut_anywhere_a_request_is_the_same(nursery: trio.Nursery, name: s
     sent = REQUESTS[name]
     async with opened(nursery) as place:
         expected = await all_of(place, sent)
-        assert expected[0].startswith({"no key": b"HTTP/1.1 401 ", "in doubt": b"HTTP/1.1 400 "}.get(name, b"HTTP/1.1 200 "))
+        assert expected[0].startswith(
+            {"no key": b"HTTP/1.1 401 ", "in doubt": b"HTTP/1.1 400 "}.get(name, b"HTTP/1.1 200 ")
+        )
         assert place.walked.fast == ([] if name in ("no key", "not ours", "in doubt") else [True])
         if name in ("length", "chunks", "trailers"):
             assert expected[-1] == b"echo me"
@@ -99,7 +103,9 @@ async def test_bodies_arrive_whole(nursery: trio.Nursery, tls: bool) -> None:
 async def test_pipelined_calls_are_answered_in_order(nursery: trio.Nursery, tls: bool) -> None:
     async with opened(nursery, tls=tls) as place:
         client = await place.connect()
-        await client.write(call(b"slow") + call(b"stream") + call(b"one") + call(b"two", "Connection: close") + call(b"never"))
+        await client.write(
+            call(b"slow") + call(b"stream") + call(b"one") + call(b"two", "Connection: close") + call(b"never")
+        )
         await place.walked.wait_started()
         await rest()
         assert place.walked.bodies == [b"slow"]
@@ -116,7 +122,11 @@ async def test_pipelined_calls_are_answered_in_order(nursery: trio.Nursery, tls:
 @TLS
 async def test_what_is_not_ours_is_handed_over_with_all_that_follows(nursery: trio.Nursery, tls: bool) -> None:
     """Cut at every point of the second request: the third, a call, is the other door's too."""
-    first, second, third = call(b"one"), get("/page", "Content-Length: 4", method="PUT") + b"body", call(b"three", "Connection: close")
+    first, second, third = (
+        call(b"one"),
+        get("/page", "Content-Length: 4", method="PUT") + b"body",
+        call(b"three", "Connection: close"),
+    )
     async with opened(nursery, tls=tls) as place:
         for cut in (0, 1, 3, len(second) // 2, len(second) - 2, len(second), len(second) + 20):
             client = await place.connect()
@@ -230,7 +240,9 @@ async def test_a_slow_body_is_refused(nursery: trio.Nursery, monkeypatch: pytest
 LEAVING = {
     "close": lambda client: client.close(),
     "reset": lambda client: client.reset(),
-    "half-close": lambda client: getattr(client.stream, "transport_stream", client.stream).socket.shutdown(trio.socket.SHUT_WR),
+    "half-close": lambda client: getattr(client.stream, "transport_stream", client.stream).socket.shutdown(
+        trio.socket.SHUT_WR
+    ),
 }
 
 
@@ -281,7 +293,9 @@ async def stall(place: Place) -> Client:
 
 
 @TLS
-async def test_a_client_that_never_reads_is_dropped(nursery: trio.Nursery, tls: bool, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_client_that_never_reads_is_dropped(
+    nursery: trio.Nursery, tls: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     async with opened(nursery, write_limit_s=0.5, tls=tls) as place:
         await stall(place)
         await place.walked.wait_gone(2.0)
@@ -328,7 +342,9 @@ async def test_cancelling_does_not_wait_for_a_write(nursery: trio.Nursery, tls: 
 
 @TLS
 @pytest.mark.parametrize(("lines", "status"), [((KEY,), 413), (("Authorization: Bearer sk-wrong",), 401)])
-async def test_a_refusal_reaches_a_client_that_still_uploads(nursery: trio.Nursery, lines: tuple[str, ...], status: int, tls: bool) -> None:
+async def test_a_refusal_reaches_a_client_that_still_uploads(
+    nursery: trio.Nursery, lines: tuple[str, ...], status: int, tls: bool
+) -> None:
     async with opened(nursery, tls=tls) as place:
         client = await place.connect()
         await client.write(get(ROUTE, *lines, "Content-Length: 4000000000", method="POST"))
@@ -383,7 +399,9 @@ async def test_a_chunked_body_past_the_limit_is_refused(nursery: trio.Nursery) -
 
 @TLS
 @pytest.mark.parametrize("what", [b"boom", b"boom-late", b"exit"])
-async def test_a_fault_ends_its_connection_only(nursery: trio.Nursery, what: bytes, tls: bool, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_fault_ends_its_connection_only(
+    nursery: trio.Nursery, what: bytes, tls: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     async with opened(nursery, tls=tls) as place:
         client, bystander = await place.connect(), await place.connect()
         with caplog.at_level(logging.DEBUG):

@@ -1,5 +1,5 @@
-"""Bytes that two readers could read in two ways, at the fast door: each request is refused and the connection closed, or is one call
-whose end both agree on. Never is a second request read out of a body."""
+"""Bytes that two readers could read in two ways, at the fast door: each request is refused and the connection closed,
+or is one call whose end both agree on. Never is a second request read out of a body."""
 
 import pytest
 import trio
@@ -34,11 +34,17 @@ IN_DOUBT: dict[str, tuple[bytes, set[int]]] = {
     "te chunked, gzip": (head("Transfer-Encoding: chunked, gzip") + AS_CHUNK, {400, 501}),
     "te identity": (head("Transfer-Encoding: identity") + AS_CHUNK, {400, 501}),
     "te twice": (head("Transfer-Encoding: chunked", "Transfer-Encoding: chunked") + AS_CHUNK, {400}),
-    "te twice, once identity": (head("Transfer-Encoding: chunked", "Transfer-Encoding: identity") + AS_CHUNK, {400, 501}),
+    "te twice, once identity": (
+        head("Transfer-Encoding: chunked", "Transfer-Encoding: identity") + AS_CHUNK,
+        {400, 501},
+    ),
     "te xchunked": (head("Transfer-Encoding: xchunked") + AS_CHUNK, {400, 501}),
     "te with a tab and a vertical one": (head("Transfer-Encoding:\x0bchunked", WHOLE) + AS_CHUNK, {400}),
     "te in HTTP/1.0": (head("Transfer-Encoding: chunked", first=f"POST {ROUTE} HTTP/1.0") + AS_CHUNK, {400}),
-    "te with length in HTTP/1.0": (head(WHOLE, "Transfer-Encoding: chunked", first=f"POST {ROUTE} HTTP/1.0") + AS_CHUNK, {400}),
+    "te with length in HTTP/1.0": (
+        head(WHOLE, "Transfer-Encoding: chunked", first=f"POST {ROUTE} HTTP/1.0") + AS_CHUNK,
+        {400},
+    ),
     "te, space before the colon": (head(WHOLE, "Transfer-Encoding : chunked") + AS_CHUNK, {400}),
     "te folded": (head(WHOLE, "X: y", " Transfer-Encoding: chunked") + AS_CHUNK, {400}),
     "te after a NUL": (head(WHOLE, "X: y\0Transfer-Encoding: chunked") + AS_CHUNK, {400}),
@@ -85,7 +91,9 @@ ONCE: dict[str, tuple[bytes, bytes]] = {
 
 @pytest.mark.parametrize("before", [b"", call(b"before")], ids=["first", "second"])
 @pytest.mark.parametrize("name", IN_DOUBT)
-async def test_what_is_in_doubt_is_refused_and_nothing_after_it_read(nursery: trio.Nursery, name: str, before: bytes) -> None:
+async def test_what_is_in_doubt_is_refused_and_nothing_after_it_read(
+    nursery: trio.Nursery, name: str, before: bytes
+) -> None:
     sent, statuses = IN_DOUBT[name]
     for apart in (False, True):
         async with opened(nursery) as place:

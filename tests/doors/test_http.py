@@ -181,7 +181,8 @@ def test_allow():
 
 def test_plain_error():
     assert http.plain_error(InvalidRequest('no "such" é', param="p")) == (
-        '{"error":{"message":"no \\"such\\" é","type":"invalid_request_error","code":"invalid_value","param":"p"}}'.encode()
+        '{"error":{"message":"no \\"such\\" '
+        'é","type":"invalid_request_error","code":"invalid_value","param":"p"}}'.encode()
     )
 
 

@@ -1,7 +1,7 @@
 """The hardened door, from outside: real sockets, hostile bytes, clients that leave or do not read.
 
-F numbers are those of the fault list. Each fault runs against a plain ASGI app and a Quart-Trio app, and each ends with a normal
-request that must succeed: what one client does may cost it its own connection and nothing else.
+F numbers are those of the fault list. Each fault runs against a plain ASGI app and a Quart-Trio app, and each ends with
+a normal request that must succeed: what one client does may cost it its own connection and nothing else.
 """
 
 import logging
@@ -21,7 +21,8 @@ from ftgate.doors.hypercorn import HypercornDoor
 from ftgate.web.connection import ShieldedConnection
 from tests.doors.doors import LIMIT_S, PIECE, SOON_S, Client, FailingListener, Running, contexts, get, post
 
-# --- the two apps -----------------------------------------------------------------------------------------------------------
+# --- the two apps
+# -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -59,7 +60,9 @@ def raw_app(seen: Seen) -> Any:
         seen.started.set()
 
         async def answer(status: int, body: bytes) -> None:
-            await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"%d" % len(body))]})
+            await send(
+                {"type": "http.response.start", "status": status, "headers": [(b"content-length", b"%d" % len(body))]}
+            )
             await send({"type": "http.response.body", "body": body})
 
         async def stream(piece: bytes, count: float, pause_s: float) -> None:
@@ -212,7 +215,8 @@ async def quart_app(seen: Seen) -> Any:
     return app
 
 
-# --- the door ------------------------------------------------------------------------------------------------------------
+# --- the door
+# ------------------------------------------------------------------------------------------------------------
 
 
 class Doors:
@@ -227,7 +231,9 @@ class Doors:
         client_context = None
         if tls:
             settings["ssl_context"], client_context = contexts()
-        running = Running(HypercornDoor(app, **settings), await trio.open_tcp_listeners(0, host="127.0.0.1"), client_context)
+        running = Running(
+            HypercornDoor(app, **settings), await trio.open_tcp_listeners(0, host="127.0.0.1"), client_context
+        )
         await self.nursery.start(running.run)
         self.opened.append(running)
         return running
@@ -246,7 +252,8 @@ async def doors(request: Any, nursery: trio.Nursery) -> Any:
         running.close()
 
 
-# --- F1 to F6: bytes that ended the process, or should have been refused -----------------------------------------------------
+# --- F1 to F6: bytes that ended the process, or should have been refused
+# -----------------------------------------------------
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
@@ -289,7 +296,11 @@ async def test_f4_websocket_upgrade_with_a_byte_behind_it(doors: Doors, seen: Se
     running = await doors.open(seen)
     client = await running.connect()
     upgrade = get(
-        "/ok", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="
+        "/ok",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
     )
     await client.write(upgrade + b"\x81")
     assert (await client.answer()).status == 200
@@ -366,7 +377,8 @@ async def test_f6_ambiguous_framing_is_refused(doors: Doors, seen: Seen, headers
 
 
 BAD_CHUNKS = [
-    b"zz\r\nabc\r\n", b"-1\r\n", b"3\r\nabcd\r\n", b"3" * 40 + b"\r\n", b"F" * 17 + b"\r\n", b"3\nabc", b"3\nabc\n0\n\n", b"0\n\n",
+    b"zz\r\nabc\r\n", b"-1\r\n", b"3\r\nabcd\r\n", b"3" * 40 + b"\r\n", b"F" * 17 + b"\r\n", b"3\nabc",
+    b"3\nabc\n0\n\n", b"0\n\n",
     b"3\r\nabc\n0\r\n\r\n", b"3;a=b\nabc\r\n", b"0\r\n\n", b"0\r\nX: y\n\n", b"0\r\nX: y\n\r\n", b"0\r\n X: y\r\n\r\n",
 ]  # fmt: skip
 
@@ -396,13 +408,16 @@ async def test_f6_chunks_in_http_1_0_are_refused(doors: Doors, seen: Seen) -> No
     await running.check_alive()
 
 
-# --- F29 to F35: clients that leave, stall or idle ---------------------------------------------------------------------------
+# --- F29 to F35: clients that leave, stall or idle
+# ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("path", ["/wait", "/tokens"])
 @pytest.mark.parametrize("extra", [b"", b"!", b"\r\n", get("/ok"), b"x" * 70_000])
-async def test_f29_leaving_is_seen_at_once_whatever_was_sent_before(doors: Doors, seen: Seen, path: str, extra: bytes, tls: bool) -> None:
+async def test_f29_leaving_is_seen_at_once_whatever_was_sent_before(
+    doors: Doors, seen: Seen, path: str, extra: bytes, tls: bool
+) -> None:
     running = await doors.open(seen, tls=tls)
     client = await running.connect()
     await client.write(get(path) + extra)
@@ -607,7 +622,9 @@ async def test_f34_silent_connections_and_unfinished_handshakes_are_reaped(doors
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("path", ["/ok", "/three"])
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-async def test_f35_close_and_http_1_0_end_with_eof(doors: Doors, seen: Seen, path: str, version: str, tls: bool) -> None:
+async def test_f35_close_and_http_1_0_end_with_eof(
+    doors: Doors, seen: Seen, path: str, version: str, tls: bool
+) -> None:
     running = await doors.open(seen, tls=tls)
     client = await running.connect()
     await client.write(get(path, *(["Connection: close"] if version == "1.1" else []), version=version))
@@ -630,13 +647,16 @@ async def test_f35_over_tls_says_goodbye(doors: Doors, seen: Seen) -> None:
     await running.check_alive()
 
 
-# --- HTTP/1.1 done right -----------------------------------------------------------------------------------------------------
+# --- HTTP/1.1 done right
+# -----------------------------------------------------------------------------------------------------
 
 
 async def test_pipelined_requests_are_answered_in_order(doors: Doors, seen: Seen) -> None:
     running = await doors.open(seen)
     client = await running.connect()
-    await client.write(get("/three") + get("/ok") + post("/echo", b"12345") + post("/echo", b"x" * 30_000) + get("/three")[:20])
+    await client.write(
+        get("/three") + get("/ok") + post("/echo", b"12345") + post("/echo", b"x" * 30_000) + get("/three")[:20]
+    )
     assert (await client.answer()).body == b"abc" * 3 + (b"abc" * 3 if doors.kind == "raw" else b"")
     assert (await client.answer()).body == b"fine"
     assert (await client.answer("POST")).body == b"5"
@@ -755,7 +775,8 @@ async def test_early_answer_reaches_a_client_that_is_still_uploading(doors: Door
     await running.check_alive()
 
 
-# --- faults of the app ---------------------------------------------------------------------------------------------------------
+# --- faults of the app
+# ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -763,14 +784,18 @@ async def test_early_answer_reaches_a_client_that_is_still_uploading(doors: Door
     [("raw", "/boom"), ("raw", "/boom-late"), ("quart", "/boom-late"), ("raw", "/exit"), ("raw", "/bad-header")],
     indirect=["doors"],
 )
-async def test_an_exception_ends_its_connection_only(doors: Doors, seen: Seen, path: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_exception_ends_its_connection_only(
+    doors: Doors, seen: Seen, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
     running = await doors.open(seen)
     client = await running.connect()
     bystander = await running.connect()
     with caplog.at_level(logging.DEBUG):
         await client.write(get(path))
         answer = await client.read_to_end()
-    assert answer.startswith({"/boom": b"HTTP/1.1 500", "/exit": b"HTTP/1.1 500", "/boom-late": b"HTTP/1.1 200"}.get(path, b""))
+    assert answer.startswith(
+        {"/boom": b"HTTP/1.1 500", "/exit": b"HTTP/1.1 500", "/boom-late": b"HTTP/1.1 200"}.get(path, b"")
+    )
     assert not answer.endswith(b"0\r\n\r\n")  # a cut answer is not sold as a finished one
     logged = [record.getMessage() for record in caplog.records if record.name == "ftgate.door"]
     assert logged and not any("sk-secret" in line for line in logged)
@@ -814,7 +839,8 @@ async def test_a_fault_outside_the_app_does_not_end_the_server(
     await running.check_alive()
 
 
-# --- accepting, stopping, handing over -------------------------------------------------------------------------------------------
+# --- accepting, stopping, handing over
+# -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("tls", [False, True])
@@ -862,7 +888,9 @@ async def test_more_than_max_connections_closes_the_newest(doors: Doors, seen: S
     await running.check_alive()
 
 
-async def test_f49_accept_errors_are_logged_and_survived(nursery: trio.Nursery, seen: Seen, caplog: pytest.LogCaptureFixture) -> None:
+async def test_f49_accept_errors_are_logged_and_survived(
+    nursery: trio.Nursery, seen: Seen, caplog: pytest.LogCaptureFixture
+) -> None:
     listener: Any = FailingListener((await trio.open_tcp_listeners(0, host="127.0.0.1"))[0])
     running = Running(HypercornDoor(raw_app(seen)), [listener], None)
     await nursery.start(running.run)
@@ -871,7 +899,9 @@ async def test_f49_accept_errors_are_logged_and_survived(nursery: trio.Nursery, 
 
 
 @pytest.mark.parametrize("cut", [0, 1, 30, None])
-async def test_a_connection_can_be_handed_over_in_the_middle(doors: Doors, seen: Seen, nursery: trio.Nursery, cut: int | None) -> None:
+async def test_a_connection_can_be_handed_over_in_the_middle(
+    doors: Doors, seen: Seen, nursery: trio.Nursery, cut: int | None
+) -> None:
     # Another door has answered one request, has read some bytes of what follows, and gives the connection away.
     running = await doors.open(seen, keep_alive_s=0.3)
     sent = post("/echo", b"12345") + get("/ok")

@@ -1,7 +1,7 @@
 """In-memory stand-ins for the gate's ports, for transcripts on Trio's mock clock: no thread, no socket, no real time.
 
-`Stage` sets a gate on them. Every one of their methods passes a checkpoint, so that a cancellation can strike wherever it can
-in the real thing.
+`Stage` sets a gate on them. Every one of their methods passes a checkpoint, so that a cancellation can strike wherever
+it can in the real thing.
 """
 
 from collections.abc import Sequence
@@ -84,7 +84,8 @@ class PausingLedger(MemoryLedger):
 
 
 class ScriptedAnswer:
-    """Plays the rest of a script: bytes come, ("wait", s) passes time, an UpstreamFailed is raised; then the clean end."""
+    """Plays the rest of a script: bytes come, ("wait", s) passes time, an UpstreamFailed is raised; then the clean
+    end."""
 
     def __init__(self, upstream: "ScriptedUpstream", status: int, headers: Headers, steps: Sequence[Any]) -> None:
         self.upstream = upstream
@@ -111,8 +112,8 @@ class ScriptedAnswer:
 
 
 class ScriptedUpstream:
-    """ports.Upstream by script: one list of steps an attempt, taken in order. The first step may be (status, headers), an
-    UpstreamFailed, or ("wait", s) before either."""
+    """ports.Upstream by script: one list of steps an attempt, taken in order. The first step may be (status, headers),
+    an UpstreamFailed, or ("wait", s) before either."""
 
     def __init__(self, *scripts: Sequence[Any]) -> None:
         self.scripts = [list(script) for script in scripts]
@@ -196,13 +197,20 @@ PRICE = Price(*(parse_price(p) for p in ("1", "2", "0.1", "1", "1")))
 
 
 def model(name: str = "m", **changes: Any) -> Model:
-    fields: dict[str, Any] = {"name": name, "upstream": name + "-upstream", "price": PRICE, "context": 10_000, "max_output": 1000}
+    fields: dict[str, Any] = {
+        "name": name,
+        "upstream": name + "-upstream",
+        "price": PRICE,
+        "context": 10_000,
+        "max_output": 1000,
+    }
     return Model(**{**fields, **changes})
 
 
 def channel(name: str = "one", *models: Model, **changes: Any) -> Channel:
     fields: dict[str, Any] = {
-        "name": name, "provider": name, "dialect": "openai_chat", "url": f"http://{name}.invalid/chat/completions", "auth": "bearer",
+        "name": name, "provider": name, "dialect": "openai_chat", "url": f"http://{name}.invalid/chat/completions",
+        "auth": "bearer",
         "credentials": (Secret("sk-upstream"),), "models": {m.name: m for m in models or (model(),)},
         "timeouts": Timeouts(connect=5, head=60, answer=600, first_token=120, idle=60, total=1800),
     }  # fmt: skip
@@ -213,7 +221,8 @@ class Stage:
     """A gate with one account of `credits` units and one key, over fakes."""
 
     def __init__(
-        self, upstream: ScriptedUpstream, *channels: Channel, credits: int = 10**12, metered: bool = False, quota: int | None = None,
+        self, upstream: ScriptedUpstream, *channels: Channel, credits: int = 10**12, metered: bool = False,
+        quota: int | None = None,
         key: dict[str, Any] | None = None, rates: Rates | None = None, model_rates: dict[str, Rates] | None = None,
         retry: Retry | None = None, total_s: float = 1800, terms: Terms | None = None,
         **routes: Any,
@@ -229,7 +238,8 @@ class Stage:
             assert isinstance(granted, Entry)
             self.log.changed().remember((granted,), self.books.accounts[1])
         fields: dict[str, Any] = {
-            "id": 1, "account": 1, "name": "k", "prefix": "sk-ft_", "active": True, "account_active": True, "metered": metered,
+            "id": 1, "account": 1, "name": "k", "prefix": "sk-ft_", "active": True, "account_active": True,
+            "metered": metered,
             "plan": "default",
         }  # fmt: skip
         clock = TrioClock()
@@ -242,7 +252,8 @@ class Stage:
             ledger=PausingLedger(self.books, self.log, clock),
             upstream=upstream,
             limits=Limits(
-                lambda scope, name: {"key": rates or Rates(), "account": Rates(), "model": (model_rates or {}).get(name, Rates())}[scope]
+                lambda scope, name: {"key": rates or Rates(), "account": Rates(), "model": (model_rates or {}).get(name,
+                Rates())}[scope]
             ),
             clock=clock,
             dialects={"openai_chat": openai_chat},
@@ -250,7 +261,9 @@ class Stage:
         self.client = RecordingClient()
 
     def call(self, body: bytes, *, secret: bytes | None = b"sk-ft_test") -> Call:
-        return Call(id=f"req_{len(self.log.rows)}_{len(self.log.batches)}", dialect=openai_chat, secret=secret, body=body)
+        return Call(
+            id=f"req_{len(self.log.rows)}_{len(self.log.batches)}", dialect=openai_chat, secret=secret, body=body
+        )
 
     async def relay(self, body: bytes) -> RecordingClient:
         client = RecordingClient()

@@ -18,11 +18,17 @@ from tests.fakes import upstream as fakes
 from tests.fakes.upstream import FakeUpstream, Script
 
 
-async def talk(fake: FakeUpstream, model: str = "m", *, stream: bool = False, within_s: float = 2.0, **more: Any) -> bytes:
+async def talk(
+    fake: FakeUpstream, model: str = "m", *, stream: bool = False, within_s: float = 2.0, **more: Any
+) -> bytes:
     """The raw bytes of one answer, up to the peer's close (or reset, shown as <rst>) or to silence."""
-    body = json.dumps({"model": model, "stream": stream, "messages": [{"role": "user", "content": "x" * 8}], **more}).encode()
+    body = json.dumps(
+        {"model": model, "stream": stream, "messages": [{"role": "user", "content": "x" * 8}], **more}
+    ).encode()
     async with await trio.open_tcp_stream("127.0.0.1", fake.port) as tcp:
-        await tcp.send_all(b"POST /v1/chat/completions HTTP/1.1\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body))
+        await tcp.send_all(
+            b"POST /v1/chat/completions HTTP/1.1\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+        )
         await tcp.send_all(body)
         seen = b""
         with trio.move_on_after(within_s):
@@ -52,7 +58,11 @@ def chunks(body: bytes) -> list[bytes]:
 def events(answer: bytes) -> list[Any]:
     body = b"".join(chunks(split(answer)[1]))
     lines = body.replace(b"\r\n", b"\n").split(b"\n")
-    return [line[6:].decode() if line == b"data: [DONE]" else json.loads(line[6:]) for line in lines if line.startswith(b"data: ")]
+    return [
+        line[6:].decode() if line == b"data: [DONE]" else json.loads(line[6:])
+        for line in lines
+        if line.startswith(b"data: ")
+    ]
 
 
 async def one(script: Script, **more: Any) -> bytes:
@@ -103,7 +113,9 @@ async def test_usage_places() -> None:
 
 
 async def test_reasoning_tools_and_repeat() -> None:
-    script = Script(content=("a",), repeat=4, reasoning=("r",), tool_calls=({"id": "t", "name": "f", "arguments": "{}"},))
+    script = Script(
+        content=("a",), repeat=4, reasoning=("r",), tool_calls=({"id": "t", "name": "f", "arguments": "{}"},)
+    )
     found = events(await one(script, stream=True, stream_options={"include_usage": True}))
     deltas = [event["choices"][0]["delta"] for event in found[1:-3]]
     assert [next(iter(delta)) for delta in deltas] == ["reasoning_content", *["content"] * 4, "tool_calls"]
@@ -115,7 +127,10 @@ async def test_reasoning_tools_and_repeat() -> None:
 def test_prompt_tokens() -> None:
     assert fakes.prompt_tokens(None) == 3
     parts = [{"type": "text", "text": "abcd"}, {"type": "image_url", "image_url": {"url": "data:..."}}]
-    assert fakes.prompt_tokens({"messages": [{"role": "user", "content": parts}, {"role": "user", "content": "efgh"}]}) == 5
+    assert (
+        fakes.prompt_tokens({"messages": [{"role": "user", "content": parts}, {"role": "user", "content": "efgh"}]})
+        == 5
+    )
 
 
 @pytest.mark.parametrize(("cut", "mark"), [("close", b""), ("rst", b"<rst>")])
@@ -209,7 +224,11 @@ async def test_what_is_not_a_call() -> None:
     async with FakeUpstream({"a": Script(), "b": Script()}).serving() as fake:
         fake.get_answers["/user/balance"] = {"is_available": True}
         async with await trio.open_tcp_stream("127.0.0.1", fake.port) as tcp:
-            for path, shown in ((b"/v1/models", b'"id":"b"'), (b"/user/balance", b"is_available"), (b"/x", b"404 Not Found")):
+            for path, shown in (
+                (b"/v1/models", b'"id":"b"'),
+                (b"/user/balance", b"is_available"),
+                (b"/x", b"404 Not Found"),
+            ):
                 await tcp.send_all(b"GET %b HTTP/1.1\r\n\r\n" % path)
                 assert shown in await tcp.receive_some(65536)
             await tcp.send_all(b"\x16\x03\x01 nonsense\r\n\r\n")
@@ -233,7 +252,9 @@ async def test_as_a_process(tmp_path: Path) -> None:
     scripts.write_text(json.dumps({"m": {"content": ["a", "b"], "raw_body": "\xff"}}))
     command = [sys.executable, str(Path(fakes.__file__)), "--port", "0", "--scripts", str(scripts)]
     async with trio.open_nursery() as nursery:
-        process = await nursery.start(lambda task_status: trio.run_process(command, stdout=subprocess.PIPE, task_status=task_status))
+        process = await nursery.start(
+            lambda task_status: trio.run_process(command, stdout=subprocess.PIPE, task_status=task_status)
+        )
         line = b""
         with trio.fail_after(10):
             while not line.endswith(b"\n"):

@@ -6,20 +6,20 @@
         ...
         nursery.cancel_scope.cancel()
 
-or `async with FakeUpstream(...).serving() as fake:`, or as a process: `python tests/fakes/upstream.py --port 0`, which prints
-`ready http://127.0.0.1:<port>`, takes scripts as JSON (`--scripts FILE`, or POST /_fake/scripts) and tells what it saw at
-GET /_fake/state.
+or `async with FakeUpstream(...).serving() as fake:`, or as a process: `python tests/fakes/upstream.py --port 0`, which
+prints `ready http://127.0.0.1:<port>`, takes scripts as JSON (`--scripts FILE`, or POST /_fake/scripts) and tells what
+it saw at GET /_fake/state.
 
 Rules:
-- The request's `model` chooses the Script; an unknown one, or a body that is not JSON, gets `default`. Scripts may be changed
-  while it runs. Every POST path answers alike, in OpenAI's chat shape; GET .../models lists the scripts.
-- What came in is kept: `fake.requests` (with how far each answer got) and `fake.connections` (with who closed when). All times
-  are time.monotonic(), so a test can say "the upstream's socket was closed within 250 ms".
+- The request's `model` chooses the Script; an unknown one, or a body that is not JSON, gets `default`. Scripts may be
+  changed while it runs. Every POST path answers alike, in OpenAI's chat shape; GET .../models lists the scripts.
+- What came in is kept: `fake.requests` (with how far each answer got) and `fake.connections` (with who closed when).
+  All times are time.monotonic(), so a test can say "the upstream's socket was closed within 250 ms".
 - One task per connection only reads, so a peer that leaves is seen at once, also while the script sleeps or hangs.
 - The default usage is deterministic: prompt_tokens() of the request's text, and one completion token for each piece.
 
-A *piece* is one event that carries content, reasoning or a tool call; the role chunk, the finish chunk, usage and [DONE] are
-not pieces. `cut_after=2` means two pieces went out.
+A *piece* is one event that carries content, reasoning or a tool call; the role chunk, the finish chunk, usage and
+[DONE] are not pieces. `cut_after=2` means two pieces went out.
 """
 
 import argparse
@@ -73,9 +73,13 @@ class Script:
     error_body: Any = None  # the JSON of a status >= 400; default: OpenAI's envelope
     retry_after: str | int | None = None
     location: str | None = None  # for a 3xx
-    fail_first: tuple[int, int] | None = None  # (n, status): the model's first n requests fail; status 0 drops the connection
+    fail_first: tuple[int, int] | None = (
+        None  # (n, status): the model's first n requests fail; status 0 drops the connection
+    )
     drop: Literal["close", "rst"] | None = None  # in place of the head
-    cut_after: int | Literal["end"] | None = None  # pieces, then the connection breaks; "end": all sent, only the ending lacks
+    cut_after: int | Literal["end"] | None = (
+        None  # pieces, then the connection breaks; "end": all sent, only the ending lacks
+    )
     cut: Literal["close", "rst"] = "close"
     error_event: Any = None  # a JSON value sent as an event in the stream
     error_after: int | None = None  # pieces before it (nothing follows); None: after all pieces
@@ -84,7 +88,9 @@ class Script:
     # How it is written.
     headers: tuple[tuple[str, str], ...] = ()
     content_type: str | None = None
-    framing: Literal["chunked", "length", "close"] | None = None  # default: chunked for streams, length for plain answers
+    framing: Literal["chunked", "length", "close"] | None = (
+        None  # default: chunked for streams, length for plain answers
+    )
     gzip: bool = False
     crlf: bool = False  # \r\n as the line end of events
     comment: str | None = None  # a comment event before each piece, as OpenRouter and DeepSeek keep a connection alive
@@ -357,7 +363,9 @@ class FakeUpstream:
             while not condition():
                 await trio.sleep(0.002)
 
-    async def run(self, *, port: int = 0, task_status: trio.TaskStatus["FakeUpstream"] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(
+        self, *, port: int = 0, task_status: trio.TaskStatus["FakeUpstream"] = trio.TASK_STATUS_IGNORED
+    ) -> None:
         listeners = await trio.open_tcp_listeners(port, host="127.0.0.1", backlog=2048)
         self.port = listeners[0].socket.getsockname()[1]
         task_status.started(self)
@@ -577,7 +585,9 @@ class FakeUpstream:
         elif path in self.get_answers:
             value = self.get_answers[path]
         elif seen.method == "GET" and path.endswith("/models"):
-            data = [{"id": name, "object": "model", "created": 1_700_000_000, "owned_by": "fake"} for name in self.scripts]
+            data = [
+                {"id": name, "object": "model", "created": 1_700_000_000, "owned_by": "fake"} for name in self.scripts
+            ]
             value = {"object": "list", "data": data}
         else:
             status, value = 404, json.loads(error_body(404))
@@ -615,7 +625,8 @@ def _sliced(data: bytes, size: int | None) -> Iterator[bytes]:
 
 
 def scripts_from_json(value: Mapping[str, Mapping[str, Any]]) -> dict[str, Script]:
-    """{"model": {"content": ["a", "b"], "status": 200, ...}} -> scripts; lists become tuples, raw_* are latin-1 text."""
+    """{"model": {"content": ["a", "b"], "status": 200, ...}} -> scripts; lists become tuples, raw_* are latin-1
+    text."""
 
     def knob(name: str, given: Any) -> Any:
         if name in ("raw_body", "raw_response"):
@@ -624,7 +635,9 @@ def scripts_from_json(value: Mapping[str, Mapping[str, Any]]) -> dict[str, Scrip
             return tuple((key, text) for key, text in given)
         return tuple(given) if isinstance(given, list) and name not in ("usage", "error_body", "error_event") else given
 
-    return {model: Script(**{name: knob(name, given) for name, given in knobs.items()}) for model, knobs in value.items()}
+    return {
+        model: Script(**{name: knob(name, given) for name, given in knobs.items()}) for model, knobs in value.items()
+    }
 
 
 async def _main(port: int, scripts: dict[str, Script], context: ssl.SSLContext | None) -> None:
@@ -646,4 +659,6 @@ if __name__ == "__main__":
     if given.cert:
         secure = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         secure.load_cert_chain(given.cert, given.key)
-    trio.run(_main, given.port, scripts_from_json(json.loads(given.scripts.read_text())) if given.scripts else {}, secure)
+    trio.run(
+        _main, given.port, scripts_from_json(json.loads(given.scripts.read_text())) if given.scripts else {}, secure
+    )

@@ -196,7 +196,11 @@ async def test_twenty_grants_at_once_are_exact(tmp_path: Path, path: Path) -> No
         await ask(b'{"command": "users.create", "arguments": {"username": "ann", "credits": "0.01"}}\n')
 
         async def grant() -> None:
-            answers.append(await ask(b'{"command": "credit.grant", "arguments": {"username": "ann", "amount": "0.100000000001"}}\n'))
+            answers.append(
+                await ask(
+                    b'{"command": "credit.grant", "arguments": {"username": "ann", "amount": "0.100000000001"}}\n'
+                )
+            )
 
         async with trio.open_nursery() as nursery:
             for _ in range(20):

@@ -1,4 +1,5 @@
-"""An open data directory: opened, worked in, closed, opened again; and what a crash leaves is ended before anything is served."""
+"""An open data directory: opened, worked in, closed, opened again; and what a crash leaves is ended before anything is
+served."""
 
 import json
 import os
@@ -81,7 +82,8 @@ async def test_open_work_close_and_open_again(tmp_path: Path) -> None:
 
 
 async def crashed(place: Path) -> None:
-    """A data directory with open holds: 1000 and 30 units of ann's two keys, a metered one of the owner's, and an ended one."""
+    """A data directory with open holds: 1000 and 30 units of ann's two keys, a metered one of the owner's, and an ended
+    one."""
     async with opened(place) as house:
         await house.accounts.create_user(username="ann", credits="0.00001")
         for _ in range(2):
@@ -144,7 +146,10 @@ trio.run(main)
 @pytest.mark.slow
 async def test_a_process_that_was_killed(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path)], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=30
+        [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=30,
     )
     assert done.returncode == -9
     assert journal.verify(tmp_path / DATABASE)["open_holds"] == 1  # read from the log of the dead process
@@ -206,7 +211,9 @@ async def test_a_writer_that_dies_at_the_start_is_told(tmp_path: Path, monkeypat
 async def test_once_a_minute(autojump_clock: trio.abc.Clock) -> None:
     done: list[str] = []
     gate = SimpleNamespace(
-        limits=SimpleNamespace(forget_idle=lambda now: done.append("limits")), clock=SimpleNamespace(now=trio.current_time), ratios=None
+        limits=SimpleNamespace(forget_idle=lambda now: done.append("limits")),
+        clock=SimpleNamespace(now=trio.current_time),
+        ratios=None,
     )
 
     async def maybe_checkpoint() -> None:
@@ -233,21 +240,28 @@ async def full(house: House) -> Any:
 
 
 @pytest.mark.parametrize("how", [locked, full])
-async def test_a_start_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: Any, caplog: Any) -> None:
+async def test_a_start_does_not_wait_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: Any, caplog: Any
+) -> None:
     await crashed(tmp_path)
     before = read(tmp_path / DATABASE, "SELECT * FROM entries"), read(tmp_path / DATABASE, "SELECT * FROM balances")
     monkeypatch.setattr(app, "BEGIN_S", 0.3)
     house = House(SETTINGS, tmp_path, serving=True)
     trouble = await how(house)
     with trio.fail_after(5):
-        with pytest.raises(DatabaseFault, match=r"took no commit for 0.3 s \(database (is locked|or disk is full)\)") as caught:
+        with pytest.raises(
+            DatabaseFault, match=r"took no commit for 0.3 s \(database (is locked|or disk is full)\)"
+        ) as caught:
             await house.begin()
         await house.close()
     if trouble:
         trouble.close()
     assert "\n" not in str(caught.value) and holder(tmp_path) is None
     assert not [record for record in caplog.records if record.levelname == "CRITICAL"]  # nothing was lost
-    assert before == (read(tmp_path / DATABASE, "SELECT * FROM entries"), read(tmp_path / DATABASE, "SELECT * FROM balances"))
+    assert before == (
+        read(tmp_path / DATABASE, "SELECT * FROM entries"),
+        read(tmp_path / DATABASE, "SELECT * FROM balances"),
+    )
     async with opened(tmp_path, orphans=3):
         pass
 

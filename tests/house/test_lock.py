@@ -44,7 +44,11 @@ def test_a_second_lock_is_refused_and_told_who_and_where(tmp_path: Path) -> None
     with held(tmp_path) as lock:
         with pytest.raises(Locked, match=f"in use by process {os.getpid()}") as caught:
             Lock(tmp_path, serving=True)
-        assert (caught.value.pid, caught.value.socket) == (os.getpid(), tmp_path.resolve() / "control.sock") == (os.getpid(), lock.socket)
+        assert (
+            (caught.value.pid, caught.value.socket)
+            == (os.getpid(), tmp_path.resolve() / "control.sock")
+            == (os.getpid(), lock.socket)
+        )
         found = holder(tmp_path)
         assert found is not None and (found.pid, found.socket) == (os.getpid(), lock.socket)
     assert holder(tmp_path) is None
@@ -73,7 +77,9 @@ def test_the_lock_dies_with_its_holder(tmp_path: Path) -> None:
             assert json.loads((tmp_path / "lock").read_text())["pid"] == os.getpid()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "5", "null", '{"pid": 1}', '{"pid": null, "socket": 7}', "\xff\x00" * 5000, '"x"'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "5", "null", '{"pid": 1}', '{"pid": null, "socket": 7}', "\xff\x00" * 5000, '"x"']
+)
 def test_a_stale_or_strange_file_is_harmless(tmp_path: Path, text: str) -> None:
     (tmp_path / "lock").write_bytes(text.encode("latin-1"))
     assert holder(tmp_path) is None

@@ -1,4 +1,5 @@
-"""A command whose answer does not come, or comes too late: the command line says what is not known, and how it is repeated safely."""
+"""A command whose answer does not come, or comes too late: the command line says what is not known, and how it is
+repeated safely."""
 
 import json
 import socket
@@ -55,8 +56,14 @@ def silent(place: Path, answer: Callable[[socket.socket], object]) -> Iterator[N
 
 
 COMMANDS = [
-    (["credit", "grant", "ann", "5"], ["`ftgate ledger entries --user ann` shows whether ref grant_", "repeated with --ref grant_"]),
-    (["credit", "grant", "ann", "5", "--ref", "r7"], ["whether ref r7 is there, and repeated with --ref r7 it is done once"]),
+    (
+        ["credit", "grant", "ann", "5"],
+        ["`ftgate ledger entries --user ann` shows whether ref grant_", "repeated with --ref grant_"],
+    ),
+    (
+        ["credit", "grant", "ann", "5", "--ref", "r7"],
+        ["whether ref r7 is there, and repeated with --ref r7 it is done once"],
+    ),
     (["credit", "correct", "ann", "-5", "--note", "n"], ["repeated with --ref correct_"]),
     (["keys", "create", "--user", "ann"], ["a key that nobody has seen", "`ftgate keys delete ID` removes it"]),
     (["users", "create", "ann"], ["`ftgate users list` shows whether ann is there"]),
@@ -65,7 +72,9 @@ COMMANDS = [
 
 @pytest.mark.parametrize(("command", "words"), COMMANDS, ids=lambda value: " ".join(value[:4]))
 @pytest.mark.parametrize("how", ["closed", "half a line", "no words", "nothing"])
-def test_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], words: list[str], how: str) -> None:
+def test_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], words: list[str], how: str
+) -> None:
     monkeypatch.setattr(remote, "TIMEOUT_S", 0.2)
     gone = threading.Event()
     answers: dict[str, Callable[[socket.socket], object]] = {
@@ -89,7 +98,8 @@ def test_a_server_that_cannot_be_reached_has_done_nothing(tmp_path: Path) -> Non
 
 
 async def test_a_grant_on_a_locked_database_and_its_repeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside a running server. As long as the database is locked every repeat says the same; in the end there is one entry."""
+    """Beside a running server. As long as the database is locked every repeat says the same; in the end there is one
+    entry."""
     monkeypatch.setattr(accounts, "ANSWER_S", 0.1)
     monkeypatch.setattr(db, "LAZY_S", 0.02)
     monkeypatch.setattr(db, "RETRY_S", (0.01,))

@@ -1,5 +1,5 @@
-"""The gate over the direct transport on real sockets, where a plain call's answer is waited for without a scope: whoever ends the
-call, its upstream is closed at once and its money is right."""
+"""The gate over the direct transport on real sockets, where a plain call's answer is waited for without a scope:
+whoever ends the call, its upstream is closed at once and its money is right."""
 
 import json
 import time
@@ -54,8 +54,8 @@ class Direct(DirectUpstream):
 
 
 class House:
-    """A gate with the channels `one` and `two`, their connections kept, and the upstream of both, which knows them by the models
-    `m-one` and `m-two`."""
+    """A gate with the channels `one` and `two`, their connections kept, and the upstream of both, which knows them by
+    the models `m-one` and `m-two`."""
 
     def __init__(self, fake: TogetherUpstream, upstream: Direct) -> None:
         self.fake = fake
@@ -266,7 +266,8 @@ async def test_the_whole_calls_time_passes(house: House) -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        Script(status=500), Script(status=429), Script(status=204), Script(gzip=True), Script(raw_response=b"no HTTP\r\n\r\n"),
+        Script(status=500), Script(status=429), Script(status=204), Script(gzip=True), Script(raw_response=b"no "
+        b"HTTP\r\n\r\n"),
         Script(raw_body=b""), Script(raw_body=b"no JSON"), Script(cut_after=1), Script(drop="rst"),
         Script(status=503, raw_body=answer()),
     ],

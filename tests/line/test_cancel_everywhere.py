@@ -1,8 +1,8 @@
-"""Cancel at the k-th step of a call, for every k, in every way a call can be ended: the hold is always settled, once, and for
-at least what the client got.
+"""Cancel at the k-th step of a call, for every k, in every way a call can be ended: the hold is always settled, once,
+and for at least what the client got.
 
-A *step* is one run of the call's task between two awaits. The instrument strikes just before the k-th; the cancellation is
-delivered at the next await that can take it. k grows until the call ends before it: so every await has been struck.
+A *step* is one run of the call's task between two awaits. The instrument strikes just before the k-th; the cancellation
+is delivered at the next await that can take it. k grows until the call ends before it: so every await has been struck.
 """
 
 import json
@@ -53,7 +53,9 @@ SCRIPTS = {
 }
 
 
-async def struck(script: str, way: str, k: int, *, drain: bool = False, metered: bool = False, immediate: bool = False) -> bool:
+async def struck(
+    script: str, way: str, k: int, *, drain: bool = False, metered: bool = False, immediate: bool = False
+) -> bool:
     """Play a script and strike at step k; False when the call ended before it came to that."""
     body, steps = SCRIPTS[script]
     upstream = ScriptedUpstream(*[list(attempt) for attempt in steps])
@@ -110,7 +112,9 @@ async def test_every_await(script: str, way: str, autojump_clock: trio.testing.M
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("script", SCRIPTS)
-async def test_every_await_with_a_ledger_that_decides_at_once(script: str, way: str, autojump_clock: trio.testing.MockClock) -> None:
+async def test_every_await_with_a_ledger_that_decides_at_once(
+    script: str, way: str, autojump_clock: trio.testing.MockClock
+) -> None:
     k = 1
     while await struck(script, way, k, immediate=True):
         k += 1
@@ -145,7 +149,9 @@ def test_the_strike_reaches_the_middle_of_a_stream() -> None:
             call, client, outer = stage.call(ask(stream=True)), RecordingClient(), trio.CancelScope()
             strike = Strike(k, call.client_gone)
 
-            async def run(strike: Strike = strike, stage: Stage = stage, call: Call = call, client: RecordingClient = client) -> None:
+            async def run(
+                strike: Strike = strike, stage: Stage = stage, call: Call = call, client: RecordingClient = client
+            ) -> None:
                 strike.task = trio.lowlevel.current_task()
                 await stage.gate.relay(call, client)
 

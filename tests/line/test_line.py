@@ -57,7 +57,12 @@ async def test_the_upstream_gets_its_own_model_name_key_and_an_injected_cap(auto
     await stage.relay(ask(routing="cheapest", temperature=0.5))
     sent = stage.upstream.requests[0]
     fields = json.loads(sent.body)
-    assert fields == {"model": "m-upstream", "messages": [{"role": "user", "content": "Hello"}], "temperature": 0.5, "max_tokens": 1000}
+    assert fields == {
+        "model": "m-upstream",
+        "messages": [{"role": "user", "content": "Hello"}],
+        "temperature": 0.5,
+        "max_tokens": 1000,
+    }
     assert (b"authorization", b"Bearer sk-upstream") in sent.headers
 
 
@@ -104,12 +109,22 @@ async def test_pieces_that_come_together_go_together(autojump_clock: Clock) -> N
 # Money when things go wrong
 
 
-@pytest.mark.parametrize("said", [None, {"prompt_tokens": -1, "completion_tokens": 2}, {"prompt_tokens": "10", "completion_tokens": 2}])
+@pytest.mark.parametrize(
+    "said", [None, {"prompt_tokens": -1, "completion_tokens": 2}, {"prompt_tokens": "10", "completion_tokens": 2}]
+)
 @pytest.mark.parametrize("stream", [False, True])
-async def test_usage_that_cannot_be_believed_is_estimated_never_free(said: Any, stream: bool, autojump_clock: Clock) -> None:
+async def test_usage_that_cannot_be_believed_is_estimated_never_free(
+    said: Any, stream: bool, autojump_clock: Clock
+) -> None:
     words = "one two three four five six seven eight"
     if stream:
-        script: list[Any] = [STREAM, delta(words), delta(finish="stop"), *([] if said is None else [usage(0, 0, **said)]), DONE]
+        script: list[Any] = [
+            STREAM,
+            delta(words),
+            delta(finish="stop"),
+            *([] if said is None else [usage(0, 0, **said)]),
+            DONE,
+        ]
     else:
         script = [PLAIN, answer(words, usage=said)]
     stage = Stage(ScriptedUpstream(script))
@@ -207,7 +222,15 @@ async def test_no_second_attempt_after_content(autojump_clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"<html>", b"{}", b'{"choices":[]}', b'{"error":{"message":"x"}}', b'{"choices":[{"message":{"content":""}}]}']
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"{}",
+        b'{"choices":[]}',
+        b'{"error":{"message":"x"}}',
+        b'{"choices":[{"message":{"content":""}}]}',
+    ],
 )
 async def test_a_hollow_answer_is_a_failed_attempt(body: bytes, autojump_clock: Clock) -> None:
     stage = Stage(ScriptedUpstream([PLAIN, body], [PLAIN, answer()]), channel("one"), channel("two"))
@@ -292,7 +315,12 @@ async def test_limits_before_content(script: list[Any], seconds: float, autojump
 async def test_the_words_of_an_error_may_come_after_the_limit_for_its_head(autojump_clock: Clock) -> None:
     times = Timeouts(head=7, first_token=9, idle=11, answer=7, total=100)
     for stream in (True, False):
-        script = [("wait", 5), (400, [(b"content-type", b"application/json")]), ("wait", 4), b'{"error":{"message":"no such thing"}}']
+        script = [
+            ("wait", 5),
+            (400, [(b"content-type", b"application/json")]),
+            ("wait", 4),
+            b'{"error":{"message":"no such thing"}}',
+        ]
         stage = Stage(ScriptedUpstream(script), channel(timeouts=times), retry=Retry(attempts=1))
         client = await stage.relay(ask(stream=stream))
         assert (client.status, error_of(client)["message"]) == (400, "no such thing")
@@ -361,7 +389,9 @@ async def test_the_total_limit_ends_a_slow_drip(autojump_clock: Clock) -> None:
 
 
 async def test_a_ten_minute_stream_is_not_cut(autojump_clock: Clock) -> None:
-    stage = Stage(ScriptedUpstream([STREAM, *[delta("a"), ("wait", 30)] * 20, delta(finish="stop"), usage(10, 20), DONE]))
+    stage = Stage(
+        ScriptedUpstream([STREAM, *[delta("a"), ("wait", 30)] * 20, delta(finish="stop"), usage(10, 20), DONE])
+    )
     client = await stage.relay(ask(stream=True))
     assert trio.current_time() >= 600
     assert client.body.endswith(DONE) and stage.log.rows[0].cost == 10 * IN + 20 * OUT
@@ -372,7 +402,11 @@ async def test_a_ten_minute_stream_is_not_cut(autojump_clock: Clock) -> None:
 
 @pytest.mark.parametrize(
     ("key", "code"),
-    [({"active": False}, "key_disabled"), ({"account_active": False}, "key_disabled"), ({"expires_at_us": 0}, "key_expired")],
+    [
+        ({"active": False}, "key_disabled"),
+        ({"account_active": False}, "key_disabled"),
+        ({"expires_at_us": 0}, "key_expired"),
+    ],
 )
 async def test_a_key_that_may_not_call(key: dict[str, Any], code: str, autojump_clock: Clock) -> None:
     stage = Stage(ScriptedUpstream(), key=key)
@@ -394,7 +428,13 @@ async def test_a_restricted_key_may_use_only_its_models_and_its_fallbacks_too(au
     stage = Stage(ScriptedUpstream(), two, key={"models": ("m",)})
     client = await stage.relay(ask(model="other"))
     assert (client.status, error_of(client)["code"]) == (403, "model_not_allowed")
-    stage = Stage(ScriptedUpstream([*status(500)]), two, key={"models": ("m",)}, fallback={"m": ("other",)}, retry=Retry(attempts=1))
+    stage = Stage(
+        ScriptedUpstream([*status(500)]),
+        two,
+        key={"models": ("m",)},
+        fallback={"m": ("other",)},
+        retry=Retry(attempts=1),
+    )
     assert (await stage.relay(ask())).status == 502
     assert len(stage.upstream.requests) == 1
     stage = Stage(ScriptedUpstream(), two, terms=Terms(models=("other",)))
@@ -402,7 +442,9 @@ async def test_a_restricted_key_may_use_only_its_models_and_its_fallbacks_too(au
 
 
 async def test_an_unknown_model_and_one_without_a_dialect(autojump_clock: Clock) -> None:
-    stage = Stage(ScriptedUpstream(), channel("one", model("m")), channel("two", model("claude"), dialect="anthropic_messages"))
+    stage = Stage(
+        ScriptedUpstream(), channel("one", model("m")), channel("two", model("claude"), dialect="anthropic_messages")
+    )
     client = await stage.relay(ask(model="gpt-0"))
     assert (client.status, error_of(client)["code"]) == (400, "model_not_found")
     client = await stage.relay(ask(model="claude"))
@@ -462,11 +504,17 @@ def served(stage: Stage) -> list[str]:
 
 
 async def test_a_full_model_gives_way_to_its_fallback(autojump_clock: Clock) -> None:
-    stage = two_models(*[[PLAIN, answer()] for _ in range(4)], m=Rates(requests_per_minute=2), n=Rates(requests_per_minute=1))
+    stage = two_models(
+        *[[PLAIN, answer()] for _ in range(4)], m=Rates(requests_per_minute=2), n=Rates(requests_per_minute=1)
+    )
     statuses = [(await stage.relay(ask())).status for _ in range(4)]
     assert statuses == [200, 200, 200, 429] and served(stage) == ["m", "m", "n", ""]
     client = await stage.relay(ask())
-    assert client.status == 429 and client.headers["retry-after"] == "60" and error_of(client)["code"] == "rate_limit_exceeded"
+    assert (
+        client.status == 429
+        and client.headers["retry-after"] == "60"
+        and error_of(client)["code"] == "rate_limit_exceeded"
+    )
     await trio.sleep(60)
     assert (await stage.relay(ask())).status == 200
 
@@ -477,19 +525,35 @@ async def test_a_fallback_counts_at_its_own_model(autojump_clock: Clock) -> None
     stage.gate.settings = msgspec.structs.replace(stage.gate.settings, retry=Retry(attempts=3))
     assert (await stage.relay(ask())).status == 200
     client = await stage.relay(ask())  # n is full: m alone is tried, again and again
-    assert client.status == 502 and [request.channel for request in stage.upstream.requests] == ["one", "two", "one", "one", "one"]
+    assert client.status == 502 and [request.channel for request in stage.upstream.requests] == [
+        "one",
+        "two",
+        "one",
+        "one",
+        "one",
+    ]
     assert (await stage.relay(ask())).status == 200 and served(stage) == ["n", "m", "m"]
 
 
 async def test_a_model_that_was_left_has_used_nothing(autojump_clock: Clock) -> None:
     used = Rates(tokens_per_minute=1000, concurrent=1)
-    stage = two_models([*status(500)], [("wait", 5), PLAIN, answer(completion=90)], [PLAIN, answer()], [PLAIN, answer()], m=used, n=used)
+    stage = two_models(
+        [*status(500)],
+        [("wait", 5), PLAIN, answer(completion=90)],
+        [PLAIN, answer()],
+        [PLAIN, answer()],
+        m=used,
+        n=used,
+    )
     async with trio.open_nursery() as nursery:
         first = RecordingClient()
         nursery.start_soon(stage.gate.relay, stage.call(ask(max_tokens=900)), first)
         await trio.sleep(1)
         meters = {name: stage.gate.limits.meters("model", name) for name in ("m", "n")}
-        assert {name: (m.in_flight, m.tokens.used > 900) for name, m in meters.items()} == {"m": (0, False), "n": (1, True)}
+        assert {name: (m.in_flight, m.tokens.used > 900) for name, m in meters.items()} == {
+            "m": (0, False),
+            "n": (1, True),
+        }
         assert meters["m"].tokens.used == 0
         assert (await stage.gate.relay(stage.call(ask(max_tokens=900)), RecordingClient())) is None  # m has room again
     assert first.status == 200 and meters["n"].tokens.used == 100
@@ -498,7 +562,9 @@ async def test_a_model_that_was_left_has_used_nothing(autojump_clock: Clock) -> 
 
 async def test_who_cannot_pay_uses_up_no_limit_that_all_share(autojump_clock: Clock) -> None:
     stage = Stage(
-        ScriptedUpstream([PLAIN, answer()]), credits=100 * OUT, model_rates={"m": Rates(requests_per_minute=1, tokens_per_minute=5000)}
+        ScriptedUpstream([PLAIN, answer()]),
+        credits=100 * OUT,
+        model_rates={"m": Rates(requests_per_minute=1, tokens_per_minute=5000)},
     )
     assert (await stage.relay(ask(max_tokens=1000))).status == 402
     meters = stage.gate.limits.meters("model", "m")
@@ -643,7 +709,10 @@ async def test_leaving_in_mid_stream_pays_what_came(autojump_clock: Clock) -> No
 
 
 async def test_draining_reads_on_for_the_exact_usage(autojump_clock: Clock) -> None:
-    stage = Stage(ScriptedUpstream([STREAM, delta("a"), ("wait", 20), delta(finish="stop"), usage(10, 300), DONE]), channel(drain=True))
+    stage = Stage(
+        ScriptedUpstream([STREAM, delta("a"), ("wait", 20), delta(finish="stop"), usage(10, 300), DONE]),
+        channel(drain=True),
+    )
     await leave(stage, 5)
     row = stage.log.rows[0]
     assert (row.status, row.estimated, row.cost) == ("client_gone", False, 10 * IN + 300 * OUT)
@@ -674,7 +743,9 @@ async def test_shutdown_in_mid_stream_tells_the_client(autojump_clock: Clock) ->
     assert (refused.status, error_of(refused)["code"]) == (503, "shutting_down")
 
 
-async def test_a_bug_of_ours_costs_one_call_and_no_money(caplog: pytest.LogCaptureFixture, autojump_clock: Clock) -> None:
+async def test_a_bug_of_ours_costs_one_call_and_no_money(
+    caplog: pytest.LogCaptureFixture, autojump_clock: Clock
+) -> None:
     class Broken(ScriptedUpstream):
         def begin(self, request: Any, sending: Any) -> None:
             pass

@@ -57,7 +57,9 @@ async def test_an_upstreams_bad_key_is_never_the_callers_fault(code: int, autoju
     assert client.status == 502 and "key" not in error_of(client)["message"]
 
 
-async def test_a_channels_own_secrets_are_taken_out_whatever_their_shape(autojump_clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_channels_own_secrets_are_taken_out_whatever_their_shape(
+    autojump_clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
     secrets = ("correct-horse-battery", "vllm.internal.lan", "hush-hush", "10.0.0.7:9000")
     way = channel(
         credentials=(Secret("correct-horse-battery"),),
@@ -91,7 +93,11 @@ async def test_leaving_while_an_error_is_read_is_free(autojump_clock: Clock) -> 
 
 
 async def test_nobody_tries_again_for_a_client_that_has_left(autojump_clock: Clock) -> None:
-    stage = Stage(ScriptedUpstream([("wait", 2), *status(500)], chat("never")), channel("one", drain=True), channel("two", drain=True))
+    stage = Stage(
+        ScriptedUpstream([("wait", 2), *status(500)], chat("never")),
+        channel("one", drain=True),
+        channel("two", drain=True),
+    )
     await leave(stage, 1)
     assert len(stage.upstream.requests) == 1
     assert stage.log.rows[0].cost == 0
@@ -121,7 +127,11 @@ async def test_usage_behind_the_end_marker_counts(autojump_clock: Clock) -> None
 async def test_a_whole_answer_to_a_stream_request_is_streamed(autojump_clock: Clock) -> None:
     stage = Stage(ScriptedUpstream([PLAIN, answer("Hi", prompt=10, completion=3)]))
     client = await stage.relay(ask(stream=True))
-    assert client.status == 200 and client.body.endswith(DONE) and b'"delta":{"role": "assistant", "content": "Hi"}' in client.body
+    assert (
+        client.status == 200
+        and client.body.endswith(DONE)
+        and b'"delta":{"role": "assistant", "content": "Hi"}' in client.body
+    )
     assert stage.log.rows[0].cost == 10 * IN + 3 * OUT and not stage.log.rows[0].estimated
 
 
@@ -136,7 +146,9 @@ async def test_uncapped_calls_do_not_block_each_other_by_what_they_will_not_use(
 
     scripts = [[("wait", 3), PLAIN, answer()] for _ in range(6)]
     stage = Stage(
-        ScriptedUpstream(*scripts), channel("one", model(max_output=8192, context=100_000)), rates=Rates(tokens_per_minute=20_000)
+        ScriptedUpstream(*scripts),
+        channel("one", model(max_output=8192, context=100_000)),
+        rates=Rates(tokens_per_minute=20_000),
     )
     clients = [RecordingClient() for _ in range(6)]
     async with trio.open_nursery() as nursery:
@@ -147,7 +159,9 @@ async def test_uncapped_calls_do_not_block_each_other_by_what_they_will_not_use(
 
 
 async def test_a_large_body_is_read_beside_the_loop() -> None:
-    stage = Stage(ScriptedUpstream([PLAIN, answer()]), channel("one", model(context=None, max_output=100)), credits=10**15)
+    stage = Stage(
+        ScriptedUpstream([PLAIN, answer()]), channel("one", model(context=None, max_output=100)), credits=10**15
+    )
     ticks = 0
 
     async def tick() -> None:

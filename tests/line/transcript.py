@@ -23,7 +23,13 @@ DONE = b"data: [DONE]\n\n"
 
 def status(code: int, message: str = "no", **headers: str) -> tuple[Any, bytes]:
     """An error answer: its head and its body, to be spread into a script."""
-    head = (code, [(b"content-type", b"application/json"), *((n.replace("_", "-").encode(), v.encode()) for n, v in headers.items())])
+    head = (
+        code,
+        [
+            (b"content-type", b"application/json"),
+            *((n.replace("_", "-").encode(), v.encode()) for n, v in headers.items()),
+        ],
+    )
     return head, json.dumps({"error": {"message": message, "type": "t", "code": "c"}}).encode()
 
 

@@ -20,9 +20,9 @@ def sqlite_error(code: int, kind: type[sqlite3.Error] = sqlite3.OperationalError
 
 
 class FaultyConnection:
-    """A connection whose calls are counted. Call `at` (1 is the first after arming) raises `error`: in place of its work, or
-    with `after` once its work is done. `and_rollback` lets the next ROLLBACK fail too. Whatever comes after a fault waits until
-    `go_on` is set."""
+    """A connection whose calls are counted. Call `at` (1 is the first after arming) raises `error`: in place of its
+    work, or with `after` once its work is done. `and_rollback` lets the next ROLLBACK fail too. Whatever comes after a
+    fault waits until `go_on` is set."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
@@ -36,7 +36,9 @@ class FaultyConnection:
         self.go_on = threading.Event()
         self.go_on.set()
 
-    def fail(self, at: int, error: BaseException, *, after: bool = False, and_rollback: bool = False, then_waits: bool = True) -> None:
+    def fail(
+        self, at: int, error: BaseException, *, after: bool = False, and_rollback: bool = False, then_waits: bool = True
+    ) -> None:
         self.calls.clear()
         self.then_waits = then_waits
         self.at, self.error, self.after, self.and_rollback, self.struck = at, error, after, and_rollback, False
@@ -74,9 +76,12 @@ class FaultyConnection:
 
 def row(id: str, hold: int = 0, **fields: Any) -> Row:
     said: dict[str, Any] = {
-        "request_id": id, "created_at_us": 1_000_000, "account": 1, "key": 1, "model": "m", "served_model": "m", "provider": "p",
-        "channel": "c", "status": "ok", "http_status": 200, "error_code": "", "mode": "standard", "prompt_tokens": 10, "cached_tokens": 0,
-        "cache_write_tokens": 0, "completion_tokens": 2, "reasoning_tokens": 0, "cost": 0, "lost": 0, "estimated": False, "latency_ms": 5,
+        "request_id": id, "created_at_us": 1_000_000, "account": 1, "key": 1, "model": "m", "served_model": "m",
+        "provider": "p",
+        "channel": "c", "status": "ok", "http_status": 200, "error_code": "", "mode": "standard", "prompt_tokens": 10,
+        "cached_tokens": 0,
+        "cache_write_tokens": 0, "completion_tokens": 2, "reasoning_tokens": 0, "cost": 0, "lost": 0,
+        "estimated": False, "latency_ms": 5,
         "first_token_ms": None, "attempts": 1, "stream": False, "hold": hold,
     }  # fmt: skip
     return Row(**{**said, **fields})

@@ -1,10 +1,10 @@
 """The ledger at full speed: many tasks on one account and many accounts at once, over the real writer and a real file.
 
-Each task holds, sometimes waits for its hold to be durable, ends it in some way, and keeps its own account (`Own`) of what it
-should have cost. Some keys have a quota that a few calls reach, some accounts are metered, with and without such keys. Before every
-hold the own sums say whether it must be taken or refused, and for which reason; after every end, what was charged and what was
-lost. At the end they must be the books', the database's, and the auditor's. Run by test_hammer.py for a moment and by
-scripts/ledger for as long as asked, there also on a database with a million entries.
+Each task holds, sometimes waits for its hold to be durable, ends it in some way, and keeps its own account (`Own`) of
+what it should have cost. Some keys have a quota that a few calls reach, some accounts are metered, with and without
+such keys. Before every hold the own sums say whether it must be taken or refused, and for which reason; after every
+end, what was charged and what was lost. At the end they must be the books', the database's, and the auditor's. Run by
+test_hammer.py for a moment and by scripts/ledger for as long as asked, there also on a database with a million entries.
 """
 
 import random
@@ -26,8 +26,10 @@ from ftgate.store.ledger import MemoryLedger
 PRICE = Price(1, 1, 1, 1, 1)
 MODEL_LIMIT = 1000
 ROW = Row(
-    request_id="", created_at_us=0, account=0, key=0, model="m", served_model="m", provider="p", channel="c", status="ok", http_status=200,
-    error_code="", mode="standard", prompt_tokens=1, cached_tokens=0, cache_write_tokens=0, completion_tokens=1, reasoning_tokens=0, cost=0,
+    request_id="", created_at_us=0, account=0, key=0, model="m", served_model="m", provider="p", channel="c",
+    status="ok", http_status=200,
+    error_code="", mode="standard", prompt_tokens=1, cached_tokens=0, cache_write_tokens=0, completion_tokens=1,
+    reasoning_tokens=0, cost=0,
     lost=0, estimated=False, latency_ms=1, first_token_ms=None, attempts=1, stream=False, hold=0, price="",
 )  # fmt: skip
 METERED = 8
@@ -54,8 +56,8 @@ class Way:
 
 
 class Own:
-    """The sums of whoever calls, in units, with no arithmetic of the books: what each account was given and charged, what each key
-    has spent, what is set aside by calls that run."""
+    """The sums of whoever calls, in units, with no arithmetic of the books: what each account was given and charged,
+    what each key has spent, what is set aside by calls that run."""
 
     def __init__(self, books: Books) -> None:
         self.credits: dict[int, int] = {account: balance.posted for account, balance in books.accounts.items()}
@@ -72,7 +74,8 @@ class Own:
         return None if limit is None else limit - self.spent[key] - self.of_quota[key]
 
     def refusal(self, way: Way, needs: int) -> tuple[bool, int] | None:
-        """Why a call that may cost so much must be refused: (by the quota, what is left), or None where it must be taken."""
+        """Why a call that may cost so much must be refused: (by the quota, what is left), or None where it must be
+        taken."""
         left = self.quota_left(way.key)
         if left is not None and needs > left:
             return True, left
@@ -81,7 +84,9 @@ class Own:
 
     def most(self, way: Way) -> int:
         """What the dearest call that can be taken now may cost."""
-        free = self.credits[way.account] - self.aside[way.account] if way.account not in self.metered else 10 * MODEL_LIMIT
+        free = (
+            self.credits[way.account] - self.aside[way.account] if way.account not in self.metered else 10 * MODEL_LIMIT
+        )
         left = self.quota_left(way.key)
         return free if left is None else min(free, left)
 
@@ -175,7 +180,9 @@ class Hammer:
         must = self.own.refusal(used, needs)
         held = await self.ledger.hold(HoldRequest(account, key, (quote,), ONE, ref, 1))
         if isinstance(held, Poor):
-            assert must == (held.quota, held.available) and held.required == needs, f"{ref}: refused with {held}, to be refused: {must}"
+            assert must == (held.quota, held.available) and held.required == needs, (
+                f"{ref}: refused with {held}, to be refused: {must}"
+            )
             self.refusals["quota" if held.quota else "credits"] += 1
             if not held.quota:
                 self.grant(account, rng.randint(1, 10_000))
@@ -201,7 +208,8 @@ class Hammer:
         assert await self.ledger.durable_within(settled.ticket, 60)
 
     def agree(self, path: Path) -> None:
-        """Everybody's sums are the same: the own ones, the books', the database's balances and entries, the auditor's."""
+        """Everybody's sums are the same: the own ones, the books', the database's balances and entries, the
+        auditor's."""
         own = self.own
         assert not any(own.aside.values()) and not any(own.of_quota.values())
         for account, balance in self.books.accounts.items():
@@ -218,7 +226,9 @@ class Hammer:
     def _remembered(self, connection: db.sqlite3.Connection) -> None:
         """What the file says, by sums of its own: a commit that was lost whole would verify."""
         own = self.own
-        balances = {account: sums for account, *sums in connection.execute("SELECT account, posted, held, used FROM balances")}
+        balances = {
+            account: sums for account, *sums in connection.execute("SELECT account, posted, held, used FROM balances")
+        }
         for account, credits in own.credits.items():
             assert balances.get(account, [0, 0, 0]) == [credits, 0, own.used[account]], f"account {account}"
         spent = dict(connection.execute("SELECT key, used FROM spent"))
@@ -228,34 +238,47 @@ class Hammer:
         for key, units in connection.execute(by_key):
             limit = own.limits[key]
             assert units == own.spent[key] and (limit is None or units <= limit), f"key {key}"
-        by_account = "SELECT account, sum(amount) FROM entries WHERE kind IN ('post', 'overrun') AND debit = 'usage' GROUP BY account"
+        by_account = (
+            "SELECT account, sum(amount) FROM entries WHERE kind IN ('post', 'overrun') AND debit = 'usage' "
+            "GROUP BY account"
+        )
         assert {account: units for account, units in connection.execute(by_account) if units} == {
             account: own.used[account] for account in own.metered if own.used[account]
         }
         metered = connection.execute("SELECT DISTINCT account FROM entries WHERE debit = 'usage'")
         assert {account for (account,) in metered} <= own.metered
         mine = "FROM requests WHERE request_id GLOB ?", (f"{self.name}-*",)
-        assert connection.execute(f"SELECT count(*), coalesce(sum(lost), 0) {mine[0]}", mine[1]).fetchone() == (self.settled, own.lost)
+        assert connection.execute(f"SELECT count(*), coalesce(sum(lost), 0) {mine[0]}", mine[1]).fetchone() == (
+            self.settled,
+            own.lost,
+        )
 
 
 def ways_of(run: Hammer) -> tuple[list[Way], list[Way], list[Way]]:
     """How to call for this run: on the first account, on any, and on those that have a quota or are metered."""
-    accounts = [account for account in run.books.accounts if account not in run.own.metered]  # an earlier run's metered ones have theirs
+    accounts = [
+        account for account in run.books.accounts if account not in run.own.metered
+    ]  # an earlier run's metered ones have theirs
     plain = [Way(account, account) for account in accounts]
     rng = random.Random(run.name)
     chosen = [accounts[0], *accounts[:LIMITED]]
     limited = [run.open_way(account, limit=rng.randint(LOWEST_QUOTA, HIGHEST_QUOTA)) for account in chosen]
     first = max(run.books.accounts) + 1
     metered = [
-        run.open_way(first + number, metered=True, limit=rng.randint(LOWEST_QUOTA, HIGHEST_QUOTA) if number % 2 else None)
+        run.open_way(
+            first + number, metered=True, limit=rng.randint(LOWEST_QUOTA, HIGHEST_QUOTA) if number % 2 else None
+        )
         for number in range(METERED)
     ]
     return [plain[0], *[way for way in limited if way.account == accounts[0]]], plain, limited + metered
 
 
-async def hammer(path: Path, books: Books, connection: db.sqlite3.Connection, *, seconds: float, tasks: int, name: str = "h") -> Hammer:
-    """64 (`tasks`) tasks on account 1, as many on all accounts, and as many on keys with a quota and on metered accounts, for so long.
-    Every account in `books` has a key of the same number without a quota. The connection is closed at the end."""
+async def hammer(
+    path: Path, books: Books, connection: db.sqlite3.Connection, *, seconds: float, tasks: int, name: str = "h"
+) -> Hammer:
+    """64 (`tasks`) tasks on account 1, as many on all accounts, and as many on keys with a quota and on metered
+    accounts, for so long. Every account in `books` has a key of the same number without a quota. The connection is
+    closed at the end."""
     writer = db.Writer(connection)
     writer.start()
     run = Hammer(books, writer, name)
@@ -267,5 +290,7 @@ async def hammer(path: Path, books: Books, connection: db.sqlite3.Connection, *,
                 nursery.start_soon(run.work, ways, seed + number * tasks, until)
     await writer.close()
     run.agree(path)
-    assert run.refusals["quota"] and run.refusals["credits"] and run.metered and run.exact, "too short to have tried everything"
+    assert run.refusals["quota"] and run.refusals["credits"] and run.metered and run.exact, (
+        "too short to have tried everything"
+    )
     return run

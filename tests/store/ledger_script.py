@@ -43,7 +43,12 @@ def fill(path: Path, books: Books, entries: int) -> None:
             held, entry = books.hold(account, account, 1000, ref=f"f-{books.next_id}", estimate=1, at_us=0)  # type: ignore[misc]
             ended = books.post(held.id, 700, at_us=0)
             batch.remember((entry, *ended.entries), balance, books.quotas[account])  # type: ignore[union-attr]
-            fields = {**{f: getattr(ROW, f) for f in ROW.__struct_fields__}, "request_id": held.ref, "account": account, "key": account}
+            fields = {
+                **{f: getattr(ROW, f) for f in ROW.__struct_fields__},
+                "request_id": held.ref,
+                "account": account,
+                "key": account,
+            }
             batch.rows.append(type(ROW)(**{**fields, "cost": 700, "hold": held.id}))
         db.write(connection, batch)
     connection.close()
@@ -52,8 +57,14 @@ def fill(path: Path, books: Books, entries: int) -> None:
 def people(accounts: list[int]) -> db.Batch:
     """A user and a key with the same number for each account."""
     batch = db.Batch()
-    user = "INSERT INTO users (id, username, role, status, plan, created_at_us) VALUES (?, ?, 'user', 'active', 'default', 0)"
-    key = "INSERT INTO keys (id, account, name, prefix, hash, status, created_at_us) VALUES (?, ?, '', 'sk-ft_', ?, 'active', 0)"
+    user = (
+        "INSERT INTO users (id, username, role, status, plan, created_at_us) VALUES (?, ?, 'user', 'active', "
+        "'default', 0)"
+    )
+    key = (
+        "INSERT INTO keys (id, account, name, prefix, hash, status, created_at_us) VALUES (?, ?, '', 'sk-ft_', ?, "
+        "'active', 0)"
+    )
     for account in accounts:
         batch.statements += [(user, (account, f"u{account}")), (key, (account, account, account.to_bytes(32, "big")))]
         batch.balances[account] = (account, 0, 0, 0)
@@ -120,7 +131,8 @@ def lag(place: Path) -> str:
         await house.close()
         late.sort()
         return (
-            f"{took:.1f} s beside the loop, which woke late by {late[len(late) // 2]:.1f} ms (99 %: {late[len(late) * 99 // 100]:.1f},"
+            f"{took:.1f} s beside the loop, which woke late by {late[len(late) // 2]:.1f} ms (99 %: "
+            f"{late[len(late) * 99 // 100]:.1f},"
             f" most: {late[-1]:.1f} ms); with nothing beside it {idle[len(idle) // 2]:.1f} (most: {idle[-1]:.1f}) ms"
         )
 
@@ -131,7 +143,8 @@ def rate(path: Path, books: Books, seconds: float, name: str) -> float:
     connection = db.connect(path, durability="power")
     run: Hammer = trio.run(lambda: hammer(path, books, connection, seconds=seconds, tasks=64, name=name))
     print(
-        f"  {name}: {run.settled} settled, {run.metered} of them metered; {run.refusals['credits']} refused for credits,"
+        f"  {name}: {run.settled} settled, {run.metered} of them metered; {run.refusals['credits']} refused for "
+        "credits,"
         f" {run.refusals['quota']} for a key's quota; {seconds:g} s: {run.settled / seconds:.0f}/s, all sums agree"
     )
     return run.settled / seconds
@@ -140,7 +153,8 @@ def rate(path: Path, books: Books, seconds: float, name: str) -> float:
 def verify_apart(path: Path) -> None:
     """Verify in a process of its own, for its memory."""
     code = (
-        "import sys, time, resource; from pathlib import Path; from ftgate.store import requests as journal; began = time.perf_counter();"
+        "import sys, time, resource; from pathlib import Path; from ftgate.store import requests as journal; began = "
+        "time.perf_counter();"
         " said = journal.verify(Path(sys.argv[1])); print(said, f'{time.perf_counter() - began:.2f} s,',"
         " resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, 'MB'); sys.exit(not said['ok'])"
     )
@@ -167,7 +181,10 @@ def main() -> int:
         print("  verify:", end=" ", flush=True)
         verify_apart(large)
         print(f"  open and begin: {start(place):.2f} s without a checkpoint, {start(place):.2f} s with one")
-        print(f"  serve to its ready line: {ready(place):.2f} s with a checkpoint, {ready(Path(base, 'new')):.2f} s on an empty directory")
+        print(
+            f"  serve to its ready line: {ready(place):.2f} s with a checkpoint, {ready(Path(base, 'new')):.2f} s on "
+            "an empty directory"
+        )
         forget_checkpoints(large)
         print(f"  serve to its ready line without a checkpoint: {ready(place):.2f} s")
         print(f"  a checkpoint of all entries: {lag(place)}")

@@ -41,7 +41,11 @@ def path(tmp_path: Path) -> Path:
 
 def files(place: Path) -> dict[str, bytes]:
     """What lies in a directory; the shared-memory files of readers do not count."""
-    return {found.name: found.read_bytes() for found in place.iterdir() if found.is_file() and not found.name.endswith(("-shm", "-wal"))}
+    return {
+        found.name: found.read_bytes()
+        for found in place.iterdir()
+        if found.is_file() and not found.name.endswith(("-shm", "-wal"))
+    }
 
 
 def wreck(path: Path) -> None:
@@ -98,7 +102,14 @@ async def test_beside_a_busy_writer(path: Path, tmp_path: Path) -> None:
 def test_a_copy_is_for_its_owner_only_and_says_what_it_holds(path: Path, tmp_path: Path) -> None:
     target = tmp_path / "new" / "deeper" / "b.sqlite3"  # the directory is made
     said = copies.backup(path, target, journal.verify)
-    assert said == {"backup": str(target), "bytes": target.stat().st_size, "ok": True, "accounts": 1, "entries": 401, "open_holds": 0}
+    assert said == {
+        "backup": str(target),
+        "bytes": target.stat().st_size,
+        "ok": True,
+        "accounts": 1,
+        "entries": 401,
+        "open_holds": 0,
+    }
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert [found.name for found in target.parent.iterdir()] == ["b.sqlite3"]
 
@@ -135,7 +146,8 @@ def test_a_source_that_is_broken(path: Path, tmp_path: Path, harm: Any) -> None:
 
 
 def test_half_a_copy_never_has_the_name(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopped while it is checked, and before it is forced to disk: nothing is left; a .part of a killed one is no obstacle."""
+    """Stopped while it is checked, and before it is forced to disk: nothing is left; a .part of a killed one is no
+    obstacle."""
     target = tmp_path / "out" / "b"
     seen: list[list[str]] = []
 
@@ -270,7 +282,8 @@ def test_a_move_that_fails_is_undone(path: Path, tmp_path: Path, monkeypatch: py
 
 
 def test_a_log_without_its_database_is_not_played_into_the_restored_one(path: Path, tmp_path: Path) -> None:
-    """The database is gone, its log stayed: the restored file must be what the backup says, and the log is kept aside."""
+    """The database is gone, its log stayed: the restored file must be what the backup says, and the log is kept
+    aside."""
     copies.backup(path, tmp_path / "b", journal.verify)
     expected = journal.verify(path)["entries"]
     log = path.with_name(path.name + "-wal")

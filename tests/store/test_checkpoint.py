@@ -1,4 +1,5 @@
-"""Checkpoints: a start verifies what came since the last one and refuses what does not agree; `verify` still reads everything."""
+"""Checkpoints: a start verifies what came since the last one and refuses what does not agree; `verify` still reads
+everything."""
 
 import json
 import os
@@ -50,7 +51,8 @@ async def trade(house: House, calls: int = 3) -> None:
 
 
 async def lived(place: Path) -> Path:
-    """Entries 1 to 7, a checkpoint at 7 from a clean close, then 8 to 11 by a process that was killed, 12 an open hold of its."""
+    """Entries 1 to 7, a checkpoint at 7 from a clean close, then 8 to 11 by a process that was killed, 12 an open hold
+    of its."""
     async with opened(place) as house:
         await house.accounts.create_user(username="ann", credits="1")
         await house.accounts.create_key(username="ann")
@@ -65,7 +67,9 @@ async def lived(place: Path) -> Path:
 
 def tamper(path: Path, sql: str) -> None:
     with closing(sqlite3.connect(path)) as connection:
-        for name, trigger in connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        for name, trigger in connection.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+        ).fetchall():
             connection.execute(f"DROP TRIGGER {name}")
             if trigger.startswith("CREATE TRIGGER entries_never_deleted"):
                 kept = trigger
@@ -164,8 +168,10 @@ SINCE = {
     "DELETE FROM spent": "key 1: spent says 0; entries say 1500",
     "INSERT INTO spent VALUES (9, 0)": "key 9 has entries and is not in the list of keys",
     "DELETE FROM keys": "key 1 has entries and is not in the list of keys",
-    "UPDATE checkpoints SET state = replace(state, '\"posted\":{\"1\":9', '\"posted\":{\"1\":8')": "account 1: balance says",
-    "UPDATE checkpoints SET state = replace(state, '\"spent\":{\"1\":900}', '\"spent\":{\"1\":901}')": "key 1: spent says 1500",
+    "UPDATE checkpoints SET state = replace(state, '\"posted\":{\"1\":9', "
+    "'\"posted\":{\"1\":8')": "account 1: balance says",
+    "UPDATE checkpoints SET state = replace(state, '\"spent\":{\"1\":900}', "
+    "'\"spent\":{\"1\":901}')": "key 1: spent says 1500",
     "UPDATE checkpoints SET state = substr(state, 1, 40)": "cannot be read",
     "UPDATE checkpoints SET state = 'null'": "cannot be read",
     "UPDATE checkpoints SET state = CAST(x'ff' AS TEXT)": "cannot be read",  # not UTF-8
@@ -187,16 +193,20 @@ BEFORE = {
     "DELETE FROM entries WHERE id IN (2, 3)": "entry 2 is missing: after entry 1 comes entry 4",
     "UPDATE checkpoints SET state = replace(state, '\"revenue\":900', '\"revenue\":901')": "checkpoint 1",
     "UPDATE checkpoints SET state = replace(state, '\"entries\":7', '\"entries\":8')": "checkpoint 1",
-    "INSERT INTO checkpoints SELECT 0, 5, at_us, state FROM checkpoints": "checkpoint 0, which stands at entry 5, does not say",
+    "INSERT INTO checkpoints SELECT 0, 5, at_us, state FROM checkpoints": "checkpoint 0, which stands at entry 5, "
+    "does not say",
     "INSERT INTO checkpoints SELECT 0, -1, at_us, state FROM checkpoints": "checkpoint 0",
-    "INSERT INTO checkpoints SELECT 9, 99, at_us, state FROM checkpoints": "checkpoint 9, which stands at entry 99, does not say",
+    "INSERT INTO checkpoints SELECT 9, 99, at_us, state FROM checkpoints": "checkpoint 9, which stands at entry 99, "
+    "does not say",
     "UPDATE checkpoints SET state = '{'": "checkpoint 1, which stands at entry 7, does not say",
     "UPDATE checkpoints SET state = CAST(x'ff' AS TEXT)": "checkpoint 1, which stands at entry 7, does not say",
 }
 
 
 @pytest.mark.parametrize("sql", BEFORE)
-async def test_a_whole_verification_sees_what_lies_before_and_the_checkpoints_themselves(tmp_path: Path, sql: str) -> None:
+async def test_a_whole_verification_sees_what_lies_before_and_the_checkpoints_themselves(
+    tmp_path: Path, sql: str
+) -> None:
     path = await lived(tmp_path)
     assert journal.verify(path)["ok"]
     tamper(path, sql)
@@ -225,13 +235,17 @@ async def test_a_right_state_at_a_wrong_place(tmp_path: Path) -> None:
 
 WRONG = {
     "UPDATE checkpoints SET state = replace(state, '\"posted\":{\"1\":9', '\"posted\":{\"1\":8')": "posted 1 is 8999",
-    "UPDATE checkpoints SET state = replace(state, '\"spent\":{\"1\":900}', '\"spent\":{}')": "spent 1 is None, and 900 by the entries",
+    "UPDATE checkpoints SET state = replace(state, '\"spent\":{\"1\":900}', '\"spent\":{}')": "spent 1 is None, and "
+    "900 by the entries",
     "UPDATE checkpoints SET state = substr(state, 1, 40)": "cannot be read",
     "UPDATE checkpoints SET state = CAST(x'ff' AS TEXT)": "cannot be read",
     "UPDATE checkpoints SET last_id = 5": "says entry 5 and holds the state after entry 7",
-    "UPDATE checkpoints SET last_id = 99, state = replace(state, '\"last_id\":7', '\"last_id\":99')": "last_id is 99, and 12 by the",
-    "UPDATE checkpoints SET last_id = -1, state = replace(state, '\"last_id\":7', '\"last_id\":-1')": "last_id is -1, and 0 by the entries",
-    "UPDATE checkpoints SET last_id = 8, state = replace(state, '\"last_id\":7', '\"last_id\":8')": "at entry 8: entries is 7, and 8 by",
+    "UPDATE checkpoints SET last_id = 99, state = replace(state, '\"last_id\":7', "
+    "'\"last_id\":99')": "last_id is 99, and 12 by the",
+    "UPDATE checkpoints SET last_id = -1, state = replace(state, '\"last_id\":7', "
+    "'\"last_id\":-1')": "last_id is -1, and 0 by the entries",
+    "UPDATE checkpoints SET last_id = 8, state = replace(state, '\"last_id\":7', "
+    "'\"last_id\":8')": "at entry 8: entries is 7, and 8 by",
 }  # fmt: skip
 
 
@@ -250,7 +264,9 @@ async def test_a_wrong_checkpoint_is_discarded_and_the_start_works(tmp_path: Pat
     assert refused(tmp_path)
     entries = read(path, "SELECT * FROM entries")
     said = discard(tmp_path)
-    assert said.startswith("ok: 12 entries of 1 accounts add up, 1 holds are open\ncheckpoint 1 ") and WRONG[sql] in said
+    assert (
+        said.startswith("ok: 12 entries of 1 accounts add up, 1 holds are open\ncheckpoint 1 ") and WRONG[sql] in said
+    )
     assert said.endswith("\ncheckpoints removed: 1; the next start reads all entries\n")
     assert read(path, NEWEST) == [] and read(path, "SELECT * FROM entries") == entries and journal.verify(path)["ok"]
     async with opened(tmp_path, orphans=1) as house:
@@ -319,7 +335,9 @@ async def test_discarding_two_or_none(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-async def test_a_database_that_takes_no_commit_keeps_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_database_that_takes_no_commit_keeps_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = await lived(tmp_path)
     monkeypatch.setattr(db, "BUSY_TIMEOUT_S", 0.05)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -352,7 +370,9 @@ async def test_a_running_server_writes_one_when_enough_has_come(tmp_path: Path) 
         assert read(house.database, "SELECT last_id FROM checkpoints ORDER BY id") == [(8,), (10,)]
 
 
-async def test_the_loop_goes_on_meanwhile_and_a_cut_leaves_no_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_loop_goes_on_meanwhile_and_a_cut_leaves_no_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(checkpoint, "PAGE", 1)
     async with opened(tmp_path) as house:
         await house.accounts.create_user(username="ann", credits="1")
@@ -391,7 +411,9 @@ async def test_a_disagreement_found_while_serving(tmp_path: Path, caplog: pytest
     assert "entry 3" in refused(tmp_path)
 
 
-async def test_a_read_that_fails_writes_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_read_that_fails_writes_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     async with opened(tmp_path) as house:
         await house.accounts.create_user(username="ann", credits="1")
 
@@ -404,7 +426,9 @@ async def test_a_read_that_fails_writes_none(tmp_path: Path, monkeypatch: pytest
         assert "no checkpoint of the ledger was written" in caplog.text and house.writer.filling.size() == 0
 
 
-async def test_a_close_does_not_wait_for_a_checkpoint_that_does_not_come_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_close_does_not_wait_for_a_checkpoint_that_does_not_come_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(app, "CHECKPOINT_S", 0.1)
     house = House(SETTINGS, tmp_path, serving=True)
     await house.begin()
@@ -448,7 +472,8 @@ trio.run(main)
 
 @pytest.mark.slow
 async def test_killed_around_a_checkpoint(tmp_path: Path) -> None:
-    """Three kills on one database: before a checkpoint, with one queued, and after one was written and more has come."""
+    """Three kills on one database: before a checkpoint, with one queued, and after one was written and more has
+    come."""
     for when in ("before", "queued", "after"):
         command = [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path), when]
         done = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=30)

@@ -1,5 +1,6 @@
-"""A disk that fails to sync, for real: the kernel answers EIO to every sync of the writer's thread from some commit on. SQLite has
-written the whole commit into its log by then, so the next start would take it for done, while everybody was told that it was not.
+"""A disk that fails to sync, for real: the kernel answers EIO to every sync of the writer's thread from some commit on.
+SQLite has written the whole commit into its log by then, so the next start would take it for done, while everybody was
+told that it was not.
 """
 
 import subprocess
@@ -72,7 +73,9 @@ trio.run(main, __import__("pathlib").Path(sys.argv[1]))
 def test_what_was_called_failed_does_not_come_back(tmp_path: Path, end: str) -> None:
     path = tmp_path / "ftgate.sqlite3"
     root = Path(__file__).resolve().parents[2]
-    child = subprocess.run([sys.executable, "-c", CHILD, str(path), end], cwd=root, capture_output=True, text=True, timeout=60, check=False)
+    child = subprocess.run(
+        [sys.executable, "-c", CHILD, str(path), end], cwd=root, capture_output=True, text=True, timeout=60, check=False
+    )
     if child.stdout.startswith("no filter"):
         pytest.skip("this machine lets no process filter its own calls")
     assert child.stdout == "failed\n", child.stderr

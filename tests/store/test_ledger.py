@@ -34,10 +34,14 @@ class Ledger(MemoryLedger):
             assert isinstance(granted, Entry)
             self.inline.changed().remember((granted,), self.books.accounts[1])
 
-    async def take(self, prompt: int = 100, cap: int | None = None, *, limit: int = 4000, factor: Multiplier = ONE) -> Held | Poor:
+    async def take(
+        self, prompt: int = 100, cap: int | None = None, *, limit: int = 4000, factor: Multiplier = ONE
+    ) -> Held | Poor:
         quote = Quote(price=PRICE, prompt_tokens=prompt, answers=1, cap=cap, model_limit=limit)
         ref = f"req_{self.books.next_id}"
-        return await self.hold(HoldRequest(account=1, key=1, quotes=(quote,), multiplier=factor, ref=ref, estimate=prompt))
+        return await self.hold(
+            HoldRequest(account=1, key=1, quotes=(quote,), multiplier=factor, ref=ref, estimate=prompt)
+        )
 
     async def held(self, *values: Any, **fields: Any) -> Held:
         held = await self.take(*values, **fields)
@@ -132,7 +136,9 @@ async def test_a_hold_ends_once() -> None:
         (100, 1, None, 102, False),
     ],
 )
-async def test_how_large_a_hold_is(credits: int, cap: int | None, amount: int | None, tokens: int, inject: bool) -> None:
+async def test_how_large_a_hold_is(
+    credits: int, cap: int | None, amount: int | None, tokens: int, inject: bool
+) -> None:
     ledger = Ledger(credits)
     held = await ledger.take(100, cap)
     if amount is None:
@@ -261,7 +267,9 @@ async def test_tickets(autojump_clock: trio.abc.Clock) -> None:
     assert scope.cancelled_caught  # a finished ticket still passes a checkpoint
 
 
-async def test_a_ticket_of_a_dead_database_is_never_durable(autojump_clock: trio.abc.Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_ticket_of_a_dead_database_is_never_durable(
+    autojump_clock: trio.abc.Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ledger = Ledger(10_000)
     ledger.inline.stuck = True
 

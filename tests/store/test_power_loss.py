@@ -1,6 +1,6 @@
-"""Power loss: the write-ahead log cut at every commit's end, at every page in between, anywhere, and damaged. What opens is always
-what stood there after some batch, whole: its entries, balances, keys' spending, rows and other changes; it verifies; and every call
-that was answered before the cut is in it as it was answered."""
+"""Power loss: the write-ahead log cut at every commit's end, at every page in between, anywhere, and damaged. What
+opens is always what stood there after some batch, whole: its entries, balances, keys' spending, rows and other changes;
+it verifies; and every call that was answered before the cut is in it as it was answered."""
 
 import random
 import shutil
@@ -40,7 +40,8 @@ class _Clock:
 
 @dataclass
 class Traded:
-    """What happened: the database's contents and the log's length after every batch; what was answered, and how long the log was then."""
+    """What happened: the database's contents and the log's length after every batch; what was answered, and how long
+    the log was then."""
 
     path: Path
     log: bytes = b""
@@ -59,8 +60,8 @@ def contents(connection: sqlite3.Connection) -> Contents:
 
 
 class _Trader:
-    """Calls on two prepaid accounts and a metered one, some with a key that has a quota; what one turn of the loop decides is one
-    batch, as in a server."""
+    """Calls on two prepaid accounts and a metered one, some with a key that has a quota; what one turn of the loop
+    decides is one batch, as in a server."""
 
     def __init__(self, traded: Traded, writer: db.Writer) -> None:
         self.traded, self.writer, self.rng = traded, writer, random.Random(3)
@@ -146,7 +147,8 @@ def adds_up(place: Path) -> bool:
     """Whether the parts of every change are there together, by the database alone."""
     unequal = (
         "SELECT hold FROM entries WHERE kind IN ('post', 'void') AND hold NOT IN (SELECT hold FROM requests)"
-        " UNION ALL SELECT hold FROM requests WHERE hold NOT IN (SELECT hold FROM entries WHERE kind IN ('post', 'void'))"
+        " UNION ALL SELECT hold FROM requests WHERE hold NOT IN (SELECT hold FROM entries WHERE kind IN ('post', "
+        "'void'))"
     )
     with closing(sqlite3.connect(place)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -216,7 +218,8 @@ HALVES = (
 
 @pytest.mark.parametrize("sql", HALVES)
 def test_half_a_commit_does_not_add_up(traded: Traded, tmp_path: Path, sql: str) -> None:
-    """Were a batch not one transaction, a cut would show one part without another: with such a part, the database alone tells."""
+    """Were a batch not one transaction, a cut would show one part without another: with such a part, the database alone
+    tells."""
     place = opened(tmp_path, traded, traded.log)
     assert adds_up(place)
     with closing(sqlite3.connect(place)) as connection:

@@ -19,8 +19,9 @@ from tests.store.faulty import Calls, row
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A history with every kind of entry: 1 grant 1000000, 2 hold, 3 post 30, 4 hold, 5 void, 6 hold 100, 7 post, 8 overrun 50,
-    9 metered hold, 10 metered post 70, 11 hold 999820, 12 post, 13 overrun, 14 loss, 15 grant, 16 hold (expired by 17), 18 open hold."""
+    """A history with every kind of entry: 1 grant 1000000, 2 hold, 3 post 30, 4 hold, 5 void, 6 hold 100, 7 post, 8
+    overrun 50, 9 metered hold, 10 metered post 70, 11 hold 999820, 12 post, 13 overrun, 14 loss, 15 grant, 16 hold
+    (expired by 17), 18 open hold."""
     path = tmp_path / "ftgate.sqlite3"
     calls, batch = Calls(), Batch()
     calls.books.open_account(2, metered=True)
@@ -57,7 +58,9 @@ def _remember(calls: Calls, batch: Batch, ended: object) -> None:
 def test_a_real_history_verifies(path: Path) -> None:
     with closing(db.reader(path)) as connection:
         kinds = " ".join(kind for (kind,) in connection.execute("SELECT kind FROM entries ORDER BY id"))
-    assert kinds == "grant hold post hold void hold post overrun hold post hold post overrun loss grant hold expire hold"
+    assert (
+        kinds == "grant hold post hold void hold post overrun hold post hold post overrun loss grant hold expire hold"
+    )
     assert journal.verify(path) == {"ok": True, "accounts": 2, "entries": 18, "open_holds": 1}
 
 
@@ -91,7 +94,8 @@ TAMPERED = {
     "UPDATE entries SET amount = -30 WHERE id = 3": "entry 3: negative amount -30",
     "UPDATE entries SET amount = 1 WHERE id = 5": "entry 5: a void of 1",
     "UPDATE entries SET amount = 99 WHERE id = 2": "request",
-    "UPDATE entries SET amount = 71 WHERE id = 10": "account 2: balance says posted, held, used = (0, 0, 70); entries say (0, 0, 71)",
+    "UPDATE entries SET amount = 71 WHERE id = 10": "account 2: balance says posted, held, used = (0, 0, 70); "
+    "entries say (0, 0, 71)",
     "UPDATE entries SET amount = 1 WHERE id = 9": "entry 9: a metered hold of 1",
     "UPDATE entries SET amount = 10000000 WHERE id = 8": "entry 8: account 1 falls below zero",
     "UPDATE entries SET amount = 11 WHERE id = 14": "request req_4: its row says a cost, lost = ",
@@ -106,46 +110,71 @@ TAMPERED = {
     "UPDATE entries SET id = 20 WHERE id = 18": "entry 18 is missing: after entry 17 comes entry 20",
     "DELETE FROM entries WHERE id = 1": "entry 1 is missing: after entry 0 comes entry 2",
     "DELETE FROM entries WHERE id = 3": "entry 3 is missing: after entry 2 comes entry 4",
-    "DELETE FROM entries WHERE id = 14": "entry 14 is missing: after entry 13 comes entry 15",  # a loss, which is in no balance
-    "DELETE FROM entries WHERE id IN (4, 5)": "entry 4 is missing: after entry 3 comes entry 6",  # a hold with its void: in no sum
-    "DELETE FROM entries WHERE id = 18": "account 1: balance says posted, held, used = (4990, 100, 0); entries say (4990, 0, 0)",
-    "INSERT INTO entries SELECT 19, kind, 1, 0, debit, credit, 5, 0, 'x', 0, 0, '' FROM entries WHERE id = 1": "account 1: balance says",
-    "UPDATE balances SET posted = posted + 1 WHERE account = 1": "account 1: balance says posted, held, used = (4991, 100, 0)",
+    # a loss, which is in no balance
+    "DELETE FROM entries WHERE id = 14": "entry 14 is missing: after entry 13 comes entry 15",
+    # a hold with its void: in no sum
+    "DELETE FROM entries WHERE id IN (4, 5)": "entry 4 is missing: after entry 3 comes entry 6",
+    "DELETE FROM entries WHERE id = 18": "account 1: balance says posted, held, used = (4990, 100, 0); entries say "
+    "(4990, 0, 0)",
+    "INSERT INTO entries SELECT 19, kind, 1, 0, debit, credit, 5, 0, 'x', 0, 0, '' FROM entries WHERE id = "
+    "1": "account 1: balance says",
+    "UPDATE balances SET posted = posted + 1 WHERE account = 1": "account 1: balance says posted, held, used = "
+    "(4991, 100, 0)",
     "UPDATE balances SET posted = -1 WHERE account = 1": "account 1: balance says posted, held, used = (-1, 100, 0)",
     "UPDATE balances SET held = 0": "account 1: balance says posted, held, used = (4990, 0, 0)",
     "UPDATE balances SET held = -100": "account 1: balance says posted, held, used = (4990, -100, 0)",
     "UPDATE balances SET used = 0 WHERE account = 2": "account 2: balance says posted, held, used = (0, 0, 0)",
     "DELETE FROM balances WHERE account = 1": "account 1 has entries and no balance",
-    "INSERT INTO balances VALUES (3, 5, 0, 0)": "account 3: balance says posted, held, used = (5, 0, 0); entries say (0, 0, 0)",
+    "INSERT INTO balances VALUES (3, 5, 0, 0)": "account 3: balance says posted, held, used = (5, 0, 0); entries say "
+    "(0, 0, 0)",
     "UPDATE spent SET used = used - 1 WHERE key = 1": "key 1: spent says",
     "DELETE FROM spent WHERE key = 2": "key 2: spent says 0; entries say 70",
     "INSERT INTO spent VALUES (9, 1)": "key 9: spent says 1; entries say 0",
-    "UPDATE requests SET cost = cost + 1 WHERE request_id = 'req_1'": "req_1: its row says a cost, lost = (31, 0), its entries say (30, 0)",
-    "UPDATE requests SET cost = 1 WHERE request_id = 'req_2'": "request req_2: its row says a cost, lost = (1, 0), its entries say (0, 0)",
-    "UPDATE requests SET cost = 100 WHERE request_id = 'req_3'": "req_3: its row says a cost, lost = (100, 0), its entries say (150, 0)",
+    "UPDATE requests SET cost = cost + 1 WHERE request_id = 'req_1'": "req_1: its row says a cost, lost = (31, 0), "
+    "its entries say (30, 0)",
+    "UPDATE requests SET cost = 1 WHERE request_id = 'req_2'": "request req_2: its row says a cost, lost = (1, 0), "
+    "its entries say (0, 0)",
+    "UPDATE requests SET cost = 100 WHERE request_id = 'req_3'": "req_3: its row says a cost, lost = (100, 0), its "
+    "entries say (150, 0)",
     "UPDATE requests SET cost = 0 WHERE request_id = 'metered'": "request metered",
     "UPDATE requests SET lost = 0 WHERE request_id = 'req_4'": "request req_4",
-    "UPDATE requests SET hold = 6 WHERE request_id = 'req_1'": "req_1: its row says a cost, lost = (30, 0), its entries say (150, 0)",
+    "UPDATE requests SET hold = 6 WHERE request_id = 'req_1'": "req_1: its row says a cost, lost = (30, 0), its "
+    "entries say (150, 0)",
     # a row and its hold
     "DELETE FROM requests WHERE request_id = 'req_1'": "entry 3: the post of hold 2 has no row of request req_1",
     "DELETE FROM requests WHERE request_id = 'req_2'": "entry 5: the void of hold 4 has no row of request req_2",
     "DELETE FROM requests WHERE request_id = 'metered'": "entry 10: the post of hold 9 has no row of request metered",
     "DELETE FROM requests": "entry 3: the post of hold 2 has no row",
-    "UPDATE requests SET hold = 0, cost = 0 WHERE request_id = 'req_1'": "entry 3: the post of hold 2 has no row of request req_1",
-    "UPDATE requests SET hold = 0 WHERE request_id = 'req_1'": "request req_1: its row has no hold and says a cost, lost = (30, 0)",
-    "UPDATE requests SET hold = 0, cost = 0 WHERE request_id = 'req_4'": "request req_4: its row has no hold and says a cost, lost = (0, ",
-    "UPDATE requests SET cost = 5 WHERE request_id = 'refused'": "request refused: its row has no hold and says a cost, lost = (5, 0)",
-    "UPDATE requests SET lost = 5 WHERE request_id = 'refused'": "request refused: its row has no hold and says a cost, lost = (0, 5)",
-    "UPDATE requests SET account = 2 WHERE request_id = 'req_1'": "req_1: its row says account 2 and key 1, its hold 2 account 1 and key 1",
-    "UPDATE requests SET key = 2 WHERE request_id = 'req_1'": "req_1: its row says account 1 and key 2, its hold 2 account 1 and key 1",
-    "UPDATE requests SET request_id = 'req_9' WHERE request_id = 'req_1'": "req_9: its row points at hold 2, which is of request req_1",
-    "UPDATE requests SET hold = 6, cost = 150 WHERE request_id = 'req_1'": "req_1: its row points at hold 6, which is of request req_3",
-    "UPDATE requests SET hold = 2, cost = 30 WHERE request_id = 'refused'": "refused: its row points at hold 2, which is of request req_1",
-    "UPDATE requests SET hold = 3 WHERE request_id = 'req_1'": "request req_1: its row points at hold 3, which is not there",
-    "UPDATE requests SET hold = 99 WHERE request_id = 'req_1'": "request req_1: its row points at hold 99, which is not there",
-    "UPDATE requests SET hold = -2 WHERE request_id = 'req_1'": "request req_1: its row points at hold -2, which is not there",
-    "UPDATE requests SET hold = 18, request_id = 'req_6' WHERE request_id = 'refused'": "req_6: its row points at hold 18, which has not",
-    "UPDATE requests SET hold = 16, cost = 10, request_id = 'req_5' WHERE request_id = 'refused'": "hold 16, which expired: no call of it",
+    "UPDATE requests SET hold = 0, cost = 0 WHERE request_id = 'req_1'": "entry 3: the post of hold 2 has no row of "
+    "request req_1",
+    "UPDATE requests SET hold = 0 WHERE request_id = 'req_1'": "request req_1: its row has no hold and says a cost, "
+    "lost = (30, 0)",
+    "UPDATE requests SET hold = 0, cost = 0 WHERE request_id = 'req_4'": "request req_4: its row has no hold and "
+    "says a cost, lost = (0, ",
+    "UPDATE requests SET cost = 5 WHERE request_id = 'refused'": "request refused: its row has no hold and says a "
+    "cost, lost = (5, 0)",
+    "UPDATE requests SET lost = 5 WHERE request_id = 'refused'": "request refused: its row has no hold and says a "
+    "cost, lost = (0, 5)",
+    "UPDATE requests SET account = 2 WHERE request_id = 'req_1'": "req_1: its row says account 2 and key 1, its hold "
+    "2 account 1 and key 1",
+    "UPDATE requests SET key = 2 WHERE request_id = 'req_1'": "req_1: its row says account 1 and key 2, its hold 2 "
+    "account 1 and key 1",
+    "UPDATE requests SET request_id = 'req_9' WHERE request_id = 'req_1'": "req_9: its row points at hold 2, which "
+    "is of request req_1",
+    "UPDATE requests SET hold = 6, cost = 150 WHERE request_id = 'req_1'": "req_1: its row points at hold 6, which "
+    "is of request req_3",
+    "UPDATE requests SET hold = 2, cost = 30 WHERE request_id = 'refused'": "refused: its row points at hold 2, "
+    "which is of request req_1",
+    "UPDATE requests SET hold = 3 WHERE request_id = 'req_1'": "request req_1: its row points at hold 3, which is "
+    "not there",
+    "UPDATE requests SET hold = 99 WHERE request_id = 'req_1'": "request req_1: its row points at hold 99, which is "
+    "not there",
+    "UPDATE requests SET hold = -2 WHERE request_id = 'req_1'": "request req_1: its row points at hold -2, which is "
+    "not there",
+    "UPDATE requests SET hold = 18, request_id = 'req_6' WHERE request_id = 'refused'": "req_6: its row points at "
+    "hold 18, which has not",
+    "UPDATE requests SET hold = 16, cost = 10, request_id = 'req_5' WHERE request_id = 'refused'": "hold 16, which "
+    "expired: no call of it",
 }
 """What was changed, and the words that name it."""
 UNSEEN = {"UPDATE entries SET amount = 99 WHERE id = 2"}
@@ -247,7 +276,8 @@ def listed(tmp_path: Path) -> Path:
         batch.rows.append(
             row(
                 f"req_{n}", created_at_us=n * 1_000_000, account=1 + n % 2, key=7, model="auto" if n % 3 else "m1",
-                served_model=f"m{n % 3}", status="ok" if n % 5 else "error", http_status=200 if n % 5 else 502, cost=n * 10**9,
+                served_model=f"m{n % 3}", status="ok" if n % 5 else "error", http_status=200 if n % 5 else 502,
+                cost=n * 10**9,
                 estimated=n == 4, stream=n == 6, first_token_ms=3 if n == 6 else None,
             )
         )  # fmt: skip
@@ -265,9 +295,12 @@ def test_a_row_as_it_is_shown(listed: Path) -> None:
     assert found == {
         "data": [
             {
-                "request_id": "req_6", "created_at": "1970-01-01T00:00:06.000Z", "model": "m1", "served_model": "m0", "provider": "p",
-                "status": "ok", "http_status": 200, "error_code": "", "mode": "standard", "prompt_tokens": 10, "cached_tokens": 0,
-                "completion_tokens": 2, "cost": "0.006", "estimated": False, "latency_ms": 5, "first_token_ms": 3, "attempts": 1,
+                "request_id": "req_6", "created_at": "1970-01-01T00:00:06.000Z", "model": "m1", "served_model": "m0",
+                "provider": "p",
+                "status": "ok", "http_status": 200, "error_code": "", "mode": "standard", "prompt_tokens": 10,
+                "cached_tokens": 0,
+                "completion_tokens": 2, "cost": "0.006", "estimated": False, "latency_ms": 5, "first_token_ms": 3,
+                "attempts": 1,
                 "stream": True, "account": "1", "key": "7",
             }
         ],
@@ -303,7 +336,10 @@ def test_paging(listed: Path, page: int, size: int, expected: Any) -> None:
         ({"status": "20"}, []),
         ({"from_us": 10_000_000, "to_us": 12_000_000}, [10, 11]),
         ({"from_us": 29_000_001}, []),
-        ({"account": 2, "status": "ok", "model": "m2", "from_us": 3_000_000}, [n for n in range(3, 30) if n % 2 and n % 5 and n % 3 == 2]),
+        (
+            {"account": 2, "status": "ok", "model": "m2", "from_us": 3_000_000},
+            [n for n in range(3, 30) if n % 2 and n % 5 and n % 3 == 2],
+        ),
         ({"model": "m1' OR '1'='1"}, []),
         ({"model": "'; DROP TABLE requests; --"}, []),
         ({"model": "m%"}, []),

@@ -1,4 +1,5 @@
-"""The tables refuse what must never be in them, and a file that cannot be used is named in one line and left alone (F45)."""
+"""The tables refuse what must never be in them, and a file that cannot be used is named in one line and left alone
+(F45)."""
 
 import hashlib
 import os
@@ -27,11 +28,17 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def connection(path: Path) -> Iterator[sqlite3.Connection]:
-    db.connect(path, durability="power").close()  # what sqlite-utils sets on a connection at the first start is gone at the second
+    db.connect(
+        path, durability="power"
+    ).close()  # what sqlite-utils sets on a connection at the first start is gone at the second
     with closing(db.connect(path, durability="power")) as connection:
         calls, batch = Calls(), Batch()
         batch.statements.append(
-            ("INSERT INTO users (id, username, role, status, plan, created_at_us) VALUES (1, 'u', 'user', 'active', 'p', 0)", ())
+            (
+                "INSERT INTO users (id, username, role, status, plan, created_at_us) VALUES (1, 'u', 'user', "
+                "'active', 'p', 0)",
+                (),
+            )
         )
         calls.grant(batch)
         calls.call(batch)
@@ -42,9 +49,12 @@ def connection(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 MONEY = [
-    "INSERT INTO entries (id, kind, account, key, debit, credit, amount, ref, at_us) VALUES (99, 'x', 1, 1, 'a', 'b', 0.5, 'r', 0)",
-    "INSERT INTO entries (id, kind, account, key, debit, credit, amount, ref, at_us) VALUES (99, 'x', 1, 1, 'a', 'b', -1, 'r', 0)",
-    "INSERT INTO entries (id, kind, account, key, debit, credit, amount, ref, at_us) VALUES (99, 'x', 1, 1, 'a', 'b', '1.5', 'r', 0)",
+    "INSERT INTO entries (id, kind, account, key, debit, credit, amount, ref, at_us) VALUES (99, 'x', 1, 1, 'a', "
+    "'b', 0.5, 'r', 0)",
+    "INSERT INTO entries (id, kind, account, key, debit, credit, amount, ref, at_us) VALUES (99, 'x', 1, 1, 'a', "
+    "'b', -1, 'r', 0)",
+    "INSERT INTO entries (id, kind, account, key, debit, credit, amount, ref, at_us) VALUES (99, 'x', 1, 1, 'a', "
+    "'b', '1.5', 'r', 0)",
     "INSERT INTO balances VALUES (9, 0.1, 0, 0)",
     "INSERT INTO balances VALUES (9, 0, 0.1, 0)",
     "INSERT INTO balances VALUES (9, 0, 0, 0.1)",
@@ -57,7 +67,8 @@ MONEY = [
     "UPDATE entries SET amount = 1 WHERE id = 1",
     "DELETE FROM entries",
     "DELETE FROM entries WHERE id = 1",
-    "INSERT OR REPLACE INTO entries SELECT * FROM entries WHERE id = 999 UNION SELECT 7, kind, account, key, debit, credit, amount, 2, ref,"
+    "INSERT OR REPLACE INTO entries SELECT * FROM entries WHERE id = 999 UNION SELECT 7, kind, account, key, debit, "
+    "credit, amount, 2, ref,"
     " estimate, at_us, note FROM entries WHERE kind = 'post' LIMIT 1",
     "INSERT INTO keys (account, name, prefix, hash, status, created_at_us) VALUES (77, 'n', 'p', x'00', 'active', 0)",
     "INSERT INTO users (id, username, role, status, plan, created_at_us) VALUES (2, 'U', 'user', 'active', 'p', 0)",
@@ -66,10 +77,14 @@ MONEY = [
 
 @pytest.mark.parametrize("sql", MONEY)
 def test_the_tables_refuse(connection: sqlite3.Connection, path: Path, sql: str) -> None:
-    before = [read(path, f"SELECT * FROM {table}") for table in ("entries", "balances", "spent", "requests", "keys", "users")]
+    before = [
+        read(path, f"SELECT * FROM {table}") for table in ("entries", "balances", "spent", "requests", "keys", "users")
+    ]
     with pytest.raises(sqlite3.IntegrityError):
         connection.execute(sql)
-    assert before == [read(path, f"SELECT * FROM {table}") for table in ("entries", "balances", "spent", "requests", "keys", "users")]
+    assert before == [
+        read(path, f"SELECT * FROM {table}") for table in ("entries", "balances", "spent", "requests", "keys", "users")
+    ]
 
 
 @pytest.mark.parametrize("kind", ["post", "void", "expire"])
@@ -80,7 +95,9 @@ def test_a_second_end_of_a_hold_is_refused(connection: sqlite3.Connection, kind:
     )
     with pytest.raises(sqlite3.IntegrityError, match=r"UNIQUE.*entries\.hold"):
         connection.execute(insert, (99, kind, 2))
-    ended = connection.execute("SELECT count(*) FROM entries WHERE hold = 2 AND kind IN ('post', 'void', 'expire')").fetchone()
+    ended = connection.execute(
+        "SELECT count(*) FROM entries WHERE hold = 2 AND kind IN ('post', 'void', 'expire')"
+    ).fetchone()
     assert ended == (1,)
     connection.execute(insert, (99, kind, 7))  # the one that is open
 
@@ -94,7 +111,9 @@ def test_a_grant_or_hold_of_the_same_ref_is_refused(connection: sqlite3.Connecti
 
 
 def test_every_money_table_is_strict(connection: sqlite3.Connection) -> None:
-    tables = connection.execute("SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND name NOT LIKE 'sqlite%'").fetchall()
+    tables = connection.execute(
+        "SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND name NOT LIKE 'sqlite%'"
+    ).fetchall()
     assert {name for name, strict in tables if not strict} == {"_sqlite_migrations"}
 
 
@@ -158,7 +177,7 @@ def test_an_ordinary_start_does_not_load_sqlite_utils(path: Path) -> None:
     db.connect(path, durability="power").close()
     code = (
         "import sys; from pathlib import Path; from ftgate.store import writer; import ftgate.app;"
-        " db.connect(Path(sys.argv[1]), durability='power').close(); print('sqlite_utils' in sys.modules)"
+        " writer.connect(Path(sys.argv[1]), durability='power').close(); print('sqlite_utils' in sys.modules)"
     )
     command = [sys.executable, "-c", code, str(path)]
     assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip() == "False"
@@ -197,7 +216,9 @@ def test_a_missing_directory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"hello", b"SQLite format 3\x00", b"SQLite format 3\x00" + b"\xff" * 5000], ids=["text", "short", "junk"]
+    "content",
+    [b"hello", b"SQLite format 3\x00", b"SQLite format 3\x00" + b"\xff" * 5000],
+    ids=["text", "short", "junk"],
 )
 def test_not_a_database(path: Path, content: bytes) -> None:
     path.write_bytes(content)
@@ -218,7 +239,9 @@ def test_a_read_only_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_newer_database(path: Path) -> None:
     with closing(db.connect(path, durability="power")) as connection:
-        connection.execute("INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('ftgate', '0099_wonder', '')")
+        connection.execute(
+            "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('ftgate', '0099_wonder', '')"
+        )
     faulty(path, "written by a newer ftgate .schema 0099_wonder.; start that version")
 
 

@@ -1,4 +1,5 @@
-"""The writer: groups, order, SQLite's n-th call fault, real locks and full disks, and its death (RELIABILITY.md F43, F44, F51)."""
+"""The writer: groups, order, SQLite's n-th call fault, real locks and full disks, and its death (RELIABILITY.md F43,
+F44, F51)."""
 
 import os
 import resource
@@ -22,7 +23,9 @@ from ftgate.store.writer import Batch, DatabaseFault, Writer
 from tests.store.faulty import Calls, FaultyConnection, read, row, sqlite_error
 
 ROOT = Path(__file__).resolve().parents[2]
-USER = "INSERT INTO users (id, username, role, status, plan, created_at_us) VALUES (?, ?, 'user', 'active', 'default', 0)"
+USER = (
+    "INSERT INTO users (id, username, role, status, plan, created_at_us) VALUES (?, ?, 'user', 'active', 'default', 0)"
+)
 
 
 @pytest.fixture
@@ -247,8 +250,12 @@ async def test_order_is_kept(path: Path) -> None:
                 await trio.sleep(0.0005)
         await writer.durable(batch)
         assert writer.commits > 3
-    assert [name for (name,) in read(path, "SELECT username FROM users ORDER BY id")] == [f"u{n}x" for n in range(1, 201)]
-    assert [name for (name,) in read(path, "SELECT request_id FROM requests ORDER BY id")] == [f"r{n}" for n in range(1, 201)]
+    assert [name for (name,) in read(path, "SELECT username FROM users ORDER BY id")] == [
+        f"u{n}x" for n in range(1, 201)
+    ]
+    assert [name for (name,) in read(path, "SELECT request_id FROM requests ORDER BY id")] == [
+        f"r{n}" for n in range(1, 201)
+    ]
 
 
 async def test_cancelling_the_wait_changes_nothing(path: Path) -> None:
@@ -386,7 +393,9 @@ async def once_with_a_fault(path: Path, at: int, code: int, how: dict[str, bool]
 
 @pytest.mark.parametrize("how", HOW.values(), ids=HOW)
 @pytest.mark.parametrize("code", PASSING.values(), ids=PASSING)
-async def test_any_call_may_fail_once(tmp_path: Path, code: int, how: dict[str, bool], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_any_call_may_fail_once(
+    tmp_path: Path, code: int, how: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(db.log, "error", lambda *_: None)
     made = tmp_path / "made"
     db.connect(made, durability="process").close()
@@ -576,14 +585,22 @@ async def test_a_commit_that_does_not_come_back(path: Path, monkeypatch: pytest.
         await writer.close()
         assert writer.stuck() and writer.failed is not None
         said = [record.getMessage() for record in caplog.records if record.levelname == "CRITICAL"]
-        assert said[-1] == "the last 2 changes, 0 of them ledger entries, were not written and are lost: a commit does not come back"
+        assert (
+            said[-1]
+            == "the last 2 changes, 0 of them ledger entries, were not written and are lost: a commit does not come "
+            "back"
+        )
         faulty.go_on.set()
         await until(lambda: not writer.stuck())
         faulty.close()
-    assert [name for (name,) in read(path, "SELECT request_id FROM requests")] == ["r"]  # what was behind it is not written after all
+    assert [name for (name,) in read(path, "SELECT request_id FROM requests")] == [
+        "r"
+    ]  # what was behind it is not written after all
 
 
-async def test_close_gives_up_on_a_database_that_takes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+async def test_close_gives_up_on_a_database_that_takes_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
     """And then nothing of ours may write any more: the lock of the data directory is given back next."""
     monkeypatch.setattr(db, "LAST_TRIES_S", 0.1)
     monkeypatch.setattr(db, "RETRY_S", (30.0,))
@@ -651,7 +668,9 @@ async def locked_out(path: Path, held_s: float) -> tuple[float, list[str]]:
                 if not batch.done:
                     calls.call(writer.changed())
             took = time.monotonic() - started
-            await writer.durable(writer.filling if writer.filling.size() else writer.handed[-1] if writer.handed else batch)
+            await writer.durable(
+                writer.filling if writer.filling.size() else writer.handed[-1] if writer.handed else batch
+            )
             assert writer.busy() is None
             await trio.to_thread.run_sync(holder.wait)
     assert in_file(path) == (calls.books.next_id - 1, calls.number)
@@ -734,7 +753,9 @@ trio.run(main)
 def test_a_file_that_may_not_grow(path: Path) -> None:
     assert hasattr(resource, "RLIMIT_FSIZE") and signal.SIGXFSZ
     command = [sys.executable, "-c", textwrap.dedent(LIMITED), str(path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=30, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() in {"disk I/O error", "database or disk is full"}
     assert in_file(path) == (401, 200)

@@ -1,5 +1,5 @@
-"""A call that is begun on a kept connection and whose answer is waited for without a scope: whatever comes, in whatever pieces, it
-is the same answer as by `open`, and whatever goes wrong, no connection and no place is left behind."""
+"""A call that is begun on a kept connection and whose answer is waited for without a scope: whatever comes, in whatever
+pieces, it is the same answer as by `open`, and whatever goes wrong, no connection and no place is left behind."""
 
 import os
 import random
@@ -19,7 +19,18 @@ from ftgate.transports.outgoing import ChannelCounts
 from tests.doors.doors import LIMIT_S, SOON_S
 from tests.fakes.upstream import FakeUpstream, Script
 from tests.transports.test_direct import Steps
-from tests.transports.transports import Make, TogetherUpstream, call, making, open_files, raw_upstream, read, request, reset, tls_server
+from tests.transports.transports import (
+    Make,
+    TogetherUpstream,
+    call,
+    making,
+    open_files,
+    raw_upstream,
+    read,
+    request,
+    reset,
+    tls_server,
+)
 
 pytestmark = pytest.mark.skipif(not SUPPORTED, reason="there is no epoll here")
 
@@ -44,8 +55,9 @@ def chunked(*pieces: bytes) -> bytes:
 
 
 class Pieces:
-    """An upstream that answers with lists of pieces, one list a request; each piece is sent when everybody waits, or an event
-    has happened; "wait" sends nothing, "close" and "rst" end the connection at once. After the last list it says nothing more."""
+    """An upstream that answers with lists of pieces, one list a request; each piece is sent when everybody waits, or an
+    event has happened; "wait" sends nothing, "close" and "rst" end the connection at once. After the last list it says
+    nothing more."""
 
     def __init__(self, *answers: Sequence[Any]) -> None:
         self.answers = [list(answer) for answer in answers]
@@ -198,14 +210,21 @@ async def test_what_is_sent_is_what_open_sends(transport: Make) -> None:
         assert b"Hello, world" in answer.whole
         await answer.aclose()
         first, second = fake.requests
-        assert (first.method, first.path, first.headers, first.body) == (second.method, second.path, second.headers, second.body)
+        assert (first.method, first.path, first.headers, first.body) == (
+            second.method,
+            second.path,
+            second.headers,
+            second.body,
+        )
         assert second.connection is first.connection and len(fake.connections) == 1
 
 
 # ---- in pieces ----
 
 
-@pytest.mark.parametrize("answer", [length(b"hello"), chunked(b"hel", b"lo"), b"HTTP/1.1 100 Continue\r\n\r\n" + length(b"hello")])
+@pytest.mark.parametrize(
+    "answer", [length(b"hello"), chunked(b"hel", b"lo"), b"HTTP/1.1 100 Continue\r\n\r\n" + length(b"hello")]
+)
 async def test_an_answer_in_two_pieces_cut_anywhere(transport: Make, answer: bytes) -> None:
     upstream = transport()
     cuts = range(1, len(answer))
@@ -439,7 +458,9 @@ async def test_an_endless_head(transport: Make) -> None:
         assert counts(upstream) == FREE
 
 
-@pytest.mark.parametrize("unasked", [length(b"unasked"), b"x", b"\r\n", b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n"])
+@pytest.mark.parametrize(
+    "unasked", [length(b"unasked"), b"x", b"\r\n", b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n"]
+)
 async def test_what_comes_unasked_is_never_the_next_answer(transport: Make, unasked: bytes) -> None:
     upstream = transport()
     async with warm(upstream, [length(b"one"), unasked], [length(b"two")]) as pieces:
@@ -514,7 +535,9 @@ async def test_a_refusal_of_a_large_request_while_it_goes_up(transport: Make) ->
 # ---- ends from outside ----
 
 
-async def waiting_for(upstream: Any, pieces: Pieces, nursery: trio.Nursery, until: float) -> tuple[Any, list[Any], trio.CancelScope]:
+async def waiting_for(
+    upstream: Any, pieces: Pieces, nursery: trio.Nursery, until: float
+) -> tuple[Any, list[Any], trio.CancelScope]:
     """A begun call, a task that waits for its word, and its scope."""
     begun, said, scope = begin(upstream, pieces.url), [], trio.CancelScope()
 
@@ -692,7 +715,9 @@ async def test_thousands_of_them_leave_nothing(transport: Make) -> None:
                 except UpstreamFailed as failed:
                     assert model in ("breaks", "cut", "garbage", "stale"), (model, failed)
                 else:
-                    assert (b"Hello" in body and f'"{model}"'.encode() in body) or (model == "no" and b"scripted 503" in body)
+                    assert (b"Hello" in body and f'"{model}"'.encode() in body) or (
+                        model == "no" and b"scripted 503" in body
+                    )
                     ended += 1
 
         async with trio.open_nursery() as nursery:

@@ -19,9 +19,15 @@ TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {}}}
 
 async def opened(text: Any = "Hi", **fields: Any) -> tuple[Answer, bytes]:
     """The answer, read to its end."""
-    body = {"model": "m-upstream", "messages": [{"role": "system", "content": "Be brief"}, {"role": "user", "content": text}], **fields}
+    body = {
+        "model": "m-upstream",
+        "messages": [{"role": "system", "content": "Be brief"}, {"role": "user", "content": text}],
+        **fields,
+    }
     sending = Sending()
-    answer = await DemoUpstream().open(UpstreamRequest("demo", "http://demo", (), json.dumps(body).encode(), 1.0), sending)
+    answer = await DemoUpstream().open(
+        UpstreamRequest("demo", "http://demo", (), json.dumps(body).encode(), 1.0), sending
+    )
     assert sending.sent
     said = b""
     while piece := await answer.receive():
@@ -107,7 +113,11 @@ async def test_tool() -> None:
     found = await plain("[tool]", tools=TOOLS)
     (choice,) = found["choices"]
     call = {"id": "call_demo", "type": "function", "function": {"name": "weather", "arguments": '{"demo": true}'}}
-    assert choice == {"index": 0, "message": {"role": "assistant", "content": None, "tool_calls": [call]}, "finish_reason": "tool_calls"}
+    assert choice == {
+        "index": 0,
+        "message": {"role": "assistant", "content": None, "tool_calls": [call]},
+        "finish_reason": "tool_calls",
+    }
     events = await stream("[tool]", tools=TOOLS)
     assert [event["choices"][0]["delta"].get("tool_calls") for event in events] == [None, [{"index": 0, **call}], None]
     assert (await plain("[tool]"))["choices"][0]["finish_reason"] == "stop"  # without tools it talks
@@ -137,7 +147,11 @@ async def test_cut() -> None:
 
 
 async def test_parts_and_odd_contents() -> None:
-    parts = [{"type": "text", "text": "two "}, {"type": "image_url", "image_url": {"url": "data:"}}, {"type": "text", "text": "parts"}]
+    parts = [
+        {"type": "text", "text": "two "},
+        {"type": "image_url", "image_url": {"url": "data:"}},
+        {"type": "text", "text": "parts"},
+    ]
     assert (await plain(parts))["choices"][0]["message"]["content"].endswith("You said: two  parts")
     for odd in (None, [], [7, None], ""):
         assert (await plain(odd))["choices"][0]["message"]["content"].endswith("You said: ")
@@ -172,9 +186,16 @@ async def test_a_call_is_charged_for_what_the_demo_says_it_used() -> None:
 
 @pytest.mark.parametrize(
     ("marker", "streamed", "status", "row_status"),
-    [("[error]", False, 502, "error"), ("[limit]", True, 503, "error"), ("[cut]", True, 200, "error"), ("[long]", True, 200, "ok")],
+    [
+        ("[error]", False, 502, "error"),
+        ("[limit]", True, 503, "error"),
+        ("[cut]", True, 200, "error"),
+        ("[long]", True, 200, "ok"),
+    ],
 )
-async def test_markers_through_the_gate(marker: str, streamed: bool, status: int, row_status: str, autojump_clock: trio.abc.Clock) -> None:
+async def test_markers_through_the_gate(
+    marker: str, streamed: bool, status: int, row_status: str, autojump_clock: trio.abc.Clock
+) -> None:
     here = stage()
     client = await here.relay(ask(stream=streamed, messages=[{"role": "user", "content": marker}]))
     (row,) = here.log.rows
@@ -187,7 +208,8 @@ async def test_markers_through_the_gate(marker: str, streamed: bool, status: int
 
 async def test_each_channel_goes_its_own_way() -> None:
     channels = [
-        channel("demo", provider="demo"), channel("lab"), channel("by proxy", proxy="http://127.0.0.1:9"), channel("two", http2=True),
+        channel("demo", provider="demo"), channel("lab"), channel("by proxy", proxy="http://127.0.0.1:9"),
+        channel("two", http2=True),
     ]  # fmt: skip
     for direct in (True, False):
         ways = Transports(channels, direct=direct)

@@ -1,4 +1,5 @@
-"""What is special to the direct transport: its strictness, its sockets, its fairness. The rest is in test_transports.py.
+"""What is special to the direct transport: its strictness, its sockets, its fairness. The rest is in
+test_transports.py.
 
 The table of answers is run without I/O: whole, one byte at a time, and cut at every point, each with the same outcome.
 """
@@ -57,7 +58,8 @@ HI = b"2\r\nhi\r\n"
 
 
 class Got(NamedTuple):
-    """What became of an answer: its body as far as it came, then a fault, or None and whether the connection may be kept."""
+    """What became of an answer: its body as far as it came, then a fault, or None and whether the connection may be
+    kept."""
 
     body: bytes
     fault: Fault | None = None
@@ -108,7 +110,8 @@ ANSWERS: dict[str, tuple[bytes, Got]] = {
     "chunked, no chunk": (CHUNKED + b"0\r\n\r\n", kept(b"")),
     "chunk extension": (CHUNKED + b"2;a=b;c=\"d\"\r\nhi\r\n0;x\r\n\r\n", kept()),
     "trailers": (CHUNKED + HI + b"0\r\nx: y\r\nConnection: z\r\n\r\n", kept()),
-    "interim answers": (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + lengths(b" 2"), kept()),
+    "interim answers": (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: "
+    b"x\r\n\r\n" + lengths(b" 2"), kept()),
     "interim, then nothing": (b"HTTP/1.1 100 Continue\r\n\r\n", refused(fault=Fault.reset)),
     "no reason": (b"HTTP/1.1 200\r\ncontent-length: 2\r\n\r\nhi", kept()),
     "empty reason": (b"HTTP/1.1 200 \r\ncontent-length: 2\r\n\r\nhi", kept()),
@@ -118,8 +121,10 @@ ANSWERS: dict[str, tuple[bytes, Got]] = {
     # not to be used again
     "close": (OK + b"connection: close\r\ncontent-length: 2\r\n\r\nhi", closed()),
     "Close in a list": (OK + b"connection: x, Close\r\ncontent-length: 2\r\n\r\nhi", closed()),
-    "close after keep-alive": (OK + b"connection: keep-alive\r\nconnection: close\r\ncontent-length: 2\r\n\r\nhi", closed()),
-    "chunked and close": (OK + b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n" + HI + b"0\r\n\r\n", closed()),
+    "close after keep-alive": (OK + b"connection: keep-alive\r\nconnection: close\r\ncontent-length: "
+    b"2\r\n\r\nhi", closed()),
+    "chunked and close": (OK + b"connection: close\r\ntransfer-encoding: "
+    b"chunked\r\n\r\n" + HI + b"0\r\n\r\n", closed()),
     "1.0": (b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nhi", closed()),
     "1.0 keep-alive": (b"HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nhi", closed()),
     "1.0 chunked": (b"HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + HI + b"0\r\n\r\n", closed()),
@@ -234,8 +239,15 @@ def test_nothing_more_need_come_for_a_refusal(name: str) -> None:
 
 def test_what_is_kept_of_a_head() -> None:
     incoming = Incoming()
-    assert incoming.feed_head(OK + b"X-One:  a b \t\r\nx-one:\r\nSet-Cookie: \xfc\r\ntransfer-encoding: chunked\r\n\r\n" + HI)
-    assert incoming.headers == [(b"x-one", b"a b"), (b"x-one", b""), (b"set-cookie", b"\xfc"), (b"transfer-encoding", b"chunked")]
+    assert incoming.feed_head(
+        OK + b"X-One:  a b \t\r\nx-one:\r\nSet-Cookie: \xfc\r\ntransfer-encoding: chunked\r\n\r\n" + HI
+    )
+    assert incoming.headers == [
+        (b"x-one", b"a b"),
+        (b"x-one", b""),
+        (b"set-cookie", b"\xfc"),
+        (b"transfer-encoding", b"chunked"),
+    ]
     assert incoming.piece == b"hi"
     assert incoming.feed(b"0\r\nx-trailer: 1\r\n\r\n") == b""
     assert incoming.ended and incoming.keeps
@@ -306,7 +318,9 @@ async def test_bytes_after_an_answer_are_never_the_next_answer(transport: Make) 
             assert upstream.counts()["c"].idle == 0
 
 
-@pytest.mark.parametrize("name", ["length", "chunked", "204", "close", "1.0", "bytes after chunks", "no last chunk", "negative"])
+@pytest.mark.parametrize(
+    "name", ["length", "chunked", "204", "close", "1.0", "bytes after chunks", "no last chunk", "negative"]
+)
 async def test_the_table_on_a_socket(transport: Make, name: str) -> None:
     data, expected = ANSWERS[name]
 
@@ -504,7 +518,10 @@ async def test_leaving_closes_without_a_turn_of_the_scheduler(transport: Make) -
 async def test_closed_while_another_task_receives(transport: Make) -> None:
     async with FakeUpstream({"m": Script(hang_after=1)}).serving() as fake:
         answer = await transport().open(request(fake.url, stream=True))
-        with trio.fail_after(2), pytest.RaisesGroup(pytest.RaisesExc(UpstreamFailed, match="incomplete"), allow_unwrapped=False):
+        with (
+            trio.fail_after(2),
+            pytest.RaisesGroup(pytest.RaisesExc(UpstreamFailed, match="incomplete"), allow_unwrapped=False),
+        ):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(read, answer)
                 await trio.sleep(0.05)
@@ -572,7 +589,9 @@ Serve = Callable[[Any], Awaitable[None]]
 
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("serve", [answers_and_waits, answers_slowly, answers_and_closes, answers_and_resets])
-async def test_an_early_refusal_of_a_large_body_is_the_answer(transport: Make, serve: Serve, tls: bool, tmp_path: Path) -> None:
+async def test_an_early_refusal_of_a_large_body_is_the_answer(
+    transport: Make, serve: Serve, tls: bool, tmp_path: Path
+) -> None:
     server, ca_file = tls_server(tmp_path)
     async with raw_upstream(serve, server if tls else None) as url:
         upstream, began = transport(ca_file=ca_file), time.monotonic()
@@ -583,7 +602,9 @@ async def test_an_early_refusal_of_a_large_body_is_the_answer(transport: Make, s
 
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("early", ["interim", "head", "nothing"])
-async def test_what_comes_early_and_is_no_refusal_does_not_stop_the_sending(transport: Make, early: str, tls: bool, tmp_path: Path) -> None:
+async def test_what_comes_early_and_is_no_refusal_does_not_stop_the_sending(
+    transport: Make, early: str, tls: bool, tmp_path: Path
+) -> None:
     server, ca_file = tls_server(tmp_path)
     body = hashlib.sha256(b"seed").digest() * (LARGE // 32)
 
@@ -610,7 +631,9 @@ async def test_what_comes_early_and_is_no_refusal_does_not_stop_the_sending(tran
 
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("how", ["close", "rst", "half", "half a head"])
-async def test_an_upstream_that_goes_while_a_large_body_comes(transport: Make, how: str, tls: bool, tmp_path: Path) -> None:
+async def test_an_upstream_that_goes_while_a_large_body_comes(
+    transport: Make, how: str, tls: bool, tmp_path: Path
+) -> None:
     server, ca_file = tls_server(tmp_path)
 
     async def serve(stream: Any) -> None:
@@ -685,7 +708,9 @@ async def test_a_large_body_that_cannot_be_sent_to_its_end(transport: Make, monk
         assert upstream.counts()["c"].idle == 0
 
 
-async def test_a_large_body_that_is_taken_in_bits_lets_others_in(transport: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_large_body_that_is_taken_in_bits_lets_others_in(
+    transport: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with_send(monkeypatch, lambda own, data: own(data[:1000]))
     body = bytes(range(256)) * 1000
     async with FakeUpstream().serving() as fake:

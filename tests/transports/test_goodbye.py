@@ -1,4 +1,5 @@
-"""TLS's own goodbye (close_notify) in one piece with the answer, while the socket stays open: nobody tells of the end again."""
+"""TLS's own goodbye (close_notify) in one piece with the answer, while the socket stays open: nobody tells of the end
+again."""
 
 import ssl
 from collections.abc import AsyncIterator

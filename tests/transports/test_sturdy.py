@@ -1,4 +1,5 @@
-"""What only the httpx transport does: HTTP/2, proxies, and its way with bytes after an answer. The rest is in test_transports.py."""
+"""What only the httpx transport does: HTTP/2, proxies, and its way with bytes after an answer. The rest is in
+test_transports.py."""
 
 import re
 import time
@@ -14,7 +15,17 @@ import trio
 from ftgate.errors import Fault
 from ftgate.transports.outgoing import ChannelCounts
 from tests.fakes.upstream import FakeUpstream
-from tests.transports.transports import Make, call, failure, making, raw_upstream, read, read_request, request, tls_server
+from tests.transports.transports import (
+    Make,
+    call,
+    failure,
+    making,
+    raw_upstream,
+    read,
+    read_request,
+    request,
+    tls_server,
+)
 
 
 @pytest.fixture
@@ -27,7 +38,9 @@ async def test_bytes_after_an_answer_are_never_the_next_answer(transport: Make) 
     async def serve(stream: trio.SocketStream) -> None:
         await read_request(stream)
         one = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n"
-        await stream.send_all(one + b"one" + one + b"two")  # in one segment: the second lies in the parser, not in the socket
+        await stream.send_all(
+            one + b"one" + one + b"two"
+        )  # in one segment: the second lies in the parser, not in the socket
         await trio.sleep_forever()
 
     async with raw_upstream(serve) as url:

@@ -1,5 +1,5 @@
-"""The transports against the fake upstream and raw sockets (RELIABILITY.md F8, F9, F16, F23-F26, F40): one suite, the same
-answers. What only one of them does is in test_httpx_transport.py and test_direct_transport.py."""
+"""The transports against the fake upstream and raw sockets (RELIABILITY.md F8, F9, F16, F23-F26, F40): one suite, the
+same answers. What only one of them does is in test_httpx_transport.py and test_direct_transport.py."""
 
 import json
 import math
@@ -81,7 +81,12 @@ async def test_stream_comes_piece_by_piece(transport: Make) -> None:
 async def test_callers_own_headers_win(transport: Make) -> None:
     async with FakeUpstream().serving() as fake:
         upstream = transport()
-        own = ((b"Accept-Encoding", b"br"), (b"Host", b"example.test"), (b"Content-Length", b"1"), (b"Transfer-Encoding", b"chunked"))
+        own = (
+            (b"Accept-Encoding", b"br"),
+            (b"Host", b"example.test"),
+            (b"Content-Length", b"1"),
+            (b"Transfer-Encoding", b"chunked"),
+        )
         await call(upstream, request(fake.url, headers=own))
         seen = fake.requests[0]
         assert [value for name, value in seen.headers if name == "accept-encoding"] == ["br"]
@@ -248,7 +253,9 @@ async def test_header_values_that_http_cannot_carry(transport: Make, value: byte
         assert (await call(upstream, request(fake.url)))[0] == 200
 
 
-@pytest.mark.parametrize("url", ["ftp://127.0.0.1/x", "http:///x", "http://é.test/x", "http://a b/x", "http://[::1/x", "nothing/a/b/c"])
+@pytest.mark.parametrize(
+    "url", ["ftp://127.0.0.1/x", "http:///x", "http://é.test/x", "http://a b/x", "http://[::1/x", "nothing/a/b/c"]
+)
 async def test_addresses_that_are_none(transport: Make, url: str) -> None:
     failed = await failure(transport(), request(url))
     assert (failed.fault, failed.sent) == (Fault.protocol, False)
@@ -332,7 +339,9 @@ async def test_identity_encoding_is_no_encoding(transport: Make) -> None:
 # ---- stale connections (F23) ----
 
 
-async def test_idle_connection_closed_by_the_upstream_is_not_used(transport: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_idle_connection_closed_by_the_upstream_is_not_used(
+    transport: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("ftgate.transports.outgoing.STALE_S", 0)  # no second try: it must be seen before use
     async with FakeUpstream(default=Script(close_idle_after_s=0.0)).serving() as fake:
         upstream = transport()
@@ -445,7 +454,9 @@ async def test_bodies_of_every_size_both_ways(transport: Make, size: int, tls: b
 
 @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
 async def test_answers_in_the_smallest_pieces(transport: Make, framing: Any) -> None:
-    async with FakeUpstream({"whole": Script(framing=framing), "m": Script(framing=framing, write_size=1)}).serving() as fake:
+    async with FakeUpstream(
+        {"whole": Script(framing=framing), "m": Script(framing=framing, write_size=1)}
+    ).serving() as fake:
         upstream = transport()
         for stream in (True, False):
             whole = await call(upstream, request(fake.url, "whole", stream=stream))
@@ -575,12 +586,16 @@ async def test_thousands_of_cancelled_calls_leave_nothing(transport: Make) -> No
         with trio.fail_after(2):
             assert (await call(upstream, request(fake.url)))[0] == 200
         assert in_use(upstream) == 0
-        assert len(fake.connections) > 2 * 5, "the calls got as far as the upstream, and cancelled ones closed their connections"
+        assert len(fake.connections) > 2 * 5, (
+            "the calls got as far as the upstream, and cancelled ones closed their connections"
+        )
         await fake.until(lambda: len(fake.open_connections) == upstream.counts()["c"].idle)
         assert upstream.counts()["c"].idle <= 5
 
 
-async def test_idle_connections_are_closed_without_new_traffic(transport: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_idle_connections_are_closed_without_new_traffic(
+    transport: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("ftgate.transports.outgoing.KEEP_IDLE_S", 0.5)
     async with FakeUpstream().serving() as fake:
         upstream = transport()

@@ -67,7 +67,9 @@ async def watching() -> AsyncIterator[Readiness]:
     readiness.close()
 
 
-def request(url: str, model: str = "m", *, headers: tuple[tuple[bytes, bytes], ...] = (), **more: Any) -> UpstreamRequest:
+def request(
+    url: str, model: str = "m", *, headers: tuple[tuple[bytes, bytes], ...] = (), **more: Any
+) -> UpstreamRequest:
     connect_s = more.pop("connect_s", 2.0)
     channel = more.pop("channel", "c")
     body = more.pop("body", None)
@@ -160,7 +162,8 @@ class _Gathered(trio.abc.SendStream):
 
 
 class TogetherUpstream(FakeUpstream):
-    """Sends an answer whose script knows no delay in its body in one go, head and all, as most upstreams do with a short one."""
+    """Sends an answer whose script knows no delay in its body in one go, head and all, as most upstreams do with a
+    short one."""
 
     async def _answer_scripted(self, stream: Any, seen: Any, script: Any) -> None:
         if script.first_delay_s or script.piece_delay_s or script.hang_after is not None:
