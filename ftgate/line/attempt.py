@@ -18,7 +18,8 @@ from ftgate.core.routing import Candidate, Outcome, Verdict
 from ftgate.dialects import sse
 from ftgate.dialects.talk import Complaint, Dialect, Meter, NotAnAnswer, Piece, Reader
 from ftgate.errors import DatabaseBusy, Fault, ProviderError, ProviderTimeout, UpstreamFailed
-from ftgate.line.call import Ended, Exchange, Tried, answer_headers, conceal, retry_after_s
+from ftgate.line.call import Ended, Exchange, Tried
+from ftgate.line.words import answer_headers, conceal, retry_after_s
 from ftgate.ports import Answer, Clock, Headers, Ledger, Upstream, UpstreamRequest
 
 DURABLE_WAIT_S = 2.0

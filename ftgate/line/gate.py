@@ -38,25 +38,17 @@ from ftgate.errors import (
     ShuttingDown,
 )  # fmt: skip
 from ftgate.line.attempt import DURABLE_WAIT_S, Attempts
-from ftgate.line.call import (
-    Call,
-    Ended,
-    Exchange,
-    Tried,
+from ftgate.line.call import Call, Ended, Exchange, Tried
+from ftgate.line.charge import charge, learn, likely_tokens, prompt_count, quote
+from ftgate.line.words import (
     answer_headers,
-    charge,
     conceal,
     cut_error,
     joint_error,
-    learn,
-    likely_tokens,
-    prompt_count,
-    quote,
     room_headers,
     row,
     status_of,
     too_many,
-    without_model,
 )  # fmt: skip
 from ftgate.ports import (
     Client,
@@ -283,7 +275,7 @@ class Gate:
         waits: list[limits.Refused] = []
         while refused := self._enter(x, x.plan[0].model):
             waits.append(refused)
-            x.plan = without_model(x.plan, 0)
+            x.plan = routing.without_model(x.plan, 0)
             if not x.plan:
                 raise too_many(min(waits, key=lambda wait: wait.retry_after_s))
 
@@ -318,7 +310,7 @@ class Gate:
             if (
                 self._enter(x, x.plan[step.index].model) is not None
             ):  # that model is at its limit: go on as if it were not planned
-                x.plan = without_model(x.plan, step.index)
+                x.plan = routing.without_model(x.plan, step.index)
                 step = routing.next_step(x.plan, x.outcomes, retry, self.jitter())
                 continue
             tried = Tried(x.plan[step.index])

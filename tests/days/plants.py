@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 import ftgate.errors
-import ftgate.line.call
+import ftgate.line.charge
 import ftgate.line.gate
 import ftgate.ports
 from ftgate.core import audit, limits, pricing, routing
@@ -126,8 +126,8 @@ def charge_the_cut_too_much() -> Patch:
 
 def _measuring(change: Callable[[Any, Any, Any], Any]) -> Patch:
     """What an attempt is charged for goes through `change(exchange, tried, measured)`."""
-    real = ftgate.line.call._measure
-    return ftgate.line.call, "_measure", lambda x, tried: change(x, tried, real(x, tried))
+    real = ftgate.line.charge._measure
+    return ftgate.line.charge, "_measure", lambda x, tried: change(x, tried, real(x, tried))
 
 
 def _with_output(measured: Any, tokens: int) -> Any:
@@ -154,15 +154,15 @@ def leaving_is_free() -> Patch:
 
 def leaving_is_charged() -> Patch:
     """Whoever leaves before content pays for the prompt, whatever the channel says."""
-    real = ftgate.line.call._measure
+    real = ftgate.line.charge._measure
 
     def measure(x: Exchange, tried: Any) -> Any:
         measured = real(x, tried)
         if measured is None and x.call.left and tried.sending.sent and not tried.failed:
-            return Measured(Usage(input=ftgate.line.call.prompt_count(x, tried.candidate.model).likely), exact=False)
+            return Measured(Usage(input=ftgate.line.charge.prompt_count(x, tried.candidate.model).likely), exact=False)
         return measured
 
-    return ftgate.line.call, "_measure", measure
+    return ftgate.line.charge, "_measure", measure
 
 
 def one_token() -> Patch:
@@ -185,14 +185,14 @@ def leaving_is_dear() -> Patch:
 
 def forget_usage_at_a_cut() -> Patch:
     """What an upstream said to have used before it was cut is not looked at."""
-    real = ftgate.line.call._measure
+    real = ftgate.line.charge._measure
 
     def measure(x: Exchange, tried: Any) -> Any:
         if not tried.complete:
             tried.meter.reported = None
         return real(x, tried)
 
-    return ftgate.line.call, "_measure", measure
+    return ftgate.line.charge, "_measure", measure
 
 
 def drain_nothing() -> Patch:

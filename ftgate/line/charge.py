@@ -1,0 +1,140 @@
+"""What a call costs: its bound before the hold, its charge at the end. Pure decisions over an Exchange.
+
+What is charged is the sum over the attempts, each at its own price:
+
+    failed before content             nothing
+    complete, usage believed          the usage
+    complete, no usage or absurd      the meter's count, marked estimate
+    cut after content                 the prompt and what was read, marked estimate
+    client left after it went up      the same (a channel's setting can make leaving before content free)
+"""
+
+import msgspec
+
+from ftgate.core import estimate, pricing
+from ftgate.core.routing import Model
+from ftgate.core.usage import UNKNOWN_BOUND, Measured, Usage, judge
+from ftgate.line.call import Exchange, Tried
+
+
+def prompt_count(x: Exchange, model: Model) -> estimate.Count:
+    """Tokens of the prompt at this model: text by estimate, media by the model's per-item bound. Counted once a
+    call."""
+    known = x.counts.get(model.name)
+    if known is not None:
+        return known
+    ask = x.ask
+    media = ask.images * (model.image_tokens or estimate.IMAGE_TOKENS)
+    media += ask.audios * estimate.AUDIO_TOKENS + ask.files * estimate.FILE_TOKENS
+    text = x.ratios.scale("prompt", model.name, ask.prompt)
+    counted = x.counts[model.name] = text + estimate.tokens(media) if media else text
+    return counted
+
+
+def likely_tokens(x: Exchange, model: Model) -> int:
+    """Tokens to borrow of a token limit until the call ends: its likely prompt, and its cap or what an uncapped answer
+    likely takes."""
+    prompt = prompt_count(x, model)
+    return prompt.likely + x.ask.answers * (x.ask.cap or min(model.output_limit(prompt.bound), pricing.SMALLEST_CAP))
+
+
+def quote(x: Exchange, model: Model) -> pricing.Quote:
+    """What the call can cost at most at this model."""
+    prompt = prompt_count(x, model)
+    limit = model.output_limit(prompt.bound)
+    return pricing.Quote(
+        price=model.price, prompt_tokens=prompt.bound, answers=x.ask.answers, cap=x.ask.cap, model_limit=limit,
+        uncapped=0 if model.thinking_in_cap else limit, binds=model.cap_field is not None,
+    )  # fmt: skip
+
+
+def charge(x: Exchange) -> tuple[int | None, list[str]]:
+    """Units to post for all attempts, and what to tell the operator. None voids the hold: nothing was delivered,
+    nothing is to be paid. Leaves the measured usage in x.measured."""
+    charges: list[int] = []
+    remarks: list[str] = []
+    for tried in x.tried:
+        measured = _measure(x, tried)
+        if measured is None:
+            continue
+        x.measured = measured
+        charges.append(pricing.charge(tried.candidate.model.price, measured.usage))
+        if measured.rejected:
+            remarks.append(f"usage from {tried.candidate.channel.name} refused: {measured.rejected}")
+    return (pricing.total(charges, x.multiplier) if charges else None), remarks
+
+
+def _measure(x: Exchange, tried: Tried) -> Measured | None:
+    """What one attempt is charged for; None is nothing. The rules of gate.py's head, in order."""
+    model, meter = tried.candidate.model, tried.meter
+    if tried.failed:
+        return None
+    prompt_bound, output_bound = _bounds(x, model)
+    if tried.complete and meter.reported is not None:
+        believed = judge(
+            meter.reported,
+            Usage(),
+            prompt_bound=prompt_bound,
+            output_bound=output_bound,
+            content_seen=meter.content_seen,
+        )
+        if believed.exact:  # nearly always, and then nothing need be counted
+            return believed
+    delivered = meter.output(x.ratios.scale("output", model.name, meter.counted()))
+    # What was delivered is counted even past the cap that the upstream should have kept: books.py posts, overruns and
+    # records the loss. Only what no model writes is cut off.
+    counted = Usage(
+        input=min(max(prompt_count(x, model).likely, 1), prompt_bound),
+        output=min(delivered, x.ask.answers * _longest(model)),
+    )
+    left = (
+        x.call.left
+        and tried.sending.sent
+        and (meter.content_seen or tried.candidate.channel.charge_left_before_content)
+    )
+    if not (tried.complete or x.head_sent or left):
+        return None  # ended before content by a limit, a shutdown or an error: the caller did not choose to leave
+    reported = meter.reported
+    if reported is not None and not tried.complete:
+        # Cut. What a usage said before stands for the prompt; the output is at least what was read.
+        reported = msgspec.structs.replace(reported, output=max(reported.output, min(counted.output, output_bound)))
+    measured = judge(
+        reported,
+        counted,
+        prompt_bound=prompt_bound,
+        output_bound=output_bound,
+        content_seen=meter.content_seen,
+        malformed=meter.malformed,
+    )
+    if tried.complete:
+        return measured
+    usage = msgspec.structs.replace(measured.usage, output=max(measured.usage.output, counted.output))
+    return Measured(usage, exact=False, rejected=measured.rejected)
+
+
+def learn(x: Exchange) -> None:
+    """Teach the estimator from an exact usage: the prompt where it was only text, the output where nothing of it was
+    hidden."""
+    if x.measured is None or not x.measured.exact:
+        return
+    usage, tried, ask = x.measured.usage, x.tried[-1], x.ask
+    if not (ask.images or ask.audios or ask.files):
+        x.ratios.learn("prompt", tried.candidate.model.name, ask.prompt.likely_milli, usage.prompt)
+    if not usage.reasoning and x.ratios.wants("output", tried.candidate.model.name):
+        x.ratios.learn("output", tried.candidate.model.name, tried.meter.counted().likely_milli, usage.output)
+
+
+def _bounds(x: Exchange, model: Model) -> tuple[int, int]:
+    """Tokens of prompt and of output (all answers) past which a count is absurd."""
+    most = _longest(model)
+    cap = x.ask.cap or (x.held.cap if x.held and x.held.inject else None)
+    if cap is None or model.cap_field is None:
+        cap = most
+    elif not model.thinking_in_cap:
+        cap += most
+    return model.context or UNKNOWN_BOUND, x.ask.answers * cap
+
+
+def _longest(model: Model) -> int:
+    """Tokens that one answer of this model cannot pass."""
+    return max(model.max_output or 0, model.context or 0) or UNKNOWN_BOUND

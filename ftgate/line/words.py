@@ -1,0 +1,188 @@
+"""What is said of a call: its row, its headers, its error, and what of an upstream's words may be shown."""
+
+import re
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+import msgspec
+import trio
+
+from ftgate.core import limits, pricing
+from ftgate.core.redact import redact
+from ftgate.core.routing import Candidate, Outcome, Verdict
+from ftgate.core.usage import Usage
+from ftgate.errors import (
+    GateError,
+    InternalError,
+    NoHealthyProvider,
+    ProviderError,
+    ProviderTimeout,
+    RateLimited,
+    Refused,
+    ShuttingDown,
+)
+from ftgate.line.call import Ended, Exchange
+from ftgate.ports import Headers, Row
+
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+
+
+def conceal(text: str, candidate: Candidate) -> str:
+    """An upstream's words without its credential, its configured headers and its address, whatever shape these have;
+    what has the shape of a key is taken out by redact() later."""
+    channel = candidate.channel
+    url = urlsplit(channel.url)
+    proxy = urlsplit(channel.proxy or "")
+    secrets = [
+        candidate.credential.reveal(),
+        *channel.headers.values(),
+        *channel.query.values(),
+        url.netloc,
+        url.hostname or "",
+    ]
+    secrets += [proxy.netloc, proxy.hostname or ""]
+    for secret in sorted({secret for secret in secrets if len(secret) >= 4}, key=len, reverse=True):
+        text = text.replace(secret, "[redacted]")
+    return text
+
+
+def status_of(x: Exchange, error: BaseException | None) -> tuple[str, GateError | None]:
+    """How the call is recorded, and the error it is answered with if any."""
+    if x.call.ended_by is not None:
+        return x.call.ended_by, None if x.call.left else cut_error(x)
+    if error is None:
+        return "ok", None
+    if isinstance(error, GateError):
+        return ("timeout" if isinstance(error, ProviderTimeout) else "error"), error
+    if isinstance(error, Ended):
+        return "timeout", cut_error(x)
+    if isinstance(error, trio.Cancelled):  # with everything around it
+        return "shutdown", ShuttingDown("the gateway was stopped")
+    return "error", InternalError("internal error")
+
+
+def cut_error(x: Exchange) -> GateError:
+    """The error for a call that was cancelled while its client is still there."""
+    if x.call.ended_by == "shutdown":
+        return ShuttingDown("the gateway is shutting down", retry_after_s=5)
+    if x.call.ended_by == "operator":
+        return ShuttingDown("the operator ended this call")
+    return ProviderTimeout(f"the call took longer than {x.settings.total_s:g}s in all")
+
+
+@lru_cache(maxsize=1024)
+def _price_text(price: pricing.Price) -> str:
+    return msgspec.json.encode(price).decode()
+
+
+def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: float) -> Row:
+    """The call as it is remembered. `cost` in units, `now` monotonic seconds."""
+    assert x.key is not None
+    usage = x.measured.usage if x.measured else Usage()
+    last = x.tried[-1].candidate if x.tried else None
+    http_status = 200 if x.head_sent or status == "ok" else 499 if x.call.left else error.status if error else 500
+    return Row(
+        request_id=x.call.id,
+        created_at_us=x.created_at_us,
+        account=x.key.account,
+        key=x.key.id,
+        model=(x.ask.names[0] if x.ask.names else "")[:200].replace("\0", "\ufffd"),  # a text in SQLite ends at a NUL
+        served_model=last.model.name if last else "",
+        provider=last.channel.provider if last else "",
+        channel=last.channel.name if last else "",
+        status=status,
+        http_status=http_status,
+        error_code=(error.code if error else "")[:100].replace("\0", "\ufffd"),
+        mode="standard",
+        prompt_tokens=usage.prompt,
+        cached_tokens=usage.cache_read,
+        cache_write_tokens=usage.cache_write + usage.cache_write_1h,
+        completion_tokens=usage.output,
+        reasoning_tokens=usage.reasoning,
+        cost=cost,
+        lost=0,
+        estimated=bool(x.measured and not x.measured.exact),
+        latency_ms=int((now - x.started) * 1000),
+        first_token_ms=int((x.first_content_at - x.started) * 1000) if x.first_content_at is not None else None,
+        attempts=len(x.tried),
+        stream=x.ask.stream,
+        hold=x.held.id if x.held else 0,
+        price=_price_text(last.model.price) if last and x.measured else "",
+    )
+
+
+def joint_error(x: Exchange) -> GateError:
+    """What the caller is told when no candidate answered: every attempt's failure, without an address or a
+    credential."""
+    last = x.outcomes[-1]
+    if last.verdict in {Verdict.caller, Verdict.context}:
+        status = last.status if last.status is not None and 400 <= last.status < 500 else 400
+        code = last.code or ("context_length_exceeded" if last.verdict is Verdict.context else None)
+        message = redact(last.detail) or f"the provider refused the request with status {status}"
+        kind = redact(last.kind or "") or "invalid_request_error"
+        return Refused(
+            message, status=status, kind=kind, code=redact(code or "") or None, param=redact(last.param or "") or None
+        )
+    report = "; ".join(f"{x.plan[o.index].channel.provider} {_said(o)}" for o in x.outcomes)
+    verdicts = {o.verdict for o in x.outcomes}
+    if verdicts == {Verdict.rate_limited}:
+        waits = [o.retry_after_s for o in x.outcomes if o.retry_after_s is not None]
+        return NoHealthyProvider(f"every provider is rate limited: {report}", retry_after_s=min(waits, default=1.0))
+    if verdicts == {Verdict.timeout}:
+        return ProviderTimeout(f"every provider timed out: {report}")
+    if any(o.status is not None or o.verdict is Verdict.hollow for o in x.outcomes):
+        return ProviderError(f"no provider answered: {report}")
+    return NoHealthyProvider(f"every provider was out of reach or broke off: {report}", retry_after_s=5.0)
+
+
+def _said(outcome: Outcome) -> str:
+    match outcome.verdict:
+        case Verdict.overloaded:
+            return f"answered {outcome.status}"
+        case Verdict.rate_limited:
+            return "is rate limited"
+        case Verdict.credential | Verdict.out_of_credit:
+            return "is not available to this gateway"
+        case Verdict.unreachable:
+            return "could not be reached"
+        case Verdict.timeout:
+            return f"timed out ({outcome.detail})"
+        case _:
+            return "gave no answer"
+
+
+def too_many(refused: limits.Refused) -> RateLimited:
+    tenths = max(int(-(-refused.retry_after_s * 10 // 1)), 1)
+    return RateLimited(f"Rate limit exceeded. Try again in {tenths / 10:g}s", retry_after_s=refused.retry_after_s)
+
+
+def room_headers(room: limits.Room | None) -> Headers:
+    if room is None or not room.limit:
+        return []
+    return [
+        (b"x-ratelimit-limit-requests", b"%d" % room.limit),
+        (b"x-ratelimit-remaining-requests", b"%d" % room.remaining),
+        (b"x-ratelimit-reset-requests", f"{room.reset_s:.3f}".rstrip("0").rstrip(".").encode() + b"s"),
+    ]
+
+
+def answer_headers(x: Exchange) -> Headers:
+    """Who answered, in which mode, in how many attempts."""
+    candidate = x.tried[-1].candidate
+    return [
+        (b"x-request-id", x.call.id.encode()),
+        (b"x-findtoken-mode", b"standard"),
+        (b"x-findtoken-model", candidate.model.name.encode(errors="replace")),
+        (b"x-findtoken-provider", candidate.channel.provider.encode()),
+        (b"x-findtoken-attempts", b"%d" % len(x.tried)),
+        *room_headers(x.room),
+    ]
+
+
+def retry_after_s(headers: Headers) -> float | None:
+    """Retry-After in seconds, where it is a number; a date is not believed, since it compares two clocks."""
+    for name, value in headers:
+        if name == b"retry-after":
+            text = value.decode("latin1").strip()
+            return min(float(text), 86_400.0) if _SECONDS.fullmatch(text) else None
+    return None
