@@ -15,7 +15,7 @@ answers.
   read to see a client leave, whatever it has sent after its request. A half-close counts as leaving.
 - Requests behind the one that is answered stay in the kernel's buffer, or in ours when they came with it, and are
   served in order.
-- Time, refusals, writes and last words as in hypercorn_door.py: one budget for handshake, head and idle time; a write
+- Time, refusals, writes and last words as in hypercorn.py: one budget for handshake, head and idle time; a write
   is never cut by a cancellation (but by that of `serve`) and never stalls for longer than the write limit; a refusal
   before the whole upload closes after lingering; an answer that breaks off is never sold as finished.
 """

@@ -10,7 +10,7 @@ from ftgate.readiness import Readiness
 from ftgate.transports.demo import DemoUpstream
 from ftgate.transports.direct import DirectUpstream
 from ftgate.transports.outgoing import ChannelCounts, ChannelOptions
-from ftgate.transports.sturdy import HttpxUpstream
+from ftgate.transports.sturdy import SturdyUpstream
 
 
 class Transports:
@@ -21,7 +21,7 @@ class Transports:
         real = [channel for channel in channels if channel.provider != "demo"]
         straight = [channel for channel in real if direct and not channel.proxy and not channel.http2]
         self.direct = DirectUpstream(_options(straight), readiness=readiness)
-        self.sturdy = HttpxUpstream(_options([channel for channel in real if channel not in straight]))
+        self.sturdy = SturdyUpstream(_options([channel for channel in real if channel not in straight]))
         demo = DemoUpstream()
         self.by_channel: dict[str, Upstream] = {channel.name: demo for channel in channels}
         self.by_channel.update({channel.name: self.direct if channel in straight else self.sturdy for channel in real})

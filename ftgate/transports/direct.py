@@ -1,6 +1,6 @@
 """The fast way out: HTTP/1.1 spoken straight on the socket, for channels without a proxy and without HTTP/2.
 
-Rules, beside those of the other transport (httpx_transport), which hold here too:
+Rules, beside those of the other transport (sturdy), which hold here too:
 - **The socket is asked first.** send() and recv() are called at once, or when there is word that they will not block
   (readiness.py; where that does not run, and for TLS, a poll that costs 0.3 us); only a call that would block waits. A
   TLS connection is an ssl.SSLSocket: the same two calls.

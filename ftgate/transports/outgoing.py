@@ -1,6 +1,6 @@
 """What every way out has in common: where a call goes, which headers it may carry, and how its connections are kept.
 
-The two transports (httpx_transport, direct_transport) differ in how they speak on a connection, and in nothing else
+The two transports (sturdy, direct) differ in how they speak on a connection, and in nothing else
 that the gate can see: the limits, the rules for keeping a connection and the words for what went wrong stand here,
 once.
 

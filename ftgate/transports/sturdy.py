@@ -43,7 +43,7 @@ from ftgate.transports.outgoing import (
     Target,
 )
 
-__all__ = ["ChannelCounts", "ChannelOptions", "HttpxAnswer", "HttpxUpstream"]
+__all__ = ["ChannelCounts", "ChannelOptions", "SturdyAnswer", "SturdyUpstream"]
 
 CLOSE_S = 0.2  # httpcore's book-keeping after the socket is closed; it does not wait for the network
 
@@ -285,7 +285,7 @@ def _proxy(url: str, trust: ssl.SSLContext | None) -> httpcore.Proxy:
     return httpcore.Proxy(bare, auth=auth, ssl_context=trust if parts.scheme == "https" else None)
 
 
-class HttpxAnswer:
+class SturdyAnswer:
     """An answer whose head has come (ports.Answer)."""
 
     def __init__(self, channel: _Channel, line: _Line, response: httpcore.Response) -> None:
@@ -340,7 +340,7 @@ class HttpxAnswer:
             pass
 
 
-class HttpxUpstream(Channels[_Channel]):
+class SturdyUpstream(Channels[_Channel]):
     """ports.Upstream over httpcore on Trio, made as outgoing.Channels says."""
 
     def __init__(self, options: Mapping[str, ChannelOptions], *, max_connections: int = MAX_CONNECTIONS) -> None:
@@ -379,7 +379,7 @@ class HttpxUpstream(Channels[_Channel]):
                     if not line.was_stale(failed):
                         raise
                     line = None  # never a second kept one: they tend to be closed together
-            answer = HttpxAnswer(channel, line, response)
+            answer = SturdyAnswer(channel, line, response)
             outgoing.check_head(answer.status, answer.headers)
             return answer
         except BaseException:  # a cancellation too gives its place back

@@ -2,7 +2,7 @@
 clients that leave.
 
 What it does not serve it hands over, so its answers to hostile bytes are those of the Hypercorn door
-(test_hypercorn_door.py). Each test ends with Place.settled(): both doors serve a new client, and nothing is held or
+(test_hypercorn.py). Each test ends with Place.settled(): both doors serve a new client, and nothing is held or
 open.
 """
 

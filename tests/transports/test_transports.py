@@ -1,5 +1,5 @@
 """The transports against the fake upstream and raw sockets (RELIABILITY.md F8, F9, F16, F23-F26, F40): one suite, the
-same answers. What only one of them does is in test_httpx_transport.py and test_direct_transport.py."""
+same answers. What only one of them does is in test_sturdy.py and test_direct.py."""
 
 import json
 import math

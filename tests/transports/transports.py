@@ -22,12 +22,12 @@ from ftgate.ports import UpstreamRequest
 from ftgate.readiness import SUPPORTED, Readiness
 from ftgate.transports.direct import DirectUpstream
 from ftgate.transports.outgoing import ChannelOptions
-from ftgate.transports.sturdy import HttpxUpstream
+from ftgate.transports.sturdy import SturdyUpstream
 from tests.fakes.upstream import FakeUpstream
 
 DIRECT = ["direct", *["watched"] * SUPPORTED]
 """The direct transport by the loop's own waits, and on a Readiness that runs."""
-KINDS: dict[str, Any] = {"httpx": HttpxUpstream, **dict.fromkeys(DIRECT, DirectUpstream)}
+KINDS: dict[str, Any] = {"httpx": SturdyUpstream, **dict.fromkeys(DIRECT, DirectUpstream)}
 
 Make = Callable[..., Any]
 """Makes a transport with one channel, `c`: make(max_connections, **options of the channel)."""
