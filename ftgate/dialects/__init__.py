@@ -1,1 +1,1 @@
-"""Wire protocols, pure and sans-I/O. Each dialect is one file with the same names."""
+"""Wire protocols, pure and sans-I/O. Each dialect is one module or one package with the same names."""

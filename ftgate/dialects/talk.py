@@ -1,6 +1,6 @@
 """The neutral words between a dialect and the gate: what was asked, what comes, what it used.
 
-Every dialect module has the same names:
+Every dialect, a module or a package, has the same names:
 
     NAME                                    as in a channel's `dialect`
     read_request(body) -> Ask               raises errors.InvalidRequest

@@ -3,8 +3,7 @@
 import msgspec
 
 from ftgate.core.usage import Usage, count
-
-_anything = msgspec.json.Decoder()
+from ftgate.dialects.fields import anything
 
 
 class _PromptDetails(msgspec.Struct, gc=False):
@@ -66,7 +65,7 @@ def read_usage(raw: msgspec.Raw | bytes) -> tuple[Usage | None, bool]:
 
 def _read_odd_usage(raw: msgspec.Raw | bytes) -> tuple[Usage | None, bool]:
     try:
-        said = _anything.decode(raw)
+        said = anything.decode(raw)
     except (msgspec.DecodeError, RecursionError):
         return None, True
     if said is None:
@@ -107,3 +106,14 @@ def _largest(*values: object) -> int | None:
     None when one is there and is no count."""
     counts = [count(value) for value in values if value is not None]
     return None if None in counts else max((number for number in counts if number is not None), default=0)
+
+
+def usage_object(usage: Usage) -> dict[str, object]:
+    """A usage object as OpenAI writes it."""
+    return {
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.output,
+        "total_tokens": usage.prompt + usage.output,
+        "prompt_tokens_details": {"cached_tokens": usage.cache_read},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
+    }

@@ -5,9 +5,8 @@ tokens; images, audios and files, which text does not measure, as numbers. A par
 import msgspec
 
 from ftgate.core import estimate
+from ftgate.dialects.fields import Fields, anything
 from ftgate.errors import InvalidRequest
-
-_Fields = dict[str, msgspec.Raw]
 
 
 class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -18,8 +17,7 @@ class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 _plain = msgspec.json.Decoder(list[_Plain])
-_messages = msgspec.json.Decoder(list[_Fields])
-_anything = msgspec.json.Decoder()
+_messages = msgspec.json.Decoder(list[Fields])
 _NO_PROMPT = frozenset(
     ("messages", "model", "models", "routing", "stream_options", "logit_bias", "metadata", "user", "stop",
     "service_tier",
@@ -30,7 +28,7 @@ _NO_PROMPT = frozenset(
 _NO_MEDIA = {"image": 0, "audio": 0, "file": 0, "part": 0}
 
 
-def measure(fields: _Fields) -> tuple[estimate.Count, int, int, int]:
+def measure(fields: Fields) -> tuple[estimate.Count, int, int, int]:
     """Tokens of text and definitions; images, audios, files. A part's base64 is never measured as text."""
     media = _NO_MEDIA
     try:
@@ -52,7 +50,7 @@ def measure(fields: _Fields) -> tuple[estimate.Count, int, int, int]:
     return counted + template, media["image"], media["audio"], media["file"]
 
 
-def _read_messages(fields: _Fields, media: dict[str, int]) -> tuple[list[str], int]:
+def _read_messages(fields: Fields, media: dict[str, int]) -> tuple[list[str], int]:
     """The texts and the number of messages that are more than a role and a text; counts other media. Raises
     InvalidRequest."""
     try:
@@ -77,7 +75,7 @@ def _text_of(raw: msgspec.Raw) -> str:
     """A raw value as text to measure: a string's contents, anything else as its JSON."""
     data = bytes(raw).strip()
     if data.startswith(b'"'):
-        return str(_anything.decode(data))
+        return str(anything.decode(data))
     return "" if data == b"null" else data.decode()
 
 
@@ -89,7 +87,7 @@ def _content(raw: msgspec.Raw, texts: list[str], media: dict[str, int], path: st
         texts.append(_text_of(raw))
         return
     try:
-        parts = msgspec.json.decode(raw, type=list[_Fields | str])
+        parts = msgspec.json.decode(raw, type=list[Fields | str])
     except (msgspec.DecodeError, RecursionError):
         raise InvalidRequest(f"`{path}` must be a string or a list of parts", param=path) from None
     media["part"] += max(len(parts) - 1, 0)  # each costs something, whatever is in it

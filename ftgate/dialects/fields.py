@@ -1,0 +1,69 @@
+"""Reading JSON fields of any dialect: a body as its top-level fields, one field of a simple type, and what of a value
+is there at all.
+
+msgspec reads JSON without making objects of what nobody looks at; a field kept as `Raw` passes on with the bytes it
+came in.
+"""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+
+from ftgate.errors import InvalidRequest
+
+T = TypeVar("T")
+MAX_OBJECTS = 250_000
+"""Braces and brackets in a body: more are no prompt, and reading them would hold up everybody else."""
+Fields = dict[str, msgspec.Raw]
+fields_of = msgspec.json.Decoder(Fields)
+anything = msgspec.json.Decoder()
+ABSENT = msgspec.Raw()
+"""msgspec takes no union with Raw: an absent field is empty, a null one is b"null"."""
+NULL = b"null"
+
+
+def there(raw: msgspec.Raw) -> bool:
+    """Whether a field was given, and is not null."""
+    return bytes(raw) not in {b"", NULL}
+
+
+def decode_object(body: bytes) -> Fields:
+    """A request's body as its top-level fields. Raises InvalidRequest for what is no JSON object."""
+    if not body:
+        raise InvalidRequest("the body is empty; send a JSON object", code="invalid_json")
+    if body.count(b"{") + body.count(b"[") > MAX_OBJECTS:
+        raise InvalidRequest(f"the body holds more than {MAX_OBJECTS} braces and brackets")
+    try:
+        if not body.isascii():
+            # the JSON reader skips over strings that it need not look at; a client's bad bytes must not go up
+            body.decode()
+        return fields_of.decode(body)
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"the body is not UTF-8 (byte {error.start})", code="invalid_json") from None
+    except RecursionError:
+        raise InvalidRequest("the body is nested too deeply", code="invalid_json") from None
+    except msgspec.ValidationError:
+        raise InvalidRequest("the body must be a JSON object", code="invalid_json") from None
+    except msgspec.DecodeError as error:
+        raise InvalidRequest(f"the body is not valid JSON: {error}", code="invalid_json") from None
+
+
+def typed(
+    fields: Mapping[str, msgspec.Raw], name: str, kind: type[T], words: str, *, path: str | None = None
+) -> T | None:
+    """A field of a simple type; absent and null are None. Raises InvalidRequest, which says `words`."""
+    raw = fields.get(name)
+    if raw is None:
+        return None
+    try:
+        return msgspec.json.decode(raw, type=kind | None)
+    except (msgspec.DecodeError, RecursionError):
+        raise InvalidRequest(f"`{path or name}` must be {words}", param=path or name) from None
+
+
+def whole(value: int | None, name: str, *, most: int) -> int | None:
+    """A whole number from 1 to `most`, or None. Raises InvalidRequest with the field's name."""
+    if value is not None and not 1 <= value <= most:
+        raise InvalidRequest(f"`{name}` must be a whole number from 1 to {most}", param=name)
+    return value

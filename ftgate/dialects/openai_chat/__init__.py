@@ -1,0 +1,37 @@
+"""The OpenAI chat dialect: POST /v1/chat/completions, plain and streamed.
+
+Source: the public API reference of OpenAI (chat object, chat chunk object, errors), and what compatible providers do to
+it (PROVIDERS.md: where usage stands, which names carry cached tokens, reasoning_content).
+
+A request's fields that we do not know pass as the raw bytes they came in. A stream's events pass as raw bytes, but for
+three: the chunk that carries only usage (held back, shown at the end if the client asked), `[DONE]` (sent by us, after
+the money is settled), and a frame that is not JSON (dropped: it would break the client's parser).
+
+    request.py  what is asked, and how an upstream is asked      errors.py  an upstream's errors, and ours
+    prompt.py   how long a prompt is                             answer.py  whole answers
+    usage.py    usage objects, read and written                  stream.py  streams
+"""
+
+from ftgate.dialects.openai_chat.answer import DONE, read_answer, stream_of
+from ftgate.dialects.openai_chat.errors import error_body, error_event, read_error
+from ftgate.dialects.openai_chat.request import read_request, render
+from ftgate.dialects.openai_chat.stream import StreamReader, cost_comment
+from ftgate.dialects.openai_chat.usage import read_usage, usage_object
+
+NAME = "openai_chat"
+
+__all__ = [
+    "DONE",
+    "NAME",
+    "StreamReader",
+    "cost_comment",
+    "error_body",
+    "error_event",
+    "read_answer",
+    "read_error",
+    "read_request",
+    "read_usage",
+    "render",
+    "stream_of",
+    "usage_object",
+]

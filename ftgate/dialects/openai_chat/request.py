@@ -1,0 +1,132 @@
+"""Chat requests: what the gate must know of one, and the same request as an upstream is to get it."""
+
+import msgspec
+
+from ftgate.core.usage import UNKNOWN_BOUND
+from ftgate.dialects.fields import NULL, Fields, decode_object, typed, whole
+from ftgate.dialects.openai_chat.prompt import measure
+from ftgate.dialects.talk import Ask
+from ftgate.errors import InvalidRequest
+
+MAX_ANSWERS = 128
+"""Largest n: OpenAI's own limit."""
+MAX_NAMES = 32
+"""Models that one request may name: each is looked up on the loop."""
+OWN_FIELDS = ("routing", "models", "provider_key")
+"""Fields that speak to ftgate and never go upstream."""
+STRATEGIES = ("auto", "cheapest", "fallback", "fastest")
+
+
+class _Options(msgspec.Struct, gc=False):
+    include_usage: bool | None = None
+
+
+class _Asked(msgspec.Struct, gc=False):
+    """What of a request is for the gate, read in one go."""
+
+    model: str | None = None
+    models: list[str] | None = None
+    routing: str | None = None
+    stream: bool | None = None
+    stream_options: _Options | None = None
+    n: int | None = None
+    best_of: int | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+
+
+_asked = msgspec.json.Decoder(_Asked)
+
+
+def read_request(body: bytes) -> Ask:
+    """Read and check what the gate needs to know; the rest passes. Raises InvalidRequest with the field's name."""
+    fields = decode_object(body)
+    try:
+        asked = _asked.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        asked = _asked_one_by_one(fields)
+    if asked.model and not asked.models:
+        names: tuple[str, ...] = (asked.model,)
+    else:
+        names = tuple(dict.fromkeys([*([asked.model] if asked.model else ()), *(asked.models or ())]))
+    if not names:
+        raise InvalidRequest(
+            "`model` is missing; GET /v1/models lists what this key may use", code="missing_field", param="model"
+        )
+    if (asked.routing or "auto") not in STRATEGIES:
+        raise InvalidRequest(f"`routing` is one of {', '.join(STRATEGIES)}", param="routing")
+    if "provider_key" in fields:
+        raise InvalidRequest(
+            "this version does not take `provider_key`; leave it out to use the gateway's channels",
+            param="provider_key",
+        )
+    if "messages" not in fields:
+        raise InvalidRequest("`messages` is missing", code="missing_field", param="messages")
+    if len(names) > MAX_NAMES:
+        raise InvalidRequest(f"`models` may name {MAX_NAMES} models at most", param="models")
+    answers = max(whole(asked.n, "n", most=MAX_ANSWERS) or 1, whole(asked.best_of, "best_of", most=MAX_ANSWERS) or 1)
+    cap = whole(asked.max_completion_tokens, "max_completion_tokens", most=UNKNOWN_BOUND)
+    old_cap = whole(asked.max_tokens, "max_tokens", most=UNKNOWN_BOUND)
+    prompt, images, audios, files = measure(fields)
+    return Ask(
+        fields=fields,
+        names=names,
+        routing=asked.routing or "auto",
+        stream=asked.stream or False,
+        wants_usage=(asked.stream_options is not None and asked.stream_options.include_usage) or False,
+        cap=max(cap, old_cap) if cap is not None and old_cap is not None else cap if old_cap is None else old_cap,
+        answers=answers,
+        prompt=prompt,
+        images=images,
+        audios=audios,
+        files=files,
+        has_tools="tools" in fields or "functions" in fields,
+    )
+
+
+def _asked_one_by_one(fields: Fields) -> _Asked:
+    """What was asked, where one of the fields has a wrong type. Raises InvalidRequest with its name."""
+    whole_number = "a whole number from 1 to {}".format
+    options = typed(fields, "stream_options", Fields, "an object") or {}
+    return _Asked(
+        model=typed(fields, "model", str, "a model's name"),
+        models=typed(fields, "models", list[str], "a list of model names"),
+        routing=typed(fields, "routing", str, "one of " + ", ".join(STRATEGIES)),
+        n=typed(fields, "n", int, whole_number(MAX_ANSWERS)),
+        best_of=typed(fields, "best_of", int, whole_number(MAX_ANSWERS)),
+        max_completion_tokens=typed(fields, "max_completion_tokens", int, whole_number(UNKNOWN_BOUND)),
+        max_tokens=typed(fields, "max_tokens", int, whole_number(UNKNOWN_BOUND)),
+        stream=typed(fields, "stream", bool, "true or false"),
+        stream_options=_Options(
+            typed(options, "include_usage", bool, "true or false", path="stream_options.include_usage")
+        ),
+    )
+
+
+def render(
+    ask: Ask, *, model: str, cap: int | None, cap_field: str | None, ask_usage: bool, drop: tuple[str, ...] = ()
+) -> bytes:
+    """The request for an upstream of this dialect: `model` replaced, our own fields and `drop` left out, usage asked
+    for in a stream. `cap`, the caller's own or ours, goes into `cap_field`, the field that this model obeys: what was
+    held must bind. The caller's own field stays beside it, but for models of max_completion_tokens, which refuse to be
+    told both."""
+    fields: dict[str, object] = {
+        name: raw for name, raw in ask.fields.items() if name not in OWN_FIELDS and name not in drop
+    }
+    fields["model"] = model
+    said = ask.fields.get(cap_field or "")
+    if (
+        cap is not None
+        and cap_field is not None
+        and (cap_field not in fields or (said is not None and bytes(said) == NULL))
+    ):
+        fields[cap_field] = cap
+        if cap_field == "max_completion_tokens":
+            fields.pop("max_tokens", None)
+    if ask.stream and ask_usage:
+        options: dict[str, object] = {}
+        if "stream_options" in ask.fields:
+            options.update(msgspec.json.decode(ask.fields["stream_options"], type=Fields | None) or {})
+        options["include_usage"] = True
+        fields["stream_options"] = options
+    return msgspec.json.encode(fields)
