@@ -256,10 +256,11 @@ class Clock(Protocol):
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """What a plan means for a call. `models` empty is all."""
+    """What a plan means for its accounts. `models` empty is all."""
 
     multiplier: Multiplier = ONE
     models: tuple[str, ...] = ()
+    byok_tokens_per_month: int = 0
 
 
 class GateSettings(msgspec.Struct, frozen=True):
@@ -270,3 +271,44 @@ class GateSettings(msgspec.Struct, frozen=True):
     retry: Retry
     total_s: float
     plans: Mapping[str, Terms]
+
+    def terms(self, plan: str) -> Terms:
+        """A plan's terms; those of `default` where the plan is no longer there."""
+        return self.plans.get(plan) or self.plans["default"]
+
+
+class Line(Protocol):
+    """The line as pages and account routes see it, which make no calls."""
+
+    @property
+    def settings(self) -> GateSettings:
+        """The snapshot that holds now."""
+        ...
+
+    async def authenticate(self, secret: bytes | None) -> Key:
+        """The key whose secret was shown. Raises errors.NotAuthenticated."""
+        ...
+
+    def not_ready(self) -> str | None:
+        """Why calls cannot be served now; None when they can."""
+        ...
+
+
+class Accounts(Protocol):
+    """What accounts have, as they see it themselves."""
+
+    async def posted(self, account: int) -> int:
+        """Units of credit that an account has, those its open calls hold among them."""
+        ...
+
+
+class Journal(Protocol):
+    """The calls that have ended, as they are shown."""
+
+    async def page(
+        self, account: int, *, model: str | None = None, status: str | None = None, from_us: int | None = None,
+        to_us: int | None = None,
+        page: int, page_size: int,
+    ) -> Mapping[str, object]:  # fmt: skip
+        """One page of an account's calls, newest first, counted from 1. Times in microseconds since 1970."""
+        ...

@@ -133,6 +133,15 @@ class Accounts:
 
     # Users and credits
 
+    async def posted(self, account: int) -> int:
+        """As ports.Accounts says."""
+        return self.books.accounts[account].posted
+
+    def plan_of_key(self, key: int) -> str | None:
+        """The plan that a key's account is on; None when there is no such key."""
+        found = self.keys.get(key)
+        return self.users[found.account].plan if found else None
+
     def user(self, name: str) -> User:
         found = self.by_name.get(name.lower())
         if found is None:

@@ -119,7 +119,7 @@ def _findings(config_path: Path | None, data: Path | None) -> Iterator[dict[str,
 
 
 def journal_name() -> str:
-    from ftgate.app import DATABASE
+    from ftgate.house.house import DATABASE
 
     return DATABASE
 

@@ -114,7 +114,7 @@ def _offline(settings: config.Settings, place: Path, command: str, arguments: di
 
 def database(config_path: Path | None, data: Path | None) -> Path:
     """The database file, made if it is not there, for commands that only read. A running server is not disturbed."""
-    from ftgate.app import DATABASE
+    from ftgate.house.house import DATABASE
 
     place = data_dir(load(config_path), data)
     if not (place / DATABASE).exists():

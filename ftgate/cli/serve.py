@@ -21,7 +21,7 @@ from ftgate.core.redact import scrub
 from ftgate.errors import ConfigFaults
 
 if TYPE_CHECKING:
-    from ftgate.app import Started
+    from ftgate.house.serving import Started
 
 OLLAMA_S = 0.5
 """Seconds that a local Ollama has to answer at the start."""
@@ -100,6 +100,7 @@ def start(settings: config.Settings, data: Path | None, host: str | None, port: 
     import trio
 
     from ftgate import app
+    from ftgate.house import serving
     from ftgate.house.lock import Locked
     from ftgate.store.writer import DatabaseFault
 
@@ -131,11 +132,11 @@ def start(settings: config.Settings, data: Path | None, host: str | None, port: 
         code = trio.run(run)
         if unwritten:
             raise click.ClickException(f"the first lines could not be written: {unwritten[0].strerror}")
-    except app.NoSuchHost as unknown:
+    except serving.NoSuchHost as unknown:
         raise click.ClickException(
             f"{unknown}. Give --host one of this machine's, 127.0.0.1 for itself or 0.0.0.0 for all."
         ) from None
-    except app.PortTaken as taken:
+    except serving.PortTaken as taken:
         raise click.ClickException(_port_taken(host, port, str(taken))) from None
     except Locked as locked:
         who = f"pid {locked.pid} (ftgate)" if locked.pid else "another ftgate"

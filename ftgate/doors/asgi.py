@@ -4,22 +4,15 @@ No generator and no framework between the gate and the socket: the gate pushes t
 the client's leaving. Everything that is no relay route goes to the Quart app, with its path as routes are written.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
-
 import trio
 
 from ftgate.doors import http
+from ftgate.doors.connections import App, Message, Receive, Send
 from ftgate.doors.http import new_request_id
 from ftgate.doors.intake import BODY_S, Intake, Room
 from ftgate.errors import GateError, MethodNotAllowed
 from ftgate.line.call import Call
 from ftgate.ports import Headers
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 class _ClientLeft(Exception):

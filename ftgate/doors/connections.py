@@ -1,10 +1,12 @@
-"""What both doors share around a connection: the accept loop, and how a connection's faults are told."""
+"""What both doors share around a connection: the accept loop, how a connection's faults are told, and the words of
+ASGI."""
 
 import errno
 import logging
 import struct
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
 
 import trio
 
@@ -19,6 +21,11 @@ MAX_HEADERS = 128
 ACCEPT_RETRY_S = 0.1
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 """SO_LINGER's value for a close that resets."""
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+"""An ASGI application, as both doors call it."""
 CANCELLATIONS = (trio.Cancelled, KeyboardInterrupt, GeneratorExit)
 
 

@@ -57,6 +57,8 @@ from ftgate.doors.connections import (
     MAX_RECEIVE,
     RESET_ON_CLOSE,
     WRITE_SLICE,
+    App,
+    Message,
     accept,
     log_faults,
 )
@@ -64,8 +66,6 @@ from ftgate.doors.heads import Chunks
 
 log = logging.getLogger("ftgate.door")
 
-Message = dict[str, Any]
-App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
 Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 MAX_AHEAD = 65_536  # bytes of further requests taken in while one is answered

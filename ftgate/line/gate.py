@@ -173,6 +173,10 @@ class Gate:
             raise NotAuthenticated("This API key has expired", code="key_expired")
         return key
 
+    def not_ready(self) -> str | None:
+        """Why a call that came now would not be served; None when it would."""
+        return "shutting down" if self.closing else self.ledger.busy()
+
     async def _read(self, call: Call) -> Ask:
         """A large request, checked and measured beside the loop."""
         return await trio.to_thread.run_sync(call.dialect.read_request, call.body, limiter=self.readers)
@@ -191,7 +195,7 @@ class Gate:
         """Which candidates, in which order. Raises what the caller can mend: an unknown model, one that the key may not
         use."""
         routes, ask = x.settings.routes, x.ask
-        terms = x.settings.plans.get(key.plan) or x.settings.plans["default"]
+        terms = x.settings.terms(key.plan)
         x.multiplier = terms.multiplier
         grade = (
             ""

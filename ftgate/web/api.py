@@ -1,8 +1,8 @@
 """The Quart app: models, prices, the account's own figures, health. JSON in CONTRACT.md's shapes, errors too."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from quart import Response, request
@@ -16,7 +16,7 @@ from ftgate.core.money import PICO_PER_USD, format_price, format_usd
 from ftgate.core.routing import Channel, Model, Routes
 from ftgate.doors import http
 from ftgate.errors import GateError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
-from ftgate.ports import Headers, Key, Terms
+from ftgate.ports import Accounts, Headers, Journal, Key, Line, Terms
 from ftgate.web.connection import ShieldedConnection
 
 MAX_PAGE = 100
@@ -28,28 +28,6 @@ _ROUTES = (
     "/v1/billing/balance",
     "/v1/user/logs",
 )
-
-
-class Figures(Protocol):
-    """What the account routes show, given by app.py."""
-
-    async def authenticate(self, secret: bytes | None) -> Key: ...
-
-    def routes(self) -> Routes: ...
-
-    def terms(self, plan: str) -> Terms: ...
-
-    def posted(self, account: int) -> int:
-        """Units of credit the account has."""
-        ...
-
-    def byok_limit(self, plan: str) -> int: ...
-
-    async def logs(self, account: int, filters: Mapping[str, Any], page: int, page_size: int) -> dict[str, Any]: ...
-
-    def not_ready(self) -> str | None:
-        """Why calls cannot be served now; None when they can."""
-        ...
 
 
 def reply(value: object, status: int = 200, headers: Headers | None = None) -> Response:
@@ -95,7 +73,7 @@ def model_object(name: str, channel: Channel) -> dict[str, object]:
     return {"id": name, "object": "model", "created": 1_767_225_600, "owned_by": channel.provider}
 
 
-def build(figures: Figures, *, cors: bool) -> QuartTrio:
+def build(line: Line, accounts: Accounts, journal: Journal, *, cors: bool) -> QuartTrio:
     """The app with all its routes. Nothing in it owns money: that is the gate's."""
     app = QuartTrio("ftgate", static_folder=None)
     app.asgi_http_class = ShieldedConnection
@@ -104,7 +82,7 @@ def build(figures: Figures, *, cors: bool) -> QuartTrio:
 
     async def own_key() -> Key:
         headers = [(name.lower().encode("latin1"), value.encode("latin1")) for name, value in request.headers.items()]
-        return await figures.authenticate(http.presented_key(headers))
+        return await line.authenticate(http.presented_key(headers))
 
     def route(path: str, *, methods: tuple[str, ...] = ("GET",)) -> Callable[[Callable[..., Awaitable[Any]]], Any]:
         return app.route(path, methods=list(methods), strict_slashes=False)
@@ -112,14 +90,14 @@ def build(figures: Figures, *, cors: bool) -> QuartTrio:
     @route("/v1/models")
     async def models() -> Response:
         key = await own_key()
-        found = served(figures.routes(), key, figures.terms(key.plan))
+        found = served(line.settings.routes, key, line.settings.terms(key.plan))
         return reply({"object": "list", "data": [model_object(name, channel) for name, (channel, _) in found.items()]})
 
     @route("/v1/models/<path:name>")
     async def model(name: str) -> Response:
         key = await own_key()
-        routes = figures.routes()
-        found = served(routes, key, figures.terms(key.plan))
+        routes = line.settings.routes
+        found = served(routes, key, line.settings.terms(key.plan))
         for known in (name, routes.resolve(name)):
             if known in found:
                 return reply(model_object(name, found[known][0]))
@@ -130,13 +108,13 @@ def build(figures: Figures, *, cors: bool) -> QuartTrio:
     @route("/v1/pricing")
     async def pricing() -> Response:
         everyone = Key(0, 0, "", "", active=True, account_active=True, metered=False, plan="default")
-        rows = [price_row(n, c, m) for n, (c, m) in served(figures.routes(), everyone, Terms()).items()]
+        rows = [price_row(n, c, m) for n, (c, m) in served(line.settings.routes, everyone, Terms()).items()]
         return reply({"object": "list", "currency": "USD", "unit": "1M tokens", "data": rows})
 
     @route("/v1/user/balance")
     async def balance() -> Response:
         key = await own_key()
-        posted = figures.posted(key.account)
+        posted = await accounts.posted(key.account)
         now = datetime.now(UTC)
         reset = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         reset = reset.replace(year=now.year + now.month // 12, month=now.month % 12 + 1)
@@ -145,7 +123,7 @@ def build(figures: Figures, *, cors: bool) -> QuartTrio:
                 "credits": number(posted),
                 "credits_cents": posted * 100 // PICO_PER_USD,
                 "byok_usage_month": 0,
-                "byok_limit_month": figures.byok_limit(key.plan),
+                "byok_limit_month": line.settings.terms(key.plan).byok_tokens_per_month,
                 "reset_date": reset.isoformat().replace("+00:00", "Z"),
             }
         )
@@ -153,7 +131,7 @@ def build(figures: Figures, *, cors: bool) -> QuartTrio:
     @route("/v1/billing/balance")
     async def billing_balance() -> Response:
         key = await own_key()
-        return reply({"balance": number(figures.posted(key.account))})
+        return reply({"balance": number(await accounts.posted(key.account))})
 
     @route("/v1/user/logs")
     async def logs() -> Response:
@@ -166,7 +144,7 @@ def build(figures: Figures, *, cors: bool) -> QuartTrio:
                     filters[name + "_us"] = parse_time(request.args[name].replace(" ", "+"))
                 except ValueError as error:
                     raise InvalidRequest(str(error), param=name) from None
-        return reply(await figures.logs(key.account, filters, page, size))
+        return reply(await journal.page(key.account, **filters, page=page, page_size=size))
 
     @route("/healthz")
     async def healthz() -> Response:
@@ -174,7 +152,7 @@ def build(figures: Figures, *, cors: bool) -> QuartTrio:
 
     @route("/readyz")
     async def readyz() -> Response:
-        why = figures.not_ready()
+        why = line.not_ready()
         return reply({"status": "ready"}) if why is None else reply({"status": "not ready", "reason": why}, 503)
 
     @route("/", methods=("GET", "HEAD"))

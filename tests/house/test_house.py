@@ -16,9 +16,13 @@ from typing import Any
 import pytest
 import trio
 
-from ftgate import app, config
-from ftgate.app import DATABASE, House, command
+from ftgate import config
+from ftgate.accounts.directory import Accounts
+from ftgate.app import command, open_house
 from ftgate.core.books import Hold
+from ftgate.house import house as house_room
+from ftgate.house import serving
+from ftgate.house.house import DATABASE, House
 from ftgate.house.lock import Lock, Locked, holder
 from ftgate.store import requests as journal
 from ftgate.store import writer as db
@@ -32,8 +36,10 @@ CHARGING = load(CHANNEL + '[database]\nexpired_hold = "charge_estimate"\n')
 
 
 @asynccontextmanager
-async def opened(place: Path, settings: config.Settings = SETTINGS, *, orphans: int = 0) -> AsyncIterator[House]:
-    house = House(settings, place, serving=True)
+async def opened(
+    place: Path, settings: config.Settings = SETTINGS, *, orphans: int = 0
+) -> AsyncIterator[House[Accounts]]:
+    house = open_house(settings, place, serving=True)
     try:
         assert await house.begin() == orphans
         yield house
@@ -42,7 +48,7 @@ async def opened(place: Path, settings: config.Settings = SETTINGS, *, orphans: 
         assert journal.verify(place / DATABASE)["ok"]
 
 
-async def hold(house: House, account: int, key: int, units: int, *, estimate: int = 50) -> Hold:
+async def hold(house: House[Accounts], account: int, key: int, units: int, *, estimate: int = 50) -> Hold:
     ref = f"req_{house.books.next_id}"
     held = house.books.hold(account, key, units, ref=ref, estimate=estimate, at_us=0)
     assert isinstance(held, tuple)
@@ -52,7 +58,7 @@ async def hold(house: House, account: int, key: int, units: int, *, estimate: in
     return held[0]
 
 
-async def post(house: House, held: Hold, units: int) -> None:
+async def post(house: House[Accounts], held: Hold, units: int) -> None:
     ended = house.books.post(held.id, units, at_us=0)
     batch = house.writer.changed()
     batch.remember(ended.entries, house.books.accounts[held.account], house.books.quotas[held.key])  # type: ignore[union-attr]
@@ -68,7 +74,7 @@ async def test_open_work_close_and_open_again(tmp_path: Path) -> None:
         secret = str((await house.accounts.create_key(username="ann", quota="0.5"))["key"])
         await post(house, await hold(house, 1, 1, 1000), 300)
         with pytest.raises(Locked):
-            House(SETTINGS, place, serving=True)
+            open_house(SETTINGS, place, serving=True)
     assert holder(place) is None
     assert {path.name for path in place.iterdir()} - {DATABASE + "-wal", DATABASE + "-shm"} == {"lock", DATABASE}
     async with opened(place) as house:
@@ -129,10 +135,10 @@ async def test_what_a_crash_left_open_is_ended(
 KILLED = """
 import os, signal, sys, trio
 from pathlib import Path
-from tests.house.test_house import SETTINGS, House, hold
+from tests.house.test_house import SETTINGS, hold, open_house
 
 async def main():
-    house = House(SETTINGS, Path(sys.argv[1]), serving=True)
+    house = open_house(SETTINGS, Path(sys.argv[1]), serving=True)
     await house.begin()
     await house.accounts.create_user(username="ann", credits="1")
     await house.accounts.create_key(username="ann")
@@ -184,7 +190,7 @@ async def test_an_opening_that_fails_gives_the_lock_back(tmp_path: Path, how: st
     before = len(os.listdir("/dev/fd"))
     for _ in range(2):
         with pytest.raises(DatabaseFault) as caught:
-            House(SETTINGS, tmp_path, serving=True)
+            open_house(SETTINGS, tmp_path, serving=True)
         assert "\n" not in str(caught.value) and DATABASE in str(caught.value)
         assert holder(tmp_path) is None
     assert len(os.listdir("/dev/fd")) == before
@@ -192,12 +198,12 @@ async def test_an_opening_that_fails_gives_the_lock_back(tmp_path: Path, how: st
 
 
 async def test_a_house_that_was_never_begun_closes(tmp_path: Path) -> None:
-    await House(SETTINGS, tmp_path, serving=True).close()
+    await open_house(SETTINGS, tmp_path, serving=True).close()
     assert holder(tmp_path) is None
 
 
 async def test_a_writer_that_dies_at_the_start_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    house = House(SETTINGS, tmp_path, serving=True)
+    house = open_house(SETTINGS, tmp_path, serving=True)
     faulty = FaultyConnection(house.connection)
     monkeypatch.setattr(house.writer, "connection", faulty)
     faulty.fail(2, sqlite_error(sqlite3.SQLITE_IOERR_FSYNC), then_waits=False)
@@ -210,30 +216,24 @@ async def test_a_writer_that_dies_at_the_start_is_told(tmp_path: Path, monkeypat
 
 async def test_once_a_minute(autojump_clock: trio.abc.Clock) -> None:
     done: list[str] = []
-    gate = SimpleNamespace(
-        limits=SimpleNamespace(forget_idle=lambda now: done.append("limits")),
-        clock=SimpleNamespace(now=trio.current_time),
-        ratios=None,
-    )
 
     async def maybe_checkpoint() -> None:
         done.append("checkpoint")
 
-    house = SimpleNamespace(remember_ratios=lambda ratios: done.append("ratios"), maybe_checkpoint=maybe_checkpoint)
-    outside = SimpleNamespace(close_idle=lambda: done.append("connections"))
-    with trio.move_on_after(90):
-        await app._sweep(gate, house, outside)  # type: ignore[arg-type]
-    assert sorted(done) == ["checkpoint", "connections", "limits", "ratios"]
+    house: Any = SimpleNamespace(maybe_checkpoint=maybe_checkpoint)
+    with trio.move_on_after(130):
+        await serving.sweep([lambda: done.append("limits"), lambda: done.append("ratios")], house)
+    assert done == ["limits", "ratios", "checkpoint"] * 2
 
 
-async def locked(house: House) -> Any:
+async def locked(house: House[Accounts]) -> Any:
     house.connection.execute("PRAGMA busy_timeout = 0")
     other = sqlite3.connect(house.database, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     return other
 
 
-async def full(house: House) -> Any:
+async def full(house: House[Accounts]) -> Any:
     house.connection.execute("PRAGMA max_page_count = 1")  # as many as there are: what fits into them still does
     house.writer.changed().rows.extend(row(f"large {n}", model="m" * 4000) for n in range(5))
     return None
@@ -245,8 +245,8 @@ async def test_a_start_does_not_wait_for_ever(
 ) -> None:
     await crashed(tmp_path)
     before = read(tmp_path / DATABASE, "SELECT * FROM entries"), read(tmp_path / DATABASE, "SELECT * FROM balances")
-    monkeypatch.setattr(app, "BEGIN_S", 0.3)
-    house = House(SETTINGS, tmp_path, serving=True)
+    monkeypatch.setattr(house_room, "BEGIN_S", 0.3)
+    house = open_house(SETTINGS, tmp_path, serving=True)
     trouble = await how(house)
     with trio.fail_after(5):
         with pytest.raises(

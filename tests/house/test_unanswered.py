@@ -15,10 +15,11 @@ import trio
 from click.testing import CliRunner
 
 from ftgate.accounts import directory as accounts
-from ftgate.app import DATABASE, House
+from ftgate.app import commands, open_house
 from ftgate.cli import remote
 from ftgate.cli.group import cli
 from ftgate.house import control
+from ftgate.house.house import DATABASE
 from ftgate.house.lock import Lock
 from ftgate.store import requests as journal
 from ftgate.store import writer as db
@@ -103,7 +104,7 @@ async def test_a_grant_on_a_locked_database_and_its_repeats(tmp_path: Path, monk
     monkeypatch.setattr(accounts, "ANSWER_S", 0.1)
     monkeypatch.setattr(db, "LAZY_S", 0.02)
     monkeypatch.setattr(db, "RETRY_S", (0.01,))
-    house = House(SETTINGS, tmp_path, serving=True)
+    house = open_house(SETTINGS, tmp_path, serving=True)
     await house.begin()
     house.connection.execute("PRAGMA busy_timeout = 0")
     await house.accounts.create_user(username="ann")
@@ -115,7 +116,7 @@ async def test_a_grant_on_a_locked_database_and_its_repeats(tmp_path: Path, monk
 
     async with trio.open_nursery() as nursery:
         assert house.lock.socket is not None
-        await nursery.start(control.serve, house.lock.socket, house.commands())
+        await nursery.start(control.serve, house.lock.socket, commands(house.accounts))
         with closing(sqlite3.connect(tmp_path / DATABASE, isolation_level=None)) as other, trio.fail_after(20):
             other.execute("BEGIN IMMEDIATE")
             said.append(await grant(code=1))

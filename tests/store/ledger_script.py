@@ -11,8 +11,9 @@ from pathlib import Path
 import trio
 
 from ftgate import config
-from ftgate.app import DATABASE, PAUSE_S, House
+from ftgate.app import open_house
 from ftgate.core.books import Books
+from ftgate.house.house import DATABASE, PAUSE_S
 from ftgate.house.lock import make_data_dir
 from ftgate.store import requests as journal
 from ftgate.store import writer as db
@@ -76,7 +77,7 @@ def start(place: Path) -> float:
 
     async def main() -> float:
         began = time.perf_counter()
-        house = House(config.from_environment({}, None), place, serving=False)
+        house = open_house(config.from_environment({}, None), place, serving=False)
         await house.begin()
         took = time.perf_counter() - began
         await house.close()
@@ -108,7 +109,7 @@ def lag(place: Path) -> str:
     forget_checkpoints(place / DATABASE)
 
     async def main() -> str:
-        house = House(config.from_environment({}, None), place, serving=False)
+        house = open_house(config.from_environment({}, None), place, serving=False)
         await house.begin()
         house.audit, house.checked = type(house.audit)(), 0  # type: ignore[misc]
         late: list[float] = []

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-from ftgate.app import DATABASE
+from ftgate.house.house import DATABASE
 from ftgate.store import backup as copies
 from ftgate.store import requests as journal
 from ftgate.store import writer as db

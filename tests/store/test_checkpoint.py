@@ -17,10 +17,12 @@ import pytest
 import trio
 from click.testing import CliRunner
 
-from ftgate import app
-from ftgate.app import DATABASE, House
+from ftgate.accounts.directory import Accounts
+from ftgate.app import open_house
 from ftgate.cli.group import cli
 from ftgate.core.audit import Audit, Disagreement, State
+from ftgate.house import house as house_room
+from ftgate.house.house import DATABASE, House
 from ftgate.house.lock import Lock, holder
 from ftgate.store import checkpoint
 from ftgate.store import requests as journal
@@ -34,9 +36,9 @@ NEWEST = "SELECT last_id, state FROM checkpoints ORDER BY id DESC LIMIT 1"
 
 
 @asynccontextmanager
-async def crashing(place: Path) -> AsyncIterator[House]:
+async def crashing(place: Path) -> AsyncIterator[House[Accounts]]:
     """A house that is left without a close: what a killed process leaves."""
-    house = House(SETTINGS, place, serving=True)
+    house = open_house(SETTINGS, place, serving=True)
     try:
         await house.begin()
         yield house
@@ -45,7 +47,7 @@ async def crashing(place: Path) -> AsyncIterator[House]:
         house.lock.release()
 
 
-async def trade(house: House, calls: int = 3) -> None:
+async def trade(house: House[Accounts], calls: int = 3) -> None:
     for _ in range(calls):
         await post(house, await hold(house, 1, 1, 1000), 300)
 
@@ -81,7 +83,7 @@ def tamper(path: Path, sql: str) -> None:
 def refused(place: Path) -> str:
     """The start is refused, in one line that says what to do, and the lock is given back."""
     with pytest.raises(DatabaseFault) as caught:
-        House(SETTINGS, place, serving=True)
+        open_house(SETTINGS, place, serving=True)
     said = str(caught.value)
     assert "\n" not in said and "`ftgate ledger verify`" in said and "`ftgate restore FILE`" in said
     assert "`ftgate ledger verify --discard-checkpoint`" in said
@@ -218,7 +220,7 @@ async def test_an_entry_before_the_checkpoint_is_not_read_again_at_a_start(tmp_p
     """The price of a quick start; `ledger verify` and every backup see it."""
     path = await lived(tmp_path)
     tamper(path, "UPDATE entries SET amount = 1 WHERE id = 3")
-    house = House(SETTINGS, tmp_path, serving=True)
+    house = open_house(SETTINGS, tmp_path, serving=True)
     await house.close()
     tamper(path, "DELETE FROM checkpoints")
     assert "balance says" in refused(tmp_path)
@@ -429,8 +431,8 @@ async def test_a_read_that_fails_writes_none(
 async def test_a_close_does_not_wait_for_a_checkpoint_that_does_not_come_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "CHECKPOINT_S", 0.1)
-    house = House(SETTINGS, tmp_path, serving=True)
+    monkeypatch.setattr(house_room, "CHECKPOINT_S", 0.1)
+    house = open_house(SETTINGS, tmp_path, serving=True)
     await house.begin()
     await house.accounts.create_user(username="ann", credits="1")
     house.connection.execute("PRAGMA busy_timeout = 0")
@@ -447,10 +449,10 @@ async def test_a_close_does_not_wait_for_a_checkpoint_that_does_not_come_in(
 KILLED = """
 import os, signal, sys, trio
 from pathlib import Path
-from tests.store.test_checkpoint import SETTINGS, House, hold, trade
+from tests.store.test_checkpoint import SETTINGS, hold, open_house, trade
 
 async def main():
-    house = House(SETTINGS, Path(sys.argv[1]), serving=True)
+    house = open_house(SETTINGS, Path(sys.argv[1]), serving=True)
     await house.begin()
     if not house.accounts.users:
         await house.accounts.create_user(username="ann", credits="1")

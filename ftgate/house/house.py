@@ -1,0 +1,228 @@
+"""An open data directory: the lock, the database, the books, and what happens while it is open and when it closes.
+
+A house that opens has verified its ledger, from the last checkpoint on, and one that has begun has ended what a crash
+left open. It knows users and keys only as what must be loaded: app.py hands them in.
+"""
+
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Concatenate, Generic, ParamSpec, Protocol, TypeVar
+
+import trio
+
+from ftgate import __version__
+from ftgate.config import Settings
+from ftgate.core.audit import Audit, Disagreement
+from ftgate.core.books import Books
+from ftgate.core.estimate import Ratios
+from ftgate.core.money import format_usd
+from ftgate.house import failpoint
+from ftgate.house.lock import Lock, make_data_dir
+from ftgate.ports import Clock
+from ftgate.store import checkpoint
+from ftgate.store import writer as db
+from ftgate.store.recovery import expire_orphans
+
+log = logging.getLogger("ftgate.house")
+
+DATABASE = "ftgate.sqlite3"
+CLOSE_S = 60.0
+"""Seconds that writing the last changes and closing may take; the writer has a shorter limit of its own."""
+BEGIN_S = 15.0
+"""Seconds that a database has to take the first commit of a start, which ends what a crash left open."""
+CHECKPOINT_EVERY = 200_000
+"""Entries after which a running server writes a checkpoint of the audit: less than a second of reading for a start
+after a crash."""
+CHECKPOINT_S = 5.0
+"""Seconds that the last checkpoint may take to be written at a close; without it the next start only reads more."""
+PAUSE_S = 0.005
+"""Rest between two pages of the audit beside running calls."""
+
+
+class SystemClock:
+    """ports.Clock."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def wall_us(self) -> int:
+        return time.time_ns() // 1000
+
+
+class Directory(Protocol):
+    """Users and keys, which belong to a house's books and are not its own business."""
+
+    def load(self, connection: sqlite3.Connection) -> None:
+        """Read them all, and open their accounts and quotas in the books."""
+        ...
+
+
+D = TypeVar("D", bound=Directory, covariant=True)
+Making = Callable[[Books, db.Writer, Clock, Callable[[str], bool]], D]
+"""Makes a directory over a house's books and writer. The last argument says whether a plan bills without credits."""
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class House(Generic[D]):
+    """An open data directory. `accounts` makes its directory of users and keys. Raises house.lock.Locked,
+    store.writer.DatabaseFault, OSError."""
+
+    def __init__(self, settings: Settings, data_dir: Path, *, serving: bool, accounts: Making[D]) -> None:
+        self.settings = settings
+        self.data_dir = data_dir.resolve()
+        self.fresh = make_data_dir(self.data_dir)
+        self.lock = Lock(self.data_dir, serving=serving)
+        try:
+            self.database = self.data_dir / DATABASE
+            self.connection = db.connect(self.database, durability=settings.database.durability)
+            try:
+                self._load(accounts)
+            except BaseException:  # nobody else has it to close
+                self.connection.close()
+                raise
+        except BaseException as error:  # a house that is not there must not stay locked
+            self.lock.release()
+            if isinstance(error, sqlite3.Error):
+                raise db.DatabaseFault(f"{self.database} cannot be read: {error}") from error
+            raise
+
+    def _load(self, accounts: Making[D]) -> None:
+        self.clock = SystemClock()
+        self.passing = failpoint.read(os.environ)
+        self.writer = db.Writer(self.connection, self.passing)
+        self.books = Books(next_id=checkpoint.last_entry(self.connection) + 1)
+        self.accounts = accounts(self.books, self.writer, self.clock, self._metered)
+        self.accounts.load(self.connection)
+        self.ratios = {
+            (kind, model): milli
+            for kind, model, milli in self.connection.execute("SELECT kind, model, milli FROM ratios")
+        }
+        try:
+            self.audit: Audit | None = self._verified()
+        except Disagreement as found:
+            raise db.DatabaseFault(
+                f"the ledger in {self.database} does not verify: {found}. Nothing was started. `ftgate ledger "
+                "verify` reads all of it; if"
+                " only a checkpoint is wrong, `ftgate ledger verify --discard-checkpoint` removes it; `ftgate "
+                "restore FILE` puts a backup"
+                " in its place"
+            ) from None
+
+    def _verified(self) -> Audit:
+        """The audit of all entries, from the last checkpoint on, agreeing with what was loaded. Raises Disagreement."""
+        audit = checkpoint.resume(self.connection)
+        self.checked = audit.last_id
+        checkpoint.catch_up(self.connection, audit, self.books.next_id - 1)
+        balances = {
+            row[0]: (row[1], row[2], row[3])
+            for row in self.connection.execute("SELECT account, posted, held, used FROM balances")
+        }
+        spent = dict(self.connection.execute("SELECT key, used FROM spent"))
+        audit.finish(balances, spent)
+        if strangers := set(balances) - set(self.books.accounts):
+            raise Disagreement(f"account {min(strangers)} has a balance and no user")
+        if strangers := {*spent, *(hold.key for hold in audit.open.values())} - set(self.books.quotas):
+            raise Disagreement(f"key {min(strangers)} has entries and is not in the list of keys")
+        return audit
+
+    def _metered(self, plan: str) -> bool:
+        terms = self.settings.plans.get(plan) or self.settings.plans["default"]
+        return (terms.mode or self.settings.billing.mode) == "metered"
+
+    async def begin(self) -> int:
+        """Start the writer, record this boot, end what an earlier one left open. The number of holds ended. Raises
+        DatabaseFault, also when the database takes no commit for BEGIN_S: then nothing has changed, the next start does
+        it."""
+        assert self.audit is not None
+        self.writer.start()
+        batch = self.writer.changed()
+        batch.statements.append(
+            ("INSERT INTO boots (at_us, version) VALUES (?, ?)", (self.clock.wall_us(), __version__))
+        )
+        self.passing("recovering")
+        orphans, exposure = expire_orphans(
+            self.connection, self.books, batch, at_us=self.clock.wall_us(),
+            charge_estimate=self.settings.database.expired_hold == "charge_estimate",
+            open_holds=list(self.audit.open.values()),
+        )  # fmt: skip
+        if orphans:
+            log.warning(
+                "%d holds of an earlier process ended; about %s USD of prompts were not charged",
+                orphans,
+                format_usd(exposure),
+            )
+        with trio.move_on_after(BEGIN_S):
+            await self.writer.durable(batch)
+        if not batch.done:
+            self.writer.abandon()
+            raise db.DatabaseFault(
+                f"{self.database} took no commit for {BEGIN_S:g} s ({self.writer.trouble or 'it does not answer'}). "
+                "Nothing was changed;"
+                " make room on the disk, or end the program that holds the file, and start again"
+            )
+        return orphans
+
+    async def maybe_checkpoint(self, every: int = CHECKPOINT_EVERY, pause_s: float = PAUSE_S) -> None:
+        """Queue a checkpoint of the audit when more than `every` entries have come since the last one. Reads page by
+        page in a worker thread, with rests of `pause_s`, so that running calls do not feel it."""
+        audit = self.audit
+        try:
+            upto = await trio.to_thread.run_sync(self._reading, checkpoint.last_entry, abandon_on_cancel=True)
+            if audit is None or upto - self.checked <= every:
+                return
+            while await trio.to_thread.run_sync(self._reading, checkpoint.read_on, audit, upto, abandon_on_cancel=True):
+                await trio.sleep(pause_s)
+            statements = await trio.to_thread.run_sync(checkpoint.statements, audit, self.clock.wall_us())
+        except Disagreement as found:
+            log.critical("the ledger does not verify: %s. No checkpoint is written; see `ftgate ledger verify`", found)
+            self.audit = None
+        except sqlite3.Error as error:
+            log.warning("no checkpoint of the ledger was written: %s", error)
+        else:
+            self.checked = audit.last_id
+            self.writer.changed().statements += statements
+
+    def _reading(
+        self, what: Callable[Concatenate[sqlite3.Connection, P], R], *arguments: P.args, **named: P.kwargs
+    ) -> R:
+        """`what` on a connection for one short read."""
+        connection = db.reader(self.database)
+        try:
+            return what(connection, *arguments, **named)
+        finally:
+            connection.close()
+
+    def remember_ratios(self, ratios: Ratios) -> None:
+        """Queue what the estimator has learned since the last time."""
+        batch = self.writer.changed() if ratios.changed else None
+        while batch is not None and ratios.changed:
+            place = ratios.changed.pop()
+            sql = "INSERT INTO ratios VALUES (?, ?, ?) ON CONFLICT (kind, model) DO UPDATE SET milli = excluded.milli"
+            batch.statements.append((sql, (*place, ratios.known[place])))
+
+    async def close(self) -> None:
+        """Write what is left, then a checkpoint of the audit, and give the lock back. Shielded, for CLOSE_S at most."""
+        try:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_S):
+                if await self.writer.drain():
+                    await self._last_checkpoint()
+                await self.writer.close()
+        finally:
+            if (
+                not self.writer.stuck()
+            ):  # else the kernel gives it back when the process ends, and nobody writes beside it before
+                self.lock.release()
+
+    async def _last_checkpoint(self) -> None:
+        await self.maybe_checkpoint(every=0, pause_s=0)
+        batch = self.writer.changed()
+        if batch.size():
+            with trio.move_on_after(CHECKPOINT_S):
+                await self.writer.durable(batch)
+            if not batch.done:
+                self.writer.abandon()

@@ -1,0 +1,184 @@
+"""A process that serves: its sockets, files and heap, its signals, how it winds down, and what it does once a minute.
+
+What it serves stands behind small Protocols here: app.py hands in the doors and the gate.
+"""
+
+import errno
+import gc
+import resource
+import signal
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+import trio
+
+from ftgate.house.house import Directory, House
+
+LISTEN_BACKLOG = 1024
+CUT_S = 3.0
+"""Seconds that calls cut at shutdown have to send their error and settle."""
+LOOK_S = 0.05
+"""How often a process that winds down looks whether calls are still running."""
+SWEEP_S = 60.0
+OPEN_FILES = 65_536
+GC_THRESHOLD = 20_000
+"""New objects in containers after which the collector looks at the youngest."""
+
+
+class Door(Protocol):
+    """What stands at the port."""
+
+    async def serve(
+        self, listeners: list[trio.SocketListener], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Accept until `stop()`, then return when the busy connections have finished."""
+        ...
+
+    def stop(self) -> None:
+        """Begin a graceful stop."""
+        ...
+
+
+class Running(Protocol):
+    """A call in flight."""
+
+    def cancel(self, why: str) -> None:
+        """End it now; what it has used is settled."""
+        ...
+
+
+class Calls(Protocol):
+    """What takes the calls: nothing new once it is `closing`."""
+
+    closing: bool
+
+    @property
+    def calls(self) -> Collection[Running]: ...
+
+
+class PortTaken(Exception):
+    """The address cannot be listened on."""
+
+
+class NoSuchHost(Exception):
+    """The host is no address of this machine: what is wrong with it, in words."""
+
+
+class Started:
+    """What the first lines of a start tell a person."""
+
+    def __init__(self, url: str, house: House[Directory], orphans: int, owner_key: str | None) -> None:
+        self.url = url
+        self.house = house
+        self.orphans = orphans
+        self.owner_key = owner_key
+
+
+# A start
+
+
+def allow_open_files() -> None:
+    """Two sockets for each call: many systems begin with room for 1,024 files, and let a process ask for more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+async def listen(host: str, port: int) -> list[trio.SocketListener]:
+    """Open the listening sockets. Raises PortTaken, NoSuchHost."""
+    try:
+        return await trio.open_tcp_listeners(port, host=host, backlog=LISTEN_BACKLOG)
+    except (socket.gaierror, UnicodeError) as error:
+        raise NoSuchHost(f"{host} cannot be resolved") from error
+    except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise NoSuchHost(f"{host} is no address of this machine") from error
+        raise PortTaken(error.strerror or str(error)) from error
+
+
+def address(listeners: list[trio.SocketListener], *, tls: bool) -> str:
+    """The URL at which this machine reaches the listeners."""
+    host, port = listeners[0].socket.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"{'https' if tls else 'http'}://{host}:{port}"
+
+
+def tls_context(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    """What TLS takes to be served; None without a certificate. Raises OSError."""
+    if cert is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+    return context
+
+
+def settle_the_heap() -> None:
+    """What stands after a start stays: the collector need not look through it again and again, which would hold up
+    every call for tens of milliseconds. Garbage in cycles is looked for less often: a call leaves little of it."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 20, 100)
+
+
+# While it serves
+
+
+async def sweep(chores: Iterable[Callable[[], None]], house: House[Directory]) -> None:
+    """Once a minute, until cancelled: the chores, which forget and remember without waiting, and now and then how far
+    the house's entries verify."""
+    while True:
+        await trio.sleep(SWEEP_S)
+        for chore in chores:
+            chore()
+        await house.maybe_checkpoint()
+
+
+async def until_told(signals: AsyncIterator[int], died: trio.Event) -> int:
+    """Wait for a signal (0) or for the writer's death (1): never serve what cannot be billed."""
+    code = 0
+    async with trio.open_nursery() as nursery:
+
+        async def watch_writer() -> None:
+            nonlocal code
+            await died.wait()
+            code = 1
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(watch_writer)
+        async for _ in signals:
+            break
+        nursery.cancel_scope.cancel()
+    return code
+
+
+# Its end
+
+
+async def wind_down(gate: Calls, door: Door, doors: trio.Nursery, signals: AsyncIterator[int], grace_s: float) -> None:
+    """Take nothing new, let running calls finish for a while, cut the rest with an error they can read. A second signal
+    skips the waiting."""
+    gate.closing = True
+    door.stop()
+    async with trio.open_nursery() as nursery:
+
+        async def second_signal() -> None:
+            async for _ in signals:
+                nursery.cancel_scope.cancel()
+
+        nursery.start_soon(second_signal)
+        with trio.move_on_after(grace_s):
+            while gate.calls:
+                await trio.sleep(LOOK_S)
+        nursery.cancel_scope.cancel()
+    for call in list(gate.calls):
+        call.cancel("shutdown")
+    doors.cancel_scope.deadline = trio.current_time() + CUT_S
+
+
+END_SIGNALS = (signal.SIGTERM, signal.SIGINT)

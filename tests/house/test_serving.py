@@ -1,0 +1,157 @@
+"""A process that serves: where it listens, what ends it, and how it winds down. On Trio's autojump clock."""
+
+import socket
+from math import inf
+from typing import Any
+
+import pytest
+import trio
+
+from ftgate.house import serving
+from ftgate.house.live import rates_for
+from tests.config.reading import CHANNEL, load
+
+
+class Running:
+    """A call that ends after `needs_s`, or when it is cut."""
+
+    def __init__(self, gate: "Gate", needs_s: float) -> None:
+        self.gate, self.needs_s = gate, needs_s
+        self.cut: list[str] = []
+
+    async def run(self) -> None:
+        await trio.sleep(self.needs_s)
+        self.gate.calls.discard(self)
+
+    def cancel(self, why: str) -> None:
+        self.cut.append(why)
+
+
+class Gate:
+    def __init__(self) -> None:
+        self.closing = False
+        self.calls: set[Running] = set()
+
+
+class Door:
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+        self.stopped_at: float | None = None
+
+    async def serve(self, listeners: Any, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        task_status.started()
+        await trio.sleep_forever()
+
+    def stop(self) -> None:
+        assert self.gate.closing  # else a call could still come in
+        self.stopped_at = trio.current_time()
+
+
+class Signals:
+    """Signals that come after so many seconds each, then none."""
+
+    def __init__(self, *after_s: float) -> None:
+        self.times = [trio.current_time() + after for after in after_s]
+
+    def __aiter__(self) -> "Signals":
+        return self
+
+    async def __anext__(self) -> int:
+        await trio.sleep_until(self.times.pop(0) if self.times else inf)
+        return 15
+
+
+WINDING_DOWN = [
+    # seconds a call needs, grace, signals, seconds until `wind_down` is done, what the call is told
+    pytest.param(0.3, 10.0, (), 0.3, [], id="the call ends"),
+    pytest.param(99.0, 10.0, (), 10.0, ["shutdown"], id="the grace ends"),
+    pytest.param(99.0, 10.0, (2.0,), 2.0, ["shutdown"], id="a second signal"),
+    pytest.param(99.0, 0.0, (), 0.0, ["shutdown"], id="no grace"),
+]
+
+
+@pytest.mark.parametrize(("needs_s", "grace_s", "signals", "done_s", "told"), WINDING_DOWN)
+async def test_winding_down(
+    autojump_clock: trio.abc.Clock, needs_s: float, grace_s: float, signals: tuple[float, ...], done_s: float,
+    told: list[str],
+) -> None:  # fmt: skip
+    gate = Gate()
+    door = Door(gate)
+    call = Running(gate, needs_s)
+    gate.calls.add(call)
+    async with trio.open_nursery() as doors:
+        await doors.start(door.serve, [])
+        doors.start_soon(call.run)
+        began = trio.current_time()
+        await serving.wind_down(gate, door, doors, Signals(*signals), grace_s)
+        assert trio.current_time() - began == pytest.approx(done_s, abs=2 * serving.LOOK_S)
+        assert door.stopped_at == began
+        assert call.cut == told
+    assert trio.current_time() - began == pytest.approx(done_s + serving.CUT_S, abs=2 * serving.LOOK_S)
+
+
+async def test_what_ends_a_process(autojump_clock: trio.abc.Clock) -> None:
+    died = trio.Event()
+    assert await serving.until_told(Signals(1.0), died) == 0
+    with trio.move_on_after(5) as patience:
+        await serving.until_told(Signals(), died)
+    assert patience.cancelled_caught
+    died.set()
+    assert await serving.until_told(Signals(), died) == 1
+
+
+async def test_listening() -> None:
+    listeners = await serving.listen("127.0.0.1", 0)
+    try:
+        url = serving.address(listeners, tls=False)
+        port = int(url.removeprefix("http://127.0.0.1:"))
+        assert serving.address(listeners, tls=True) == f"https://127.0.0.1:{port}"
+        with pytest.raises(serving.PortTaken):
+            await serving.listen("127.0.0.1", port)
+    finally:
+        for listener in listeners:
+            await listener.aclose()
+
+
+@pytest.mark.parametrize("host", ["203.0.113.1", "no such host", "\udcff.example"])
+async def test_a_host_that_is_none_of_ours(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unresolved(*arguments: Any, **named: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "not known")
+
+    if host != "203.0.113.1":  # an address is looked up nowhere; a name would go to the network
+        monkeypatch.setattr(trio.socket, "getaddrinfo", unresolved)
+    with pytest.raises(serving.NoSuchHost, match=r"no address of this machine|cannot be resolved"):
+        await serving.listen(host, 0)
+
+
+class Listener:
+    def __init__(self, *name: Any) -> None:
+        self.socket = self
+        self.getsockname = lambda: name
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        (("0.0.0.0", 80), "http://127.0.0.1:80"),
+        (("::", 8400, 0, 0), "http://[::1]:8400"),
+        (("fe80::1", 8400, 0, 2), "http://[fe80::1]:8400"),
+        (("192.0.2.7", 8400), "http://192.0.2.7:8400"),
+    ],
+)
+def test_the_address_that_is_told(name: Any, url: str) -> None:
+    listeners: Any = [Listener(*name)]
+    assert serving.address(listeners, tls=False) == url
+
+
+def test_whose_limits_hold() -> None:
+    settings = load(
+        CHANNEL
+        + "[limits]\nrequests_per_second = 7\n[limits.account]\nconcurrent = 3\n[limits.model.m1]\nconcurrent = 2\n"
+        + '[plan.big]\nrequests_per_second = 70\n[plan.plain]\nmode = "metered"\n'
+    )
+    rates = rates_for(settings, {1: "big", 2: "plain", 3: "gone"}.get)
+    assert rates("key", 1).requests_per_second == 70
+    assert [rates("key", key).requests_per_second for key in (2, 3, 4)] == [7, 7, 7]
+    assert (rates("account", 1).concurrent, rates("account", 9).concurrent) == (3, 3)
+    assert (rates("model", "m1").concurrent, rates("model", "m2").concurrent) == (2, 0)
