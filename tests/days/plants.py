@@ -412,8 +412,8 @@ AUDITORS = {"auditor.py", "tally.py", "windows.py", "writer.py", "batch.py"}
 
 
 def found_by(wrong: BaseException) -> set[str]:
-    """The files of ours in which something was found wrong: the auditor's, or the database's own unique index, met where a batch is written.
-    Empty when a plant broke by itself."""
+    """The files of ours in which something was found wrong: the auditor's, or the database's own unique index, met
+    where a batch is written. Empty when a plant broke by itself."""
     if isinstance(wrong, BaseExceptionGroup):
         return set().union(*(found_by(inner) for inner in wrong.exceptions))
     if not isinstance(wrong, (AssertionError, sqlite3.IntegrityError)):
