@@ -5,6 +5,7 @@ lines         which line a key stands in
 values        single values, checked
 load          the walk along the declarations, gathering faults
 channels      [[channel]] rows with the catalogue behind them
+idle          what can have no effect, told
 build         sections, plans, routes, and what must hold between them
 environment   channels when nobody wrote a config
 shipped       the catalogue's files

@@ -1,13 +1,13 @@
 """The whole of a config: sections, plans, channels, routes, and what must hold between them."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from ftgate.config import environment, settings
+from ftgate.config import environment, idle, settings
 from ftgate.config.channels import Builder, check_lifetime, overridden
 from ftgate.config.environment import SERVED_DIALECTS
 from ftgate.config.load import Missing, Reading, dotted, fields, nearest
@@ -16,7 +16,7 @@ from ftgate.config.shipped import provider, provider_names
 from ftgate.config.values import secret, shown
 from ftgate.core.limits import Rates
 from ftgate.core.routing import Channel, Retry, Routes, Timeouts
-from ftgate.core.secret import Secret
+from ftgate.core.secret import OWN_KEY, Secret
 from ftgate.errors import ConfigFaults
 from ftgate.providers import catalogue
 
@@ -84,7 +84,10 @@ def build(reading: Reading, origin: Path | None, ollama_models: list[str] | None
             reading.warn(
                 (), "there is no [[channel]]: channels are made from the environment, or of the built-in demo."
             )
-        reading.raw["channel"], found = environment.discover(reading.environ, ollama_models)
+        discovered = environment.discover(reading.environ, ollama_models)
+        reading.raw["channel"], found = discovered.rows, discovered.found
+        for name in discovered.own:
+            reading.warn((), f"{name} holds a key of this gateway, which no provider takes. No channel is made of it.")
     database = reading.section(("database",), settings.Database())
     timeouts = reading.section(("timeouts",), Timeouts())
     check_lifetime(reading, ("timeouts", "total"), timeouts, database.hold_lifetime)
@@ -107,7 +110,7 @@ def build(reading: Reading, origin: Path | None, ollama_models: list[str] | None
         stripe=_stripe(reading),
         limits=limits,
         limits_account=reading.section(("limits", "account"), Rates()),
-        limits_model=_named(reading, ("limits", "model"), Rates()),
+        limits_model=_model_limits(reading, routes),
         timeouts=timeouts,
         retry=reading.section(("retry",), Retry()),
         breaker=breaker,
@@ -119,32 +122,9 @@ def build(reading: Reading, origin: Path | None, ollama_models: list[str] | None
         origin=origin,
         warnings=[],
     )
-    _warn_unserved(reading, result)
-    _warn_idle(reading, result)
+    idle.warn(reading, result)
     reading.raise_faults()
     return msgspec.structs.replace(result, warnings=reading.warnings())
-
-
-_IDLE = (
-    (("stripe",), "payments come with a later version"),
-    (("breaker",), "circuits come with a later version"),
-    (("server", "registration"), "sign-up comes with a later version: accounts are made by `ftgate users create`"),
-    (("server", "trusted_proxies"), "nothing looks at client addresses yet"),
-    (("server", "retention_days"), "request rows are kept for ever in this version"),
-    (("billing", "signup_credits"), "sign-up comes with a later version"),
-)
-"""Settings whose shape is fixed already and which nothing obeys yet: whoever sets one is told."""
-
-
-def _warn_idle(reading: Reading, config: Settings) -> None:
-    for where, why in _IDLE:
-        raw: Any = reading.raw
-        for part in where:
-            raw = raw.get(part) if isinstance(raw, dict) else None
-        if raw not in (None, {}, [], 0, "closed"):
-            reading.warn(where, f"{dotted(where)} has no effect yet: {why}.")
-    for name in config.monthly_caps:
-        reading.warn(("channel",), f'[[channel]] "{name}": monthly_cap has no effect yet: nothing limits a channel.')
 
 
 def _named(reading: Reading, where: tuple[str, ...], base: Any) -> dict[str, Any]:
@@ -152,11 +132,26 @@ def _named(reading: Reading, where: tuple[str, ...], base: Any) -> dict[str, Any
     raw: Any = reading.raw
     for part in where:
         raw = raw.get(part, {}) if isinstance(raw, dict) else {}
-    names = reading.table(where, raw)
+    names = reading.named(where, raw, fields(type(base)))
     return {
         name: msgspec.structs.replace(base, **reading.given((*where, name), row, type(base)))
         for name, row in names.items()
     }
+
+
+def _model_limits(reading: Reading, routes: Routes) -> dict[str, Rates]:
+    """The limits of models, each under its served name: an alias counts as its model."""
+    where = ("limits", "model")
+    found: dict[str, Rates] = {}
+    written: dict[str, str] = {}
+    for name, rates in _named(reading, where, Rates()).items():
+        served = routes.resolve(name)
+        if served in written:
+            words = f"counts as the same model as {shown(written[served])}, which has limits already. Keep one of them."
+            reading.fault((*where, name), f"[limits.model] {shown(name)} {words}")
+        written[served] = name
+        found[served] = rates
+    return found
 
 
 def _server(reading: Reading) -> settings.Server:
@@ -210,6 +205,9 @@ def _stripe(reading: Reading) -> settings.Stripe:
                 reading.at((*where, name), str(problem))
         except ValueError as problem:
             reading.at((*where, name), str(problem))
+    for name, key in secrets.items():
+        if key.reveal().startswith(OWN_KEY):
+            reading.at((*where, name), " is a key of this gateway, not Stripe's. Take Stripe's.")
     if len(unset) == 1 and len(secrets) == 1:
         name, words = unset.popitem()
         if raw:
@@ -223,10 +221,13 @@ def _stripe(reading: Reading) -> settings.Stripe:
 def _plans(reading: Reading, limits: Rates) -> dict[str, settings.Plan]:
     plans = {"default": settings.Plan("default")}
     rates = tuple(fields(Rates))
-    for name, raw in reading.table(("plan",), reading.raw.get("plan", {})).items():
+    known = [*fields(settings.PlanSettings), *rates]
+    for name, raw in reading.named(("plan",), reading.raw.get("plan", {}), known).items():
         where = ("plan", name)
         row = reading.table(where, raw)
         given = reading.given(where, row, settings.PlanSettings, also=rates)
+        if given.get("models") == ():
+            reading.at((*where, "models"), ' is empty. Write ["*"] for all models, or name those that it may use.')
         own = reading.given(where, {key: row[key] for key in rates if key in row}, Rates)
         plans[name] = settings.Plan(name, rates=msgspec.structs.replace(limits, **own) if own else None, **given)
     return plans
@@ -240,7 +241,7 @@ def _routes(reading: Reading, channels: tuple[Channel, ...]) -> Routes:
     aliases = _aliases(reading, channels, served)
     routes = Routes(channels=channels, aliases=aliases)
     fallback: dict[str, tuple[str, ...]] = {}
-    for name, raw in reading.table(("fallback",), reading.raw.get("fallback", {})).items():
+    for name, raw in reading.named(("fallback",), reading.raw.get("fallback", {})).items():
         good, value = reading.value(("fallback", name), raw, "texts", settings.Note("", ""))
         if good:
             fallback[name] = value
@@ -262,7 +263,7 @@ def _aliases(reading: Reading, channels: tuple[Channel, ...], served: set[str]) 
             if alias not in merged or (merged[alias] not in served and target in served):
                 merged[alias] = target
     own: dict[str, str] = {}
-    for alias, raw in reading.table(("alias",), reading.raw.get("alias", {})).items():
+    for alias, raw in reading.named(("alias",), reading.raw.get("alias", {})).items():
         good, value = reading.value(("alias", alias), raw, "text", settings.Note("", ""))
         if good:
             own[alias] = value
@@ -296,42 +297,6 @@ def _check_chain(reading: Reading, alias: str, own: dict[str, str], merged: dict
     else:
         for name in set(circle) - set(own):
             del merged[name]
-
-
-def _warn_unserved(reading: Reading, config: Settings) -> None:
-    routes = config.routes
-    served = {name for channel in routes.channels if channel.weight for name in channel.models}
-    for channel in routes.channels:
-        alone = [name for name in channel.models if name not in served]
-        if not channel.weight and alone:
-            idle = ", ".join(shown(name) for name in alone)
-            place = next(
-                i
-                for i, row in enumerate(reading.raw["channel"])
-                if isinstance(row, dict) and row.get("name") == channel.name
-            )
-            words = f"weight = 0, and no other channel takes calls for {idle}."
-            reading.warn(("channel", place, "weight"), f"[[channel]] {shown(channel.name)}: {words}")
-
-    def look(where: tuple[str, ...], names: Iterable[str], label: str = "") -> None:
-        for name in names:
-            if routes.resolve(name) not in served:
-                reading.warn(where, f"{label or reading.label(where)} names {shown(name)}, which no channel serves.")
-
-    def keys(section: str) -> list[str]:
-        raw = reading.raw.get(section, {})
-        return list(raw) if isinstance(raw, dict) else []
-
-    for alias in keys("alias"):
-        look(("alias", alias), [routes.aliases[alias]] if alias in routes.aliases else [])
-    for name in keys("fallback"):
-        look(("fallback", name), [name, *routes.fallback.get(name, ())])
-    for grade, names in routes.auto.items():
-        look(("auto", grade), names)
-    for name in config.limits_model:
-        look(("limits", "model", name), [name], "[limits.model]")
-    for plan in config.plans.values():
-        look(("plan", plan.name, "models"), [name for name in plan.models if name not in {"*", "auto"}])
 
 
 def describe(config: Settings) -> dict[str, Any]:

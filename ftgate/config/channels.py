@@ -6,13 +6,13 @@ from typing import Any
 
 import msgspec
 
-from ftgate.config.load import Reading, nearest
+from ftgate.config.load import Reading, fields, nearest
 from ftgate.config.settings import ChannelSettings, ModelSettings, ProviderOverride
 from ftgate.config.shipped import provider, provider_names
 from ftgate.config.values import shown
 from ftgate.core.pricing import Price
 from ftgate.core.routing import Channel, Model, Timeouts
-from ftgate.core.secret import Secret
+from ftgate.core.secret import OWN_KEY, Secret
 from ftgate.providers import catalogue
 
 FREE = Price(0, 0, 0, 0, 0)
@@ -151,21 +151,41 @@ class Builder:
         if "keys" not in row and shipped.auth != "none":
             like = f'["env:{shipped.env[0]}"]' if shipped.env else '["env:NAME"], or ["none"] where it needs no key'
             self.reading.at((*where, "keys"), f" is missing. Write keys = {like}.")
+        self._check_own(where, given, credentials, shipped)
         auth: str = shipped.auth
         return ("bearer" if auth == "none" and credentials != nothing else auth), credentials
+
+    def _check_own(
+        self,
+        where: tuple[str, int],
+        given: dict[str, Any],
+        credentials: tuple[Secret, ...],
+        shipped: catalogue.Provider,
+    ) -> None:
+        """A key of ours does not go to a provider. At an address that the config names another ftgate may stand, which
+        takes keys of this kind."""
+        override = self.overrides.get(shipped.name)
+        if given.get("base_url") or (override is not None and overridden(shipped, override).base != shipped.base):
+            return
+        if any(key.reveal().startswith(OWN_KEY) for key in credentials):
+            words = f" holds a key of this gateway ({OWN_KEY}…), which {shipped.name} does not take. Write its own."
+            self.reading.at((*where, "keys"), words)
+        for name in ("headers", "query"):
+            if any(OWN_KEY in value for value in given.get(name, {}).values()):
+                self.reading.at((*where, name), f" holds a key of this gateway ({OWN_KEY}…). Leave it out.")
 
     # -- models
 
     def _models(self, where: tuple[str, int], given: dict[str, Any], shipped: catalogue.Provider) -> dict[str, Model]:
         reading, path = self.reading, (*where, "models")
-        own = reading.table(path, given.get("models", {}))
+        own = reading.named(path, given.get("models", {}), fields(ModelSettings))
         models = {} if given.get("models_only") else dict(shipped.models)
         for name, row in own.items():
             if not name.strip() or not name.isprintable():
                 reading.at(path, " holds an empty or unprintable name. Give the model a name callers can write.")
             elif model := self._model((*path, name), name, row, shipped):
                 models[name] = model
-        if not models and not own:
+        if not models and not given.get("models"):
             say = reading.warn if shipped.name == "ollama" else reading.fault
             say(
                 path,

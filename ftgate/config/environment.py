@@ -1,18 +1,27 @@
 """Channels without a config: provider keys found in the environment, a local Ollama, else the built-in demo."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ftgate.config.shipped import provider, provider_names
+from ftgate.config.values import unquoted
+from ftgate.core.secret import OWN_KEY
 
 SERVED_DIALECTS = {"openai_chat"}
 """Protocols that this version speaks; channels of others are listed, and calls to them answer 501."""
 
 
-def discover(
-    environ: Mapping[str, str], ollama_models: list[str] | None
-) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Rows as [[channel]] would hold them, and for each channel's name where it came from.
+class Discovered(NamedTuple):
+    """`rows` as [[channel]] would hold them; `found`: for each channel's name where it came from; `own`: the variables
+    that hold one of our own keys, which is what a shell of somebody who calls us looks like."""
+
+    rows: list[dict[str, Any]]
+    found: dict[str, str]
+    own: list[str]
+
+
+def discover(environ: Mapping[str, str], ollama_models: list[str] | None) -> Discovered:
+    """What channels the environment makes.
 
     The keys stay "env:NAME" in the rows. `ollama_models` are what a local Ollama serves, None when there is none
     (asking it is not done here). A provider whose key stands under two names gets one channel.
@@ -20,11 +29,15 @@ def discover(
     rows: list[dict[str, Any]] = []
     found: dict[str, str] = {}
     taken: set[str] = set()
+    values = {name: unquoted(text) for name, text in environ.items()}
+    own = {name for name, text in values.items() if text.startswith(OWN_KEY)}
+    passed: dict[str, None] = {}
     for name in provider_names():
         shipped = provider(name)
         if not shipped.base or not shipped.models:
             continue
-        variable = next((env for env in shipped.env if environ.get(env, "").strip()), None)
+        passed |= dict.fromkeys(env for env in shipped.env if env in own)
+        variable = next((env for env in shipped.env if values.get(env) and env not in own), None)
         if variable and variable not in taken:
             taken.add(variable)
             rows.append({"name": name, "provider": name, "keys": [f"env:{variable}"]})
@@ -35,4 +48,4 @@ def discover(
     if not any(provider(row["provider"]).dialect in SERVED_DIALECTS for row in rows):  # the first call must succeed
         rows.append({"name": "demo", "provider": "demo"})
         found["demo"] = "built in"
-    return rows, found
+    return Discovered(rows, found, list(passed))

@@ -4,7 +4,7 @@
 is noted with its line and its default is taken, so that one run names everything that is wrong.
 
 A value "env:NAME" is taken from the environment, "file:PATH" from a file; relative paths start at the working
-directory.
+directory. A pair of quotes around what stands there is taken off.
 """
 
 import re
@@ -71,7 +71,11 @@ class Reading:
         line = int(at[1]) if at and at[1] else text.rstrip().count("\n") + 1
         said = words[: at.start()] if at else words
         self.faults.append(
-            (line, f"this is no TOML: {said[:1].lower()}{said[1:]}. Texts need quotes, and each key stands once.")
+            (
+                line,
+                f"this is no TOML: {said[:1].lower()}{said[1:]}. Texts need quotes, names with a dot, a colon or a "
+                "slash too, and each key stands once.",
+            )
         )
 
     # -- faults
@@ -138,6 +142,42 @@ class Reading:
         )
         return {}
 
+    def named(self, where: Where, raw: object, known: Iterable[str] = ()) -> dict[str, Any]:
+        """A table whose keys are names that somebody chose. TOML reads a name with a dot and no quotes as a table in a
+        table: that is told here, and left out. `known` are the settings that a row may have; none where a name has a
+        value instead of a table."""
+        known = set(known)
+        rows = {}
+        for name, row in self.table(where, raw).items():
+            parts = {
+                key: part
+                for key, part in (row.items() if isinstance(row, dict) else ())
+                if not known or (isinstance(part, dict) and key not in known)
+            }
+            for key, part in parts.items():
+                self._unquoted((*where, name, key), part, len(where), known)
+            if not parts:
+                rows[name] = row
+            elif len(parts) < len(row):
+                rows[name] = {key: part for key, part in row.items() if key not in parts}
+        return rows
+
+    def _unquoted(self, where: Where, part: object, above: int, known: set[str]) -> None:
+        """The fault of a name that was written without quotes; `above` is how long the path of its table is."""
+        deeper = {}
+        if isinstance(part, dict):
+            deeper = {k: p for k, p in part.items() if not known or (isinstance(p, dict) and k not in known)}
+        for key, inner in deeper.items():
+            self._unquoted((*where, key), inner, above, known)
+        if not deeper:
+            name = ".".join(map(str, where[above:]))
+            if len(name) > 60 or not name.isprintable() or name.startswith("sk-"):
+                name = "this"
+            place = f"{self.label(where[:above])}." if where[0] == "channel" else f"[{dotted(where[:above])}] "
+            what = "is no setting" if known else "is a table in a table"
+            quoted = "it so" if name == "this" else f'"{name}"'
+            self.fault(where, f"{place}{name} {what}. A name with a dot needs quotes: write {quoted}.")
+
     def resolve(self, raw: object, kind: str) -> object:
         """What "env:NAME" and "file:PATH" stand for; other values are themselves. Raises Missing."""
         if not isinstance(raw, str) or not raw.startswith(("env:", "file:")):
@@ -150,21 +190,21 @@ class Reading:
                 raise ValueError(
                     ' names no environment variable after "env:". Write its name, like env:LAB_KEY, not its value.'
                 )
-            found = self.environ.get(name, "")
-            if not found.strip():
+            found = values.unquoted(self.environ.get(name, ""))
+            if not found:
                 state = "is empty" if name in self.environ else "is not set"
                 raise Missing(f' = "{raw}" but {name} {state}. Export it, or write "file:/path".')
         else:
             try:
                 with Path(name).expanduser().open("rb") as file:
-                    found = file.read(LARGEST_FILE).decode()
+                    found = values.unquoted(file.read(LARGEST_FILE).decode())
             except (OSError, ValueError, RuntimeError) as problem:
                 why = getattr(problem, "strerror", None) or "it is no text"
                 path = raw if raw.isprintable() and not name.startswith("sk-") else "file:…"
                 raise Missing(
                     f' = "{path}" but the file cannot be read: {why}. Check the path and its rights.'
                 ) from None
-        return typed(found.strip(), kind)
+        return typed(found, kind)
 
     def value(self, where: Where, raw: object, kind: str, note: settings.Note) -> tuple[bool, Any]:
         """(True, value), or (False, None) and a fault."""

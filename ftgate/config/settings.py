@@ -69,8 +69,8 @@ class Server(msgspec.Struct, frozen=True):
     direct_transport: A[
         bool,
         Note(
-            "Call upstreams straight over sockets; false sends every call through httpx.",
-            "same answers, a fraction of the work; channels with a proxy or HTTP/2 take httpx anyway.",
+            "Call upstreams straight over sockets; false sends every call through httpcore.",
+            "same answers, a fraction of the work; channels with a proxy or HTTP/2 take httpcore anyway.",
         ),
     ] = True
     tls_cert: A[

@@ -19,6 +19,7 @@ from ftgate.providers import catalogue
 
 _KINDS = {str: "text", int: "whole", float: "seconds", bool: "flag", Path: "path", Secret: "secret"}
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_QUOTES = "\"'`"
 _FRAMING = {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect"}
 
 
@@ -67,6 +68,15 @@ def name_of(value: object) -> str:
 def shown(text: str) -> str:
     """A value that is quoted back; a long one may be a key in the wrong place."""
     return f'"{text}"' if len(text) <= 40 and not text.startswith("sk-") and text.isprintable() else "this value"
+
+
+def unquoted(text: str) -> str:
+    """Text from outside without blanks around it, nor the pair of quotes that `docker --env-file` and many scripts
+    leave there."""
+    text = text.strip()
+    if len(text) >= 2 and text[0] == text[-1] and text[0] in _QUOTES:
+        text = text[1:-1].strip()
+    return text
 
 
 def _of(value: object, wanted: type, what: str, like: str) -> Any:
@@ -153,6 +163,10 @@ def secret(value: object, note: Note) -> Secret:
         raise ValueError(' is empty. Write "env:NAME" or "file:/path".')
     if not (found.isascii() and found.isprintable()) or " " in found:
         raise ValueError(" holds a space, a line break or a letter no key has. Copy it once more.")
+    if found[0] in _QUOTES or found[-1] in _QUOTES:
+        raise ValueError(" begins or ends with a quote, which no key does. Take the quotes off.")
+    if found[0] in "$<%":
+        raise ValueError(' is a place to fill in, not a key. Write "env:NAME", or the key itself.')
     return Secret(found)
 
 
@@ -271,7 +285,8 @@ def pairs(value: object, note: Note) -> Mapping[str, str]:
     found = _of(value, dict, "a table of texts", '{ name = "value" }')
     for item in found.values():
         if type(item) is not str or not item.isprintable():
-            raise ValueError(' holds something else than plain text. Write it like { name = "value" }.')
+            dotted = " A name with a dot needs quotes." if type(item) is dict else ""
+            raise ValueError(f' holds something else than plain text. Write it like {{ name = "value" }}.{dotted}')
     return Veiled(found)
 
 

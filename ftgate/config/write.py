@@ -20,7 +20,8 @@ WIDTH = 120
 HEAD = """\
 # ftgate's configuration. Everything here is optional but what a [[channel]] needs.
 # Lines like "#port = 8400" are settings at their default: take the # away to change one. Lines with "# " explain.
-# A value "env:NAME" is read from the environment, "file:PATH" from a file, so that no secret need stand here.
+# A value "env:NAME" is read from the environment, "file:PATH" from a file, so that no secret need stand here; a pair of
+# quotes around what is found there is taken off. A name with a dot needs quotes: [channel.models."gpt-4.1"].
 # Prices are USD per 1M tokens, kept as exact decimals. Times are seconds. Relative paths start at the working
 # directory. Without any channel ftgate makes them from the provider keys it finds in the environment
 # (DEEPSEEK_API_KEY, MOONSHOT_API_KEY, ZHIPU_API_KEY, DASHSCOPE_API_KEY, OPENAI_API_KEY, ANTHROPIC_API_KEY, …),

@@ -18,6 +18,7 @@ Source: DESIGN.md, "Upstreams that fail"; PROVIDERS.md, cross-provider rule 4.
 
 from collections.abc import Mapping
 from enum import Enum
+from functools import cached_property
 
 import msgspec
 
@@ -109,7 +110,7 @@ class Candidate(msgspec.Struct, frozen=True):
     model: Model
 
 
-class Routes(msgspec.Struct, frozen=True):
+class Routes(msgspec.Struct, frozen=True, dict=True):
     """What plan() needs of the configuration: one immutable snapshot."""
 
     channels: tuple[Channel, ...]
@@ -127,6 +128,21 @@ class Routes(msgspec.Struct, frozen=True):
                 break
             name = self.aliases[name]
         return name
+
+    @cached_property
+    def other_names(self) -> Mapping[str, tuple[str, ...]]:
+        """Of every model the aliases that lead to it."""
+        found: dict[str, list[str]] = {}
+        for alias in self.aliases:
+            found.setdefault(self.resolve(alias), []).append(alias)
+        return {name: tuple(aliases) for name, aliases in found.items()}
+
+    def permits(self, patterns: tuple[str, ...], name: str) -> bool:
+        """Whether a restriction lets a model through. It may name the model or any of its aliases: these are one."""
+        if not patterns:
+            return True
+        served = self.resolve(name)
+        return allowed(patterns, name, served, *self.other_names.get(served, ()))
 
 
 def allowed(patterns: tuple[str, ...], *names: str) -> bool:

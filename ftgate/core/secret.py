@@ -1,5 +1,8 @@
 """A string that must not be seen: a provider key. Printing, formatting or logging it shows three stars."""
 
+OWN_KEY = "sk-ft_"
+"""What our own API keys begin with. They are for calling us: a provider never gets one."""
+
 
 class Secret:
     """Wraps a key; `reveal()` is the one way out, called where the header is built."""

@@ -238,16 +238,13 @@ class Gate:
         """The served names to try, in order. Raises Forbidden for one that was asked for and may not be used."""
         routes, ask = x.settings.routes, x.ask
         for name in ask.names:
-            served = routes.resolve(name)
-            if name != "auto" and not (
-                routing.allowed(key.models, name, served) and routing.allowed(terms.models, name, served)
-            ):
+            if name != "auto" and not (routes.permits(key.models, name) and routes.permits(terms.models, name)):
                 raise Forbidden(f"This API key may not use the model {name!r}", code="model_not_allowed", param="model")
         asked = {routes.resolve(name) for name in ask.names}
         return [
             name
             for name in routing.names_for(routes, ask.names, grade)
-            if name in asked or (routing.allowed(key.models, name) and routing.allowed(terms.models, name))
+            if name in asked or (routes.permits(key.models, name) and routes.permits(terms.models, name))
         ]
 
     def _take_tokens(self, x: Exchange) -> None:

@@ -10,7 +10,6 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from ftgate import __version__
-from ftgate.core import routing
 from ftgate.core.moments import parse_time
 from ftgate.core.money import PICO_PER_USD, format_price, format_usd
 from ftgate.core.routing import Channel, Model, Routes
@@ -64,7 +63,7 @@ def served(routes: Routes, key: Key, terms: Terms) -> dict[str, tuple[Channel, M
     found: dict[str, tuple[Channel, Model]] = {}
     for channel in sorted((c for c in routes.channels if c.weight > 0), key=lambda channel: channel.priority):
         for name, model in channel.models.items():
-            if name not in found and routing.allowed(key.models, name) and routing.allowed(terms.models, name):
+            if name not in found and routes.permits(key.models, name) and routes.permits(terms.models, name):
                 found[name] = (channel, model)
     return found
 

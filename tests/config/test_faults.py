@@ -162,6 +162,48 @@ ONE = [
     ("[alias]\na = 'b'\nb = 'c'\nc = 'd'\nd = 'e'\ne = 'f'", "2: [alias] a leads over more than 4 aliases."),
     ("[alias]\na = 3", "2: [alias] a is a whole number, not text."),
     ("[fallback]\na = 'b'", "2: [fallback] a is text, not a list of texts."),
+    # names without their quotes
+    (LAB + "[channel.models.gpt-4.1-mini]\ninput = 1\noutput = 2", '6: [[channel]] "lab": models.gpt-4.1-mini is no '
+    'setting. A name with a dot needs quotes: write "gpt-4.1-mini".'),
+    (LAB + MODEL + "[channel.models.qwen2.5.72b]\ninput = 1", '9: [[channel]] "lab": models.qwen2.5.72b is no setting. '
+    'A name with a dot needs quotes: write "qwen2.5.72b".'),
+    (LAB + "models = { m = { input = 1, output = 1 }, o4.mini = { input = 1, output = 1 } }", '6: [[channel]] "lab": '
+    'models.o4.mini is no setting. A name with a dot needs quotes: write "o4.mini".'),
+    (LAB + MODEL + "[channel.models.m.new]\ninput = 1", '9: [[channel]] "lab": models.m.new is no setting. A name with '
+    'a dot needs quotes: write "m.new".'),
+    ('[alias]\ngpt-4.1 = "m"', '2: [alias] gpt-4.1 is a table in a table. A name with a dot needs quotes: write '
+    '"gpt-4.1".'),
+    ('[fallback]\na.b.c = ["m"]', '2: [fallback] a.b.c is a table in a table. A name with a dot needs quotes: write '
+    '"a.b.c".'),
+    ("[limits.model.gpt-3.5]\nconcurrent = 1", '1: [limits.model] gpt-3.5 is no setting. A name with a dot needs '
+    'quotes: write "gpt-3.5".'),
+    ("[plan.team.a]\nconcurrent = 1", '1: [plan] team.a is no setting. A name with a dot needs quotes: '
+    'write "team.a".'),
+    ('[alias]\nsk-abcdefghijkl.mnop = "m"', "2: [alias] this is a table in a table. A name with a dot needs quotes: "
+    "write it so."),
+    (LAB + "headers = { x.y = 'z' }\n" + MODEL, '6: [[channel]] "lab": headers holds something else than plain text. '
+    'Write it like { name = "value" }. A name with a dot needs quotes.'),
+    (LAB + '[channel.models]\ngpt-4 = { input = 1, output = 1 }\ngpt-4.1 = { input = 1, output = 1 }', "8: this is no "
+    "TOML: cannot mutate immutable namespace ('channel', 'models', 'gpt-4'). "
+    "Texts need quotes, names with a dot, a colon or a slash too,"),
+    (LAB + "[channel.models.llama3:8b]\ninput = 1", "6: this is no TOML: expected ']' at the end of a table "
+    "declaration. Texts need quotes, names with a dot, a colon or a slash too,"),
+    # restrictions that say nothing, and two that say two things of one
+    ("[plan.default]\nmodels = []", '2: [plan.default] models is empty. Write ["*"] for all models,'),
+    (CHANNEL + '[alias]\nx = "m"\n[limits.model.m]\nconcurrent = 1\n[limits.model.x]\nconcurrent = 2', '14: '
+    '[limits.model] "x" counts as the same model as "m", which has limits already. Keep one of them.'),
+    # keys that are none
+    (LAB.replace('"none"', "'\"sk-abc'") + MODEL, '5: [[channel]] "lab": keys begins or ends with a quote, which no '
+    'key does.'),
+    (LAB.replace('"none"', '"$LAB_KEY"') + MODEL, '5: [[channel]] "lab": keys is a place to fill in, not a key.'),
+    (LAB.replace('"none"', '"${LAB_KEY}"') + MODEL, '5: [[channel]] "lab": keys is a place to fill in, not a key.'),
+    (LAB.replace('"none"', '"<your-key>"') + MODEL, '5: [[channel]] "lab": keys is a place to fill in, not a key.'),
+    ('[[channel]]\nname = "d"\nprovider = "deepseek"\nkeys = ["sk-ft_abc"]', '4: [[channel]] "d": keys holds a key of '
+    'this gateway (sk-ft_…), which deepseek does not take. Write its own.'),
+    ('[[channel]]\nname = "d"\nprovider = "deepseek"\nkeys = ["sk-1"]\nheaders = { x = "Bearer sk-ft_abc" }', '5: '
+    '[[channel]] "d": headers holds a key of this gateway (sk-ft_…). Leave it out.'),
+    ("[stripe]\nsecret_key = 'sk-ft_abc'\nwebhook_secret = 'whsec_1'", "2: [stripe] secret_key is a key of this "
+    "gateway, not Stripe's."),
     # from outside
     ("[server]\nport = 'env:LAB_KEY'", "2: [server] port is text, not a whole number."),
     ("[stripe]\nsecret_key = 'env:LAB_KEY'", "1: [stripe] webhook_secret = \"env:STRIPE_WEBHOOK_SECRET\" but"),
@@ -280,7 +322,7 @@ WARNED = [
     ('[fallback]\nn = ["m"]', '[fallback] n names "n", which no channel serves.'),
     ('[auto]\nsimple = ["n"]', '[auto] simple names "n", which no channel serves.'),
     ('[limits.model."n"]\nconcurrent = 1', '[limits.model] names "n", which no channel serves.'),
-    ('[plan.gold]\nmodels = ["n"]', '[plan.gold] models names "n", which no channel serves.'),
+    ('[plan.default]\nmodels = ["n"]', '[plan.default] models names "n", which no channel serves.'),
     ('[alias]\nm = "m"', "[alias] m is a model that a channel serves; the model wins over the alias."),
 ]
 

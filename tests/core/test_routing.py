@@ -197,6 +197,26 @@ def test_allowed(patterns, names, lets):
 
 
 @pytest.mark.parametrize(
+    ("patterns", "name", "lets"),
+    [
+        ((), "m", True),
+        (("x",), "m", True),  # a key for the alias is one for its model
+        (("x",), "x", True),
+        (("x",), "y", True),  # and for its other names
+        (("x*",), "m", True),
+        (("m",), "y", True),
+        (("x",), "n", False),
+        (("y",), "n", False),
+        (("unknown",), "unknown", True),  # an unknown name is told as that, not as forbidden
+        (("x",), "unknown", False),
+    ],
+)
+def test_an_alias_counts_as_its_model(patterns, name, lets):
+    routes = Routes((channel("a", model("m"), model("n")),), aliases={"x": "m", "y": "x"})
+    assert routes.permits(patterns, name) is lets
+
+
+@pytest.mark.parametrize(
     ("stated", "context", "prompt", "limit"),
     [
         (None, None, 10, 4096),

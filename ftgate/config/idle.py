@@ -1,0 +1,114 @@
+"""What a config says that can have no effect: it is allowed, and whoever wrote it is told.
+
+Three kinds: settings that nothing obeys in this version, names that no channel serves, and settings that another one
+(or nothing at all) keeps from counting.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from ftgate.config.load import Reading, dotted
+from ftgate.config.settings import Settings
+from ftgate.config.values import shown
+from ftgate.core.routing import Routes, allowed
+
+_YET = (
+    (("stripe",), "payments come with a later version"),
+    (("breaker",), "circuits come with a later version"),
+    (("server", "registration"), "sign-up comes with a later version: accounts are made by `ftgate users create`"),
+    (("server", "trusted_proxies"), "nothing looks at client addresses yet"),
+    (("server", "retention_days"), "request rows are kept for ever in this version"),
+    (("billing", "signup_credits"), "sign-up comes with a later version"),
+)
+"""Settings whose shape is fixed already and which nothing obeys yet."""
+
+
+def warn(reading: Reading, config: Settings) -> None:
+    """Note a warning for each thing that can have no effect."""
+    _unserved(reading, config)
+    _overruled(reading, config.routes)
+    _plain_http(reading)
+    _not_yet(reading, config)
+
+
+def _not_yet(reading: Reading, config: Settings) -> None:
+    for where, why in _YET:
+        raw: Any = reading.raw
+        for part in where:
+            raw = raw.get(part) if isinstance(raw, dict) else None
+        if raw not in (None, {}, [], 0, "closed"):
+            reading.warn(where, f"{dotted(where)} has no effect yet: {why}.")
+    for name in config.plans.keys() - {"default"}:
+        reading.warn(
+            ("plan", name), f"{dotted(('plan', name))} has no effect yet: every account is on the default plan."
+        )
+    for name in config.monthly_caps:
+        reading.warn(("channel",), f'[[channel]] "{name}": monthly_cap has no effect yet: nothing limits a channel.')
+
+
+def _unserved(reading: Reading, config: Settings) -> None:
+    routes = config.routes
+    served = {name for channel in routes.channels if channel.weight for name in channel.models}
+    for channel in routes.channels:
+        alone = [name for name in channel.models if name not in served]
+        if not channel.weight and alone:
+            resting = ", ".join(shown(name) for name in alone)
+            place = next(
+                i
+                for i, row in enumerate(reading.raw["channel"])
+                if isinstance(row, dict) and row.get("name") == channel.name
+            )
+            words = f"weight = 0, and no other channel takes calls for {resting}."
+            reading.warn(("channel", place, "weight"), f"[[channel]] {shown(channel.name)}: {words}")
+
+    def look(where: tuple[str, ...], names: Iterable[str], label: str = "") -> None:
+        for name in names:
+            if routes.resolve(name) not in served:
+                reading.warn(where, f"{label or reading.label(where)} names {shown(name)}, which no channel serves.")
+
+    for alias in _written(reading, "alias"):
+        look(("alias", alias), [routes.aliases[alias]] if alias in routes.aliases else [])
+    for name in _written(reading, "fallback"):
+        look(("fallback", name), [*([name] if name != "auto" else []), *routes.fallback.get(name, ())])
+    for grade, names in routes.auto.items():
+        look(("auto", grade), names)
+    for name in _written(reading, "limits", "model"):
+        look(("limits", "model", name), [name], "[limits.model]")
+    known = [*served, *(alias for alias in routes.aliases if routes.resolve(alias) in served), "auto"]
+    for plan in config.plans.values():
+        look(("plan", plan.name, "models"), [name for name in plan.models if not allowed((name,), *known)])
+
+
+def _overruled(reading: Reading, routes: Routes) -> None:
+    """Names that lead nowhere new, and what is written for "auto" where it is not asked."""
+    for name, others in routes.fallback.items():
+        where = ("fallback", name)
+        if name in _written(reading, "fallback") and all(routes.resolve(o) == routes.resolve(name) for o in others):
+            why = "names only the model itself" if others else "names no model"
+            reading.warn(where, f"{reading.label(where)} {why}: it has no effect.")
+    if routes.serving("auto"):
+        if routes.auto:
+            reading.warn(("auto",), '[auto] has no effect: a channel serves a model named "auto".')
+    elif "auto" in _written(reading, "alias"):
+        words = 'has no effect: model = "auto" chooses by [auto]. Name the model there.'
+        reading.warn(("alias", "auto"), f"[alias] auto {words}")
+
+
+def _plain_http(reading: Reading) -> None:
+    """What only TLS has."""
+    rows = reading.raw.get("channel")
+    for place, row in enumerate(rows if isinstance(rows, list) else ()):
+        if not isinstance(row, dict) or not str(row.get("base_url", "")).lower().startswith("http://"):
+            continue
+        for name in ("ca_file", "http2"):
+            if row.get(name):
+                where = ("channel", place, name)
+                reading.warn(where, f"{reading.label(where)} has no effect: base_url is not https.")
+
+
+def _written(reading: Reading, *where: str) -> list[str]:
+    """The names that the file has in a table of names."""
+    raw: Any = reading.raw
+    for part in where:
+        raw = raw.get(part, {}) if isinstance(raw, dict) else {}
+    return list(raw) if isinstance(raw, dict) else []

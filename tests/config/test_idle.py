@@ -1,0 +1,59 @@
+"""What can have no effect is allowed and told; an alias counts as its model."""
+
+import pytest
+
+from ftgate.core.limits import Rates
+from tests.config.reading import CHANNEL, load, warnings
+
+TWO = CHANNEL + '[channel.models."gpt-4.1"]\ninput = 1\noutput = 1\n[alias]\n"gpt-x" = "m"\n"gpt-y" = "gpt-x"\n'
+
+TOLD = [
+    ('[fallback]\nm = ["gpt-x", "m"]', "[fallback] m names only the model itself: it has no effect."),
+    ("[fallback]\nm = []", "[fallback] m names no model: it has no effect."),
+    ('[fallback]\n"gpt-x" = ["m"]', "[fallback] gpt-x names only the model itself: it has no effect."),
+    ("[plan.gold]\nconcurrent = 1", "plan.gold has no effect yet: every account is on the default plan."),
+    ('[plan.default]\nmodels = ["claude-*"]', '[plan.default] models names "claude-*", which no channel serves.'),
+    ('[limits.model."gpt-*"]\nconcurrent = 1', '[limits.model] names "gpt-*", which no channel serves.'),
+]
+SILENT = [
+    '[fallback]\nm = ["gpt-4.1"]',
+    '[fallback]\nauto = ["m"]',
+    '[plan.default]\nmodels = ["gpt-*", "gpt-y", "auto"]',
+    '[plan.default]\nmodels = ["*"]',
+    '[plan.default]\nmodels = ["a*", "m"]',
+    '[limits.model."gpt-y"]\nconcurrent = 1',
+]
+
+
+@pytest.mark.parametrize(("text", "words"), TOLD)
+def test_what_has_no_effect_is_told(text: str, words: str) -> None:
+    (found,) = [line.partition(" ")[2] for line in warnings(TWO + text)]
+    assert found == words
+
+
+@pytest.mark.parametrize("text", SILENT)
+def test_what_has_an_effect_is_not(text: str) -> None:
+    assert warnings(TWO + text) == []
+
+
+def test_auto_is_a_name_of_its_own() -> None:
+    assert [line.partition(" ")[2] for line in warnings(CHANNEL + '[alias]\nauto = "m"')] == [
+        '[alias] auto has no effect: model = "auto" chooses by [auto]. Name the model there.'
+    ]
+    served = CHANNEL.replace('"m"', '"auto"')
+    assert [line.partition(" ")[2] for line in warnings(served + '[auto]\nsimple = ["auto"]')] == [
+        '[auto] has no effect: a channel serves a model named "auto".'
+    ]
+
+
+@pytest.mark.parametrize("setting", ["http2 = true", "ca_file = '/dev/null'"])
+def test_what_only_tls_has_is_told_without_it(setting: str) -> None:
+    plain = CHANNEL.replace("keys =", f"{setting}\nkeys =")
+    assert warnings(plain) == [f'6: [[channel]] "lab": {setting.split()[0]} has no effect: base_url is not https.']
+    assert warnings(plain.replace("http:", "https:")) == []
+
+
+@pytest.mark.parametrize("name", ["m", "gpt-x", "gpt-y"])
+def test_limits_of_an_alias_are_those_of_its_model(name: str) -> None:
+    found = load(f'{TWO}[limits.model."{name}"]\nrequests_per_minute = 1')
+    assert found.limits_model == {"m": Rates(requests_per_minute=1)}
