@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
-from ftgate.accounts.directory import Accounts
+from ftgate.accounts import Accounts
 from ftgate.config import Settings
 from ftgate.core.limits import Limits
 from ftgate.errors import DatabaseBusy
 from ftgate.house import control, live, serving
 from ftgate.house.house import House
+from ftgate.store.database import DatabaseFault
 from ftgate.store.journal import StoredJournal
 from ftgate.store.ledger import MemoryLedger
-from ftgate.store.writer import DatabaseFault
 
 if TYPE_CHECKING:
     from ftgate.dialects.talk import Dialect
@@ -39,14 +39,14 @@ def open_house(settings: Settings, data_dir: Path, *, serving: bool) -> House[Ac
 def commands(accounts: Accounts) -> control.Commands:
     """What the command line may ask for, here or over the control socket."""
     return {
-        "users.create": accounts.create_user,
-        "users.list": accounts.list_users,
-        "users.set": accounts.set_user,
-        "keys.create": accounts.create_key,
-        "keys.list": accounts.list_keys,
-        "keys.set": accounts.set_key,
-        "credit.grant": accounts.grant,
-        "credit.correct": accounts.correct,
+        "users.create": accounts.users.create,
+        "users.list": accounts.users.list,
+        "users.set": accounts.users.set_status,
+        "keys.create": accounts.keys.create,
+        "keys.list": accounts.keys.list,
+        "keys.set": accounts.keys.set_status,
+        "credit.grant": accounts.credits.grant,
+        "credit.correct": accounts.credits.correct,
     }
 
 
@@ -134,10 +134,10 @@ def _gate(house: House[Accounts], transports: "Transports", dialects: Mapping[st
 
     gate = Gate(
         settings=live.gate_settings(house.settings),
-        keys=house.accounts,
+        keys=house.accounts.directory,
         ledger=MemoryLedger(house.books, house.writer, house.clock),
         upstream=transports,
-        limits=Limits(live.rates_for(house.settings, house.accounts.plan_of_key)),
+        limits=Limits(live.rates_for(house.settings, house.accounts.directory.plan_of_key)),
         clock=house.clock,
         dialects=dialects,
         passing=house.passing,
@@ -157,7 +157,7 @@ async def _door(
     from ftgate.web import api
 
     server = house.settings.server
-    pages = api.build(gate, house.accounts, StoredJournal(house.database), cors=server.cors)
+    pages = api.build(gate, house.accounts.directory, StoredJournal(house.database), cors=server.cors)
     await pages.startup()
     intake = Intake(
         gate.relay, gate.authenticate, dialects, max_body_bytes=server.max_body_mb * 1_000_000, cors=server.cors
@@ -174,9 +174,9 @@ async def _door(
 
 async def _first_key(house: House[Accounts]) -> str | None:
     """A key of the owner's, in a house that has no users yet."""
-    if house.accounts.users:
+    if house.accounts.directory.users:
         return None
     try:
-        return str((await house.accounts.create_key(username=None, name="first key"))["key"])
+        return str((await house.accounts.keys.create(username=None, name="first key"))["key"])
     except DatabaseBusy as busy:
         raise DatabaseFault(f"{house.database}: {busy}") from busy

@@ -33,7 +33,7 @@ WALLS: dict[str, tuple[set[str], set[str]]] = {
     "transports": ({"core", "ports", "errors", "readiness"}, {"h11", "httpcore", "httptools", "msgspec", "socksio",
     "trio"}),
     "store": ({"core", "ports", "errors"}, {"msgspec", "sqlite_utils", "trio"}),
-    "accounts": ({"store.batch", "store.writer", "core", "ports", "errors"}, {"msgspec", "trio"}),
+    "accounts": ({"store.batch", "store.database", "store.writer", "core", "ports", "errors"}, {"msgspec", "trio"}),
     "house": ({"store", "core", "ports", "errors", "config", "ftgate"}, {"trio"}),
     "web": ({"ports", "core", "errors", "doors.http", "ftgate"}, {"msgspec", "quart", "quart_trio", "trio",
     "werkzeug"}),

@@ -17,8 +17,9 @@ from ftgate.cli.output import document
 from ftgate.cli.remote import data_dir, database, load, places
 from ftgate.errors import ConfigFaults
 from ftgate.house.lock import Lock, Locked, holder
-from ftgate.store import backup as copies
-from ftgate.store import requests as journal
+from ftgate.store.backup import BackupFault, make_backup, restore_backup
+from ftgate.store.database import WHOLE_CHECK_S, damage
+from ftgate.store.verify import verify_ledger
 
 FIXED_SQLITE = (3, 51, 3)
 """The first SQLite without the bug that two writing connections can corrupt a WAL database (3.7.0 to 3.51.2)."""
@@ -36,8 +37,8 @@ def backup(target: Path, as_json: bool, config_path: Path | None, data: Path | N
     if target.is_dir():
         target = target / time.strftime("ftgate-%Y%m%d-%H%M%S.sqlite3", time.gmtime())
     try:
-        said = copies.backup(database(config_path, data), target, journal.verify)
-    except copies.BackupFault as fault:
+        said = make_backup(database(config_path, data), target, verify_ledger)
+    except BackupFault as fault:
         raise click.ClickException(str(fault)) from None
     document(said) if as_json else click.echo(
         f"{said['backup']}: {said['bytes']} bytes, {said['entries']} entries, verified"
@@ -59,8 +60,8 @@ def restore(source: Path, as_json: bool, config_path: Path | None, data: Path | 
         raise click.ClickException(f"{place.parent} cannot be used: {error.strerror or error}") from None
     try:
         kept = place.with_name(time.strftime("before-restore-%Y%m%d-%H%M%S.sqlite3", time.gmtime()))
-        said = copies.restore(source, place, kept, journal.verify)
-    except copies.BackupFault as fault:
+        said = restore_backup(source, place, kept, verify_ledger)
+    except BackupFault as fault:
         raise click.ClickException(f"{fault}. Nothing was changed.") from None
     finally:
         lock.release()
@@ -136,15 +137,11 @@ def _database_findings(path: Path, row: Any) -> Iterator[dict[str, Any]]:
         "ok" if size < LARGE_LOG else "look", "database", f"{path.stat().st_size} bytes, write-ahead log {size} bytes"
     )
     try:
-        connection = sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True)
-        said = connection.execute("PRAGMA quick_check(3)").fetchall()
-        connection.close()
-        good = said == [("ok",)]
-        words = " ".join(str(said[0][0]).split())
+        words = damage(path, within_s=WHOLE_CHECK_S)
         yield row(
-            "ok" if good else "wrong", "pages", "quick_check ok" if good else f"damaged: {words}; restore a backup"
+            "wrong" if words else "ok", "pages", f"damaged: {words}; restore a backup" if words else "quick_check ok"
         )
-        found = journal.verify(path)
+        found = verify_ledger(path)
     except sqlite3.Error as error:
         yield row("wrong", "pages", f"cannot be read: {error}; restore a backup")
         return

@@ -17,9 +17,11 @@ from ftgate.cli.output import document, table
 from ftgate.cli.remote import database, load, places
 from ftgate.core.audit import Audit, Disagreement
 from ftgate.house.lock import Lock, Locked
-from ftgate.store import checkpoint
-from ftgate.store import requests as journal
-from ftgate.store import writer as db
+from ftgate.store import checkpoint, requests
+from ftgate.store.batch import Batch, write_batch
+from ftgate.store.database import DatabaseFault, connect, read_only
+from ftgate.store.entries import all_entries, has_user, latest_entries
+from ftgate.store.verify import compare_requests, verify_ledger
 
 
 @contextmanager
@@ -35,7 +37,7 @@ def _readable(config_path: Path | None, data: Path | None) -> Iterator[Path]:
 
 
 def _known(path: Path, username: str | None) -> None:
-    if username is not None and not journal.has_user(path, username):
+    if username is not None and not has_user(path, username):
         raise click.ClickException(no_user(username))
 
 
@@ -55,7 +57,7 @@ def ledger() -> None:
 def verify(discard: bool, as_json: bool, config_path: Path | None, data: Path | None) -> None:
     """Recompute every balance from the entries and name the first that disagrees."""
     with _readable(config_path, data) as path:
-        found = _discard(path, load(config_path).database.durability) if discard else journal.verify(path)
+        found = _discard(path, load(config_path).database.durability) if discard else verify_ledger(path)
     if as_json:
         document(found)
     elif found["ok"]:
@@ -94,7 +96,7 @@ def _tell(found: dict[str, object]) -> None:
 
 
 def _discard(path: Path, durability: str) -> dict[str, object]:
-    """Verify without the checkpoints, and remove them when all else agrees. What journal.verify says, how many were
+    """Verify without the checkpoints, and remove them when all else agrees. What verify_ledger says, how many were
     `discarded`, and what was wrong in them: entries and balances are two witnesses against one, but a ledger in which
     both were changed by hand looks the same, so what a checkpoint knew is told before it goes."""
     audit, failed = Audit(), ""
@@ -105,11 +107,11 @@ def _discard(path: Path, durability: str) -> dict[str, object]:
     except OSError as error:
         raise click.ClickException(f"{error}. Nothing was changed.") from None
     try:
-        with closing(db.reader(path)) as connection:
+        with closing(read_only(path)) as connection:
             number: int = connection.execute("SELECT count(*) FROM checkpoints").fetchone()[0]
             accounts: int = connection.execute("SELECT count(*) FROM balances").fetchone()[0]
             try:
-                wrong = checkpoint.without(connection, audit, journal.compare_requests)
+                wrong = checkpoint.without(connection, audit, compare_requests)
             except Disagreement as found:
                 wrong, failed = [], str(found)
         if number and not failed:
@@ -123,12 +125,12 @@ def _discard(path: Path, durability: str) -> dict[str, object]:
 
 
 def _remove_checkpoints(path: Path, durability: str) -> None:
-    batch = db.Batch()
+    batch = Batch()
     batch.statements.append(checkpoint.DISCARD)
     try:
-        with closing(db.connect(path, durability=durability)) as connection:
-            db.write(connection, batch)
-    except (db.DatabaseFault, sqlite3.Error) as error:
+        with closing(connect(path, durability=durability)) as connection:
+            write_batch(connection, batch)
+    except (DatabaseFault, sqlite3.Error) as error:
         raise click.ClickException(f"the checkpoints could not be removed: {error}. Nothing was changed.") from None
 
 
@@ -147,7 +149,7 @@ def entries(username: str | None, limit: int, as_json: bool, config_path: Path |
     """The latest entries of the ledger."""
     with _readable(config_path, data) as path:
         _known(path, username)
-        rows = journal.entries(path, username=username, limit=limit)
+        rows = latest_entries(path, username=username, limit=limit)
     document(rows) if as_json else table(rows, _ENTRY_COLUMNS)
 
 
@@ -161,7 +163,7 @@ def export(kind: str, username: str | None, target: TextIO, config_path: Path | 
     with _readable(config_path, data) as path:
         _known(path, username)  # first: TARGET is opened, and emptied, when the first line is written
         write = _csv_rows(target) if kind == "csv" else _json_rows(target)
-        for row in journal.all_entries(path, username=username):
+        for row in all_entries(path, username=username):
             write(row)
 
 
@@ -199,7 +201,7 @@ _LOG_COLUMNS = {
 def logs(limit: int, as_json: bool, config_path: Path | None, data: Path | None) -> None:
     """The latest requests."""
     with _readable(config_path, data) as path:
-        found = journal.page(path, journal.Filter(), page=1, page_size=limit)
+        found = requests.page(path, requests.Filter(), page=1, page_size=limit)
     document(found) if as_json else table(found["data"], _LOG_COLUMNS)  # type: ignore[arg-type]
 
 
@@ -209,7 +211,7 @@ def logs(limit: int, as_json: bool, config_path: Path | None, data: Path | None)
 def stats(as_json: bool, config_path: Path | None, data: Path | None) -> None:
     """Requests, tokens and cost, by model."""
     with _readable(config_path, data) as path:
-        found = journal.stats(path, journal.Filter())
+        found = requests.stats(path, requests.Filter())
     if as_json:
         document(found)
         return

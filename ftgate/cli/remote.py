@@ -104,7 +104,7 @@ def _offline(settings: config.Settings, place: Path, command: str, arguments: di
 
     from ftgate import app
     from ftgate.house.lock import Locked
-    from ftgate.store.writer import DatabaseFault
+    from ftgate.store.database import DatabaseFault
 
     try:
         return trio.run(app.command, settings, place, command, arguments)

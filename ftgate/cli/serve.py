@@ -102,7 +102,7 @@ def start(settings: config.Settings, data: Path | None, host: str | None, port: 
     from ftgate import app
     from ftgate.house import serving
     from ftgate.house.lock import Locked
-    from ftgate.store.writer import DatabaseFault
+    from ftgate.store.database import DatabaseFault
 
     _log_to_stderr()
     place = data_dir(settings, data)

@@ -20,12 +20,12 @@ answers.
   before the whole upload closes after lingering; an answer that breaks off is never sold as finished.
 """
 
-import http as http_words
 import logging
 import socket
 import ssl
 from contextlib import suppress
 from email.utils import formatdate
+from http import HTTPStatus
 from math import inf
 
 import trio
@@ -49,7 +49,7 @@ SWEEP_S = 0.25
 READS_BEFORE_REST = 16
 """Pieces of a body read in a row before others get their turn."""
 
-_REASONS = {status.value: status.phrase.encode() for status in http_words.HTTPStatus}
+_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
 class FastDoor:

@@ -16,7 +16,7 @@ from typing import Any
 import trio
 
 from ftgate.errors import GateError
-from ftgate.store.writer import DatabaseFault
+from ftgate.store.database import DatabaseFault
 
 log = logging.getLogger("ftgate.control")
 

@@ -23,9 +23,10 @@ from ftgate.core.money import format_usd
 from ftgate.house import failpoint
 from ftgate.house.lock import Lock, make_data_dir
 from ftgate.ports import Clock
-from ftgate.store import checkpoint
-from ftgate.store import writer as db
+from ftgate.store import checkpoint, database
+from ftgate.store.database import DatabaseFault
 from ftgate.store.recovery import expire_orphans
+from ftgate.store.writer import Writer
 
 log = logging.getLogger("ftgate.house")
 
@@ -62,7 +63,7 @@ class Directory(Protocol):
 
 
 D = TypeVar("D", bound=Directory, covariant=True)
-Making = Callable[[Books, db.Writer, Clock, Callable[[str], bool]], D]
+Making = Callable[[Books, Writer, Clock, Callable[[str], bool]], D]
 """Makes a directory over a house's books and writer. The last argument says whether a plan bills without credits."""
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -70,7 +71,7 @@ R = TypeVar("R")
 
 class House(Generic[D]):
     """An open data directory. `accounts` makes its directory of users and keys. Raises house.lock.Locked,
-    store.writer.DatabaseFault, OSError."""
+    store.database.DatabaseFault, OSError."""
 
     def __init__(self, settings: Settings, data_dir: Path, *, serving: bool, accounts: Making[D]) -> None:
         self.settings = settings
@@ -79,7 +80,7 @@ class House(Generic[D]):
         self.lock = Lock(self.data_dir, serving=serving)
         try:
             self.database = self.data_dir / DATABASE
-            self.connection = db.connect(self.database, durability=settings.database.durability)
+            self.connection = database.connect(self.database, durability=settings.database.durability)
             try:
                 self._load(accounts)
             except BaseException:  # nobody else has it to close
@@ -88,14 +89,14 @@ class House(Generic[D]):
         except BaseException as error:  # a house that is not there must not stay locked
             self.lock.release()
             if isinstance(error, sqlite3.Error):
-                raise db.DatabaseFault(f"{self.database} cannot be read: {error}") from error
+                raise DatabaseFault(f"{self.database} cannot be read: {error}") from error
             raise
 
     def _load(self, accounts: Making[D]) -> None:
         self.clock = SystemClock()
         self.passing = failpoint.read(os.environ)
-        self.writer = db.Writer(self.connection, self.passing)
-        self.books = Books(next_id=checkpoint.last_entry(self.connection) + 1)
+        self.writer = Writer(self.connection, self.passing)
+        self.books = Books(next_id=database.last_entry(self.connection) + 1)
         self.accounts = accounts(self.books, self.writer, self.clock, self._metered)
         self.accounts.load(self.connection)
         self.ratios = {
@@ -105,7 +106,7 @@ class House(Generic[D]):
         try:
             self.audit: Audit | None = self._verified()
         except Disagreement as found:
-            raise db.DatabaseFault(
+            raise DatabaseFault(
                 f"the ledger in {self.database} does not verify: {found}. Nothing was started. `ftgate ledger "
                 "verify` reads all of it; if"
                 " only a checkpoint is wrong, `ftgate ledger verify --discard-checkpoint` removes it; `ftgate "
@@ -118,11 +119,7 @@ class House(Generic[D]):
         audit = checkpoint.resume(self.connection)
         self.checked = audit.last_id
         checkpoint.catch_up(self.connection, audit, self.books.next_id - 1)
-        balances = {
-            row[0]: (row[1], row[2], row[3])
-            for row in self.connection.execute("SELECT account, posted, held, used FROM balances")
-        }
-        spent = dict(self.connection.execute("SELECT key, used FROM spent"))
+        balances, spent = database.balances_in(self.connection), database.spent_in(self.connection)
         audit.finish(balances, spent)
         if strangers := set(balances) - set(self.books.accounts):
             raise Disagreement(f"account {min(strangers)} has a balance and no user")
@@ -160,7 +157,7 @@ class House(Generic[D]):
             await self.writer.durable(batch)
         if not batch.done:
             self.writer.abandon()
-            raise db.DatabaseFault(
+            raise DatabaseFault(
                 f"{self.database} took no commit for {BEGIN_S:g} s ({self.writer.trouble or 'it does not answer'}). "
                 "Nothing was changed;"
                 " make room on the disk, or end the program that holds the file, and start again"
@@ -172,7 +169,7 @@ class House(Generic[D]):
         page in a worker thread, with rests of `pause_s`, so that running calls do not feel it."""
         audit = self.audit
         try:
-            upto = await trio.to_thread.run_sync(self._reading, checkpoint.last_entry, abandon_on_cancel=True)
+            upto = await trio.to_thread.run_sync(self._reading, database.last_entry, abandon_on_cancel=True)
             if audit is None or upto - self.checked <= every:
                 return
             while await trio.to_thread.run_sync(self._reading, checkpoint.read_on, audit, upto, abandon_on_cancel=True):
@@ -191,7 +188,7 @@ class House(Generic[D]):
         self, what: Callable[Concatenate[sqlite3.Connection, P], R], *arguments: P.args, **named: P.kwargs
     ) -> R:
         """`what` on a connection for one short read."""
-        connection = db.reader(self.database)
+        connection = database.read_only(self.database)
         try:
             return what(connection, *arguments, **named)
         finally:

@@ -14,10 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ftgate.store import writer as db
+from ftgate.store.database import BUSY_TIMEOUT_S, WHOLE_CHECK_S, damage, read_only
 
 Verify = Callable[[Path], dict[str, Any]]
-"""Recomputes a database's ledger: store.requests.verify."""
+"""Recomputes a database's ledger: store.verify.verify_ledger."""
 
 
 class BackupFault(Exception):
@@ -28,13 +28,8 @@ def check(path: Path, verify: Verify, called: Path) -> dict[str, Any]:
     """SQLite's quick check and the ledger's verification of a database file that nobody writes; in words it is `called`
     so. Raises BackupFault."""
     try:
-        connection = db.reader(path)
-        try:
-            said = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        finally:
-            connection.close()
-        if said != "ok":
-            raise BackupFault(f"{called} is damaged: {' '.join(str(said).split())}")
+        if words := damage(path, within_s=WHOLE_CHECK_S):
+            raise BackupFault(f"{called} is damaged, or no database of ftgate's: {words}")
         found = verify(path)
     except sqlite3.Error as error:
         raise BackupFault(f"{called} is damaged, or no database of ftgate's: {error}") from error
@@ -43,7 +38,7 @@ def check(path: Path, verify: Verify, called: Path) -> dict[str, Any]:
     return found
 
 
-def backup(database: Path, target: Path, verify: Verify) -> dict[str, Any]:
+def make_backup(database: Path, target: Path, verify: Verify) -> dict[str, Any]:
     """Copy the live database to `target`, which must not exist. Returns what verify said of the copy. Raises
     BackupFault."""
     if target.exists():
@@ -54,7 +49,7 @@ def backup(database: Path, target: Path, verify: Verify) -> dict[str, Any]:
         part.unlink(missing_ok=True)
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         connection = sqlite3.connect(
-            database.absolute().as_uri() + "?mode=ro", uri=True, isolation_level=None, timeout=db.BUSY_TIMEOUT_S
+            database.absolute().as_uri() + "?mode=ro", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S
         )
         try:
             connection.execute("VACUUM INTO ?", (str(part),))
@@ -71,7 +66,7 @@ def backup(database: Path, target: Path, verify: Verify) -> dict[str, Any]:
     return {"backup": str(target), "bytes": target.stat().st_size, **found}
 
 
-def restore(source: Path, database: Path, kept: Path, verify: Verify) -> dict[str, Any]:
+def restore_backup(source: Path, database: Path, kept: Path, verify: Verify) -> dict[str, Any]:
     """Put a checked backup in the database's place; the one that was there goes to `kept`, its write-ahead log folded
     in, or beside it where that cannot be. The caller holds the data directory's lock. Raises BackupFault; then nothing
     has changed."""
@@ -131,7 +126,7 @@ def _remove(part: Path) -> None:
 
 def _fold_log(database: Path) -> None:
     try:
-        connection = db.reader(database)  # it cannot write: opened for writing, a broken file may cost its log
+        connection = read_only(database)  # it cannot write: opened for writing, a broken file may cost its log
         try:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         finally:

@@ -15,7 +15,8 @@ from collections.abc import Callable
 import msgspec
 
 from ftgate.core.audit import Audit, Disagreement, State
-from ftgate.store import writer as db
+from ftgate.store.database import balances_in, last_entry, spent_in
+from ftgate.store.entries import entries_after
 
 KEPT = 2
 """The newest, and the one before it for whoever looks into a disagreement."""
@@ -43,15 +44,9 @@ def _state(id: int, last_id: int, said: bytes) -> State:
     return state
 
 
-def last_entry(connection: sqlite3.Connection) -> int:
-    """The last entry of the last commit; 0 without any."""
-    found: int = connection.execute("SELECT coalesce(max(id), 0) FROM entries").fetchone()[0]
-    return found
-
-
 def read_on(connection: sqlite3.Connection, audit: Audit, upto: int) -> bool:
     """Read the next page; whether there may be more. Raises Disagreement."""
-    page = db.entries(connection, audit.last_id, upto, PAGE)
+    page = entries_after(connection, audit.last_id, upto, PAGE)
     for entry in page:
         audit.note(entry)
     return len(page) == PAGE
@@ -92,11 +87,7 @@ def without(
         except Disagreement as found:
             wrong.append(str(found))
     catch_up(connection, audit, last)
-    balances = {
-        row[0]: (row[1], row[2], row[3])
-        for row in connection.execute("SELECT account, posted, held, used FROM balances")
-    }
-    audit.finish(balances, dict(connection.execute("SELECT key, used FROM spent")))
+    audit.finish(balances_in(connection), spent_in(connection))
     compare(connection, audit)
     return wrong
 

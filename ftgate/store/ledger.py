@@ -13,7 +13,8 @@ from ftgate.core.books import MAX_SPENT, Balance, Books, Ended, Quota, Refusal
 from ftgate.core.money import round_up
 from ftgate.errors import DatabaseFailed
 from ftgate.ports import Clock, Held, HoldRequest, Poor, Row, Settled
-from ftgate.store.writer import Batch, DatabaseFault
+from ftgate.store.batch import Batch
+from ftgate.store.database import DatabaseFault
 
 
 class Log(Protocol):

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterable
 
 from ftgate.core.books import Books, Ended, Entry, Hold
-from ftgate.store.writer import Batch
+from ftgate.store.batch import Batch
 
 _OPEN = (
     f"SELECT {', '.join(Entry.__struct_fields__)} FROM entries h"  # noqa: S608 - names of ours

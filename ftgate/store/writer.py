@@ -1,43 +1,34 @@
-"""The database: SQLite in WAL mode, one writer thread, commits in groups.
+"""The writer: one thread, commits in groups.
 
 Rules. Exactly one connection of one process writes and checkpoints (SQLite 3.7.0 to 3.51.2 can corrupt a WAL database
 that two connections write or checkpoint at once). What reaches the writer has been decided in memory and cannot be
 refused: what queued while the last commit ran goes into the next (or a part of it, see GROUP), one transaction, tried
-again as it is until it is in. Readers use short read-only connections of their own.
+again as it is until it is in.
 
-A *batch* is what about one turn of the event loop changed, and doubles as the ticket: whoever wants its part to be
-durable waits for the batch. It goes to the thread when the turn ends, so that the thread finds its next work without
-waiting for a turn of the loop's; there is one wake-up per commit, not per call.
+A batch (see store/batch.py) goes to the thread when the turn of the event loop that filled it ends, so that the thread
+finds its next work without waiting for a turn of the loop's; there is one wake-up per commit, not per call.
 """
 
-import itertools
 import logging
-import os
 import queue
-import secrets
 import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
-import msgspec
 import trio
 
-from ftgate.core.books import Balance, Entry, Quota
-from ftgate.ports import Row, nowhere
-from ftgate.store.schema import migrate, open_inbox
+from ftgate.ports import nowhere
+from ftgate.store.batch import Batch, already_in, joined, unwrite, write_batch
+from ftgate.store.database import DatabaseFault
+from ftgate.store.schema import open_inbox
 
-log = logging.getLogger("ftgate.db")
+log = logging.getLogger("ftgate.store")
 
 MAX_WAITING = 10_000
 """Changes that may wait for a commit before new calls are refused: at any sane speed this is seconds of trouble."""
 RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
-BUSY_TIMEOUT_S = 2.0
-"""How long one try waits for another process's lock before it counts as trouble and is tried again."""
 STUCK_S = 3.0
 """Seconds after which a commit that neither succeeds nor fails counts as trouble: new calls are refused until it is
 through."""
@@ -53,9 +44,6 @@ LAZY_S = 0.1
 measured."""
 JOIN_S = 5.0
 """How long close() waits for the thread to end; one that is stuck inside a commit ends with the process."""
-CHECK_S = 2.0
-"""How long the check for damaged pages may take at a start; some gigabytes are read in that time."""
-_MAGIC = b"SQLite format 3\x00"
 _PASSING = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
@@ -66,193 +54,6 @@ _PASSING = {
     sqlite3.SQLITE_READONLY,
 }
 _FSYNC = {sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC}
-
-_INBOX_SQL = "INSERT INTO inbox (mark, entries, balances, spent, requests) VALUES (?, ?, ?, ?, ?)"
-_PAGE_SQL = f"SELECT {', '.join(Entry.__struct_fields__)} FROM entries WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"  # noqa: S608 - names of ours
-_json = msgspec.json.Encoder()
-_marks = itertools.count(
-    secrets.randbits(62)
-)  # from a random one on, so that none is met that another process has left
-
-
-class Batch:
-    """Changes that go into a commit together. `balances` and `spent` keep the last value of each account and key.
-    `mark` is written with them, so that the database can be asked whether this batch is the last one in it."""
-
-    __slots__ = ("balances", "done", "entries", "event", "mark", "patient", "rows", "sealed", "spent", "statements")
-
-    def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self.rows: list[Row] = []
-        self.balances: dict[int, tuple[int, int, int, int]] = {}
-        self.spent: dict[int, tuple[int, int]] = {}
-        self.statements: list[tuple[str, tuple[Any, ...]]] = []
-        self.done = False
-        self.event: trio.Event | None = None
-        self.patient: dict[
-            trio.lowlevel.Task, float
-        ] = {}  # who waits for a limited time, and until when (time.monotonic)
-        self.mark = next(_marks)
-        self.sealed: tuple[Any, ...] = ()  # the mark, and JSON lists of the entries, balances, spending and rows
-
-    def remember(self, entries: tuple[Entry, ...], balance: Balance, quota: Quota | None = None) -> None:
-        """Entries and the balances they lead to: they reach the database together or not at all."""
-        self.entries.extend(entries)
-        self.balances[balance.account] = (balance.account, balance.posted, balance.held, balance.used)
-        if quota is not None:
-            self.spent[quota.key] = (quota.key, quota.used)
-
-    def size(self) -> int:
-        return len(self.entries) + len(self.rows) + len(self.statements)
-
-    def seal(self) -> None:
-        """Put the changes into the form in which they are written: in the thread that made them, since the other one
-        would hold that up for it, and for longer."""
-        self.sealed = (self.mark, *map(_listed, (self.entries, self.balances.values(), self.spent.values(), self.rows)))
-
-
-def joined(batches: list[Batch]) -> Batch:
-    """Sealed batches as one, in their order, to go into one commit. All their statements come first there: none may
-    depend on an entry or a balance of the same commit."""
-    if len(batches) == 1:
-        return batches[0]
-    whole = Batch()
-    whole.statements = [statement for batch in batches for statement in batch.statements]
-    lists = zip(*(batch.sealed[1:] for batch in batches), strict=True)
-    whole.sealed = (
-        whole.mark,
-        *("[" + ",".join([text[1:-1] for text in texts if text != "[]"]) + "]" for texts in lists),
-    )
-    return whole
-
-
-class DatabaseFault(Exception):
-    """The database cannot be used: what is wrong and how to mend it, in one line."""
-
-
-def connect(path: Path, *, durability: str) -> sqlite3.Connection:
-    """Open the writing connection, made and migrated if need be. Raises DatabaseFault; an unusable file stays
-    untouched."""
-    try:
-        return _open(path, durability)
-    except (sqlite3.Error, OSError) as error:
-        raise DatabaseFault(f"{path} cannot be opened: {error}") from error
-
-
-def _open(path: Path, durability: str) -> sqlite3.Connection:
-    if path.is_dir():
-        raise DatabaseFault(f"{path} is a directory; give another --data")
-    if not path.exists():
-        # A missing database beside its log or its copies was there once: an empty one in its place would hide the loss.
-        left = [
-            p
-            for p in path.parent.glob("*")
-            if p.name.startswith((path.name + "-wal", path.name + ".restoring", "before-restore-"))
-        ]
-        if left:
-            raise DatabaseFault(
-                f"{path.name} is missing, but {left[0].name} is there; restore a backup, or give another --data"
-            )
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    with path.open("rb") as file:
-        head = file.read(len(_MAGIC))
-    if head and head != _MAGIC:
-        raise DatabaseFault(f"{path} is not a SQLite database; move it away or give another --data")
-    if not os.access(path, os.W_OK):
-        raise DatabaseFault(f"{path} is read-only; make it writable for this user")
-    if damage := _damage(path):
-        raise DatabaseFault(f"{path} is damaged ({damage}); put a backup in its place, or move it away to begin anew")
-    connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute(
-            "PRAGMA recursive_triggers = ON"
-        )  # else INSERT OR REPLACE deletes past the triggers of `entries`
-        migrate(connection)
-    except BaseException:  # nobody else has it to close
-        connection.close()
-        raise
-    return connection
-
-
-def _damage(path: Path) -> str | None:
-    """The first damage that SQLite's own check finds within CHECK_S. A query that happens to work proves nothing: it
-    may not touch the damaged page. Read-only, so that a damaged file stays as it is."""
-    connection = reader(path)
-    deadline = time.monotonic() + CHECK_S
-    connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
-    try:
-        found = " ".join(str(connection.execute("PRAGMA quick_check(1)").fetchone()[0]).split())
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
-            return None
-        if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-            raise
-        found = str(error)
-    finally:
-        connection.close()
-    return None if found == "ok" else found
-
-
-def reader(path: Path) -> sqlite3.Connection:
-    """A read-only connection for one short read. The caller closes it."""
-    connection = sqlite3.connect(
-        path.absolute().as_uri() + "?mode=ro", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S
-    )
-    connection.execute("PRAGMA query_only = ON")
-    return connection
-
-
-def entries(connection: sqlite3.Connection, after: int, upto: int, limit: int) -> list[Entry]:
-    """The next entries in the order of their ids, past `after` and up to `upto`, at most `limit`."""
-    return [Entry(*row) for row in connection.execute(_PAGE_SQL, (after, upto, limit))]
-
-
-def _listed(values: Iterable[Any]) -> str:
-    return _json.encode([*values]).decode()
-
-
-def write(connection: sqlite3.Connection, batch: Batch) -> None:
-    """Put one batch in, whole or not at all. Raises sqlite3.Error with nothing changed (but see already_in)."""
-    if not batch.sealed:
-        batch.seal()
-    if not batch.statements:
-        connection.execute(_INBOX_SQL, batch.sealed)
-        return
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        for sql, own in batch.statements:
-            connection.execute(sql, own)
-        connection.execute(_INBOX_SQL, batch.sealed)
-        connection.execute("COMMIT")
-    except BaseException:  # half a batch must not stand open
-        if connection.in_transaction:
-            with suppress(sqlite3.Error):  # tried again before the next write
-                connection.execute("ROLLBACK")
-        raise
-
-
-def already_in(connection: sqlite3.Connection, batch: Batch) -> bool:
-    """Whether a batch whose commit reported an error is in after all: it is atomic, so its mark tells."""
-    return bool(connection.execute("SELECT mark FROM last_batch").fetchone()[0] == batch.mark)
-
-
-def unwrite(connection: sqlite3.Connection) -> None:
-    """After a sync that failed: the commit stands whole in the write-ahead log, though nobody was told, and the next
-    start would take it for done. Another commit is put over it, which needs no sync to be seen by that start; only a
-    power cut could undo that, and what it leaves then was never promised either way."""
-    try:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        connection.execute("PRAGMA synchronous = OFF")
-        connection.execute("UPDATE last_batch SET mark = ?", (next(_marks),))
-    except sqlite3.Error as error:
-        log.critical(
-            "a commit that failed could not be taken back (%s): the next start may find its changes in the database",
-            error,
-        )
 
 
 class Writer:
@@ -279,6 +80,16 @@ class Writer:
         self._began = 0.0  # time.monotonic() since which the thread has been at its commit, 0 when it is not
         self._took = 0.0  # seconds, its last one
         self.abandoned = False
+
+    def __repr__(self) -> str:
+        state = (
+            f"failed: {self.failed}" if self.failed is not None
+            else f"in trouble: {self.trouble}" if self.trouble is not None
+            else "writing" if self.handed
+            else "idle" if self._thread is not None
+            else "not started"
+        )  # fmt: skip
+        return f"<Writer {state}, {self.commits} commits, {self._waiting} changes handed over, filling {self.filling}>"
 
     def start(self) -> None:
         """Begin writing; inside trio.run."""
@@ -402,8 +213,10 @@ class Writer:
         self.commits += 1
         self.trouble = None
         for batch in batches:
-            self.handed.popleft()
+            first = self.handed.popleft()
+            assert first is batch, f"written out of order: {batch}, {self}"
             self._waiting -= batch.size()
+            assert self._waiting >= 0
             batch.done = True
             self._tell(batch)
         if not self.handed:
@@ -459,7 +272,7 @@ class Writer:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
                 if not (tries and already_in(self.connection, batch)):
-                    write(self.connection, batch)
+                    write_batch(self.connection, batch)
                 self.passing("committed")
                 return
             except sqlite3.OperationalError as error:

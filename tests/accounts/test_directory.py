@@ -1,7 +1,6 @@
 """Users and keys: what is kept of a secret, who is found by what, amounts to the last digit, and the same after a
 restart."""
 
-import base64
 import hashlib
 import re
 import sqlite3
@@ -13,13 +12,13 @@ from typing import Any
 import pytest
 import trio
 
-from ftgate.accounts import directory as module
-from ftgate.accounts.directory import Accounts
+from ftgate.accounts import Accounts
+from ftgate.accounts.passwords import verify_password
 from ftgate.core.books import Books
 from ftgate.errors import DatabaseBusy, InvalidRequest, NotFound
-from ftgate.store import requests as journal
-from ftgate.store import writer as db
-from ftgate.store.writer import DatabaseFault
+from ftgate.store.database import DatabaseFault, connect, last_entry
+from ftgate.store.verify import verify_ledger
+from ftgate.store.writer import Writer
 from tests.fakes.ports import TrioClock
 from tests.store.faulty import FaultyConnection, read, row, sqlite_error
 
@@ -31,21 +30,22 @@ def path(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def opened(path: Path, *, metered_plans: tuple[str, ...] = ()) -> AsyncIterator[Accounts]:
-    connection = db.connect(path, durability="process")
-    last = connection.execute("SELECT coalesce(max(id), 0) FROM entries").fetchone()[0]
-    writer = db.Writer(connection)
-    accounts = Accounts(Books(next_id=last + 1), writer, TrioClock(), lambda plan: plan in metered_plans)
+    connection = connect(path, durability="process")
+    writer = Writer(connection)
+    accounts = Accounts(
+        Books(next_id=last_entry(connection) + 1), writer, TrioClock(), lambda plan: plan in metered_plans
+    )
     accounts.load(connection)
     writer.start()
     try:
         yield accounts
     finally:
         await writer.close()
-        assert journal.verify(path)["ok"]
+        assert verify_ledger(path)["ok"]
 
 
 async def found(accounts: Accounts, secret: object) -> Any:
-    return await accounts.find(str(secret).encode())
+    return await accounts.directory.find(str(secret).encode())
 
 
 # Keys
@@ -53,8 +53,8 @@ async def found(accounts: Accounts, secret: object) -> Any:
 
 async def test_what_a_key_looks_like_and_what_is_kept_of_it(path: Path) -> None:
     async with opened(path) as accounts:
-        await accounts.create_user(username="ann")
-        made = [await accounts.create_key(username="ann", name=f"k{n}") for n in range(20)]
+        await accounts.users.create(username="ann")
+        made = [await accounts.keys.create(username="ann", name=f"k{n}") for n in range(20)]
         secrets = [str(one["key"]) for one in made]
         assert len(set(secrets)) == 20
         for one, secret in zip(made, secrets, strict=True):
@@ -67,74 +67,74 @@ async def test_what_a_key_looks_like_and_what_is_kept_of_it(path: Path) -> None:
         for secret in secrets:
             assert hashlib.sha256(secret.encode()).digest() in files and secret[:12].encode() in files
             assert secret.encode() not in files and secret[12:].encode() not in files
-        listed = repr(await accounts.list_keys())
+        listed = repr(await accounts.keys.list())
         assert not any(secret[12:] in listed for secret in secrets)
 
 
 async def test_a_key_is_found_by_its_whole_text_only(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     twins = iter(["A" * 42 + "B", "A" * 42 + "C"])
-    monkeypatch.setattr(module.secrets, "token_urlsafe", lambda n: next(twins))
+    monkeypatch.setattr("ftgate.accounts.keys.secrets.token_urlsafe", lambda n: next(twins))
     async with opened(path) as accounts:
-        await accounts.create_user(username="ann")
-        await accounts.create_user(username="bob")
-        first, second = [await accounts.create_key(username=name) for name in ("ann", "bob")]
+        await accounts.users.create(username="ann")
+        await accounts.users.create(username="bob")
+        first, second = [await accounts.keys.create(username=name) for name in ("ann", "bob")]
         assert first["keyPrefix"] == second["keyPrefix"]
         assert (await found(accounts, first["key"])).account == 1
         assert (await found(accounts, second["key"])).account == 2
-        await accounts.set_key(key_id="1", status="deleted")
+        await accounts.keys.set_status(key_id="1", status="deleted")
         assert await found(accounts, first["key"]) is None
         assert (await found(accounts, second["key"])).active
         secret = str(second["key"])
         for wrong in (secret[:-1], secret + "A", secret[:12], secret.upper(), " " + secret, "", "sk-ft_"):
             assert await found(accounts, wrong) is None
-        assert await accounts.find(b"\xff\x00" * 100) is None
+        assert await accounts.directory.find(b"\xff\x00" * 100) is None
 
 
 async def test_the_life_of_a_key(path: Path) -> None:
     async with opened(path) as accounts:
-        await accounts.create_user(username="ann")
-        secret = (await accounts.create_key(username="ann"))["key"]
-        assert (await accounts.set_key(key_id="1", status="disabled"))["status"] == "disabled"
+        await accounts.users.create(username="ann")
+        secret = (await accounts.keys.create(username="ann"))["key"]
+        assert (await accounts.keys.set_status(key_id="1", status="disabled"))["status"] == "disabled"
         assert not (await found(accounts, secret)).active
-        await accounts.set_key(key_id="1", status="active")
+        await accounts.keys.set_status(key_id="1", status="active")
         assert (await found(accounts, secret)).active
-        await accounts.set_key(key_id="1", status="deleted")
-        assert await found(accounts, secret) is None and await accounts.list_keys() == []
+        await accounts.keys.set_status(key_id="1", status="deleted")
+        assert await found(accounts, secret) is None and await accounts.keys.list() == []
         with pytest.raises(NotFound, match="no key with the id '1'"):
-            await accounts.set_key(key_id="1", status="active")
-        assert (await accounts.create_key(username="ann"))["id"] == "2"  # a number is never given again
+            await accounts.keys.set_status(key_id="1", status="active")
+        assert (await accounts.keys.create(username="ann"))["id"] == "2"  # a number is never given again
     async with opened(path) as accounts:
         assert await found(accounts, secret) is None
         with pytest.raises(NotFound):
-            await accounts.set_key(key_id="1", status="active")
-        await accounts.set_user(username="ann", status="disabled")
-        await accounts.set_user(username="ann", status="active")
+            await accounts.keys.set_status(key_id="1", status="active")
+        await accounts.users.set_status(username="ann", status="disabled")
+        await accounts.users.set_status(username="ann", status="active")
         assert await found(accounts, secret) is None
-        assert (await accounts.create_key(username="ann"))["id"] == "3"
+        assert (await accounts.keys.create(username="ann"))["id"] == "3"
 
 
 @pytest.mark.parametrize("key_id", ["", "x", "-1", "1.0", "²", "9" * 30, "1 OR 1=1", " 1"])
 async def test_odd_key_ids(path: Path, key_id: str) -> None:
     async with opened(path) as accounts:
-        await accounts.create_key(username=None)
+        await accounts.keys.create(username=None)
         with pytest.raises(NotFound):
-            await accounts.set_key(key_id=key_id, status="deleted")
+            await accounts.keys.set_status(key_id=key_id, status="deleted")
 
 
 async def test_odd_statuses(path: Path) -> None:
     async with opened(path) as accounts:
-        await accounts.create_key(username=None)
+        await accounts.keys.create(username=None)
         with pytest.raises(InvalidRequest, match="active, disabled or deleted"):
-            await accounts.set_key(key_id="1", status="gone")
+            await accounts.keys.set_status(key_id="1", status="gone")
         with pytest.raises(InvalidRequest, match="active or disabled"):
-            await accounts.set_user(username="owner", status="deleted")
-        assert [key["status"] for key in await accounts.list_keys()] == ["active"]
+            await accounts.users.set_status(username="owner", status="deleted")
+        assert [key["status"] for key in await accounts.keys.list()] == ["active"]
 
 
 async def test_what_a_key_may(path: Path) -> None:
     async with opened(path) as accounts:
-        await accounts.create_user(username="ann")
-        made = await accounts.create_key(
+        await accounts.users.create(username="ann")
+        made = await accounts.keys.create(
             username="ANN",
             name="n" * 200,
             models=[" m1 ", "m2*", "", "m1"],
@@ -171,9 +171,14 @@ FAULTY_KEYS: list[dict[str, Any]] = [
 async def test_a_faulty_key_is_refused_and_nothing_is_kept(path: Path, fields: dict[str, Any]) -> None:
     async with opened(path) as accounts:
         with pytest.raises(InvalidRequest):
-            await accounts.create_key(**{"username": None, **fields})
-        assert not accounts.keys and not accounts.users and not accounts.by_hash and not accounts.books.quotas
-        await accounts.create_key(username=None)  # the writer lives
+            await accounts.keys.create(**{"username": None, **fields})
+        assert (
+            not accounts.directory.keys
+            and not accounts.directory.users
+            and not accounts.directory.by_hash
+            and not accounts.books.quotas
+        )
+        await accounts.keys.create(username=None)  # the writer lives
     assert read(path, "SELECT count(*) FROM keys") == [(1,)]
 
 
@@ -183,11 +188,11 @@ async def test_a_faulty_key_is_refused_and_nothing_is_kept(path: Path, fields: d
 @pytest.mark.parametrize("name", ["a", "Ann", "ann.b-c_d@example.org", "0", "x" * 64])
 async def test_names(path: Path, name: str) -> None:
     async with opened(path) as accounts:
-        assert (await accounts.create_user(username=name))["username"] == name
-        assert accounts.user(name.upper()) is accounts.user(name.lower())
+        assert (await accounts.users.create(username=name))["username"] == name
+        assert accounts.directory.user(name.upper()) is accounts.directory.user(name.lower())
         for again in (name, name.upper(), name.lower()):
             with pytest.raises(InvalidRequest, match="exists already"):
-                await accounts.create_user(username=again)
+                await accounts.users.create(username=again)
     assert read(path, "SELECT username FROM users") == [(name,)]
 
 
@@ -195,17 +200,17 @@ async def test_names(path: Path, name: str) -> None:
 async def test_odd_names(path: Path, name: str) -> None:
     async with opened(path) as accounts:
         with pytest.raises(InvalidRequest, match="a username is 1 to 64"):
-            await accounts.create_user(username=name)
-        assert not accounts.users
+            await accounts.users.create(username=name)
+        assert not accounts.directory.users
 
 
 async def test_an_unknown_user_is_named(path: Path) -> None:
     async with opened(path) as accounts:
         for asked in (
-            accounts.grant(username="no", amount="1"),
-            accounts.set_user(username="no", status="active"),
-            accounts.create_key(username="no"),
-            accounts.list_keys(username="no"),
+            accounts.credits.grant(username="no", amount="1"),
+            accounts.users.set_status(username="no", status="active"),
+            accounts.keys.create(username="no"),
+            accounts.keys.list(username="no"),
         ):
             with pytest.raises(NotFound, match="no user named 'no'"):
                 await asked
@@ -217,7 +222,7 @@ async def test_two_at_once_cannot_take_one_name(path: Path) -> None:
 
         async def make(name: str) -> None:
             try:
-                await accounts.create_user(username=name, password="a password")
+                await accounts.users.create(username=name, password="a password")
                 ends.append("made")
             except InvalidRequest:
                 ends.append("refused")
@@ -225,58 +230,56 @@ async def test_two_at_once_cannot_take_one_name(path: Path) -> None:
         async with trio.open_nursery() as nursery:
             for name in ("ann", "Ann", "ANN"):
                 nursery.start_soon(make, name)
-        assert sorted(ends) == ["made", "refused", "refused"] and len(accounts.users) == 1
+        assert sorted(ends) == ["made", "refused", "refused"] and len(accounts.directory.users) == 1
 
 
 async def test_disabling_a_user_stops_all_its_keys_and_nobody_elses(path: Path) -> None:
     async with opened(path) as accounts:
-        await accounts.create_user(username="ann")
-        await accounts.create_user(username="bob")
-        anns = [(await accounts.create_key(username="ann"))["key"] for _ in range(3)]
-        bobs = (await accounts.create_key(username="bob"))["key"]
-        await accounts.set_key(key_id="2", status="disabled")
-        assert (await accounts.set_user(username="ann", status="disabled"))["status"] == "disabled"
+        await accounts.users.create(username="ann")
+        await accounts.users.create(username="bob")
+        anns = [(await accounts.keys.create(username="ann"))["key"] for _ in range(3)]
+        bobs = (await accounts.keys.create(username="bob"))["key"]
+        await accounts.keys.set_status(key_id="2", status="disabled")
+        assert (await accounts.users.set_status(username="ann", status="disabled"))["status"] == "disabled"
         assert [(await found(accounts, key)).account_active for key in anns] == [False] * 3
         assert (await found(accounts, bobs)).account_active
-        late = (await accounts.create_key(username="ann"))["key"]
+        late = (await accounts.keys.create(username="ann"))["key"]
         assert not (await found(accounts, late)).account_active
     async with opened(path) as accounts:
         assert [(await found(accounts, key)).account_active for key in anns] == [False] * 3
-        await accounts.set_user(username="ann", status="active")
+        await accounts.users.set_status(username="ann", status="active")
         assert [(await found(accounts, key)).account_active for key in anns] == [True] * 3
         assert [(await found(accounts, key)).active for key in anns] == [True, False, True]
 
 
 async def test_whose_key_it_is(path: Path) -> None:
     async with opened(path) as accounts:
-        assert (await accounts.create_key())["user"] == "owner"  # nobody is there: the owner is made
-        assert (await accounts.list_users())[0]["mode"] == "metered"
-        await accounts.create_user(username="ann")
-        assert (await accounts.create_key())["user"] == "owner"
+        assert (await accounts.keys.create())["user"] == "owner"  # nobody is there: the owner is made
+        assert (await accounts.users.list())[0]["mode"] == "metered"
+        await accounts.users.create(username="ann")
+        assert (await accounts.keys.create())["user"] == "owner"
     other = path.with_name("other.sqlite3")
     async with opened(other) as accounts:
-        await accounts.create_user(username="ann")
-        assert (await accounts.create_key())["user"] == "ann"  # the only one
-        await accounts.create_user(username="bob")
+        await accounts.users.create(username="ann")
+        assert (await accounts.keys.create())["user"] == "ann"  # the only one
+        await accounts.users.create(username="bob")
         with pytest.raises(InvalidRequest, match="--user NAME"):
-            await accounts.create_key()
+            await accounts.keys.create()
 
 
 async def test_a_password_is_kept_as_scrypt_only(path: Path) -> None:
     async with opened(path) as accounts:
         for name in ("ann", "bob"):
-            await accounts.create_user(username=name, password="correct horse battery")
-        await accounts.create_user(username="cat")
+            await accounts.users.create(username=name, password="correct horse battery")
+        await accounts.users.create(username="cat")
         files = b"".join(file.read_bytes() for file in path.parent.iterdir())
     assert b"correct horse" not in files
     kept = [text for (text,) in read(path, "SELECT password FROM users ORDER BY id")]
     assert all(
-        re.fullmatch(r"scrypt\$16384\$8\$1\$[A-Za-z0-9+/]{22}==\$[A-Za-z0-9+/]{86}==", text) for text in kept[:2]
+        re.fullmatch(r"scrypt\$131072\$8\$1\$[A-Za-z0-9+/]{22}==\$[A-Za-z0-9+/]{86}==", text) for text in kept[:2]
     )
     assert kept[0] != kept[1] and kept[2] == ""
-    _, n, r, p, salt, digest = kept[0].split("$")
-    again = hashlib.scrypt(b"correct horse battery", salt=base64.b64decode(salt), n=int(n), r=int(r), p=int(p))
-    assert again == base64.b64decode(digest)
+    assert verify_password("correct horse battery", kept[0])
 
 
 # Credits
@@ -297,12 +300,12 @@ async def test_a_password_is_kept_as_scrypt_only(path: Path) -> None:
 )
 async def test_amounts_are_kept_to_the_last_digit(path: Path, amount: str, shown: str, units: int) -> None:
     async with opened(path) as accounts:
-        assert (await accounts.create_user(username="ann", credits=amount))["balance"] == shown
-        await accounts.create_user(username="bob")
-        said = await accounts.grant(username="bob", amount=amount, note="x" * 600)
+        assert (await accounts.users.create(username="ann", credits=amount))["balance"] == shown
+        await accounts.users.create(username="bob")
+        said = await accounts.credits.grant(username="bob", amount=amount, note="x" * 600)
         assert said["balance"] == shown
     async with opened(path) as accounts:
-        assert [user["balance"] for user in await accounts.list_users()] == [shown, shown]
+        assert [user["balance"] for user in await accounts.users.list()] == [shown, shown]
     assert read(path, "SELECT account, posted FROM balances ORDER BY account") == [(1, units), (2, units)]
     assert read(path, "SELECT max(length(note)) FROM entries")[0][0] == 500
 
@@ -328,36 +331,36 @@ async def test_amounts_are_kept_to_the_last_digit(path: Path, amount: str, shown
 async def test_odd_amounts_are_refused_with_words(path: Path, amount: str, words: str) -> None:
     async with opened(path) as accounts:
         with pytest.raises(InvalidRequest, match=words):
-            await accounts.create_user(username="ann", credits=amount)
-        assert not accounts.users and not accounts.books.accounts
-        await accounts.create_user(username="ann", credits="1")
+            await accounts.users.create(username="ann", credits=amount)
+        assert not accounts.directory.users and not accounts.books.accounts
+        await accounts.users.create(username="ann", credits="1")
         with pytest.raises(InvalidRequest, match=words):
-            await accounts.grant(username="ann", amount=amount)
+            await accounts.credits.grant(username="ann", amount=amount)
         assert accounts.books.accounts[1].posted == 10**12
 
 
 async def test_no_balance_past_a_million(path: Path) -> None:
     async with opened(path) as accounts:
-        await accounts.create_user(username="ann", credits="999999")
+        await accounts.users.create(username="ann", credits="999999")
         with pytest.raises(InvalidRequest, match="no balance above"):
-            await accounts.grant(username="ann", amount="1.000000000001")
-        assert (await accounts.grant(username="ann", amount="1"))["balance"] == "1000000.00"
+            await accounts.credits.grant(username="ann", amount="1.000000000001")
+        assert (await accounts.credits.grant(username="ann", amount="1"))["balance"] == "1000000.00"
 
 
 async def test_what_a_note_may_not_hold(path: Path) -> None:
     async with opened(path) as accounts:
-        await accounts.create_user(username="ann")
+        await accounts.users.create(username="ann")
         with pytest.raises(InvalidRequest, match="the note is not UTF-8"):
-            await accounts.grant(username="ann", amount="1", note="caf\udce9")
+            await accounts.credits.grant(username="ann", amount="1", note="caf\udce9")
         with pytest.raises(InvalidRequest, match="the note is not UTF-8"):
-            await accounts.correct(username="ann", amount="1", note="caf\udce9")
+            await accounts.credits.correct(username="ann", amount="1", note="caf\udce9")
         with pytest.raises(InvalidRequest, match="the password is not UTF-8"):
-            await accounts.create_user(username="bob", password="caf\udce9")
+            await accounts.users.create(username="bob", password="caf\udce9")
         for note in ("paid\0 in full", "two\nlines", "a\ttab", "\x1b[31mred", "\x7f"):
-            for command in (accounts.grant, accounts.correct):
+            for command in (accounts.credits.grant, accounts.credits.correct):
                 with pytest.raises(InvalidRequest, match=r"the note holds a control character \(U\+00[0-9A-F]{2}\)"):
                     await command(username="ann", amount="1", note=note)
-        await accounts.grant(
+        await accounts.credits.grant(
             username="ann", amount="1", note="café \U0001f468\u200d\U0001f469 \U0001f4b6'; DROP TABLE entries; --"
         )
     assert read(path, "SELECT note FROM entries") == [
@@ -370,20 +373,20 @@ async def test_what_a_note_may_not_hold(path: Path) -> None:
 
 async def test_with_the_same_ref_it_is_done_once(path: Path) -> None:
     async with opened(path) as accounts:
-        await accounts.create_user(username="ann", credits="1")
-        first = await accounts.grant(username="ann", amount="2.5", note="a", ref="invoice-7")
+        await accounts.users.create(username="ann", credits="1")
+        first = await accounts.credits.grant(username="ann", amount="2.5", note="a", ref="invoice-7")
         assert first == {
             "username": "ann", "granted": "2.5", "balance": "3.50", "entry": 2, "ref": "invoice-7",
             "already_done": False,
         }  # fmt: skip
-        await accounts.grant(username="ann", amount="1")  # none of its own: another one
-        taken = await accounts.correct(username="ann", amount="-0.5", note="b", ref="c:1")
+        await accounts.credits.grant(username="ann", amount="1")  # none of its own: another one
+        taken = await accounts.credits.correct(username="ann", amount="-0.5", note="b", ref="c:1")
         assert (taken["corrected"], taken["balance"], taken["already_done"]) == ("-0.5", "4.00", False)
     for _ in range(2):
         async with opened(path) as accounts:
-            again = await accounts.grant(username="ANN", amount="2.50", note="other words", ref="invoice-7")
+            again = await accounts.credits.grant(username="ANN", amount="2.50", note="other words", ref="invoice-7")
             assert again == {**first, "balance": "4.00", "already_done": True}
-            again = await accounts.correct(username="ann", amount="-0.5", note="b", ref="c:1")
+            again = await accounts.credits.correct(username="ann", amount="-0.5", note="b", ref="c:1")
             assert (again["entry"], again["balance"], again["already_done"]) == (4, "4.00", True)
     assert read(path, "SELECT kind, ref IN ('invoice-7', 'c:1') FROM entries ORDER BY id") == [
         ("grant", 0), ("grant", 1), ("grant", 0), ("correct", 1),
@@ -392,22 +395,22 @@ async def test_with_the_same_ref_it_is_done_once(path: Path) -> None:
 
 async def test_a_ref_with_other_values_is_refused(path: Path) -> None:
     async with opened(path) as accounts:
-        await accounts.create_user(username="ann")
-        await accounts.create_user(username="bob")
-        await accounts.grant(username="ann", amount="2", ref="r")
-        await accounts.correct(username="ann", amount="2", note="n", ref="s")
+        await accounts.users.create(username="ann")
+        await accounts.users.create(username="bob")
+        await accounts.credits.grant(username="ann", amount="2", ref="r")
+        await accounts.credits.correct(username="ann", amount="2", note="n", ref="s")
         for asked in (
-            accounts.grant(username="ann", amount="2.000000000001", ref="r"),
-            accounts.grant(username="bob", amount="2", ref="r"),
-            accounts.correct(username="ann", amount="2", note="n", ref="r"),
+            accounts.credits.grant(username="ann", amount="2.000000000001", ref="r"),
+            accounts.credits.grant(username="bob", amount="2", ref="r"),
+            accounts.credits.correct(username="ann", amount="2", note="n", ref="r"),
         ):
             with pytest.raises(
                 InvalidRequest, match=r"the ref r is that of a grant of \$2 to ann; nothing was changed"
             ):
                 await asked
         for asked in (
-            accounts.correct(username="ann", amount="-2", note="n", ref="s"),
-            accounts.grant(username="ann", amount="2", ref="s"),
+            accounts.credits.correct(username="ann", amount="-2", note="n", ref="s"),
+            accounts.credits.grant(username="ann", amount="2", ref="s"),
         ):
             with pytest.raises(InvalidRequest, match=r"the ref s is that of a correct of \$2 to ann"):
                 await asked
@@ -418,10 +421,10 @@ async def test_a_ref_with_other_values_is_refused(path: Path) -> None:
 @pytest.mark.parametrize("ref", ["", " ", "a b", "-a", "a\n", "a\0", "ä", "٣", "x" * 101, "--ref", "a'"])
 async def test_odd_refs(path: Path, ref: str) -> None:
     async with opened(path) as accounts:
-        await accounts.create_user(username="ann")
+        await accounts.users.create(username="ann")
         for asked in (
-            accounts.grant(username="ann", amount="1", ref=ref),
-            accounts.correct(username="ann", amount="1", note="n", ref=ref),
+            accounts.credits.grant(username="ann", amount="1", ref=ref),
+            accounts.credits.correct(username="ann", amount="1", note="n", ref=ref),
         ):
             with pytest.raises(InvalidRequest, match="a ref is 1 to 100 letters"):
                 await asked
@@ -431,17 +434,17 @@ async def test_odd_refs(path: Path, ref: str) -> None:
 async def test_what_is_not_written_in_time_is_told_and_repeated_safely(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "ANSWER_S", 0.1)
-    monkeypatch.setattr(db, "LAZY_S", 0.02)
-    monkeypatch.setattr(db, "RETRY_S", (0.01,))
+    monkeypatch.setattr("ftgate.accounts.pending.ANSWER_S", 0.1)
+    monkeypatch.setattr("ftgate.store.writer.LAZY_S", 0.02)
+    monkeypatch.setattr("ftgate.store.writer.RETRY_S", (0.01,))
     async with opened(path) as accounts:
-        await accounts.create_user(username="ann")
-        accounts.writer.connection.execute("PRAGMA busy_timeout = 0")
+        await accounts.users.create(username="ann")
+        accounts.credits.writer.connection.execute("PRAGMA busy_timeout = 0")
         with closing(sqlite3.connect(path, isolation_level=None)) as other, trio.fail_after(10):
             other.execute("BEGIN IMMEDIATE")
             for _ in range(2):  # the repeat waits too, and is told the same
                 with pytest.raises(DatabaseBusy) as told:
-                    await accounts.grant(username="ann", amount="5", ref="r")
+                    await accounts.credits.grant(username="ann", amount="5", ref="r")
                 said = str(told.value)
                 assert said.startswith("the grant of $5 to ann, ref r, is decided and not yet written, because")
                 for words in (
@@ -453,24 +456,24 @@ async def test_what_is_not_written_in_time_is_told_and_repeated_safely(
             with pytest.raises(
                 DatabaseBusy, match=r"the correction of \$-1 to ann, ref correct_[0-9a-f]{24}, is decided and not yet"
             ):
-                await accounts.correct(username="ann", amount="-1", note="n")
+                await accounts.credits.correct(username="ann", amount="-1", note="n")
             with pytest.raises(
                 DatabaseBusy,
                 match=r"key 1 \(sk-ft_.{6}...\) of ann, which nobody has seen, .* keys delete 1` removes it",
             ):
-                await accounts.create_key(username="ann")
+                await accounts.keys.create(username="ann")
             with pytest.raises(DatabaseBusy, match=r"the user bob is decided .* `ftgate users list`"):
-                await accounts.create_user(username="bob", credits="1")
+                await accounts.users.create(username="bob", credits="1")
             with pytest.raises(DatabaseBusy, match="that user bob is disabled is decided"):
-                await accounts.set_user(username="bob", status="disabled")
+                await accounts.users.set_status(username="bob", status="disabled")
             with pytest.raises(DatabaseBusy, match="that key 1 is disabled is decided"):
-                await accounts.set_key(key_id="1", status="disabled")
+                await accounts.keys.set_status(key_id="1", status="disabled")
             assert read(path, "SELECT count(*) FROM entries") == [(0,)]
             other.execute("ROLLBACK")
-            monkeypatch.setattr(module, "ANSWER_S", 10)
-            again = await accounts.grant(username="ann", amount="5", ref="r")
+            monkeypatch.setattr("ftgate.accounts.pending.ANSWER_S", 10)
+            again = await accounts.credits.grant(username="ann", amount="5", ref="r")
         assert (again["already_done"], again["balance"], again["entry"]) == (True, "4.00", 1)
-        assert (await accounts.set_key(key_id="1", status="deleted"))["status"] == "deleted"
+        assert (await accounts.keys.set_status(key_id="1", status="deleted"))["status"] == "deleted"
     assert read(path, "SELECT kind, amount FROM entries WHERE account = 1 ORDER BY id") == [
         ("grant", 5 * 10**12),
         ("correct", 10**12),
@@ -484,9 +487,9 @@ async def test_what_is_not_written_in_time_is_told_and_repeated_safely(
 
 async def test_a_database_that_fails_under_a_grant(path: Path) -> None:
     async with opened(path) as accounts:
-        await accounts.create_user(username="ann")
-    connection = FaultyConnection(db.connect(path, durability="process"))
-    writer = db.Writer(connection)  # type: ignore[arg-type]
+        await accounts.users.create(username="ann")
+    connection = FaultyConnection(connect(path, durability="process"))
+    writer = Writer(connection)  # type: ignore[arg-type]
     accounts = Accounts(Books(), writer, TrioClock(), lambda plan: False)
     accounts.load(connection)  # type: ignore[arg-type]
     writer.start()
@@ -494,7 +497,7 @@ async def test_a_database_that_fails_under_a_grant(path: Path) -> None:
     with pytest.raises(
         DatabaseFault, match=r"failed: .* Whether the grant of \$5 to ann, ref r, was written is not known.*--ref r "
     ):
-        await accounts.grant(username="ann", amount="5", ref="r")
+        await accounts.credits.grant(username="ann", amount="5", ref="r")
     connection.go_on.set()
     await writer.close()
 
@@ -506,9 +509,12 @@ async def test_a_restart_changes_nothing(path: Path) -> None:
     def state(accounts: Accounts) -> Any:
         books = accounts.books
         return (
-            accounts.users,
-            {id: (key.prefix, key.hash, key.status, key.models, key.quota) for id, key in accounts.keys.items()},
-            accounts.by_hash,
+            accounts.directory.users,
+            {
+                id: (key.prefix, key.hash, key.status, key.models, key.quota)
+                for id, key in accounts.directory.keys.items()
+            },
+            accounts.directory.by_hash,
             {id: (b.posted, b.held, b.used, b.metered) for id, b in books.accounts.items()},
             {id: (q.limit, q.used, q.held) for id, q in books.quotas.items()},
             books.next_id,
@@ -516,27 +522,27 @@ async def test_a_restart_changes_nothing(path: Path) -> None:
 
     async with opened(path) as accounts:
         for n, name in enumerate(("ann", "bob", "cat", "dan")):
-            await accounts.create_user(username=name, credits=f"{n}.5", metered=name == "dan", admin=name == "ann")
-            await accounts.create_key(
+            await accounts.users.create(username=name, credits=f"{n}.5", metered=name == "dan", admin=name == "ann")
+            await accounts.keys.create(
                 username=name, quota=f"{n}" if n else None, models=["m", "ä'\"]"], expires="2030-01-01"
             )
-            await accounts.create_key(username=name)
+            await accounts.keys.create(username=name)
         for account, key, units in ((2, 3, 1000), (2, 4, 1), (4, 7, 12345)):
             held = accounts.books.hold(account, key, units, ref=f"r{key}", estimate=1, at_us=0)
             assert isinstance(held, tuple)
             ended = accounts.books.post(held[0].id, units, at_us=0)
-            batch = accounts.writer.changed()
+            batch = accounts.credits.writer.changed()
             batch.remember((held[1],), accounts.books.accounts[account])
             batch.remember(ended.entries, accounts.books.accounts[account], accounts.books.quotas[key])  # type: ignore[union-attr]
             batch.rows.append(row(held[0].ref, held[0].id, account=account, key=key, cost=units))
-        await accounts.set_user(username="bob", status="disabled")
-        await accounts.set_key(key_id="2", status="disabled")
-        await accounts.set_key(key_id="4", status="deleted")
-        users, keys = await accounts.list_users(), await accounts.list_keys()
+        await accounts.users.set_status(username="bob", status="disabled")
+        await accounts.keys.set_status(key_id="2", status="disabled")
+        await accounts.keys.set_status(key_id="4", status="deleted")
+        users, keys = await accounts.users.list(), await accounts.keys.list()
         before = state(accounts)
     async with opened(path) as accounts:
         assert state(accounts) == before
-        assert (await accounts.list_users(), await accounts.list_keys()) == (users, keys)
+        assert (await accounts.users.list(), await accounts.keys.list()) == (users, keys)
 
 
 @pytest.mark.parametrize(
@@ -545,8 +551,8 @@ async def test_a_restart_changes_nothing(path: Path) -> None:
 )
 async def test_who_is_metered(path: Path, mode: str, plan_metered: bool, metered: bool) -> None:
     async with opened(path) as accounts:
-        await accounts.create_user(username="ann")
-        secret = (await accounts.create_key())["key"]
-        accounts.writer.changed().statements.append(("UPDATE users SET mode = ?", (mode,)))
+        await accounts.users.create(username="ann")
+        secret = (await accounts.keys.create())["key"]
+        accounts.credits.writer.changed().statements.append(("UPDATE users SET mode = ?", (mode,)))
     async with opened(path, metered_plans=("default",) if plan_metered else ()) as accounts:
         assert (await found(accounts, secret)).metered is metered is accounts.books.accounts[1].metered

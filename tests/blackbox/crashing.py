@@ -25,7 +25,7 @@ from typing import Any
 
 import httpx
 
-from ftgate.store import writer as db
+from ftgate.store.database import read_only
 from tests.blackbox.harness import HELLO, Account, House, channel
 
 CONFIG = """
@@ -175,7 +175,7 @@ class Books:
     @classmethod
     def read(cls, house: House) -> "Books":
         books = cls()
-        with closing(db.reader(house.data / "ftgate.sqlite3")) as connection:
+        with closing(read_only(house.data / "ftgate.sqlite3")) as connection:
             connection.execute("BEGIN")
             rows: list[Any] = connection.execute(
                 "SELECT request_id, account, cost FROM requests WHERE hold > 0"

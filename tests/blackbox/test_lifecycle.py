@@ -248,23 +248,22 @@ def test_data_that_cannot_be_used_is_left_alone(steady: House, damage: str) -> N
 
 SHORTENED = """
 import quart
-import hypercorn.config
-from ftgate.doors import fast as fast_door, hypercorn as hypercorn_door
-from ftgate.doors import asgi as relay
+from hypercorn.config import Config
+from ftgate.doors import asgi, fast, hypercorn
 
 for name in ("RESPONSE_TIMEOUT", "BODY_TIMEOUT"):
     assert name in quart.Quart.default_config
     quart.Quart.default_config = {**quart.Quart.default_config, name: 0.4}
 for name in ("keep_alive_timeout", "graceful_timeout", "shutdown_timeout", "ssl_handshake_timeout", "startup_timeout"):
-    assert isinstance(getattr(hypercorn.config.Config, name), (int, float)), name
-    setattr(hypercorn.config.Config, name, 0.4)
-hypercorn.config.Config.read_timeout = 1
-for door in (hypercorn_door.HypercornDoor, fast_door.FastDoor):
+    assert isinstance(getattr(Config, name), (int, float)), name
+    setattr(Config, name, 0.4)
+Config.read_timeout = 1
+for door in (hypercorn.HypercornDoor, fast.FastDoor):
     limits = door.__init__.__kwdefaults__
     assert {"keep_alive_s", "write_limit_s"} <= limits.keys()
     limits.update(keep_alive_s=0.4, write_limit_s=0.4)
-assert {hypercorn_door.LINGER_S, fast_door.LINGER_S, relay.BODY_S, fast_door.BODY_S} == {1.0, 60.0}
-hypercorn_door.LINGER_S = fast_door.LINGER_S = relay.BODY_S = fast_door.BODY_S = 0.4
+assert {hypercorn.LINGER_S, fast.LINGER_S, asgi.BODY_S, fast.BODY_S} == {1.0, 60.0}
+hypercorn.LINGER_S = fast.LINGER_S = asgi.BODY_S = fast.BODY_S = 0.4
 
 from ftgate.__main__ import main
 main()

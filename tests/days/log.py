@@ -9,7 +9,7 @@ import trio
 
 from ftgate.core.books import Balance, Books, Entry, Quota
 from ftgate.ports import Clock, Held, HoldRequest, Poor, Row, Settled
-from ftgate.store import writer as db
+from ftgate.store.batch import Batch, write_batch
 from ftgate.store.ledger import MemoryLedger
 from ftgate.store.schema import migrate, open_inbox
 from tests.days.auditor import Auditor
@@ -31,7 +31,7 @@ def empty_database() -> sqlite3.Connection:
     return connection
 
 
-class Watched(db.Batch):
+class Watched(Batch):
     """A batch whose entries the auditor sees as they are decided."""
 
     def __init__(self, auditor: Auditor) -> None:
@@ -70,19 +70,19 @@ class SlowLog:
         self.rng = rng
         self.delay_s = delay_s
         self.auditor = auditor
-        self.filling: db.Batch = Watched(auditor)
-        self.writing: db.Batch = Watched(auditor)
+        self.filling: Batch = Watched(auditor)
+        self.writing: Batch = Watched(auditor)
         self.wake = trio.Event()
         self.trouble: str | None = None
 
     def busy(self) -> str | None:
         return self.trouble
 
-    def changed(self, *, soon: bool = True) -> db.Batch:
+    def changed(self, *, soon: bool = True) -> Batch:
         self.wake.set()
         return self.filling
 
-    async def durable_within(self, batch: db.Batch, seconds: float) -> bool:
+    async def durable_within(self, batch: Batch, seconds: float) -> bool:
         with trio.move_on_after(seconds):
             while not batch.done:
                 if batch.event is None:
@@ -111,8 +111,8 @@ class SlowLog:
                 self.write(batch)
         self.writing, self.filling = Watched(self.auditor), Watched(self.auditor)
 
-    def write(self, batch: db.Batch) -> None:
-        db.write(self.connection, batch)
+    def write(self, batch: Batch) -> None:
+        write_batch(self.connection, batch)
         batch.done = True
         if batch.event is not None:
             batch.event.set()

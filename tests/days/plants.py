@@ -408,7 +408,7 @@ def planted(name: str) -> Iterator[None]:
         setattr(place, attribute, sound)
 
 
-AUDITORS = {"auditor.py", "tally.py", "windows.py", "writer.py", "batch.py"}
+AUDITORS = {"auditor.py", "tally.py", "windows.py", "batch.py"}
 
 
 def found_by(wrong: BaseException) -> set[str]:

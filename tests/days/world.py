@@ -29,7 +29,8 @@ from ftgate.line.call import Call
 from ftgate.line.gate import Gate
 from ftgate.ports import Answer, GateSettings, Headers, Key, Sending, Terms, UpstreamRequest
 from ftgate.store import checkpoint
-from ftgate.store import writer as db
+from ftgate.store.batch import Batch, write_batch
+from ftgate.store.database import balances_in, last_entry, spent_in
 from ftgate.store.recovery import expire_orphans
 from tests.days.auditor import Auditor
 from tests.days.log import SlowLog, Watched, WatchedLedger, empty_database
@@ -203,13 +204,8 @@ class World:
 
     async def boot(self) -> None:
         rng = self.rng
-        self.books = Books(
-            next_id=self.connection.execute("SELECT coalesce(max(id), 0) + 1 FROM entries").fetchone()[0]
-        )
-        balances = {
-            row[0]: row[1:] for row in self.connection.execute("SELECT account, posted, held, used FROM balances")
-        }
-        spent = dict(self.connection.execute("SELECT key, used FROM spent"))
+        self.books = Books(next_id=last_entry(self.connection) + 1)
+        balances, spent = balances_in(self.connection), spent_in(self.connection)
         for account in self.accounts:
             posted, _, used = balances.get(account.id, (0, 0, 0))
             self.books.open_account(account.id, posted=posted, used=used, metered=account.metered)
@@ -222,7 +218,7 @@ class World:
             first.remember((), self.books.accounts[account.id])
         known = open_holds if rng.random() < 0.5 else None
         expire_orphans(self.connection, self.books, first, at_us=0, charge_estimate=charge, open_holds=known)
-        db.write(self.connection, first)
+        write_batch(self.connection, first)
         assert not self.books.open
         self.auditor.booted(self.connection)
         self.log = SlowLog(self.connection, rng, rng.choice([0.0, 0.01, 0.5, 3.0]), self.auditor)
@@ -253,8 +249,8 @@ class World:
     def crashed(self) -> None:
         """From here on nothing more is written: whatever the unwinding tasks still decide is lost with the process."""
         self.auditor.crashed = True
-        self.log.filling = db.Batch()
-        dead = db.Batch()
+        self.log.filling = Batch()
+        dead = Batch()
         dead.done = True
         self.log.changed = lambda: dead  # type: ignore[method-assign]
         self.log.trouble = "crashed"

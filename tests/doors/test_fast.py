@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import trio
 
-from ftgate.doors import fast as fast_door
+from ftgate.doors.fast import FastDoor
 from ftgate.doors.heads import Head
 from ftgate.readiness import SUPPORTED
 from tests.doors.doors import LIMIT_S, PIECE, SOON_S, Client, FailingListener, Running, get
@@ -224,7 +224,7 @@ async def test_unfinished_handshakes_are_cut_at_the_budget(nursery: trio.Nursery
 
 
 async def test_a_slow_body_is_refused(nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast_door, "BODY_S", 0.2)
+    monkeypatch.setattr("ftgate.doors.fast.BODY_S", 0.2)
     async with opened(nursery) as place:
         for request in (call(b"half", length=100), chunked(b"half", ending=b"")):
             client = await place.connect()
@@ -510,7 +510,7 @@ async def test_stop_lets_running_calls_finish(nursery: trio.Nursery, tls: bool) 
 async def test_accept_errors_are_logged_and_survived(nursery: trio.Nursery, caplog: pytest.LogCaptureFixture) -> None:
     async with opened(nursery) as place:
         listener: Any = FailingListener((await trio.open_tcp_listeners(0, host="127.0.0.1"))[0])
-        door = fast_door.FastDoor(place.intake, place.door.other, place.door.readiness)
+        door = FastDoor(place.intake, place.door.other, place.door.readiness)
         running = Running(door, [listener], None)
         await nursery.start(running.run)
         await running.check_alive()

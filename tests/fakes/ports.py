@@ -21,8 +21,8 @@ from ftgate.errors import UpstreamFailed
 from ftgate.line.call import Call
 from ftgate.line.gate import Gate
 from ftgate.ports import Answer, GateSettings, Headers, Key, Row, Sending, Terms, UpstreamRequest
+from ftgate.store.batch import Batch
 from ftgate.store.ledger import MemoryLedger
-from ftgate.store.writer import Batch
 
 
 class InlineLog:

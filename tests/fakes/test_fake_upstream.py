@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.fakes import upstream as fakes
+from tests.fakes import upstream
 from tests.fakes.upstream import FakeUpstream, Script
 
 
@@ -125,10 +125,10 @@ async def test_reasoning_tools_and_repeat() -> None:
 
 
 def test_prompt_tokens() -> None:
-    assert fakes.prompt_tokens(None) == 3
+    assert upstream.prompt_tokens(None) == 3
     parts = [{"type": "text", "text": "abcd"}, {"type": "image_url", "image_url": {"url": "data:..."}}]
     assert (
-        fakes.prompt_tokens({"messages": [{"role": "user", "content": parts}, {"role": "user", "content": "efgh"}]})
+        upstream.prompt_tokens({"messages": [{"role": "user", "content": parts}, {"role": "user", "content": "efgh"}]})
         == 5
     )
 
@@ -250,7 +250,7 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
 async def test_as_a_process(tmp_path: Path) -> None:
     scripts = tmp_path / "scripts.json"
     scripts.write_text(json.dumps({"m": {"content": ["a", "b"], "raw_body": "\xff"}}))
-    command = [sys.executable, str(Path(fakes.__file__)), "--port", "0", "--scripts", str(scripts)]
+    command = [sys.executable, str(Path(upstream.__file__)), "--port", "0", "--scripts", str(scripts)]
     async with trio.open_nursery() as nursery:
         process = await nursery.start(
             lambda task_status: trio.run_process(command, stdout=subprocess.PIPE, task_status=task_status)

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import trio
 
-from ftgate.accounts.directory import Accounts
+from ftgate.accounts import Accounts
 from ftgate.core.books import Books
 from ftgate.errors import NotFound
 from ftgate.house import control
-from ftgate.store import requests as journal
-from ftgate.store import writer as db
-from ftgate.store.writer import DatabaseFault
+from ftgate.store.database import DatabaseFault, connect
+from ftgate.store.verify import verify_ledger
+from ftgate.store.writer import Writer
 from tests.fakes.ports import TrioClock
 
 Served = Callable[[bytes], Awaitable[Any]]
@@ -186,11 +186,11 @@ async def test_a_path_that_cannot_be_bound(tmp_path: Path) -> None:
 
 
 async def test_twenty_grants_at_once_are_exact(tmp_path: Path, path: Path) -> None:
-    connection = db.connect(tmp_path / "f.sqlite3", durability="process")
-    writer = db.Writer(connection)
+    connection = connect(tmp_path / "f.sqlite3", durability="process")
+    writer = Writer(connection)
     accounts = Accounts(Books(), writer, TrioClock(), lambda plan: False)
     writer.start()
-    commands = {**COMMANDS, "users.create": accounts.create_user, "credit.grant": accounts.grant}
+    commands = {**COMMANDS, "users.create": accounts.users.create, "credit.grant": accounts.credits.grant}
     answers: list[Any] = []
     async with serving(path, commands) as ask:
         await ask(b'{"command": "users.create", "arguments": {"username": "ann", "credits": "0.01"}}\n')
@@ -209,4 +209,4 @@ async def test_twenty_grants_at_once_are_exact(tmp_path: Path, path: Path) -> No
     assert len({answer["result"]["entry"] for answer in answers}) == 20
     assert max(answer["result"]["balance"] for answer in answers) == "2.01000000002"
     assert accounts.books.accounts[1].posted == 2_010_000_000_020
-    assert journal.verify(tmp_path / "f.sqlite3") == {"ok": True, "accounts": 1, "entries": 21, "open_holds": 0}
+    assert verify_ledger(tmp_path / "f.sqlite3") == {"ok": True, "accounts": 1, "entries": 21, "open_holds": 0}

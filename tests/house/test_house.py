@@ -17,16 +17,15 @@ import pytest
 import trio
 
 from ftgate import config
-from ftgate.accounts.directory import Accounts
+from ftgate.accounts import Accounts
 from ftgate.app import command, open_house
 from ftgate.core.books import Hold
 from ftgate.house import house as house_room
 from ftgate.house import serving
 from ftgate.house.house import DATABASE, House
 from ftgate.house.lock import Lock, Locked, holder
-from ftgate.store import requests as journal
-from ftgate.store import writer as db
-from ftgate.store.writer import DatabaseFault
+from ftgate.store.database import DatabaseFault, connect
+from ftgate.store.verify import verify_ledger
 from tests.config.reading import CHANNEL, load
 from tests.store.faulty import FaultyConnection, read, row, sqlite_error
 
@@ -45,7 +44,7 @@ async def opened(
         yield house
     finally:
         await house.close()
-        assert journal.verify(place / DATABASE)["ok"]
+        assert verify_ledger(place / DATABASE)["ok"]
 
 
 async def hold(house: House[Accounts], account: int, key: int, units: int, *, estimate: int = 50) -> Hold:
@@ -70,8 +69,8 @@ async def test_open_work_close_and_open_again(tmp_path: Path) -> None:
     place = tmp_path / "data"
     async with opened(place) as house:
         assert house.fresh
-        await house.accounts.create_user(username="ann", credits="1")
-        secret = str((await house.accounts.create_key(username="ann", quota="0.5"))["key"])
+        await house.accounts.users.create(username="ann", credits="1")
+        secret = str((await house.accounts.keys.create(username="ann", quota="0.5"))["key"])
         await post(house, await hold(house, 1, 1, 1000), 300)
         with pytest.raises(Locked):
             open_house(SETTINGS, place, serving=True)
@@ -80,7 +79,7 @@ async def test_open_work_close_and_open_again(tmp_path: Path) -> None:
     async with opened(place) as house:
         assert not house.fresh
         assert (house.books.accounts[1].posted, house.books.quotas[1].used) == (10**12 - 300, 300)
-        assert await house.accounts.find(secret.encode()) is not None
+        assert await house.accounts.directory.find(secret.encode()) is not None
         held = await hold(house, 1, 1, 1000)
         assert held.id == 4  # ids go on
         await post(house, held, 1)
@@ -91,18 +90,18 @@ async def crashed(place: Path) -> None:
     """A data directory with open holds: 1000 and 30 units of ann's two keys, a metered one of the owner's, and an ended
     one."""
     async with opened(place) as house:
-        await house.accounts.create_user(username="ann", credits="0.00001")
+        await house.accounts.users.create(username="ann", credits="0.00001")
         for _ in range(2):
-            await house.accounts.create_key(username="ann", quota="1")
-        await house.accounts.create_key(username=(await house.accounts.owner()).username)
+            await house.accounts.keys.create(username="ann", quota="1")
+        await house.accounts.keys.create(username=(await house.accounts.users.owner()).username)
         await post(house, await hold(house, 1, 1, 500), 200)
         await hold(house, 1, 1, 1000)
         await hold(house, 1, 2, 30)  # less than its estimate
         await hold(house, 2, 3, 700)
-        await house.accounts.set_key(key_id="2", status="deleted")
-        await house.accounts.set_user(username="ann", status="disabled")
+        await house.accounts.keys.set_status(key_id="2", status="deleted")
+        await house.accounts.users.set_status(username="ann", status="disabled")
         house.books.accounts[1].held = 1030
-    assert journal.verify(place / DATABASE)["open_holds"] == 3
+    assert verify_ledger(place / DATABASE)["open_holds"] == 3
 
 
 @pytest.mark.parametrize(
@@ -125,7 +124,7 @@ async def test_what_a_crash_left_open_is_ended(
         assert tuple(house.books.quotas[key].used for key in (1, 2, 3)) == spent
         assert [house.books.quotas[key].held for key in (1, 2, 3)] == [0, 0, 0]
         assert house.books.open == {}
-        assert journal.verify(house.database)["open_holds"] == 0
+        assert verify_ledger(house.database)["open_holds"] == 0
     left = 150 - sum(amounts)
     assert any("3 holds" in one.message and f"0.{left:012d}".rstrip("0") in one.message for one in caplog.records)
     async with opened(tmp_path, settings):  # and once
@@ -140,8 +139,8 @@ from tests.house.test_house import SETTINGS, hold, open_house
 async def main():
     house = open_house(SETTINGS, Path(sys.argv[1]), serving=True)
     await house.begin()
-    await house.accounts.create_user(username="ann", credits="1")
-    await house.accounts.create_key(username="ann")
+    await house.accounts.users.create(username="ann", credits="1")
+    await house.accounts.keys.create(username="ann")
     await hold(house, 1, 1, 1000)
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -158,7 +157,7 @@ async def test_a_process_that_was_killed(tmp_path: Path) -> None:
         timeout=30,
     )
     assert done.returncode == -9
-    assert journal.verify(tmp_path / DATABASE)["open_holds"] == 1  # read from the log of the dead process
+    assert verify_ledger(tmp_path / DATABASE)["open_holds"] == 1  # read from the log of the dead process
     async with opened(tmp_path, orphans=1) as house:
         assert house.books.accounts[1].available == 10**12
 
@@ -173,12 +172,12 @@ def spoil(place: Path, how: str) -> None:
     elif how == "text":
         path.write_text("no database")
     elif how == "no balances":
-        db.connect(path, durability="process").close()
+        connect(path, durability="process").close()
         with sqlite3.connect(path) as connection:
             connection.execute("DROP TABLE balances")
         connection.close()
     else:
-        db.connect(path, durability="process").close()
+        connect(path, durability="process").close()
         with path.open("r+b") as file:
             file.seek(4096 * 3)
             file.write(b"\xa5" * 4096)
@@ -283,12 +282,12 @@ async def test_commands(tmp_path: Path) -> None:
     assert "exists already" in (await do("users.create", username="ANN"))["error"]
     assert "does not know" in (await do("no.such"))["error"]
     assert "'keys.list' failed" in (await do("keys.list", word=1))["error"]
-    assert journal.verify(tmp_path / DATABASE) == {"ok": True, "accounts": 1, "entries": 2, "open_holds": 0}
+    assert verify_ledger(tmp_path / DATABASE) == {"ok": True, "accounts": 1, "entries": 2, "open_holds": 0}
 
 
 async def test_a_plan_decides_who_is_metered(tmp_path: Path) -> None:
     async with opened(tmp_path) as house:
-        await house.accounts.create_user(username="ann")
+        await house.accounts.users.create(username="ann")
         assert not house.books.accounts[1].metered
     async with opened(tmp_path, load(CHANNEL + '[plan.default]\nmode = "metered"\n')) as house:
         assert house.books.accounts[1].metered

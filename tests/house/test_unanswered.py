@@ -14,15 +14,13 @@ import pytest
 import trio
 from click.testing import CliRunner
 
-from ftgate.accounts import directory as accounts
 from ftgate.app import commands, open_house
 from ftgate.cli import remote
 from ftgate.cli.group import cli
 from ftgate.house import control
 from ftgate.house.house import DATABASE
 from ftgate.house.lock import Lock
-from ftgate.store import requests as journal
-from ftgate.store import writer as db
+from ftgate.store.verify import verify_ledger
 from tests.house.test_house import SETTINGS
 from tests.store.faulty import read
 
@@ -101,13 +99,13 @@ def test_a_server_that_cannot_be_reached_has_done_nothing(tmp_path: Path) -> Non
 async def test_a_grant_on_a_locked_database_and_its_repeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside a running server. As long as the database is locked every repeat says the same; in the end there is one
     entry."""
-    monkeypatch.setattr(accounts, "ANSWER_S", 0.1)
-    monkeypatch.setattr(db, "LAZY_S", 0.02)
-    monkeypatch.setattr(db, "RETRY_S", (0.01,))
+    monkeypatch.setattr("ftgate.accounts.pending.ANSWER_S", 0.1)
+    monkeypatch.setattr("ftgate.store.writer.LAZY_S", 0.02)
+    monkeypatch.setattr("ftgate.store.writer.RETRY_S", (0.01,))
     house = open_house(SETTINGS, tmp_path, serving=True)
     await house.begin()
     house.connection.execute("PRAGMA busy_timeout = 0")
-    await house.accounts.create_user(username="ann")
+    await house.accounts.users.create(username="ann")
     said: list[str] = []
 
     async def grant(*more: str, amount: str = "5", code: int = 0) -> str:
@@ -125,7 +123,7 @@ async def test_a_grant_on_a_locked_database_and_its_repeats(tmp_path: Path, monk
             said.append(await grant("--ref", ref, code=1))
             assert said[0] == said[1]
             other.execute("ROLLBACK")
-            monkeypatch.setattr(accounts, "ANSWER_S", 10)
+            monkeypatch.setattr("ftgate.accounts.pending.ANSWER_S", 10)
             said.append(await grant("--ref", ref))
             assert said[2] == f"already done: ref {ref} is entry 1; nothing was changed. ann: balance $5.00\n"
             assert json.loads(await grant("--ref", ref, "--json"))["already_done"] is True
@@ -134,4 +132,4 @@ async def test_a_grant_on_a_locked_database_and_its_repeats(tmp_path: Path, monk
     await house.close()
     assert read(tmp_path / DATABASE, "SELECT ref, amount FROM entries") == [(ref, 5 * 10**12)]
     assert await grant("--ref", ref) == said[2]  # and without a server
-    assert journal.verify(tmp_path / DATABASE)["entries"] == 1
+    assert verify_ledger(tmp_path / DATABASE)["entries"] == 1

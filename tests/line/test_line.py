@@ -13,7 +13,8 @@ from ftgate.core.money import format_usd, parse_price
 from ftgate.core.routing import Retry, Timeouts
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.ports import Held, HoldRequest, Poor, Terms
-from ftgate.store.writer import Batch, DatabaseFault
+from ftgate.store.batch import Batch
+from ftgate.store.database import DatabaseFault
 from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, channel, model
 from tests.line.transcript import DONE, PLAIN, STREAM, answer, ask, chat, delta, status, usage
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ftgate.core.books import Balance, Books, Ended, Entry, Hold
 from ftgate.ports import Row
-from ftgate.store.writer import Batch
+from ftgate.store.batch import Batch
 
 
 def sqlite_error(code: int, kind: type[sqlite3.Error] = sqlite3.OperationalError) -> sqlite3.Error:

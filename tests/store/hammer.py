@@ -8,6 +8,7 @@ test_hammer.py for a moment and by scripts/ledger for as long as asked, there al
 """
 
 import random
+import sqlite3
 import time
 from collections import Counter, defaultdict
 from contextlib import closing
@@ -19,9 +20,10 @@ import trio
 from ftgate.core.books import Books, Entry
 from ftgate.core.pricing import ONE, Price, Quote
 from ftgate.ports import Held, HoldRequest, Poor, Row
-from ftgate.store import requests as journal
-from ftgate.store import writer as db
+from ftgate.store.database import read_only
 from ftgate.store.ledger import MemoryLedger
+from ftgate.store.verify import verify_ledger
+from ftgate.store.writer import Writer
 
 PRICE = Price(1, 1, 1, 1, 1)
 MODEL_LIMIT = 1000
@@ -116,7 +118,7 @@ class Own:
 class Hammer:
     """One run. `name` keeps the references of several runs on one database apart."""
 
-    def __init__(self, books: Books, writer: db.Writer, name: str) -> None:
+    def __init__(self, books: Books, writer: Writer, name: str) -> None:
         self.books = books
         self.ledger = MemoryLedger(books, writer, _Clock())
         self.writer = writer
@@ -218,12 +220,12 @@ class Hammer:
         for key, quota in self.books.quotas.items():
             assert (quota.used, quota.held) == (own.spent[key], 0)
             assert quota.limit is None or quota.used <= quota.limit
-        with closing(db.reader(path)) as connection:
+        with closing(read_only(path)) as connection:
             self._remembered(connection)
-        said = journal.verify(path)
+        said = verify_ledger(path)
         assert said["ok"] and said["open_holds"] == 0, said
 
-    def _remembered(self, connection: db.sqlite3.Connection) -> None:
+    def _remembered(self, connection: sqlite3.Connection) -> None:
         """What the file says, by sums of its own: a commit that was lost whole would verify."""
         own = self.own
         balances = {
@@ -274,12 +276,12 @@ def ways_of(run: Hammer) -> tuple[list[Way], list[Way], list[Way]]:
 
 
 async def hammer(
-    path: Path, books: Books, connection: db.sqlite3.Connection, *, seconds: float, tasks: int, name: str = "h"
+    path: Path, books: Books, connection: sqlite3.Connection, *, seconds: float, tasks: int, name: str = "h"
 ) -> Hammer:
     """64 (`tasks`) tasks on account 1, as many on all accounts, and as many on keys with a quota and on metered
     accounts, for so long. Every account in `books` has a key of the same number without a quota. The connection is
     closed at the end."""
-    writer = db.Writer(connection)
+    writer = Writer(connection)
     writer.start()
     run = Hammer(books, writer, name)
     one, everyone, bounded = ways_of(run)

@@ -15,8 +15,9 @@ from ftgate.app import open_house
 from ftgate.core.books import Books
 from ftgate.house.house import DATABASE, PAUSE_S
 from ftgate.house.lock import make_data_dir
-from ftgate.store import requests as journal
-from ftgate.store import writer as db
+from ftgate.store.batch import Batch, write_batch
+from ftgate.store.database import connect
+from ftgate.store.verify import verify_ledger
 from tests.store.hammer import ROW, Hammer, hammer
 
 
@@ -30,11 +31,11 @@ def open_books(accounts: int, next_id: int = 1) -> Books:
 
 def fill(path: Path, books: Books, entries: int) -> None:
     """Trade until there are so many entries, in large commits."""
-    connection = db.connect(path, durability="process")
+    connection = connect(path, durability="process")
     accounts = list(books.accounts)
-    db.write(connection, people(accounts))
+    write_batch(connection, people(accounts))
     while books.next_id <= entries:
-        batch = db.Batch()
+        batch = Batch()
         for _ in range(2000):
             account = accounts[books.next_id % len(accounts)]
             balance = books.accounts[account]
@@ -51,13 +52,13 @@ def fill(path: Path, books: Books, entries: int) -> None:
                 "key": account,
             }
             batch.rows.append(type(ROW)(**{**fields, "cost": 700, "hold": held.id}))
-        db.write(connection, batch)
+        write_batch(connection, batch)
     connection.close()
 
 
-def people(accounts: list[int]) -> db.Batch:
+def people(accounts: list[int]) -> Batch:
     """A user and a key with the same number for each account."""
-    batch = db.Batch()
+    batch = Batch()
     user = (
         "INSERT INTO users (id, username, role, status, plan, created_at_us) VALUES (?, ?, 'user', 'active', "
         "'default', 0)"
@@ -99,7 +100,7 @@ def ready(place: Path) -> float:
 
 
 def forget_checkpoints(path: Path) -> None:
-    connection = db.connect(path, durability="process")
+    connection = connect(path, durability="process")
     connection.execute("DELETE FROM checkpoints")
     connection.close()
 
@@ -141,7 +142,7 @@ def lag(place: Path) -> str:
 
 
 def rate(path: Path, books: Books, seconds: float, name: str) -> float:
-    connection = db.connect(path, durability="power")
+    connection = connect(path, durability="power")
     run: Hammer = trio.run(lambda: hammer(path, books, connection, seconds=seconds, tasks=64, name=name))
     print(
         f"  {name}: {run.settled} settled, {run.metered} of them metered; {run.refusals['credits']} refused for "
@@ -154,9 +155,9 @@ def rate(path: Path, books: Books, seconds: float, name: str) -> float:
 def verify_apart(path: Path) -> None:
     """Verify in a process of its own, for its memory."""
     code = (
-        "import sys, time, resource; from pathlib import Path; from ftgate.store import requests as journal; began = "
+        "import sys, time, resource; from pathlib import Path; from ftgate.store.verify import verify_ledger; began = "
         "time.perf_counter();"
-        " said = journal.verify(Path(sys.argv[1])); print(said, f'{time.perf_counter() - began:.2f} s,',"
+        " said = verify_ledger(Path(sys.argv[1])); print(said, f'{time.perf_counter() - began:.2f} s,',"
         " resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, 'MB'); sys.exit(not said['ok'])"
     )
     subprocess.run([sys.executable, "-c", code, str(path)], check=True)
@@ -194,7 +195,7 @@ def main() -> int:
             small = rate(fresh, open_books(64), 8, f"empty{number}")
             big = rate(large, books, 8, f"large{number}")
             print(f"  throughput with {chosen.entries} entries against an empty database: {big / small:.2f}")
-        assert journal.verify(large)["ok"]
+        assert verify_ledger(large)["ok"]
     print(f"most memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB")
     return 0
 

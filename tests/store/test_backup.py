@@ -11,11 +11,11 @@ import pytest
 import trio
 
 from ftgate.house.house import DATABASE
-from ftgate.store import backup as copies
-from ftgate.store import requests as journal
-from ftgate.store import writer as db
-from ftgate.store.backup import BackupFault
-from ftgate.store.writer import Batch
+from ftgate.store.backup import BackupFault, make_backup, restore_backup
+from ftgate.store.batch import Batch, write_batch
+from ftgate.store.database import DatabaseFault, connect
+from ftgate.store.verify import verify_ledger
+from ftgate.store.writer import Writer
 from tests.house.test_house import opened
 from tests.store.faulty import Calls, read
 
@@ -26,8 +26,8 @@ def filled(path: Path, calls: int = 200) -> Path:
     done.grant(batch)
     for _ in range(calls):
         done.call(batch)
-    with closing(db.connect(path, durability="process")) as connection:
-        db.write(connection, batch)
+    with closing(connect(path, durability="process")) as connection:
+        write_batch(connection, batch)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return path
 
@@ -67,8 +67,8 @@ def lie(path: Path) -> None:
 
 @pytest.mark.slow
 async def test_beside_a_busy_writer(path: Path, tmp_path: Path) -> None:
-    connection = db.connect(path, durability="process")
-    writer = db.Writer(connection)
+    connection = connect(path, durability="process")
+    writer = Writer(connection)
     writer.start()
     calls = Calls(next_id=read(path, "SELECT max(id) + 1 FROM entries")[0][0])
     calls.number = 1000
@@ -85,7 +85,7 @@ async def test_beside_a_busy_writer(path: Path, tmp_path: Path) -> None:
         nursery.start_soon(trade)
         for number in range(5):
             await trio.sleep(0.02)
-            made.append(await trio.to_thread.run_sync(copies.backup, path, tmp_path / f"b{number}", journal.verify))
+            made.append(await trio.to_thread.run_sync(make_backup, path, tmp_path / f"b{number}", verify_ledger))
         nursery.cancel_scope.cancel()
     await writer.drain()
     assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)  # nothing holds the log open
@@ -94,14 +94,14 @@ async def test_beside_a_busy_writer(path: Path, tmp_path: Path) -> None:
     counts = [said["entries"] for said in made]
     assert counts == sorted(set(counts)) and counts[0] > 401  # each newer than the one before: it really was busy
     for number, said in enumerate(made):
-        again = journal.verify(tmp_path / f"b{number}")
+        again = verify_ledger(tmp_path / f"b{number}")
         assert again["ok"] and again["entries"] == said["entries"]
     assert not list(tmp_path.glob("*.part*"))
 
 
 def test_a_copy_is_for_its_owner_only_and_says_what_it_holds(path: Path, tmp_path: Path) -> None:
     target = tmp_path / "new" / "deeper" / "b.sqlite3"  # the directory is made
-    said = copies.backup(path, target, journal.verify)
+    said = make_backup(path, target, verify_ledger)
     assert said == {
         "backup": str(target),
         "bytes": target.stat().st_size,
@@ -118,7 +118,7 @@ def test_a_copy_is_for_its_owner_only_and_says_what_it_holds(path: Path, tmp_pat
 def test_odd_names(tmp_path: Path, name: str) -> None:
     place = tmp_path / name
     place.mkdir()
-    assert copies.backup(filled(place / DATABASE, 2), place / "copy", journal.verify)["entries"] == 5
+    assert make_backup(filled(place / DATABASE, 2), place / "copy", verify_ledger)["entries"] == 5
     assert [found.name for found in tmp_path.iterdir()] == [name]
 
 
@@ -126,14 +126,14 @@ def test_a_target_that_exists(path: Path, tmp_path: Path) -> None:
     target = tmp_path / "b"
     target.write_text("mine")
     with pytest.raises(BackupFault, match="exists already; a backup never overwrites"):
-        copies.backup(path, target, journal.verify)
+        make_backup(path, target, verify_ledger)
     assert target.read_text() == "mine" and not list(tmp_path.glob("*.part"))
 
 
 def test_a_directory_that_cannot_be_made(path: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BackupFault, match=r"the backup to .*/file/b failed: "):
-        copies.backup(path, tmp_path / "file" / "b", journal.verify)
+        make_backup(path, tmp_path / "file" / "b", verify_ledger)
 
 
 @pytest.mark.parametrize("harm", [wreck, lie])
@@ -141,7 +141,7 @@ def test_a_source_that_is_broken(path: Path, tmp_path: Path, harm: Any) -> None:
     harm(path)
     target = tmp_path / "out" / "b"
     with pytest.raises(BackupFault, match=r"damaged|malformed|does not verify: account 1") as caught:
-        copies.backup(path, target, journal.verify)
+        make_backup(path, target, verify_ledger)
     assert "\n" not in str(caught.value) and list(target.parent.iterdir()) == []
 
 
@@ -156,14 +156,14 @@ def test_half_a_copy_never_has_the_name(path: Path, tmp_path: Path, monkeypatch:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        copies.backup(path, target, stopped)
+        make_backup(path, target, stopped)
     with monkeypatch.context() as patch:
-        patch.setattr(copies, "_force_to_disk", stopped)
+        patch.setattr("ftgate.store.backup._force_to_disk", stopped)
         with pytest.raises(KeyboardInterrupt):
-            copies.backup(path, target, journal.verify)
+            make_backup(path, target, verify_ledger)
     assert seen == [["b.part"], ["b.part"]] and list(target.parent.iterdir()) == []
     (target.parent / "b.part").write_text("half of an earlier one")
-    assert copies.backup(path, target, journal.verify)["ok"]
+    assert make_backup(path, target, verify_ledger)["ok"]
     assert [found.name for found in target.parent.iterdir()] == ["b"]
 
 
@@ -171,57 +171,57 @@ def test_half_a_copy_never_has_the_name(path: Path, tmp_path: Path, monkeypatch:
 
 
 def restored(source: Path, database: Path) -> dict[str, Any]:
-    return copies.restore(source, database, database.with_name("kept"), journal.verify)
+    return restore_backup(source, database, database.with_name("kept"), verify_ledger)
 
 
 async def test_restore_then_open(tmp_path: Path) -> None:
     place = tmp_path / "data"
     async with opened(place) as house:
-        await house.accounts.create_user(username="ann", credits="1")
-    copies.backup(place / DATABASE, tmp_path / "b", journal.verify)
+        await house.accounts.users.create(username="ann", credits="1")
+    make_backup(place / DATABASE, tmp_path / "b", verify_ledger)
     async with opened(place) as house:
-        await house.accounts.create_user(username="bob", credits="1")
+        await house.accounts.users.create(username="bob", credits="1")
     said = restored(tmp_path / "b", place / DATABASE)
     assert said["kept"] == str(place / "kept") and said["entries"] == 1
     assert stat.S_IMODE((place / DATABASE).stat().st_mode) == 0o600
     async with opened(place) as house:
-        assert list(house.accounts.by_name) == ["ann"]
-        await house.accounts.create_user(username="eve", credits="1")
-    assert journal.verify(place / "kept")["entries"] == 2  # whole, and untouched by what came after
+        assert list(house.accounts.directory.by_name) == ["ann"]
+        await house.accounts.users.create(username="eve", credits="1")
+    assert verify_ledger(place / "kept")["entries"] == 2  # whole, and untouched by what came after
 
 
 def test_the_old_log_goes_into_the_old_file(path: Path, tmp_path: Path) -> None:
     """A log that stayed would be played into the restored file."""
-    copies.backup(path, tmp_path / "b", journal.verify)
+    make_backup(path, tmp_path / "b", verify_ledger)
     before = path.read_bytes()
-    with closing(db.connect(path, durability="process")) as connection:
+    with closing(connect(path, durability="process")) as connection:
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         batch, calls = Batch(), Calls(next_id=402)
         calls.number = 500
         calls.books.accounts[1].posted, calls.books.quotas[1].used = 1_000_000 - 200 * 30, 200 * 30
         calls.call(batch)
-        db.write(connection, batch)
+        write_batch(connection, batch)
         log = path.with_name(path.name + "-wal").read_bytes()
     path.write_bytes(before)
     path.with_name(path.name + "-wal").write_bytes(log)  # as after a kill
     restored(tmp_path / "b", path)
     assert not path.with_name(path.name + "-wal").exists() and not path.with_name("kept-wal").exists()
-    assert journal.verify(path)["entries"] == 401 and journal.verify(path.with_name("kept"))["entries"] == 403
+    assert verify_ledger(path)["entries"] == 401 and verify_ledger(path.with_name("kept"))["entries"] == 403
 
 
 def test_in_the_place_of_a_wrecked_one(path: Path, tmp_path: Path) -> None:
-    copies.backup(path, tmp_path / "b", journal.verify)
+    make_backup(path, tmp_path / "b", verify_ledger)
     path.write_bytes(b"\xa5" * 50_000)
     path.with_name(path.name + "-wal").write_bytes(b"its log")
     restored(tmp_path / "b", path)
-    assert journal.verify(path)["ok"] and (path.parent / "kept").read_bytes() == b"\xa5" * 50_000
+    assert verify_ledger(path)["ok"] and (path.parent / "kept").read_bytes() == b"\xa5" * 50_000
     assert (path.parent / "kept-wal").read_bytes() == b"its log"  # not folded, not lost, not beside the new file
 
 
 def test_where_there_was_none(path: Path, tmp_path: Path) -> None:
-    copies.backup(path, tmp_path / "b", journal.verify)
+    make_backup(path, tmp_path / "b", verify_ledger)
     path.unlink()
-    assert restored(tmp_path / "b", path)["kept"] is None and journal.verify(path)["entries"] == 401
+    assert restored(tmp_path / "b", path)["kept"] is None and verify_ledger(path)["entries"] == 401
 
 
 def _text(path: Path) -> None:
@@ -245,17 +245,17 @@ def _in_use(path: Path) -> None:
 @pytest.mark.parametrize("harm", [wreck, lie, _text, _cut, _other, _in_use])
 def test_a_file_that_is_no_good_changes_nothing(path: Path, tmp_path: Path, harm: Any) -> None:
     source = tmp_path / "b"
-    copies.backup(path, source, journal.verify)
+    make_backup(path, source, verify_ledger)
     harm(source)
     before = files(path.parent)
     with pytest.raises(BackupFault) as caught:
         restored(source, path)
     assert str(caught.value).startswith(str(source)) and "\n" not in str(caught.value)
-    assert files(path.parent) == before and journal.verify(path)["ok"]
+    assert files(path.parent) == before and verify_ledger(path)["ok"]
 
 
 def test_a_name_to_keep_it_under_that_is_taken(path: Path, tmp_path: Path) -> None:
-    copies.backup(path, tmp_path / "b", journal.verify)
+    make_backup(path, tmp_path / "b", verify_ledger)
     path.with_name("kept").write_text("an earlier one")
     before = files(path.parent)
     with pytest.raises(BackupFault, match="exists already"):
@@ -264,7 +264,7 @@ def test_a_name_to_keep_it_under_that_is_taken(path: Path, tmp_path: Path) -> No
 
 
 def test_a_move_that_fails_is_undone(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    copies.backup(path, tmp_path / "b", journal.verify)
+    make_backup(path, tmp_path / "b", verify_ledger)
     before = files(path.parent)
     replace = Path.replace
 
@@ -278,24 +278,24 @@ def test_a_move_that_fails_is_undone(path: Path, tmp_path: Path, monkeypatch: py
         patch.setattr(Path, "replace", fails)
         with pytest.raises(BackupFault, match=r"failed: .*No space left"):
             restored(tmp_path / "b", path)
-    assert files(path.parent) == before and journal.verify(path)["ok"]
+    assert files(path.parent) == before and verify_ledger(path)["ok"]
 
 
 def test_a_log_without_its_database_is_not_played_into_the_restored_one(path: Path, tmp_path: Path) -> None:
     """The database is gone, its log stayed: the restored file must be what the backup says, and the log is kept
     aside."""
-    copies.backup(path, tmp_path / "b", journal.verify)
-    expected = journal.verify(path)["entries"]
+    make_backup(path, tmp_path / "b", verify_ledger)
+    expected = verify_ledger(path)["entries"]
     log = path.with_name(path.name + "-wal")
-    other = db.connect(tmp_path / "other.sqlite3", durability="process")
+    other = connect(tmp_path / "other.sqlite3", durability="process")
     other.execute("CREATE TABLE stray (x)")
     log.write_bytes((tmp_path / "other.sqlite3-wal").read_bytes())
     other.close()
     path.unlink()
     restored(tmp_path / "b", path)
     assert not log.exists() or log.stat().st_size == 0
-    assert journal.verify(path)["entries"] == expected
-    connection = db.connect(path, durability="process")
+    assert verify_ledger(path)["entries"] == expected
+    connection = connect(path, durability="process")
     assert connection.execute("SELECT count(*) FROM entries").fetchone()[0] == expected
     connection.close()
 
@@ -306,8 +306,8 @@ def test_a_missing_database_is_not_replaced_by_an_empty_one(path: Path) -> None:
         place.write_bytes(b"x")
         kept = path.read_bytes()
         path.unlink()
-        with pytest.raises(db.DatabaseFault, match="is missing, but"):
-            db.connect(path, durability="process")
+        with pytest.raises(DatabaseFault, match="is missing, but"):
+            connect(path, durability="process")
         assert not path.exists()
         path.write_bytes(kept)
         place.unlink()

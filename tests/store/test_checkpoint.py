@@ -17,7 +17,7 @@ import pytest
 import trio
 from click.testing import CliRunner
 
-from ftgate.accounts.directory import Accounts
+from ftgate.accounts import Accounts
 from ftgate.app import open_house
 from ftgate.cli.group import cli
 from ftgate.core.audit import Audit, Disagreement, State
@@ -25,9 +25,10 @@ from ftgate.house import house as house_room
 from ftgate.house.house import DATABASE, House
 from ftgate.house.lock import Lock, holder
 from ftgate.store import checkpoint
-from ftgate.store import requests as journal
-from ftgate.store import writer as db
-from ftgate.store.writer import Batch, DatabaseFault
+from ftgate.store.batch import Batch, write_batch
+from ftgate.store.database import DatabaseFault, connect
+from ftgate.store.entries import entries_after
+from ftgate.store.verify import verify_ledger
 from tests.house.test_house import SETTINGS, hold, opened, post
 from tests.store.faulty import Calls, read, sqlite_error
 
@@ -56,8 +57,8 @@ async def lived(place: Path) -> Path:
     """Entries 1 to 7, a checkpoint at 7 from a clean close, then 8 to 11 by a process that was killed, 12 an open hold
     of its."""
     async with opened(place) as house:
-        await house.accounts.create_user(username="ann", credits="1")
-        await house.accounts.create_key(username="ann")
+        await house.accounts.users.create(username="ann", credits="1")
+        await house.accounts.keys.create(username="ann")
         await trade(house)
     async with crashing(place) as house:
         await trade(house, 2)
@@ -93,7 +94,7 @@ def refused(place: Path) -> str:
 
 async def test_a_clean_close_leaves_one_that_says_what_the_entries_say(tmp_path: Path) -> None:
     async with opened(tmp_path) as house:
-        await house.accounts.create_user(username="ann", credits="1")
+        await house.accounts.users.create(username="ann", credits="1")
         assert read(house.database, NEWEST) == []
     ((last, state),) = read(tmp_path / DATABASE, NEWEST)
     said = msgspec.json.decode(state, type=State)
@@ -103,14 +104,13 @@ async def test_a_clean_close_leaves_one_that_says_what_the_entries_say(tmp_path:
 async def test_a_start_reads_on_from_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     await lived(tmp_path)
     asked: list[int] = []
-    entries = db.entries
 
     def watched(connection: sqlite3.Connection, after: int, upto: int, limit: int) -> Any:
         asked.append(after)
-        return entries(connection, after, upto, limit)
+        return entries_after(connection, after, upto, limit)
 
     with monkeypatch.context() as patch:
-        patch.setattr(db, "entries", watched)
+        patch.setattr("ftgate.store.checkpoint.entries_after", watched)
         async with opened(tmp_path, orphans=1) as house:  # and the open hold is known from it
             assert house.books.accounts[1].available == 10**12 - 5 * 300
             assert asked[0] == 7 and min(asked) == 7
@@ -120,8 +120,8 @@ async def test_a_start_reads_on_from_the_last_one(tmp_path: Path, monkeypatch: p
 
 async def test_an_open_hold_from_before_the_checkpoint_is_ended(tmp_path: Path) -> None:
     async with crashing(tmp_path) as house:
-        await house.accounts.create_user(username="ann", credits="1")
-        await house.accounts.create_key(username="ann")
+        await house.accounts.users.create(username="ann", credits="1")
+        await house.accounts.keys.create(username="ann")
         await hold(house, 1, 1, 1000)
         await house.maybe_checkpoint(every=0)
         await house.writer.drain()
@@ -133,8 +133,8 @@ async def test_an_open_hold_from_before_the_checkpoint_is_ended(tmp_path: Path) 
 
 async def test_the_two_newest_are_kept(tmp_path: Path) -> None:
     async with opened(tmp_path) as house:
-        await house.accounts.create_user(username="ann", credits="1")
-        await house.accounts.create_key(username="ann")
+        await house.accounts.users.create(username="ann", credits="1")
+        await house.accounts.keys.create(username="ann")
     for _ in range(3):
         async with opened(tmp_path) as house:
             await trade(house, 1)
@@ -210,9 +210,9 @@ async def test_a_whole_verification_sees_what_lies_before_and_the_checkpoints_th
     tmp_path: Path, sql: str
 ) -> None:
     path = await lived(tmp_path)
-    assert journal.verify(path)["ok"]
+    assert verify_ledger(path)["ok"]
     tamper(path, sql)
-    said = journal.verify(path)
+    said = verify_ledger(path)
     assert not said["ok"] and BEFORE[sql] in str(said["disagreement"])
 
 
@@ -228,9 +228,9 @@ async def test_an_entry_before_the_checkpoint_is_not_read_again_at_a_start(tmp_p
 
 async def test_a_right_state_at_a_wrong_place(tmp_path: Path) -> None:
     async with opened(tmp_path) as house:
-        await house.accounts.create_user(username="ann", credits="1")
+        await house.accounts.users.create(username="ann", credits="1")
     tamper(tmp_path / DATABASE, "UPDATE checkpoints SET last_id = 99")
-    assert "checkpoint 1, which stands at entry 99" in str(journal.verify(tmp_path / DATABASE)["disagreement"])
+    assert "checkpoint 1, which stands at entry 99" in str(verify_ledger(tmp_path / DATABASE)["disagreement"])
 
 
 # A wrong checkpoint beside right entries
@@ -270,7 +270,7 @@ async def test_a_wrong_checkpoint_is_discarded_and_the_start_works(tmp_path: Pat
         said.startswith("ok: 12 entries of 1 accounts add up, 1 holds are open\ncheckpoint 1 ") and WRONG[sql] in said
     )
     assert said.endswith("\ncheckpoints removed: 1; the next start reads all entries\n")
-    assert read(path, NEWEST) == [] and read(path, "SELECT * FROM entries") == entries and journal.verify(path)["ok"]
+    assert read(path, NEWEST) == [] and read(path, "SELECT * FROM entries") == entries and verify_ledger(path)["ok"]
     async with opened(tmp_path, orphans=1) as house:
         assert house.books.accounts[1].available == 10**12 - 5 * 300
     assert read(path, NEWEST)[0][0] == 13
@@ -341,7 +341,7 @@ async def test_a_database_that_takes_no_commit_keeps_its_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = await lived(tmp_path)
-    monkeypatch.setattr(db, "BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("ftgate.store.database.BUSY_TIMEOUT_S", 0.05)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert "could not be removed: database is locked. Nothing was changed." in discard(tmp_path, code=1)
@@ -353,8 +353,8 @@ async def test_a_database_that_takes_no_commit_keeps_its_checkpoint(
 
 async def test_a_running_server_writes_one_when_enough_has_come(tmp_path: Path) -> None:
     async with opened(tmp_path) as house:
-        await house.accounts.create_user(username="ann", credits="1")
-        await house.accounts.create_key(username="ann")
+        await house.accounts.users.create(username="ann", credits="1")
+        await house.accounts.keys.create(username="ann")
         await trade(house)
         await house.maybe_checkpoint(every=7)
         await house.writer.drain()
@@ -377,8 +377,8 @@ async def test_the_loop_goes_on_meanwhile_and_a_cut_leaves_no_half(
 ) -> None:
     monkeypatch.setattr(checkpoint, "PAGE", 1)
     async with opened(tmp_path) as house:
-        await house.accounts.create_user(username="ann", credits="1")
-        await house.accounts.create_key(username="ann")
+        await house.accounts.users.create(username="ann", credits="1")
+        await house.accounts.keys.create(username="ann")
         await trade(house, 20)
         turns = 0
 
@@ -400,8 +400,8 @@ async def test_the_loop_goes_on_meanwhile_and_a_cut_leaves_no_half(
 
 async def test_a_disagreement_found_while_serving(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with crashing(tmp_path) as house:
-        await house.accounts.create_user(username="ann", credits="1")
-        await house.accounts.create_key(username="ann")
+        await house.accounts.users.create(username="ann", credits="1")
+        await house.accounts.keys.create(username="ann")
         await trade(house)
         await house.writer.drain()
         tamper(house.database, "UPDATE entries SET amount = 2000 WHERE id = 3")
@@ -417,13 +417,13 @@ async def test_a_read_that_fails_writes_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with opened(tmp_path) as house:
-        await house.accounts.create_user(username="ann", credits="1")
+        await house.accounts.users.create(username="ann", credits="1")
 
         def fails(path: Path) -> None:
             raise sqlite_error(sqlite3.SQLITE_BUSY)
 
         with monkeypatch.context() as patch:
-            patch.setattr(db, "reader", fails)
+            patch.setattr("ftgate.store.database.read_only", fails)
             await house.maybe_checkpoint(every=0)
         assert "no checkpoint of the ledger was written" in caplog.text and house.writer.filling.size() == 0
 
@@ -434,7 +434,7 @@ async def test_a_close_does_not_wait_for_a_checkpoint_that_does_not_come_in(
     monkeypatch.setattr(house_room, "CHECKPOINT_S", 0.1)
     house = open_house(SETTINGS, tmp_path, serving=True)
     await house.begin()
-    await house.accounts.create_user(username="ann", credits="1")
+    await house.accounts.users.create(username="ann", credits="1")
     house.connection.execute("PRAGMA busy_timeout = 0")
     with closing(sqlite3.connect(tmp_path / DATABASE, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -454,9 +454,9 @@ from tests.store.test_checkpoint import SETTINGS, hold, open_house, trade
 async def main():
     house = open_house(SETTINGS, Path(sys.argv[1]), serving=True)
     await house.begin()
-    if not house.accounts.users:
-        await house.accounts.create_user(username="ann", credits="1")
-        await house.accounts.create_key(username="ann")
+    if not house.accounts.directory.users:
+        await house.accounts.users.create(username="ann", credits="1")
+        await house.accounts.keys.create(username="ann")
     await trade(house)
     if sys.argv[2] == "before":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -480,7 +480,7 @@ async def test_killed_around_a_checkpoint(tmp_path: Path) -> None:
         command = [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path), when]
         done = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=30)
         assert done.returncode == -9
-        assert journal.verify(tmp_path / DATABASE)["ok"]
+        assert verify_ledger(tmp_path / DATABASE)["ok"]
     assert len(read(tmp_path / DATABASE, NEWEST)) == 1
     async with opened(tmp_path, orphans=1) as house:
         assert house.books.accounts[1].available == 10**12 - 12 * 300
@@ -491,7 +491,7 @@ async def test_killed_around_a_checkpoint(tmp_path: Path) -> None:
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    with closing(db.connect(tmp_path / "f", durability="process")) as connection:
+    with closing(connect(tmp_path / "f", durability="process")) as connection:
         yield connection
 
 
@@ -501,7 +501,7 @@ def test_a_state_larger_than_sixty_four_bits(connection: sqlite3.Connection) -> 
     audit.ledgers["usage"] -= 2**70
     batch = Batch()
     batch.statements += checkpoint.statements(audit, 5)
-    db.write(connection, batch)
+    write_batch(connection, batch)
     assert checkpoint.resume(connection).state() == audit.state()
 
 
@@ -512,7 +512,7 @@ def test_catching_up(connection: sqlite3.Connection, page: int, monkeypatch: pyt
     calls.grant(batch)
     calls.call(batch, 150)
     calls.call(batch)
-    db.write(connection, batch)
+    write_batch(connection, batch)
     audit = checkpoint.resume(connection)
     checkpoint.catch_up(connection, audit, 4)
     assert audit.last_id == 4

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from ftgate.store import requests as journal
-from ftgate.store import writer as db
+from ftgate.store.database import connect
+from ftgate.store.verify import verify_ledger
 
 CHILD = '''
 import ctypes, errno, os, struct, sys
 import trio
-from ftgate.store import writer as db
 from tests.store.faulty import Calls
+from ftgate.store.database import DatabaseFault, connect
+from ftgate.store.writer import Writer
 
 SYNCS = {"x86_64": (74, 75), "aarch64": (82, 83)}  # fsync, fdatasync
 
@@ -43,7 +44,7 @@ async def main(path):
         if armed and place == "commit_written":
             refuse_to_sync()
 
-    writer = db.Writer(db.connect(path, durability="power"), passing)
+    writer = Writer(connect(path, durability="power"), passing)
     writer.start()
     calls = Calls()
     batch = writer.changed()
@@ -55,7 +56,7 @@ async def main(path):
     try:
         await writer.durable(batch)
         print("durable")
-    except db.DatabaseFault:
+    except DatabaseFault:
         print("failed")
     sys.stdout.flush()
     if sys.argv[2] == "close":
@@ -79,7 +80,7 @@ def test_what_was_called_failed_does_not_come_back(tmp_path: Path, end: str) -> 
     if child.stdout.startswith("no filter"):
         pytest.skip("this machine lets no process filter its own calls")
     assert child.stdout == "failed\n", child.stderr
-    with closing(db.connect(path, durability="power")) as connection:  # the next start
+    with closing(connect(path, durability="power")) as connection:  # the next start
         assert connection.execute("SELECT kind FROM entries ORDER BY id").fetchall() == [("grant",)]
         assert connection.execute("SELECT count(*) FROM requests").fetchone() == (0,)
-    assert journal.verify(path)["ok"]
+    assert verify_ledger(path)["ok"]

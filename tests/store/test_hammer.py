@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from ftgate.core.books import Books
-from ftgate.store import writer as db
+from ftgate.store.database import connect
 from tests.store.hammer import hammer
 
 
 async def test_many_tasks_on_one_account_and_on_many(tmp_path: Path) -> None:
     path = tmp_path / "ftgate.sqlite3"
-    connection = db.connect(path, durability="process")
+    connection = connect(path, durability="process")
     books = Books()
     for account in range(1, 65):
         books.open_account(account)

@@ -13,8 +13,9 @@ from ftgate.core.books import Books, Entry
 from ftgate.core.pricing import ONE, Multiplier, Price, Quote
 from ftgate.errors import DatabaseFailed
 from ftgate.ports import Held, HoldRequest, Poor
+from ftgate.store.batch import Batch
+from ftgate.store.database import DatabaseFault
 from ftgate.store.ledger import AlreadyEnded, IdReused, MemoryLedger
-from ftgate.store.writer import Batch, DatabaseFault
 from tests.fakes.ports import InlineLog, TrioClock
 from tests.store.faulty import row
 

@@ -17,9 +17,10 @@ import trio
 from ftgate.core.books import Books, Entry
 from ftgate.core.pricing import ONE, Price, Quote
 from ftgate.ports import HoldRequest, Row, Settled
-from ftgate.store import requests as journal
-from ftgate.store import writer as db
+from ftgate.store.database import connect, read_only
 from ftgate.store.ledger import MemoryLedger
+from ftgate.store.verify import verify_ledger
+from ftgate.store.writer import Writer
 from tests.store.faulty import row
 
 COMMITS = 40
@@ -63,7 +64,7 @@ class _Trader:
     """Calls on two prepaid accounts and a metered one, some with a key that has a quota; what one turn of the loop
     decides is one batch, as in a server."""
 
-    def __init__(self, traded: Traded, writer: db.Writer) -> None:
+    def __init__(self, traded: Traded, writer: Writer) -> None:
         self.traded, self.writer, self.rng = traded, writer, random.Random(3)
         self.books = Books()
         for account in (1, 2, 3):
@@ -96,7 +97,7 @@ class _Trader:
         await self.writer.durable(batch)
         assert self.writer.filling is not batch and not self.writer.filling.size()
         size = self.log.stat().st_size
-        with closing(db.reader(self.traded.path)) as connection:
+        with closing(read_only(self.traded.path)) as connection:
             self.traded.ends.append((size, contents(connection)))
         self.traded.answered += [(size, *answer) for answer in settled]
 
@@ -106,11 +107,11 @@ def history(path: Path) -> Traded:
     traded = Traded(path)
 
     async def main() -> None:
-        connection = db.connect(path, durability="power")
+        connection = connect(path, durability="power")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         traded.ends.append((0, contents(connection)))
-        writer = db.Writer(connection)
+        writer = Writer(connection)
         trader = _Trader(traded, writer)
         writer.start()
         for number in range(COMMITS):
@@ -139,7 +140,7 @@ def opened(base: Path, traded: Traded, log: bytes) -> Path:
         (base / f"cut.sqlite3{ending}").unlink(missing_ok=True)
     shutil.copy(traded.path.with_name("kept-" + traded.path.name), place)
     (base / "cut.sqlite3-wal").write_bytes(log)
-    db.connect(place, durability="power").close()
+    connect(place, durability="power").close()
     return place
 
 
@@ -153,7 +154,7 @@ def adds_up(place: Path) -> bool:
     with closing(sqlite3.connect(place)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         whole = connection.execute(unequal).fetchone() is None
-    return whole and journal.verify(place)["ok"] is True
+    return whole and verify_ledger(place)["ok"] is True
 
 
 def check(base: Path, traded: Traded, log: bytes, size: int) -> None:
@@ -162,7 +163,7 @@ def check(base: Path, traded: Traded, log: bytes, size: int) -> None:
     with closing(sqlite3.connect(place)) as connection:
         assert contents(connection) == traded.whole(size), f"cut at {size}: not what stood there after a batch"
         rows = {id: said for id, *said in connection.execute("SELECT request_id, cost, lost, hold FROM requests")}
-    assert adds_up(place), journal.verify(place)
+    assert adds_up(place), verify_ledger(place)
     for answered_at, call, settled in traded.answered:
         if answered_at <= size:
             assert rows.get(call.request_id) == [settled.charged, settled.lost, call.hold], (

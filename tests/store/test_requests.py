@@ -10,10 +10,13 @@ import trio
 
 from ftgate.core.audit import Audit, Disagreement
 from ftgate.core.books import Ended
-from ftgate.store import requests as journal
-from ftgate.store import writer as db
+from ftgate.store import requests, verify
+from ftgate.store.batch import Batch, write_batch
+from ftgate.store.database import connect, read_only
+from ftgate.store.entries import entries_after
 from ftgate.store.requests import Filter
-from ftgate.store.writer import Batch, Writer
+from ftgate.store.verify import compare_requests, verify_ledger
+from ftgate.store.writer import Writer
 from tests.store.faulty import Calls, row
 
 
@@ -44,8 +47,8 @@ def path(tmp_path: Path) -> Path:
     _remember(calls, batch, calls.books.expire(orphan.id, 10, at_us=0))
     calls.hold(batch)
     batch.rows.append(row("refused", status="refused", http_status=402))
-    with closing(db.connect(path, durability="process")) as connection:
-        db.write(connection, batch)
+    with closing(connect(path, durability="process")) as connection:
+        write_batch(connection, batch)
     return path
 
 
@@ -56,25 +59,25 @@ def _remember(calls: Calls, batch: Batch, ended: object) -> None:
 
 
 def test_a_real_history_verifies(path: Path) -> None:
-    with closing(db.reader(path)) as connection:
+    with closing(read_only(path)) as connection:
         kinds = " ".join(kind for (kind,) in connection.execute("SELECT kind FROM entries ORDER BY id"))
     assert (
         kinds == "grant hold post hold void hold post overrun hold post hold post overrun loss grant hold expire hold"
     )
-    assert journal.verify(path) == {"ok": True, "accounts": 2, "entries": 18, "open_holds": 1}
+    assert verify_ledger(path) == {"ok": True, "accounts": 2, "entries": 18, "open_holds": 1}
 
 
 def test_an_empty_ledger_verifies(tmp_path: Path) -> None:
-    db.connect(tmp_path / "f", durability="process").close()
-    assert journal.verify(tmp_path / "f") == {"ok": True, "accounts": 0, "entries": 0, "open_holds": 0}
+    connect(tmp_path / "f", durability="process").close()
+    assert verify_ledger(tmp_path / "f") == {"ok": True, "accounts": 0, "entries": 0, "open_holds": 0}
 
 
 @pytest.mark.parametrize("page", [1, 2, 3, 7])
 def test_the_size_of_a_read_does_not_matter(path: Path, page: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "PAGE", page)
-    assert journal.verify(path) == {"ok": True, "accounts": 2, "entries": 18, "open_holds": 1}
+    monkeypatch.setattr("ftgate.store.verify.PAGE", page)
+    assert verify_ledger(path) == {"ok": True, "accounts": 2, "entries": 18, "open_holds": 1}
     tamper(path, "UPDATE requests SET cost = 1 WHERE request_id = 'metered'")
-    assert "request metered" in str(journal.verify(path)["disagreement"])
+    assert "request metered" in str(verify_ledger(path)["disagreement"])
 
 
 def tamper(path: Path, sql: str) -> None:
@@ -184,7 +187,7 @@ UNSEEN = {"UPDATE entries SET amount = 99 WHERE id = 2"}
 @pytest.mark.parametrize("sql", [sql for sql in TAMPERED if sql not in UNSEEN])
 def test_tampering_is_named(path: Path, sql: str) -> None:
     tamper(path, sql)
-    found = journal.verify(path)
+    found = verify_ledger(path)
     assert found["ok"] is False, found
     assert TAMPERED[sql] in str(found["disagreement"])
 
@@ -193,42 +196,42 @@ def test_tampering_that_changes_no_balance(path: Path) -> None:
     """The limit of the method, written down."""
     for sql in UNSEEN:
         tamper(path, sql)
-    assert journal.verify(path)["ok"]
+    assert verify_ledger(path)["ok"]
 
 
 def test_rows_that_were_pruned(path: Path) -> None:
     """Rows of holds up to a mark may be gone; of those that are left, and of those after it, nothing else changes."""
     tamper(path, "DELETE FROM requests WHERE hold IN (2, 4)")
-    with closing(db.reader(path)) as connection:
+    with closing(read_only(path)) as connection:
         audit = Audit()
-        for entry in db.entries(connection, 0, 18, 100):
+        for entry in entries_after(connection, 0, 18, 100):
             audit.note(entry)
         for mark in (4, 5):
-            journal.compare_requests(connection, audit, pruned=mark)
+            compare_requests(connection, audit, pruned=mark)
         with pytest.raises(Disagreement, match="entry 5: the void of hold 4 has no row"):
-            journal.compare_requests(connection, audit, pruned=3)
+            compare_requests(connection, audit, pruned=3)
         with pytest.raises(Disagreement, match="entry 3: the post of hold 2 has no row"):
-            journal.compare_requests(connection, audit)
+            compare_requests(connection, audit)
     tamper(path, "DELETE FROM requests WHERE hold = 6")
-    with closing(db.reader(path)) as connection:
+    with closing(read_only(path)) as connection:
         with pytest.raises(Disagreement, match="entry 7: the post of hold 6 has no row"):
-            journal.compare_requests(connection, audit, pruned=5)
+            compare_requests(connection, audit, pruned=5)
 
 
 async def test_verifying_beside_a_busy_writer(path: Path) -> None:
-    writer = Writer(db.connect(path, durability="process"))
+    writer = Writer(connect(path, durability="process"))
     writer.start()
     calls = Calls(next_id=19)
     calls.number = 100
     calls.books.accounts[1].posted, calls.books.accounts[1].held, calls.books.quotas[1].used = 4990, 100, 0
-    with closing(db.reader(path)) as connection:
+    with closing(read_only(path)) as connection:
         calls.books.quotas[1].used = connection.execute("SELECT used FROM spent WHERE key = 1").fetchone()[0]
     verified: list[dict[str, Any]] = []
 
     async def verify() -> None:
         with trio.fail_after(20):  # at least so often, and until the writer has been seen at work
             while len(verified) < 25 or verified[0]["entries"] == verified[-1]["entries"]:
-                verified.append(await trio.to_thread.run_sync(journal.verify, path))
+                verified.append(await trio.to_thread.run_sync(verify_ledger, path))
         nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
@@ -241,25 +244,25 @@ async def test_verifying_beside_a_busy_writer(path: Path) -> None:
     await writer.close()
     assert len(verified) >= 25 and all(found["ok"] for found in verified), verified
     assert verified[0]["entries"] < verified[-1]["entries"]
-    assert journal.verify(path)["ok"]
+    assert verify_ledger(path)["ok"]
 
 
 async def test_a_verification_does_not_hold_the_log_open(path: Path) -> None:
     """After its first short read a checkpoint goes through although the verification is still at work."""
-    connection = db.connect(path, durability="process")
-    paused = journal._read_all
+    connection = connect(path, durability="process")
+    paused = verify._read_all
     folded: list[Any] = []
 
     def in_between(reader: sqlite3.Connection, *rest: Any) -> None:
         batch = Batch()
         batch.rows.append(row("while it reads"))
-        db.write(connection, batch)
+        write_batch(connection, batch)
         folded.append(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())
         paused(reader, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(journal, "_read_all", in_between)
-        assert journal.verify(path)["ok"]
+        patch.setattr("ftgate.store.verify._read_all", in_between)
+        assert verify_ledger(path)["ok"]
     connection.close()
     assert folded == [(0, 0, 0)]
 
@@ -281,8 +284,8 @@ def listed(tmp_path: Path) -> Path:
                 estimated=n == 4, stream=n == 6, first_token_ms=3 if n == 6 else None,
             )
         )  # fmt: skip
-    with closing(db.connect(path, durability="process")) as connection:
-        db.write(connection, batch)
+    with closing(connect(path, durability="process")) as connection:
+        write_batch(connection, batch)
     return path
 
 
@@ -291,7 +294,7 @@ def ids(found: dict[str, Any]) -> list[int]:
 
 
 def test_a_row_as_it_is_shown(listed: Path) -> None:
-    found = journal.page(listed, Filter(), page=24, page_size=1)
+    found = requests.page(listed, Filter(), page=24, page_size=1)
     assert found == {
         "data": [
             {
@@ -320,7 +323,7 @@ def test_a_row_as_it_is_shown(listed: Path) -> None:
     ],
 )
 def test_paging(listed: Path, page: int, size: int, expected: Any) -> None:
-    found = journal.page(listed, Filter(), page=page, page_size=size)
+    found = requests.page(listed, Filter(), page=page, page_size=size)
     assert ids(found) == list(expected) and (found["page"], found["page_size"], found["total"]) == (page, size, 30)
 
 
@@ -353,15 +356,15 @@ def test_paging(listed: Path, page: int, size: int, expected: Any) -> None:
     ids=repr,
 )
 def test_filters(listed: Path, filters: dict[str, Any], expected: list[int]) -> None:
-    found = journal.page(listed, Filter(**filters), page=1, page_size=100)
+    found = requests.page(listed, Filter(**filters), page=1, page_size=100)
     assert ids(found) == expected[::-1] and found["total"] == len(expected)
-    sums = journal.stats(listed, Filter(**filters))
+    sums = requests.stats(listed, Filter(**filters))
     assert sums["requests"] == len(expected) and sums["failed"] == sum(n % 5 == 0 for n in expected)
-    assert journal.page(listed, Filter(), page=1, page_size=1)["total"] == 30
+    assert requests.page(listed, Filter(), page=1, page_size=1)["total"] == 30
 
 
 def test_sums(listed: Path) -> None:
-    found = journal.stats(listed, Filter(to_us=6_000_000))
+    found = requests.stats(listed, Filter(to_us=6_000_000))
     assert found == {
         "requests": 6, "prompt_tokens": 60, "completion_tokens": 12, "cost": "0.015", "failed": 2,
         "models": [
@@ -370,7 +373,7 @@ def test_sums(listed: Path) -> None:
             {"model": "m0", "requests": 2, "prompt_tokens": 20, "completion_tokens": 4, "cost": "0.003"},
         ],
     }  # fmt: skip
-    assert journal.stats(listed, Filter(account=9)) == {
+    assert requests.stats(listed, Filter(account=9)) == {
         "requests": 0, "prompt_tokens": 0, "completion_tokens": 0, "cost": "0", "failed": 0, "models": [],
     }  # fmt: skip
 
@@ -380,9 +383,9 @@ def test_sums_past_sixty_four_bits(tmp_path: Path) -> None:
     batch = Batch()
     for n in range(20):
         batch.rows.append(row(f"r{n}", served_model="dear" if n % 2 else "dearer", cost=5 * 10**17 + (n == 2)))
-    with closing(db.connect(tmp_path / "f", durability="process")) as connection:
-        db.write(connection, batch)
-    found = journal.stats(tmp_path / "f", Filter())
+    with closing(connect(tmp_path / "f", durability="process")) as connection:
+        write_batch(connection, batch)
+    found = requests.stats(tmp_path / "f", Filter())
     assert found["cost"] == "10000000.000000000001"
     models: Any = found["models"]
     assert [(one["model"], one["cost"]) for one in models] == [("dearer", "5000000.000000000001"), ("dear", "5000000")]

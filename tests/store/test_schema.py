@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from ftgate.store import writer as db
+from ftgate.store.batch import Batch, write_batch
+from ftgate.store.database import DatabaseFault, connect, read_only
 from ftgate.store.schema import migrate
-from ftgate.store.writer import Batch, DatabaseFault
 from tests.store.faulty import Calls, read, row
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,10 +28,10 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def connection(path: Path) -> Iterator[sqlite3.Connection]:
-    db.connect(
+    connect(
         path, durability="power"
     ).close()  # what sqlite-utils sets on a connection at the first start is gone at the second
-    with closing(db.connect(path, durability="power")) as connection:
+    with closing(connect(path, durability="power")) as connection:
         calls, batch = Calls(), Batch()
         batch.statements.append(
             (
@@ -44,7 +44,7 @@ def connection(path: Path) -> Iterator[sqlite3.Connection]:
         calls.call(batch)
         calls.call(batch, 150)
         calls.hold(batch)
-        db.write(connection, batch)
+        write_batch(connection, batch)
         yield connection
 
 
@@ -119,14 +119,14 @@ def test_every_money_table_is_strict(connection: sqlite3.Connection) -> None:
 
 def test_how_the_writer_is_set(path: Path) -> None:
     for durability, synchronous in (("power", 2), ("process", 1)):
-        with closing(db.connect(path, durability=durability)) as connection:
+        with closing(connect(path, durability=durability)) as connection:
             assert connection.execute("PRAGMA synchronous").fetchone() == (synchronous,)
             assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
             assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
 
 
 def test_a_reader_cannot_write(connection: sqlite3.Connection, path: Path) -> None:
-    with closing(db.reader(path)) as reader:
+    with closing(read_only(path)) as reader:
         assert reader.execute("SELECT count(*) FROM entries").fetchone()[0] > 0
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             reader.execute("INSERT INTO balances VALUES (9, 0, 0, 0)")
@@ -136,9 +136,9 @@ def test_a_reader_cannot_write(connection: sqlite3.Connection, path: Path) -> No
 def test_a_reader_of_an_odd_path(tmp_path: Path, name: str) -> None:
     place = tmp_path / name
     place.mkdir()
-    with closing(db.connect(place / "f.sqlite3", durability="process")) as connection:
-        db.write(connection, _batch())
-        with closing(db.reader(place / "f.sqlite3")) as reader:
+    with closing(connect(place / "f.sqlite3", durability="process")) as connection:
+        write_batch(connection, _batch())
+        with closing(read_only(place / "f.sqlite3")) as reader:
             assert reader.execute("SELECT count(*) FROM requests").fetchone() == (1,)
     assert [found.name for found in tmp_path.iterdir()] == [name]
 
@@ -153,9 +153,9 @@ def _batch() -> Batch:
 
 
 def test_a_second_migration_changes_nothing(path: Path) -> None:
-    db.connect(path, durability="power").close()
+    connect(path, durability="power").close()
     before = path.read_bytes()
-    with closing(db.connect(path, durability="power")) as connection:
+    with closing(connect(path, durability="power")) as connection:
         migrate(connection)
     assert path.read_bytes() == before
 
@@ -166,18 +166,18 @@ def test_an_interrupted_first_migration_runs_again(path: Path, monkeypatch: pyte
     whole = schema._FIRST
     monkeypatch.setattr(schema, "_FIRST", whole + "CREATE TABLE users (id INTEGER);")
     with pytest.raises(DatabaseFault, match="already exists"):
-        db.connect(path, durability="power")
+        connect(path, durability="power")
     assert read(path, "SELECT name FROM sqlite_master WHERE name = 'entries'") == []
     monkeypatch.setattr(schema, "_FIRST", whole)
-    db.connect(path, durability="power").close()
+    connect(path, durability="power").close()
     assert read(path, "SELECT name FROM sqlite_master WHERE name = 'entries'") == [("entries",)]
 
 
 def test_an_ordinary_start_does_not_load_sqlite_utils(path: Path) -> None:
-    db.connect(path, durability="power").close()
+    connect(path, durability="power").close()
     code = (
-        "import sys; from pathlib import Path; from ftgate.store import writer; import ftgate.app;"
-        " writer.connect(Path(sys.argv[1]), durability='power').close(); print('sqlite_utils' in sys.modules)"
+        "import sys; from pathlib import Path; from ftgate.store import database; import ftgate.app;"
+        " database.connect(Path(sys.argv[1]), durability='power').close(); print('sqlite_utils' in sys.modules)"
     )
     command = [sys.executable, "-c", code, str(path)]
     assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip() == "False"
@@ -186,8 +186,8 @@ def test_an_ordinary_start_does_not_load_sqlite_utils(path: Path) -> None:
 def test_the_file_is_for_its_owner_only(path: Path) -> None:
     before = os.umask(0)
     try:
-        with closing(db.connect(path, durability="power")) as connection:
-            db.write(connection, _batch())
+        with closing(connect(path, durability="power")) as connection:
+            write_batch(connection, _batch())
             modes = {found.name: stat.S_IMODE(found.stat().st_mode) for found in path.parent.iterdir()}
     finally:
         os.umask(before)
@@ -198,7 +198,7 @@ def faulty(path: Path, words: str) -> None:
     """Opening fails in one line that names the file; the file stays as it was."""
     before = hashlib.sha256(path.read_bytes()).digest() if path.is_file() else None
     with pytest.raises(DatabaseFault, match=words) as caught:
-        db.connect(path, durability="power")
+        connect(path, durability="power")
     said = str(caught.value)
     assert "\n" not in said and str(path) in said
     if before is not None:
@@ -227,18 +227,18 @@ def test_not_a_database(path: Path, content: bytes) -> None:
 
 def test_an_empty_file_is_a_new_database(path: Path) -> None:
     path.touch()
-    db.connect(path, durability="power").close()
+    connect(path, durability="power").close()
     assert read(path, "SELECT count(*) FROM entries") == [(0,)]
 
 
 def test_a_read_only_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    db.connect(path, durability="power").close()
+    connect(path, durability="power").close()
     monkeypatch.setattr(os, "access", lambda *_: False)  # the superuser may write everywhere
     faulty(path, "is read-only; make it writable")
 
 
 def test_a_newer_database(path: Path) -> None:
-    with closing(db.connect(path, durability="power")) as connection:
+    with closing(connect(path, durability="power")) as connection:
         connection.execute(
             "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('ftgate', '0099_wonder', '')"
         )
@@ -251,8 +251,8 @@ def filled(path: Path) -> int:
     calls.grant(batch)
     for _ in range(500):
         calls.call(batch)
-    with closing(db.connect(path, durability="power")) as connection:
-        db.write(connection, batch)
+    with closing(connect(path, durability="power")) as connection:
+        write_batch(connection, batch)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         pages: int = connection.execute("PRAGMA page_count").fetchone()[0]
         return pages
@@ -275,5 +275,5 @@ def test_a_file_cut_short(path: Path) -> None:
 
 def test_the_check_of_a_large_file_has_an_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled(path)
-    monkeypatch.setattr(db, "CHECK_S", -1.0)
-    db.connect(path, durability="power").close()
+    monkeypatch.setattr("ftgate.store.database.CHECK_S", -1.0)
+    connect(path, durability="power").close()

@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 import trio
 
-from ftgate.store import requests as journal
-from ftgate.store import writer as db
-from ftgate.store.writer import Batch, DatabaseFault, Writer
+from ftgate.store.batch import Batch, already_in, joined, write_batch
+from ftgate.store.database import DatabaseFault, connect
+from ftgate.store.verify import verify_ledger
+from ftgate.store.writer import GROUP, GROUP_PER_S, LAZY_S, Writer
 from tests.store.faulty import Calls, FaultyConnection, read, row, sqlite_error
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,13 +36,13 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(db, "RETRY_S", (0.001,))
+    monkeypatch.setattr("ftgate.store.writer.RETRY_S", (0.001,))
 
 
 @asynccontextmanager
 async def writing(path: Path, durability: str = "process") -> AsyncIterator[tuple[Writer, Any]]:
     """A writer at work over a connection that can be made to fail."""
-    faulty = FaultyConnection(db.connect(path, durability=durability))
+    faulty = FaultyConnection(connect(path, durability=durability))
     writer = Writer(faulty)  # type: ignore[arg-type]
     writer.start()
     try:
@@ -61,7 +62,7 @@ async def until(true: Callable[[], object], limit_s: float = 5.0) -> None:
 
 def in_file(path: Path) -> tuple[int, int]:
     """(entries, requests) in the database, which must verify."""
-    found = journal.verify(path)
+    found = verify_ledger(path)
     assert found["ok"], found
     return read(path, "SELECT count(*) FROM entries")[0][0], read(path, "SELECT count(*) FROM requests")[0][0]
 
@@ -104,17 +105,17 @@ async def test_what_queues_while_a_commit_runs_shares_the_next_one(path: Path) -
 @pytest.mark.parametrize(
     ("took_s", "sizes", "groups"),
     [
-        (0.0, [db.GROUP], [1]),
-        (0.0, [1] * (db.GROUP + 1), [db.GROUP, 1]),
-        (0.0, [db.GROUP - 1, 50, 1, 1], [2, 2]),  # what one turn changed stays together
-        (1.5 * db.GROUP / db.GROUP_PER_S, [1] * db.GROUP * 2, [db.GROUP * 3 // 2, db.GROUP // 2]),
+        (0.0, [GROUP], [1]),
+        (0.0, [1] * (GROUP + 1), [GROUP, 1]),
+        (0.0, [GROUP - 1, 50, 1, 1], [2, 2]),  # what one turn changed stays together
+        (1.5 * GROUP / GROUP_PER_S, [1] * GROUP * 2, [GROUP * 3 // 2, GROUP // 2]),
         (1.0, [100] * 200, [200]),
-        (0.0, [1] * 4 * db.GROUP, [2 * db.GROUP, 2 * db.GROUP]),  # half of what waits
+        (0.0, [1] * 4 * GROUP, [2 * GROUP, 2 * GROUP]),  # half of what waits
         (0.0, [], []),
     ],
 )
 async def test_how_much_goes_into_a_commit(path: Path, took_s: float, sizes: list[int], groups: list[int]) -> None:
-    writer = Writer(db.connect(path, durability="process"))
+    writer = Writer(connect(path, durability="process"))
     batches = []
     for size in sizes:
         batches.append(Batch())
@@ -130,7 +131,7 @@ async def test_how_much_goes_into_a_commit(path: Path, took_s: float, sizes: lis
 
 
 def test_batches_are_joined_in_their_order(path: Path) -> None:
-    connection, calls, batches = db.connect(path, durability="process"), Calls(), []
+    connection, calls, batches = connect(path, durability="process"), Calls(), []
     for n in range(4):
         batches.append(Batch())
         if n == 0:
@@ -142,15 +143,15 @@ def test_batches_are_joined_in_their_order(path: Path) -> None:
         batches[-1].statements.append((USER, (n + 1, f"u{n}")))
         batches[-1].statements.append(("UPDATE users SET username = username || 'x'", ()))
         batches[-1].seal()
-    whole = db.joined(batches)
-    db.write(connection, whole)
-    assert db.already_in(connection, whole) and not any(db.already_in(connection, batch) for batch in batches)
-    assert db.joined(batches[:1]) is batches[0]
+    whole = joined(batches)
+    write_batch(connection, whole)
+    assert already_in(connection, whole) and not any(already_in(connection, batch) for batch in batches)
+    assert joined(batches[:1]) is batches[0]
     connection.close()
     apart = path.with_name("apart.sqlite3")
-    connection = db.connect(apart, durability="process")
+    connection = connect(apart, durability="process")
     for batch in batches:
-        db.write(connection, batch)
+        write_batch(connection, batch)
     connection.close()
     for table in ("entries", "requests", "balances", "spent", "users"):
         assert read(path, f"SELECT * FROM {table}") == read(apart, f"SELECT * FROM {table}") != []
@@ -158,7 +159,7 @@ def test_batches_are_joined_in_their_order(path: Path) -> None:
 
 async def test_demand_that_outruns_the_commits_does_not_pile_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow disk under more changes a second than GROUP_PER_S: more go into each commit."""
-    monkeypatch.setattr(db, "GROUP_PER_S", 100)
+    monkeypatch.setattr("ftgate.store.writer.GROUP_PER_S", 100)
     most = 0
     async with writing(path) as (writer, faulty):
         calls, execute = Calls(), faulty.execute
@@ -190,7 +191,7 @@ async def test_a_batch_of_thousands(path: Path) -> None:
 
 
 async def test_what_is_not_wanted_soon_comes_in_all_the_same(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(db, "LAZY_S", 0.5)
+    monkeypatch.setattr("ftgate.store.writer.LAZY_S", 0.5)
     async with writing(path) as (writer, _):
         await trio.sleep(0.01)
         batch = writer.changed(soon=False)
@@ -202,7 +203,7 @@ async def test_what_is_not_wanted_soon_comes_in_all_the_same(path: Path, monkeyp
         other.rows.append(row("lazy too"))
         started = trio.current_time()
         await writer.durable(other)  # somebody waits for it now
-        assert trio.current_time() - started < db.LAZY_S / 2
+        assert trio.current_time() - started < LAZY_S / 2
     assert in_file(path) == (0, 2)
 
 
@@ -306,14 +307,14 @@ async def test_close_is_shielded_from_cancellation(path: Path) -> None:
 
 
 async def test_closing_what_never_started(path: Path) -> None:
-    writer = Writer(db.connect(path, durability="power"))
+    writer = Writer(connect(path, durability="power"))
     writer.changed().rows.append(row("r"))
     with trio.fail_after(2):
         await writer.close()
 
 
 async def test_what_was_filled_before_the_start_is_written(path: Path) -> None:
-    writer = Writer(db.connect(path, durability="power"))
+    writer = Writer(connect(path, durability="power"))
     batch = writer.changed()
     batch.rows.append(row("r"))
     writer.start()
@@ -396,9 +397,9 @@ async def once_with_a_fault(path: Path, at: int, code: int, how: dict[str, bool]
 async def test_any_call_may_fail_once(
     tmp_path: Path, code: int, how: dict[str, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(db.log, "error", lambda *_: None)
+    monkeypatch.setattr("ftgate.store.writer.log.error", lambda *_: None)
     made = tmp_path / "made"
-    db.connect(made, durability="process").close()
+    connect(made, durability="process").close()
     for at in range(1, 100):
         path = tmp_path / f"{at}.sqlite3"
         path.write_bytes(made.read_bytes())
@@ -419,7 +420,7 @@ async def test_a_batch_is_whole_or_not_at_all(path: Path, statements: bool) -> N
         if breaks and place == "commit_written":
             raise RuntimeError("in the middle")
 
-    writer = Writer(db.connect(path, durability="process"), passing)
+    writer = Writer(connect(path, durability="process"), passing)
     writer.start()
     calls = Calls()
     batch = writer.changed()
@@ -444,7 +445,7 @@ async def test_a_batch_is_whole_or_not_at_all(path: Path, statements: bool) -> N
 
 
 async def test_too_many_waiting_changes_are_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(db, "MAX_WAITING", 10)
+    monkeypatch.setattr("ftgate.store.writer.MAX_WAITING", 10)
     async with writing(path) as (writer, faulty):
         faulty.go_on.clear()
         writer.changed().rows.append(row("first"))
@@ -521,7 +522,7 @@ async def test_behind_what_cannot_be_written_nothing_is(path: Path, caplog: Any)
             calls.call(later)
             with pytest.raises(DatabaseFault):
                 await writer.durable(later)
-            await trio.sleep(2 * db.LAZY_S)
+            await trio.sleep(2 * LAZY_S)
             assert not later.done and isinstance(reason, UnicodeEncodeError) and writer.died.is_set()
             assert writer.filling is later, "it is not even handed over"
             started = trio.current_time()
@@ -557,7 +558,7 @@ async def test_the_writer_dies_while_it_is_closed(path: Path) -> None:
 
 
 async def test_a_loop_that_was_held_up_does_not_blame_the_database(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(db, "STUCK_S", 0.05)
+    monkeypatch.setattr("ftgate.store.writer.STUCK_S", 0.05)
     async with writing(path) as (writer, _):
         batch = writer.changed()
         batch.rows.append(row("r"))
@@ -569,9 +570,9 @@ async def test_a_loop_that_was_held_up_does_not_blame_the_database(path: Path, m
 async def test_a_commit_that_does_not_come_back(path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
     """Neither success nor error: new calls are refused after a while, and a close does not wait for ever."""
     for name, seconds in {"STUCK_S": 0.05, "LAST_TRIES_S": 0.1, "JOIN_S": 0.1}.items():
-        monkeypatch.setattr(db, name, seconds)
+        monkeypatch.setattr(f"ftgate.store.writer.{name}", seconds)
     with trio.fail_after(5):
-        faulty = FaultyConnection(db.connect(path, durability="process"))
+        faulty = FaultyConnection(connect(path, durability="process"))
         writer = Writer(faulty)  # type: ignore[arg-type]
         writer.start()
         faulty.go_on.clear()
@@ -602,9 +603,9 @@ async def test_close_gives_up_on_a_database_that_takes_nothing(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     """And then nothing of ours may write any more: the lock of the data directory is given back next."""
-    monkeypatch.setattr(db, "LAST_TRIES_S", 0.1)
-    monkeypatch.setattr(db, "RETRY_S", (30.0,))
-    connection = db.connect(path, durability="process")
+    monkeypatch.setattr("ftgate.store.writer.LAST_TRIES_S", 0.1)
+    monkeypatch.setattr("ftgate.store.writer.RETRY_S", (30.0,))
+    connection = connect(path, durability="process")
     connection.execute("PRAGMA busy_timeout = 0")
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -716,12 +717,13 @@ async def test_a_full_disk(path: Path) -> None:
 LIMITED = """
 import resource, signal, sys, trio
 from pathlib import Path
-from ftgate.store import writer as db
 from tests.store.faulty import Calls
+from ftgate.store.database import connect
+from ftgate.store.writer import Writer
 
 async def main():
     path = Path(sys.argv[1])
-    writer = db.Writer(db.connect(path, durability="process"))
+    writer = Writer(connect(path, durability="process"))
     writer.start()
     calls = Calls()
     calls.grant(writer.changed())

@@ -1,0 +1,101 @@
+"""What an operator does with credits: grants and corrections.
+
+A grant has a ref, an id of its own: with the same ref it is done once, however often it is asked for.
+"""
+
+import sqlite3
+
+from ftgate.accounts import given
+from ftgate.accounts.directory import Directory, User
+from ftgate.accounts.pending import written
+from ftgate.core.books import Entry, Refusal
+from ftgate.core.money import format_usd, format_usd_cents
+from ftgate.errors import InvalidRequest
+from ftgate.ports import Clock
+from ftgate.store.batch import Batch
+from ftgate.store.writer import Writer
+
+
+class Credits:
+    """Commands that move credits from outside into an account, or back."""
+
+    def __init__(self, directory: Directory, writer: Writer, clock: Clock) -> None:
+        self.directory = directory
+        self.books = directory.books
+        self.writer = writer
+        self.clock = clock
+        self.entry_of: dict[str, int] = {}  # ref of every grant and correction -> its entry
+        self.unwritten: dict[str, Batch] = {}  # ref of those that may not be committed yet -> their batch
+
+    def load(self, connection: sqlite3.Connection) -> None:
+        """Read what has moved credits into memory and into the books, so that no ref is used twice."""
+        for ref, kind, account, amount, debit, id in connection.execute(
+            "SELECT ref, kind, account, amount, debit, id FROM entries WHERE kind IN ('grant', 'topup', 'refund', "
+            "'correct')"
+        ):
+            self.books.moved[ref] = (kind, account, -amount if debit == "credits" else amount)
+            self.entry_of[ref] = id
+
+    async def grant(self, *, username: str, amount: str, note: str = "", ref: str | None = None) -> dict[str, object]:
+        """Give credits (USD, decimal), once for each `ref`. Raises InvalidRequest, NotFound, DatabaseBusy."""
+        user = self.directory.user(username)
+        units = given.amount(amount)
+        ref = given.ref_or_new(ref, "grant")
+        known = self._known(ref, "grant", user, units)
+        if not known:
+            self.give(user, units, given.line("note", note), ref)
+        return {**await self._moved(user, units, "grant", ref), "granted": format_usd(units), "already_done": known}
+
+    async def correct(self, *, username: str, amount: str, note: str, ref: str | None = None) -> dict[str, object]:
+        """Put a mistake right by a new entry, once for each `ref`: add credits, or take them where the amount (USD) is
+        negative. Raises InvalidRequest, NotFound, DatabaseBusy."""
+        user = self.directory.user(username)
+        units = given.usd(amount)
+        ref = given.ref_or_new(ref, "correct")
+        known = self._known(ref, "correct", user, units)
+        if not given.line("note", note).strip():
+            raise InvalidRequest("a correction needs a note: say what it puts right")
+        if not known:
+            entry = self.books.correct(user.id, units, ref=ref, at_us=self.clock.wall_us(), note=note[:500])
+            self._remember(user, entry, "the amount is out of range: no balance past $1,000,000 either way")
+        return {**await self._moved(user, units, "correct", ref), "corrected": format_usd(units), "already_done": known}
+
+    def give(self, user: User, amount: int, note: str, ref: str) -> None:
+        """Queue a grant of `amount` units under a ref that is new. Raises InvalidRequest."""
+        entry = self.books.grant(user.id, amount, ref=ref, at_us=self.clock.wall_us(), note=note[:500])
+        self._remember(user, entry, "the amount is out of range: from 0, and no balance above $1,000,000")
+
+    def _known(self, ref: str, kind: str, user: User, amount: int) -> bool:
+        """Whether just this was done under this ref before. Raises InvalidRequest where something else was."""
+        known = self.books.moved.get(ref)
+        if known is None or known == (kind, user.id, amount):
+            return known is not None
+        was, account, units = known
+        raise InvalidRequest(
+            f"the ref {ref} is that of a {was} of ${format_usd(units)} to {self.directory.users[account].username}; "
+            "nothing was changed: repeat it just so, or leave --ref out for another one"
+        )
+
+    def _remember(self, user: User, entry: Entry | Refusal, out_of_range: str) -> None:
+        """Queue what moved credits, with its ref. Raises InvalidRequest with `out_of_range` where the books refused the
+        amount; no other refusal is left, since the account was looked up and the ref is new."""
+        if entry is Refusal.amount_out_of_range:
+            raise InvalidRequest(out_of_range)
+        assert isinstance(entry, Entry), f"{user.username}: {entry}"
+        batch = self.writer.changed()
+        batch.remember((entry,), self.books.accounts[user.id])
+        self.entry_of[entry.ref] = entry.id
+        self.unwritten = {ref: waiting for ref, waiting in self.unwritten.items() if not waiting.done}
+        self.unwritten[entry.ref] = batch
+
+    async def _moved(self, user: User, amount: int, kind: str, ref: str) -> dict[str, object]:
+        """The answer to what moved credits, once it is written: a repeat waits for it as the first did."""
+        if (batch := self.unwritten.get(ref)) is not None:
+            name = "grant" if kind == "grant" else "correction"
+            await written(
+                self.writer, batch, f"the {name} of ${format_usd(amount)} to {user.username}, ref {ref},",
+                f"`ftgate ledger entries --user {user.username}` shows whether it is there, and repeated with --ref "
+                f"{ref} it is done once",
+            )  # fmt: skip
+        balance = format_usd_cents(self.books.accounts[user.id].posted)
+        return {"username": user.username, "balance": balance, "entry": self.entry_of.get(ref), "ref": ref}

@@ -1,0 +1,70 @@
+"""What a command was given, read: amounts, moments, refs, texts. Each raises InvalidRequest with one line that says
+what is wrong, before anything is changed."""
+
+import re
+import secrets
+
+from ftgate.core.moments import iso, parse_time
+from ftgate.core.money import parse_usd
+from ftgate.errors import InvalidRequest
+
+_REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def new_ref(kind: str) -> str:
+    """A ref of our own, never given before."""
+    return f"{kind}_{secrets.token_hex(12)}"
+
+
+def ref_or_new(text: str | None, kind: str) -> str:
+    """The ref as it was given, or a new one."""
+    if text is not None and not _REF.fullmatch(text):
+        raise InvalidRequest(
+            "a ref is 1 to 100 letters, digits, dots, dashes, underscores or colons, beginning with a letter or digit"
+        )
+    return text or new_ref(kind)
+
+
+def usd(text: str) -> int:
+    """An amount in USD, as units; it may be negative."""
+    try:
+        return parse_usd(text)
+    except ValueError as error:
+        raise InvalidRequest(str(error)) from None
+
+
+def amount(text: str) -> int:
+    """An amount in USD of 0 or more, as units."""
+    units = usd(text)
+    if units < 0:
+        raise InvalidRequest(f"{text} is negative; an amount is 0 or more")
+    return units
+
+
+def text(what: str, said: str) -> str:
+    """A text that the database takes: a byte of the command line that is not UTF-8 comes as half a surrogate pair."""
+    try:
+        said.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest(f"the {what} is not UTF-8") from None
+    return said
+
+
+def line(what: str, said: str) -> str:
+    """A text that is shown in one line, in tables and on terminals."""
+    if found := _CONTROL.search(text(what, said)):
+        raise InvalidRequest(
+            f"the {what} holds a control character (U+{ord(found[0]):04X}); write plain text in one line"
+        )
+    return said
+
+
+def moment(text: str) -> int:
+    """An instant that can be shown again: the calendar ends in the year 9999. Microseconds since 1970."""
+    try:
+        at_us = parse_time(text)
+        iso(at_us)
+    except (ValueError, OverflowError) as error:
+        raise InvalidRequest(str(error)) from None
+    return at_us

@@ -1,0 +1,133 @@
+"""Batches: what goes into the database together.
+
+A *batch* is what about one turn of the event loop changed, and doubles as the ticket: whoever wants its part to be
+durable waits for the batch. It is sealed (put into the form in which it is written) in the thread that made it, may be
+joined with others, and goes in by one statement, whole or not at all. Its mark goes in with it: a batch whose commit
+reported an error can so be looked for, and it is never written twice.
+"""
+
+import itertools
+import logging
+import secrets
+import sqlite3
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import trio
+
+from ftgate.core.books import Balance, Entry, Quota
+from ftgate.ports import Row
+
+log = logging.getLogger("ftgate.store")
+
+_INBOX_SQL = "INSERT INTO inbox (mark, entries, balances, spent, requests) VALUES (?, ?, ?, ?, ?)"
+_json = msgspec.json.Encoder()
+_marks = itertools.count(
+    secrets.randbits(62)
+)  # from a random one on, so that none is met that another process has left
+
+
+class Batch:
+    """Changes that go into a commit together. `balances` and `spent` keep the last value of each account and key.
+    `mark` is written with them, so that the database can be asked whether this batch is the last one in it."""
+
+    __slots__ = ("balances", "done", "entries", "event", "mark", "patient", "rows", "sealed", "spent", "statements")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.rows: list[Row] = []
+        self.balances: dict[int, tuple[int, int, int, int]] = {}
+        self.spent: dict[int, tuple[int, int]] = {}
+        self.statements: list[tuple[str, tuple[Any, ...]]] = []
+        self.done = False
+        self.event: trio.Event | None = None
+        self.patient: dict[
+            trio.lowlevel.Task, float
+        ] = {}  # who waits for a limited time, and until when (time.monotonic)
+        self.mark = next(_marks)
+        self.sealed: tuple[Any, ...] = ()  # the mark, and JSON lists of the entries, balances, spending and rows
+
+    def __repr__(self) -> str:
+        state = "written" if self.done else "sealed" if self.sealed else "filling"
+        return (
+            f"<Batch {state}: {len(self.entries)} entries, {len(self.rows)} rows, {len(self.statements)} statements, "
+            f"{len(self.patient)} wait with a limit>"
+        )
+
+    def remember(self, entries: tuple[Entry, ...], balance: Balance, quota: Quota | None = None) -> None:
+        """Entries and the balances they lead to: they reach the database together or not at all."""
+        self.entries.extend(entries)
+        self.balances[balance.account] = (balance.account, balance.posted, balance.held, balance.used)
+        if quota is not None:
+            self.spent[quota.key] = (quota.key, quota.used)
+
+    def size(self) -> int:
+        return len(self.entries) + len(self.rows) + len(self.statements)
+
+    def seal(self) -> None:
+        """Put the changes into the form in which they are written: in the thread that made them, since the other one
+        would hold that up for it, and for longer."""
+        self.sealed = (self.mark, *map(_listed, (self.entries, self.balances.values(), self.spent.values(), self.rows)))
+
+
+def joined(batches: list[Batch]) -> Batch:
+    """Sealed batches as one, in their order, to go into one commit. All their statements come first there: none may
+    depend on an entry or a balance of the same commit."""
+    assert batches and all(batch.sealed for batch in batches), batches
+    if len(batches) == 1:
+        return batches[0]
+    whole = Batch()
+    whole.statements = [statement for batch in batches for statement in batch.statements]
+    lists = zip(*(batch.sealed[1:] for batch in batches), strict=True)
+    whole.sealed = (
+        whole.mark,
+        *("[" + ",".join([text[1:-1] for text in texts if text != "[]"]) + "]" for texts in lists),
+    )
+    return whole
+
+
+def _listed(values: Iterable[Any]) -> str:
+    return _json.encode([*values]).decode()
+
+
+def write_batch(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Put one batch in, whole or not at all. Raises sqlite3.Error with nothing changed (but see already_in)."""
+    if not batch.sealed:
+        batch.seal()
+    if not batch.statements:
+        connection.execute(_INBOX_SQL, batch.sealed)
+        return
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for sql, own in batch.statements:
+            connection.execute(sql, own)
+        connection.execute(_INBOX_SQL, batch.sealed)
+        connection.execute("COMMIT")
+    except BaseException:  # half a batch must not stand open
+        if connection.in_transaction:
+            with suppress(sqlite3.Error):  # tried again before the next write
+                connection.execute("ROLLBACK")
+        raise
+
+
+def already_in(connection: sqlite3.Connection, batch: Batch) -> bool:
+    """Whether a batch whose commit reported an error is in after all: it is atomic, so its mark tells."""
+    return bool(connection.execute("SELECT mark FROM last_batch").fetchone()[0] == batch.mark)
+
+
+def unwrite(connection: sqlite3.Connection) -> None:
+    """After a sync that failed: the commit stands whole in the write-ahead log, though nobody was told, and the next
+    start would take it for done. Another commit is put over it, which needs no sync to be seen by that start; only a
+    power cut could undo that, and what it leaves then was never promised either way."""
+    try:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("UPDATE last_batch SET mark = ?", (next(_marks),))
+    except sqlite3.Error as error:
+        log.critical(
+            "a commit that failed could not be taken back (%s): the next start may find its changes in the database",
+            error,
+        )

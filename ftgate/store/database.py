@@ -1,0 +1,127 @@
+"""The database file: SQLite in WAL mode, opened for writing or for one short read, checked for damage.
+
+Exactly one connection of one process writes and checkpoints (SQLite 3.7.0 to 3.51.2 can corrupt a WAL database that two
+connections write or checkpoint at once). Readers use short read-only connections of their own, so that none keeps the
+write-ahead log from being folded back.
+"""
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+from ftgate.store.schema import migrate
+
+BUSY_TIMEOUT_S = 2.0
+"""How long one try waits for another process's lock before it counts as trouble and is tried again."""
+CHECK_S = 2.0
+"""How long the check for damaged pages may take at a start; some gigabytes are read in that time."""
+WHOLE_CHECK_S = 60.0
+"""How long it may take where somebody asked for it: `doctor`, and a copy that is to be trusted."""
+_MAGIC = b"SQLite format 3\x00"
+
+
+class DatabaseFault(Exception):
+    """The database cannot be used: what is wrong and how to mend it, in one line."""
+
+
+def connect(path: Path, *, durability: str) -> sqlite3.Connection:
+    """Open the writing connection, made and migrated if need be. Raises DatabaseFault; an unusable file stays
+    untouched."""
+    try:
+        return _open(path, durability)
+    except (sqlite3.Error, OSError) as error:
+        raise DatabaseFault(f"{path} cannot be opened: {error}") from error
+
+
+def _open(path: Path, durability: str) -> sqlite3.Connection:
+    if path.is_dir():
+        raise DatabaseFault(f"{path} is a directory; give another --data")
+    if not path.exists():
+        # A missing database beside its log or its copies was there once: an empty one in its place would hide the loss.
+        left = [
+            p
+            for p in path.parent.glob("*")
+            if p.name.startswith((path.name + "-wal", path.name + ".restoring", "before-restore-"))
+        ]
+        if left:
+            raise DatabaseFault(
+                f"{path.name} is missing, but {left[0].name} is there; restore a backup, or give another --data"
+            )
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    with path.open("rb") as file:
+        head = file.read(len(_MAGIC))
+    if head and head != _MAGIC:
+        raise DatabaseFault(f"{path} is not a SQLite database; move it away or give another --data")
+    if not os.access(path, os.W_OK):
+        raise DatabaseFault(f"{path} is read-only; make it writable for this user")
+    if found := damage(path):
+        raise DatabaseFault(f"{path} is damaged ({found}); put a backup in its place, or move it away to begin anew")
+    connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(
+            "PRAGMA recursive_triggers = ON"
+        )  # else INSERT OR REPLACE deletes past the triggers of `entries`
+        migrate(connection)
+    except BaseException:  # nobody else has it to close
+        connection.close()
+        raise
+    return connection
+
+
+def damage(path: Path, *, within_s: float | None = None) -> str | None:
+    """The first damage that SQLite's own check finds `within_s` seconds (CHECK_S, if not said), in one line. A query
+    that happens to work proves nothing: it may not touch the damaged page. Read-only, so that a damaged file stays as
+    it is. Raises sqlite3.Error where the file cannot be read for another reason."""
+    connection = read_only(path)
+    deadline = time.monotonic() + (CHECK_S if within_s is None else within_s)
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
+    try:
+        found = " ".join(str(connection.execute("PRAGMA quick_check(1)").fetchone()[0]).split())
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+            return None
+        if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+            raise
+        found = str(error)
+    finally:
+        connection.close()
+    return None if found == "ok" else found
+
+
+def read_only(path: Path) -> sqlite3.Connection:
+    """A read-only connection for one short read. The caller closes it."""
+    connection = sqlite3.connect(
+        path.absolute().as_uri() + "?mode=ro", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S
+    )
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def last_entry(connection: sqlite3.Connection) -> int:
+    """The id of the last entry of the last commit; 0 without any."""
+    return _last(connection, "entries")
+
+
+def last_request(connection: sqlite3.Connection) -> int:
+    """The id of the newest request's row; 0 without any."""
+    return _last(connection, "requests")
+
+
+def _last(connection: sqlite3.Connection, table: str) -> int:
+    found: int = connection.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()[0]  # noqa: S608 - names of ours
+    return found
+
+
+def balances_in(connection: sqlite3.Connection) -> dict[int, tuple[int, int, int]]:
+    """Account -> posted, held, used, in units, as they were last remembered."""
+    rows = connection.execute("SELECT account, posted, held, used FROM balances")
+    return {account: (posted, held, used) for account, posted, held, used in rows}
+
+
+def spent_in(connection: sqlite3.Connection) -> dict[int, int]:
+    """Key -> the units it has spent, ever."""
+    return dict(connection.execute("SELECT key, used FROM spent"))

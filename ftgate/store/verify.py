@@ -1,0 +1,162 @@
+"""The verification of the ledger: every balance recomputed from the first entry on, every request's row held against
+the entries of its call.
+
+A verification reads one moment (the last entry's and the last request's id and all balances) in one short transaction
+and then pages through the entries and the requests up to it, which never change: so no reader keeps the write-ahead log
+from being folded back.
+"""
+
+import sqlite3
+from pathlib import Path
+
+import msgspec
+
+from ftgate.core.audit import Audit, Disagreement, State
+from ftgate.store.database import balances_in, last_entry, last_request, read_only, spent_in
+from ftgate.store.entries import entries_after
+
+PAGE = 20_000
+"""Entries or requests in one read of a verification: some tens of milliseconds."""
+
+
+def verify_ledger(path: Path) -> dict[str, object]:
+    """Recompute every balance from the first entry on, and look at every checkpoint on the way. {"ok", "accounts",
+    "entries", "open_holds"}, and "disagreement" where not ok."""
+    connection = read_only(path)
+    audit = Audit()
+    try:
+        connection.execute("BEGIN")
+        last, newest = last_entry(connection), last_request(connection)
+        balances, spent = balances_in(connection), spent_in(connection)
+        checkpoints = connection.execute(
+            "SELECT last_id, id, CAST(state AS BLOB) FROM checkpoints ORDER BY last_id, id"
+        ).fetchall()
+        connection.execute("COMMIT")
+        _read_all(connection, audit, last, checkpoints)
+        audit.finish(balances, spent)
+        compare_requests(connection, audit, newest)
+    except Disagreement as found:
+        return {
+            "ok": False,
+            "accounts": len(audit.posted),
+            "entries": audit.entries,
+            "open_holds": len(audit.open),
+            "disagreement": str(found),
+        }
+    finally:
+        connection.close()
+    return {"ok": True, "accounts": len(balances), "entries": audit.entries, "open_holds": len(audit.open)}
+
+
+def _read_all(
+    connection: sqlite3.Connection, audit: Audit, last: int, checkpoints: list[tuple[int, int, bytes]]
+) -> None:
+    """Read to the entry `last`; where a checkpoint (its entry, its id, its state) stands, it must say what this reading
+    says."""
+    for stop, id, state in [*checkpoints, (last, None, b"")]:
+        while audit.last_id < stop and (page := entries_after(connection, audit.last_id, min(stop, last), PAGE)):
+            for entry in page:
+                audit.note(entry)
+        if id is not None and not (audit.last_id == stop and _says(state, audit)):
+            raise Disagreement(
+                f"checkpoint {id}, which stands at entry {stop}, does not say what the entries up to there say"
+            )
+
+
+def _says(state: bytes, audit: Audit) -> bool:
+    try:
+        return msgspec.json.decode(state, type=State) == audit.state()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+
+
+def compare_requests(connection: sqlite3.Connection, audit: Audit, last: int | None = None, *, pruned: int = 0) -> None:
+    """The requests up to the row `last` (by default the newest) against the entries up to where `audit` stands, both of
+    one moment. A row with a hold is the row of that hold's call: its account, key, id and what its end charged and
+    lost. A row without one cost nothing. Every post and void has its row, but for holds up to `pruned`, whose rows may
+    be gone; an expire has none. Raises Disagreement.
+
+    No hold has two rows: each must carry its hold's ref, and no two rows carry the same id. So where there are as many
+    rows with a hold as calls that ended, no row is missing either."""
+    last = last_request(connection) if last is None else last
+    rows = after = 0
+    while after < last:
+        until = _next(connection, "SELECT id FROM requests WHERE id > ? AND id <= ? ORDER BY id LIMIT ?", after, last)
+        if (row := connection.execute(_UNEQUAL, (after, until)).fetchone()) is not None:
+            raise Disagreement(f"request {row[0]}: {_unequal(*row[1:])}")
+        rows += connection.execute(_WITH_HOLD, (after, until, pruned)).fetchone()[0]
+        after = until
+    ended, after = 0, pruned
+    while after < audit.last_id:
+        until = min(after + PAGE, audit.last_id)
+        ended += connection.execute(_ENDED, (after, until, pruned)).fetchone()[0]
+        after = until
+    if rows != ended:
+        raise Disagreement(
+            _missing(connection, pruned, audit.last_id) or f"{rows} requests have a hold and {ended} calls have ended"
+        )
+
+
+def _next(connection: sqlite3.Connection, page: str, *between: int) -> int:
+    """The last id of the next page; where there is none, the end of all."""
+    ids = connection.execute(page, (*between, PAGE)).fetchall()
+    return int(ids[-1][0]) if ids else between[-1]
+
+
+_UNEQUAL = """
+SELECT * FROM (
+  SELECT r.request_id, r.hold, r.account, r.key, r.cost, r.lost, h.account AS of_account, h.key AS of_key, h.ref,
+    e.kind,
+    e.amount + coalesce((SELECT sum(amount) FROM entries p
+      WHERE p.hold = r.hold AND p.kind IN ('overrun', 'loss') AND p.kind = 'overrun'), 0) AS charged,
+    coalesce((SELECT sum(amount) FROM entries p
+      WHERE p.hold = r.hold AND p.kind IN ('overrun', 'loss') AND p.kind = 'loss'), 0) AS given_up
+  FROM requests r LEFT JOIN entries h ON h.id = r.hold AND h.kind = 'hold'
+    LEFT JOIN entries e ON e.hold = r.hold AND e.kind IN ('post', 'void', 'expire')
+  WHERE r.id > ?1 AND r.id <= ?2 AND r.hold <> 0
+  UNION ALL
+  SELECT request_id, 0, account, key, cost, lost, account, key, request_id, 'none', 0, 0 FROM requests
+  WHERE id > ?1 AND id <= ?2 AND hold = 0 AND (cost <> 0 OR lost <> 0)
+) WHERE kind IS NULL OR kind = 'expire' OR ref IS NOT request_id OR of_account IS NOT account OR of_key IS NOT key
+  OR cost <> charged OR lost <> given_up LIMIT 1"""
+
+
+def _unequal(
+    hold: int, account: int, key: int, cost: int, lost: int, of_account: int | None, of_key: int | None,
+    ref: str | None, kind: str | None,
+    charged: int, given_up: int,
+) -> str:  # fmt: skip
+    """What is wrong with a request's row, in words."""
+    if not hold:
+        return f"its row has no hold and says a cost, lost = {(cost, lost)}"
+    if ref is None:
+        return f"its row points at hold {hold}, which is not there"
+    if kind is None:
+        return f"its row points at hold {hold}, which has not ended"
+    if kind == "expire":
+        return f"its row points at hold {hold}, which expired: no call of it came to an end"
+    if (account, key) != (of_account, of_key):
+        return f"its row says account {account} and key {key}, its hold {hold} account {of_account} and key {of_key}"
+    if (cost, lost) != (charged, given_up):
+        return f"its row says a cost, lost = {(cost, lost)}, its entries say {(charged, given_up)}"
+    return f"its row points at hold {hold}, which is of request {ref}"
+
+
+_WITH_HOLD = "SELECT count(*) FROM requests WHERE id > ? AND id <= ? AND hold > ?"
+_ENDED = "SELECT count(*) FROM entries WHERE id > ? AND id <= ? AND hold > ? AND kind IN ('post', 'void')"
+_WITHOUT_ROW = (
+    "SELECT id, kind, hold, ref FROM entries e WHERE id > ? AND id <= ? AND hold > ? AND kind IN ('post', 'void')"
+    " AND NOT EXISTS (SELECT 1 FROM requests r WHERE r.request_id = e.ref AND r.hold = e.hold) ORDER BY id LIMIT 1"
+)
+
+
+def _missing(connection: sqlite3.Connection, pruned: int, last: int) -> str | None:
+    """The first post or void that should have a row and has none, in words."""
+    after = pruned
+    while after < last:
+        until = min(after + PAGE, last)
+        if (found := connection.execute(_WITHOUT_ROW, (after, until, pruned)).fetchone()) is not None:
+            id, kind, hold, ref = found
+            return f"entry {id}: the {kind} of hold {hold} has no row of request {ref}"
+        after = until
+    return None
