@@ -7,7 +7,7 @@ starts fast.
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -23,7 +23,6 @@ from ftgate.store.ledger import MemoryLedger
 
 if TYPE_CHECKING:
     from ftgate.dialects.talk import Dialect
-    from ftgate.doors.connections import App
     from ftgate.line.gate import Gate
     from ftgate.readiness import Readiness
     from ftgate.transports.choice import Transports
@@ -154,16 +153,17 @@ async def _door(
     from ftgate.doors.fast import FastDoor
     from ftgate.doors.hypercorn import HypercornDoor
     from ftgate.doors.intake import Intake
-    from ftgate.web import api
+    from ftgate.web.site import Site
 
     server = house.settings.server
-    pages = api.build(gate, house.accounts.directory, StoredJournal(house.database), cors=server.cors)
-    await pages.startup()
+    site = Site(gate, house.accounts.directory, StoredJournal(house.database), cors=server.cors)
+    await site.start()
     intake = Intake(
-        gate.relay, gate.authenticate, dialects, max_body_bytes=server.max_body_mb * 1_000_000, cors=server.cors
-    )
+        gate.relay, gate.authenticate, dialects, max_body_bytes=server.max_body_mb * 1_000_000, cors=server.cors,
+        methods_at=site.methods_at,
+    )  # fmt: skip
     context = serving.tls_context(server.tls_cert, server.tls_key)
-    door = HypercornDoor(Relay(intake, cast("App", pages)), ssl_context=context)
+    door = HypercornDoor(Relay(intake, site), ssl_context=context)
     if not server.fast_door:
         return door
     if watches is None:

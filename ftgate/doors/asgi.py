@@ -1,7 +1,8 @@
 """The relay routes as a plain ASGI callable, wrapped around the Quart app.
 
 No generator and no framework between the gate and the socket: the gate pushes to `send`, and `receive` is watched for
-the client's leaving. Everything that is no relay route goes to the Quart app, with its path as routes are written.
+the client's leaving. Everything that means no relay route goes to the Quart app, with the path of the route that it
+means (doors.http.meant).
 """
 
 import trio
@@ -51,7 +52,7 @@ class Relay:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         intake = self.intake
-        path = http.canonical(scope["path"])
+        path = intake.route(scope["method"], scope["path"])
         dialect = intake.dialect_of(path)
         if intake.cors and scope["method"] == "OPTIONS" and http.is_open(path):
             await send(

@@ -236,7 +236,8 @@ class _Connection:
         ours = (
             raw.startswith(b"POST %s HTTP/1." % head.target) and len(raw) <= self.door.max_head_bytes and head.clear()
         )
-        dialect = self.door.intake.dialect_of(plain_path(head.target)) if ours else None
+        intake = self.door.intake
+        dialect = intake.dialect_of(intake.route("POST", plain_path(head.target))) if ours else None
         if dialect is None:
             raise _HandOver(data)
         return await self._serve(head, raw, dialect, data[end:])

@@ -7,7 +7,6 @@ from functools import lru_cache
 
 import httptools
 
-from ftgate.doors import http
 from ftgate.doors.connections import MAX_HEADERS
 from ftgate.ports import Headers
 
@@ -65,9 +64,9 @@ class Head:
 
 @lru_cache(maxsize=256)
 def plain_path(target: bytes) -> str:
-    """The canonical path of a plain target; "" for one that needs another look."""
+    """The path of a plain target; "" for one that needs another look."""
     path = target.partition(b"?")[0].decode("latin1")
-    return http.canonical(path) if _PATH.fullmatch(path) else ""
+    return path if _PATH.fullmatch(path) else ""
 
 
 class Chunks:

@@ -9,7 +9,7 @@ import difflib
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import msgspec
 
@@ -35,32 +35,37 @@ them."""
 
 _SLASHES = re.compile(r"/{2,}")
 _V1S = re.compile(r"^(?:/v1)+(?=/|$)")
-_WORDS = (
-    "chat",
-    "models",
-    "pricing",
-    "user",
-    "billing",
-    "auth",
-    "tokens",
-    "embeddings",
-    "completions",
-    "messages",
-    "responses",
-    "admin",
-)
+_WORDS = frozenset(
+    ["chat", "models", "pricing", "user", "billing", "auth", "tokens", "embeddings", "completions", "messages",
+    "responses", "admin"]
+)  # fmt: skip
+"""What stands behind /v1 in a route, and may stand in front where the /v1 was left out."""
 MAX_KEY_BYTES = 512
 
 
-def canonical(path: str) -> str:
-    """The path as routes are written: one slash, no trailing one, one /v1."""
+def tidy(path: str) -> str:
+    """The path as it is written, with single slashes and none at its end."""
     path = _SLASHES.sub("/", path)
-    if len(path) > 1:
-        path = path.rstrip("/") or "/"
-    path = _V1S.sub("/v1", path)
+    return path.rstrip("/") if len(path) > 1 else path
+
+
+def canonical(path: str) -> str:
+    """The path as routes of the API are written: tidy, and with one /v1."""
+    path = _V1S.sub("/v1", tidy(path))
     if not path.startswith("/v1") and path.startswith("/") and path.split("/")[1] in _WORDS:
         path = "/v1" + path
     return path
+
+
+def meant(method: str, path: str, methods_at: Callable[[str], Collection[str]]) -> str:
+    """The route that a request means: its path as it is written, unless only the canonical one is a route, of the relay
+    or of the site. `methods_at(path)` says which methods the site takes there, none where it has no route. So a page
+    may be called /models, and stays apart from /v1/models; a request that no page takes may leave the /v1 out."""
+    written = tidy(path)
+    if written in RELAY_ROUTES or not path.startswith("/") or method in methods_at(written):
+        return written
+    route = canonical(written)
+    return route if route in RELAY_ROUTES or methods_at(route) else written
 
 
 def route_hint(path: str, known: Iterable[str]) -> str:

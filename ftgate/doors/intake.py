@@ -2,7 +2,8 @@
 room for its body, give it an id, and put a refusal into words. Both doors use it, so they cannot differ.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import lru_cache, partial
 
 from ftgate.dialects.talk import Dialect, error_headers
 from ftgate.doors import http
@@ -15,6 +16,8 @@ HELD_BYTES = 256 * 1024 * 1024
 served from swap."""
 BODY_S = 60.0
 """Seconds in which a request's body must have come whole. No hold is taken before that."""
+ROUTES_KEPT = 256
+"""Paths of which is remembered what they mean: callers write few, and strangers must not fill the memory."""
 
 
 class Room:
@@ -42,7 +45,8 @@ class Room:
 
 
 class Intake:
-    """The way from a door to the gate. `walk` is the gate's relay(call, client), `authenticate` its look at a key."""
+    """The way from a door to the gate. `walk` is the gate's relay(call, client), `authenticate` its look at a key;
+    `methods_at(path)` tells which methods the site behind the relay takes there, so that its pages stay its own."""
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class Intake:
         *,
         max_body_bytes: int,
         cors: bool,
+        methods_at: Callable[[str], Collection[str]] = lambda path: (),
     ) -> None:
         self.walk = walk
         self.authenticate = authenticate
@@ -60,10 +65,12 @@ class Intake:
         self.extra_headers: Headers = http.CORS if cors else []
         self.cors = cors
         self.held_bytes = 0
+        # The route that a request means (doors.http.meant). Asking the site takes longer than all else about a head.
+        self.route = lru_cache(maxsize=ROUTES_KEPT)(partial(http.meant, methods_at=methods_at))
 
-    def dialect_of(self, path: str) -> Dialect | None:
-        """The dialect of a relay route, by its canonical path; None for any other path."""
-        return self.dialects.get(http.RELAY_ROUTES.get(path, ""))
+    def dialect_of(self, route: str) -> Dialect | None:
+        """The dialect of a relay route; None for any other."""
+        return self.dialects.get(http.RELAY_ROUTES.get(route, ""))
 
     async def admit(self, headers: Headers) -> tuple[bytes | None, Key]:
         """The secret shown and its key, before a byte of the body is asked for: a stranger must not fill the memory.

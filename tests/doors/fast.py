@@ -139,17 +139,18 @@ class Place:
 
 @asynccontextmanager
 async def opened(
-    nursery: trio.Nursery, *, tls: bool = False, cors: bool = False, **settings: Any
+    nursery: trio.Nursery, *, tls: bool = False, cors: bool = False, site: Any = None, **settings: Any
 ) -> AsyncIterator[Place]:
-    """A place on a port of its own."""
+    """A place on a port of its own. In place of `site` stand pages that remember what they were asked for."""
     client_context = None
     if tls:
         settings["ssl_context"], client_context = contexts()
     walked = Walked()
     dialects: Any = {openai_chat.NAME: openai_chat}
-    intake = Intake(walked.walk, walked.authenticate, dialects, max_body_bytes=MAX_BODY, cors=cors)
+    methods_at = {"methods_at": site.methods_at} if site else {}
+    intake = Intake(walked.walk, walked.authenticate, dialects, max_body_bytes=MAX_BODY, cors=cors, **methods_at)
     times = {name: value for name, value in settings.items() if name in ("keep_alive_s", "write_limit_s")}
-    relay: Any = Relay(intake, walked.pages)
+    relay: Any = Relay(intake, site or walked.pages)
     other = HypercornDoor(relay, **times)
     readiness = Readiness()
     running = Running(

@@ -45,6 +45,66 @@ def test_canonical(path, route):
     assert http.canonical(path) == route
 
 
+SITE = {"/": "GET", "/healthz": "GET", "/v1/models": "GET", "/v1/models/m": "GET", "/v1/user/balance": "GET"}
+"""What a site without pages takes."""
+PAGES = {"/models": "GET", "/tokens": "GET POST", "/chat": "GET", "/admin/users": "GET", "/user/balance": "GET"}
+
+MEANT = [
+    # method, path, the route without pages, the route beside pages of such names
+    ("POST", CHAT, CHAT, CHAT),
+    ("GET", CHAT, CHAT, CHAT),
+    ("POST", "/chat/completions", CHAT, CHAT),
+    ("GET", "/chat/completions", CHAT, CHAT),  # is told that POST is meant
+    ("OPTIONS", "/chat/completions/", CHAT, CHAT),
+    ("POST", "//v1/v1//chat/completions/", CHAT, CHAT),
+    ("GET", "/models", "/v1/models", "/models"),
+    ("GET", "//models//", "/v1/models", "/models"),
+    ("POST", "/models", "/v1/models", "/v1/models"),  # no request for a page: 405 of the API
+    ("GET", "/v1/models", "/v1/models", "/v1/models"),
+    ("GET", "/v1/v1/models/", "/v1/models", "/v1/models"),
+    ("GET", "/models/m", "/v1/models/m", "/v1/models/m"),
+    ("GET", "/models/other", "/models/other", "/models/other"),
+    ("GET", "/user/balance", "/v1/user/balance", "/user/balance"),
+    ("GET", "/chat", "/chat", "/chat"),
+    ("POST", "/tokens", "/tokens", "/tokens"),
+    ("GET", "/admin//users/", "/admin/users", "/admin/users"),
+    ("GET", "/pricing", "/pricing", "/pricing"),  # nobody serves /v1/pricing here
+    ("GET", "/v1/v1/nonesuch", "/v1/v1/nonesuch", "/v1/v1/nonesuch"),
+    ("GET", "/login/", "/login", "/login"),
+    ("GET", "/", "/", "/"),
+    ("GET", "//", "/", "/"),
+    ("GET", "", "", ""),
+    ("OPTIONS", "*", "*", "*"),
+]
+
+
+def taking(served):
+    return lambda path: served.get(path, "").split()
+
+
+@pytest.mark.parametrize(("method", "path", "alone", "beside"), MEANT)
+def test_what_a_path_means(method, path, alone, beside):
+    assert http.meant(method, path, taking(SITE)) == alone
+    assert http.meant(method, path, taking(SITE | PAGES)) == beside
+
+
+PLACES = st.sampled_from([CHAT, "/chat/completions", "/v1/models", "/models"])
+MANNERS = st.sampled_from(["", "/", "/v1", "/v1/v1"])
+
+
+@given(st.sampled_from(["GET", "POST"]), MANNERS, PLACES, MANNERS, st.sets(PLACES, min_size=1))
+def test_a_page_is_never_taken_for_another_route(method, before, place, after, served):
+    takes = taking({one: "GET" for one in served if one != CHAT})
+    path = before + place + after
+    route = http.meant(method, path, takes)
+    assert http.meant(method, route, takes) == route
+    tidied = http.tidy(path)
+    if method in takes(tidied):
+        assert route == tidied
+    elif route != tidied:
+        assert route == http.canonical(path) and (route == CHAT or takes(route))
+
+
 @given(st.text(alphabet="/v1chatmodels*x", max_size=30) | st.text(max_size=30))
 def test_canonical_is_final_and_never_raises(path):
     once = http.canonical(path)

@@ -1,0 +1,50 @@
+"""An account's own figures: its balance and its calls."""
+
+from datetime import UTC, datetime
+
+from quart import Quart, Response
+
+from ftgate.core.money import PICO_PER_USD
+from ftgate.ports import Accounts, Journal, Line
+from ftgate.web.asked import moment, own_key, text, whole
+from ftgate.web.replies import number, reply
+
+PAGE_SIZE = 20
+MAX_PAGE_SIZE = 100
+MAX_PAGE = 10**9
+
+
+def add(app: Quart, line: Line, accounts: Accounts, journal: Journal) -> None:
+    @app.get("/v1/user/balance")
+    async def balance() -> Response:
+        key = await own_key(line)
+        posted = await accounts.posted(key.account)
+        said = {
+            "credits": number(posted),
+            "credits_cents": posted * 100 // PICO_PER_USD,
+            "byok_usage_month": 0,
+            "byok_limit_month": line.settings.terms(key.plan).byok_tokens_per_month,
+            "reset_date": next_month(datetime.now(UTC)).isoformat().replace("+00:00", "Z"),
+        }
+        return reply(said)
+
+    @app.get("/v1/billing/balance")
+    async def billing_balance() -> Response:
+        key = await own_key(line)
+        return reply({"balance": number(await accounts.posted(key.account))})
+
+    @app.get("/v1/user/logs")
+    async def logs() -> Response:
+        key = await own_key(line)
+        page, page_size = whole("page", 1, MAX_PAGE), whole("page_size", PAGE_SIZE, MAX_PAGE_SIZE)
+        said = await journal.page(
+            key.account, model=text("model"), status=text("status"), from_us=moment("from"), to_us=moment("to"),
+            page=page, page_size=page_size,
+        )  # fmt: skip
+        return reply(said)
+
+
+def next_month(now: datetime) -> datetime:
+    """The first moment of the month after `now`."""
+    first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return first.replace(year=now.year + now.month // 12, month=now.month % 12 + 1)

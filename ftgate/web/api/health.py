@@ -1,0 +1,25 @@
+"""Whether the process lives and serves, and what stands at its root."""
+
+from quart import Quart, Response
+
+from ftgate import __version__
+from ftgate.ports import Line
+from ftgate.web.replies import reply
+
+
+def add(app: Quart, line: Line) -> None:
+    @app.get("/healthz")
+    async def healthz() -> Response:
+        return reply({"status": "ok", "version": __version__})
+
+    @app.get("/readyz")
+    async def readyz() -> Response:
+        why = line.not_ready()
+        return reply({"status": "ready"}) if why is None else reply({"status": "not ready", "reason": why}, 503)
+
+    @app.get("/")
+    @app.get("/anthropic")
+    async def root() -> Response:
+        return reply(
+            {"name": "ftgate", "version": __version__, "api": "/v1", "models": "/v1/models", "pricing": "/v1/pricing"}
+        )

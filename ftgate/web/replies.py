@@ -1,0 +1,41 @@
+"""Answers of the site: JSON in CONTRACT.md's shapes, errors in the shape of their route's family."""
+
+import msgspec
+from quart import Response, request
+
+from ftgate.core.money import format_usd
+from ftgate.doors import http
+from ftgate.errors import GateError
+from ftgate.ports import Headers
+
+_ANTHROPIC = ("/v1/messages", "/anthropic")
+
+
+def reply(value: object, status: int = 200, headers: Headers | None = None) -> Response:
+    """A JSON answer. Raw JSON numbers inside `value` keep every digit."""
+    return _answer(msgspec.json.encode(value), status, headers or [])
+
+
+def number(units: int) -> msgspec.Raw:
+    """USD as an exact JSON number."""
+    return msgspec.Raw(format_usd(units).encode())
+
+
+def error_reply(error: GateError) -> Response:
+    """An error, as clients of the route that was asked for expect it."""
+    request_id = http.new_request_id()
+    headers: Headers = [(b"x-request-id", request_id.encode()), *http.error_headers(error)]
+    path = request.path if request.url_rule else http.canonical(request.path)
+    if not path.startswith(_ANTHROPIC):
+        return _answer(http.plain_error(error), error.status, headers)
+    kind = "not_found_error" if error.status == 404 else error.kind
+    body = {"type": "error", "error": {"type": kind, "message": error.message}, "request_id": request_id}
+    return reply(body, error.status, headers)
+
+
+def _answer(body: bytes, status: int, headers: Headers) -> Response:
+    answer = Response(body, status=status, content_type="application/json")
+    answer.timeout = None  # Quart's own 60 s would cut a slow reader's answer without a word
+    for name, text in headers:
+        answer.headers[name.decode()] = text.decode()
+    return answer

@@ -1,0 +1,81 @@
+"""The site: the Quart app with all its routes, and what holds for every answer of it: errors, request ids, CORS."""
+
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from typing import Any
+
+from quart import Response, request
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException
+
+from ftgate.doors import http
+from ftgate.errors import GateError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
+from ftgate.ports import Accounts, Journal, Line
+from ftgate.web.api import account, health, models
+from ftgate.web.connection import ShieldedConnection
+from ftgate.web.replies import error_reply
+
+Message = MutableMapping[str, Any]
+
+
+class Site:
+    """An ASGI application around a Quart app. Paths of its routes end in no slash; those it is asked for are tidy."""
+
+    def __init__(self, line: Line, accounts: Accounts, journal: Journal, *, cors: bool) -> None:
+        self.cors = cors
+        self.app = app = QuartTrio("ftgate", static_folder=None)
+        app.asgi_http_class = ShieldedConnection
+        app.config["RESPONSE_TIMEOUT"] = None
+        app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+        app.after_request(self._finish)
+        app.register_error_handler(GateError, self._gate_error)
+        app.register_error_handler(HTTPException, self._http_error)
+        app.register_error_handler(Exception, self._our_error)
+        models.add(app, line)
+        account.add(app, line, accounts, journal)
+        health.add(app, line)
+
+    async def start(self) -> None:
+        """Once, before the first request."""
+        await self.app.startup()
+
+    async def __call__(
+        self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+    ) -> None:
+        serve: Any = self.app  # Quart's own types of ASGI are narrower than ASGI
+        await serve(scope, receive, send)
+
+    def methods_at(self, path: str) -> Collection[str]:
+        """The methods that a path takes; none where there is no route."""
+        return set(self.app.url_map.bind("localhost").allowed_methods(path))
+
+    def _known(self) -> list[str]:
+        """The routes of the API that a wrong path may have meant."""
+        paths = (rule.rule for rule in self.app.url_map.iter_rules() if not rule.arguments)
+        return [*http.RELAY_ROUTES, *(path for path in paths if path.startswith("/v1/"))]
+
+    async def _finish(self, answer: Response) -> Response:
+        if self.cors and http.is_open(request.path):
+            for name, value in http.CORS:
+                answer.headers[name.decode()] = value.decode()
+        answer.headers.setdefault("X-Request-Id", http.new_request_id())
+        answer.headers["Cache-Control"] = "no-store"
+        answer.headers["X-Content-Type-Options"] = "nosniff"
+        return answer
+
+    async def _gate_error(self, error: GateError) -> Response:
+        return error_reply(error)
+
+    async def _http_error(self, error: HTTPException) -> Response:
+        if error.code == 405:
+            allow = ", ".join(sorted(set(getattr(error, "valid_methods", None) or ()) - {"OPTIONS"}))
+            return error_reply(MethodNotAllowed(f"{request.path[:200]} takes {allow}", allow=allow))
+        if error.code == 404:
+            return error_reply(NotFound(http.route_hint(request.path, self._known())))
+        wrong = InvalidRequest(error.description or "bad request")
+        wrong.status = error.code or 400
+        return error_reply(wrong)
+
+    async def _our_error(self, error: Exception) -> Response:
+        path, kind = request.path[:200], type(error).__name__
+        self.app.logger.error("internal error at %s: %s", path, kind, exc_info=error)
+        return error_reply(InternalError("internal error"))

@@ -1,0 +1,120 @@
+"""A line, accounts and a journal of the site's, and ways to ask it: by itself, and through the relay in front of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import trio
+
+from ftgate.core.routing import Retry, Routes
+from ftgate.dialects import openai_chat
+from ftgate.doors.asgi import Relay
+from ftgate.doors.intake import Intake
+from ftgate.errors import NotAuthenticated
+from ftgate.line.call import Call
+from ftgate.ports import Client, GateSettings, Key, Terms
+from ftgate.web.site import Site
+from tests.fakes.ports import channel
+
+SECRET = b"sk-ft_right"
+KEY = Key(7, 1, "k", "sk-ft_", active=True, account_active=True, metered=False, plan="default")
+
+
+class OneLine:
+    """ports.Line of one key; `key` and `trouble` may be set."""
+
+    def __init__(self, *, key: Key = KEY, terms: Terms | None = None, **routes: Any) -> None:
+        self.key = key
+        self.trouble: str | None = None
+        plans = {"default": terms or Terms(byok_tokens_per_month=5)}
+        self.settings = GateSettings(Routes(**({"channels": (channel(),)} | routes)), Retry(), 60.0, plans)
+
+    async def authenticate(self, secret: bytes | None) -> Key:
+        if secret != SECRET:
+            raise NotAuthenticated("Invalid API key")
+        return self.key
+
+    def not_ready(self) -> str | None:
+        return self.trouble
+
+
+class Posted:
+    """ports.Accounts."""
+
+    def __init__(self, **units: int) -> None:
+        self.units = {1: 0} | {int(account[1:]): posted for account, posted in units.items()}
+
+    async def posted(self, account: int) -> int:
+        return self.units[account]
+
+
+class Asked:
+    """ports.Journal that remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+
+    async def page(self, account: int, **chosen: Any) -> Mapping[str, object]:
+        self.asked.append({"account": account, **chosen})
+        return {"data": [], "page": chosen["page"], "page_size": chosen["page_size"], "total": 0}
+
+
+class Answer(msgspec.Struct):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+
+class Asking:
+    """A site, and the relay in front of it, whose calls are all answered with their body."""
+
+    def __init__(self, line: OneLine | None = None, *, posted: int = 0, cors: bool = False) -> None:
+        self.line = line or OneLine()
+        self.journal = Asked()
+        self.site = Site(self.line, Posted(_1=posted), self.journal, cors=cors)
+        self.intake = Intake(
+            self._walk, self.line.authenticate, {openai_chat.NAME: openai_chat}, max_body_bytes=1000, cors=cors,
+            methods_at=self.site.methods_at,
+        )  # fmt: skip
+        self.relay = Relay(self.intake, self.site)
+
+    async def _walk(self, call: Call, client: Client) -> None:
+        await client.answer(200, [(b"x-walked", b"yes")], call.body)
+
+    async def ask(
+        self, path: str, *, method: str = "GET", secret: bytes | None = SECRET, body: bytes = b"", **headers: str
+    ) -> Answer:
+        """One request as the Hypercorn door makes it of an HTTP request."""
+        path, _, query = path.partition("?")
+        shown = [(b"authorization", b"Bearer " + secret)] if secret else []
+        shown += [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        scope = {
+            "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": query.encode(),
+            "root_path": "", "scheme": "http", "http_version": "1.1", "asgi": {"version": "3.0"}, "extensions": {},
+            "headers": [(b"host", b"x"), *shown], "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
+        }  # fmt: skip
+        return await ask(self.relay, scope, body)
+
+
+async def ask(app: Any, scope: dict[str, Any], body: bytes) -> Answer:
+    """One ASGI request to an application, and its whole answer."""
+    said = Answer(0, {}, b"")
+    incoming = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Any:
+        if not incoming:
+            await trio.sleep_forever()
+        return incoming.pop()
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            said.status = message["status"]
+            said.headers = {bytes(name).decode().lower(): bytes(value).decode() for name, value in message["headers"]}
+        else:
+            said.body += message.get("body", b"")
+
+    await app(scope, receive, send)
+    return said

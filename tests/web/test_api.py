@@ -1,0 +1,126 @@
+"""The routes of the API that make no calls, asked by themselves."""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from ftgate.core.money import PICO_PER_USD
+from ftgate.ports import Terms
+from ftgate.web.api.account import next_month
+from tests.fakes.ports import channel
+from tests.web.fakes import KEY, Asking, OneLine
+
+
+def named(name: str, **fields: Any) -> Any:
+    return msgspec.structs.replace(channel(), name=name, **fields)
+
+
+def ids(answer: Any) -> list[str]:
+    return [row["id"] for row in answer.json()["data"]]
+
+
+async def test_routes_that_need_a_key() -> None:
+    asking = Asking()
+    for path in ("/v1/models", "/v1/models/m", "/v1/user/balance", "/v1/billing/balance", "/v1/user/logs"):
+        for secret in (None, b"sk-ft_wrong"):
+            assert (await asking.ask(path, secret=secret)).status == 401
+    assert (await asking.ask("/v1/models", x_api_key="sk-ft_other")).status == 400  # two keys that differ
+    for path in ("/v1/pricing", "/healthz", "/readyz", "/", "/anthropic"):
+        assert (await asking.ask(path, secret=None)).status == 200
+
+
+async def test_the_models_of_a_key() -> None:
+    (model,) = channel().models.values()
+    first = named("first", provider="p1", priority=0, models={"a": model, "b": model})
+    second = named("second", provider="p2", priority=-1, models={"b": model, "c": model})
+    resting = named("resting", provider="p3", weight=0, priority=-9, models={"d": model})
+    line = OneLine(channels=(first, second, resting), aliases={"old": "a"})
+    asking = Asking(line)
+    rows = (await asking.ask("/v1/models")).json()["data"]
+    assert [(row["id"], row["owned_by"]) for row in rows] == [("b", "p2"), ("c", "p2"), ("a", "p1")]
+    old = (await asking.ask("/v1/models/old")).json()
+    assert (old["id"], old["owned_by"]) == ("old", "p1")  # by the name it was asked for
+    line.key = msgspec.structs.replace(KEY, models=("c", "d"))
+    assert ids(await asking.ask("/v1/models")) == ["c"]
+    missing = await asking.ask("/v1/models/a")
+    assert (missing.status, missing.json()["error"]["code"]) == (404, "model_not_found")
+    assert ids(await asking.ask("/v1/pricing", secret=None)) == ["b", "c", "a"]  # of everybody's models
+    asking = Asking(OneLine(channels=(first, second), terms=Terms(models=("a",))))
+    assert ids(await asking.ask("/v1/models")) == ["a"]
+
+
+async def test_a_plan_that_is_gone_counts_as_the_default() -> None:
+    line = OneLine(key=msgspec.structs.replace(KEY, plan="gone"), terms=Terms(byok_tokens_per_month=12))
+    assert (await Asking(line).ask("/v1/user/balance")).json()["byok_limit_month"] == 12
+
+
+async def test_balances() -> None:
+    asking = Asking(posted=9 * PICO_PER_USD + 459_123_456_789)
+    said = json.loads((await asking.ask("/user/balance")).body, parse_float=Decimal)
+    assert (said["credits"], said["credits_cents"]) == (Decimal("9.459123456789"), 945)
+    assert (said["byok_usage_month"], said["byok_limit_month"]) == (0, 5)
+    billing = await asking.ask("/v1/billing/balance")
+    assert billing.body == b'{"balance":9.459123456789}'
+
+
+@pytest.mark.parametrize(
+    ("now", "reset"),
+    [
+        (datetime(2026, 1, 31, 23, 59, 59, 999_999, UTC), datetime(2026, 2, 1, tzinfo=UTC)),
+        (datetime(2026, 12, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)),
+        (datetime(2024, 2, 29, 12, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC)),
+    ],
+)
+def test_the_next_month(now: datetime, reset: datetime) -> None:
+    assert next_month(now) == reset
+
+
+NONE = {"account": 1, "model": None, "status": None, "from_us": None, "to_us": None, "page": 1, "page_size": 20}
+
+
+@pytest.mark.parametrize(
+    ("query", "chosen"),
+    [
+        ("", {}),
+        ("?page=3&page_size=7", {"page": 3, "page_size": 7}),
+        ("?page_size=1000", {"page_size": 100}),
+        ("?page=" + "9" * 5000, {"page": 10**9}),
+        ("?page=&page_size=", {}),
+        ("?model=a/b&status=ok", {"model": "a/b", "status": "ok"}),
+        ("?model=&status=", {}),
+        ("?from=1970-01-01T00:00:01Z", {"from_us": 1_000_000}),
+        ("?to=1970-01-01T01:00:00+01:00", {"to_us": 0}),  # a plus that was not escaped comes as a space
+        ("?to=1970-01-01T01:00:00%2B01:00", {"to_us": 0}),
+    ],
+)
+async def test_what_the_logs_are_asked_for(query: str, chosen: dict[str, Any]) -> None:
+    asking = Asking()
+    answer = await asking.ask("/v1/user/logs" + query)
+    assert answer.status == 200 and asking.journal.asked == [NONE | chosen]
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ("page=0", "page"), ("page=-1", "page"), ("page=x", "page"), ("page=%C2%B2", "page"), ("page=1.5", "page"),
+        ("page_size=0", "page_size"), ("from=yesterday", "from"), ("to=2026-13-01", "to"),
+    ],
+)  # fmt: skip
+async def test_logs_that_cannot_be_asked_for(query: str, param: str) -> None:
+    asking = Asking()
+    answer = await asking.ask("/v1/user/logs?" + query)
+    assert (answer.status, answer.json()["error"]["param"], asking.journal.asked) == (400, param, [])
+
+
+async def test_readiness() -> None:
+    asking = Asking()
+    assert (await asking.ask("/readyz")).json() == {"status": "ready"}
+    asking.line.trouble = "disk full"
+    answer = await asking.ask("/readyz")
+    assert (answer.status, answer.json()) == (503, {"status": "not ready", "reason": "disk full"})
+    assert (await asking.ask("/healthz")).status == 200
+    assert (await asking.ask("/", method="HEAD")).status == 200
