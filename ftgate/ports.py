@@ -4,12 +4,12 @@ The gate is given one object for each of these by app.py, the only composer. Not
 so that another edge (a PostgreSQL ledger, a faster transport) can stand in without the gate noticing.
 """
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
 
-from ftgate.core.pricing import ONE, Multiplier, Quote
+from ftgate.core.pricing import ONE, Multiplier, Offer
 from ftgate.core.routing import Retry, Routes
 
 Headers = list[tuple[bytes, bytes]]
@@ -119,26 +119,29 @@ class Keys(Protocol):
         ...
 
 
-class HoldRequest(msgspec.Struct, frozen=True, gc=False):
-    """What a hold is sized from. `ref` is the call's own id; `estimate` what the prompt alone likely costs, in units.
-    `soon`: its durability will be waited for before its end's; else it may be remembered together with that."""
+class HoldRequest(msgspec.Struct, frozen=True):
+    """What a hold is sized from (pricing.hold_for): the candidates in their order, of which `tries` will be tried at
+    the most. They are walked once, as far as that needs. `ref` is the call's own id. `soon`: its durability will be
+    waited for before its end's; else it may be remembered together with that."""
 
     account: int
     key: int
-    quotes: tuple[Quote, ...]
+    offers: Iterable[Offer]
     multiplier: Multiplier
+    tries: int
     ref: str
-    estimate: int
     soon: bool = True
 
 
-class Held(msgspec.Struct, frozen=True, gc=False):
-    """An open hold. `cap` (tokens, one answer) is to be sent upstream when `inject`; `ticket` is for durable()."""
+class Held(msgspec.Struct, frozen=True):
+    """An open hold. `id` means something to its ledger alone. `amount` is what the call may cost (units), whether
+    credits or a key's quota were set aside for it; where `bounded` is false nothing was, and no cap is due. `kept` are
+    the places, among the candidates offered, of those that it covers. `ticket` is for durable_within()."""
 
-    id: int
+    id: object
     amount: int
-    cap: int | None
-    inject: bool
+    bounded: bool
+    kept: tuple[int, ...]
     ticket: object
 
 
@@ -188,17 +191,22 @@ class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class Settled(msgspec.Struct, frozen=True, gc=False):
-    """A hold's end. `balance` is what is posted after it, None for a metered account."""
+    """A hold's end. `charged` in units, None where the decision is not known in time and may still come out higher or
+    lower than what was asked. `balance` is what is posted after it, None for a metered account or where not known."""
 
-    charged: int
+    charged: int | None
     lost: int
     balance: int | None
     ticket: object
 
 
 class Ledger(Protocol):
-    """The money. A ticket says when a decision has become durable. `immediate`: hold and settle decide without waiting,
-    so that no cancellation can strike inside them."""
+    """The money. A ticket says when a decision has become durable.
+
+    What every ledger promises, also one that must wait for its decisions: a hold that is cancelled leaves none behind,
+    before its decision and after it; a settle is accepted at once and never withdrawn, and answers within two seconds,
+    decided or not. `immediate`: hold and settle decide without waiting, so that no cancellation can strike inside them.
+    """
 
     immediate: bool
 
@@ -206,10 +214,13 @@ class Ledger(Protocol):
         """Why no new hold can be taken now (the database does not take commits); None when it can."""
         ...
 
-    async def hold(self, request: HoldRequest) -> Held | Poor: ...
+    async def hold(self, request: HoldRequest) -> Held | Poor | None:
+        """Set aside what the call may cost at most. None when no candidate was offered."""
+        ...
 
-    async def settle(self, hold: int, charge: int | None, row: Row) -> Settled:
-        """End a hold: post `charge` units, or void it (None). The row is remembered in the same transaction."""
+    async def settle(self, hold: object, charge: int | None, row: Row) -> Settled:
+        """End a hold: post `charge` units, or void it (None). The row is remembered in the same transaction, with the
+        hold, the cost and the loss as they came out."""
         ...
 
     async def note(self, row: Row) -> None:

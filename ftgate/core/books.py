@@ -240,9 +240,9 @@ class Books:
             return Refusal.account_unknown
         if known is not None:
             return Refusal.already_done if known == (account, key, amount) else Refusal.id_reused
-        if quota.used >= MAX_SPENT or (quota.limit is not None and amount > quota.limit - quota.used - quota.held):
+        if quota.used >= MAX_SPENT or (quota.limit is not None and amount > max(quota.limit - quota.used - quota.held, 0)):
             return Refusal.key_quota_exceeded
-        if balance.used >= MAX_SPENT if balance.metered else amount > balance.posted - balance.held:
+        if balance.used >= MAX_SPENT if balance.metered else amount > max(balance.posted - balance.held, 0):
             return Refusal.insufficient_credits
         aside = 0 if balance.metered else amount
         ledger = "usage" if balance.metered else "credits"
@@ -254,7 +254,7 @@ class Books:
         quota.held += held.quota_held
         self.open[entry.id] = held
         self.held[ref] = (account, key, amount)
-        assert balance.metered or balance.posted >= balance.held
+        assert balance.metered or not amount or balance.posted >= balance.held
         return held, entry
 
     def post(self, hold_id: int, amount: int, *, at_us: int, note: str = "") -> Ended | Refusal:

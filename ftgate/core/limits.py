@@ -163,8 +163,9 @@ def room(meters: Meters, now: float) -> Room:
     return Room(window.limit, max(window.limit - window.used, 0), max(reset, 0.0))
 
 
-def take_requests(scopes: Sequence[tuple[Scope, Meters]], now: float, ticket: Ticket) -> Refused | None:
-    """Admit one call in every scope, or in none. The first limit that says no, in the order given, is named."""
+def requests_wait(scopes: Sequence[tuple[Scope, Meters]], now: float) -> Refused | None:
+    """Whether every scope admits one call more now; nothing is taken. The first limit that says no, in the order given,
+    is named."""
     for scope, meters in scopes:
         rates = meters.rates
         if rates.concurrent and meters.in_flight >= rates.concurrent:
@@ -175,6 +176,13 @@ def take_requests(scopes: Sequence[tuple[Scope, Meters]], now: float, ticket: Ti
         ):
             if limit and (wait := window.wait_s(now)) > 0:
                 return Refused(scope, name, wait)
+    return None
+
+
+def take_requests(scopes: Sequence[tuple[Scope, Meters]], now: float, ticket: Ticket) -> Refused | None:
+    """Admit one call in every scope, or in none."""
+    if refused := requests_wait(scopes, now):
+        return refused
     for _, meters in scopes:
         if meters.rates.requests_per_second:
             ticket.counted.append((meters.second, meters.second.add(now)))

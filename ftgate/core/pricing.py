@@ -5,6 +5,9 @@ applied once per request, rounded half up for the charge and up for the hold, so
 charge.
 """
 
+from collections.abc import Iterable
+from typing import Protocol
+
 import msgspec
 
 from ftgate.core.money import round_half_up, round_up
@@ -39,7 +42,15 @@ class Price(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def free(self) -> bool:
-        return self == Price(0, 0, 0, 0, 0)
+        return not (
+            self.input
+            or self.output
+            or self.cached
+            or self.cache_write
+            or self.cache_write_1h
+            or self.per_request
+            or self.tiers
+        )
 
 
 class Multiplier(msgspec.Struct, frozen=True, gc=False):
@@ -87,10 +98,11 @@ def total(charges: list[int], multiplier: Multiplier = ONE) -> int:
 class Quote(msgspec.Struct, frozen=True, gc=False):
     """The bound on what a call can cost at one candidate, still open in its cap.
 
-    `prompt_tokens` is an upper bound, `answers` is n (or best_of), `cap` the client's own limit in tokens for one
-    answer or None, `model_limit` the most the model writes in one answer, `uncapped` tokens per answer that no cap
-    binds (thinking outside the cap). `binds` is false for a model that knows no cap: then only its limit bounds it,
-    whatever is asked.
+    `prompt_tokens` is an upper bound, `likely_tokens` the likely count; `answers` is n (or best_of), `cap` the client's
+    own limit in tokens for one answer or None, `model_limit` the most the model writes in one answer after this prompt,
+    `max_output` what its provider states of it (None: nothing), `uncapped` tokens per answer that no cap binds
+    (thinking outside the cap). `binds` is false for a model that knows no cap: then only its limit bounds it, whatever
+    is asked.
     """
 
     price: Price
@@ -100,6 +112,8 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
     model_limit: int
     uncapped: int = 0
     binds: bool = True
+    max_output: int | None = None
+    likely_tokens: int = 0
 
     def _rows(self) -> list[tuple[int, int]]:
         """(dearest input class, output) of every row that a prompt up to the bound can fall under: the real prompt may
@@ -131,52 +145,128 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
                 cap = min(cap, (budget - fixed) // step)
         return cap
 
+    @property
+    def asked(self) -> int | None:
+        """The client's cap as it goes up here: at most what the model is stated to write."""
+        if self.cap is None or self.max_output is None:
+            return self.cap
+        return min(self.cap, self.max_output)
+
+    @property
+    def whole(self) -> int:
+        """Units for everything that may be written here: up to the client's cap, else up to the model's limit."""
+        asked = self.asked
+        return self.bound(self.model_limit if asked is None else asked)
+
+    @property
+    def least(self) -> int:
+        """Units without which this candidate is not tried: a useful answer, where the cap is ours to choose and binds
+        output that costs something, else everything."""
+        if self.asked is None and self.binds and any(rate for _, rate in self._rows()):
+            return self.bound(min(SMALLEST_CAP, self.model_limit))
+        return self.whole
+
+    def cap_within(self, held: int, multiplier: Multiplier = ONE) -> int | None:
+        """The cap to send here in a call for which `held` units are set aside: the client's, else what they buy at this
+        price, at most the model's limit. None: nothing is to be sent, since the model is free or knows no cap."""
+        asked = self.asked
+        if asked is not None:
+            return asked
+        if not self.binds or self.price.free:
+            return None
+        if not multiplier.numerator:
+            return self.model_limit
+        return min(self.model_limit, self.largest_cap(held * multiplier.denominator // multiplier.numerator))
+
+
+class Offer(Protocol):
+    """A candidate to be held for. `asked`: its model is one of those the caller asked for, not a configured fallback.
+    `context` in tokens, 0 where nobody stated it."""
+
+    @property
+    def asked(self) -> bool: ...
+
+    @property
+    def context(self) -> int: ...
+
+    def quote(self) -> Quote: ...
+
 
 class Sized(msgspec.Struct, frozen=True, gc=False):
-    """A hold's size in units and the output cap (tokens) that makes it a bound. `inject` says that the cap is ours to
-    send."""
+    """A hold's size in units, and the places of the candidates that it covers, in their order. `estimate` is what the
+    prompt alone likely costs at the first of them, in units."""
 
     amount: int
-    cap: int
-    inject: bool
+    kept: tuple[int, ...]
+    estimate: int
 
 
 class TooPoor(msgspec.Struct, frozen=True, gc=False):
-    """The balance does not afford the call. `required` is the least available amount (units) that would."""
+    """What is available does not afford the call. `required` is the least amount (units) that would."""
 
     required: int
 
 
-def bound_for(quotes: tuple[Quote, ...], cap: int, multiplier: Multiplier) -> int:
-    """Units that a call with this cap can cost at most, wherever it goes."""
-    worst = max([quote.bound(cap) for quote in quotes])
-    return round_up(worst * multiplier.numerator, multiplier.denominator)
+LOOK_BEHIND = 64
+"""Candidates behind the cut that are looked at for a longer context: a catalogue of hundreds must not be walked for one
+that is seldom tried."""
 
 
-def hold_for(quotes: tuple[Quote, ...], available: int, multiplier: Multiplier = ONE) -> Sized | TooPoor:
-    """Size the hold for a call that may go to any of `quotes` (its candidates), from `available` units.
+def times(units: int, multiplier: Multiplier) -> int:
+    """Units with a plan's factor, rounded up: so a hold never lies below its charge."""
+    return units if multiplier is ONE else round_up(units * multiplier.numerator, multiplier.denominator)
 
-    A cap the client gave is held whole or refused. Without one the cap is what half of the available balance affords,
-    at most the model's limit, and at least min(1,024, the model's limit), else refused: "half" leaves room for a second
-    call beside this one. Source: DESIGN.md, Money.
+
+def hold_for(
+    offers: Iterable[Offer], available: int | None, multiplier: Multiplier = ONE, *, tries: int = 1
+) -> Sized | TooPoor | None:
+    """Size the hold for a call that may go to any of `offers`, walked in order, from `available` units (None: nothing
+    bounds it, and nothing is held).
+
+    A candidate is left out when what it needs at the least (Quote.least) is more than what is available. The first
+    `tries` others are kept, and one behind them with a longer context than they have; nothing is quoted past that. Each
+    of them may spend half of what is available ("half" leaves room for a second call beside this one), or its least if
+    that is more, and never more than everything it can write. The hold is the largest bound among them with the
+    cap that this buys; what it buys elsewhere is asked for at each attempt (Quote.cap_within). So the hold is within
+    what is available, and every candidate that is kept gets at least its least.
+
+    None when nothing was offered. TooPoor when a model that was asked for was left out and none is kept.
+    Source: DESIGN.md, Money.
     """
-    asked = quotes[0].cap
-    if asked is not None:
-        amount = bound_for(quotes, asked, multiplier)
-        return Sized(amount, asked, inject=False) if amount <= available else TooPoor(amount)
-    limit = min(quote.model_limit for quote in quotes)
-    least = min(SMALLEST_CAP, limit)
-    whole = bound_for(quotes, limit, multiplier)
-    if not any(quote.binds for quote in quotes):  # nothing can be injected: the whole answer is held, or refused
-        return Sized(whole, limit, inject=False) if whole <= available else TooPoor(whole)
-    if whole <= available // 2 or whole == bound_for(
-        quotes, 0, multiplier
-    ):  # affordable in full, or the output is free: half buys nothing
-        return Sized(whole, limit, inject=True) if whole <= available else TooPoor(whole)
-    budget = (available // 2) * multiplier.denominator // max(multiplier.numerator, 1)
-    cap = min(limit, *(quote.largest_cap(budget) for quote in quotes))
-    if cap >= least:
-        return Sized(bound_for(quotes, cap, multiplier), cap, inject=True)
-    # Half the balance does not buy the least useful answer; the whole of it may.
-    amount = bound_for(quotes, least, multiplier)
-    return Sized(amount, least, inject=True) if amount <= available else TooPoor(amount)
+    kept: list[int] = []
+    amount = estimate = longest = 0
+    asked_for: list[int] = []  # what was needed for those that are left out
+    others: list[int] = []
+    asked_kept = False
+    for place, offer in enumerate(offers):
+        if len(kept) >= tries:
+            if place > kept[-1] + LOOK_BEHIND:
+                break
+            if offer.context <= longest:
+                continue
+        quote = offer.quote() if available is not None or not kept else None
+        if quote is not None and available is not None:
+            least = times(quote.least, multiplier)
+            if least > available:
+                (asked_for if offer.asked else others).append(least)
+                continue
+            amount = max(amount, _bought(quote, max(available // 2, least), multiplier))
+        if quote is not None and not kept:
+            estimate = total([prompt_charge(quote.price, quote.likely_tokens)], multiplier)
+        kept.append(place)
+        asked_kept |= offer.asked
+        longest = max(longest, offer.context)
+        if len(kept) > tries:
+            break
+    if kept and (asked_kept or not asked_for):
+        return Sized(amount, tuple(kept), estimate)
+    return TooPoor(min(asked_for or others)) if asked_for or others else None
+
+
+def _bought(quote: Quote, budget: int, multiplier: Multiplier) -> int:
+    """The bound, in units, of the largest cap that `budget` units buy at this candidate; everything at the most."""
+    whole = times(quote.whole, multiplier)
+    if whole <= budget or quote.asked is not None:
+        return whole
+    cap = quote.largest_cap(budget * multiplier.denominator // multiplier.numerator)
+    return times(quote.bound(cap), multiplier)

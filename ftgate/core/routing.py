@@ -16,7 +16,7 @@ The two decisions, `plan` and `next_step`, are pure. The retry table is closed: 
 Source: DESIGN.md, "Upstreams that fail"; PROVIDERS.md, cross-provider rule 4.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cached_property
 
@@ -111,20 +111,40 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class Routes(msgspec.Struct, frozen=True, dict=True):
-    """What plan() needs of the configuration: one immutable snapshot."""
+    """What plan() needs of the configuration: one immutable snapshot. What follows from the channels is found once, so
+    that no call walks the whole catalogue."""
 
     channels: tuple[Channel, ...]
     aliases: Mapping[str, str] = {}
     fallback: Mapping[str, tuple[str, ...]] = {}
     auto: Mapping[str, tuple[str, ...]] = {}
 
-    def serving(self, name: str) -> list[Channel]:
-        return [channel for channel in self.channels if name in channel.models]
+    @cached_property
+    def served(self) -> Mapping[str, tuple[Channel, ...]]:
+        """Of every model the channels that have it."""
+        found: dict[str, list[Channel]] = {}
+        for channel in self.channels:
+            for name in channel.models:
+                found.setdefault(name, []).append(channel)
+        return {name: tuple(channels) for name, channels in found.items()}
+
+    @cached_property
+    def by_price(self) -> tuple[str, ...]:
+        """Every model, the cheapest first; one that several channels serve stands at its lowest price."""
+        prices: dict[str, int] = {}
+        for channel in self.channels:
+            for name, model in channel.models.items():
+                price = model.price.input + model.price.output
+                prices[name] = min(prices.get(name, price), price)
+        return tuple(sorted(prices, key=lambda name: (prices[name], name)))
+
+    def serving(self, name: str) -> tuple[Channel, ...]:
+        return self.served.get(name, ())
 
     def resolve(self, name: str) -> str:
         """The served name for what a caller wrote: itself, or its alias (followed at most a few steps)."""
         for _ in range(4):
-            if any(name in channel.models for channel in self.channels) or name not in self.aliases:
+            if name in self.served or name not in self.aliases:
                 break
             name = self.aliases[name]
         return name
@@ -157,7 +177,7 @@ def allowed(patterns: tuple[str, ...], *names: str) -> bool:
     )
 
 
-def _in_turn(channels: list[Channel], turn: int) -> list[tuple[Channel, int]]:
+def _in_turn(channels: Sequence[Channel], turn: int) -> list[tuple[Channel, int]]:
     """Channels of one priority, the first chosen by weight: of each sum-of-weights turns a channel gets its weight.
     With each goes how often it was the first before this turn: its credentials alternate by that, since by the turn
     itself a channel that is first every second turn would show one of its two credentials only."""
@@ -175,22 +195,25 @@ def _in_turn(channels: list[Channel], turn: int) -> list[tuple[Channel, int]]:
     return counted[first:] + counted[:first]
 
 
-def _ways(routes: Routes, name: str, turn: int) -> list[Candidate]:
-    """All candidates for one served name: lower priority numbers first, then by weight, each channel's credentials in
-    turn."""
-    found = routes.serving(name)
-    ways = []
-    for channel, nth in (
+def _channels(routes: Routes, name: str, turn: int) -> list[tuple[Channel, int]]:
+    """The channels that serve a name, each with how often it was the first: lower priority numbers first, then by
+    weight."""
+    found = [channel for channel in routes.serving(name) if channel.weight > 0]
+    if len(found) == 1:
+        return [(found[0], turn)]
+    return [
         pair
         for priority in sorted({channel.priority for channel in found})
-        for pair in _in_turn(
-            [channel for channel in found if channel.priority == priority and channel.weight > 0], turn
-        )
-    ):
-        start = nth % len(channel.credentials) if channel.credentials else 0
-        for credential in channel.credentials[start:] + channel.credentials[:start]:
-            ways.append(Candidate(channel, credential, channel.models[name]))
-    return ways
+        for pair in _in_turn([channel for channel in found if channel.priority == priority], turn)
+    ]
+
+
+def _ways(channel: Channel, name: str, nth: int) -> Iterator[Candidate]:
+    """A channel's candidates for a name: each of its credentials, in turn."""
+    model, credentials = channel.models[name], channel.credentials
+    start = nth % len(credentials) if credentials else 0
+    for credential in credentials[start:] + credentials[:start]:
+        yield Candidate(channel, credential, model)
 
 
 def complexity(prompt_tokens: int, *, has_tools: bool, has_media: bool) -> str:
@@ -200,9 +223,15 @@ def complexity(prompt_tokens: int, *, has_tools: bool, has_media: bool) -> str:
     return "simple" if prompt_tokens <= 500 else "medium"
 
 
-def names_for(routes: Routes, asked: tuple[str, ...], grade: str) -> list[str]:
-    """Served names in the order to try them: what was asked (aliases followed, "auto" spelled out), then their
-    fallbacks.
+class Names(msgspec.Struct, frozen=True, gc=False):
+    """Served names in the order to try them: those that were asked for, then the fallbacks configured for these."""
+
+    asked: tuple[str, ...]
+    fallback: tuple[str, ...] = ()
+
+
+def names_for(routes: Routes, asked: tuple[str, ...], grade: str) -> Names:
+    """What a caller named, as served names: aliases followed, "auto" spelled out; and their fallbacks.
 
     "auto" without an [auto] section is every served model, the cheapest first.
     """
@@ -210,36 +239,34 @@ def names_for(routes: Routes, asked: tuple[str, ...], grade: str) -> list[str]:
     for name in asked:
         if name == "auto" and not routes.serving("auto"):
             chosen = [n for g in (grade, "medium", "simple", "complex") for n in routes.auto.get(g, ())]
-            names += [routes.resolve(n) for n in chosen] or _by_price(routes)
+            names += [routes.resolve(n) for n in chosen] or routes.by_price
         else:
             names.append(routes.resolve(name))
-    for name in list(names):
-        names += [routes.resolve(n) for n in routes.fallback.get(name, ())]
-    for name in asked:  # a fallback may be written for the alias too
-        names += [routes.resolve(n) for n in routes.fallback.get(name, ())]
-    return list(dict.fromkeys(names))
+    wanted = tuple(dict.fromkeys(names)) if len(names) > 1 else tuple(names)
+    if not routes.fallback:
+        return Names(wanted)
+    # A fallback may be written for the alias too.
+    behind = dict.fromkeys(routes.resolve(n) for name in (*wanted, *asked) for n in routes.fallback.get(name, ()))
+    first = set(wanted)
+    return Names(wanted, tuple(name for name in behind if name not in first))
 
 
-def _by_price(routes: Routes) -> list[str]:
-    """Every served name; one that several channels serve stands at its lowest price."""
-    prices: dict[str, int] = {}
-    for channel in routes.channels:
-        for name, model in channel.models.items():
-            price = model.price.input + model.price.output
-            prices[name] = min(prices.get(name, price), price)
-    return sorted(prices, key=lambda name: (prices[name], name))
+def plan(routes: Routes, names: Sequence[str], *, strategy: str, turn: int) -> Iterator[Candidate]:
+    """The ordered candidates for these names, made one by one as they are asked for. `strategy`: auto and fallback keep
+    the order of names; cheapest sorts by the sum of input and output price (stable). Nothing comes when no channel
+    serves any of the names."""
+    if strategy != "cheapest":
+        for name in names:
+            for channel, nth in _channels(routes, name, turn):
+                yield from _ways(channel, name, nth)
+        return
+    ways = [(channel, name, nth) for name in names for channel, nth in _channels(routes, name, turn)]
+    ways.sort(key=lambda way: way[0].models[way[1]].price.input + way[0].models[way[1]].price.output)
+    for channel, name, nth in ways:
+        yield from _ways(channel, name, nth)
 
 
-def plan(routes: Routes, names: list[str], *, strategy: str, turn: int) -> tuple[Candidate, ...]:
-    """The ordered candidates of a call. `strategy`: auto and fallback keep the order of names; cheapest sorts by the
-    sum of input and output price (stable). Empty when no channel serves any of the names."""
-    ways = [way for name in names for way in _ways(routes, name, turn)]
-    if strategy == "cheapest":
-        ways.sort(key=lambda way: way.model.price.input + way.model.price.output)
-    return tuple(ways)
-
-
-def is_fixed(routes: Routes, names: list[str]) -> bool:
+def is_fixed(routes: Routes, names: Sequence[str]) -> bool:
     """Whether plan() gives the same for these names at every turn: no name has two channels, nor a channel two
     credentials."""
     return all(

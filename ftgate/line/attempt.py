@@ -83,7 +83,7 @@ class Attempts:
         of its own (the call's end and its time end that wait too); everything else goes on in one."""
         channel = tried.candidate.channel
         dialect = self.dialects[channel.dialect]
-        request = self._render(x, tried.candidate)
+        request = self._render(x, tried)
         tried.awaited = "no response head in time"
         until = trio.current_time() + (channel.timeouts.head if x.ask.stream else channel.timeouts.answer)
         begun = None if x.ask.stream else self.upstream.begin(request, tried.sending)
@@ -135,13 +135,13 @@ class Attempts:
             raise ProviderTimeout(f"the provider's {tried.awaited}")
         return Outcome(index, Verdict.timeout, tried.awaited)
 
-    def _render(self, x: Exchange, candidate: Candidate) -> UpstreamRequest:
+    def _render(self, x: Exchange, tried: Tried) -> UpstreamRequest:
+        candidate = tried.candidate
         channel, model = candidate.channel, candidate.model
-        assert x.held is not None
         body = x.call.dialect.render(
             x.ask,
             model=model.upstream,
-            cap=x.held.cap if x.held.inject else x.ask.cap,
+            cap=tried.cap,
             cap_field=model.cap_field,
             ask_usage=channel.stream_usage,
             drop=channel.drop_params,

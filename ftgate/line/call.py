@@ -4,14 +4,15 @@ gate.py walks the line; charge.py says what a call costs, words.py what is said 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import trio
 
 from ftgate.core import estimate, limits, pricing
-from ftgate.core.routing import Candidate, Outcome
+from ftgate.core.routing import Candidate, Model, Outcome
 from ftgate.core.usage import Measured
 from ftgate.dialects.talk import NOTHING, Dialect, Meter, Reader
+from ftgate.errors import GateError
 from ftgate.ports import Begun, Client, GateSettings, Held, Key, Sending, Settled
 
 DRAIN_S = 60.0
@@ -77,8 +78,9 @@ class Ended(Exception):
 class Tried:
     """One attempt: where it went, what its meter says, how far it came."""
 
-    def __init__(self, candidate: Candidate) -> None:
+    def __init__(self, candidate: Candidate, cap: int | None = None) -> None:
         self.candidate = candidate
+        self.cap = cap  # tokens of one answer, as it goes up: the client's or ours
         self.meter = Meter()
         self.sending = Sending()
         self.failed = False
@@ -92,7 +94,9 @@ class Exchange:
 
     key: Key | None = None
     ask = NOTHING
-    plan: tuple[Candidate, ...] = ()
+    ways: Iterable[Candidate] = ()  # every candidate, in order
+    fallback: frozenset[str] = frozenset()  # models among these that were not asked for
+    plan: tuple[Candidate, ...] = ()  # those that the hold covers
     multiplier = pricing.ONE
     held: Held | None = None
     settled: Settled | None = None
@@ -106,6 +110,7 @@ class Exchange:
     body = b""
     reader: Reader | None = None
     measured: Measured | None = None
+    uncounted: GateError | None = None  # why it could not be charged, where counting failed
     head_sent = False
     first_content_at: float | None = None
 
@@ -125,6 +130,10 @@ class Exchange:
         self.started = started
         self.created_at_us = created_at_us
         self.counts: dict[str, estimate.Count] = {}  # of its prompt, for each model
+        self.offers: Iterator[pricing.Offer] = iter(())  # what of its ways is offered to the ledger, and not taken yet
+        self.offered: list[Candidate] = []
+        self.waits: list[limits.Refused] = []  # of models that are at their limits
+        self.too_long_for: list[Model] = []
         self.tried: list[Tried] = []
         self.outcomes: list[Outcome] = []
 

@@ -12,7 +12,7 @@ What is charged is the sum over the attempts, each at its own price:
 import msgspec
 
 from ftgate.core import estimate, pricing
-from ftgate.core.routing import Model
+from ftgate.core.routing import Candidate, Model
 from ftgate.core.usage import UNKNOWN_BOUND, Measured, Usage, judge
 from ftgate.line.call import Exchange, Tried
 
@@ -44,8 +44,39 @@ def quote(x: Exchange, model: Model) -> pricing.Quote:
     limit = model.output_limit(prompt.bound)
     return pricing.Quote(
         price=model.price, prompt_tokens=prompt.bound, answers=x.ask.answers, cap=x.ask.cap, model_limit=limit,
-        uncapped=0 if model.thinking_in_cap else limit, binds=model.cap_field is not None,
+        uncapped=0 if model.thinking_in_cap else limit, binds=model.cap_field is not None, max_output=model.max_output,
+        likely_tokens=prompt.likely,
     )  # fmt: skip
+
+
+class Offered:
+    """One candidate as a hold sees it (pricing.Offer): quoted only if the hold looks at it."""
+
+    __slots__ = ("asked", "context", "way", "x")
+
+    def __init__(self, x: Exchange, way: Candidate, *, asked: bool) -> None:
+        self.x = x
+        self.way = way
+        self.asked = asked
+        self.context = way.model.context or 0
+
+    def quote(self) -> pricing.Quote:
+        return quote(self.x, self.way.model)
+
+
+def cap_for(x: Exchange, model: Model) -> int | None:
+    """The output cap that goes up to this model: the client's, else what the held amount buys here; None where none is
+    due."""
+    assert x.held is not None
+    if x.ask.cap is not None:
+        return x.ask.cap if model.max_output is None else min(x.ask.cap, model.max_output)
+    return quote(x, model).cap_within(x.held.amount, x.multiplier) if x.held.bounded else None
+
+
+def covered(x: Exchange, offered: Offered) -> bool:
+    """Whether what is held pays a useful answer of this candidate too."""
+    assert x.held is not None
+    return not x.held.bounded or pricing.times(offered.quote().least, x.multiplier) <= x.held.amount
 
 
 def charge(x: Exchange) -> tuple[int | None, list[str]]:
@@ -69,7 +100,7 @@ def _measure(x: Exchange, tried: Tried) -> Measured | None:
     model, meter = tried.candidate.model, tried.meter
     if tried.failed:
         return None
-    prompt_bound, output_bound = _bounds(x, model)
+    prompt_bound, output_bound = _bounds(x, tried)
     if tried.complete and meter.reported is not None:
         believed = judge(
             meter.reported,
@@ -124,10 +155,10 @@ def learn(x: Exchange) -> None:
         x.ratios.learn("output", tried.candidate.model.name, tried.meter.counted().likely_milli, usage.output)
 
 
-def _bounds(x: Exchange, model: Model) -> tuple[int, int]:
+def _bounds(x: Exchange, tried: Tried) -> tuple[int, int]:
     """Tokens of prompt and of output (all answers) past which a count is absurd."""
+    model, cap = tried.candidate.model, tried.cap
     most = _longest(model)
-    cap = x.ask.cap or (x.held.cap if x.held and x.held.inject else None)
     if cap is None or model.cap_field is None:
         cap = most
     elif not model.thinking_in_cap:

@@ -14,7 +14,8 @@ request had gone up.
 
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain, islice
 from types import TracebackType
 
 import msgspec
@@ -23,7 +24,7 @@ import trio
 from ftgate.core import estimate, limits, pricing, routing
 from ftgate.core.money import format_usd, format_usd_cents
 from ftgate.core.redact import redact
-from ftgate.core.routing import Candidate, Model
+from ftgate.core.routing import SMALLEST_ROOM, Candidate, Model
 from ftgate.dialects.talk import Ask, Dialect, error_headers
 from ftgate.errors import (
     DatabaseBusy,
@@ -39,7 +40,7 @@ from ftgate.errors import (
 )  # fmt: skip
 from ftgate.line.attempt import DURABLE_WAIT_S, Attempts
 from ftgate.line.call import Call, Ended, Exchange, Tried
-from ftgate.line.charge import charge, learn, likely_tokens, prompt_count, quote
+from ftgate.line.charge import Offered, cap_for, charge, covered, learn, likely_tokens, prompt_count
 from ftgate.line.words import (
     answer_headers,
     conceal,
@@ -54,6 +55,7 @@ from ftgate.ports import (
     Client,
     Clock,
     GateSettings,
+    Held,
     HoldRequest,
     Key,
     Keys,
@@ -72,6 +74,8 @@ cancellation, so it has a limit of its own. One that decides at once needs neith
 LARGE_BODY = 262_144
 """Bytes from which a request is read in a thread: measuring megabytes of text would hold up everybody else."""
 
+NAMES_KEPT = 16
+"""Names in a plan up to which it is made whole and remembered; a longer one is walked anew, as far as it is needed."""
 PLANS_KEPT = 1000
 """Plans remembered, so that a call for a model with a single way need not make its own."""
 
@@ -97,12 +101,10 @@ class Gate:
         self.attempts = Attempts(upstream=upstream, ledger=ledger, clock=clock, dialects=dialects, passing=passing)
         self.calls: set[Call] = set()
         self.closing = False
-        self.planned: dict[
-            tuple[object, ...], tuple[routing.Routes, tuple[Candidate, ...]]
-        ] = {}  # plans that are the same at every turn
-        self.turns: dict[
-            str, int
-        ] = {}  # of each served model: whose turn it is among its channels and their credentials
+        # Plans that are the same at every turn, with the models among them that are fallbacks.
+        self.planned: dict[tuple[object, ...], tuple[routing.Routes, tuple[Candidate, ...], frozenset[str]]] = {}
+        # Of each served model: whose turn it is among its channels and their credentials.
+        self.turns: dict[str, int] = {}
 
     # The line
 
@@ -124,7 +126,7 @@ class Gate:
                 error = raised
             except Exception:  # a bug of ours must cost one call, not the process; the hold has been settled on the way
                 log.exception("internal error in call %s", call.id)
-                error = InternalError(f"internal error; tell the operator this id: {call.id}")
+                error = _internal(x)
             # From here on the call can no longer be cut: what has been paid for is sent, to whoever still reads.
             if error is None:
                 await self._answer(x)
@@ -144,12 +146,11 @@ class Gate:
             x.ask = (
                 x.call.dialect.read_request(x.call.body) if len(x.call.body) < LARGE_BODY else await self._read(x.call)
             )
-            x.plan = self._plan(x, x.key)
+            first = self._plan(x, x.key)
             if why := self.ledger.busy():
                 raise DatabaseBusy(f"the ledger takes no new calls now: {why}", retry_after_s=2)
-            self._take_tokens(x)
-            self._enter_first(x)
-            request = self._size(x, x.key)
+            self._take_tokens(x, first.model)
+            request = self._request(x, x.key)
         except GateError as refused:
             if not isinstance(refused, DatabaseBusy):  # a database that takes nothing must not be given more and more
                 await self.ledger.note(row(x, "refused", refused, cost=0, now=self.clock.now()))
@@ -158,6 +159,8 @@ class Gate:
             self.passing("held")
             await self._attempts(x)
             self.passing("finished")
+        if x.uncounted is not None:
+            raise x.uncounted
 
     async def authenticate(self, secret: bytes | None) -> Key:
         if secret is None:
@@ -191,69 +194,108 @@ class Gate:
             if refused is not None:
                 raise too_many(refused)
 
-    def _plan(self, x: Exchange, key: Key) -> tuple[Candidate, ...]:
-        """Which candidates, in which order. Raises what the caller can mend: an unknown model, one that the key may not
-        use."""
+    def _plan(self, x: Exchange, key: Key) -> Candidate:
+        """Which candidates, in which order; the first of them. Raises what the caller can mend: an unknown model, one
+        that the key may not use."""
         routes, ask = x.settings.routes, x.ask
         terms = x.settings.terms(key.plan)
         x.multiplier = terms.multiplier
-        grade = (
-            ""
-            if "auto" not in ask.names
-            else routing.complexity(
-                ask.prompt.likely, has_tools=ask.has_tools, has_media=bool(ask.images or ask.audios or ask.files)
-            )
-        )
+        grade = ""
+        if "auto" in ask.names:
+            media = bool(ask.images or ask.audios or ask.files)
+            grade = routing.complexity(ask.prompt.likely, has_tools=ask.has_tools, has_media=media)
         place = (ask.names, ask.routing, grade, key.models, terms.models, x.call.dialect.NAME)
         known = self.planned.get(place)
         if known is not None and known[0] is routes:
-            return known[1]
+            _, x.ways, x.fallback = known
+            return known[1][0]
         names = self._names(x, key, terms, grade)
-        first = names[0] if names else ""
-        plan = routing.plan(routes, names, strategy=ask.routing, turn=self.turns.get(first, 0))
-        if plan:
-            self.turns[first] = self.turns.get(first, 0) + 1
-        if not plan:
-            if "auto" in ask.names and key.models:
-                raise Forbidden(
-                    "None of the models this API key may use is served now", code="model_not_allowed", param="model"
-                )
-            unknown = ", ".join(repr(name) for name in ask.names)[:200]
-            raise InvalidRequest(
-                f"Unknown model {unknown}; GET /v1/models lists the models", code="model_not_found", param="model"
-            )
-        spoken = tuple(way for way in plan if way.channel.dialect == x.call.dialect.NAME)
-        if not spoken:
-            raise NotServed(
-                f"{plan[0].model.name} is served by a channel whose protocol this version does not speak yet"
-            )
-        if routing.is_fixed(routes, names):
+        turning = names.asked[0] if names.asked else ""
+        turn = self.turns.get(turning, 0)
+        ways = chain.from_iterable(
+            routing.plan(routes, part, strategy=ask.routing, turn=turn) for part in (names.asked, names.fallback)
+        )
+        first = next(ways, None)
+        if first is None:
+            raise self._unserved(x, key)
+        self.turns[turning] = turn + 1
+        speaking = (way for way in chain((first,), ways) if way.channel.dialect == x.call.dialect.NAME)
+        spoken = next(speaking, None)
+        if spoken is None:
+            raise NotServed(f"{first.model.name} is served by a channel whose protocol this version does not speak yet")
+        x.fallback = frozenset(names.fallback)
+        x.ways = chain((spoken,), speaking)
+        if len(names.asked) + len(names.fallback) <= NAMES_KEPT and routing.is_fixed(
+            routes, (*names.asked, *names.fallback)
+        ):
             if len(self.planned) >= PLANS_KEPT:
                 self.planned.clear()
-            self.planned[place] = routes, spoken
+            x.ways = tuple(x.ways)
+            self.planned[place] = routes, x.ways, x.fallback
         return spoken
 
     @staticmethod
-    def _names(x: Exchange, key: Key, terms: Terms, grade: str) -> list[str]:
+    def _unserved(x: Exchange, key: Key) -> GateError:
+        if "auto" in x.ask.names and key.models:
+            return Forbidden(
+                "None of the models this API key may use is served now", code="model_not_allowed", param="model"
+            )
+        unknown = ", ".join(repr(name) for name in x.ask.names)[:200]
+        return InvalidRequest(
+            f"Unknown model {unknown}; GET /v1/models lists the models", code="model_not_found", param="model"
+        )
+
+    @staticmethod
+    def _names(x: Exchange, key: Key, terms: Terms, grade: str) -> routing.Names:
         """The served names to try, in order. Raises Forbidden for one that was asked for and may not be used."""
         routes, ask = x.settings.routes, x.ask
         for name in ask.names:
             if name != "auto" and not (routes.permits(key.models, name) and routes.permits(terms.models, name)):
                 raise Forbidden(f"This API key may not use the model {name!r}", code="model_not_allowed", param="model")
+        names = routing.names_for(routes, ask.names, grade)
+        if not key.models and not terms.models:
+            return names
         asked = {routes.resolve(name) for name in ask.names}
-        return [
-            name
-            for name in routing.names_for(routes, ask.names, grade)
-            if name in asked or (routes.permits(key.models, name) and routes.permits(terms.models, name))
-        ]
 
-    def _take_tokens(self, x: Exchange) -> None:
+        def may(name: str) -> bool:
+            return name in asked or (routes.permits(key.models, name) and routes.permits(terms.models, name))
+
+        return routing.Names(tuple(filter(may, names.asked)), tuple(filter(may, names.fallback)))
+
+    def _offers(self, x: Exchange) -> Iterator[Offered]:
+        """The candidates that can be asked now, in order: the prompt fits, and their model is not at its limit."""
+        for way in x.ways:
+            model = way.model
+            if model.context is not None and model.context - prompt_count(x, model).likely < SMALLEST_ROOM:
+                x.too_long_for.append(model)
+            elif refused := self._at_limit(x, model):
+                x.waits.append(refused)
+            else:
+                x.offered.append(way)
+                yield Offered(x, way, asked=model.name not in x.fallback)
+
+    def _at_limit(self, x: Exchange, model: Model) -> limits.Refused | None:
+        """Whether this model takes one call more now; nothing is counted yet."""
+        if not (scopes := self.limits.scopes(("model", model.name))):
+            return None
+        now = self.clock.now()
+        return limits.tokens_wait(scopes, now, likely_tokens(x, model)) or limits.requests_wait(scopes, now)
+
+    def _take_tokens(self, x: Exchange, model: Model) -> None:
         """Borrow the call's tokens of its key's and its account's token limits, until it ends."""
         if x.scopes:
-            now, tokens = self.clock.now(), likely_tokens(x, x.plan[0].model)
+            now, tokens = self.clock.now(), likely_tokens(x, model)
             if refused := limits.tokens_wait(x.scopes, now, tokens):
                 raise too_many(refused)
             x.ticket.borrow(now, tokens)
+
+    def _request(self, x: Exchange, key: Key) -> HoldRequest:
+        """What the hold is sized from."""
+        x.offers = self._offers(x)
+        return HoldRequest(
+            account=key.account, key=key.id, offers=x.offers, multiplier=x.multiplier, tries=x.settings.retry.attempts,
+            ref=x.call.id, soon=x.ask.stream,
+        )  # fmt: skip
 
     def _enter(self, x: Exchange, model: Model) -> limits.Refused | None:
         """Count the call at this model, and no longer at the one it tried before. Refused, it stays where it was."""
@@ -270,35 +312,6 @@ class Gate:
         x.model_ticket, x.entered = ticket, model.name
         return None
 
-    def _enter_first(self, x: Exchange) -> None:
-        """Count the call at the first of its models that has room, and leave out those that have none. Raises
-        RateLimited when none has."""
-        waits: list[limits.Refused] = []
-        while refused := self._enter(x, x.plan[0].model):
-            waits.append(refused)
-            x.plan = routing.without_model(x.plan, 0)
-            if not x.plan:
-                raise too_many(min(waits, key=lambda wait: wait.retry_after_s))
-
-    def _size(self, x: Exchange, key: Key) -> HoldRequest:
-        """The bound on what the call can cost at each candidate."""
-        first = x.plan[0].model
-        if len(x.plan) == 1:
-            quotes: tuple[pricing.Quote, ...] = (quote(x, first),)
-        else:
-            models = {(way.channel.name, way.model.name): way.model for way in x.plan}
-            quotes = tuple(quote(x, model) for model in models.values())
-        likely = pricing.total([pricing.prompt_charge(first.price, prompt_count(x, first).likely)], x.multiplier)
-        return HoldRequest(
-            account=key.account,
-            key=key.id,
-            quotes=quotes,
-            multiplier=x.multiplier,
-            ref=x.call.id,
-            estimate=likely,
-            soon=x.ask.stream,
-        )
-
     # Attempts
 
     async def _attempts(self, x: Exchange) -> None:
@@ -308,13 +321,11 @@ class Gate:
         while step is not None:
             if step.delay_s:
                 await self._pause(x.call, step.delay_s)
-            if (
-                self._enter(x, x.plan[step.index].model) is not None
-            ):  # that model is at its limit: go on as if it were not planned
-                x.plan = routing.without_model(x.plan, step.index)
-                step = routing.next_step(x.plan, x.outcomes, retry, self.jitter())
+            candidate = x.plan[step.index]
+            if refused := self._enter(x, candidate.model):  # at its limit by now: go on as if it were not planned
+                step = self._without(x, step.index, refused)
                 continue
-            tried = Tried(x.plan[step.index])
+            tried = Tried(candidate, cap_for(x, candidate.model))
             x.tried.append(tried)
             outcome = await self.attempts.run(x, tried, step.index)
             if outcome is None:
@@ -323,18 +334,36 @@ class Gate:
             tried.failed = True
             outcome = msgspec.structs.replace(outcome, detail=conceal(outcome.detail, tried.candidate))
             x.outcomes.append(outcome)
-            channel = x.plan[step.index].channel
-            log.warning(
-                "call %s: %s failed: %s %s", x.call.id, channel.name, outcome.verdict.value, redact(outcome.detail)
-            )
+            name = candidate.channel.name
+            log.warning("call %s: %s failed: %s %s", x.call.id, name, outcome.verdict.value, redact(outcome.detail))
             if x.call.left:  # drained in vain: nobody waits for another try
                 break
             step = routing.next_step(x.plan, x.outcomes, retry, self.jitter())
         raise joint_error(x)
 
+    def _without(self, x: Exchange, index: int, refused: limits.Refused) -> routing.Step | None:
+        """What to try in place of a candidate whose model is at its limit: what comes next, with one from behind the
+        cut in its place if the hold covers it. Raises RateLimited when nothing was tried and nothing is left."""
+        x.plan = routing.without_model(x.plan, index)
+        behind = next((offered.way for offered in self._more(x) if covered(x, offered)), None)
+        if behind is not None:
+            x.plan = (*x.plan, behind)
+        if x.outcomes:
+            return routing.next_step(x.plan, x.outcomes, x.settings.retry, self.jitter())
+        if index < len(x.plan):
+            return routing.Step(index)
+        raise too_many(refused)
+
+    @staticmethod
+    def _more(x: Exchange) -> Iterator[Offered]:
+        """The next few candidates that the hold was not sized for."""
+        return (offered for offered in islice(x.offers, pricing.LOOK_BEHIND) if isinstance(offered, Offered))
+
     @staticmethod
     async def _pause(call: Call, seconds: float) -> None:
         """Wait before another try. Raises Ended."""
+        if call.cancelled:
+            raise Ended
         until = trio.current_time() + seconds
         with trio.CancelScope(deadline=min(until, call.ends_at)) as call.scope:
             await trio.sleep_forever()
@@ -353,6 +382,8 @@ class Gate:
         except Exception:  # a bug in counting must not leave the hold open: what cannot be counted is not charged
             log.exception("call %s could not be charged; its hold is voided", x.call.id)
             amount, remarks, x.measured = None, [], None
+            x.uncounted = _internal(x)
+            status, http_error = status_of(x, x.uncounted)
         x.leave_model(self.clock.now())  # the model is free again, however slowly the client reads
         for remark in remarks:
             log.warning("call %s: %s", x.call.id, remark)
@@ -388,10 +419,9 @@ class Gate:
             self.passing("answered")
             return
         headers = answer_headers(x)
-        headers += [
-            (b"content-type", b"application/json"),
-            (b"x-findtoken-cost", format_usd(x.settled.charged).encode()),
-        ]
+        headers.append((b"content-type", b"application/json"))
+        if x.settled.charged is not None:
+            headers.append((b"x-findtoken-cost", format_usd(x.settled.charged).encode()))
         if balance is not None:
             headers.append((b"x-findtoken-balance", format_usd(balance).encode()))
         await x.client.answer(200, headers, x.body)
@@ -407,7 +437,8 @@ class Gate:
 
 
 class _Holding:
-    """The hold as a block: entering takes it or raises PaymentRequired, leaving settles it, however it is left."""
+    """The hold as a block: entering takes it or raises why there is none, leaving settles it, however it is left. A
+    ledger that must wait is shielded at both, so that a hold that was decided is known here and gets its row."""
 
     def __init__(self, gate: Gate, x: Exchange, request: HoldRequest) -> None:
         self.gate = gate
@@ -415,13 +446,20 @@ class _Holding:
         self.request = request
 
     async def __aenter__(self) -> None:
-        held = await self.gate.ledger.hold(self.request)
-        if isinstance(held, Poor):
-            refused = _poor(held)
-            self.x.model_ticket.withdraw(self.gate.clock.now())  # who cannot pay must not use up a limit that all share
-            await self.gate.ledger.note(row(self.x, "refused", refused, cost=0, now=self.gate.clock.now()))
+        x, ledger = self.x, self.gate.ledger
+        if ledger.immediate:
+            held = await ledger.hold(self.request)
+        else:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + SETTLE_S) as patience:
+                held = await ledger.hold(self.request)
+            if patience.cancelled_caught:
+                raise DatabaseBusy("the ledger did not decide in time; nothing was charged", retry_after_s=2)
+        if not isinstance(held, Held):
+            refused = _nothing_left(x) if held is None else _poor(held)
+            await ledger.note(row(x, "refused", refused, cost=0, now=self.gate.clock.now()))
             raise refused
-        self.x.held = held
+        x.held = held
+        x.plan = (x.offered[0],) if len(held.kept) == 1 == len(x.offered) else tuple(x.offered[at] for at in held.kept)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -431,6 +469,26 @@ class _Holding:
         else:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + SETTLE_S):
                 await self.gate.settle(self.x, error)
+            if self.x.settled is None:  # a ledger that breaks its promise: nobody knows what was charged
+                log.error("call %s: the ledger did not take its settlement in time", self.x.call.id)
+                self.x.uncounted = self.x.uncounted or _internal(self.x)
+
+
+def _internal(x: Exchange) -> InternalError:
+    return InternalError(f"internal error; tell the operator this id: {x.call.id}")
+
+
+def _nothing_left(x: Exchange) -> GateError:
+    """Why no candidate could be offered to the ledger: every model is at its limit, or the prompt fits none."""
+    if x.waits:
+        return too_many(min(x.waits, key=lambda wait: wait.retry_after_s))
+    longest = max(x.too_long_for, key=lambda model: model.context or 0)
+    return InvalidRequest(
+        f"the prompt has about {prompt_count(x, longest).likely} tokens, more than {longest.name} with its context of"
+        f" {longest.context} tokens has room for; shorten it, or choose a model with a longer context",
+        code="context_length_exceeded",
+        param="messages",
+    )
 
 
 def _poor(poor: Poor) -> PaymentRequired:

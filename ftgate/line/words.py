@@ -106,7 +106,7 @@ def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: fl
         first_token_ms=int((x.first_content_at - x.started) * 1000) if x.first_content_at is not None else None,
         attempts=len(x.tried),
         stream=x.ask.stream,
-        hold=x.held.id if x.held else 0,
+        hold=0,  # the ledger's own word, which it fills in
         price=_price_text(last.model.price) if last and x.measured else "",
     )
 

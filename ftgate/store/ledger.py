@@ -10,7 +10,6 @@ import trio
 
 from ftgate.core import pricing
 from ftgate.core.books import MAX_SPENT, Balance, Books, Ended, Quota, Refusal
-from ftgate.core.money import round_up
 from ftgate.errors import DatabaseFailed
 from ftgate.ports import Clock, Held, HoldRequest, Poor, Row, Settled
 from ftgate.store.batch import Batch
@@ -48,19 +47,23 @@ class MemoryLedger:
     def busy(self) -> str | None:
         return self.log.busy()
 
-    async def hold(self, request: HoldRequest) -> Held | Poor:
+    async def hold(self, request: HoldRequest) -> Held | Poor | None:
+        """Decide and take. Raises IdReused."""
         balance = self.books.accounts[request.account]
         quota = self.books.quotas[request.key]
-        asked = request.quotes[0].cap
-        sized = self._size(request, balance, quota)
-        if isinstance(sized, Poor):
-            return sized
+        bounded = not balance.metered or quota.limit is not None
+        room = max(self.books.room(request.account, request.key) or 0, 0) if bounded else None
+        sized = pricing.hold_for(request.offers, room, request.multiplier, tries=request.tries)
+        if sized is None:
+            return None
+        if isinstance(sized, pricing.TooPoor):
+            return self._poor(sized.required, balance, quota)
         taken = self.books.hold(
             request.account,
             request.key,
             sized.amount,
             ref=request.ref,
-            estimate=request.estimate,
+            estimate=sized.estimate,
             at_us=self.clock.wall_us(),
         )
         if taken is Refusal.id_reused or taken is Refusal.already_done:
@@ -70,26 +73,7 @@ class MemoryLedger:
         hold, entry = taken
         batch = self.log.changed(soon=request.soon)
         batch.remember((entry,), balance)
-        return Held(hold.id, hold.amount, sized.cap if sized.inject else asked, sized.inject, batch)
-
-    def _size(self, request: HoldRequest, balance: Balance, quota: Quota) -> pricing.Sized | Poor:
-        """Prepaid: a hold within what is available and what the key may still spend. Metered: nothing is held back or
-        injected; a key's quota alone bounds it."""
-        if balance.metered:
-            cap = request.quotes[0].cap
-            if quota.limit is None:
-                return pricing.Sized(0, cap or 0, inject=False)
-            worst = max([quote.bound(quote.model_limit if cap is None else cap) for quote in request.quotes])
-            amount = round_up(worst * request.multiplier.numerator, request.multiplier.denominator)
-            left = quota.left or 0
-            return (
-                pricing.Sized(amount, cap or 0, inject=False)
-                if amount <= left
-                else Poor(quota=True, available=max(left, 0), required=amount)
-            )
-        room = self.books.room(request.account, request.key) or 0
-        sized = pricing.hold_for(request.quotes, room, request.multiplier)
-        return self._poor(sized.required, balance, quota) if isinstance(sized, pricing.TooPoor) else sized
+        return Held(hold.id, sized.amount, bounded, sized.kept, batch)
 
     @staticmethod
     def _poor(required: int, balance: Balance, quota: Quota) -> Poor:
@@ -99,7 +83,9 @@ class MemoryLedger:
             return Poor(quota=True, available=max(quota.left, 0), required=required)
         return Poor(quota=False, available=balance.available, required=required)
 
-    async def settle(self, hold: int, charge: int | None, row: Row) -> Settled:
+    async def settle(self, hold: object, charge: int | None, row: Row) -> Settled:
+        """Decide and remember. Raises AlreadyEnded."""
+        assert isinstance(hold, int)
         held = self.books.open.get(hold)
         at_us = self.clock.wall_us()
         ended = self.books.void(hold, at_us=at_us) if charge is None else self.books.post(hold, charge, at_us=at_us)
@@ -108,9 +94,7 @@ class MemoryLedger:
         balance = self.books.accounts[held.account]
         batch = self.log.changed()
         batch.remember(ended.entries, balance, self.books.quotas[held.key])
-        if (row.cost, row.lost) != (ended.charged, ended.lost):
-            row = msgspec.structs.replace(row, cost=ended.charged, lost=ended.lost)
-        batch.rows.append(row)
+        batch.rows.append(msgspec.structs.replace(row, hold=hold, cost=ended.charged, lost=ended.lost))
         return Settled(ended.charged, ended.lost, None if held.metered else ended.posted, batch)
 
     async def note(self, row: Row) -> None:
