@@ -240,7 +240,9 @@ class Books:
             return Refusal.account_unknown
         if known is not None:
             return Refusal.already_done if known == (account, key, amount) else Refusal.id_reused
-        if quota.used >= MAX_SPENT or (quota.limit is not None and amount > max(quota.limit - quota.used - quota.held, 0)):
+        if quota.used >= MAX_SPENT or (
+            quota.limit is not None and amount > max(quota.limit - quota.used - quota.held, 0)
+        ):
             return Refusal.key_quota_exceeded
         if balance.used >= MAX_SPENT if balance.metered else amount > max(balance.posted - balance.held, 0):
             return Refusal.insufficient_credits

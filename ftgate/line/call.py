@@ -4,7 +4,7 @@ gate.py walks the line; charge.py says what a call costs, words.py what is said 
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import trio
 
@@ -89,6 +89,21 @@ class Tried:
         self.pending: list[bytes] = []  # pieces read and not sent on yet
 
 
+class Offered:
+    """One candidate as a hold sees it (pricing.Offer): quoted only if the hold looks at it."""
+
+    __slots__ = ("_quote", "asked", "context", "way")
+
+    def __init__(self, way: Candidate, quote: Callable[[Model], pricing.Quote], *, asked: bool) -> None:
+        self.way = way
+        self.asked = asked
+        self.context = way.model.context or 0
+        self._quote = quote
+
+    def quote(self) -> pricing.Quote:
+        return self._quote(self.way.model)
+
+
 class Exchange:
     """All that is known of a call while it runs. What stands on the class has not been learned yet."""
 
@@ -130,8 +145,8 @@ class Exchange:
         self.started = started
         self.created_at_us = created_at_us
         self.counts: dict[str, estimate.Count] = {}  # of its prompt, for each model
-        self.offers: Iterator[pricing.Offer] = iter(())  # what of its ways is offered to the ledger, and not taken yet
-        self.offered: list[Candidate] = []
+        self.offered: list[Offered] = []  # candidates that were offered to the ledger
+        self.behind: Iterator[Offered] = iter(())  # those that the hold was not sized for
         self.waits: list[limits.Refused] = []  # of models that are at their limits
         self.too_long_for: list[Model] = []
         self.tried: list[Tried] = []

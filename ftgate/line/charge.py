@@ -12,9 +12,9 @@ What is charged is the sum over the attempts, each at its own price:
 import msgspec
 
 from ftgate.core import estimate, pricing
-from ftgate.core.routing import Candidate, Model
+from ftgate.core.routing import Model
 from ftgate.core.usage import UNKNOWN_BOUND, Measured, Usage, judge
-from ftgate.line.call import Exchange, Tried
+from ftgate.line.call import Exchange, Offered, Tried
 
 
 def prompt_count(x: Exchange, model: Model) -> estimate.Count:
@@ -47,21 +47,6 @@ def quote(x: Exchange, model: Model) -> pricing.Quote:
         uncapped=0 if model.thinking_in_cap else limit, binds=model.cap_field is not None, max_output=model.max_output,
         likely_tokens=prompt.likely,
     )  # fmt: skip
-
-
-class Offered:
-    """One candidate as a hold sees it (pricing.Offer): quoted only if the hold looks at it."""
-
-    __slots__ = ("asked", "context", "way", "x")
-
-    def __init__(self, x: Exchange, way: Candidate, *, asked: bool) -> None:
-        self.x = x
-        self.way = way
-        self.asked = asked
-        self.context = way.model.context or 0
-
-    def quote(self) -> pricing.Quote:
-        return quote(self.x, self.way.model)
 
 
 def cap_for(x: Exchange, model: Model) -> int | None:

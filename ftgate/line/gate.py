@@ -15,13 +15,14 @@ request had gone up.
 import logging
 import random
 from collections.abc import Callable, Iterator, Mapping
-from itertools import chain, islice
+from functools import partial
+from itertools import chain
 from types import TracebackType
 
 import msgspec
 import trio
 
-from ftgate.core import estimate, limits, pricing, routing
+from ftgate.core import estimate, limits, routing
 from ftgate.core.money import format_usd, format_usd_cents
 from ftgate.core.redact import redact
 from ftgate.core.routing import SMALLEST_ROOM, Candidate, Model
@@ -39,8 +40,8 @@ from ftgate.errors import (
     ShuttingDown,
 )  # fmt: skip
 from ftgate.line.attempt import DURABLE_WAIT_S, Attempts
-from ftgate.line.call import Call, Ended, Exchange, Tried
-from ftgate.line.charge import Offered, cap_for, charge, covered, learn, likely_tokens, prompt_count
+from ftgate.line.call import Call, Ended, Exchange, Offered, Tried
+from ftgate.line.charge import cap_for, charge, covered, learn, likely_tokens, prompt_count, quote
 from ftgate.line.words import (
     answer_headers,
     conceal,
@@ -264,6 +265,7 @@ class Gate:
 
     def _offers(self, x: Exchange) -> Iterator[Offered]:
         """The candidates that can be asked now, in order: the prompt fits, and their model is not at its limit."""
+        quoting = partial(quote, x)
         for way in x.ways:
             model = way.model
             if model.context is not None and model.context - prompt_count(x, model).likely < SMALLEST_ROOM:
@@ -271,8 +273,9 @@ class Gate:
             elif refused := self._at_limit(x, model):
                 x.waits.append(refused)
             else:
-                x.offered.append(way)
-                yield Offered(x, way, asked=model.name not in x.fallback)
+                offered = Offered(way, quoting, asked=model.name not in x.fallback)
+                x.offered.append(offered)
+                yield offered
 
     def _at_limit(self, x: Exchange, model: Model) -> limits.Refused | None:
         """Whether this model takes one call more now; nothing is counted yet."""
@@ -291,9 +294,9 @@ class Gate:
 
     def _request(self, x: Exchange, key: Key) -> HoldRequest:
         """What the hold is sized from."""
-        x.offers = self._offers(x)
+        x.behind = self._offers(x)
         return HoldRequest(
-            account=key.account, key=key.id, offers=x.offers, multiplier=x.multiplier, tries=x.settings.retry.attempts,
+            account=key.account, key=key.id, offers=x.behind, multiplier=x.multiplier, tries=x.settings.retry.attempts,
             ref=x.call.id, soon=x.ask.stream,
         )  # fmt: skip
 
@@ -345,19 +348,14 @@ class Gate:
         """What to try in place of a candidate whose model is at its limit: what comes next, with one from behind the
         cut in its place if the hold covers it. Raises RateLimited when nothing was tried and nothing is left."""
         x.plan = routing.without_model(x.plan, index)
-        behind = next((offered.way for offered in self._more(x) if covered(x, offered)), None)
+        behind = next((offered for offered in x.behind if covered(x, offered)), None)
         if behind is not None:
-            x.plan = (*x.plan, behind)
+            x.plan = (*x.plan, behind.way)
         if x.outcomes:
             return routing.next_step(x.plan, x.outcomes, x.settings.retry, self.jitter())
         if index < len(x.plan):
             return routing.Step(index)
         raise too_many(refused)
-
-    @staticmethod
-    def _more(x: Exchange) -> Iterator[Offered]:
-        """The next few candidates that the hold was not sized for."""
-        return (offered for offered in islice(x.offers, pricing.LOOK_BEHIND) if isinstance(offered, Offered))
 
     @staticmethod
     async def _pause(call: Call, seconds: float) -> None:
@@ -459,7 +457,9 @@ class _Holding:
             await ledger.note(row(x, "refused", refused, cost=0, now=self.gate.clock.now()))
             raise refused
         x.held = held
-        x.plan = (x.offered[0],) if len(held.kept) == 1 == len(x.offered) else tuple(x.offered[at] for at in held.kept)
+        x.plan = tuple([x.offered[at].way for at in held.kept])
+        if len(x.offered) > len(held.kept):
+            x.behind = chain([one for at, one in enumerate(x.offered) if at not in held.kept], x.behind)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

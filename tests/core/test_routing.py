@@ -2,13 +2,14 @@
 
 from collections import Counter
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ftgate.core import routing
 from ftgate.core.pricing import Price
-from ftgate.core.routing import Candidate, Channel, Model, Outcome, Retry, Routes, Step, Verdict
+from ftgate.core.routing import Candidate, Channel, Model, Names, Outcome, Retry, Routes, Step, Verdict
 from ftgate.core.secret import Secret
 
 
@@ -59,7 +60,7 @@ def test_each_channel_gets_its_weight(weights, start):
     firsts = Counter(
         ways[0].channel.name
         for turn in range(start, start + total)
-        if (ways := routing.plan(routes, ["m"], strategy="auto", turn=turn))
+        if (ways := tuple(routing.plan(routes, ["m"], strategy="auto", turn=turn)))
     )
     assert [firsts[str(n)] for n in range(len(weights))] == weights
     for turn in range(start, start + total):
@@ -75,7 +76,7 @@ def test_each_credential_gets_its_turn(channels):
     rounds = 12 * sum(w for w, _ in channels)
     firsts = Counter(
         (way.channel.name, way.credential.reveal())
-        for way in (routing.plan(routes, ["m"], strategy="auto", turn=turn)[0] for turn in range(rounds))
+        for way in (next(routing.plan(routes, ["m"], strategy="auto", turn=turn)) for turn in range(rounds))
     )
     for n, (weight, keys) in enumerate(channels):
         assert [firsts[str(n), key] for key in "abcd"[:keys]] == [12 * weight // keys] * keys
@@ -125,38 +126,61 @@ def test_aliases(name, served):
 
 def test_cycles_end():
     assert SERVED.resolve("x") in {"x", "y"}
-    assert routing.names_for(SERVED, ("x",), "simple") in (["x"], ["y"])
+    assert routing.names_for(SERVED, ("x",), "simple") in (Names(("x",)), Names(("y",)))
 
 
 @pytest.mark.parametrize(
-    ("asked", "grade", "names"),
+    ("asked", "grade", "names", "fallback"),
     [
-        (("small",), "simple", ["small"]),
-        (("old", "small"), "simple", ["small"]),
-        (("mid",), "simple", ["mid", "big", "small"]),
-        (("own", "mid"), "simple", ["own", "mid", "nowhere", "big", "small"]),  # what was asked comes first
-        (("older",), "simple", ["small", "own"]),  # a fallback of the alias
-        (("ghost",), "simple", ["ghost", "small"]),
-        (("auto",), "simple", ["small", "mid", "big"]),
-        (("auto",), "medium", ["mid", "small", "big"]),
-        (("auto",), "complex", ["big", "mid", "small"]),
-        (("own", "auto"), "complex", ["own", "big", "mid", "small", "nowhere"]),
-        ((), "simple", []),
+        (("small",), "simple", "small", ""),
+        (("old", "small"), "simple", "small", ""),
+        (("mid",), "simple", "mid", "big small"),
+        (("own", "mid"), "simple", "own mid", "nowhere big small"),  # what was asked comes first
+        (("older",), "simple", "small", "own"),  # a fallback of the alias
+        (("ghost",), "simple", "ghost", "small"),
+        (("auto",), "simple", "small mid big", ""),
+        (("auto",), "medium", "mid small big", ""),
+        (("auto",), "complex", "big mid small", ""),
+        (("own", "auto"), "complex", "own big mid small", "nowhere"),
+        ((), "simple", "", ""),
     ],
 )
-def test_names(asked, grade, names):
-    assert routing.names_for(SERVED, asked, grade) == names
+def test_names(asked, grade, names, fallback):
+    found = routing.names_for(SERVED, asked, grade)
+    assert (" ".join(found.asked), " ".join(found.fallback)) == (names, fallback)
+
+
+def test_what_follows_from_the_channels_is_indexed_once():
+    dear, cheap = channel("a", model("m", 9), model("n", 2)), channel("b", model("m", 1))
+    routes = Routes((dear, cheap))
+    assert routes.serving("m") == (dear, cheap) and routes.serving("n") == (dear,) and routes.serving("x") == ()
+    assert routes.by_price == ("m", "n")
+
+
+def test_candidates_are_made_as_they_are_asked_for():
+    """The first few of a catalogue of hundreds cost nothing of the rest."""
+    made = []
+
+    class Counted(dict):  # type: ignore[type-arg]
+        def __getitem__(self, name):
+            made.append(name)
+            return super().__getitem__(name)
+
+    models = Counted((f"m{n}", model(f"m{n}", n)) for n in range(480))
+    routes = Routes((msgspec.structs.replace(channel("a"), models=models),))
+    ways = routing.plan(routes, routing.names_for(routes, ("auto",), "simple").asked, strategy="auto", turn=0)
+    assert [next(ways).model.name for _ in range(4)] == ["m0", "m1", "m2", "m3"] and len(made) == 4
 
 
 def test_auto_without_its_section_is_every_model_the_cheapest_first():
     routes = Routes((channel("a", model("small", 2), model("mid", 1)), channel("b", model("mid", 5), model("own", 3))))
-    assert routing.names_for(routes, ("auto",), "simple") == ["mid", "small", "own"]
-    assert routing.names_for(Routes(()), ("auto",), "simple") == []
+    assert routing.names_for(routes, ("auto",), "simple") == Names(("mid", "small", "own"))
+    assert routing.names_for(Routes(()), ("auto",), "simple") == Names(())
 
 
 def test_a_model_may_be_called_auto():
     routes = Routes((channel("a", model("auto"), model("m", 0)),), auto={"simple": ("m",)})
-    assert routing.names_for(routes, ("auto",), "simple") == ["auto"]
+    assert routing.names_for(routes, ("auto",), "simple") == Names(("auto",))
 
 
 @pytest.mark.parametrize(

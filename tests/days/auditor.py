@@ -14,7 +14,7 @@ from typing import Any
 
 from ftgate.core.books import Books, Entry
 from ftgate.core.limits import Rates
-from ftgate.core.routing import Candidate, Channel, Model
+from ftgate.core.routing import Candidate, Channel
 from ftgate.ports import Held, Poor, Row, UpstreamRequest
 from tests.days.endings import DURABLE_S, wrong_with
 from tests.days.needs import Needs, price_of, usd
@@ -22,6 +22,7 @@ from tests.days.seen import Seen, Told
 from tests.days.tally import Tally, read_entries
 from tests.days.windows import Windows
 
+ATTEMPTS = 3
 current: contextvars.ContextVar[Seen] = contextvars.ContextVar("current")
 
 
@@ -63,7 +64,9 @@ class Auditor:
         seen.told.append(told)
         if not self.crashed:
             self.expect(not told.head_sent_before, "a second attempt after the client had content")
-            self.expect(asked.get("max_tokens") == seen.cap, "the cap that goes up is not the one that was held for")
+            right = self.needs.sent(seen, model, seen.held)
+            cap = asked.get("max_tokens")
+            self.expect(cap == right, f"{seen.call.id}: a cap of {cap} goes up to {model.name}, not {right}")
             self.wrong += self.windows.went_up(seen, told)
         return seen, told
 
@@ -76,70 +79,91 @@ class Auditor:
         except AssertionError as wrong:
             self.wrong.append(f"entry {entries[0].id}: {wrong}")
 
-    def held(self, outcome: Held | Poor, books: Books) -> None:
-        """A hold was asked for, and taken or refused."""
+    def held(self, outcome: Held | Poor | None, offered: list[Candidate], books: Books) -> None:
+        """A hold was asked for, and taken or refused; so far were its candidates looked at."""
         if self.crashed:
             return
         seen = current.get()
+        seen.likely = {name: self.needs.likely(seen, name) for name in seen.names}
+        quota = self.quotas[seen.key]
+        seen.bounds = {way.model.name: self.needs.bound(seen, way.model.name) for way in offered}
+        self._in_order(seen, offered)
         if isinstance(outcome, Poor):
             seen.poor = True
-            self._refused_for_money(seen, outcome)
+            left = self.tally.left(seen.key, quota)
+            available = self.tally.posted[seen.account] - self.tally.held[seen.account]
+            self._refused_for_money(seen, outcome, offered, left, available)
             return
-        seen.cap = seen.body.get("max_tokens") if seen.metered else outcome.cap
-        seen.likely = {name: self.needs.likely(seen, name) for name in seen.names}
+        if outcome is None:
+            self.expect(not offered, f"{seen.call.id}: nothing was held for {len(offered)} candidates")
+            return
         entry, hold = self.tally.open.get(outcome.id), books.open.get(outcome.id)
         if entry is None or hold is None or entry.ref != seen.call.id or entry.amount != hold.amount:
             self.expect(False, f"{seen.call.id}: a hold without its entry")
             return
-        quota = self.quotas[seen.key]
         if quota is not None:
             self.tally.asides[hold.id] = hold.quota_held
-        room = self.tally.room(seen.account, seen.key, quota, metered=seen.metered)
+        beside = self.tally.room(seen.account, seen.key, quota, metered=seen.metered)
+        aside = hold.quota_held if seen.metered else hold.amount
+        bounded = not seen.metered or quota is not None
+        seen.held = aside if bounded else None
+        room = max((beside or 0) + aside, 0) if bounded else None
+        kept, amount = self._keeps(seen, offered, room)
         self.expect(
-            any(self._fits(seen, models, hold, outcome.cap, room) for models in self._plans(seen)),
-            f"{seen.call.id}: holds {hold}",
+            (outcome.kept, outcome.amount, outcome.bounded) == (tuple(kept), amount, bounded),
+            f"{seen.call.id}: holds {outcome} of {room}, not {amount} for {kept}",
         )
-        likely = {self.needs.estimate(seen, model) for model in seen.models(*seen.names)}
-        self.expect(entry.estimate in likely, f"{seen.call.id}: estimated at {entry.estimate}, not one of {likely}")
-
-    def _plans(self, seen: Seen) -> list[list[Model]]:
-        """Where a call may go: to all its models; without the first, where that is at its limit."""
-        names = seen.names
-        return [seen.models(*names[skip:]) for skip in range(len(names) if self.limited else 1)]
-
-    def _fits(self, seen: Seen, models: list[Model], hold: Any, cap: int | None, room: int | None) -> bool:
-        """Whether a hold sets aside what it must, and no more. `room` is what is left beside it."""
-        limited = self.quotas[seen.key] is not None
-        if seen.metered:
-            aside = self.needs.amount(seen, models, cap) if limited else 0
-            return (hold.amount, hold.quota_held) == (0, aside) and (room is None or room >= 0)
-        return (
-            room is not None
-            and cap is not None
-            and hold.quota_held == (hold.amount if limited else 0)
-            and self.needs.right(seen, models, hold.amount, cap, room + hold.amount)
+        self.expect(
+            (hold.amount, hold.quota_held) == (0 if seen.metered else amount, amount if quota is not None else 0),
+            f"{seen.call.id}: sets aside {hold}",
         )
+        if kept:
+            likely = self.needs.estimate(seen, offered[kept[0]].model)
+            self.expect(entry.estimate == likely, f"{seen.call.id}: estimated at {entry.estimate}, not {likely}")
+        poor = [way for at, way in enumerate(offered) if at not in kept]
+        seen.unaffordable = {way.model.name for way in poor} - {offered[at].model.name for at in kept}
 
-    def _refused_for_money(self, seen: Seen, poor: Poor) -> None:
-        """Only what could not even pay for the smallest cap is refused, and the right amounts are named."""
-        quota = self.quotas[seen.key]
-        left = self.tally.left(seen.key, quota)
-        available = self.tally.posted[seen.account] - self.tally.held[seen.account]
-        least = []
-        for models in self._plans(seen):
-            cap = seen.body.get("max_tokens") if seen.metered else self.needs.smallest(seen, models)
-            least.append(self.needs.amount(seen, models, cap))
-        if poor.quota:
-            self.expect(
-                left is not None and left < max(least), f"{seen.call.id}: quota of {left} left, and {least} refused"
-            )
-            seen.refusal = max(left or 0, 0), least
-        else:
-            self.expect(
-                not seen.metered and available < max(least),
-                f"{seen.call.id}: {available} available, and {least} refused",
-            )
-            seen.refusal = available, least
+    def _in_order(self, seen: Seen, offered: list[Candidate]) -> None:
+        """Candidates come name by name, as asked for and then as they fall back, and of one name by priority; none is
+        passed over but one whose model may be at its limit."""
+        names = list(dict.fromkeys(way.model.name for way in offered))
+        due = [name for name in seen.names if name in names]
+        skipped = [name for name in seen.names[: seen.names.index(due[-1])] if name not in names] if due else []
+        priorities = [(seen.names.index(way.model.name), way.channel.priority) for way in offered]
+        right = names == due and (self.limited or not skipped) and priorities == sorted(priorities)
+        self.expect(right and len(set(map(id, offered))) == len(offered), f"{seen.call.id}: offered {names}")
+
+    def _keeps(self, seen: Seen, offered: list[Candidate], room: int | None) -> tuple[list[int], int]:
+        """Which of the candidates a hold covers, and how large it is."""
+        kept: list[int] = []
+        amount = 0
+        for at, way in enumerate(offered):
+            longest = max([offered[k].model.context or 0 for k in kept], default=-1)
+            if len(kept) == ATTEMPTS and (way.model.context or 0) <= longest:
+                continue
+            if room is not None:
+                if self.needs.least(seen, way.model) > room:
+                    continue
+                amount = max(amount, self.needs.hold(seen, way.model, room))
+            kept.append(at)
+            self.expect(len(kept) <= ATTEMPTS + 1, f"{seen.call.id}: looks past the cut")
+        return kept, amount
+
+    def _refused_for_money(
+        self, seen: Seen, poor: Poor, offered: list[Candidate], left: int | None, available: int
+    ) -> None:
+        """Only a call is refused of which no model that was asked for could be paid, and the right amounts are
+        named."""
+        asked = [way.model for way in offered if way.model.name == seen.names[0]]
+        least = min([self.needs.least(seen, model) for model in asked or [way.model for way in offered]])
+        there = max(left or 0, 0) if poor.quota else available
+        self.expect(
+            poor.required == least > there
+            and (not seen.metered or poor.quota)
+            and (left is not None or not poor.quota),
+            f"{seen.call.id}: {poor} of {left} and {available}, where {least} is the least",
+        )
+        seen.refusal = there, [least]
 
     def _poor_answer(self, seen: Seen, body: bytes) -> None:
         """A 402 names what was there, and what would have been enough."""

@@ -4,10 +4,15 @@ time, and the auditor at every decision.
 
 import random
 import sqlite3
+from collections.abc import Iterable, Iterator
 
+import msgspec
 import trio
 
 from ftgate.core.books import Balance, Books, Entry, Quota
+from ftgate.core.pricing import Offer
+from ftgate.core.routing import Candidate
+from ftgate.line.call import Offered
 from ftgate.ports import Clock, Held, HoldRequest, Poor, Row, Settled
 from ftgate.store.batch import Batch, write_batch
 from ftgate.store.ledger import MemoryLedger
@@ -50,12 +55,21 @@ class WatchedLedger(MemoryLedger):
         super().__init__(books, log, clock)
         self.auditor = auditor
 
-    async def hold(self, request: HoldRequest) -> Held | Poor:
-        outcome = await super().hold(request)
-        self.auditor.held(outcome, self.books)
+    async def hold(self, request: HoldRequest) -> Held | Poor | None:
+        offered: list[Candidate] = []
+        outcome = await super().hold(msgspec.structs.replace(request, offers=self._noted(request.offers, offered)))
+        self.auditor.held(outcome, offered, self.books)
         return outcome
 
-    async def settle(self, hold: int, charge: int | None, row: Row) -> Settled:
+    @staticmethod
+    def _noted(offers: Iterable[Offer], offered: list[Candidate]) -> Iterator[Offer]:
+        """The same offers; whose they are is noted as they are taken."""
+        for offer in offers:
+            assert isinstance(offer, Offered)
+            offered.append(offer.way)
+            yield offer
+
+    async def settle(self, hold: object, charge: int | None, row: Row) -> Settled:
         settled = await super().settle(hold, charge, row)
         self.auditor.settled(row, self.clock.now())
         return settled

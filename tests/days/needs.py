@@ -68,44 +68,61 @@ class Needs:
         return seen.likely.get(name) or self.likely(seen, name)
 
     def bound(self, seen: Seen, name: str) -> int:
-        return thousandths(self._raw(seen)[1] * max(self.ratios.get(name, 1000), 1000) // 1000)
+        at_first = seen.bounds.get(name)  # a prompt is counted once a call
+        return at_first or thousandths(self._raw(seen)[1] * max(self.ratios.get(name, 1000), 1000) // 1000)
 
     def limit(self, seen: Seen, model: Model) -> int:
         """Most tokens of one answer."""
         stated = model.max_output or model.context or UNSTATED
         return stated if model.context is None else min(stated, max(model.context - self.bound(seen, model.name), ROOM))
 
-    def amount(self, seen: Seen, models: list[Model], cap: int | None) -> int:
-        """Units that cover the call wherever of `models` it goes: the whole prompt at its dearest class, the whole
-        output of every answer. A cap of None is each model's own limit."""
-        worst = 0
-        for model in models:
-            price, prompt = model.price, self.bound(seen, model.name)
-            output = seen.body.get("n", 1) * (self.limit(seen, model) if cap is None else cap)
-            rows: list[Any] = [price, *(tier for tier in price.tiers if prompt > tier.above)]
-            need = max(
-                prompt * max(r.input, r.cached, r.cache_write, r.cache_write_1h) + output * r.output for r in rows
-            )
-            worst = max(worst, need + price.per_request)
-        return -(-worst * seen.multiplier.numerator // seen.multiplier.denominator)
+    def amount(self, seen: Seen, model: Model, cap: int) -> int:
+        """Units that cover the call at this model: the whole prompt at its dearest class, the whole output of every
+        answer."""
+        price, prompt = model.price, self.bound(seen, model.name)
+        output = seen.body.get("n", 1) * cap
+        rows: list[Any] = [price, *(tier for tier in price.tiers if prompt > tier.above)]
+        worst = max(prompt * max(r.input, r.cached, r.cache_write, r.cache_write_1h) + output * r.output for r in rows)
+        return -(-(worst + price.per_request) * seen.multiplier.numerator // seen.multiplier.denominator)
 
-    def smallest(self, seen: Seen, models: list[Model]) -> int:
-        """The smallest cap that a call may be given: its own, or 1,024 tokens where the models write as many."""
-        asked: int | None = seen.body.get("max_tokens")
-        return asked or min(LEAST_CAP, *(self.limit(seen, model) for model in models))
+    @staticmethod
+    def asked(seen: Seen, model: Model) -> int | None:
+        """The client's cap, as it may go up to this model."""
+        said: int | None = seen.body.get("max_tokens")
+        return said if said is None or model.max_output is None else min(said, model.max_output)
 
-    def right(self, seen: Seen, models: list[Model], amount: int, cap: int, room: int) -> bool:
-        """Whether a prepaid hold of `amount` for `cap` is what these models need of `room` units. A cap that the client
-        did not give is the largest that half of the room pays for, the smallest where half does not pay even for
-        that."""
-        if amount != self.amount(seen, models, cap) or amount > room:
-            return False
-        if "max_tokens" in seen.body:
-            return bool(cap == seen.body["max_tokens"])
-        limit, least = min(self.limit(seen, model) for model in models), self.smallest(seen, models)
-        if amount <= room // 2:
-            return least <= cap <= limit and (cap == limit or self.amount(seen, models, cap + 1) > room // 2)
-        return cap == least or (cap == limit and self.amount(seen, models, 0) == amount)
+    def whole(self, seen: Seen, model: Model) -> int:
+        """Units for all that may be written."""
+        return self.amount(seen, model, self.asked(seen, model) or self.limit(seen, model))
+
+    def least(self, seen: Seen, model: Model) -> int:
+        """Units without which it is not asked: a useful answer, or all of it where no cap of ours saves anything."""
+        whole = self.whole(seen, model)
+        if self.asked(seen, model) is not None or whole == self.amount(seen, model, 0):
+            return whole
+        return self.amount(seen, model, min(LEAST_CAP, self.limit(seen, model)))
+
+    def bought(self, seen: Seen, model: Model, units: int) -> int:
+        """The largest cap up to the model's limit that `units` pay for."""
+        cap, step = -1, 1 << 20
+        while step:
+            if cap + step <= self.limit(seen, model) and self.amount(seen, model, cap + step) <= units:
+                cap += step
+            step //= 2
+        return cap
+
+    def hold(self, seen: Seen, model: Model, available: int) -> int:
+        """Units to set aside for this model alone: half of what is available, or the least, but not more than all."""
+        whole = self.whole(seen, model)
+        budget = max(available // 2, self.least(seen, model))
+        return whole if whole <= budget else self.amount(seen, model, self.bought(seen, model, budget))
+
+    def sent(self, seen: Seen, model: Model, held: int | None) -> int | None:
+        """The cap that goes up with a hold of so many units; None is a call that nothing bounds."""
+        asked = self.asked(seen, model)
+        if asked is not None or held is None or model.price.free:
+            return asked
+        return self.bought(seen, model, held)
 
     def estimate(self, seen: Seen, model: Model) -> int:
         """What the prompt alone likely costs."""

@@ -155,7 +155,9 @@ class Seen:
     counted: bool = False  # there was room for it at its key and its account
     poor: bool = False  # refused for money
     refusal: tuple[int, list[int]] = (0, [])  # then: what was there, and what each way it could go needs
-    cap: int | None = None  # what its hold is made for
+    held: int | None = None  # units that were set aside for it; None where nothing bounds it
+    bounds: dict[str, int] = field(default_factory=dict)  # the same, at most
+    unaffordable: set[str] = field(default_factory=set)  # models that it could not pay for
     borrowed: tuple[int, int] = (
         0,
         0,

@@ -136,7 +136,7 @@ class Windows:
             wrong += [
                 f"{name} was left out while it had room"
                 for name in skipped
-                if not self._model_wait(seen, name, told.at)
+                if name not in seen.unaffordable and not self._model_wait(seen, name, told.at)
             ]
         if all(before.name != told.name for before in seen.told[:-1]):
             rates = self.rates_for("model", told.name)

@@ -32,7 +32,7 @@ from ftgate.store import checkpoint
 from ftgate.store.batch import Batch, write_batch
 from ftgate.store.database import balances_in, last_entry, spent_in
 from ftgate.store.recovery import expire_orphans
-from tests.days.auditor import Auditor
+from tests.days.auditor import ATTEMPTS, Auditor
 from tests.days.log import SlowLog, Watched, WatchedLedger, empty_database
 from tests.days.seen import FALLBACK, Seen, Told
 
@@ -197,7 +197,7 @@ class World:
         self.gate.settings = self._settings()
 
     def _settings(self) -> GateSettings:
-        retry = Retry(attempts=3, max_retry_after=3, backoff=0.5, backoff_cap=2)
+        retry = Retry(attempts=ATTEMPTS, max_retry_after=3, backoff=0.5, backoff_cap=2)
         return GateSettings(Routes(self.channels, fallback=FALLBACK), retry, 60.0, self.plans)
 
     # One boot

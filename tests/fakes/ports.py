@@ -10,7 +10,7 @@ from typing import Any
 import trio
 
 from ftgate.core.audit import Audit
-from ftgate.core.books import Books, Entry
+from ftgate.core.books import Books, Ended, Entry
 from ftgate.core.limits import Limits, Rates
 from ftgate.core.money import parse_price
 from ftgate.core.pricing import Price
@@ -20,7 +20,7 @@ from ftgate.dialects import openai_chat
 from ftgate.errors import UpstreamFailed
 from ftgate.line.call import Call
 from ftgate.line.gate import Gate
-from ftgate.ports import Answer, GateSettings, Headers, Key, Row, Sending, Terms, UpstreamRequest
+from ftgate.ports import Answer, GateSettings, Headers, Held, Key, Row, Sending, Terms, UpstreamRequest
 from ftgate.store.batch import Batch
 from ftgate.store.ledger import MemoryLedger
 
@@ -64,15 +64,28 @@ class InlineLog:
 
 
 class PausingLedger(MemoryLedger):
-    """The real ledger with a checkpoint before and after each decision, as a remote one would have."""
+    """The real ledger with a checkpoint before and after each decision, as a remote one would have. It keeps what
+    ports.Ledger promises: a hold that is cancelled after its decision leaves none behind."""
 
     immediate = False
 
     async def hold(self, request: Any) -> Any:
         await trio.lowlevel.checkpoint()
-        return await super().hold(request)
+        held = await super().hold(request)
+        try:
+            await trio.lowlevel.checkpoint()
+        except trio.Cancelled:
+            if isinstance(held, Held):
+                assert isinstance(held.id, int)
+                hold = self.books.open[held.id]
+                ended = self.books.void(held.id, at_us=self.clock.wall_us())
+                assert isinstance(ended, Ended)
+                balance, quota = self.books.accounts[hold.account], self.books.quotas[hold.key]
+                self.log.changed().remember(ended.entries, balance, quota)
+            raise
+        return held
 
-    async def settle(self, hold: int, charge: int | None, row: Row) -> Any:
+    async def settle(self, hold: object, charge: int | None, row: Row) -> Any:
         await trio.lowlevel.checkpoint()
         settled = await super().settle(hold, charge, row)
         await trio.lowlevel.checkpoint()

@@ -453,7 +453,8 @@ async def test_an_unknown_model_and_one_without_a_dialect(autojump_clock: Clock)
 
 
 async def test_poor_accounts_are_told_what_is_missing(autojump_clock: Clock) -> None:
-    stage = Stage(ScriptedUpstream(), credits=15 * 10**10)
+    long = channel("one", model(context=None, max_output=200_000))
+    stage = Stage(ScriptedUpstream(), long, credits=15 * 10**10)
     client = await stage.relay(ask(max_tokens=115_000))
     said = error_of(client)
     assert (client.status, said["type"], said["code"]) == (402, "insufficient_balance", "insufficient_credits")

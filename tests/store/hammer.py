@@ -24,6 +24,7 @@ from ftgate.store.database import read_only
 from ftgate.store.ledger import MemoryLedger
 from ftgate.store.verify import verify_ledger
 from ftgate.store.writer import Writer
+from tests.core.offers import offers
 
 PRICE = Price(1, 1, 1, 1, 1)
 MODEL_LIMIT = 1000
@@ -180,7 +181,7 @@ class Hammer:
         quote = Quote(PRICE, prompt_tokens=prompt, answers=1, cap=cap, model_limit=MODEL_LIMIT)
         needs = prompt + (MODEL_LIMIT if cap is None else cap)
         must = self.own.refusal(used, needs)
-        held = await self.ledger.hold(HoldRequest(account, key, (quote,), ONE, ref, 1))
+        held = await self.ledger.hold(HoldRequest(account, key, offers(quote), ONE, 1, ref))
         if isinstance(held, Poor):
             assert must == (held.quota, held.available) and held.required == needs, (
                 f"{ref}: refused with {held}, to be refused: {must}"
@@ -195,7 +196,7 @@ class Hammer:
         assert isinstance(held, Held)
         assert must is None, f"{ref}: taken, though only {must} was left and it needs {needs}"
         metered = account in self.own.metered
-        assert held.amount == (0 if metered else needs)
+        assert held.amount == (needs if held.bounded else 0)
         self.own.hold(used, needs)
         if rng.random() < 0.5:
             assert await self.ledger.durable_within(held.ticket, 60)

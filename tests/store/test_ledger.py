@@ -16,6 +16,7 @@ from ftgate.ports import Held, HoldRequest, Poor
 from ftgate.store.batch import Batch
 from ftgate.store.database import DatabaseFault
 from ftgate.store.ledger import AlreadyEnded, IdReused, MemoryLedger
+from tests.core.offers import offers
 from tests.fakes.ports import InlineLog, TrioClock
 from tests.store.faulty import row
 
@@ -37,12 +38,10 @@ class Ledger(MemoryLedger):
 
     async def take(
         self, prompt: int = 100, cap: int | None = None, *, limit: int = 4000, factor: Multiplier = ONE
-    ) -> Held | Poor:
-        quote = Quote(price=PRICE, prompt_tokens=prompt, answers=1, cap=cap, model_limit=limit)
+    ) -> Held | Poor | None:
+        quote = Quote(price=PRICE, prompt_tokens=prompt, answers=1, cap=cap, model_limit=limit, likely_tokens=prompt)
         ref = f"req_{self.books.next_id}"
-        return await self.hold(
-            HoldRequest(account=1, key=1, quotes=(quote,), multiplier=factor, ref=ref, estimate=prompt)
-        )
+        return await self.hold(HoldRequest(account=1, key=1, offers=offers(quote), multiplier=factor, tries=1, ref=ref))
 
     async def held(self, *values: Any, **fields: Any) -> Held:
         held = await self.take(*values, **fields)
@@ -66,7 +65,7 @@ class Ledger(MemoryLedger):
 async def test_hold_settle_and_the_row() -> None:
     ledger = Ledger(100_000)
     held = await ledger.held(100, 1000)
-    assert (held.amount, held.cap, held.inject) == (2100, 1000, False)
+    assert (held.amount, held.kept, held.bounded) == (2100, (0,), True)
     assert ledger.check() == (100_000, 2100, 0)
     settled = await ledger.settle(held.id, 700, row("r1", held.id, cost=700))
     assert (settled.charged, settled.lost, settled.balance) == (700, 0, 99_300)
@@ -122,24 +121,22 @@ async def test_a_hold_ends_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("credits", "cap", "amount", "tokens", "inject"),
+    ("credits", "cap", "amount", "tokens"),
     [
-        (100_000, None, 8100, 4000, True),  # affordable in full
-        (16_200, None, 8100, 4000, True),  # in full is exactly half
-        (16_198, None, 8098, 3999, True),  # half of what is available decides
-        (8000, None, 4000, 1950, True),
-        (4296, None, 2148, 1024, True),
-        (4000, None, 2148, 1024, True),  # half does not buy the least, the whole does
-        (2148, None, 2148, 1024, True),
-        (2147, None, None, 2148, True),  # 402, and what it takes
-        (8100, 4000, 8100, 4000, False),  # the caller's cap is held whole
-        (8099, 4000, None, 8100, False),
-        (100, 1, None, 102, False),
+        (100_000, None, 8100, 4000),  # affordable in full
+        (16_200, None, 8100, 4000),  # in full is exactly half
+        (16_198, None, 8098, 3999),  # half of what is available decides
+        (8000, None, 4000, 1950),
+        (4296, None, 2148, 1024),
+        (4000, None, 2148, 1024),  # half does not buy the least, the whole does
+        (2148, None, 2148, 1024),
+        (2147, None, None, 2148),  # 402, and what it takes
+        (8100, 4000, 8100, 4000),  # the caller's cap is held whole
+        (8099, 4000, None, 8100),
+        (100, 1, None, 102),
     ],
 )
-async def test_how_large_a_hold_is(
-    credits: int, cap: int | None, amount: int | None, tokens: int, inject: bool
-) -> None:
+async def test_how_large_a_hold_is(credits: int, cap: int | None, amount: int | None, tokens: int) -> None:
     ledger = Ledger(credits)
     held = await ledger.take(100, cap)
     if amount is None:
@@ -147,7 +144,8 @@ async def test_how_large_a_hold_is(
         assert ledger.check() == (credits, 0, 0)
         return
     assert isinstance(held, Held)
-    assert (held.amount, held.cap, held.inject) == (amount, tokens, inject)
+    quote = Quote(price=PRICE, prompt_tokens=100, answers=1, cap=cap, model_limit=4000)
+    assert (held.amount, quote.cap_within(held.amount)) == (amount, tokens)
     assert ledger.check() == (credits, amount, 0)
 
 
@@ -217,25 +215,47 @@ async def test_a_quota_is_never_passed_and_never_shows_as_negative() -> None:
 # Metered
 
 
-async def test_metered_calls_block_nothing_and_inject_nothing() -> None:
+async def test_metered_calls_block_nothing_and_are_bounded_by_nothing() -> None:
     ledger = Ledger(metered=True)
     for cap in (None, 10):
         held = await ledger.held(100, cap)
-        assert (held.amount, held.cap, held.inject) == (0, cap, False)
+        assert (held.amount, held.kept, held.bounded) == (0, (0,), False)
+        assert ledger.inline.entries[-1].estimate == 100
         settled = await ledger.settle(held.id, 700, row(f"r{held.id}", held.id, cost=700))
         assert (settled.charged, settled.lost, settled.balance) == (700, 0, None)
     assert ledger.check() == (0, 0, 1400)
 
 
-@pytest.mark.parametrize(("cap", "needed"), [(1000, 2100), (None, 8100)])
-async def test_a_metered_key_with_a_quota(cap: int | None, needed: int) -> None:
-    ledger = Ledger(metered=True, quota=needed)
+@pytest.mark.parametrize(
+    ("quota", "cap", "amount", "least"),
+    [(2100, 1000, 2100, 2100), (16_200, None, 8100, 2148), (8000, None, 4000, 2148), (2148, None, 2148, 2148)],
+)
+async def test_a_metered_key_with_a_quota_is_sized_against_it(
+    quota: int, cap: int | None, amount: int, least: int
+) -> None:
+    ledger = Ledger(metered=True, quota=quota)
     held = await ledger.held(100, cap)
-    assert (held.amount, held.cap, held.inject) == (0, cap, False)
-    assert await ledger.take(100, cap) == Poor(quota=True, available=0, required=needed)
-    await ledger.settle(held.id, 1, row("r1", held.id, cost=1))
-    assert await ledger.take(100, cap) == Poor(quota=True, available=needed - 1, required=needed)
-    assert ledger.check() == (0, 0, 1)
+    assert (held.amount, held.bounded) == (amount, True)
+    assert ledger.check() == (0, 0, 0) and ledger.books.quotas[1].left == quota - amount
+    await ledger.settle(held.id, quota - 1, row("r1", held.id, cost=1))
+    assert await ledger.take(100, cap) == Poor(quota=True, available=1, required=least)
+    assert ledger.check()[2] == quota - 1
+
+
+async def test_a_free_call_is_taken_below_zero() -> None:
+    ledger = Ledger(10)
+    corrected = ledger.books.correct(1, -500, ref="c1", at_us=0)
+    assert isinstance(corrected, Entry)
+    ledger.inline.changed().remember((corrected,), ledger.books.accounts[1])
+    free = Quote(price=Price(0, 0, 0, 0, 0), prompt_tokens=100, answers=1, cap=None, model_limit=4000)
+    held = await ledger.hold(
+        HoldRequest(account=1, key=1, offers=offers(free), multiplier=ONE, tries=1, ref="req_free")
+    )
+    assert isinstance(held, Held) and held.amount == 0
+    settled = await ledger.settle(held.id, 0, row("r1", 0))
+    assert (settled.charged, settled.balance) == (0, -490)
+    assert await ledger.take(1, 1) == Poor(quota=False, available=-490, required=3)
+    assert ledger.check() == (-490, 0, 0)
 
 
 # The log
@@ -290,5 +310,5 @@ async def test_one_id_takes_one_hold(prompt: int) -> None:
     quote = Quote(price=PRICE, prompt_tokens=prompt, answers=1, cap=1000, model_limit=4000)
     known = ledger.books.open[held.id].ref
     with pytest.raises(IdReused):
-        await ledger.hold(HoldRequest(account=1, key=1, quotes=(quote,), multiplier=ONE, ref=known, estimate=prompt))
+        await ledger.hold(HoldRequest(account=1, key=1, offers=offers(quote), multiplier=ONE, tries=1, ref=known))
     assert ledger.check() == (10_000, held.amount, 0)

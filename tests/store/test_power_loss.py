@@ -21,6 +21,7 @@ from ftgate.store.database import connect, read_only
 from ftgate.store.ledger import MemoryLedger
 from ftgate.store.verify import verify_ledger
 from ftgate.store.writer import Writer
+from tests.core.offers import offers
 from tests.store.faulty import row
 
 COMMITS = 40
@@ -88,7 +89,7 @@ class _Trader:
             account = rng.choice((1, 2, 3)) if place else 3  # a metered one is taken: no turn is empty
             quote = Quote(PRICE, prompt_tokens=10, answers=1, cap=rng.randint(1, 1000), model_limit=1000)
             key = rng.choice((account, 10 + account)) if place else account
-            await self.ledger.hold(HoldRequest(account, key, (quote,), ONE, f"r{number}_{place}", 5))
+            await self.ledger.hold(HoldRequest(account, key, offers(quote), ONE, 1, f"r{number}_{place}"))
         for hold in list(self.books.open.values()):
             if rng.random() < 0.6:
                 charge = rng.choice((None, rng.randint(0, 10**9), rng.randint(0, 3 * 10**9)))

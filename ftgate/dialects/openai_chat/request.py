@@ -3,7 +3,7 @@
 import msgspec
 
 from ftgate.core.usage import UNKNOWN_BOUND
-from ftgate.dialects.fields import NULL, Fields, decode_object, typed, whole
+from ftgate.dialects.fields import Fields, decode_object, typed, whole
 from ftgate.dialects.openai_chat.prompt import measure
 from ftgate.dialects.talk import Ask
 from ftgate.errors import InvalidRequest
@@ -114,12 +114,7 @@ def render(
         name: raw for name, raw in ask.fields.items() if name not in OWN_FIELDS and name not in drop
     }
     fields["model"] = model
-    said = ask.fields.get(cap_field or "")
-    if (
-        cap is not None
-        and cap_field is not None
-        and (cap_field not in fields or (said is not None and bytes(said) == NULL))
-    ):
+    if cap is not None and cap_field is not None:
         fields[cap_field] = cap
         if cap_field == "max_completion_tokens":
             fields.pop("max_tokens", None)

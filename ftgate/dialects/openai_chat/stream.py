@@ -127,7 +127,7 @@ class StreamReader:
             return Piece(self._without_usage(event.data or b""), content=True)
         return Piece(event.raw, content=True)
 
-    def tail(self, usage: Usage, *, exact: bool, cost: int, balance: int | None) -> bytes:
+    def tail(self, usage: Usage, *, exact: bool, cost: int | None, balance: int | None) -> bytes:
         """What closes a complete stream: the usage chunk if the client asked, the cost comment, the end marker."""
         out = []
         if self.show_usage:
@@ -137,10 +137,12 @@ class StreamReader:
             else:
                 fields = {"id": "", "object": "chat.completion.chunk", **self._head, "choices": []}
                 inner = usage_object(usage)
-            inner["cost"] = msgspec.Raw(format_usd(cost).encode())
+            if cost is not None:
+                inner["cost"] = msgspec.Raw(format_usd(cost).encode())
             fields["usage"] = inner
             out.append(sse.event(msgspec.json.encode(fields)))
-        out.append(cost_comment(cost, balance))
+        if cost is not None:
+            out.append(cost_comment(cost, balance))
         out.append(DONE)
         return b"".join(out)
 
