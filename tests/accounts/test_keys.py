@@ -1,0 +1,139 @@
+"""Keys: what they look like, what is kept of them, what they may, and how they end."""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftgate.errors import InvalidRequest, NotFound
+from tests.accounts.opened import found, opened
+from tests.store.faulty import read
+
+
+async def test_what_a_key_looks_like_and_what_is_kept_of_it(path: Path) -> None:
+    async with opened(path) as accounts:
+        await accounts.users.create(username="ann")
+        made = [await accounts.keys.create(username="ann", name=f"k{n}") for n in range(20)]
+        secrets = [str(one["key"]) for one in made]
+        assert len(set(secrets)) == 20
+        for one, secret in zip(made, secrets, strict=True):
+            assert re.fullmatch(r"sk-ft_[A-Za-z0-9_-]{43}", secret)
+            assert one["keyPrefix"] == secret[:12]
+            key = await found(accounts, secret)
+            assert key is not None and str(key.id) == one["id"] and key.active and key.account_active
+        files = b"".join(file.read_bytes() for file in path.parent.iterdir())
+        assert (path.parent / (path.name + "-wal")).stat().st_size  # the newest are there
+        for secret in secrets:
+            assert hashlib.sha256(secret.encode()).digest() in files and secret[:12].encode() in files
+            assert secret.encode() not in files and secret[12:].encode() not in files
+        listed = repr(await accounts.keys.list())
+        assert not any(secret[12:] in listed for secret in secrets)
+
+
+async def test_the_life_of_a_key(path: Path) -> None:
+    async with opened(path) as accounts:
+        await accounts.users.create(username="ann")
+        secret = (await accounts.keys.create(username="ann"))["key"]
+        assert (await accounts.keys.set_status(key_id="1", status="disabled"))["status"] == "disabled"
+        assert not (await found(accounts, secret)).active
+        await accounts.keys.set_status(key_id="1", status="active")
+        assert (await found(accounts, secret)).active
+        await accounts.keys.set_status(key_id="1", status="deleted")
+        assert await found(accounts, secret) is None and await accounts.keys.list() == []
+        with pytest.raises(NotFound, match="no key with the id '1'"):
+            await accounts.keys.set_status(key_id="1", status="active")
+        assert (await accounts.keys.create(username="ann"))["id"] == "2"  # a number is never given again
+    async with opened(path) as accounts:
+        assert await found(accounts, secret) is None
+        with pytest.raises(NotFound):
+            await accounts.keys.set_status(key_id="1", status="active")
+        await accounts.users.set_status(username="ann", status="disabled")
+        await accounts.users.set_status(username="ann", status="active")
+        assert await found(accounts, secret) is None
+        assert (await accounts.keys.create(username="ann"))["id"] == "3"
+
+
+@pytest.mark.parametrize("key_id", ["", "x", "-1", "1.0", "²", "9" * 30, "1 OR 1=1", " 1"])
+async def test_odd_key_ids(path: Path, key_id: str) -> None:
+    async with opened(path) as accounts:
+        await accounts.keys.create(username=None)
+        with pytest.raises(NotFound):
+            await accounts.keys.set_status(key_id=key_id, status="deleted")
+
+
+async def test_odd_statuses(path: Path) -> None:
+    async with opened(path) as accounts:
+        await accounts.keys.create(username=None)
+        with pytest.raises(InvalidRequest, match="active, disabled or deleted"):
+            await accounts.keys.set_status(key_id="1", status="gone")
+        with pytest.raises(InvalidRequest, match="active or disabled"):
+            await accounts.users.set_status(username="owner", status="deleted")
+        assert [key["status"] for key in await accounts.keys.list()] == ["active"]
+
+
+async def test_what_a_key_may(path: Path) -> None:
+    async with opened(path) as accounts:
+        await accounts.users.create(username="ann")
+        made = await accounts.keys.create(
+            username="ANN",
+            name="n" * 200,
+            models=[" m1 ", "m2*", "", "m1"],
+            quota="0.000000000001",
+            expires="2030-01-31T12:00:00+02:00",
+        )
+        assert made["models"] == ["m1", "m2*"] and made["quota"] == "0.000000000001" and made["name"] == "n" * 100
+        assert made["expiresAt"] == "2030-01-31T10:00:00.000Z" and made["used"] == "0.00"
+        key = await found(accounts, made["key"])
+        assert key.models == ("m1", "m2*") and key.expires_at_us == 1_896_084_000_000_000
+        assert accounts.books.quotas[1].limit == 1
+
+
+FAULTY_KEYS: list[dict[str, Any]] = [
+    {"quota": "-1"},
+    {"quota": "1e-13"},
+    {"quota": "nan"},
+    {"quota": "much"},
+    {"expires": "tomorrow"},
+    {"expires": "0001-01-01T00:00:00+14:00"},  # before the first year: could not be shown again
+    {"name": "\udcff"},  # a byte of the command line that is not UTF-8
+    {"models": ["a\ud800"]},
+    {"name": "a\0b"},  # the database would keep "a"
+    {"name": "two\nlines"},
+    {"name": "\x1b[2J"},
+    {"name": "\x9b2J"},
+    {"name": "a\u2028b"},
+    {"models": ["m\0"]},
+    {"models": ["m", "n\t"]},
+]
+
+
+@pytest.mark.parametrize("fields", FAULTY_KEYS, ids=repr)
+async def test_a_faulty_key_is_refused_and_nothing_is_kept(path: Path, fields: dict[str, Any]) -> None:
+    async with opened(path) as accounts:
+        with pytest.raises(InvalidRequest):
+            await accounts.keys.create(**{"username": None, **fields})
+        assert (
+            not accounts.directory.keys
+            and not accounts.directory.users
+            and not accounts.directory.by_hash
+            and not accounts.books.quotas
+        )
+        await accounts.keys.create(username=None)  # the writer lives
+    assert read(path, "SELECT count(*) FROM keys") == [(1,)]
+
+
+async def test_whose_key_it_is(path: Path) -> None:
+    async with opened(path) as accounts:
+        assert (await accounts.keys.create())["user"] == "owner"  # nobody is there: the owner is made
+        assert (await accounts.users.list())[0]["mode"] == "metered"
+        await accounts.users.create(username="ann")
+        assert (await accounts.keys.create())["user"] == "owner"
+    other = path.with_name("other.sqlite3")
+    async with opened(other) as accounts:
+        await accounts.users.create(username="ann")
+        assert (await accounts.keys.create())["user"] == "ann"  # the only one
+        await accounts.users.create(username="bob")
+        with pytest.raises(InvalidRequest, match="--user NAME"):
+            await accounts.keys.create()

@@ -1,0 +1,88 @@
+"""A command's change on a database that takes no commits, or fails."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import trio
+
+from ftgate.accounts import Accounts
+from ftgate.core.books import Books
+from ftgate.errors import DatabaseBusy
+from ftgate.store.database import DatabaseFault, connect
+from ftgate.store.writer import Writer
+from tests.accounts.opened import opened
+from tests.fakes.ports import TrioClock
+from tests.store.faulty import FaultyConnection, read, sqlite_error
+
+
+async def test_what_is_not_written_in_time_is_told_and_repeated_safely(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftgate.accounts.pending.ANSWER_S", 0.1)
+    monkeypatch.setattr("ftgate.store.writer.LAZY_S", 0.02)
+    monkeypatch.setattr("ftgate.store.writer.RETRY_S", (0.01,))
+    async with opened(path) as accounts:
+        await accounts.users.create(username="ann")
+        accounts.credits.writer.connection.execute("PRAGMA busy_timeout = 0")
+        with closing(sqlite3.connect(path, isolation_level=None)) as other, trio.fail_after(10):
+            other.execute("BEGIN IMMEDIATE")
+            for _ in range(2):  # the repeat waits too, and is told the same
+                with pytest.raises(DatabaseBusy) as told:
+                    await accounts.credits.grant(username="ann", amount="5", ref="r")
+                said = str(told.value)
+                assert said.startswith("the grant of $5 to ann, ref r, is decided and not yet written, because")
+                for words in (
+                    "takes no commits now (database is locked)",
+                    "`ftgate ledger entries --user ann`",
+                    "--ref r it is done once",
+                ):
+                    assert words in said
+            with pytest.raises(
+                DatabaseBusy, match=r"the correction of \$-1 to ann, ref correct_[0-9a-f]{24}, is decided and not yet"
+            ):
+                await accounts.credits.correct(username="ann", amount="-1", note="n")
+            with pytest.raises(
+                DatabaseBusy,
+                match=r"key 1 \(sk-ft_.{6}...\) of ann, which nobody has seen, .* keys delete 1` removes it",
+            ):
+                await accounts.keys.create(username="ann")
+            with pytest.raises(DatabaseBusy, match=r"the user bob is decided .* `ftgate users list`"):
+                await accounts.users.create(username="bob", credits="1")
+            with pytest.raises(DatabaseBusy, match="that user bob is disabled is decided"):
+                await accounts.users.set_status(username="bob", status="disabled")
+            with pytest.raises(DatabaseBusy, match="that key 1 is disabled is decided"):
+                await accounts.keys.set_status(key_id="1", status="disabled")
+            assert read(path, "SELECT count(*) FROM entries") == [(0,)]
+            other.execute("ROLLBACK")
+            monkeypatch.setattr("ftgate.accounts.pending.ANSWER_S", 10)
+            again = await accounts.credits.grant(username="ann", amount="5", ref="r")
+        assert (again["already_done"], again["balance"], again["entry"]) == (True, "4.00", 1)
+        assert (await accounts.keys.set_status(key_id="1", status="deleted"))["status"] == "deleted"
+    assert read(path, "SELECT kind, amount FROM entries WHERE account = 1 ORDER BY id") == [
+        ("grant", 5 * 10**12),
+        ("correct", 10**12),
+    ]
+    assert read(path, "SELECT status FROM users UNION ALL SELECT status FROM keys") == [
+        ("active",),
+        ("disabled",),
+        ("deleted",),
+    ]
+
+
+async def test_a_database_that_fails_under_a_grant(path: Path) -> None:
+    async with opened(path) as accounts:
+        await accounts.users.create(username="ann")
+    connection = FaultyConnection(connect(path, durability="process"))
+    writer = Writer(connection)  # type: ignore[arg-type]
+    accounts = Accounts(Books(), writer, TrioClock(), lambda plan: False)
+    accounts.load(connection)  # type: ignore[arg-type]
+    writer.start()
+    connection.fail(1, sqlite_error(sqlite3.SQLITE_CORRUPT, sqlite3.DatabaseError))
+    with pytest.raises(
+        DatabaseFault, match=r"failed: .* Whether the grant of \$5 to ann, ref r, was written is not known.*--ref r "
+    ):
+        await accounts.credits.grant(username="ann", amount="5", ref="r")
+    connection.go_on.set()
+    await writer.close()

@@ -1,0 +1,266 @@
+"""The verification agrees with a real history and names what was tampered with."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from ftgate.core.audit import Audit, Disagreement
+from ftgate.core.books import Ended
+from ftgate.store import verify
+from ftgate.store.batch import Batch, write_batch
+from ftgate.store.database import connect, read_only
+from ftgate.store.entries import entries_after
+from ftgate.store.verify import compare_requests, verify_ledger
+from ftgate.store.writer import Writer
+from tests.store.faulty import Calls, row
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A history with every kind of entry: 1 grant 1000000, 2 hold, 3 post 30, 4 hold, 5 void, 6 hold 100, 7 post, 8
+    overrun 50, 9 metered hold, 10 metered post 70, 11 hold 999820, 12 post, 13 overrun, 14 loss, 15 grant, 16 hold
+    (expired by 17), 18 open hold."""
+    path = tmp_path / "ftgate.sqlite3"
+    calls, batch = Calls(), Batch()
+    calls.books.open_account(2, metered=True)
+    calls.books.open_key(2, limit=None)
+    calls.grant(batch)
+    calls.call(batch)
+    held = calls.hold(batch)
+    _remember(calls, batch, calls.books.void(held.id, at_us=0))
+    batch.rows.append(row(held.ref, held.id))
+    calls.call(batch, 150)
+    taken = calls.books.hold(2, 2, 5, ref="metered", estimate=1, at_us=0)
+    assert isinstance(taken, tuple)
+    batch.remember((taken[1],), calls.books.accounts[2])
+    _remember(calls, batch, calls.books.post(taken[0].id, 70, at_us=0))
+    batch.rows.append(row("metered", taken[0].id, account=2, key=2, cost=70))
+    calls.post(batch, calls.hold(batch, 999_810), 999_900)
+    entry = calls.books.grant(1, 5000, ref="g2", at_us=0)
+    batch.remember((entry,), calls.balance)  # type: ignore[arg-type]
+    orphan = calls.hold(batch)
+    _remember(calls, batch, calls.books.expire(orphan.id, 10, at_us=0))
+    calls.hold(batch)
+    batch.rows.append(row("refused", status="refused", http_status=402))
+    with closing(connect(path, durability="process")) as connection:
+        write_batch(connection, batch)
+    return path
+
+
+def _remember(calls: Calls, batch: Batch, ended: object) -> None:
+    assert isinstance(ended, Ended)
+    account, key = ended.entries[0].account, ended.entries[0].key
+    batch.remember(ended.entries, calls.books.accounts[account], calls.books.quotas[key])
+
+
+def test_a_real_history_verifies(path: Path) -> None:
+    with closing(read_only(path)) as connection:
+        kinds = " ".join(kind for (kind,) in connection.execute("SELECT kind FROM entries ORDER BY id"))
+    assert (
+        kinds == "grant hold post hold void hold post overrun hold post hold post overrun loss grant hold expire hold"
+    )
+    assert verify_ledger(path) == {"ok": True, "accounts": 2, "entries": 18, "open_holds": 1}
+
+
+def test_an_empty_ledger_verifies(tmp_path: Path) -> None:
+    connect(tmp_path / "f", durability="process").close()
+    assert verify_ledger(tmp_path / "f") == {"ok": True, "accounts": 0, "entries": 0, "open_holds": 0}
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 7])
+def test_the_size_of_a_read_does_not_matter(path: Path, page: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ftgate.store.verify.PAGE", page)
+    assert verify_ledger(path) == {"ok": True, "accounts": 2, "entries": 18, "open_holds": 1}
+    tamper(path, "UPDATE requests SET cost = 1 WHERE request_id = 'metered'")
+    assert "request metered" in str(verify_ledger(path)["disagreement"])
+
+
+def tamper(path: Path, sql: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        for (trigger,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {trigger}")
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        changed = connection.execute(sql).rowcount
+        assert changed > 0
+        connection.commit()
+
+
+TAMPERED = {
+    "UPDATE entries SET amount = amount - 1 WHERE id = 1": "entry 13: account 1 falls below zero, to -1",
+    "UPDATE entries SET amount = 29 WHERE id = 3": "account 1: balance says posted, held, used = (4990, 100, 0)",
+    "UPDATE entries SET amount = 101 WHERE id = 3": "entry 3: posts 101, more than hold 2 of 100",
+    "UPDATE entries SET amount = -30 WHERE id = 3": "entry 3: negative amount -30",
+    "UPDATE entries SET amount = 1 WHERE id = 5": "entry 5: a void of 1",
+    "UPDATE entries SET amount = 99 WHERE id = 2": "request",
+    "UPDATE entries SET amount = 71 WHERE id = 10": "account 2: balance says posted, held, used = (0, 0, 70); "
+    "entries say (0, 0, 71)",
+    "UPDATE entries SET amount = 1 WHERE id = 9": "entry 9: a metered hold of 1",
+    "UPDATE entries SET amount = 10000000 WHERE id = 8": "entry 8: account 1 falls below zero",
+    "UPDATE entries SET amount = 11 WHERE id = 14": "request req_4: its row says a cost, lost = ",
+    "UPDATE entries SET account = 2 WHERE id = 3": "entry 3: does not match hold 2 in account, key, ledger or ref",
+    "UPDATE entries SET key = 2 WHERE id = 3": "entry 3: does not match hold 2",
+    "UPDATE entries SET ref = 'x' WHERE id = 3": "entry 3: does not match hold 2",
+    "UPDATE entries SET kind = 'gift' WHERE id = 1": "entry 1: a gift from grants to credits",
+    "UPDATE entries SET debit = 'usage' WHERE id = 3": "entry 3: does not match hold 2",
+    "UPDATE entries SET credit = 'grants' WHERE id = 3": "entry 3: a post from credits to grants",
+    "UPDATE entries SET hold = 4 WHERE id = 8": "entry 8: overrun without the post of hold 4 before it",
+    "UPDATE entries SET id = 99 WHERE id = 3": "entry 3 is missing: after entry 2 comes entry 4",
+    "UPDATE entries SET id = 20 WHERE id = 18": "entry 18 is missing: after entry 17 comes entry 20",
+    "DELETE FROM entries WHERE id = 1": "entry 1 is missing: after entry 0 comes entry 2",
+    "DELETE FROM entries WHERE id = 3": "entry 3 is missing: after entry 2 comes entry 4",
+    # a loss, which is in no balance
+    "DELETE FROM entries WHERE id = 14": "entry 14 is missing: after entry 13 comes entry 15",
+    # a hold with its void: in no sum
+    "DELETE FROM entries WHERE id IN (4, 5)": "entry 4 is missing: after entry 3 comes entry 6",
+    "DELETE FROM entries WHERE id = 18": "account 1: balance says posted, held, used = (4990, 100, 0); entries say "
+    "(4990, 0, 0)",
+    "INSERT INTO entries SELECT 19, kind, 1, 0, debit, credit, 5, 0, 'x', 0, 0, '' FROM entries WHERE id = "
+    "1": "account 1: balance says",
+    "UPDATE balances SET posted = posted + 1 WHERE account = 1": "account 1: balance says posted, held, used = "
+    "(4991, 100, 0)",
+    "UPDATE balances SET posted = -1 WHERE account = 1": "account 1: balance says posted, held, used = (-1, 100, 0)",
+    "UPDATE balances SET held = 0": "account 1: balance says posted, held, used = (4990, 0, 0)",
+    "UPDATE balances SET held = -100": "account 1: balance says posted, held, used = (4990, -100, 0)",
+    "UPDATE balances SET used = 0 WHERE account = 2": "account 2: balance says posted, held, used = (0, 0, 0)",
+    "DELETE FROM balances WHERE account = 1": "account 1 has entries and no balance",
+    "INSERT INTO balances VALUES (3, 5, 0, 0)": "account 3: balance says posted, held, used = (5, 0, 0); entries say "
+    "(0, 0, 0)",
+    "UPDATE spent SET used = used - 1 WHERE key = 1": "key 1: spent says",
+    "DELETE FROM spent WHERE key = 2": "key 2: spent says 0; entries say 70",
+    "INSERT INTO spent VALUES (9, 1)": "key 9: spent says 1; entries say 0",
+    "UPDATE requests SET cost = cost + 1 WHERE request_id = 'req_1'": "req_1: its row says a cost, lost = (31, 0), "
+    "its entries say (30, 0)",
+    "UPDATE requests SET cost = 1 WHERE request_id = 'req_2'": "request req_2: its row says a cost, lost = (1, 0), "
+    "its entries say (0, 0)",
+    "UPDATE requests SET cost = 100 WHERE request_id = 'req_3'": "req_3: its row says a cost, lost = (100, 0), its "
+    "entries say (150, 0)",
+    "UPDATE requests SET cost = 0 WHERE request_id = 'metered'": "request metered",
+    "UPDATE requests SET lost = 0 WHERE request_id = 'req_4'": "request req_4",
+    "UPDATE requests SET hold = 6 WHERE request_id = 'req_1'": "req_1: its row says a cost, lost = (30, 0), its "
+    "entries say (150, 0)",
+    # a row and its hold
+    "DELETE FROM requests WHERE request_id = 'req_1'": "entry 3: the post of hold 2 has no row of request req_1",
+    "DELETE FROM requests WHERE request_id = 'req_2'": "entry 5: the void of hold 4 has no row of request req_2",
+    "DELETE FROM requests WHERE request_id = 'metered'": "entry 10: the post of hold 9 has no row of request metered",
+    "DELETE FROM requests": "entry 3: the post of hold 2 has no row",
+    "UPDATE requests SET hold = 0, cost = 0 WHERE request_id = 'req_1'": "entry 3: the post of hold 2 has no row of "
+    "request req_1",
+    "UPDATE requests SET hold = 0 WHERE request_id = 'req_1'": "request req_1: its row has no hold and says a cost, "
+    "lost = (30, 0)",
+    "UPDATE requests SET hold = 0, cost = 0 WHERE request_id = 'req_4'": "request req_4: its row has no hold and "
+    "says a cost, lost = (0, ",
+    "UPDATE requests SET cost = 5 WHERE request_id = 'refused'": "request refused: its row has no hold and says a "
+    "cost, lost = (5, 0)",
+    "UPDATE requests SET lost = 5 WHERE request_id = 'refused'": "request refused: its row has no hold and says a "
+    "cost, lost = (0, 5)",
+    "UPDATE requests SET account = 2 WHERE request_id = 'req_1'": "req_1: its row says account 2 and key 1, its hold "
+    "2 account 1 and key 1",
+    "UPDATE requests SET key = 2 WHERE request_id = 'req_1'": "req_1: its row says account 1 and key 2, its hold 2 "
+    "account 1 and key 1",
+    "UPDATE requests SET request_id = 'req_9' WHERE request_id = 'req_1'": "req_9: its row points at hold 2, which "
+    "is of request req_1",
+    "UPDATE requests SET hold = 6, cost = 150 WHERE request_id = 'req_1'": "req_1: its row points at hold 6, which "
+    "is of request req_3",
+    "UPDATE requests SET hold = 2, cost = 30 WHERE request_id = 'refused'": "refused: its row points at hold 2, "
+    "which is of request req_1",
+    "UPDATE requests SET hold = 3 WHERE request_id = 'req_1'": "request req_1: its row points at hold 3, which is "
+    "not there",
+    "UPDATE requests SET hold = 99 WHERE request_id = 'req_1'": "request req_1: its row points at hold 99, which is "
+    "not there",
+    "UPDATE requests SET hold = -2 WHERE request_id = 'req_1'": "request req_1: its row points at hold -2, which is "
+    "not there",
+    "UPDATE requests SET hold = 18, request_id = 'req_6' WHERE request_id = 'refused'": "req_6: its row points at "
+    "hold 18, which has not",
+    "UPDATE requests SET hold = 16, cost = 10, request_id = 'req_5' WHERE request_id = 'refused'": "hold 16, which "
+    "expired: no call of it",
+}
+"""What was changed, and the words that name it."""
+UNSEEN = {"UPDATE entries SET amount = 99 WHERE id = 2"}
+"""A hold that was larger than its post, made smaller by an amount that still covers it: no balance ever stood on it."""
+
+
+@pytest.mark.parametrize("sql", [sql for sql in TAMPERED if sql not in UNSEEN])
+def test_tampering_is_named(path: Path, sql: str) -> None:
+    tamper(path, sql)
+    found = verify_ledger(path)
+    assert found["ok"] is False, found
+    assert TAMPERED[sql] in str(found["disagreement"])
+
+
+def test_tampering_that_changes_no_balance(path: Path) -> None:
+    """The limit of the method, written down."""
+    for sql in UNSEEN:
+        tamper(path, sql)
+    assert verify_ledger(path)["ok"]
+
+
+def test_rows_that_were_pruned(path: Path) -> None:
+    """Rows of holds up to a mark may be gone; of those that are left, and of those after it, nothing else changes."""
+    tamper(path, "DELETE FROM requests WHERE hold IN (2, 4)")
+    with closing(read_only(path)) as connection:
+        audit = Audit()
+        for entry in entries_after(connection, 0, 18, 100):
+            audit.note(entry)
+        for mark in (4, 5):
+            compare_requests(connection, audit, pruned=mark)
+        with pytest.raises(Disagreement, match="entry 5: the void of hold 4 has no row"):
+            compare_requests(connection, audit, pruned=3)
+        with pytest.raises(Disagreement, match="entry 3: the post of hold 2 has no row"):
+            compare_requests(connection, audit)
+    tamper(path, "DELETE FROM requests WHERE hold = 6")
+    with closing(read_only(path)) as connection:
+        with pytest.raises(Disagreement, match="entry 7: the post of hold 6 has no row"):
+            compare_requests(connection, audit, pruned=5)
+
+
+async def test_verifying_beside_a_busy_writer(path: Path) -> None:
+    writer = Writer(connect(path, durability="process"))
+    writer.start()
+    calls = Calls(next_id=19)
+    calls.number = 100
+    calls.books.accounts[1].posted, calls.books.accounts[1].held, calls.books.quotas[1].used = 4990, 100, 0
+    with closing(read_only(path)) as connection:
+        calls.books.quotas[1].used = connection.execute("SELECT used FROM spent WHERE key = 1").fetchone()[0]
+    verified: list[dict[str, Any]] = []
+
+    async def verify() -> None:
+        with trio.fail_after(20):  # at least so often, and until the writer has been seen at work
+            while len(verified) < 25 or verified[0]["entries"] == verified[-1]["entries"]:
+                verified.append(await trio.to_thread.run_sync(verify_ledger, path))
+        nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(verify)
+        while True:
+            batch = writer.changed()
+            held = calls.hold(batch)
+            await trio.sleep(0.0003)
+            calls.post(writer.changed(), held, 0 if calls.number % 3 else 1)
+    await writer.close()
+    assert len(verified) >= 25 and all(found["ok"] for found in verified), verified
+    assert verified[0]["entries"] < verified[-1]["entries"]
+    assert verify_ledger(path)["ok"]
+
+
+async def test_a_verification_does_not_hold_the_log_open(path: Path) -> None:
+    """After its first short read a checkpoint goes through although the verification is still at work."""
+    connection = connect(path, durability="process")
+    paused = verify._read_all
+    folded: list[Any] = []
+
+    def in_between(reader: sqlite3.Connection, *rest: Any) -> None:
+        batch = Batch()
+        batch.rows.append(row("while it reads"))
+        write_batch(connection, batch)
+        folded.append(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())
+        paused(reader, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ftgate.store.verify._read_all", in_between)
+        assert verify_ledger(path)["ok"]
+    connection.close()
+    assert folded == [(0, 0, 0)]
