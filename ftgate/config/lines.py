@@ -7,12 +7,12 @@ Paths are tuples of keys, with the index where an array of tables (or of values)
 
 import tomllib
 
-Path = tuple[str | int, ...]
+Where = tuple[str | int, ...]
 
 _BARE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
-def lines(text: str) -> dict[Path, int]:
+def lines(text: str) -> dict[Where, int]:
     """The line (from 1) of every header, key and array item."""
     return _Scan(text.replace("\r\n", "\n")).run()
 
@@ -22,11 +22,11 @@ class _Scan:
         self.text = text
         self.at = 0
         self.line = 1
-        self.found: dict[Path, int] = {}
-        self.counts: dict[Path, int] = {}
+        self.found: dict[Where, int] = {}
+        self.counts: dict[Where, int] = {}
 
-    def run(self) -> dict[Path, int]:
-        table: Path = ()
+    def run(self) -> dict[Where, int]:
+        table: Where = ()
         self._gap("\n")
         while self.at < len(self.text):
             if self.text.startswith("[[", self.at):
@@ -83,18 +83,18 @@ class _Scan:
                 return parts
             self._step()
 
-    def _note(self, base: Path, parts: list[str], line: int) -> Path:
+    def _note(self, base: Where, parts: list[str], line: int) -> Where:
         for part in parts:
             base = (*base, part)
             self.found.setdefault(base, line)
         return base
 
-    def _header(self, brackets: int) -> Path:
+    def _header(self, brackets: int) -> Where:
         line = self.line
         self._step(brackets)
         *outer, last = self._key()
         self._step(brackets)
-        path: Path = ()
+        path: Where = ()
         for part in outer:
             path = self._note(path, [part], line)
             if path in self.counts:
@@ -106,14 +106,14 @@ class _Scan:
         self.found[path] = line
         return path
 
-    def _pair(self, table: Path) -> None:
+    def _pair(self, table: Where) -> None:
         line = self.line
         path = self._note(table, self._key(), line)
         self._step()  # the equals sign
         self._gap()
         self._value(path)
 
-    def _value(self, path: Path) -> None:
+    def _value(self, path: Where) -> None:
         mark = self._peek()
         if mark in {'"', "'"}:
             self._string()

@@ -18,8 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ftgate.config import settings, values
-from ftgate.config.lines import Path as Where
-from ftgate.config.lines import lines
+from ftgate.config.lines import Where, lines
 from ftgate.core.secret import Secret
 from ftgate.errors import ConfigFaults
 from ftgate.providers import catalogue

@@ -16,8 +16,7 @@ from ftgate.doors.hypercorn import HypercornDoor
 from ftgate.doors.intake import Intake
 from ftgate.errors import NotAuthenticated
 from ftgate.line.call import Call
-from ftgate.ports import Client as Sink
-from ftgate.ports import Key
+from ftgate.ports import Client, Key
 from ftgate.readiness import Readiness
 from tests.doors.doors import PIECE, SOON_S, Running, contexts, get
 
@@ -60,7 +59,7 @@ class Walked:
         with trio.fail_after(within_s):
             await self.gone.wait()
 
-    async def walk(self, call: Call, client: Sink) -> None:
+    async def walk(self, call: Call, client: Client) -> None:
         """In the gate's place: what the first word of the body says."""
         self.bodies.append(call.body)
         self.fast.append(not isinstance(client, AsgiClient))
@@ -75,7 +74,7 @@ class Walked:
             if call.left:
                 self.gone.set()
 
-    async def _act(self, call: Call, client: Sink, what: bytes) -> None:
+    async def _act(self, call: Call, client: Client, what: bytes) -> None:
         if what == b"wait":
             await trio.sleep_forever()
         if what == b"slow":

@@ -20,7 +20,6 @@ from ftgate import config
 from ftgate.accounts import Accounts
 from ftgate.app import command, open_house
 from ftgate.core.books import Hold
-from ftgate.house import house as house_room
 from ftgate.house import serving
 from ftgate.house.house import DATABASE, House
 from ftgate.house.lock import Lock, Locked, holder
@@ -244,7 +243,7 @@ async def test_a_start_does_not_wait_for_ever(
 ) -> None:
     await crashed(tmp_path)
     before = read(tmp_path / DATABASE, "SELECT * FROM entries"), read(tmp_path / DATABASE, "SELECT * FROM balances")
-    monkeypatch.setattr(house_room, "BEGIN_S", 0.3)
+    monkeypatch.setattr("ftgate.house.house.BEGIN_S", 0.3)
     house = open_house(SETTINGS, tmp_path, serving=True)
     trouble = await how(house)
     with trio.fail_after(5):

@@ -16,7 +16,6 @@ import trio
 
 from ftgate.app import open_house
 from ftgate.core.audit import Audit, Disagreement, State
-from ftgate.house import house as house_room
 from ftgate.house.house import DATABASE
 from ftgate.house.lock import holder
 from ftgate.store import checkpoint
@@ -173,7 +172,7 @@ async def test_a_read_that_fails_writes_none(
 async def test_a_close_does_not_wait_for_a_checkpoint_that_does_not_come_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(house_room, "CHECKPOINT_S", 0.1)
+    monkeypatch.setattr("ftgate.house.house.CHECKPOINT_S", 0.1)
     house = open_house(SETTINGS, tmp_path, serving=True)
     await house.begin()
     await house.accounts.users.create(username="ann", credits="1")
