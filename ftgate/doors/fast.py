@@ -31,6 +31,7 @@ from math import inf
 import trio
 
 from ftgate.dialects.talk import Dialect
+from ftgate.doors.answer import Answer
 from ftgate.doors.connections import CANCELLATIONS, LINGER_S, RESET_ON_CLOSE, WRITE_SLICE, accept, log_faults
 from ftgate.doors.heads import UNREADABLE, Chunks, Head, plain_path
 from ftgate.doors.http import new_request_id
@@ -39,7 +40,6 @@ from ftgate.doors.intake import BODY_S, Intake, Room
 from ftgate.doors.wire import GONE, SecureWire, Wire
 from ftgate.errors import GateError
 from ftgate.line.call import Call
-from ftgate.ports import Headers
 from ftgate.readiness import Readiness
 
 log = logging.getLogger("ftgate.door")
@@ -80,6 +80,9 @@ class FastDoor:
     def connections(self) -> int:
         """How many connections are open now, those handed on too."""
         return len(self._open)
+
+    def __repr__(self) -> str:
+        return f"<FastDoor {len(self._open)} connections{', stopping' * self.stopping.is_set()}, {self.other}>"
 
     async def serve(
         self, listeners: list[trio.SocketListener], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -178,9 +181,20 @@ class _Connection:
         self.gone = False  # nothing can be sent any more
         self.left = False  # the client has hung up
         self.call: Call | None = None
-        self.answer: _Answer | None = None
+        self.answer: Answer | None = None
         self._writing: trio.CancelScope | None = None
         self._closed = self._handed_over = False
+
+    def __repr__(self) -> str:
+        state = (
+            "closed" if self._closed
+            else "handed over" if self._handed_over
+            else "gone" if self.gone
+            else "left" if self.left
+            else "busy" if self.busy
+            else "idle"
+        )  # fmt: skip
+        return f"<Connection {state}, {self.call}, {self.answer}>"
 
     def end_if_idle(self) -> None:
         """Close the connection, unless it is busy or its next request has just arrived."""
@@ -246,7 +260,7 @@ class _Connection:
         intake = self.door.intake
         chunks = _chunks(raw, data) if head.chunked else None
         request_id = new_request_id()
-        self.answer = answer = _Answer(self, head)
+        self.answer = answer = Answer(self.door, self.send, head)
         room = Room(intake)
         try:
             try:
@@ -391,52 +405,3 @@ def _chunks(head: bytes, data: bytes) -> Chunks:
     if chunks.broken:
         raise _HandOver(head + data)
     return chunks
-
-
-class _Answer:
-    """ports.Client: one answer on a connection. A stream's head goes out together with its first piece."""
-
-    def __init__(self, connection: _Connection, head: Head) -> None:
-        self.connection = connection
-        self.head = head
-        self.begun = self.ended = False
-        self.unread = False  # some of the request's body was not taken
-        self._waiting = b""
-
-    @property
-    def kept(self) -> bool:
-        """Whether the connection takes another request after this answer."""
-        return self.ended and self.head.keep_alive and not self.unread and not self.connection.door.stopping.is_set()
-
-    def _head_of(self, status: int, headers: Headers, framing: bytes) -> bytes:
-        door = self.connection.door
-        closing = not self.head.keep_alive or self.unread or door.stopping.is_set()
-        lines = [b"HTTP/1.1 %d %s\r\n" % (status, _REASONS.get(status, b""))]
-        lines += [b"%s: %s\r\n" % header for header in headers]
-        lines += [framing, door.constant_headers, b"connection: close\r\n\r\n" if closing else b"\r\n"]
-        return b"".join(lines)
-
-    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        self.begun = True
-        head = self._head_of(status, headers, b"content-length: %d\r\n" % len(body))
-        self.ended = await self.connection.send(head + body)
-
-    async def start(self, status: int, headers: Headers) -> None:
-        self.begun = True
-        self._waiting = self._head_of(status, headers, b"" if self.head.http_1_0 else b"transfer-encoding: chunked\r\n")
-
-    async def send(self, data: bytes) -> None:
-        if data:
-            await self.connection.send(self._framed(data))
-
-    async def end(self, data: bytes = b"") -> None:
-        last = self._framed(data) if data else self._take_waiting()
-        self.ended = await self.connection.send(last if self.head.http_1_0 else last + b"0\r\n\r\n")
-
-    def _framed(self, data: bytes) -> bytes:
-        head = self._take_waiting()
-        return head + data if self.head.http_1_0 else b"%s%x\r\n%s\r\n" % (head, len(data), data)
-
-    def _take_waiting(self) -> bytes:
-        waiting, self._waiting = self._waiting, b""
-        return waiting

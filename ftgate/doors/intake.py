@@ -29,8 +29,12 @@ class Room:
         self.intake = intake
         self.taken = 0
 
+    def __repr__(self) -> str:
+        return f"<Room {self.taken} of {self.intake.held_bytes} bytes held>"
+
     def take(self, size: int) -> None:
         """Raises BodyTooLarge, Overloaded."""
+        assert size >= 0
         intake = self.intake
         if self.taken + size > intake.max_body_bytes:
             raise intake.too_large()
@@ -40,6 +44,7 @@ class Room:
         self.taken += size
 
     def free(self) -> None:
+        assert self.intake.held_bytes >= self.taken >= 0
         self.intake.held_bytes -= self.taken
         self.taken = 0
 

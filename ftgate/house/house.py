@@ -92,6 +92,10 @@ class House(Generic[D]):
                 raise DatabaseFault(f"{self.database} cannot be read: {error}") from error
             raise
 
+    def __repr__(self) -> str:
+        books = self.books
+        return f"<House {self.data_dir}: {len(books.accounts)} accounts, {len(books.open)} holds open, {self.writer}>"
+
     def _load(self, accounts: Making[D]) -> None:
         self.clock = SystemClock()
         self.passing = failpoint.read(os.environ)

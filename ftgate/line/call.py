@@ -44,6 +44,13 @@ class Call:
             None  # the attempt in progress, where it is to be read to its usage even without a client
         )
 
+    def __repr__(self) -> str:
+        """Its id and state; never its key or its body."""
+        state = f"ended by {self.ended_by}" if self.ended_by else "running"
+        told = [word for word, so in (("left", self.left), ("cancelled", self.cancelled)) if so]
+        told += ["draining"] * (self.draining is not None)
+        return f"<Call {self.id} {self.dialect.NAME}: {', '.join([state, *told])}>"
+
     def client_gone(self, why: str = "client_gone") -> None:
         """The client has left (or its write deadline passed). Stops the upstream at once, or drains it, as its channel
         says."""

@@ -60,6 +60,18 @@ class _Line:
         self._refused = False  # the request
         self._use(raw)
 
+    def __repr__(self) -> str:
+        state = (
+            "closed" if self.closed
+            else "lost" if self._lost is not None
+            else "at its end" if self._at_end
+            else "refused a request" if self._refused
+            else "heard" if self.heard
+            else "asked" if self.began_at
+            else "connected"
+        )  # fmt: skip
+        return outgoing.described(self, state)
+
     def _use(self, raw: socket.socket) -> None:
         self._socket = raw
         self._recv: Callable[[int], bytes] = raw.recv
@@ -170,6 +182,7 @@ class _Line:
 
     def begin(self, head: bytes, body: bytes, sending: Sending | None) -> None:
         """Send as much of a request as goes without waiting. `finish` follows."""
+        assert not self.closed, self
         self.incoming = Incoming()
         self.heard = False
         self.began_at = trio.current_time()

@@ -45,6 +45,13 @@ Origin = tuple[bytes, bytes, int]
 """Scheme, host and port: what a connection leads to."""
 
 
+def described(line: "Line", state: str) -> str:
+    """A connection in words: where to, how old, in which state."""
+    scheme, host, port = line.origin
+    age = "kept" if line.reused else "new"
+    return f"<Line to {scheme.decode()}://{host.decode()}:{port}, {age}, {state}>"
+
+
 class ChannelOptions(msgspec.Struct, frozen=True):
     """How one channel is reached. `ca_file` replaces the system's trust store; `proxy` is an http, https or socks5
     URL."""
@@ -156,7 +163,7 @@ def is_stale(failed: UpstreamFailed, *, reused: bool, heard: bool, began_at: flo
 
 
 class Line(Protocol):
-    """A connection, as far as keeping it goes."""
+    """A connection, as far as keeping it goes. In its repr stands its state."""
 
     origin: Origin
     reused: bool
@@ -178,10 +185,16 @@ class Channel(Generic[L]):
     """One channel's places and kept connections."""
 
     def __init__(self, max_connections: int) -> None:
-        self.places = trio.Semaphore(max_connections)
+        # A place that is given back twice is an error of ours, and told as one.
+        self.places = trio.Semaphore(max_connections, max_value=max_connections)
         self.max_connections = max_connections
         self.idle: deque[L] = deque()  # the longest unused first
         self.keeps = True
+
+    def __repr__(self) -> str:
+        now = self.counts()
+        ending = "" if self.keeps else ", keeps none any more"
+        return f"<Channel {now.in_use} in use, {now.waiting} waiting, {now.idle} kept{ending}>"
 
     def entered(self) -> bool:
         """Take a place if there is one; whether there was."""
@@ -251,6 +264,10 @@ class Channels(ABC, Generic[C]):
         self._channels: dict[str, C] = {}
         self._trust: dict[str | None, ssl.SSLContext] = {}
         self._keeps = True
+
+    def __repr__(self) -> str:
+        used = ", ".join(f"{name} {channel}" for name, channel in self._channels.items())
+        return f"<{type(self).__name__} {used or 'not used yet'}>"
 
     @abstractmethod
     def _new_channel(self, options: ChannelOptions, trust: ssl.SSLContext, max_connections: int) -> C: ...

@@ -159,6 +159,17 @@ class _Line(httpcore.AsyncNetworkBackend):
         self._socket: trio.socket.SocketType | None = None
         self.begin()
 
+    def __repr__(self) -> str:
+        state = (
+            "closed" if self.closed
+            else "at its end" if self.ended
+            else "not connected" if self._socket is None
+            else "heard" if self.read_bytes
+            else "asked" if self.sent
+            else "connected"
+        )  # fmt: skip
+        return outgoing.described(self, state)
+
     def begin(self) -> None:
         """A new call starts on this line."""
         self.ended = False  # the upstream has closed its side

@@ -8,12 +8,15 @@ open.
 
 import gc
 import logging
+import re
 import ssl
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import trio
 
+from ftgate.doors.answer import Answer
 from ftgate.doors.fast import FastDoor
 from ftgate.doors.heads import Head
 from ftgate.readiness import SUPPORTED
@@ -201,6 +204,62 @@ async def test_idle_connections_are_closed(nursery: trio.Nursery, tls: bool) -> 
         await place.running.until_connections(0, 2.0)
         assert await used.read_to_end() == await silent.read_to_end() == b""
         await place.settled()
+
+
+def shown(place: Place) -> list[str]:
+    """How the connections of both doors say that they stand, the numbers of calls left out."""
+    said = [repr(one) for one in (*place.door._open, *place.door.other._open)]
+    return [re.sub("req_[0-9a-f]+", "req_N", one) for one in said]
+
+
+async def test_connections_say_how_they_stand(nursery: trio.Nursery) -> None:
+    async with opened(nursery) as place:
+        client = await place.connect()
+        await rest()
+        assert shown(place) == ["<Connection idle, None, None>"]
+        await client.write(call(b"slow"))
+        await place.walked.wait_started()
+        assert shown(place) == ["<Connection busy, <Call req_N openai_chat: running>, <Answer not begun>>"]
+        place.walked.go_on.set()
+        assert (await client.answer("POST")).status == 200
+        await rest()
+        assert shown(place) == ["<Connection idle, None, <Answer ended>>"]
+        await client.ask("/ok")
+        await rest()
+        assert shown(place) == ["<Connection handed over, None, <Answer ended>>", "<Connection idle>"]
+        assert repr(place.door) == "<FastDoor 1 connections, <HypercornDoor 1 connections>>"
+        gone = await place.connect()
+        await gone.write(call(b"wait"))
+        await rest()
+        gone.close()
+        await place.walked.wait_gone()
+        await place.settled()
+        place.door.stop()
+        assert "stopping" in repr(place.door) and "stopping" in repr(place.door.other)
+
+
+async def test_an_answer_is_begun_once_and_ended_once() -> None:
+    """A gate that answered twice would make the second answer the next request's."""
+    sent: list[bytes] = []
+
+    async def send(data: bytes) -> bool:
+        sent.append(data)
+        return True
+
+    door: Any = SimpleNamespace(stopping=trio.Event(), constant_headers=b"")
+    answer = Answer(door, send, Head(call(b"")))
+    with pytest.raises(AssertionError, match="not under way"):
+        await answer.send(b"x")
+    await answer.start(200, [])
+    for begin in (answer.start(200, []), answer.answer(200, [], b"y")):
+        with pytest.raises(AssertionError, match="twice"):
+            await begin
+    await answer.send(b"z")
+    await answer.end()
+    for more in (answer.send(b"x"), answer.end()):
+        with pytest.raises(AssertionError, match="not under way"):
+            await more
+    assert b"".join(sent).endswith(b"\r\n\r\n1\r\nz\r\n0\r\n\r\n") and repr(answer) == "<Answer ended>"
 
 
 async def test_a_long_call_is_not_cut_by_the_idle_budget(nursery: trio.Nursery) -> None:

@@ -77,6 +77,7 @@ async def test_open_work_close_and_open_again(tmp_path: Path) -> None:
     assert {path.name for path in place.iterdir()} - {DATABASE + "-wal", DATABASE + "-shm"} == {"lock", DATABASE}
     async with opened(place) as house:
         assert not house.fresh
+        assert repr(house).startswith(f"<House {place}: 1 accounts, 0 holds open, <Writer ")
         assert (house.books.accounts[1].posted, house.books.quotas[1].used) == (10**12 - 300, 300)
         assert await house.accounts.directory.find(secret.encode()) is not None
         held = await hold(house, 1, 1, 1000)

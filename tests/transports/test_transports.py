@@ -114,6 +114,28 @@ async def test_connections_are_reused(transport: Make) -> None:
         await fake.until(lambda: not fake.open_connections)
 
 
+async def test_connections_and_pools_say_how_they_stand(transport: Make) -> None:
+    async with FakeUpstream({"slow": Script(piece_delay_s=0.05)}).serving() as fake:
+        upstream = transport(max_connections=1)
+        name, there = type(upstream).__name__, f"to {fake.url}"
+        assert repr(upstream) == f"<{name} not used yet>"
+        answer = await upstream.open(request(fake.url, "slow", stream=True))
+        assert repr(answer._line) == f"<Line {there}, new, heard>"
+        assert repr(upstream) == f"<{name} c <Channel 1 in use, 0 waiting, 0 kept>>"
+        await read(answer)
+        await answer.aclose()
+        (line,) = upstream._channel("c").idle
+        assert repr(upstream) == f"<{name} c <Channel 0 in use, 0 waiting, 1 kept>>"
+        answer = await upstream.open(request(fake.url, "slow", stream=True))
+        assert answer._line is line and repr(line) == f"<Line {there}, kept, heard>"
+        await answer.aclose()  # early, which closes it
+        assert repr(line) == f"<Line {there}, kept, closed>"
+        await upstream.aclose_all()
+        assert repr(upstream) == f"<{name} c <Channel 0 in use, 0 waiting, 0 kept, keeps none any more>>"
+        with pytest.raises(ValueError):  # a place that nobody has cannot be given back
+            upstream._channel("c").places.release()
+
+
 async def test_connection_close_is_honoured(transport: Make) -> None:
     async with FakeUpstream(default=Script(keep_alive=False)).serving() as fake:
         upstream = transport()
