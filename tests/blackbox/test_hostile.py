@@ -133,7 +133,7 @@ def test_bodies_share_one_budget(tmp_path: Path) -> None:
     with House(tmp_path, "[server]\nmax_body_mb = 1\n" + CONFIG, serving=False) as house:
         house.start(SMALL)
         account = house.account("100")
-        large = [{"role": "user", "content": "x" * 600_000}]
+        large = [{"role": "user", "content": "x" * 540_000}]
         for _ in range(3):
             assert house.chat(account, messages=large).status_code == 200
         for _ in range(2):
