@@ -22,7 +22,6 @@ from ftgate.store.journal import StoredJournal
 from ftgate.store.ledger import MemoryLedger
 
 if TYPE_CHECKING:
-    from ftgate.dialects.talk import Dialect
     from ftgate.line.gate import Gate
     from ftgate.readiness import Readiness
     from ftgate.transports.choice import Transports
@@ -86,16 +85,14 @@ async def _serve(
     house: House[Accounts], listeners: list[trio.SocketListener], started: Callable[[serving.Started], None]
 ) -> int:
     from ftgate import readiness
-    from ftgate.dialects import openai_chat
     from ftgate.transports.choice import Transports
 
     settings = house.settings
     orphans = await house.begin()
     watches = readiness.Readiness() if readiness.SUPPORTED else None
     transports = Transports(settings.routes.channels, direct=settings.server.direct_transport, readiness=watches)
-    dialects: dict[str, Dialect] = {openai_chat.NAME: openai_chat}
-    gate = _gate(house, transports, dialects)
-    door = await _door(house, gate, dialects, watches)
+    gate = _gate(house, transports)
+    door = await _door(house, gate, watches)
     code = 0
     async with trio.open_nursery() as nursery:
         assert house.lock.socket is not None
@@ -127,7 +124,7 @@ async def _serve(
     return code
 
 
-def _gate(house: House[Accounts], transports: "Transports", dialects: Mapping[str, "Dialect"]) -> "Gate":
+def _gate(house: House[Accounts], transports: "Transports") -> "Gate":
     """The line over this house."""
     from ftgate.line.gate import Gate
 
@@ -138,16 +135,13 @@ def _gate(house: House[Accounts], transports: "Transports", dialects: Mapping[st
         upstream=transports,
         limits=Limits(live.rates_for(house.settings, house.accounts.directory.plan_of_key)),
         clock=house.clock,
-        dialects=dialects,
         passing=house.passing,
     )
     gate.ratios.known.update(house.ratios)
     return gate
 
 
-async def _door(
-    house: House[Accounts], gate: "Gate", dialects: Mapping[str, "Dialect"], watches: "Readiness | None"
-) -> serving.Door:
+async def _door(house: House[Accounts], gate: "Gate", watches: "Readiness | None") -> serving.Door:
     """What stands at the port, with the site behind it."""
     from ftgate.doors.asgi import Relay
     from ftgate.doors.fast import FastDoor
@@ -159,7 +153,7 @@ async def _door(
     site = Site(gate, house.accounts.directory, StoredJournal(house.database), cors=server.cors)
     await site.start()
     intake = Intake(
-        gate.relay, gate.authenticate, dialects, max_body_bytes=server.max_body_mb * 1_000_000, cors=server.cors,
+        gate.relay, gate.authenticate, max_body_bytes=server.max_body_mb * 1_000_000, cors=server.cors,
         methods_at=site.methods_at,
     )  # fmt: skip
     context = serving.tls_context(server.tls_cert, server.tls_key)

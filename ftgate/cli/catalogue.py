@@ -24,7 +24,7 @@ def list_channels(as_json: bool, config_path: Path | None, data: Path | None) ->
         {
             "name": c.name, "provider": c.provider, "priority": c.priority, "weight": c.weight,
             "keys": len(c.credentials),
-            "models": len(c.models), "dialect": c.dialect,
+            "models": len(c.models), "dialect": next(iter(c.addresses)),
         }
         for c in sorted(load(config_path).routes.channels, key=lambda c: c.priority)
     ]  # fmt: skip

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from ftgate import dialects
 from ftgate.config import environment, idle, settings
 from ftgate.config.channels import Builder, check_lifetime, overridden
-from ftgate.config.environment import SERVED_DIALECTS
 from ftgate.config.load import Missing, Reading, dotted, fields, nearest
 from ftgate.config.settings import Settings
 from ftgate.config.shipped import provider, provider_names
@@ -309,7 +309,7 @@ def describe(config: Settings) -> dict[str, Any]:
             "keys": sum(1 for credential in channel.credentials if credential.reveal()),
             "models": len(channel.models),
             "from": config.found.get(channel.name),
-            "served": channel.dialect in SERVED_DIALECTS,
+            "served": bool(channel.addresses.keys() & dialects.ALL.keys()),
         }
         for channel in config.routes.channels
     ]

@@ -6,12 +6,13 @@ from typing import Any
 
 import msgspec
 
+from ftgate import dialects
 from ftgate.config.load import Reading, fields, nearest
 from ftgate.config.settings import ChannelSettings, ModelSettings, ProviderOverride
 from ftgate.config.shipped import provider, provider_names
 from ftgate.config.values import shown
 from ftgate.core.pricing import Price
-from ftgate.core.routing import Channel, Model, Timeouts
+from ftgate.core.routing import Address, Channel, Model, Timeouts
 from ftgate.core.secret import OWN_KEY, Secret
 from ftgate.providers import catalogue
 
@@ -80,23 +81,37 @@ class Builder:
         return Channel(
             name=called,
             provider=shipped.name,
-            dialect=shipped.dialect,
-            url=base + catalogue.CHAT_ROUTE[shipped.dialect],
-            auth=auth,
+            addresses=self._addresses(given, shipped, base, auth),
             credentials=credentials,
             models=models,
             timeouts=timeouts,
             stream_usage=shipped.stream_usage,
+            built_in=shipped.built_in,
             drain=given.get("on_client_gone") == "drain",
             ca_file=str(given["ca_file"]) if "ca_file" in given else None,
             **{key: given[key] for key in plain if key in given},
         )
 
+    def _addresses(
+        self, given: dict[str, Any], shipped: catalogue.Provider, base: str, auth: str
+    ) -> dict[str, Address]:
+        """The channel's address in each dialect it speaks: its own settings before the provider's overrides before the
+        catalogue's."""
+        bases = dict(overridden(shipped, self.overrides.get(shipped.name)).bases)
+        bases |= {dialect: changed(bases, dialect, given[name]) for name, dialect in PREFIXES if name in given}
+        bases[shipped.dialect] = msgspec.structs.replace(bases[shipped.dialect], base_url=base, auth=auth)
+        found: dict[str, Address] = {}
+        for dialect, its in bases.items():
+            for spoken in (dialect, *its.also):
+                url = f"{its.base_url}{dialects.ADDRESSES[spoken]}"
+                found.setdefault(spoken, Address(spoken, url, its.auth, dialects.cap_fields(spoken)))
+        return found
+
     def _check_drops(self, where: tuple[str, int], given: dict[str, Any], models: dict[str, Model]) -> None:
         """A dropped field must not be one that the call, or its price, depends on."""
         for name in given.get("drop_params", ()):
             words = None
-            if name in {"messages", "model", "stream"}:
+            if name in {"messages", "model", "stream", "input", "prompt"}:
                 words = "which no call can do without. Take it out of the list."
             elif capped := next((model.name for model in models.values() if model.cap_field == name), None):
                 words = (
@@ -186,7 +201,7 @@ class Builder:
             elif model := self._model((*path, name), name, row, shipped):
                 models[name] = model
         if not models and not given.get("models"):
-            say = reading.warn if shipped.name == "ollama" else reading.fault
+            say = reading.fault if shipped.priced else reading.warn
             say(
                 path,
                 f'{reading.label(path)} is empty, so nothing can be called here. Add [channel.models."NAME"] with '
@@ -203,7 +218,7 @@ class Builder:
         base = shipped.models.get(name)
         if base is None:
             absent = [price for price in ("input", "output") if price not in row]
-            if absent and shipped.name != "ollama" and isinstance(raw, dict):
+            if absent and shipped.priced and isinstance(raw, dict):
                 words = f" has no price: {' and '.join(absent)} missing. Write USD per 1M tokens, 0 where it is free."
                 reading.at(where, words)
             base = Model(
@@ -229,16 +244,26 @@ class Builder:
             return None
 
 
+PREFIXES = (("anthropic_base_url", "anthropic_messages"), ("responses_base_url", "openai_responses"))
+"""Settings that name the prefix of a dialect beside the provider's own."""
+
+
+def changed(bases: Mapping[str, catalogue.Base], dialect: str, prefix: str) -> catalogue.Base:
+    """A dialect's base at another prefix, signed in to as before; one that the provider did not have, as its makers
+    do."""
+    if known := bases.get(dialect):
+        return msgspec.structs.replace(known, base_url=prefix)
+    return catalogue.Base(prefix, "x-api-key" if dialect == "anthropic_messages" else "bearer")
+
+
 def overridden(shipped: catalogue.Provider, override: ProviderOverride | None) -> catalogue.Provider:
     """The provider with the config's addresses in place of the catalogue's."""
     if override is None:
         return shipped
-    changed = {
-        key: value for key in ("base_url", "anthropic_base_url") if (value := getattr(override, key)) is not None
-    }
-    if shipped.dialect == "anthropic_messages" and "base_url" in changed:
-        changed.setdefault("anthropic_base_url", changed["base_url"])
-    return msgspec.structs.replace(shipped, **changed)
+    named = [(dialect, getattr(override, name)) for name, dialect in (("base_url", shipped.dialect), *PREFIXES)]
+    bases = dict(shipped.bases)
+    bases |= {dialect: changed(bases, dialect, prefix) for dialect, prefix in named if prefix is not None}
+    return msgspec.structs.replace(shipped, bases=bases)
 
 
 def check_lifetime(reading: Reading, where: tuple[str | int, ...], timeouts: Timeouts, hold_lifetime: float) -> None:

@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ftgate import dialects
 from ftgate.config.shipped import provider, provider_names
 from ftgate.config.values import unquoted
 from ftgate.core.secret import OWN_KEY
-
-SERVED_DIALECTS = {"openai_chat"}
-"""Protocols that this version speaks; channels of others are listed, and calls to them answer 501."""
 
 
 class Discovered(NamedTuple):
@@ -45,7 +43,7 @@ def discover(environ: Mapping[str, str], ollama_models: list[str] | None) -> Dis
     if ollama_models:
         rows.append({"name": "ollama", "provider": "ollama", "models": {model: {} for model in ollama_models}})
         found["ollama"] = "local"
-    if not any(provider(row["provider"]).dialect in SERVED_DIALECTS for row in rows):  # the first call must succeed
+    if not any(provider(row["provider"]).dialect in dialects.ALL for row in rows):  # the first call must succeed
         rows.append({"name": "demo", "provider": "demo"})
         found["demo"] = "built in"
     return Discovered(rows, found, list(passed))

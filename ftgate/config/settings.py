@@ -275,12 +275,33 @@ class ProviderOverride(msgspec.Struct, frozen=True):
     """[provider.NAME]: other addresses than the catalogue's, for channels and BYOK calls alike. None keeps the
     catalogue's."""
 
-    base_url: A[str | None, Note("The provider's address for OpenAI's dialect.", "a region, a mirror or a test server.",
-                                 kind="url", shown='"https://api.deepseek.com/v1"')] = None  # fmt: skip
-    anthropic_base_url: A[str | None, Note("Its address for Anthropic's dialect.", "it differs from the other one at "
-    "most providers.",
-                                           kind="url",
-                                           shown='"https://api.deepseek.com/anthropic/v1"')] = None  # fmt: skip
+    base_url: A[
+        str | None,
+        Note(
+            "The provider's address for its own dialect.",
+            "a region, a mirror or a test server.",
+            kind="url",
+            shown='"https://api.deepseek.com/v1"',
+        ),
+    ] = None
+    anthropic_base_url: A[
+        str | None,
+        Note(
+            "Its address for Anthropic's dialect.",
+            "it differs from the other one at most providers.",
+            kind="url",
+            shown='"https://api.deepseek.com/anthropic/v1"',
+        ),
+    ] = None
+    responses_base_url: A[
+        str | None,
+        Note(
+            "Its address for OpenAI's Responses.",
+            "not every provider has one.",
+            kind="url",
+            shown='"https://api.deepseek.com/v1"',
+        ),
+    ] = None
 
 
 class ModelSettings(msgspec.Struct, frozen=True):
@@ -321,6 +342,10 @@ class ModelSettings(msgspec.Struct, frozen=True):
         Note("Tokens of prompt and answer together.", "a call that cannot fit is not sent.", low=1, high=10**9),
     ] = None
     max_output: A[int | None, Note("Tokens one answer can have.", "it bounds the hold.", low=1, high=10**9)] = None
+    kind: A[
+        str | None,
+        Note("What the model is for.", "an embeddings model cannot chat.", choices=("chat", "embeddings")),
+    ] = None
     cap_field: A[
         str | None,
         Note(
@@ -358,10 +383,18 @@ class ChannelSettings(msgspec.Struct, frozen=True):
     base_url: A[
         str | None,
         Note(
-            "The whole prefix; /chat/completions or /messages is appended.",
+            "The whole prefix; /chat/completions and its like, or /messages, are appended.",
             "paths differ between providers.",
             kind="url",
         ),
+    ] = None
+    anthropic_base_url: A[
+        str | None,
+        Note("The same for Anthropic's dialect; /messages is appended.", "some servers speak both.", kind="url"),
+    ] = None
+    responses_base_url: A[
+        str | None,
+        Note("The same for OpenAI's Responses; /responses is appended.", "some servers speak both.", kind="url"),
     ] = None
     priority: A[
         int, Note("Lower numbers are tried first.", "cheap ways first, dear ones in need.", low=-1000, high=1000)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 from urllib.parse import urlsplit
 
+from ftgate import dialects
 from ftgate.config.settings import Note
 from ftgate.core.money import parse_price, parse_usd
 from ftgate.core.pricing import Multiplier, Tier
@@ -185,7 +186,7 @@ def url(value: object, note: Note) -> str:
         raise ValueError(" holds a user or a password. Leave them out: a key belongs in `keys`.")
     if parts.query or parts.fragment or found.endswith(("?", "#")):
         raise ValueError(" holds ? or #. Write the bare prefix; parameters belong in `query`.")
-    for route in catalogue.CHAT_ROUTE.values():
+    for route in dialects.ADDRESSES.values():
         if parts.path.rstrip("/").endswith(route):
             raise ValueError(f" ends in {route}, which is appended anyway. Leave it off.")
     return found.rstrip("/")

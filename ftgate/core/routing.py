@@ -35,7 +35,8 @@ class Model(msgspec.Struct, frozen=True):
     """One model as one channel serves it. `name` is what callers use, `upstream` the provider's name for it.
 
     `context` and `max_output` in tokens, None where nobody stated them. `cap_field` is the request field that caps the
-    output, None when the upstream knows none. `image_tokens` bounds one image.
+    output, None when the upstream knows none. `image_tokens` bounds one image. `kind` is what it is for: a call goes to
+    models of its dialect's kind.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Model(msgspec.Struct, frozen=True):
     drain: bool = False
     tags: tuple[str, ...] = ()
     best_for: str = ""
+    kind: str = "chat"
 
     def output_limit(self, prompt_bound: int) -> int:
         """Most tokens in one answer after a prompt of this many: what was stated, at most what the context leaves."""
@@ -78,14 +80,22 @@ class Retry(msgspec.Struct, frozen=True):
     backoff_cap: float = 8.0
 
 
-class Channel(msgspec.Struct, frozen=True):
-    """One configured way to a provider. `url` is the whole address of its chat route; never shown to a caller."""
+class Address(msgspec.Struct, frozen=True):
+    """Where and how a channel is spoken to in one dialect. `url` is whole, and never shown to a caller; `cap_fields`
+    are the request fields that cap an answer in it."""
 
-    name: str
-    provider: str
     dialect: str
     url: str
     auth: str
+    cap_fields: tuple[str, ...] = ()
+
+
+class Channel(msgspec.Struct, frozen=True):
+    """One configured way to a provider, with its address for each dialect it speaks, the provider's own first."""
+
+    name: str
+    provider: str
+    addresses: Mapping[str, Address]
     credentials: tuple[Secret, ...]
     models: Mapping[str, Model]
     priority: int = 0
@@ -100,14 +110,32 @@ class Channel(msgspec.Struct, frozen=True):
     ca_file: str | None = None
     proxy: str | None = None
     http2: bool = False
+    built_in: bool = False
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """One channel, one of its credentials, one model: somewhere a call can go."""
+    """One channel at one of its addresses, with one of its credentials and one model: somewhere a call can go."""
 
     channel: Channel
+    address: Address
     credential: Secret
     model: Model
+
+    @property
+    def cap_field(self) -> str | None:
+        """The request field that caps the output here: the model's own where this dialect has it, else the dialect's;
+        None where none does."""
+        field, fields = self.model.cap_field, self.address.cap_fields
+        if field is None or field in fields:
+            return field
+        return fields[0] if fields else None
+
+
+class Speech(msgspec.Struct, frozen=True, gc=False):
+    """What a call needs of a candidate: a model of its kind, at an address in one of these dialects, the best first."""
+
+    kind: str
+    dialects: tuple[str, ...]
 
 
 class Routes(msgspec.Struct, frozen=True, dict=True):
@@ -129,14 +157,18 @@ class Routes(msgspec.Struct, frozen=True, dict=True):
         return {name: tuple(channels) for name, channels in found.items()}
 
     @cached_property
-    def by_price(self) -> tuple[str, ...]:
-        """Every model, the cheapest first; one that several channels serve stands at its lowest price."""
-        prices: dict[str, int] = {}
+    def by_price(self) -> Mapping[str, tuple[str, ...]]:
+        """Of every kind its models, the cheapest first; one that several channels serve stands at its lowest price."""
+        prices: dict[str, dict[str, int]] = {}
         for channel in self.channels:
             for name, model in channel.models.items():
+                of_kind = prices.setdefault(model.kind, {})
                 price = model.price.input + model.price.output
-                prices[name] = min(prices.get(name, price), price)
-        return tuple(sorted(prices, key=lambda name: (prices[name], name)))
+                of_kind[name] = min(of_kind.get(name, price), price)
+        return {
+            kind: tuple(sorted(found, key=lambda name, found=found: (found[name], name)))  # type: ignore[misc]
+            for kind, found in prices.items()
+        }
 
     def serving(self, name: str) -> tuple[Channel, ...]:
         return self.served.get(name, ())
@@ -195,25 +227,32 @@ def _in_turn(channels: Sequence[Channel], turn: int) -> list[tuple[Channel, int]
     return counted[first:] + counted[:first]
 
 
-def _channels(routes: Routes, name: str, turn: int) -> list[tuple[Channel, int]]:
-    """The channels that serve a name, each with how often it was the first: lower priority numbers first, then by
-    weight."""
-    found = [channel for channel in routes.serving(name) if channel.weight > 0]
+def _channels(routes: Routes, name: str, speech: Speech, turn: int) -> list[tuple[Channel, Address, int]]:
+    """The channels that serve a name to such a call, each with how often it was the first: lower priority numbers
+    first, then by weight."""
+    found = {}
+    for channel in routes.serving(name):
+        if channel.weight > 0 and channel.models[name].kind == speech.kind:
+            address = next((channel.addresses[d] for d in speech.dialects if d in channel.addresses), None)
+            if address is not None:
+                found[channel.name] = channel, address
     if len(found) == 1:
-        return [(found[0], turn)]
+        channel, address = next(iter(found.values()))
+        return [(channel, address, turn)]
+    channels = [channel for channel, _ in found.values()]
     return [
-        pair
-        for priority in sorted({channel.priority for channel in found})
-        for pair in _in_turn([channel for channel in found if channel.priority == priority], turn)
+        (channel, found[channel.name][1], nth)
+        for priority in sorted({channel.priority for channel in channels})
+        for channel, nth in _in_turn([channel for channel in channels if channel.priority == priority], turn)
     ]
 
 
-def _ways(channel: Channel, name: str, nth: int) -> Iterator[Candidate]:
+def _ways(channel: Channel, address: Address, name: str, nth: int) -> Iterator[Candidate]:
     """A channel's candidates for a name: each of its credentials, in turn."""
     model, credentials = channel.models[name], channel.credentials
     start = nth % len(credentials) if credentials else 0
     for credential in credentials[start:] + credentials[:start]:
-        yield Candidate(channel, credential, model)
+        yield Candidate(channel, address, credential, model)
 
 
 def complexity(prompt_tokens: int, *, has_tools: bool, has_media: bool) -> str:
@@ -230,16 +269,18 @@ class Names(msgspec.Struct, frozen=True, gc=False):
     fallback: tuple[str, ...] = ()
 
 
-def names_for(routes: Routes, asked: tuple[str, ...], grade: str) -> Names:
+def names_for(routes: Routes, asked: tuple[str, ...], grade: str, kind: str) -> Names:
     """What a caller named, as served names: aliases followed, "auto" spelled out; and their fallbacks.
 
-    "auto" without an [auto] section is every served model, the cheapest first.
+    "auto" without an [auto] section is every served model of this kind, the cheapest first. What stands in [auto] is
+    for chat.
     """
     names: list[str] = []
     for name in asked:
         if name == "auto" and not routes.serving("auto"):
-            chosen = [n for g in (grade, "medium", "simple", "complex") for n in routes.auto.get(g, ())]
-            names += [routes.resolve(n) for n in chosen] or routes.by_price
+            grades = (grade, "medium", "simple", "complex") if kind == "chat" else ()
+            chosen = [routes.resolve(n) for g in grades for n in routes.auto.get(g, ())]
+            names += chosen or routes.by_price.get(kind, ())
         else:
             names.append(routes.resolve(name))
     wanted = tuple(dict.fromkeys(names)) if len(names) > 1 else tuple(names)
@@ -251,19 +292,19 @@ def names_for(routes: Routes, asked: tuple[str, ...], grade: str) -> Names:
     return Names(wanted, tuple(name for name in behind if name not in first))
 
 
-def plan(routes: Routes, names: Sequence[str], *, strategy: str, turn: int) -> Iterator[Candidate]:
+def plan(routes: Routes, names: Sequence[str], speech: Speech, *, strategy: str, turn: int) -> Iterator[Candidate]:
     """The ordered candidates for these names, made one by one as they are asked for. `strategy`: auto and fallback keep
     the order of names; cheapest sorts by the sum of input and output price (stable). Nothing comes when no channel
-    serves any of the names."""
+    serves any of the names to such a call."""
     if strategy != "cheapest":
         for name in names:
-            for channel, nth in _channels(routes, name, turn):
-                yield from _ways(channel, name, nth)
+            for channel, address, nth in _channels(routes, name, speech, turn):
+                yield from _ways(channel, address, name, nth)
         return
-    ways = [(channel, name, nth) for name in names for channel, nth in _channels(routes, name, turn)]
-    ways.sort(key=lambda way: way[0].models[way[1]].price.input + way[0].models[way[1]].price.output)
-    for channel, name, nth in ways:
-        yield from _ways(channel, name, nth)
+    ways = [(name, *found) for name in names for found in _channels(routes, name, speech, turn)]
+    ways.sort(key=lambda way: way[1].models[way[0]].price.input + way[1].models[way[0]].price.output)
+    for name, channel, address, nth in ways:
+        yield from _ways(channel, address, name, nth)
 
 
 def is_fixed(routes: Routes, names: Sequence[str]) -> bool:

@@ -1,1 +1,33 @@
-"""Wire protocols, pure and sans-I/O. Each dialect is one module or one package with the same names."""
+"""Wire protocols, pure and sans-I/O. Each dialect is one module or one package with the same names (talk.py lists
+them), and says itself which routes its callers use and what is appended to a provider's address.
+
+This is the one list of them: doors, line and config read it.
+"""
+
+from collections.abc import Mapping
+
+from ftgate.dialects import openai_chat, openai_embeddings
+from ftgate.dialects.talk import Dialect
+
+ALL: Mapping[str, Dialect] = {dialect.NAME: dialect for dialect in (openai_chat, openai_embeddings)}
+"""Every dialect that is spoken, by its name."""
+
+ROUTES: Mapping[str, Dialect] = {route: dialect for dialect in ALL.values() for route in dialect.ROUTES}
+"""Every relay route (canonical path), with the dialect that its callers speak."""
+
+ADDRESSES: Mapping[str, str] = {
+    **{name: dialect.ADDRESS for name, dialect in ALL.items()},
+    "openai_completions": "/completions",
+    "anthropic_messages": "/messages",
+    "openai_responses": "/responses",
+}
+"""What is appended to a provider's prefix, by dialect: of those too that a provider may have and that are not spoken
+yet. Prefixes are whole: not every provider's path holds a /v1."""
+
+KINDS = tuple(dict.fromkeys(dialect.KIND for dialect in ALL.values()))
+"""What models are for: a model is of one kind, and a call goes to models of its dialect's kind."""
+
+
+def cap_fields(name: str) -> tuple[str, ...]:
+    """The request fields that cap an answer in this dialect."""
+    return ALL[name].CAP_FIELDS if name in ALL else ()

@@ -2,7 +2,9 @@
 
 Every dialect, a module or a package, has the same names:
 
-    NAME                                    as in a channel's `dialect`
+    NAME KIND                               its name, and what its models are for: chat, embeddings
+    ROUTES ADDRESS                          the paths its callers use; what is appended to a provider's prefix
+    CAP_FIELDS                              the request fields that cap an answer
     read_request(body) -> Ask               raises errors.InvalidRequest
     render(ask, model, ...) -> bytes        the request for an upstream that speaks this dialect
     read_answer(body, meter)                a whole answer; raises NotAnAnswer
@@ -144,6 +146,18 @@ class Dialect(Protocol):
 
     @property
     def NAME(self) -> str: ...
+
+    @property
+    def KIND(self) -> str: ...
+
+    @property
+    def ROUTES(self) -> tuple[str, ...]: ...
+
+    @property
+    def ADDRESS(self) -> str: ...
+
+    @property
+    def CAP_FIELDS(self) -> tuple[str, ...]: ...
 
     def read_request(self, body: bytes) -> Ask: ...
 

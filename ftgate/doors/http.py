@@ -13,15 +13,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 import msgspec
 
+from ftgate.dialects import ROUTES as ROUTES
 from ftgate.dialects.talk import Headers
 from ftgate.dialects.talk import error_headers as error_headers  # web words its errors with this book alone
 from ftgate.errors import GateError, InvalidRequest, NotAuthenticated
 
-RELAY_ROUTES = {"/v1/chat/completions": "openai_chat"}
-"""Canonical path of each relay route and the dialect that its callers speak."""
-
 LATER_ROUTES = (
-    "/v1/messages", "/anthropic", "/v1/embeddings", "/v1/completions", "/v1/responses", "/v1/auth", "/v1/tokens",
+    "/v1/messages", "/anthropic", "/v1/completions", "/v1/responses", "/v1/auth", "/v1/tokens",
     "/v1/user/self",
     "/v1/user/stats", "/v1/user/credits", "/v1/user/byok", "/v1/billing/checkout", "/v1/billing/webhook", "/v1/admin",
     "/metrics",
@@ -29,7 +27,7 @@ LATER_ROUTES = (
 )  # fmt: skip
 """Routes of the contract that later versions serve: who asks for one is told so, and not sent to another."""
 
-OPEN_ROUTES = ("/v1/chat/completions", "/v1/models", "/v1/pricing")
+OPEN_ROUTES = (*ROUTES, "/v1/models", "/v1/pricing")
 """Routes that browsers of other origins may call with a Bearer key (CORS); account and admin routes are not among
 them."""
 
@@ -62,10 +60,10 @@ def meant(method: str, path: str, methods_at: Callable[[str], Collection[str]]) 
     or of the site. `methods_at(path)` says which methods the site takes there, none where it has no route. So a page
     may be called /models, and stays apart from /v1/models; a request that no page takes may leave the /v1 out."""
     written = tidy(path)
-    if written in RELAY_ROUTES or not path.startswith("/") or method in methods_at(written):
+    if written in ROUTES or not path.startswith("/") or method in methods_at(written):
         return written
     route = canonical(written)
-    return route if route in RELAY_ROUTES or methods_at(route) else written
+    return route if route in ROUTES or methods_at(route) else written
 
 
 def route_hint(path: str, known: Iterable[str]) -> str:

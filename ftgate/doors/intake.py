@@ -2,9 +2,10 @@
 room for its body, give it an id, and put a refusal into words. Both doors use it, so they cannot differ.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection
 from functools import lru_cache, partial
 
+from ftgate.dialects import ROUTES
 from ftgate.dialects.talk import Dialect, error_headers
 from ftgate.doors import http
 from ftgate.errors import BodyTooLarge, BodyTooSlow, GateError, Overloaded, UnsupportedBody
@@ -57,7 +58,6 @@ class Intake:
         self,
         walk: Callable[[Call, Client], Awaitable[None]],
         authenticate: Callable[[bytes | None], Awaitable[Key]],
-        dialects: Mapping[str, Dialect],
         *,
         max_body_bytes: int,
         cors: bool,
@@ -65,7 +65,6 @@ class Intake:
     ) -> None:
         self.walk = walk
         self.authenticate = authenticate
-        self.dialects = dialects
         self.max_body_bytes = max_body_bytes
         self.extra_headers: Headers = http.CORS if cors else []
         self.cors = cors
@@ -75,7 +74,7 @@ class Intake:
 
     def dialect_of(self, route: str) -> Dialect | None:
         """The dialect of a relay route; None for any other."""
-        return self.dialects.get(http.RELAY_ROUTES.get(route, ""))
+        return ROUTES.get(route)
 
     async def admit(self, headers: Headers) -> tuple[bytes | None, Key]:
         """The secret shown and its key, before a byte of the body is asked for: a stranger must not fill the memory.

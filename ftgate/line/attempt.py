@@ -6,12 +6,13 @@ before the hold is durable. A whole answer stays here until its money is settled
 """
 
 import contextlib
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from math import inf
 from typing import Any
 
 import trio
 
+from ftgate import dialects
 from ftgate.core import routing
 from ftgate.core.redact import redact
 from ftgate.core.routing import Candidate, Outcome, Verdict
@@ -48,13 +49,11 @@ class Attempts:
         upstream: Upstream,
         ledger: Ledger,
         clock: Clock,
-        dialects: Mapping[str, Dialect],
         passing: Callable[[str], None],
     ) -> None:
         self.upstream = upstream
         self.ledger = ledger
         self.clock = clock
-        self.dialects = dialects
         self.passing = passing
         self._made: dict[tuple[int, int, bool], tuple[object, object, tuple[tuple[bytes, bytes], ...]]] = {}
 
@@ -82,7 +81,7 @@ class Attempts:
         """Ask, and wait for what comes first: a short answer is all there in one go, and is waited for without a scope
         of its own (the call's end and its time end that wait too); everything else goes on in one."""
         channel = tried.candidate.channel
-        dialect = self.dialects[channel.dialect]
+        dialect = dialects.ALL[tried.candidate.address.dialect]
         request = self._render(x, tried)
         tried.awaited = "no response head in time"
         until = trio.current_time() + (channel.timeouts.head if x.ask.stream else channel.timeouts.answer)
@@ -142,25 +141,29 @@ class Attempts:
             x.ask,
             model=model.upstream,
             cap=tried.cap,
-            cap_field=model.cap_field,
+            cap_field=candidate.cap_field,
             ask_usage=channel.stream_usage,
             drop=channel.drop_params,
         )
         return UpstreamRequest(
-            channel.name, channel.url, self._headers(candidate, stream=x.ask.stream), body, channel.timeouts.connect
+            channel.name,
+            candidate.address.url,
+            self._headers(candidate, stream=x.ask.stream),
+            body,
+            channel.timeouts.connect,
         )
 
     def _headers(self, candidate: Candidate, *, stream: bool) -> tuple[tuple[bytes, bytes], ...]:
         """The headers of a request to this candidate, which are always the same: made once for each."""
-        channel, credential = candidate.channel, candidate.credential
-        place = id(channel), id(credential), stream
+        channel, address, credential = candidate.channel, candidate.address, candidate.credential
+        place = id(address), id(credential), stream
         known = self._made.get(place)
         if known is not None:
             return known[2]
         accept = b"text/event-stream" if stream else b"application/json"
         headers: Headers = [(b"content-type", b"application/json"), (b"accept", accept), (b"user-agent", b"ftgate")]
         secret = credential.reveal()
-        if secret and channel.auth == "x-api-key":
+        if secret and address.auth == "x-api-key":
             headers.append((b"x-api-key", secret.encode()))
         elif secret:
             headers.append((b"authorization", b"Bearer " + secret.encode()))
@@ -170,7 +173,7 @@ class Attempts:
         ] + own  # what the operator configured replaces ours
         if len(self._made) > MADE_KEPT:
             self._made.clear()
-        self._made[place] = channel, credential, tuple(headers)  # both are kept, so that their ids stay theirs
+        self._made[place] = address, credential, tuple(headers)  # both are kept, so that their ids stay theirs
         return tuple(headers)
 
     async def _complaint(self, dialect: Dialect, answer: Answer, index: int) -> Outcome:

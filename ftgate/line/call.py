@@ -101,14 +101,14 @@ class Offered:
 
     __slots__ = ("_quote", "asked", "context", "way")
 
-    def __init__(self, way: Candidate, quote: Callable[[Model], pricing.Quote], *, asked: bool) -> None:
+    def __init__(self, way: Candidate, quote: Callable[[Candidate], pricing.Quote], *, asked: bool) -> None:
         self.way = way
         self.asked = asked
         self.context = way.model.context or 0
         self._quote = quote
 
     def quote(self) -> pricing.Quote:
-        return self._quote(self.way.model)
+        return self._quote(self.way)
 
 
 class Exchange:

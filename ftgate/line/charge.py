@@ -12,7 +12,7 @@ What is charged is the sum over the attempts, each at its own price:
 import msgspec
 
 from ftgate.core import estimate, pricing
-from ftgate.core.routing import Model
+from ftgate.core.routing import Candidate, Model
 from ftgate.core.usage import UNKNOWN_BOUND, Measured, Usage, judge
 from ftgate.line.call import Exchange, Offered, Tried
 
@@ -38,24 +38,26 @@ def likely_tokens(x: Exchange, model: Model) -> int:
     return prompt.likely + x.ask.answers * (x.ask.cap or min(model.output_limit(prompt.bound), pricing.SMALLEST_CAP))
 
 
-def quote(x: Exchange, model: Model) -> pricing.Quote:
-    """What the call can cost at most at this model."""
+def quote(x: Exchange, candidate: Candidate) -> pricing.Quote:
+    """What the call can cost at most at this candidate."""
+    model = candidate.model
     prompt = prompt_count(x, model)
     limit = model.output_limit(prompt.bound)
     return pricing.Quote(
         price=model.price, prompt_tokens=prompt.bound, answers=x.ask.answers, cap=x.ask.cap, model_limit=limit,
-        uncapped=0 if model.thinking_in_cap else limit, binds=model.cap_field is not None, max_output=model.max_output,
-        likely_tokens=prompt.likely,
+        uncapped=0 if model.thinking_in_cap else limit, binds=candidate.cap_field is not None,
+        max_output=model.max_output, likely_tokens=prompt.likely,
     )  # fmt: skip
 
 
-def cap_for(x: Exchange, model: Model) -> int | None:
-    """The output cap that goes up to this model: the client's, else what the held amount buys here; None where none is
-    due."""
+def cap_for(x: Exchange, candidate: Candidate) -> int | None:
+    """The output cap that goes up to this candidate: the client's, else what the held amount buys here; None where none
+    is due."""
     assert x.held is not None
     if x.ask.cap is not None:
-        return x.ask.cap if model.max_output is None else min(x.ask.cap, model.max_output)
-    return quote(x, model).cap_within(x.held.amount, x.multiplier) if x.held.bounded else None
+        most = candidate.model.max_output
+        return x.ask.cap if most is None else min(x.ask.cap, most)
+    return quote(x, candidate).cap_within(x.held.amount, x.multiplier) if x.held.bounded else None
 
 
 def covered(x: Exchange, offered: Offered) -> bool:
@@ -144,7 +146,7 @@ def _bounds(x: Exchange, tried: Tried) -> tuple[int, int]:
     """Tokens of prompt and of output (all answers) past which a count is absurd."""
     model, cap = tried.candidate.model, tried.cap
     most = _longest(model)
-    if cap is None or model.cap_field is None:
+    if cap is None or tried.candidate.cap_field is None:
         cap = most
     elif not model.thinking_in_cap:
         cap += most

@@ -14,7 +14,7 @@ request had gone up.
 
 import logging
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
 from types import TracebackType
@@ -26,7 +26,7 @@ from ftgate.core import estimate, limits, routing
 from ftgate.core.money import format_usd, format_usd_cents
 from ftgate.core.redact import redact
 from ftgate.core.routing import SMALLEST_ROOM, Candidate, Model
-from ftgate.dialects.talk import Ask, Dialect, error_headers
+from ftgate.dialects.talk import Ask, error_headers
 from ftgate.errors import (
     DatabaseBusy,
     DatabaseFailed,
@@ -87,7 +87,7 @@ class Gate:
     def __init__(
         self, *, settings: GateSettings, keys: Keys, ledger: Ledger, upstream: Upstream, limits: limits.Limits,
         clock: Clock,
-        dialects: Mapping[str, Dialect], jitter: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = random.random,
         passing: Callable[[str], None] = nowhere,
     ) -> None:  # fmt: skip
         self.settings = settings
@@ -99,7 +99,7 @@ class Gate:
         self.passing = passing  # called with the name of each place on the line, for tests that end the process there
         self.ratios = estimate.Ratios()
         self.readers = trio.CapacityLimiter(2)  # large bodies are read two at a time: more would only take turns
-        self.attempts = Attempts(upstream=upstream, ledger=ledger, clock=clock, dialects=dialects, passing=passing)
+        self.attempts = Attempts(upstream=upstream, ledger=ledger, clock=clock, passing=passing)
         self.calls: set[Call] = set()
         self.closing = False
         # Plans that are the same at every turn, with the models among them that are fallbacks.
@@ -210,22 +210,21 @@ class Gate:
         if known is not None and known[0] is routes:
             _, x.ways, x.fallback = known
             return known[1][0]
+        dialect = x.call.dialect
         names = self._names(x, key, terms, grade)
         turning = names.asked[0] if names.asked else ""
         turn = self.turns.get(turning, 0)
+        speech = routing.Speech(dialect.KIND, (dialect.NAME,))
         ways = chain.from_iterable(
-            routing.plan(routes, part, strategy=ask.routing, turn=turn) for part in (names.asked, names.fallback)
+            routing.plan(routes, part, speech, strategy=ask.routing, turn=turn)
+            for part in (names.asked, names.fallback)
         )
         first = next(ways, None)
         if first is None:
-            raise self._unserved(x, key)
+            raise self._unserved(x, key, names)
         self.turns[turning] = turn + 1
-        speaking = (way for way in chain((first,), ways) if way.channel.dialect == x.call.dialect.NAME)
-        spoken = next(speaking, None)
-        if spoken is None:
-            raise NotServed(f"{first.model.name} is served by a channel whose protocol this version does not speak yet")
         x.fallback = frozenset(names.fallback)
-        x.ways = chain((spoken,), speaking)
+        x.ways = chain((first,), ways)
         if len(names.asked) + len(names.fallback) <= NAMES_KEPT and routing.is_fixed(
             routes, (*names.asked, *names.fallback)
         ):
@@ -233,10 +232,20 @@ class Gate:
                 self.planned.clear()
             x.ways = tuple(x.ways)
             self.planned[place] = routes, x.ways, x.fallback
-        return spoken
+        return first
 
     @staticmethod
-    def _unserved(x: Exchange, key: Key) -> GateError:
+    def _unserved(x: Exchange, key: Key, names: routing.Names) -> GateError:
+        """Why no channel can take this call."""
+        kind, routes = x.call.dialect.KIND, x.settings.routes
+        found = [(name, channel.models[name]) for name in names.asked for channel in routes.serving(name)]
+        for name, model in found:
+            if model.kind == kind:
+                return NotServed(f"{name} is served by no channel that speaks {x.call.dialect.NAME} in this version")
+        if found:
+            name, model = found[0]
+            words = f"{name} is a model for {model.kind}, and this route is for {kind}; GET /v1/models lists the models"
+            return InvalidRequest(words, code="invalid_value", param="model")
         if "auto" in x.ask.names and key.models:
             return Forbidden(
                 "None of the models this API key may use is served now", code="model_not_allowed", param="model"
@@ -253,7 +262,7 @@ class Gate:
         for name in ask.names:
             if name != "auto" and not (routes.permits(key.models, name) and routes.permits(terms.models, name)):
                 raise Forbidden(f"This API key may not use the model {name!r}", code="model_not_allowed", param="model")
-        names = routing.names_for(routes, ask.names, grade)
+        names = routing.names_for(routes, ask.names, grade, x.call.dialect.KIND)
         if not key.models and not terms.models:
             return names
         asked = {routes.resolve(name) for name in ask.names}
@@ -328,7 +337,7 @@ class Gate:
             if refused := self._enter(x, candidate.model):  # at its limit by now: go on as if it were not planned
                 step = self._without(x, step.index, refused)
                 continue
-            tried = Tried(candidate, cap_for(x, candidate.model))
+            tried = Tried(candidate, cap_for(x, candidate))
             x.tried.append(tried)
             outcome = await self.attempts.run(x, tried, step.index)
             if outcome is None:

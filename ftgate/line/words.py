@@ -31,7 +31,7 @@ def conceal(text: str, candidate: Candidate) -> str:
     """An upstream's words without its credential, its configured headers and its address, whatever shape these have;
     what has the shape of a key is taken out by redact() later."""
     channel = candidate.channel
-    url = urlsplit(channel.url)
+    url = urlsplit(candidate.address.url)
     proxy = urlsplit(channel.proxy or "")
     secrets = [
         candidate.credential.reveal(),

@@ -20,34 +20,42 @@ from ftgate.core.money import parse_price, parse_usd
 from ftgate.core.pricing import Price, Tier
 from ftgate.core.routing import Model
 
-Dialect = Literal["openai_chat", "anthropic_messages"]
+Dialect = Literal["openai_chat", "openai_completions", "openai_embeddings", "anthropic_messages", "openai_responses"]
+Kind = Literal["chat", "embeddings"]
 Auth = Literal["bearer", "x-api-key", "none"]
 CapField = Literal["max_tokens", "max_completion_tokens", "none"]
 OnClientGone = Literal["abort", "drain"]
-
-CHAT_ROUTE: Mapping[str, str] = {"openai_chat": "/chat/completions", "anthropic_messages": "/messages"}
-"""What is appended to a base URL, by dialect. Base URLs are whole prefixes: not every provider's path holds a /v1."""
 
 CLASSES = ("cached", "cache_write", "cache_write_1h")
 """The input classes that cost the input price unless they are given their own."""
 
 
+class Base(msgspec.Struct, frozen=True):
+    """Where a provider is spoken to: a whole prefix, None for the compatible ones. `also` are dialects that are spoken
+    under the same prefix."""
+
+    base_url: str | None
+    auth: Auth
+    also: tuple[Dialect, ...] = ()
+
+
 class Provider(msgspec.Struct, frozen=True):
-    """One provider as shipped. `env` are the environment variables its key is looked for in, the first found wins.
-    `models` by the name callers use; `aliases` lead from other names to those. `base_url` is None for the compatible
-    ones."""
+    """One provider as shipped. `bases` by dialect, its own `dialect` first. `env` are the environment variables its key
+    is looked for in, the first found wins. `models` by the name callers use; `aliases` lead from other names to
+    those. `priced` is false where nothing is to be paid, so that a model may stand without a price; `built_in` means
+    that it answers inside ftgate."""
 
     name: str
     title: str
     dialect: Dialect
-    base_url: str | None
-    anthropic_base_url: str | None
-    auth: Auth
+    bases: Mapping[str, Base]
     env: tuple[str, ...]
     cap_field: str | None
     thinking_in_cap: bool
     stream_usage: bool
     drain: bool
+    priced: bool
+    built_in: bool
     prices_date: str
     prices_source: str
     models: Mapping[str, Model]
@@ -55,10 +63,12 @@ class Provider(msgspec.Struct, frozen=True):
 
     @property
     def base(self) -> str | None:
-        """The base URL of its own dialect."""
-        if self.dialect == "anthropic_messages":
-            return self.anthropic_base_url or self.base_url
-        return self.base_url
+        """The prefix of its own dialect."""
+        return self.bases[self.dialect].base_url
+
+    @property
+    def auth(self) -> Auth:
+        return self.bases[self.dialect].auth
 
 
 class _Tier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,6 +97,13 @@ class _Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     image_tokens: int | None = None
     tags: tuple[str, ...] = ()
     best_for: str = ""
+    kind: Kind = "chat"
+
+
+class _Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    base_url: str
+    auth: Auth | None = None
+    also: tuple[Dialect, ...] = ()
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,7 +112,10 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dialect: Dialect
     auth: Auth
     base_url: str | None = None
-    anthropic_base_url: str | None = None
+    also: tuple[Dialect, ...] = ()
+    address: dict[Dialect, _Address] = {}
+    priced: bool = True
+    built_in: bool = False
     env: tuple[str, ...] = ()
     cap_field: CapField = "max_tokens"
     thinking_in_cap: bool = True
@@ -132,10 +152,13 @@ def read(text: str) -> Provider:
     for alias, target in raw.alias.items():
         if alias in models or target not in models:
             raise ValueError(f'{raw.name}, alias "{alias}": it must be no model of its own and lead to one')
+    if raw.dialect in raw.address:
+        raise ValueError(f"{raw.name}: the address of its own dialect stands at the top")
+    bases: dict[str, Base] = {raw.dialect: Base(raw.base_url, raw.auth, raw.also)}
+    bases |= {dialect: Base(its.base_url, its.auth or raw.auth, its.also) for dialect, its in raw.address.items()}
     return Provider(
-        name=raw.name, title=raw.title, dialect=raw.dialect, base_url=raw.base_url,
-        anthropic_base_url=raw.anthropic_base_url,
-        auth=raw.auth, env=raw.env, cap_field=cap_field(raw.cap_field), thinking_in_cap=raw.thinking_in_cap,
+        name=raw.name, title=raw.title, dialect=raw.dialect, bases=bases, env=raw.env, priced=raw.priced,
+        built_in=raw.built_in, cap_field=cap_field(raw.cap_field), thinking_in_cap=raw.thinking_in_cap,
         stream_usage=raw.stream_usage, drain=raw.on_client_gone == "drain", prices_date=str(raw.prices_date),
         prices_source=raw.prices_source, models=models, aliases=raw.alias,
     )  # fmt: skip
@@ -171,7 +194,7 @@ def merge(base: Model, name: str, given: Mapping[str, Any]) -> Model:
     return model
 
 
-_PLAIN = ("context", "max_output", "cap_field", "thinking_in_cap", "image_tokens", "drain", "tags", "best_for")
+_PLAIN = ("context", "max_output", "cap_field", "thinking_in_cap", "image_tokens", "drain", "tags", "best_for", "kind")
 
 
 def _price(base: Price, given: Mapping[str, Any]) -> Price:
@@ -218,4 +241,4 @@ def _given(row: _Model) -> dict[str, Any]:
         given["cap_field"] = cap_field(row.cap_field)
     if row.on_client_gone is not None:
         given["drain"] = row.on_client_gone == "drain"
-    return {**given, "tags": row.tags, "best_for": row.best_for}
+    return {**given, "tags": row.tags, "best_for": row.best_for, "kind": row.kind}

@@ -18,7 +18,7 @@ class Transports:
     `readiness`, where there is one, runs as long as it is used."""
 
     def __init__(self, channels: Sequence[Channel], *, direct: bool, readiness: Readiness | None = None) -> None:
-        real = [channel for channel in channels if channel.provider != "demo"]
+        real = [channel for channel in channels if not channel.built_in]
         straight = [channel for channel in real if direct and not channel.proxy and not channel.http2]
         self.direct = DirectUpstream(_options(straight), readiness=readiness)
         self.sturdy = SturdyUpstream(_options([channel for channel in real if channel not in straight]))

@@ -1,14 +1,17 @@
 """The demo provider: a transport that answers by itself, so that everything can be tried without a provider key.
 
-It speaks OpenAI chat like any upstream, is priced in its catalogue file, and goes through the same line. Deterministic:
-the same request gets the same words. A person can steer it with markers anywhere in the last message:
+It speaks OpenAI chat and embeddings like any upstream, is priced in its catalogue file, and goes through the same line.
+Deterministic: the same request gets the same words. A person can steer it with markers anywhere in the last message:
 
     [tool]   answers with a call of the first tool offered        [long]   a few hundred words
     [error]  an upstream error with status 500                    [slow]   half a second between pieces
     [limit]  status 429                                            [cut]    breaks off in mid-stream
 """
 
+import base64
+import hashlib
 import json
+import struct
 from collections.abc import Iterator
 
 import trio
@@ -80,6 +83,8 @@ class DemoUpstream:
         if sending is not None:
             sending.sent = True
         asked = json.loads(request.body)
+        if request.url.endswith("/embeddings"):
+            return _embeddings(asked)
         last = " ".join(_texts(asked["messages"][-1].get("content")))
         for marker, status, words in (
             ("[error]", 500, "the demo failed, as it was asked to"),
@@ -130,6 +135,23 @@ class DemoUpstream:
         if isinstance(options, dict) and options.get("include_usage"):
             events.append({**chunk, "choices": [], "usage": usage})
         return DemoAnswer(200, _STREAM, [*(_event(e) for e in events), b"data: [DONE]\n\n"], pause)
+
+
+def _embeddings(asked: dict[str, object]) -> Answer:
+    """A vector of eight numbers for each input, made of its text; as base64 where that is asked for."""
+    given = asked.get("input")
+    inputs = given if isinstance(given, list) and not all(isinstance(token, int) for token in given) else [given]
+    prompt, rows = 0, []
+    for index, one in enumerate(inputs):
+        text = one if isinstance(one, str) else json.dumps(one)
+        prompt += estimate.text(text).likely if isinstance(one, str) else len(one) if isinstance(one, list) else 1
+        numbers = [byte / 128 - 1 for byte in hashlib.blake2b(text.encode(), digest_size=8).digest()]
+        packed = base64.b64encode(struct.pack("<8f", *numbers)).decode()
+        vector = packed if asked.get("encoding_format") == "base64" else numbers
+        rows.append({"object": "embedding", "index": index, "embedding": vector})
+    usage = {"prompt_tokens": max(prompt, 1), "total_tokens": max(prompt, 1)}
+    body = json.dumps({"object": "list", "data": rows, "model": asked["model"], "usage": usage}).encode()
+    return DemoAnswer(200, [(b"content-type", b"application/json")], [body], 0)
 
 
 _STREAM = [(b"content-type", b"text/event-stream")]

@@ -30,8 +30,11 @@ def test_a_shipped_file_loads(name: str) -> None:
     assert found.base or name.endswith("-compatible")
     for model in found.models.values():
         assert model.context, model.name
-        assert model.output_limit, model.name
-        assert model.price.free or model.price.output, model.name
+        if model.kind == "chat":
+            assert model.output_limit(0) >= 256, model.name
+            assert model.price.free or model.price.output, model.name
+        else:
+            assert not model.price.output and not model.max_output, model.name
 
 
 def test_no_model_of_one_name_and_no_alias_hides_a_model() -> None:
@@ -133,6 +136,7 @@ def test_the_catalogue_opens_inside_a_zip(tmp_path: Path) -> None:
             *package.glob("*.py"),
             *package.glob("core/*.py"),
             *package.glob("config/*.py"),
+            *package.glob("dialects/**/*.py"),
             *package.glob("providers/*"),
         ]:
             if path.is_file():

@@ -60,7 +60,7 @@ def test_an_empty_key_is_none() -> None:
 def test_a_local_ollama_is_free() -> None:
     found = config.from_environment({}, ["llama3:8b", "qwen3"])
     (channel,) = found.routes.channels
-    assert channel.url == "http://127.0.0.1:11434/v1/chat/completions"
+    assert channel.addresses["openai_chat"].url == "http://127.0.0.1:11434/v1/chat/completions"
     assert channel.credentials == (Secret(""),)
     assert set(channel.models) == {"llama3:8b", "qwen3"}
     assert all(model.price.free for model in channel.models.values())
@@ -70,8 +70,8 @@ def test_a_local_ollama_is_free() -> None:
 def test_else_the_demo(models: list[str] | None) -> None:
     found = config.from_environment({}, models)
     (channel,) = found.routes.channels
-    assert (channel.name, channel.url) == ("demo", "http://demo.invalid/v1/chat/completions")
-    assert set(channel.models) == {"demo-chat", "demo-reasoner"}
+    assert (channel.name, channel.addresses["openai_chat"].url) == ("demo", "http://demo.invalid/v1/chat/completions")
+    assert set(channel.models) == {"demo-chat", "demo-reasoner", "demo-embed"}
 
 
 def test_a_file_without_channels_takes_them_from_the_environment() -> None:

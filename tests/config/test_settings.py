@@ -15,7 +15,7 @@ from ftgate.config.load import fields
 from ftgate.config.values import READERS, kind_of
 from ftgate.core.limits import Rates
 from ftgate.core.pricing import Multiplier, Price, Tier
-from ftgate.core.routing import Channel, Model, Retry, Timeouts
+from ftgate.core.routing import Address, Channel, Model, Retry, Timeouts
 from ftgate.core.secret import Secret
 from tests.config.reading import CHANNEL, ENVIRON, faults, load, warnings
 
@@ -125,8 +125,11 @@ def test_every_channel_setting_reaches_the_channel(tmp_path: Path) -> None:
     )  # fmt: skip
     assert found.routes.channels == (
         Channel(
-            name="lab", provider="anthropic-compatible", dialect="anthropic_messages", url="https://lab.example/v1/messages",
-            auth="x-api-key", credentials=(Secret("sk-lab-secret-1"), Secret("sk-other-secret-3")),
+            name="lab", provider="anthropic-compatible",
+            addresses={
+                "anthropic_messages": Address("anthropic_messages", "https://lab.example/v1/messages", "x-api-key"),
+            },
+            credentials=(Secret("sk-lab-secret-1"), Secret("sk-other-secret-3")),
             models={"my/model": model}, priority=2,
             weight=5, timeouts=Timeouts(idle=7.0, first_token=20.0, total=100.5), stream_usage=False, drain=True,
             charge_left_before_content=False, headers={"X-Team": "blue", "X-Key": "sk-lab-secret-1"},
@@ -141,7 +144,7 @@ def test_no_key_is_an_empty_secret() -> None:
     (lab,) = load(CHANNEL.replace("env:LAB_KEY", "none")).routes.channels
     assert lab.credentials == (Secret(""),)
     (demo,) = load('[[channel]]\nname = "d"\nprovider = "demo"').routes.channels
-    assert (demo.auth, demo.credentials) == ("none", (Secret(""),))
+    assert (demo.addresses["openai_chat"].auth, demo.credentials) == ("none", (Secret(""),))
 
 
 def test_a_key_for_a_provider_that_needs_none_is_sent() -> None:
@@ -150,7 +153,7 @@ def test_a_key_for_a_provider_that_needs_none_is_sent() -> None:
         '["env:LAB_KEY"]\n[channel.models.m]\n'
     )
     (cloud,) = load(text).routes.channels
-    assert (cloud.auth, cloud.credentials) == ("bearer", (Secret("sk-lab-secret-1"),))
+    assert (cloud.addresses["openai_chat"].auth, cloud.credentials) == ("bearer", (Secret("sk-lab-secret-1"),))
     assert cloud.models["m"].price.free
 
 
@@ -177,7 +180,8 @@ DEEP = '[[channel]]\nname = "deep"\nprovider = "deepseek"\nkeys = ["env:DEEPSEEK
 def test_the_catalogue_stands_behind_a_channel() -> None:
     (deep,) = load(DEEP).routes.channels
     shipped = config.provider("deepseek")
-    assert deep.url == "https://api.deepseek.com/v1/chat/completions"
+    assert deep.addresses["openai_chat"].url == "https://api.deepseek.com/v1/chat/completions"
+    assert deep.addresses["anthropic_messages"].auth == "x-api-key"  # its other side wants the key so
     assert deep.models == shipped.models
     assert deep.timeouts == Timeouts()
 
@@ -224,16 +228,21 @@ def test_a_providers_address_may_be_overridden() -> None:
     found = load(
         DEEP + '[provider.deepseek]\nbase_url = "http://127.0.0.1:1/v1/"\nanthropic_base_url = "http://127.0.0.1:2"\n'
     )
-    assert found.routes.channels[0].url == "http://127.0.0.1:1/v1/chat/completions"
+    urls = {name: address.url for name, address in found.routes.channels[0].addresses.items()}
+    assert urls == {
+        "openai_chat": "http://127.0.0.1:1/v1/chat/completions",
+        "anthropic_messages": "http://127.0.0.1:2/messages",
+    }
     byok = config.effective_provider(found, "deepseek")
     assert byok is not None
-    assert (byok.base_url, byok.anthropic_base_url) == ("http://127.0.0.1:1/v1", "http://127.0.0.1:2")
+    prefixes = [byok.bases[dialect].base_url for dialect in ("openai_chat", "anthropic_messages")]
+    assert prefixes == ["http://127.0.0.1:1/v1", "http://127.0.0.1:2"]
     assert config.effective_provider(found, "nobody") is None
     found = load(
         '[provider.anthropic]\nbase_url = "http://127.0.0.1:1/v1"\n[[channel]]\nname = "a"\nprovider = '
         '"anthropic"\nkeys = ["none"]'
     )
-    assert found.routes.channels[0].url == "http://127.0.0.1:1/v1/messages"
+    assert found.routes.channels[0].addresses["anthropic_messages"].url == "http://127.0.0.1:1/v1/messages"
 
 
 def test_who_drains() -> None:

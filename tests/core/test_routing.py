@@ -9,7 +9,19 @@ from hypothesis import strategies as st
 
 from ftgate.core import routing
 from ftgate.core.pricing import Price
-from ftgate.core.routing import Candidate, Channel, Model, Names, Outcome, Retry, Routes, Step, Verdict
+from ftgate.core.routing import (
+    Address,
+    Candidate,
+    Channel,
+    Model,
+    Names,
+    Outcome,
+    Retry,
+    Routes,
+    Speech,
+    Step,
+    Verdict,
+)
 from ftgate.core.secret import Secret
 
 
@@ -19,10 +31,14 @@ def model(name="m", price=1, context=None, **more):
     )
 
 
-def channel(name, *models, keys=("k",), priority=0, weight=1):
+CHAT = Address("chat", "http://h/chat", "bearer", ("max_tokens", "max_completion_tokens"))
+EMBED = Address("embed", "http://h/embed", "bearer")
+SPEECH = Speech("chat", ("chat",))
+
+
+def channel(name, *models, keys=("k",), priority=0, weight=1, addresses=(CHAT,)):
     return Channel(
-        name=name, provider="p", dialect="openai_chat", url="http://h", auth="bearer", credentials=tuple(map(Secret,
-        keys)),
+        name=name, provider="p", addresses={a.dialect: a for a in addresses}, credentials=tuple(map(Secret, keys)),
         models={m.name: m for m in models or (model(),)}, priority=priority, weight=weight,
     )  # fmt: skip
 
@@ -32,7 +48,7 @@ def shown(ways):
 
 
 def planned(routes, *names, strategy="auto", turn=0):
-    return shown(routing.plan(routes, list(names), strategy=strategy, turn=turn))
+    return shown(routing.plan(routes, list(names), SPEECH, strategy=strategy, turn=turn))
 
 
 # plan
@@ -60,11 +76,11 @@ def test_each_channel_gets_its_weight(weights, start):
     firsts = Counter(
         ways[0].channel.name
         for turn in range(start, start + total)
-        if (ways := tuple(routing.plan(routes, ["m"], strategy="auto", turn=turn)))
+        if (ways := tuple(routing.plan(routes, ["m"], SPEECH, strategy="auto", turn=turn)))
     )
     assert [firsts[str(n)] for n in range(len(weights))] == weights
     for turn in range(start, start + total):
-        assert sorted(way.channel.name for way in routing.plan(routes, ["m"], strategy="auto", turn=turn)) == [
+        assert sorted(way.channel.name for way in routing.plan(routes, ["m"], SPEECH, strategy="auto", turn=turn)) == [
             str(n) for n, weight in enumerate(weights) if weight
         ]
 
@@ -76,7 +92,7 @@ def test_each_credential_gets_its_turn(channels):
     rounds = 12 * sum(w for w, _ in channels)
     firsts = Counter(
         (way.channel.name, way.credential.reveal())
-        for way in (next(routing.plan(routes, ["m"], strategy="auto", turn=turn)) for turn in range(rounds))
+        for way in (next(routing.plan(routes, ["m"], SPEECH, strategy="auto", turn=turn)) for turn in range(rounds))
     )
     for n, (weight, keys) in enumerate(channels):
         assert [firsts[str(n), key] for key in "abcd"[:keys]] == [12 * weight // keys] * keys
@@ -126,7 +142,7 @@ def test_aliases(name, served):
 
 def test_cycles_end():
     assert SERVED.resolve("x") in {"x", "y"}
-    assert routing.names_for(SERVED, ("x",), "simple") in (Names(("x",)), Names(("y",)))
+    assert routing.names_for(SERVED, ("x",), "simple", "chat") in (Names(("x",)), Names(("y",)))
 
 
 @pytest.mark.parametrize(
@@ -146,7 +162,7 @@ def test_cycles_end():
     ],
 )
 def test_names(asked, grade, names, fallback):
-    found = routing.names_for(SERVED, asked, grade)
+    found = routing.names_for(SERVED, asked, grade, "chat")
     assert (" ".join(found.asked), " ".join(found.fallback)) == (names, fallback)
 
 
@@ -154,7 +170,7 @@ def test_what_follows_from_the_channels_is_indexed_once():
     dear, cheap = channel("a", model("m", 9), model("n", 2)), channel("b", model("m", 1))
     routes = Routes((dear, cheap))
     assert routes.serving("m") == (dear, cheap) and routes.serving("n") == (dear,) and routes.serving("x") == ()
-    assert routes.by_price == ("m", "n")
+    assert routes.by_price == {"chat": ("m", "n")}
 
 
 def test_candidates_are_made_as_they_are_asked_for():
@@ -168,19 +184,21 @@ def test_candidates_are_made_as_they_are_asked_for():
 
     models = Counted((f"m{n}", model(f"m{n}", n)) for n in range(480))
     routes = Routes((msgspec.structs.replace(channel("a"), models=models),))
-    ways = routing.plan(routes, routing.names_for(routes, ("auto",), "simple").asked, strategy="auto", turn=0)
-    assert [next(ways).model.name for _ in range(4)] == ["m0", "m1", "m2", "m3"] and len(made) == 4
+    ways = routing.plan(
+        routes, routing.names_for(routes, ("auto",), "simple", "chat").asked, SPEECH, strategy="auto", turn=0
+    )
+    assert [next(ways).model.name for _ in range(4)] == ["m0", "m1", "m2", "m3"] and len(made) < 10
 
 
 def test_auto_without_its_section_is_every_model_the_cheapest_first():
     routes = Routes((channel("a", model("small", 2), model("mid", 1)), channel("b", model("mid", 5), model("own", 3))))
-    assert routing.names_for(routes, ("auto",), "simple") == Names(("mid", "small", "own"))
-    assert routing.names_for(Routes(()), ("auto",), "simple") == Names(())
+    assert routing.names_for(routes, ("auto",), "simple", "chat") == Names(("mid", "small", "own"))
+    assert routing.names_for(Routes(()), ("auto",), "simple", "chat") == Names(())
 
 
 def test_a_model_may_be_called_auto():
     routes = Routes((channel("a", model("auto"), model("m", 0)),), auto={"simple": ("m",)})
-    assert routing.names_for(routes, ("auto",), "simple") == Names(("auto",))
+    assert routing.names_for(routes, ("auto",), "simple", "chat") == Names(("auto",))
 
 
 @pytest.mark.parametrize(
@@ -257,6 +275,44 @@ def test_output_limit(stated, context, prompt, limit):
     assert model(context=context, max_output=stated).output_limit(prompt) == limit
 
 
+# kinds and dialects
+
+
+def test_a_call_goes_to_models_of_its_kind_in_a_dialect_that_both_speak():
+    both = channel("both", model("m"), model("e", kind="embeddings"), addresses=(CHAT, EMBED))
+    chat = channel("chat", model("m", 2), model("e", kind="embeddings"))
+    routes = Routes((both, chat), auto={"simple": ("m",)})
+    embed = Speech("embeddings", ("embed",))
+
+    def addresses(names, speech):
+        return [(w.channel.name, w.address) for w in routing.plan(routes, names, speech, strategy="cheapest", turn=0)]
+
+    assert addresses(["m", "e"], SPEECH) == [("both", CHAT), ("chat", CHAT)]
+    assert addresses(["m", "e"], embed) == [("both", EMBED)]
+    assert addresses(["m"], Speech("chat", ("messages", "chat"))) == [("both", CHAT), ("chat", CHAT)]
+    assert addresses(["m"], Speech("chat", ("messages",))) == []
+    assert routing.names_for(routes, ("auto",), "simple", "chat").asked == ("m",)
+    assert routing.names_for(routes, ("auto",), "", "embeddings").asked == ("e",)
+
+
+@pytest.mark.parametrize(
+    ("of_model", "of_dialect", "field"),
+    [
+        ("max_tokens", ("max_tokens", "max_completion_tokens"), "max_tokens"),
+        ("max_completion_tokens", ("max_tokens", "max_completion_tokens"), "max_completion_tokens"),
+        ("max_completion_tokens", ("max_tokens",), "max_tokens"),  # its chat field is unknown there
+        ("max_tokens", ("max_output_tokens",), "max_output_tokens"),
+        ("max_tokens", (), None),
+        (None, ("max_tokens",), None),  # a server that knows none
+    ],
+)
+def test_the_cap_has_one_field(of_model, of_dialect, field):
+    way = Candidate(
+        channel("a"), Address("d", "http://h", "bearer", of_dialect), Secret("k"), model(cap_field=of_model)
+    )
+    assert way.cap_field == field
+
+
 # verdict
 
 
@@ -306,7 +362,9 @@ def test_verdict(status, words, said):
 
 
 def plan_of(*contexts):
-    return tuple(Candidate(channel(str(n)), Secret("k"), model(context=context)) for n, context in enumerate(contexts))
+    return tuple(
+        Candidate(channel(str(n)), CHAT, Secret("k"), model(context=context)) for n, context in enumerate(contexts)
+    )
 
 
 ONE, THREE = plan_of(None), plan_of(None, None, None)

@@ -60,7 +60,8 @@ class Auditor:
         asked = json.loads(request.body)
         channel = next(c for c in seen.channels if c.name == request.channel)
         model = next(m for m in channel.models.values() if m.upstream == asked["model"])
-        told = Told(Candidate(channel, channel.credentials[0], model), now, seen.client_head, asked=asked)
+        way = Candidate(channel, channel.addresses["openai_chat"], channel.credentials[0], model)
+        told = Told(way, now, seen.client_head, asked=asked)
         seen.told.append(told)
         if not self.crashed:
             self.expect(not told.head_sent_before, "a second attempt after the client had content")

@@ -35,6 +35,7 @@ from ftgate.store.recovery import expire_orphans
 from tests.days.auditor import ATTEMPTS, Auditor
 from tests.days.log import SlowLog, Watched, WatchedLedger, empty_database
 from tests.days.seen import FALLBACK, Seen, Told
+from tests.fakes.ports import addresses
 
 MODELS = ("small", "large")
 
@@ -177,7 +178,7 @@ class World:
         } or {"small": Model("small", "small-up", self._price(), context=4096, max_output=64)}
         times = Timeouts(connect=2, head=5, answer=20, first_token=8, idle=6, total=60)
         return Channel(
-            name, name, "openai_chat", f"http://{name}.invalid/", "bearer",
+            name, name, addresses(f"http://{name}.invalid"),
             tuple(Secret(f"sk-{name}-{i}") for i in range(rng.randint(1, 2))),
             models, priority=rng.randint(0, 1), weight=rng.randint(1, 3), timeouts=times, drain=rng.random() < 0.35,
             charge_left_before_content=rng.random() < 0.8,
@@ -226,7 +227,7 @@ class World:
             settings=self._settings(), keys=self, ledger=WatchedLedger(self.books, self.log, self, self.auditor),
             upstream=self,
             limits=Limits(self._rates),
-            clock=self, dialects={"openai_chat": openai_chat}, jitter=rng.random,
+            clock=self, jitter=rng.random,
         )  # fmt: skip
         for account in self.accounts:
             if rng.random() < 0.8:

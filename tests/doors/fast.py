@@ -9,7 +9,6 @@ from typing import Any
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from ftgate.dialects import openai_chat
 from ftgate.doors.asgi import AsgiClient, Relay
 from ftgate.doors.fast import FastDoor
 from ftgate.doors.hypercorn import HypercornDoor
@@ -145,9 +144,8 @@ async def opened(
     if tls:
         settings["ssl_context"], client_context = contexts()
     walked = Walked()
-    dialects: Any = {openai_chat.NAME: openai_chat}
     methods_at = {"methods_at": site.methods_at} if site else {}
-    intake = Intake(walked.walk, walked.authenticate, dialects, max_body_bytes=MAX_BODY, cors=cors, **methods_at)
+    intake = Intake(walked.walk, walked.authenticate, max_body_bytes=MAX_BODY, cors=cors, **methods_at)
     times = {name: value for name, value in settings.items() if name in ("keep_alive_s", "write_limit_s")}
     relay: Any = Relay(intake, site or walked.pages)
     other = HypercornDoor(relay, **times)

@@ -9,12 +9,13 @@ from typing import Any
 
 import trio
 
+from ftgate import dialects
 from ftgate.core.audit import Audit
 from ftgate.core.books import Books, Ended, Entry
 from ftgate.core.limits import Limits, Rates
 from ftgate.core.money import parse_price
 from ftgate.core.pricing import Price
-from ftgate.core.routing import Channel, Model, Retry, Routes, Timeouts
+from ftgate.core.routing import Address, Channel, Model, Retry, Routes, Timeouts
 from ftgate.core.secret import Secret
 from ftgate.dialects import openai_chat
 from ftgate.errors import UpstreamFailed
@@ -220,10 +221,17 @@ def model(name: str = "m", **changes: Any) -> Model:
     return Model(**{**fields, **changes})
 
 
+def addresses(prefix: str, *names: str) -> dict[str, Address]:
+    """Addresses in these dialects (by default in all that are spoken) behind one prefix."""
+    return {
+        name: Address(name, prefix + dialects.ADDRESSES[name], "bearer", dialects.cap_fields(name))
+        for name in names or dialects.ALL
+    }
+
+
 def channel(name: str = "one", *models: Model, **changes: Any) -> Channel:
     fields: dict[str, Any] = {
-        "name": name, "provider": name, "dialect": "openai_chat", "url": f"http://{name}.invalid/chat/completions",
-        "auth": "bearer",
+        "name": name, "provider": name, "addresses": addresses(f"http://{name}.invalid"),
         "credentials": (Secret("sk-upstream"),), "models": {m.name: m for m in models or (model(),)},
         "timeouts": Timeouts(connect=5, head=60, answer=600, first_token=120, idle=60, total=1800),
     }  # fmt: skip
@@ -269,7 +277,6 @@ class Stage:
                 Rates())}[scope]
             ),
             clock=clock,
-            dialects={"openai_chat": openai_chat},
         )  # fmt: skip
         self.client = RecordingClient()
 

@@ -19,7 +19,7 @@ from ftgate.readiness import SUPPORTED, TICK_S, Readiness
 from ftgate.transports.direct import DirectUpstream
 from ftgate.transports.outgoing import ChannelCounts, ChannelOptions
 from tests.doors.doors import LIMIT_S
-from tests.fakes.ports import RecordingClient, Stage, channel, model
+from tests.fakes.ports import RecordingClient, Stage, addresses, channel, model
 from tests.fakes.upstream import Script
 from tests.line.test_cancel_everywhere import Strike
 from tests.line.test_line import error_of
@@ -66,8 +66,8 @@ class House:
 
     def way(self, name: str, **changes: Any) -> Channel:
         times = msgspec.structs.replace(PATIENT, **changes.pop("times", {}))
-        url = self.fake.url + "/v1/chat/completions"
-        return channel(name, model(upstream=f"m-{name}"), url=url, timeouts=times, **changes)
+        prefix = self.fake.url + "/v1"
+        return channel(name, model(upstream=f"m-{name}"), addresses=addresses(prefix), timeouts=times, **changes)
 
     async def set(self, *ways: Channel, **settings: Any) -> None:
         """A stage whose channels have each a kept connection."""

@@ -15,7 +15,7 @@ from ftgate.errors import Fault, UpstreamFailed
 from ftgate.ports import Held, HoldRequest, Poor, Terms
 from ftgate.store.batch import Batch
 from ftgate.store.database import DatabaseFault
-from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, channel, model
+from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, addresses, channel, model
 from tests.line.transcript import DONE, PLAIN, STREAM, answer, ask, chat, delta, status, usage
 
 IN, OUT = parse_price("1"), parse_price("2")
@@ -444,7 +444,9 @@ async def test_a_restricted_key_may_use_only_its_models_and_its_fallbacks_too(au
 
 async def test_an_unknown_model_and_one_without_a_dialect(autojump_clock: Clock) -> None:
     stage = Stage(
-        ScriptedUpstream(), channel("one", model("m")), channel("two", model("claude"), dialect="anthropic_messages")
+        ScriptedUpstream(),
+        channel("one", model("m")),
+        channel("two", model("claude"), addresses=addresses("http://two.invalid", "anthropic_messages")),
     )
     client = await stage.relay(ask(model="gpt-0"))
     assert (client.status, error_of(client)["code"]) == (400, "model_not_found")

@@ -10,7 +10,7 @@ import trio.testing
 from ftgate.core.money import parse_price
 from ftgate.core.routing import Retry
 from ftgate.core.secret import Secret
-from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, channel, model
+from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, addresses, channel, model
 from tests.line.test_line import error_of, leave
 from tests.line.transcript import DONE, PLAIN, STREAM, answer, ask, chat, delta, status, usage
 
@@ -63,7 +63,7 @@ async def test_a_channels_own_secrets_are_taken_out_whatever_their_shape(
     secrets = ("correct-horse-battery", "vllm.internal.lan", "hush-hush", "10.0.0.7:9000")
     way = channel(
         credentials=(Secret("correct-horse-battery"),),
-        url="http://vllm.internal.lan:9000/v1/chat/completions",
+        addresses=addresses("http://vllm.internal.lan:9000/v1"),
         headers={"x-team": "hush-hush"},
     )
     words = "token not good: correct-horse-battery at vllm.internal.lan:9000 for hush-hush via 10.0.0.7:9000"

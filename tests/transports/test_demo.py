@@ -208,7 +208,7 @@ async def test_markers_through_the_gate(
 
 async def test_each_channel_goes_its_own_way() -> None:
     channels = [
-        channel("demo", provider="demo"), channel("lab"), channel("by proxy", proxy="http://127.0.0.1:9"),
+        channel("demo", provider="demo", built_in=True), channel("lab"), channel("by proxy", proxy="http://127.0.0.1:9"),
         channel("two", http2=True),
     ]  # fmt: skip
     for direct in (True, False):

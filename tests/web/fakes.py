@@ -7,7 +7,6 @@ import msgspec
 import trio
 
 from ftgate.core.routing import Retry, Routes
-from ftgate.dialects import openai_chat
 from ftgate.doors.asgi import Relay
 from ftgate.doors.intake import Intake
 from ftgate.errors import NotAuthenticated
@@ -76,7 +75,7 @@ class Asking:
         self.journal = Asked()
         self.site = Site(self.line, Posted(_1=posted), self.journal, cors=cors)
         self.intake = Intake(
-            self._walk, self.line.authenticate, {openai_chat.NAME: openai_chat}, max_body_bytes=1000, cors=cors,
+            self._walk, self.line.authenticate, max_body_bytes=1000, cors=cors,
             methods_at=self.site.methods_at,
         )  # fmt: skip
         self.relay = Relay(self.intake, self.site)

@@ -19,10 +19,18 @@ from ftgate.dialects.openai_chat.stream import StreamReader, cost_comment
 from ftgate.dialects.openai_chat.usage import read_usage, usage_object
 
 NAME = "openai_chat"
+KIND = "chat"
+ROUTES = ("/v1/chat/completions",)
+ADDRESS = "/chat/completions"
+CAP_FIELDS = ("max_tokens", "max_completion_tokens")
 
 __all__ = [
+    "ADDRESS",
+    "CAP_FIELDS",
     "DONE",
+    "KIND",
     "NAME",
+    "ROUTES",
     "StreamReader",
     "cost_comment",
     "error_body",

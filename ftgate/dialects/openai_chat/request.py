@@ -3,6 +3,7 @@
 import msgspec
 
 from ftgate.core.usage import UNKNOWN_BOUND
+from ftgate.dialects.asked import OWN_FIELDS, STRATEGIES, names_of
 from ftgate.dialects.fields import Fields, decode_object, typed, whole
 from ftgate.dialects.openai_chat.prompt import measure
 from ftgate.dialects.talk import Ask
@@ -10,11 +11,6 @@ from ftgate.errors import InvalidRequest
 
 MAX_ANSWERS = 128
 """Largest n: OpenAI's own limit."""
-MAX_NAMES = 32
-"""Models that one request may name: each is looked up on the loop."""
-OWN_FIELDS = ("routing", "models", "provider_key")
-"""Fields that speak to ftgate and never go upstream."""
-STRATEGIES = ("auto", "cheapest", "fallback", "fastest")
 
 
 class _Options(msgspec.Struct, gc=False):
@@ -45,25 +41,9 @@ def read_request(body: bytes) -> Ask:
         asked = _asked.decode(body)
     except (msgspec.DecodeError, RecursionError):
         asked = _asked_one_by_one(fields)
-    if asked.model and not asked.models:
-        names: tuple[str, ...] = (asked.model,)
-    else:
-        names = tuple(dict.fromkeys([*([asked.model] if asked.model else ()), *(asked.models or ())]))
-    if not names:
-        raise InvalidRequest(
-            "`model` is missing; GET /v1/models lists what this key may use", code="missing_field", param="model"
-        )
-    if (asked.routing or "auto") not in STRATEGIES:
-        raise InvalidRequest(f"`routing` is one of {', '.join(STRATEGIES)}", param="routing")
-    if "provider_key" in fields:
-        raise InvalidRequest(
-            "this version does not take `provider_key`; leave it out to use the gateway's channels",
-            param="provider_key",
-        )
+    names, strategy = names_of(fields, asked.model, asked.models, asked.routing)
     if "messages" not in fields:
         raise InvalidRequest("`messages` is missing", code="missing_field", param="messages")
-    if len(names) > MAX_NAMES:
-        raise InvalidRequest(f"`models` may name {MAX_NAMES} models at most", param="models")
     answers = max(whole(asked.n, "n", most=MAX_ANSWERS) or 1, whole(asked.best_of, "best_of", most=MAX_ANSWERS) or 1)
     cap = whole(asked.max_completion_tokens, "max_completion_tokens", most=UNKNOWN_BOUND)
     old_cap = whole(asked.max_tokens, "max_tokens", most=UNKNOWN_BOUND)
@@ -71,7 +51,7 @@ def read_request(body: bytes) -> Ask:
     return Ask(
         fields=fields,
         names=names,
-        routing=asked.routing or "auto",
+        routing=strategy,
         stream=asked.stream or False,
         wants_usage=(asked.stream_options is not None and asked.stream_options.include_usage) or False,
         cap=max(cap, old_cap) if cap is not None and old_cap is not None else cap if old_cap is None else old_cap,

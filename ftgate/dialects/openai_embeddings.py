@@ -1,0 +1,130 @@
+"""The OpenAI embeddings dialect: POST /v1/embeddings.
+
+Source: the public API reference of OpenAI (embeddings object). The input is a text, a list of texts, a list of tokens
+or a list of such lists; the answer's vectors are numbers or base64, and pass as they came. There is no output to pay
+and no stream.
+"""
+
+import msgspec
+
+from ftgate.core import estimate
+from ftgate.core.usage import Usage, count
+from ftgate.dialects.asked import OWN_FIELDS, models_asked
+from ftgate.dialects.fields import ABSENT, Fields, anything, decode_object, fields_of, there, typed
+from ftgate.dialects.openai_chat.errors import error_body, error_event, read_error
+from ftgate.dialects.talk import Ask, Complaint, Meter, NotAnAnswer, Reader
+from ftgate.errors import InvalidRequest
+
+NAME = "openai_embeddings"
+KIND = "embeddings"
+ROUTES = ("/v1/embeddings",)
+ADDRESS = "/embeddings"
+CAP_FIELDS: tuple[str, ...] = ()
+MOST_INPUTS = 2048
+"""Inputs in one request: OpenAI's own limit."""
+
+__all__ = [
+    "ADDRESS", "CAP_FIELDS", "KIND", "NAME", "ROUTES", "StreamReader", "error_body", "error_event", "read_answer",
+    "read_error", "read_request", "render", "stream_of",
+]  # fmt: skip
+
+_texts = msgspec.json.Decoder(list[str])
+_tokens = msgspec.json.Decoder(list[int])
+_lists = msgspec.json.Decoder(list[list[int]])
+
+
+def read_request(body: bytes) -> Ask:
+    """Read and check what the gate needs to know; the rest passes. Raises InvalidRequest with the field's name."""
+    fields = decode_object(body)
+    names, strategy = models_asked(fields)
+    if "input" not in fields:
+        raise InvalidRequest("`input` is missing", code="missing_field", param="input")
+    if typed(fields, "stream", bool, "true or false"):
+        raise InvalidRequest("embeddings are not streamed; leave `stream` out", param="stream")
+    return Ask(
+        fields=fields, names=names, routing=strategy, stream=False, wants_usage=False, cap=None, answers=0,
+        prompt=_measure(fields["input"]),
+    )  # fmt: skip
+
+
+def _measure(raw: msgspec.Raw) -> estimate.Count:
+    """Tokens of the input: texts by the estimate, lists of tokens by their length. Raises InvalidRequest."""
+    data = bytes(raw).lstrip()
+    try:
+        if data.startswith(b'"'):
+            return estimate.text(str(anything.decode(data))) + estimate.tokens(1)
+        for decoder in (_texts, _tokens, _lists):
+            try:
+                inputs = decoder.decode(data)
+            except msgspec.ValidationError:
+                continue
+            if not inputs:
+                break
+            if decoder is not _tokens and len(inputs) > MOST_INPUTS:
+                raise InvalidRequest(f"`input` may hold {MOST_INPUTS} inputs at most", param="input")
+            if decoder is _tokens:
+                return estimate.tokens(len(inputs))
+            if decoder is _lists:
+                return estimate.tokens(sum(map(len, inputs)))  # type: ignore[arg-type]
+            return estimate.text("".join(inputs)) + estimate.tokens(len(inputs))  # type: ignore[arg-type]
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        pass
+    raise InvalidRequest(
+        "`input` must be a text, a list of texts, a list of tokens or a list of such lists", param="input"
+    )
+
+
+def render(
+    ask: Ask, *, model: str, cap: int | None, cap_field: str | None, ask_usage: bool, drop: tuple[str, ...] = ()
+) -> bytes:
+    """The request for an upstream of this dialect: `model` replaced, our own fields and `drop` left out."""
+    fields: dict[str, object] = {
+        name: raw for name, raw in ask.fields.items() if name not in OWN_FIELDS and name not in drop
+    }
+    fields["model"] = model
+    return msgspec.json.encode(fields)
+
+
+class _Body(msgspec.Struct, gc=False):
+    data: msgspec.Raw = ABSENT
+    usage: msgspec.Raw = ABSENT
+    error: msgspec.Raw = ABSENT
+
+
+_body = msgspec.json.Decoder(_Body)
+
+
+def read_answer(body: bytes, meter: Meter) -> None:
+    """Look through a whole answer for its usage. Raises NotAnAnswer where it holds no vector."""
+    try:
+        answer = _body.decode(body)
+    except msgspec.ValidationError:
+        raise NotAnAnswer(Complaint("the body is not a JSON object")) from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise NotAnAnswer(Complaint("the body is not JSON")) from None
+    vectors = bytes(answer.data).strip()
+    if there(answer.error) or not vectors.startswith(b"[") or not vectors[1:].lstrip().startswith(b"{"):
+        raise NotAnAnswer(read_error(body))
+    if there(answer.usage):
+        meter.reported, meter.malformed = _usage(answer.usage)
+
+
+def _usage(raw: msgspec.Raw) -> tuple[Usage | None, bool]:
+    """A usage object, which has no output; and whether it was there but malformed. `total_tokens` alone is believed."""
+    try:
+        said: Fields = fields_of.decode(raw)
+        prompt, total = (count(anything.decode(said.get(name, b"null"))) for name in ("prompt_tokens", "total_tokens"))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None, True
+    tokens = prompt or total
+    return (Usage(input=tokens), False) if tokens else (None, tokens is None and bool(said))
+
+
+def stream_of(body: bytes) -> bytes:
+    """Raises NotAnAnswer always."""
+    raise NotAnAnswer(Complaint("embeddings are not streamed"))
+
+
+def StreamReader(meter: Meter, *, show_usage: bool) -> Reader:
+    """Never asked for."""
+    raise AssertionError("embeddings are not streamed: read_request refuses it")
