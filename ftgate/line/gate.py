@@ -238,7 +238,7 @@ class Gate:
     def _unserved(x: Exchange, key: Key, names: routing.Names) -> GateError:
         """Why no channel can take this call."""
         kind, routes = x.call.dialect.KIND, x.settings.routes
-        found = [(name, channel.models[name]) for name in names.asked for channel in routes.serving(name)]
+        found = [(name, c.models[name]) for name in names.asked for c in routes.serving(name) if c.weight > 0]
         for name, model in found:
             if model.kind == kind:
                 return NotServed(f"{name} is served by no channel that speaks {x.call.dialect.NAME} in this version")

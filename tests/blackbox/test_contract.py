@@ -250,7 +250,7 @@ def test_wrong_routes_of_the_families(house: House) -> None:
 
 
 LATER = [
-    "/v1/embeddings", "/v1/completions", "/completions/", "/v1/responses", "/v1/auth/login", "/v1/auth/register",
+    "/v1/completions", "/completions/", "/v1/responses", "/v1/auth/login", "/v1/auth/register",
     "/v1/tokens",
     "/v1/tokens/7",     "/v1/user/self", "/v1/user/stats?period=24h", "/v1/user/credits", "/v1/billing/checkout",
     "/v1/billing/webhook",
@@ -283,7 +283,7 @@ def test_anthropic_s_routes_say_so_in_their_own_shape(house: House, path: str) -
 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
-    [("GET", "/v1/chat/completions", "POST"), ("DELETE", "/v1/chat/completions", "POST"), ("POST", "/v1/models", "GET"),
+    [("GET", "/v1/chat/completions", "POST"), ("DELETE", "/v1/embeddings", "POST"), ("POST", "/v1/models", "GET"),
      ("POST", "/v1/user/balance", "GET"), ("PUT", "/v1/user/logs", "GET")],
 )  # fmt: skip
 def test_a_wrong_method_says_which_are_right(house: House, method: str, path: str, allowed: str) -> None:

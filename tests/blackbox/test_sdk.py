@@ -32,6 +32,9 @@ requests_per_minute = 1
 [retry]
 backoff = 0.01
 {channel("lab", ["plain", "limited", *SCRIPTS])}
+[[channel]]
+name = "demo"
+provider = "demo"
 """
 MESSAGES: list[openai.types.chat.ChatCompletionMessageParam] = [{"role": "user", "content": "Hello"}]
 
@@ -182,3 +185,17 @@ def test_a_client_that_stops_a_stream(client: openai.OpenAI, house: House, accou
         next(iter(stream))
     row = house.row(account)
     assert row["status"] == "client_gone" and row["estimated"] is True and row["completion_tokens"] < 40
+
+
+def test_embeddings(client: openai.OpenAI) -> None:
+    """The SDK asks for base64 and unpacks it; the demo provider answers, one vector for each input."""
+    texts = ["Hello", "world", "Hello"]
+    answer = client.embeddings.create(model="demo-embed", input=texts)
+    first, second, again = (row.embedding for row in answer.data)
+    assert len(first) == 8 and first == again != second
+    assert answer.usage.prompt_tokens == answer.usage.total_tokens > 0
+    raw = client.embeddings.with_raw_response.create(model="demo-embed", input=[[1, 2, 3], [4]])
+    assert raw.parse().usage.prompt_tokens == 4 and raw.headers["x-findtoken-cost"] == "0.00000008"
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.embeddings.create(model="plain", input="Hello")
+    assert refused.value.param == "model"
