@@ -17,6 +17,7 @@ from ftgate.core.limits import Limits
 from ftgate.errors import DatabaseBusy
 from ftgate.house import control, live, serving
 from ftgate.house.house import House
+from ftgate.house.lock import Patience
 from ftgate.store.database import DatabaseFault
 from ftgate.store.journal import StoredJournal
 from ftgate.store.ledger import MemoryLedger
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("ftgate.app")
 
 
-def open_house(settings: Settings, data_dir: Path, *, serving: bool) -> House[Accounts]:
+def open_house(
+    settings: Settings, data_dir: Path, *, serving: bool, patience: Patience | None = None
+) -> House[Accounts]:
     """An open data directory with its users and keys. Raises as House does."""
-    return House(settings, data_dir, serving=serving, accounts=Accounts)
+    return House(settings, data_dir, serving=serving, accounts=Accounts, patience=patience)
 
 
 def commands(accounts: Accounts) -> control.Commands:
@@ -48,9 +51,11 @@ def commands(accounts: Accounts) -> control.Commands:
     }
 
 
-async def command(settings: Settings, data_dir: Path, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Do one command on a data directory that no server holds."""
-    house = open_house(settings, data_dir, serving=False)
+async def command(
+    settings: Settings, data_dir: Path, name: str, arguments: Mapping[str, Any], patience: Patience | None = None
+) -> dict[str, Any]:
+    """Do one command on a data directory that no server holds. Raises as House does."""
+    house = open_house(settings, data_dir, serving=False, patience=patience)
     try:
         await house.begin()
         said = await control.perform(commands(house.accounts), name, arguments)
@@ -62,7 +67,13 @@ async def command(settings: Settings, data_dir: Path, name: str, arguments: Mapp
 
 
 async def serve(
-    settings: Settings, data_dir: Path, *, host: str, port: int, started: Callable[[serving.Started], None]
+    settings: Settings,
+    data_dir: Path,
+    *,
+    host: str,
+    port: int,
+    started: Callable[[serving.Started], None],
+    patience: Patience | None = None,
 ) -> int:
     """Serve until SIGTERM or SIGINT; the exit code. Raises Locked, DatabaseFault, PortTaken, NoSuchHost, OSError before
     it serves."""
@@ -70,7 +81,7 @@ async def serve(
     # First: a port that is taken must not leave a new data directory behind.
     listeners = await serving.listen(host, port)
     try:
-        house = open_house(settings, data_dir, serving=True)
+        house = open_house(settings, data_dir, serving=True, patience=patience)
         try:
             code = await _serve(house, listeners, started)
         finally:

@@ -12,11 +12,10 @@ from ftgate.accounts.pending import write_down
 from ftgate.accounts.users import OWNER, Users
 from ftgate.core.moments import iso
 from ftgate.core.money import format_usd_cents
+from ftgate.core.secret import OWN_KEY
 from ftgate.errors import InvalidRequest, NotFound
 from ftgate.ports import Clock
 from ftgate.store.writer import Writer
-
-KEY_PREFIX = "sk-ft_"
 
 
 class ApiKeys:
@@ -47,9 +46,11 @@ class ApiKeys:
                 name.strip() for name in (given.line("models", model) for model in models or ()) if name.strip()
             )
         )
+        if models is not None and not only:  # a script joined an empty list: that is no leave to call everything
+            raise InvalidRequest("the list of models is empty; name at least one, or leave it out for all models")
         name = given.line("name", name)[:100]
         user = await self._user_for_key(username)
-        secret = KEY_PREFIX + secrets.token_urlsafe(32)
+        secret = OWN_KEY + secrets.token_urlsafe(32)
         key = StoredKey(
             id=max(self.directory.keys, default=0) + 1,
             account=user.id,

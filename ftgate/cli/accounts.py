@@ -125,7 +125,7 @@ def create_key(
     config_path: Path | None, data: Path | None,
 ) -> None:  # fmt: skip
     """Make a key. It is shown once, now."""
-    chosen = models.split(",") if models else None
+    chosen = None if models is None else models.split(",")
     with _told(
         "`ftgate keys list` then shows a key that nobody has seen as the last one, `ftgate keys delete ID` removes it"
     ):

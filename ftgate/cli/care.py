@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import click
 
 from ftgate import config
 from ftgate.cli.accounts import as_json_option
-from ftgate.cli.output import document
-from ftgate.cli.remote import data_dir, database, load, places
+from ftgate.cli.config import unusable
+from ftgate.cli.output import document, line, told
+from ftgate.cli.remote import data_dir, database, load, patience, places
 from ftgate.errors import ConfigFaults
 from ftgate.house.lock import Lock, Locked, holder
 from ftgate.store.backup import BackupFault, make_backup, restore_backup
@@ -28,14 +30,15 @@ LARGE_LOG = 256 * 1024 * 1024
 
 
 @click.command("backup")
-@click.argument("target", type=click.Path(path_type=Path))
+@click.argument("written", metavar="TARGET")
 @as_json_option
 @places
-def backup(target: Path, as_json: bool, config_path: Path | None, data: Path | None) -> None:
-    """Copy the database to TARGET (a file, or a directory for a dated name), beside a running server, and verify the
-    copy."""
-    if target.is_dir():
-        target = target / time.strftime("ftgate-%Y%m%d-%H%M%S.sqlite3", time.gmtime())
+def backup(written: str, as_json: bool, config_path: Path | None, data: Path | None) -> None:
+    """Copy the database to TARGET, beside a running server, and verify the copy. TARGET is a file, or a directory for a
+    dated name: one that is there, or one that ends in a slash and is made."""
+    target = Path(written)
+    if written.endswith(os.sep) or target.is_dir():
+        target = _dated(target)
     try:
         said = make_backup(database(config_path, data), target, verify_ledger)
     except BackupFault as fault:
@@ -43,6 +46,13 @@ def backup(target: Path, as_json: bool, config_path: Path | None, data: Path | N
     document(said) if as_json else click.echo(
         f"{said['backup']}: {said['bytes']} bytes, {said['entries']} entries, verified"
     )
+
+
+def _dated(directory: Path) -> Path:
+    """A file's name in it that is free, by the second."""
+    name = time.strftime("ftgate-%Y%m%d-%H%M%S", time.gmtime())
+    names = (f"{name}{f'-{number}' if number > 1 else ''}.sqlite3" for number in count(1))
+    return next(target for name in names if not (target := directory / name).exists())
 
 
 @click.command("restore")
@@ -53,11 +63,9 @@ def restore(source: Path, as_json: bool, config_path: Path | None, data: Path | 
     """Put a backup in the place of the database. The server must not run; the old database is kept beside it."""
     place = database(config_path, data)
     try:
-        lock = Lock(place.parent, serving=False)
+        lock = Lock(place.parent, serving=False, patience=patience())
     except Locked as locked:
         raise click.ClickException(f"{locked}: stop it first") from None
-    except OSError as error:
-        raise click.ClickException(f"{place.parent} cannot be used: {error.strerror or error}") from None
     try:
         kept = place.with_name(time.strftime("before-restore-%Y%m%d-%H%M%S.sqlite3", time.gmtime()))
         said = restore_backup(source, place, kept, verify_ledger)
@@ -78,7 +86,7 @@ def doctor(as_json: bool, config_path: Path | None, data: Path | None) -> None:
         document({"ok": all(row["state"] != "wrong" for row in rows), "findings": rows})
     else:
         for row in rows:
-            click.echo(f"{row['state']:<7} {row['subject']:<10} {row['words']}")
+            line(f"{row['state']:<7} {row['subject']:<10} {row['words']}")
     if any(row["state"] == "wrong" for row in rows):
         raise click.exceptions.Exit(1)
 
@@ -88,7 +96,8 @@ def _findings(config_path: Path | None, data: Path | None) -> Iterator[dict[str,
         return {"state": state, "subject": subject, "words": words}
 
     try:
-        found = config.describe(load(config_path))
+        settings = load(config_path, data)
+        found = config.describe(settings)
         yield row("ok", "config", f"{len(found['channels'])} channels, {found['models']} models")
         for warning in found["warnings"]:
             yield row("look", "config", warning)
@@ -102,11 +111,18 @@ def _findings(config_path: Path | None, data: Path | None) -> Iterator[dict[str,
         "sqlite",
         words if fixed else words + ": let no other program write to the database (fixed in 3.51.3)",
     )
-    place = data_dir(load(config_path), data)
-    if not place.exists():
+    place = data_dir(settings, data)
+    try:
+        mode = stat.S_IMODE(place.stat().st_mode)
+    except FileNotFoundError:
         yield row("look", "data", f"{place} does not exist yet; the first start makes it")
         return
-    mode = stat.S_IMODE(place.stat().st_mode)
+    except OSError as problem:
+        yield row("wrong", "data", f"{told(problem)}: this user may not look there")
+        return
+    if why := unusable(place):
+        yield row("wrong", "data", why)
+        return
     yield row(
         "ok" if not mode & 0o077 else "wrong",
         "data",

@@ -1,6 +1,5 @@
 """`ftgate check` and `ftgate init`: is the config right, and what could stand in it."""
 
-import json
 import os
 from pathlib import Path
 from typing import IO, Any
@@ -8,7 +7,10 @@ from typing import IO, Any
 import click
 
 from ftgate import config
+from ftgate.cli.output import document, line, told
+from ftgate.cli.remote import data_dir, places
 from ftgate.errors import ConfigFaults
+from ftgate.store.owner import keep_owner
 
 
 class Faulty(click.ClickException):
@@ -29,56 +31,72 @@ def counted(number: int, noun: str) -> str:
 
 
 @click.command()
-@click.option(
-    "--config", "path", type=click.Path(path_type=Path), help="The config file. [default: FTGATE_CONFIG, ./ftgate.toml]"
-)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def check(path: Path | None, as_json: bool) -> None:
+@places
+def check(as_json: bool, config_path: Path | None, data: Path | None) -> None:
     """Read the config and name every fault, with its line and how to mend it. Nothing is started."""
-    path = path or config.default_path()
+    path = config_path
     try:
-        found = config.describe(config.load(path, os.environ))
+        path = path or config.default_path()
+        settings = config.load(path, os.environ)
+        found = config.describe(settings)
+        if why := unusable(data_dir(settings, data)):
+            raise ConfigFaults([f"{'--data' if data else '[server] data_dir'}: {why}"])
     except ConfigFaults as faulty:
         if as_json:
-            click.echo(
-                json.dumps(
-                    {"ok": False, "config": str(path) if path else None, "faults": faulty.faults}, ensure_ascii=False
-                )
-            )
+            document({"ok": False, "config": str(path) if path else None, "faults": faulty.faults})
             raise click.exceptions.Exit(1) from None
         raise Faulty(faulty.faults) from None
     if as_json:
-        click.echo(json.dumps({"ok": True, **found, "faults": []}, ensure_ascii=False))
+        document({"ok": True, **found, "faults": []})
         return
     for warning in found["warnings"]:
-        click.echo(f"warning: {warning}", err=True)
-    click.echo(f"{found['config'] or 'no config file, using the environment'}: no faults")
+        line(f"warning: {warning}", err=True)
+    line(f"{found['config'] or 'no config file, using the environment'}: no faults")
     for row in found["channels"]:
         source = f"  from {row['from']}" if row["from"] else ""
-        click.echo(
+        line(
             f"  {row['name']:<20}  {row['provider']:<20}  {counted(row['keys'], 'key')}, "
             f"{counted(row['models'], 'model')}{source}"
         )
     click.echo(f"{counted(len(found['channels']), 'channel')}, {counted(found['models'], 'model')}")
 
 
+def unusable(place: Path) -> str | None:
+    """Why a data directory cannot be used, in words; None where nothing is seen that is in the way."""
+    try:
+        if not place.exists():
+            return None
+        if not place.is_dir():
+            return f"{place} is not a directory. Name another."
+        return None if os.access(place, os.R_OK | os.W_OK | os.X_OK) else f"{place} may not be used by this user."
+    except OSError as problem:
+        return f"{told(problem)}. Name another, or mend its rights."
+
+
 @click.command()
 @click.option(
     "--path",
+    "written",
     default="ftgate.toml",
     show_default=True,
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(dir_okay=False),
     help="Where to write it.",
 )
 @click.option("--force", is_flag=True, help="Overwrite the file that is there.")
-def init(path: Path, force: bool) -> None:
+def init(written: str, force: bool) -> None:
     """Write a config with every setting explained, all of them at their defaults."""
+    if written.endswith(os.sep):
+        raise click.ClickException(f"{written} names a directory. Name the file, like {written}ftgate.toml.")
+    path = Path(written)
     beside = path.with_name(f"{path.name}.new")
     flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if force else os.O_EXCL)
     try:
         # Overwriting goes over a file beside it, so that a full disk does not cost the old one.
         with open(os.open(beside if force else path, flags, 0o600), "w", encoding="utf-8") as file:
             os.chmod(file.fileno(), 0o600)
+            if force and path.exists():
+                keep_owner(beside, path)
             file.write(config.write_example())
         if force:
             beside.replace(path)

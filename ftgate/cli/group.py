@@ -1,7 +1,10 @@
 """The command group. Commands are loaded when they are called, so that `keys list` does not import a web server."""
 
+import errno
 import importlib
+import io
 import sys
+from typing import Any
 
 import click
 
@@ -29,7 +32,7 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """Loads a command's module when it is asked for. Without a command it is `serve`."""
+    """Loads a command's module when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -43,8 +46,8 @@ class LazyGroup(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Options without a command are those of serve: `ftgate --port 8401` does what it says."""
-        if args and args[0].startswith("-") and args[0] not in {"-h", "--help", "--version"}:
+        """Without a command it is serve, whose options may stand alone: `ftgate --port 8401` does what it says."""
+        if not args or (args[0].startswith("-") and args[0] not in {"-h", "--help", "--version"}):
             args = ["serve", *args]
         return super().parse_args(ctx, args)
 
@@ -59,19 +62,33 @@ class LazyGroup(click.Group):
             raise click.UsageError(f"No such command {args[0]!r}.{hint}")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """A command that fails says so in one line, in which nothing is anything but text."""
+        from ftgate.cli.output import told
+        from ftgate.core.redact import plain
 
-@click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as wrong:
+            wrong.message = plain(wrong.message, keep="\n")  # type: ignore[misc]
+            raise
+        except OSError as problem:
+            if problem.errno == errno.EPIPE:  # click ends quietly where nobody reads on
+                raise
+            raise click.ClickException(plain(told(problem))) from None
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    subcommand_metavar="[COMMAND] [ARGS]...",
+)
 @click.version_option(__version__, "--version", message="ftgate %(version)s")
-@click.pass_context
-def cli(ctx: click.Context) -> None:
+def cli() -> None:
     """ftgate: one OpenAI-compatible endpoint over your provider keys, with exact money.
 
     Without a command it serves.
     """
-    if ctx.invoked_subcommand is None:
-        from ftgate.cli.serve import serve
-
-        ctx.invoke(serve)
 
 
 @click.command()
@@ -88,4 +105,7 @@ def version(as_json: bool) -> None:
 
 
 def main() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what the terminal's encoding lacks is shown as an escape
+            stream.reconfigure(errors="backslashreplace")
     cli(prog_name="ftgate")

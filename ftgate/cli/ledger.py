@@ -2,7 +2,6 @@
 without one; `ledger verify --discard-checkpoint` alone changes something, and only while no server runs."""
 
 import csv
-import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -13,9 +12,11 @@ import click
 
 from ftgate.accounts.directory import no_user
 from ftgate.cli.accounts import as_json_option
-from ftgate.cli.output import document, table
-from ftgate.cli.remote import database, load, places
+from ftgate.cli.output import as_json as one_line
+from ftgate.cli.output import document, line, table, told
+from ftgate.cli.remote import database, load, patience, places
 from ftgate.core.audit import Audit, Disagreement
+from ftgate.core.redact import plain
 from ftgate.house.lock import Lock, Locked
 from ftgate.store import checkpoint, requests
 from ftgate.store.batch import Batch, write_batch
@@ -68,7 +69,7 @@ def verify(discard: bool, as_json: bool, config_path: Path | None, data: Path | 
         if discard:
             _tell(found)
     else:
-        click.echo(f"the ledger does not verify: {found['disagreement']}" + _advice(found, discard), err=True)
+        line(f"the ledger does not verify: {found['disagreement']}" + _advice(found, discard), err=True)
     if not found["ok"]:
         raise click.exceptions.Exit(1)
 
@@ -86,7 +87,7 @@ def _advice(found: dict[str, object], discard: bool) -> str:
 
 def _tell(found: dict[str, object]) -> None:
     for words in found["wrong_checkpoints"]:  # type: ignore[attr-defined]
-        click.echo(words)
+        line(words)
     many = found["discarded"]
     click.echo(
         f"checkpoints removed: {many}; the next start reads all entries"
@@ -101,11 +102,11 @@ def _discard(path: Path, durability: str) -> dict[str, object]:
     both were changed by hand looks the same, so what a checkpoint knew is told before it goes."""
     audit, failed = Audit(), ""
     try:
-        lock = Lock(path.parent, serving=False)
+        lock = Lock(path.parent, serving=False, patience=patience())
     except Locked as locked:
         raise click.ClickException(f"{locked}: stop it first. Nothing was changed.") from None
-    except OSError as error:
-        raise click.ClickException(f"{error}. Nothing was changed.") from None
+    except OSError as problem:
+        raise click.ClickException(f"{told(problem)}. Nothing was changed.") from None
     try:
         with closing(read_only(path)) as connection:
             number: int = connection.execute("SELECT count(*) FROM checkpoints").fetchone()[0]
@@ -178,13 +179,15 @@ def _csv_rows(target: TextIO) -> Callable[[dict[str, object]], None]:
 
 
 def _safe(value: object) -> object:
-    """A text that a spreadsheet would take for a formula gets an apostrophe before it."""
-    return "'" + value if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"} else value
+    """Text alone, for a terminal and for a spreadsheet: one that would be a formula gets an apostrophe before it."""
+    if not isinstance(value, str):
+        return value
+    return "'" * (value[:1] in {"=", "+", "-", "@", "\t", "\r"}) + plain(value)
 
 
 def _json_rows(target: TextIO) -> Callable[[dict[str, object]], None]:
     target.write("")  # so that it is opened although there may be no entry
-    return lambda row: print(json.dumps(row, ensure_ascii=False), file=target)
+    return lambda row: print(one_line(row), file=target)
 
 
 _LOG_COLUMNS = {

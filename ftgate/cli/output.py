@@ -1,4 +1,8 @@
-"""Printing: a table on a terminal, tab-separated lines in a pipe, one JSON document with --json."""
+"""Printing: a table on a terminal, tab-separated lines in a pipe, one JSON document with --json.
+
+What is printed may come from a caller: a model's name, a note, a key's name. None of it reaches a terminal as anything
+but text: what is no printable character is shown as an escape, and nothing is read as markup.
+"""
 
 import json
 import sys
@@ -7,9 +11,30 @@ from typing import Any
 
 import click
 
+from ftgate.core.redact import plain, shows
+
+
+def as_json(value: Any) -> str:
+    """One line of JSON that is the same value to a program and plain text to a terminal."""
+    text = json.dumps(value, ensure_ascii=False)
+    if text.isprintable():
+        return text
+    return "".join(c if shows(c) else json.dumps(c)[1:-1] for c in text)
+
+
+def line(text: str, *, err: bool = False) -> None:
+    """Print a text for a person; its own line ends are the only ones."""
+    click.echo(plain(text, keep="\n"), err=err)
+
+
+def told(problem: OSError) -> str:
+    """What the system refused, without Python's words around it."""
+    where = f"{problem.filename}: " if problem.filename else ""
+    return f"{where}{problem.strerror or problem}"
+
 
 def document(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False))
+    click.echo(as_json(value))
 
 
 def table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
@@ -27,12 +52,12 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> None
         shown.add_column(heading, overflow="fold")
     for line in lines:
         shown.add_row(*line)
-    Console().print(shown)
+    Console(markup=False, emoji=False, highlight=False).print(shown)
 
 
 def _cell(value: Any) -> str:
     if value is None or value == []:
         return "-"
     if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return str(value)
+        return plain(", ".join(map(str, value)))
+    return plain(str(value))

@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from ftgate import config
-from ftgate.errors import ConfigFaults
+from ftgate.errors import ConfigFaults, ShuttingDown
+from ftgate.house.lock import WAIT_S, Locked, Patience, holder
 
 TIMEOUT_S = 30.0
 
@@ -20,68 +21,120 @@ class Unanswered(click.ClickException):
     """A command that has reached the server and was not answered: whether it was done is not known."""
 
 
+def _path(ctx: click.Context, param: click.Parameter, value: str | None) -> Path | None:
+    """A path that was given; one from the environment without the quotes that `docker --env-file` leaves."""
+    if value is None or not isinstance(param.name, str):
+        return None
+    if ctx.get_parameter_source(param.name) is click.core.ParameterSource.ENVIRONMENT:
+        value = config.unquoted(value)
+    if not value.strip():
+        raise click.BadParameter("it is empty: name a path, or leave it out", ctx, param)
+    return Path(value)
+
+
+config_option = click.option(
+    "--config",
+    "config_path",
+    metavar="FILE",
+    callback=_path,
+    help="The config file. [default: FTGATE_CONFIG, ./ftgate.toml]",
+)
+data_option = click.option(
+    "--data", "data", metavar="DIRECTORY", callback=_path, envvar="FTGATE_DATA", help="The data directory."
+)
+
+
 def places(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options every command has: --config and --data."""
-    function = click.option(
-        "--data",
-        "data",
-        type=click.Path(path_type=Path, file_okay=False),
-        envvar="FTGATE_DATA",
-        help="The data directory.",
-    )(function)
-    return click.option(
-        "--config",
-        "config_path",
-        type=click.Path(path_type=Path),
-        help="The config file. [default: FTGATE_CONFIG, ./ftgate.toml]",
-    )(function)
+    return config_option(data_option(function))
 
 
-def load(config_path: Path | None) -> config.Settings:
-    """The settings of the given or default config. Raises click.ClickException with every fault."""
-    path = config_path or config.default_path()
+def load(config_path: Path | None, data: Path | None = None) -> config.Settings:
+    """The settings of the given or default config. Where the data directory is named, a default config that this user
+    may not look for is not needed. Raises click.ClickException with every fault."""
     try:
+        path = config_path or _default_path(data)
         return config.load(path, os.environ) if path else config.from_environment(os.environ, None)
     except ConfigFaults as faulty:
         raise click.ClickException("\n".join(faulty.faults)) from None
 
 
+def _default_path(data: Path | None) -> Path | None:
+    try:
+        return config.default_path()
+    except ConfigFaults:
+        if data is None:
+            raise
+        return None
+
+
 def data_dir(settings: config.Settings, data: Path | None) -> Path:
-    return (data or settings.server.data_dir).resolve()
+    try:
+        return (data or settings.server.data_dir).resolve()
+    except FileNotFoundError:
+        raise click.ClickException("the directory this was started in is gone; go to one that is there") from None
 
 
 def run(config_path: Path | None, data: Path | None, command: str, **arguments: Any) -> Any:
-    """Do one command and return its result. Raises click.ClickException with the server's own words."""
-    from ftgate.house.lock import holder
-
-    settings = load(config_path)
+    """Do one command and return its result. What holds the data directory for a moment, another command or a server
+    that starts or stops, is waited for. Raises click.ClickException with the server's own words."""
+    settings = load(config_path, data)
     place = data_dir(settings, data)
-    held = holder(place)
-    answer = (
-        _offline(settings, place, command, arguments)
-        if held is None
-        else _ask(held.socket, held.pid, command, arguments)
-    )
+    answer = _perform(settings, place, command, arguments)
     if "error" in answer:
         raise click.ClickException(answer["error"])
     return answer["result"]
 
 
-def _ask(path: Path | None, pid: int | None, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    if path is None:
-        raise click.ClickException(
-            f"the data directory is in use by process {pid}, which takes no commands; try again when it has ended"
-        )
+def patience() -> Patience:
+    """The waiting of one command, told on standard error."""
+    return Patience(lambda words: click.echo(words, err=True), WAIT_S)
+
+
+def _perform(settings: config.Settings, place: Path, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    waiting = patience()
+    while True:
+        held = holder(place)
+        try:
+            if held is None:
+                return _offline(settings, place, command, arguments, waiting)
+            if held.socket is not None:
+                return _ask(held.socket, held.pid, command, arguments)
+            words = f"{held}, which takes no commands"
+        except Locked as came:  # since we looked
+            held, words = came, str(came)
+        except NotTaken as refused:
+            words = refused.message
+        if not waiting.rest(words):
+            raise click.ClickException(f"{words}. Nothing was changed. Try again when it has ended.")
+
+
+class NotTaken(click.ClickException):
+    """The server listens no more, or not yet: nothing was done, and it can be asked again."""
+
+
+def _ask(path: Path, pid: int | None, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as wire:
             wire.settimeout(TIMEOUT_S)
-            wire.connect(str(path))
-            wire.sendall(json.dumps({"command": command, "arguments": arguments}).encode() + b"\n")
-            return _answer(wire, f"the server (process {pid}) did not answer on {path}")
+            _say(wire, path, pid, json.dumps({"command": command, "arguments": arguments}).encode() + b"\n")
+            answer = _answer(wire, f"the server (process {pid}) did not answer on {path}")
     except OSError as error:  # a command is a line: one that was not sent whole is not done
-        raise click.ClickException(
-            f"the server (process {pid}) takes no commands on {path}: {error}. Nothing was changed."
-        ) from None
+        words = (
+            f"the server (process {pid}) takes no commands on {path}: {error.strerror or error}. Nothing was changed."
+        )
+        raise click.ClickException(words) from None
+    if answer.get("code") == ShuttingDown.code:
+        raise NotTaken(f"the server (process {pid}) is stopping")
+    return answer
+
+
+def _say(wire: socket.socket, path: Path, pid: int | None, line: bytes) -> None:
+    try:
+        wire.connect(str(path))
+        wire.sendall(line)
+    except (FileNotFoundError, ConnectionError, BlockingIOError) as error:
+        raise NotTaken(f"the server (process {pid}) takes no commands on {path}: {error.strerror}") from None
 
 
 def _answer(wire: socket.socket, silent: str) -> dict[str, Any]:
@@ -99,16 +152,18 @@ def _answer(wire: socket.socket, silent: str) -> dict[str, Any]:
         raise Unanswered(f"{silent}: {error}") from None
 
 
-def _offline(settings: config.Settings, place: Path, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
+def _offline(
+    settings: config.Settings, place: Path, command: str, arguments: dict[str, Any], waiting: Patience
+) -> dict[str, Any]:
+    """Do it on a data directory that nobody serves. Raises Locked when a server has come meanwhile."""
     import trio
 
     from ftgate import app
-    from ftgate.house.lock import Locked
     from ftgate.store.database import DatabaseFault
 
     try:
-        return trio.run(app.command, settings, place, command, arguments)
-    except (DatabaseFault, Locked, OSError) as error:
+        return trio.run(app.command, settings, place, command, arguments, waiting)
+    except DatabaseFault as error:
         raise click.ClickException(str(error)) from None
 
 
@@ -116,7 +171,20 @@ def database(config_path: Path | None, data: Path | None) -> Path:
     """The database file, made if it is not there, for commands that only read. A running server is not disturbed."""
     from ftgate.house.house import DATABASE
 
-    place = data_dir(load(config_path), data)
-    if not (place / DATABASE).exists():
+    path = data_dir(load(config_path, data), data) / DATABASE
+    if not _present(path):
         run(config_path, data, "users.list")  # opens, and so makes, the data directory
-    return place / DATABASE
+    return path
+
+
+def _present(path: Path) -> bool:
+    """Whether the file is there. Raises click.ClickException where this user may not know, or may not read it."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as problem:
+        raise click.ClickException(f"{path} cannot be read: {problem.strerror}") from None
+    if not os.access(path, os.R_OK):
+        raise click.ClickException(f"{path} cannot be read: this user has no right to")
+    return True

@@ -2,7 +2,6 @@
 line, `ready URL`."""
 
 import contextlib
-import errno
 import json
 import logging
 import os
@@ -11,13 +10,14 @@ import sys
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ftgate import __version__, config
-from ftgate.cli.remote import data_dir, places
-from ftgate.core.redact import scrub
+from ftgate.cli.output import line, told
+from ftgate.cli.remote import data_dir, data_option, patience, places
+from ftgate.core.redact import plain, scrub
 from ftgate.errors import ConfigFaults
 
 if TYPE_CHECKING:
@@ -28,8 +28,19 @@ OLLAMA_S = 0.5
 
 
 class _Redacting(logging.Formatter):
+    """Log lines without secrets, in which a caller's text is nothing but text: a message is one line."""
+
     def format(self, record: logging.LogRecord) -> str:
         return scrub(super().format(record))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return plain(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        return plain(super().formatException(ei), keep="\n")
+
+    def formatStack(self, stack_info: str) -> str:
+        return plain(super().formatStack(stack_info), keep="\n")
 
 
 def _log_to_stderr() -> None:
@@ -39,7 +50,7 @@ def _log_to_stderr() -> None:
 
 
 def say(text: str = "") -> None:
-    click.echo(text, err=True)
+    line(text, err=True)
 
 
 def program() -> str:
@@ -64,6 +75,7 @@ def local_ollama(environ: Mapping[str, str]) -> list[str] | None:
 
 def _settings(path: Path | None) -> config.Settings:
     try:
+        path = path or config.default_path()
         return config.load(path, os.environ) if path else config.from_environment(os.environ, local_ollama(os.environ))
     except ConfigFaults as faulty:
         for fault in faulty.faults:
@@ -73,23 +85,27 @@ def _settings(path: Path | None) -> config.Settings:
         raise click.exceptions.Exit(78) from None
 
 
+def _given(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not value.strip():
+        raise click.BadParameter("it is empty: name an address, or leave it out", ctx, param)
+    return value
+
+
 @click.command()
-@click.option("--host", help="The address to listen on. [default: server.host]")
+@click.option("--host", callback=_given, help="The address to listen on. [default: server.host]")
 @click.option("--port", type=click.IntRange(0, 65535), help="The port; 0 takes a free one. [default: server.port]")
 @places
 def serve(
     host: str | None = None, port: int | None = None, config_path: Path | None = None, data: Path | None = None
 ) -> None:
     """Serve until SIGTERM or Ctrl-C."""
-    start(_settings(config_path or config.default_path()), data, host, port)
+    start(_settings(config_path), data, host, port)
 
 
 @click.command()
-@click.option("--host", help="The address to listen on. [default: 127.0.0.1]")
+@click.option("--host", callback=_given, help="The address to listen on. [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="The port; 0 takes a free one. [default: 8400]")
-@click.option(
-    "--data", type=click.Path(path_type=Path, file_okay=False), envvar="FTGATE_DATA", help="The data directory."
-)
+@data_option
 def demo(host: str | None, port: int | None, data: Path | None) -> None:
     """Serve the built-in demo provider, whatever keys the environment holds."""
     start(config.from_environment({}, None), data, host, port)
@@ -126,7 +142,7 @@ def start(settings: config.Settings, data: Path | None, host: str | None, port: 
             os.kill(os.getpid(), signal.SIGTERM)
 
     async def run() -> int:
-        return await app.serve(settings, place, host=host, port=port, started=tell)
+        return await app.serve(settings, place, host=host, port=port, started=tell, patience=patience())
 
     try:
         code = trio.run(run)
@@ -137,26 +153,28 @@ def start(settings: config.Settings, data: Path | None, host: str | None, port: 
             f"{unknown}. Give --host one of this machine's, 127.0.0.1 for itself or 0.0.0.0 for all."
         ) from None
     except serving.PortTaken as taken:
-        raise click.ClickException(_port_taken(host, port, str(taken))) from None
+        raise click.ClickException(_port_taken(host, port, taken)) from None
     except Locked as locked:
         who = f"pid {locked.pid} (ftgate)" if locked.pid else "another ftgate"
         raise click.ClickException(f"{place} is in use by {who}. Stop it, or use another --data.") from None
     except (DatabaseFault, OSError) as error:
-        words = error.strerror if isinstance(error, OSError) and error.errno == errno.EACCES else str(error)
-        raise click.ClickException(f"{place}: {words}") from None
+        raise click.ClickException(f"{place}: {told(error) if isinstance(error, OSError) else error}") from None
     raise click.exceptions.Exit(code)
 
 
-def _port_taken(host: str, port: int, why: str) -> str:
+def _port_taken(host: str, port: int, taken: Exception) -> str:
+    """What to do about a port that cannot be had. Ports below 1024 want a right of their own, so none of them is
+    suggested."""
+    other = port + 1 if 1024 <= port < 65535 else 8400
+    if isinstance(taken.__cause__, PermissionError):
+        return (
+            f"{host}:{port} needs a right that this user lacks: ports below 1024 are the system's. Use --port {other} "
+            "behind a proxy or a forwarded port, or give the right (CAP_NET_BIND_SERVICE)."
+        )
     pid = _listener(port)
     if pid is None:
-        return (
-            f"{host}:{port} cannot be listened on: {why}. Use --port {port + 1 if port < 65535 else 8400}, or free it."
-        )
-    return (
-        f"{host}:{port} is taken by pid {pid[0]} ({pid[1]}). Use --port {port + 1 if port < 65535 else 8400}, or "
-        "stop it."
-    )
+        return f"{host}:{port} cannot be listened on: {taken}. Use --port {other}, or free it."
+    return f"{host}:{port} is taken by pid {pid[0]} ({pid[1]}). Use --port {other}, or stop it."
 
 
 def _listener(port: int) -> tuple[int, str] | None:

@@ -15,10 +15,11 @@ write         the commented example
 from ftgate.config.build import default_path, describe, effective_provider, from_environment, load
 from ftgate.config.settings import Breaker, Plan, ProviderOverride, Settings
 from ftgate.config.shipped import provider, provider_names
+from ftgate.config.values import unquoted
 from ftgate.config.write import write_example
 
 __all__ = [
     "Breaker", "Plan", "ProviderOverride", "Settings", "default_path", "describe", "effective_provider",
     "from_environment", "load",
-    "provider", "provider_names", "write_example",
+    "provider", "provider_names", "unquoted", "write_example",
 ]  # fmt: skip

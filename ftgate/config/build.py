@@ -13,7 +13,7 @@ from ftgate.config.channels import Builder, check_lifetime, overridden
 from ftgate.config.load import Missing, Reading, dotted, fields, nearest
 from ftgate.config.settings import Settings
 from ftgate.config.shipped import provider, provider_names
-from ftgate.config.values import secret, shown
+from ftgate.config.values import secret, shown, unquoted
 from ftgate.core.limits import Rates
 from ftgate.core.routing import Channel, Retry, Routes, Timeouts
 from ftgate.core.secret import OWN_KEY, Secret
@@ -30,12 +30,20 @@ ALIAS_STEPS = 4
 
 
 def default_path(environ: Mapping[str, str] | None = None) -> Path | None:
-    """The config to use when none is named: FTGATE_CONFIG, else ./ftgate.toml if it exists, else None."""
-    named = (os.environ if environ is None else environ).get("FTGATE_CONFIG", "").strip()
+    """The config to use when none is named: FTGATE_CONFIG, else ./ftgate.toml if it exists, else None. Raises
+    ConfigFaults where this user may not look whether it exists."""
+    named = unquoted((os.environ if environ is None else environ).get("FTGATE_CONFIG", ""))
     if named:
         return Path(named)
     path = Path("ftgate.toml")
-    return path if path.exists() else None
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as problem:
+        words = f"it cannot be looked for here: {problem.strerror}. Name one with --config, or go to another directory."
+        raise ConfigFaults([f"{path}:1: {words}"]) from None
+    return path
 
 
 def load(path: Path | None, environ: Mapping[str, str], ollama_models: list[str] | None = None) -> Settings:

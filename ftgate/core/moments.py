@@ -1,8 +1,14 @@
 """Instants as text: microseconds since 1970 to ISO 8601 and back."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SHAPE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}|[0-9]{4}-?W[0-9]{2}(-?[0-9])?)([Tt ].+)?")
+"""A date and perhaps a time. Python's reader takes any letter between them, a digit too: then milliseconds since 1970
+are an hour of the year 1790."""
+_UNITS = ((11, "seconds", 1_000_000), (14, "milliseconds", 1000), (17, "microseconds", 1))
+"""What a number of so many digits counts since 1970, and how many microseconds one is."""
 
 
 def iso(at_us: int) -> str:
@@ -10,11 +16,27 @@ def iso(at_us: int) -> str:
     return (EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def _counted(text: str) -> str | None:
+    """The hint for a number that counts from 1970."""
+    whole = text.partition(".")[0]
+    if not re.fullmatch(r"[0-9]{9,17}", whole):
+        return None
+    unit, size = next((unit, size) for digits, unit, size in _UNITS if len(whole) <= digits)
+    try:
+        return f"as {unit} since 1970 it would be {iso(int(whole) * size)}: write that, if it is meant"
+    except OverflowError:
+        return None
+
+
 def parse_time(text: str) -> int:
     """Microseconds since 1970 for an ISO 8601 date or time; without an offset it is UTC. Raises ValueError."""
+    text = text.strip()
     try:
-        moment = datetime.fromisoformat(text.strip())
+        if not _SHAPE.fullmatch(text):
+            raise ValueError
+        moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no ISO 8601 time; write 2027-01-31 or 2027-01-31T12:00:00Z") from None
+        hint = _counted(text) or "write 2027-01-31 or 2027-01-31T12:00:00Z"
+        raise ValueError(f"{text[:80]!r} is no ISO 8601 time; {hint}") from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (moment - EPOCH) // timedelta(microseconds=1)  # whole: a float of seconds would be a microsecond off

@@ -1,4 +1,5 @@
-"""Takes secrets and addresses out of text that came from elsewhere before a person or a log sees it."""
+"""Takes out of text that came from elsewhere what a person or a log must not get: secrets and addresses, and
+characters that would be more than text on a terminal."""
 
 import re
 
@@ -22,12 +23,27 @@ _SECRETS = re.compile(
     """
 )
 
+BLANKS = "\u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+"""Blanks of other widths: str.isprintable() knows only the one of ASCII."""
 _HALF_WORD = re.compile(r"[A-Za-z0-9_\-*./:+=]*\Z")
 
 
 def scrub(text: str) -> str:
     """The text with keys, tokens and addresses replaced, otherwise as it is: for log lines and tracebacks."""
     return _SECRETS.sub("[redacted]", text)
+
+
+def shows(char: str) -> bool:
+    """Whether a character is only itself on a terminal: nothing moves, is coloured, hidden or turned by it."""
+    return char.isprintable() or char in BLANKS
+
+
+def plain(text: str, *, keep: str = "") -> str:
+    """The text with every character that does more on a terminal than show as an escape: ESC as \\x1b, a line end as
+    \\n. `keep` names those that pass."""
+    if text.isprintable():
+        return text
+    return "".join(c if shows(c) or c in keep else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def redact(text: str, *, limit: int = 500) -> str:

@@ -9,19 +9,21 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import trio
 
-from ftgate.errors import GateError
+from ftgate.errors import GateError, ShuttingDown
 from ftgate.store.database import DatabaseFault
 
 log = logging.getLogger("ftgate.control")
 
 MAX_LINE = 1024 * 1024
 IDLE_S = 30.0
+DONE_S = 5.0
+"""Seconds that a command which has come whole has to be done and answered once the server stops."""
 BACKLOG = 128
 """Connections that may wait to be taken: past it a Unix socket's connect fails at once, and scripts run many commands
 in parallel."""
@@ -60,53 +62,108 @@ async def _read_line(stream: trio.SocketStream) -> bytes | None:
     return None
 
 
-async def _answer(commands: Commands, stream: trio.SocketStream) -> dict[str, Any] | None:
+async def _answer(commands: Commands, line: bytes) -> dict[str, Any]:
     try:
-        line = await _read_line(stream)
-        if line is None:
-            return None
         request = json.loads(line)
         command, arguments = str(request["command"]), dict(request.get("arguments") or {})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        return {"error": f'not a command, one line of JSON like {{"command", "arguments"}}: {error}'}
+        return _no_command(error)
     return await perform(commands, command, arguments)
 
 
-async def _serve_one(commands: Commands, stream: trio.SocketStream) -> None:
+def _no_command(error: Exception) -> dict[str, Any]:
+    return {"error": f'not a command, one line of JSON like {{"command", "arguments"}}: {error}'}
+
+
+def _written(answer: dict[str, Any]) -> bytes:
+    return json.dumps(answer).encode() + b"\n"
+
+
+_STOPPING = _written({"error": "the server is stopping; nothing was done", "code": ShuttingDown.code})
+"""To a command that came too late to be done: it can be asked again, of whoever holds the directory then."""
+
+
+class _Desk:
+    """Takes commands from connections. What has come whole is done and answered, also while the server stops."""
+
+    def __init__(self, commands: Commands) -> None:
+        self.commands = commands
+        self.at_work: set[trio.CancelScope] = set()
+
+    async def take(self, stream: trio.SocketStream) -> None:
+        """One connection, to its end."""
+        try:
+            await self._take(stream)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            log.warning("control connection: %s", type(error).__name__)
+        except Exception:  # one bad command must not end the server
+            log.exception("control connection")
+        finally:
+            await trio.aclose_forcefully(stream)
+
+    async def _take(self, stream: trio.SocketStream) -> None:
+        try:
+            line = await _read_line(stream)
+        except ValueError as error:
+            await stream.send_all(_written(_no_command(error)))
+            return
+        except trio.Cancelled:
+            with suppress(OSError):
+                os.write(stream.socket.fileno(), _STOPPING)  # now or never: it fits
+            raise
+        if line is None:
+            return
+        with trio.CancelScope(shield=True) as scope:
+            self.at_work.add(scope)
+            try:
+                answer = await _answer(self.commands, line)
+                with trio.move_on_after(IDLE_S):
+                    await stream.send_all(_written(answer))
+            finally:
+                self.at_work.discard(scope)
+
+    def stop(self, bare: socket.socket) -> None:
+        """Nothing new: who stands in the queue is sent away, what is being done has DONE_S left."""
+        for scope in self.at_work:
+            scope.deadline = trio.current_time() + DONE_S
+        with suppress(OSError):  # the queue is empty
+            while True:
+                with bare.accept()[0] as late, suppress(OSError):
+                    late.send(_STOPPING)
+
+
+def _bound(path: Path) -> socket.socket:
+    """A listening socket that only this user can open. Raises OSError."""
+    path.unlink(missing_ok=True)
+    bare = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # The mask is the whole process's, so nothing may run in between: trio's own bind would hand over to a thread.
+    before = os.umask(0o177)
     try:
-        answer = await _answer(commands, stream)
-        if answer is not None:
-            with trio.move_on_after(IDLE_S):
-                await stream.send_all(json.dumps(answer).encode() + b"\n")
-    except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-        log.warning("control connection: %s", type(error).__name__)
-    except Exception:  # one bad command must not end the server
-        log.exception("control connection")
+        bare.bind(str(path))
+        bare.listen(BACKLOG)
+    except BaseException:
+        bare.close()
+        raise
     finally:
-        await trio.aclose_forcefully(stream)
+        os.umask(before)
+    return bare
 
 
 async def serve(
     path: Path, commands: Commands, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
     """Answer commands until cancelled. A socket file left by a crash is replaced: the data directory's lock is ours."""
-    path.unlink(missing_ok=True)
-    bare = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    bare = _bound(path)
+    desk = _Desk(commands)
+    # Trio closes its own copy the moment it is cancelled, and the queue must still be emptied then.
+    listener = trio.SocketListener(trio.socket.from_stdlib_socket(bare.dup()))
     try:
-        before = os.umask(
-            0o177
-        )  # of the whole process, so nothing may run in between: trio's own bind would hand over to a thread
-        try:
-            bare.bind(str(path))
-        finally:
-            os.umask(before)
-        bare.listen(BACKLOG)
-        listener = trio.socket.from_stdlib_socket(bare)
         async with trio.open_nursery() as nursery:
             task_status.started()
-            await trio.serve_listeners(
-                partial(_serve_one, commands), [trio.SocketListener(listener)], handler_nursery=nursery
-            )
+            try:
+                await trio.serve_listeners(desk.take, [listener], handler_nursery=nursery)
+            finally:
+                path.unlink(missing_ok=True)
+                desk.stop(bare)
     finally:
         bare.close()
-        path.unlink(missing_ok=True)

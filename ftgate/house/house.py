@@ -21,7 +21,7 @@ from ftgate.core.books import Books
 from ftgate.core.estimate import Ratios
 from ftgate.core.money import format_usd
 from ftgate.house import failpoint
-from ftgate.house.lock import Lock, make_data_dir
+from ftgate.house.lock import Lock, Patience, make_data_dir
 from ftgate.ports import Clock
 from ftgate.store import checkpoint, database
 from ftgate.store.database import DatabaseFault
@@ -70,14 +70,22 @@ R = TypeVar("R")
 
 
 class House(Generic[D]):
-    """An open data directory. `accounts` makes its directory of users and keys. Raises house.lock.Locked,
-    store.database.DatabaseFault, OSError."""
+    """An open data directory. `accounts` makes its directory of users and keys; with `patience` a command that holds
+    the directory is waited for. Raises house.lock.Locked, store.database.DatabaseFault, OSError."""
 
-    def __init__(self, settings: Settings, data_dir: Path, *, serving: bool, accounts: Making[D]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        data_dir: Path,
+        *,
+        serving: bool,
+        accounts: Making[D],
+        patience: Patience | None = None,
+    ) -> None:
         self.settings = settings
         self.data_dir = data_dir.resolve()
         self.fresh = make_data_dir(self.data_dir)
-        self.lock = Lock(self.data_dir, serving=serving)
+        self.lock = Lock(self.data_dir, serving=serving, patience=patience)
         try:
             self.database = self.data_dir / DATABASE
             self.connection = database.connect(self.database, durability=settings.database.durability)

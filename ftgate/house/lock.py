@@ -10,7 +10,11 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+
+from ftgate.store.owner import keep_owner
 
 MAX_SOCKET_PATH = 100
 """A Unix socket's path may have 107 bytes (103 on macOS); past this it goes to a temporary directory of its own."""
@@ -19,6 +23,31 @@ TRIES = 5
 TRY_S = 0.05
 """A command that only looks who holds the directory (holder) locks it for an instant: that must not refuse a server's
 start."""
+WAIT_S = 15.0
+"""A command holds the directory for well under a second, and there may be a few of them at once."""
+TELL_S = 1.0
+"""Seconds of waiting after which it is said what is waited for."""
+
+
+class Patience:
+    """Waits in small steps for what will soon be free, WAIT_S at most; `say` is told once what for."""
+
+    def __init__(self, say: Callable[[str], None], wait_s: float = WAIT_S) -> None:
+        self.say = say
+        started = time.monotonic()
+        self.tell_at: float | None = started + TELL_S
+        self.until = started + wait_s
+
+    def rest(self, why: str) -> bool:
+        """Wait a moment, if there is time left; whether there was."""
+        now = time.monotonic()
+        if now >= self.until:
+            return False
+        if self.tell_at is not None and now >= self.tell_at:
+            self.tell_at = None
+            self.say(f"waiting: {why}")
+        time.sleep(TRY_S)
+        return True
 
 
 class Locked(Exception):
@@ -47,7 +76,8 @@ def holder(data_dir: Path) -> Locked | None:
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Shared: who looks does not stand in the way of who looks.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return _said(descriptor)
     finally:
@@ -64,14 +94,19 @@ def _said(descriptor: int) -> Locked:
 
 
 class Lock:
-    """Held from construction to release(). Raises Locked."""
+    """Held from construction to release(). With `patience` it is waited for while a command holds it; a server is not
+    waited for. Raises Locked."""
 
-    def __init__(self, data_dir: Path, *, serving: bool) -> None:
-        self.descriptor = os.open(data_dir / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+    def __init__(self, data_dir: Path, *, serving: bool, patience: Patience | None = None) -> None:
+        path = data_dir / "lock"
+        fresh = not path.exists()
+        self.descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+        if fresh:
+            keep_owner(path, data_dir)
         self.socket: Path | None = None
         self.made: Path | None = None
         try:
-            self._take()
+            self._take(patience)
             if serving:
                 self.socket = data_dir.resolve() / "control.sock"
                 if len(bytes(self.socket)) > MAX_SOCKET_PATH:
@@ -83,14 +118,17 @@ class Lock:
             os.close(self.descriptor)
             raise
 
-    def _take(self) -> None:
-        for tries in range(1, TRIES + 1):
+    def _take(self, patience: Patience | None) -> None:
+        for tries in count(1):
             try:
                 fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return
             except BlockingIOError:
-                if tries == TRIES:
-                    raise _said(self.descriptor) from None
+                held = _said(self.descriptor)
+                # Only after a few tries: its words may be those of a server that is gone.
+                if tries >= TRIES and (patience is None or held.socket is not None or not patience.rest(str(held))):
+                    raise held from None
+            if tries < TRIES:
                 time.sleep(TRY_S)
 
     def release(self) -> None:

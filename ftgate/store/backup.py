@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ftgate.store.database import BUSY_TIMEOUT_S, WHOLE_CHECK_S, damage, read_only
+from ftgate.store.owner import keep_owner
 
 Verify = Callable[[Path], dict[str, Any]]
 """Recomputes a database's ledger: store.verify.verify_ledger."""
@@ -82,6 +83,7 @@ def restore_backup(source: Path, database: Path, kept: Path, verify: Verify) -> 
     try:
         part.unlink(missing_ok=True)
         with open(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as out, source.open("rb") as given:
+            keep_owner(part, database if database.exists() else database.parent)
             while piece := given.read(1024 * 1024):
                 out.write(piece)
         found = check(part, verify, source)

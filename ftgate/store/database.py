@@ -10,6 +10,7 @@ import sqlite3
 import time
 from pathlib import Path
 
+from ftgate.store.owner import keep_owner
 from ftgate.store.schema import migrate
 
 BUSY_TIMEOUT_S = 2.0
@@ -49,6 +50,7 @@ def _open(path: Path, durability: str) -> sqlite3.Connection:
                 f"{path.name} is missing, but {left[0].name} is there; restore a backup, or give another --data"
             )
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        keep_owner(path, path.parent)
     with path.open("rb") as file:
         head = file.read(len(_MAGIC))
     if head and head != _MAGIC:

@@ -228,6 +228,7 @@ class House:
     canaries: list[str] = field(default_factory=lambda: [PROVIDER_KEY])
     serving: bool = True
     failpoint: str | None = None  # where the next server ends itself: PLACE=kill:N
+    env: dict[str, str] = field(default_factory=dict)  # more of the server's environment
     way: str = field(default_factory=lambda: os.environ.get("FTGATE_TEST_WAY", ""))  # words of WAYS, with commas
 
     def __post_init__(self) -> None:
@@ -319,7 +320,7 @@ class House:
         )
 
     def environment(self) -> dict[str, str]:
-        return {**environment(), **({"FTGATE_FAILPOINT": self.failpoint} if self.failpoint else {})}
+        return {**environment(), **self.env, **({"FTGATE_FAILPOINT": self.failpoint} if self.failpoint else {})}
 
     def start(self, script: str | None = None) -> None:
         self.server = self.spawn(script=script)
@@ -383,8 +384,8 @@ class House:
         where = ["--config", str(self.file), "--data", str(self.data)] if places else []
         done = subprocess.run(
             [sys.executable, "-m", "ftgate", *arguments, *where],
-            input=stdin if stdin is not None else "", capture_output=True, text=True, env=environment(),
-            cwd=cwd or self.base, timeout=30,
+            input=stdin if stdin is not None else "", capture_output=True, text=True,
+            env={**environment(), **self.env}, cwd=cwd or self.base, timeout=30,
         )  # fmt: skip
         assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
         assert "Traceback" not in done.stderr, done.stderr
@@ -393,7 +394,7 @@ class House:
     def quick(self, *arguments: str) -> Any:
         """The same in this process: for preparation, where a new interpreter for each command would cost the suite
         minutes."""
-        done = CliRunner().invoke(cli, [*arguments, "--config", str(self.file), "--data", str(self.data)])
+        done = CliRunner(env=self.env).invoke(cli, [*arguments, "--config", str(self.file), "--data", str(self.data)])
         assert done.exit_code == 0, (done.output, done.exception)
         return json.loads(done.stdout)
 

@@ -17,15 +17,45 @@ from ftgate.core.moments import EPOCH, iso, parse_time
         (" 1970-01-01T01:00:00+01:00 ", 0),
         ("2027-01-31T12:00:00", 1_801_396_800_000_000),
         ("2026-03-14T09:26:53.589793Z", 1_773_480_413_589_793),
+        ("20270131T12:00", 1_801_396_800_000_000),
+        ("2027-01-31 12:00", 1_801_396_800_000_000),
+        ("2027-W04-7t12", 1_801_396_800_000_000),
     ],
 )
 def test_parse(text, at_us):
     assert parse_time(text) == at_us
 
 
-@pytest.mark.parametrize("text", ["", "tomorrow", "2027-13-01", "1801396800"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "tomorrow",
+        "2027-13-01",
+        "1801396800",
+        "1790120112345",
+        "2027-01-31x10:00",
+        "２０２７-01-31",
+        "12345678901234567",
+    ],
+)
 def test_parse_refused(text):
     with pytest.raises(ValueError, match="is no ISO 8601 time"):
+        parse_time(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("1801396800", "as seconds since 1970 it would be 2027-01-31T12:00:00.000Z: write that, if it is meant"),
+        ("1801396800.5", "as seconds since 1970 it would be 2027-01-31T12:00:00.000Z"),
+        ("1790120112345", "as milliseconds since 1970 it would be 2026-09-22T23:35:12.345Z"),
+        ("1801396800000000", "as microseconds since 1970 it would be 2027-01-31T12:00:00.000Z"),
+        ("2027", "write 2027-01-31 or 2027-01-31T12:00:00Z"),
+    ],
+)
+def test_a_number_is_told_as_what_it_may_count(text, hint):
+    with pytest.raises(ValueError, match="is no ISO 8601 time; " + hint):
         parse_time(text)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from ftgate.accounts import Accounts
 from ftgate.core.books import Books
@@ -210,3 +211,51 @@ async def test_twenty_grants_at_once_are_exact(tmp_path: Path, path: Path) -> No
     assert max(answer["result"]["balance"] for answer in answers) == "2.01000000002"
     assert accounts.books.accounts[1].posted == 2_010_000_000_020
     assert verify_ledger(tmp_path / "f.sqlite3") == {"ok": True, "accounts": 1, "entries": 21, "open_holds": 0}
+
+
+async def test_a_stop_loses_no_command(path: Path) -> None:
+    """What has come whole is done and answered; who has not said it all, or is still in the queue, is told to come
+    again."""
+    begun, go_on = trio.Event(), trio.Event()
+
+    async def slow() -> str:
+        begun.set()
+        await go_on.wait()
+        return "done"
+
+    async def ask(line: bytes, said: list[Any]) -> None:
+        async with await trio.open_unix_socket(path) as stream:
+            await stream.send_all(line)
+            said.append(json.loads(b"".join([data async for data in stream])))
+
+    answers: dict[str, list[Any]] = {"whole": [], "half": [], "queued": []}
+    with trio.fail_after(10):
+        async with trio.open_nursery() as clients, trio.open_nursery() as server:
+            await server.start(control.serve, path, {"slow": slow})
+            clients.start_soon(ask, b'{"command": "slow"}\n', answers["whole"])
+            clients.start_soon(ask, b'{"command": ', answers["half"])
+            await begun.wait()
+            await trio.testing.wait_all_tasks_blocked()
+            with socket.socket(socket.AF_UNIX) as late, trio.CancelScope(shield=True):
+                late.connect(str(path))  # the server has no turn before it is stopped
+                server.cancel_scope.cancel()
+                await trio.testing.wait_all_tasks_blocked()
+                assert not path.exists()
+                late.settimeout(5)
+                answers["queued"].append(json.loads(late.recv(1000)))
+                go_on.set()
+    assert answers["whole"] == [{"result": "done"}]
+    for which in ("half", "queued"):
+        assert [answer["code"] for answer in answers[which]] == ["shutting_down"]
+
+
+async def test_a_stop_does_not_wait_for_ever(path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    started = trio.current_time()
+    async with trio.open_nursery() as clients, trio.open_nursery() as server:
+        await server.start(control.serve, path, {"stuck": trio.sleep_forever})
+        async with await trio.open_unix_socket(path) as stream:
+            await stream.send_all(b'{"command": "stuck"}\n')
+            await trio.testing.wait_all_tasks_blocked()
+            server.cancel_scope.cancel()
+        assert clients.child_tasks == frozenset()
+    assert trio.current_time() - started <= control.DONE_S

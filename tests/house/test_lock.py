@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ftgate.house.lock import MAX_SOCKET_PATH, Lock, Locked, holder, make_data_dir
+from ftgate.house.lock import MAX_SOCKET_PATH, WAIT_S, Lock, Locked, Patience, holder, make_data_dir
 
 ROOT = Path(__file__).resolve().parents[2]
 CHILD = """
@@ -108,6 +108,53 @@ def test_being_refused_does_not_take_long(tmp_path: Path) -> None:
         with pytest.raises(Locked):
             Lock(tmp_path, serving=True)
         assert time.monotonic() - started < 1
+
+
+def test_a_command_is_waited_for_and_a_server_is_not(tmp_path: Path) -> None:
+    said: list[str] = []
+    command = Lock(tmp_path, serving=False)
+    threading.Timer(0.5, command.release).start()
+    Lock(tmp_path, serving=True, patience=Patience(said.append)).release()
+    assert said == []  # so short a time is nobody's concern
+    with held(tmp_path):
+        started = time.monotonic()
+        with pytest.raises(Locked):
+            Lock(tmp_path, serving=False, patience=Patience(said.append))
+        assert time.monotonic() - started < 1
+
+
+@contextmanager
+def ticking(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """lock.py's time goes by its own sleeps alone; the sleeps."""
+    now, slept = 100.0, []
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        slept.append(seconds)
+
+    monkeypatch.setattr("ftgate.house.lock.time.sleep", sleep)
+    monkeypatch.setattr("ftgate.house.lock.time.monotonic", lambda: now)
+    yield slept
+
+
+def test_waiting_has_an_end_and_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    with held(tmp_path, serving=False), ticking(monkeypatch) as slept:
+        with pytest.raises(Locked):
+            Lock(tmp_path, serving=False, patience=Patience(said.append))
+    assert said == [f"waiting: the data directory is in use by process {os.getpid()}"]
+    assert WAIT_S <= sum(slept) < WAIT_S + 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
+def test_what_root_makes_is_the_directory_s_owner_s(tmp_path: Path) -> None:
+    os.chown(tmp_path, 65534, 65534)
+    with held(tmp_path):
+        assert (tmp_path / "lock").stat().st_uid == 65534
+    os.chown(tmp_path / "lock", 1, 1)
+    with held(tmp_path):
+        assert (tmp_path / "lock").stat().st_uid == 1  # only what it has made
 
 
 @pytest.mark.parametrize("length", [MAX_SOCKET_PATH - 13, MAX_SOCKET_PATH - 12, 200])

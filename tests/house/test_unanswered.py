@@ -89,7 +89,9 @@ def test_no_answer(
     assert all(word in said for word in words), said
 
 
-def test_a_server_that_cannot_be_reached_has_done_nothing(tmp_path: Path) -> None:
+def test_a_server_that_cannot_be_reached_has_done_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked again for a while: it may be starting, or about to end."""
+    monkeypatch.setattr(remote, "WAIT_S", 0.2)
     lock = Lock(tmp_path, serving=True)
     said = run(tmp_path, "credit", "grant", "ann", "5", code=1)
     lock.release()

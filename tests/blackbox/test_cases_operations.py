@@ -1,0 +1,359 @@
+"""Money, keys, config and operations: inputs from public bug reports on the running program, by their kinds.
+
+(l) the file under us can go. (m) every signal and every closed stream has an answer. (n) our own key is never a
+provider's. (o) a restriction that says nothing is refused, what can have no effect is told, an alias counts as its
+model. (p) no client's text reaches the operator's terminal as anything but text. (q) a command fails in one line, waits
+for a lock that will be free, keeps the owner of what it replaces. (r) space comes back without a restart.
+"""
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.blackbox.harness import House, channel, environment, error
+
+CONFIG = channel("lab", ["plain", "m"]) + '[alias]\n"gpt-x" = "m"\n[limits.model."gpt-x"]\nrequests_per_minute = 2\n'
+DEMOTED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
+"""Runs a command as a root that the files of others bind, as they bind everybody else."""
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with House(tmp_path_factory.mktemp("operations"), CONFIG) as house:
+        yield house
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[House]:
+    """A config and a data directory that no command has made yet."""
+    with House(tmp_path / "alone", CONFIG, serving=False) as alone:
+        yield alone
+
+
+def command(
+    *arguments: str, cwd: Path, env: dict[str, str] | None = None, before: list[str] | None = None
+) -> tuple[int, str, str]:
+    """A command of its own: exit code, stdout, stderr."""
+    done = subprocess.run(
+        [*(before or []), sys.executable, "-m", "ftgate", *arguments],
+        cwd=cwd, env={**environment(), **(env or {})}, capture_output=True, stdin=subprocess.DEVNULL, text=True,
+        timeout=30,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def on_a_terminal(house: House, *arguments: str) -> tuple[int, str]:
+    """A command whose stdout is a terminal: its exit code, and what the terminal got."""
+    master, slave = pty.openpty()
+    places = ["--config", str(house.file), "--data", str(house.data)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "ftgate", *arguments, *places],
+        stdin=subprocess.DEVNULL, stdout=slave, stderr=slave, env={**environment(), "COLUMNS": "250"},
+    ) as child:  # fmt: skip
+        os.close(slave)
+        got = b""
+        try:
+            while data := os.read(master, 65_536):
+                got += data
+        except OSError:  # how a terminal ends on Linux
+            pass
+        finally:
+            os.close(master)
+    return child.returncode, got.decode()
+
+
+# (n) our own key
+
+
+@pytest.mark.parametrize("text", ["sk-ft_" + "a" * 43, '"sk-ft_' + "a" * 43 + '"'])
+def test_our_own_key_in_a_provider_s_variable_makes_no_channel(tmp_path: Path, text: str) -> None:
+    code, out, err = command("check", "--json", cwd=tmp_path, env={"OPENAI_API_KEY": text})
+    found = json.loads(out)
+    assert (code, [row["name"] for row in found["channels"]], err) == (0, ["demo"], "")
+    assert "OPENAI_API_KEY holds a key of this gateway" in found["warnings"][0]
+
+
+@pytest.mark.parametrize("provider", ["deepseek", "openai"])
+def test_our_own_key_in_a_channel_is_refused(tmp_path: Path, provider: str) -> None:
+    row = f'[[channel]]\nname = "x"\nprovider = "{provider}"\nkeys = ["env:LAB_KEY"]\n'
+    (tmp_path / "ftgate.toml").write_text(row)
+    env = {"LAB_KEY": "sk-ft_" + "a" * 43}
+    for arguments, code in ((["check"], 1), (["serve", "--data", "data", "--port", "0"], 78)):
+        done = command(*arguments, cwd=tmp_path, env=env)
+        assert done[0] == code and "ftgate.toml:4: " in done[2] and "a key of this gateway" in done[2]
+        assert "sk-ft_a" not in done[2]
+
+
+# (o) restrictions and settings that say nothing
+
+
+@pytest.mark.parametrize("models", [",", " , ", "", " "])
+def test_an_empty_list_of_models_is_refused(house: House, models: str) -> None:
+    before = len(house.quick("keys", "list", "--json"))
+    out, err = house.cli("keys", "create", "--models", models, "--json", code=1)
+    assert out == "" and err.startswith("Error: the list of models is empty")
+    assert len(house.quick("keys", "list", "--json")) == before
+
+
+@pytest.mark.parametrize("setting", ["--data", "--config", "--host"])
+def test_an_option_that_says_nothing_is_refused(tmp_path: Path, setting: str) -> None:
+    """A script's variable was empty: the database does not go to wherever it was started."""
+    code, out, err = command("serve", setting, "", cwd=tmp_path)
+    assert code == 2 and out == "" and "it is empty" in err.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_limits_of_an_alias_hold(house: House) -> None:
+    account = house.account("1")
+    codes = [house.chat(account, name).status_code for name in ("gpt-x", "m", "gpt-x", "m")]
+    assert codes == [200, 200, 429, 429]
+    assert house.chat(account, "plain").status_code == 200
+
+
+def test_a_key_for_an_alias_is_one_for_its_model(house: House) -> None:
+    account = house.account("1", models="gpt-x")
+    assert house.chat(account, "plain").status_code == 403
+    assert [row["id"] for row in house.get("/v1/models", account)["data"]] == ["m"]
+    assert house.get("/v1/models/gpt-x", account)["id"] == "gpt-x" and house.get("/v1/models/m", account)["id"] == "m"
+    for name in ("m", "gpt-x"):  # its model's minute is over, or not: it is not forbidden
+        assert house.chat(account, name).status_code in {200, 429}
+
+
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_quotes_around_a_key_of_the_environment_do_not_go_up(tmp_path: Path, quote: str) -> None:
+    """As docker --env-file leaves them: around a key, and around where the data is."""
+    config = CONFIG.replace("[alias]", "[alias]\n")
+    with House(tmp_path / "quoted", config, serving=False) as house:
+        house.file.write_text(house.file.read_text().replace(f'["{house.canaries[0]}"]', '["env:LAB_KEY"]'))
+        house.env = {"LAB_KEY": f"{quote}{house.canaries[0]}{quote}"}
+        house.start()
+        assert house.chat(house.account("1")).status_code == 200
+        (seen,) = house.fake.requests("plain")
+        assert dict(seen["headers"])["authorization"] == f"Bearer {house.canaries[0]}"
+        env = {"FTGATE_DATA": f"{quote}{house.data}{quote}", "FTGATE_CONFIG": f"{quote}{house.file}{quote}"}
+        code, out, _ = command("users", "list", "--json", cwd=tmp_path, env={**env, **house.env})
+        assert code == 0 and [user["username"] for user in json.loads(out)] == ["owner", "u1"]
+        assert command("check", cwd=tmp_path, env={**env, "LAB_KEY": f"{quote}x"})[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[channel.models.gpt-4.1-mini]\ninput = 1\noutput = 2\n", 'needs quotes: write "gpt-4.1-mini"'),
+        ('[alias]\ngpt-4.1 = "m"\n', 'needs quotes: write "gpt-4.1"'),
+        ("[limits.model.gpt-3.5]\nconcurrent = 1\n", 'needs quotes: write "gpt-3.5"'),
+    ],
+)
+def test_a_name_without_its_quotes_is_told(tmp_path: Path, text: str, words: str) -> None:
+    config = channel("lab", ["m"]).replace("FAKE", "http://127.0.0.1:9") + text
+    (tmp_path / "ftgate.toml").write_text(config)
+    line = config[: config.index(text)].count("\n") + (2 if "[alias]" in text else 1)
+    code, out, err = command("check", cwd=tmp_path)
+    assert (code, out) == (1, "")
+    assert err.splitlines()[0].startswith(f"ftgate.toml:{line}: ") and words in err.splitlines()[0]
+    assert err.splitlines()[1:] == ["1 fault. Mend it and check again."]
+
+
+def test_settings_without_effect_are_told(tmp_path: Path) -> None:
+    """A fallback to itself by its other name, and a limit for a name that nobody serves."""
+    text = '[alias]\nx = "m"\n[fallback]\nm = ["x"]\n[limits.model."x*"]\nconcurrent = 1\n'
+    (tmp_path / "ftgate.toml").write_text(channel("lab", ["m"]).replace("FAKE", "http://127.0.0.1:9") + text)
+    code, out, _ = command("check", "--json", cwd=tmp_path)
+    warned = [line.partition(" ")[2] for line in json.loads(out)["warnings"]]
+    assert code == 0
+    assert warned == [
+        "[fallback] m names only the model itself: it has no effect.",
+        '[limits.model] names "x*", which no channel serves.',
+    ]
+
+
+# (p) the operator's terminal
+
+ODD = ["[/x]", "[bold red]", ":smile:", "a\x1b[2J\x1b]0;title\x07", "x\u202ey", "\x9b31m", "tab\tand\nline"]
+
+
+def test_no_caller_writes_on_the_operator_s_terminal(house: House) -> None:
+    account = house.account("1")
+    for name in ODD:
+        error(house.chat(account, name), 400, "model_not_found", "model")
+    shown = ["[/x]", "[bold red]", ":smile:", r"a\x1b[2J\x1b]0;title\x07", r"x\u202ey", r"\x9b31m", r"tab\tand\nline"]
+    code, got = on_a_terminal(house, "logs")
+    assert code == 0 and all(name in got for name in shown), got
+    heading = got.splitlines()[0]  # the only thing with a colour is ours
+    assert all(char.isprintable() or char in "\r\n" for char in got.removeprefix(heading)), got
+    out, _ = house.cli("logs")
+    assert all(name in out for name in shown)
+    assert all(line.count("\t") == 8 for line in out.splitlines())  # a caller's tab is no column
+    code, got = on_a_terminal(house, "logs", "--json")
+    assert code == 0 and "\x1b" not in got and "\x9b" not in got and "\u202e" not in got
+    assert set(ODD) <= {row["model"] for row in json.loads(got)["data"]}
+
+
+def test_a_key_s_name_is_no_markup(house: House) -> None:
+    house.cli("keys", "create", "--name", "[/b] :key:", "--models", "[red],m*")
+    code, got = on_a_terminal(house, "keys", "list")
+    assert code == 0 and "[/b] :key:" in got and "[red], m*" in got
+
+
+# (q) commands: one line, patience, owners
+
+
+@pytest.fixture
+def forbidden(tmp_path: Path) -> Iterator[Path]:
+    """A directory that this user may not enter."""
+    if os.geteuid() == 0 and shutil.which("setpriv") is None:
+        pytest.skip("root may enter everything")
+    place = tmp_path / "forbidden"
+    place.mkdir()
+    if os.geteuid() == 0:
+        os.chown(place, 65534, 65534)
+    place.chmod(0o700 if os.geteuid() == 0 else 0)
+    yield place
+    place.chmod(0o700)
+
+
+def refused(*arguments: str, cwd: Path, place: Path | None = None) -> tuple[int, str, str]:
+    """A command of a user whom the files of others bind, started in `place`, perhaps one that he may not enter."""
+    demoted = DEMOTED if os.geteuid() == 0 else []
+    inside = ["sh", "-c", 'cd "$0" && exec "$@"', str(place)] if place else []
+    if os.geteuid() != 0 and place:
+        place.chmod(0o700)
+        inside = ["sh", "-c", 'cd "$0" && chmod 0 . && exec "$@"', str(place)]
+    return command(*arguments, cwd=cwd, before=[*inside, *demoted])
+
+
+def test_a_directory_that_may_not_be_entered_is_not_needed(forbidden: Path, tmp_path: Path) -> None:
+    data = str(tmp_path / "data")
+    code, out, err = refused("users", "list", "--json", "--data", data, cwd=tmp_path, place=forbidden)
+    assert (code, json.loads(out), err) == (0, [], "")
+    code, _, err = refused("users", "list", cwd=tmp_path, place=forbidden)  # where the data is stands in the config
+    assert code == 1 and err.startswith("Error: ftgate.toml:1: it cannot be looked for here: Permission denied")
+    for arguments, ends in ((["check"], 1), (["serve"], 78), (["doctor"], 1)):
+        code, out, err = refused(*arguments, cwd=tmp_path, place=forbidden)
+        assert code == ends and "it cannot be looked for here: Permission denied" in out + err, (out, err)
+        assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["logs"], ["stats"], ["ledger", "verify"], ["ledger", "entries"], ["backup", "copy"], ["users", "list"],
+        ["credit", "grant", "ann", "1"], ["restore", "/dev/null"], ["keys", "create"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_another_s_data_is_one_line(forbidden: Path, tmp_path: Path, arguments: list[str]) -> None:
+    code, out, err = refused(*arguments, "--data", str(forbidden), cwd=tmp_path)
+    assert (code, out) == (1, "") and err.startswith(f"Error: {forbidden}/"), (code, out, err)
+    assert err.endswith("Permission denied\n") and err.count("\n") == 1, err
+
+
+def test_the_doctor_names_what_may_not_be_read(forbidden: Path, tmp_path: Path) -> None:
+    code, out, _ = refused("doctor", "--data", str(forbidden), "--json", cwd=tmp_path)
+    (row,) = [row for row in json.loads(out)["findings"] if row["state"] == "wrong"]
+    assert code == 1 and row["subject"] == "data" and "may not be used by this user" in row["words"]
+
+
+def test_a_directory_that_is_gone_is_one_line(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code, _, err = command(
+        "users", "list", cwd=tmp_path, before=["sh", "-c", 'cd "$0" && rmdir "$0" && exec "$@"', str(gone)]
+    )
+    assert code == 1 and err == "Error: the directory this was started in is gone; go to one that is there\n"
+
+
+def test_commands_take_their_turns(alone: House) -> None:
+    """Without a server, eight at a time; and beside one that comes and goes."""
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda n: alone.cli("users", "create", f"u{n}", "--json")["id"], range(10)))
+        said = list(pool.map(lambda n: alone.cli("credit", "grant", f"u{n}", "1", "--json")["balance"], range(6)))
+        assert len(set(made)) == 10 and set(said) == {"1.00"}
+        more = pool.map(lambda n: alone.cli("credit", "grant", "u9", "0.5", "--json")["username"], range(6))
+        alone.start()
+        assert alone.process.terminate() == 0
+        assert list(more) == ["u9"] * 6
+    (balance,) = [u["balance"] for u in alone.quick("users", "list", "--json") if u["username"] == "u9"]
+    assert balance == "3.00"
+
+
+def test_a_start_waits_for_a_command(alone: House) -> None:
+    """A job that makes users does not keep the server from coming up."""
+    with ThreadPoolExecutor(4) as pool:
+        made = [pool.submit(alone.cli, "users", "create", f"u{n}", "--json") for n in range(4)]
+        alone.start()
+        assert [job.result()["username"] for job in made] == ["u0", "u1", "u2", "u3"]
+
+
+@pytest.mark.parametrize("slash", ["/", "//"])
+def test_a_backup_into_a_directory_that_is_not_there(house: House, tmp_path: Path, slash: str) -> None:
+    target = tmp_path / "backups" / "daily"
+    for _ in range(2):  # twice within a second, perhaps
+        house.cli("backup", f"{target}{slash}")
+    assert len([path for path in target.iterdir() if path.name.startswith("ftgate-")]) == 2
+    house.cli("backup", str(target))
+    assert len(list(target.iterdir())) == 3
+
+
+def test_a_config_is_not_written_in_the_place_of_a_directory(tmp_path: Path) -> None:
+    code, _, err = command("init", "--path", "etc/", cwd=tmp_path)
+    assert code == 1 and err == "Error: etc/ names a directory. Name the file, like etc/ftgate.toml.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
+def test_what_root_does_leaves_the_owner_his_files(alone: House, tmp_path: Path) -> None:
+    alone.data.mkdir()
+    os.chown(alone.data, 65534, 65534)
+    alone.cli("users", "create", "ann", "--credits", "2", "--json")
+    assert {path.stat().st_uid for path in alone.data.iterdir()} == {65534}
+    alone.cli("backup", str(tmp_path / "copy"))
+    alone.cli("restore", str(tmp_path / "copy"))
+    assert {path.stat().st_uid for path in alone.data.iterdir()} == {65534}
+    alone.file.write_text("")
+    os.chown(alone.file, 65534, 65534)
+    assert command("init", "--force", "--path", str(alone.file), cwd=tmp_path)[0] == 0
+    assert alone.file.stat().st_uid == 65534
+
+
+# Small things
+
+
+def test_a_port_of_the_system_s_suggests_none_of_them(tmp_path: Path) -> None:
+    before = ["setpriv", "--bounding-set=-net_bind_service", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    least = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    if least <= 80 or (before and shutil.which("setpriv") is None):
+        pytest.skip("anybody may listen on port 80 here")
+    code, _, err = command("serve", "--port", "80", cwd=tmp_path, before=before)
+    assert code == 1 and "127.0.0.1:80 needs a right that this user lacks" in err and "--port 8400" in err
+    assert "81" not in err
+
+
+@pytest.mark.parametrize(("text", "hint"), [("1790120112345", "2026-09-22T23:35:12.345Z"), ("1790120112", "2026-09-2")])
+def test_a_number_is_no_time(house: House, text: str, hint: str) -> None:
+    out, err = house.cli("keys", "create", "--expires", text, "--json", code=1)
+    assert out == "" and "is no ISO 8601 time" in err and hint in err
+
+
+def test_check_takes_the_data_directory(house: House, tmp_path: Path) -> None:
+    assert house.cli("check", "--json")["ok"] is True
+    (tmp_path / "file").touch()
+    code, _, err = command("check", "--data", "file", cwd=tmp_path)
+    assert code == 1 and err.startswith("--data: ") and "is not a directory" in err
+
+
+def test_without_a_command_the_environment_counts_too(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    code, _, err = command(cwd=tmp_path, env={"FTGATE_DATA": "file", "FTGATE_CONFIG": "none.toml"})
+    assert code == 78 and "none.toml:1: the file cannot be read" in err
+    (tmp_path / "ftgate.toml").write_text("[server]\nport = 0\n")
+    code, _, err = command(cwd=tmp_path, env={"FTGATE_DATA": "file"})
+    assert code == 1 and "file is not a directory" in err

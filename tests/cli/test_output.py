@@ -1,0 +1,64 @@
+"""Nothing that a caller wrote is anything but text on the operator's terminal."""
+
+import json
+import logging
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftgate.cli.output import as_json
+from ftgate.cli.serve import _Redacting
+from ftgate.core.redact import plain, shows
+
+TEXTS = st.text(st.characters(), max_size=30)  # lone surrogates too
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, 全角　空白, émoji 😀, [/x], [bold]", "plain, 全角　空白, émoji 😀, [/x], [bold]"),
+        ("a\x1b[2Jb", r"a\x1b[2Jb"),
+        ("\x9b31m", r"\x9b31m"),  # the same in one character
+        ("a\r\nb\tc", r"a\r\nb\tc"),
+        ("gpt\u202e4-tpg", r"gpt\u202e4-tpg"),  # turns what follows
+        ("a\u200bb\ufeff", r"a\u200bb\ufeff"),
+        ("\udc9b", r"\udc9b"),  # what a byte that is no UTF-8 becomes
+        ("\x00\x7f", r"\x00\x7f"),
+    ],
+)
+def test_what_is_more_than_text_shows_as_an_escape(text: str, shown: str) -> None:
+    assert plain(text) == shown
+
+
+def test_line_ends_may_be_kept() -> None:
+    assert plain("a\nb\x1b\n", keep="\n") == "a\nb\\x1b\n"
+
+
+@given(TEXTS)
+def test_nothing_else_is_left(text: str) -> None:
+    assert all(map(shows, plain(text)))
+    assert plain(plain(text)) == plain(text)
+
+
+@given(TEXTS)
+def test_json_is_the_same_value(text: str) -> None:
+    line = as_json({"name": text, text: [1]})
+    assert json.loads(line) == {"name": text, text: [1]}
+    assert all(map(shows, line))
+
+
+def test_a_log_line_is_one_line_of_text() -> None:
+    def written(message: str, *arguments: object, error: BaseException | None = None) -> str:
+        trace = (type(error), error, None) if error else None
+        return _Redacting("%(levelname)s %(message)s").format(
+            logging.LogRecord("x", logging.WARNING, "", 1, message, arguments, trace)
+        )
+
+    assert written("model %s is asked for", "a\x1b]0;x\x07\nERROR b") == (
+        r"WARNING model a\x1b]0;x\x07\nERROR b is asked for"
+    )
+    assert written("odd", error=ValueError("a\x1b[2J")) == "WARNING odd\nValueError: a\\x1b[2J"
+    assert "sk-abcdefghij" not in written("key %s", "sk-abcdefghij")
+    assert sys.exc_info() == (None, None, None)
