@@ -22,6 +22,9 @@ up)."""
 AUDIO_TOKENS = 20_000
 FILE_TOKENS = 100_000
 """Upper bounds for an audio or file part, which no field of the request bounds by itself."""
+AUDIO_BASE64_PER_TOKEN = 2_000
+"""Characters of base64 that make a token of sound in an answer: 16-bit PCM at 24 kHz takes 64,000 a second, compressed
+sound 10,000 to 20,000, and a second is about 20 tokens."""
 
 
 class _Class(msgspec.Struct, frozen=True):

@@ -78,7 +78,10 @@ def prompt_charge(price: Price, tokens: int) -> int:
 
 
 def charge(price: Price, usage: Usage) -> int:
-    """Units for one attempt's usage at one price, before any multiplier."""
+    """Units for one attempt's usage at one price, before any multiplier. No usage at all costs nothing, not even the
+    price of a request."""
+    if not (usage.prompt or usage.output):
+        return 0
     row = rates(price, usage.prompt) if price.tiers else price
     return (
         usage.input * row.input

@@ -55,7 +55,8 @@ def judge(
 
     Refused: absent or malformed numbers, a prompt longer than the model's context, an output longer than was allowed
     (cap x n), zero output although content came, zero prompt. The bounds are tokens. Refusing never makes a call free:
-    the meter's count is charged.
+    the meter's count is charged. Zeros throughout are believed where no content came: nothing was delivered, and the
+    provider says that it bills nothing.
     """
     if reported is None:
         return Measured(metered, exact=False, rejected="malformed" if malformed else None)
@@ -64,7 +65,7 @@ def judge(
         rejected = "prompt past the model's context"
     elif reported.output > output_bound:
         rejected = "output past the cap"
-    elif reported.prompt == 0:
+    elif reported.prompt == 0 and (reported.output or content_seen):
         rejected = "no prompt tokens"
     elif reported.output == 0 and content_seen:
         rejected = "no output tokens although content came"

@@ -5,7 +5,9 @@ msgspec reads JSON without making objects of what nobody looks at; a field kept 
 came in.
 """
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -21,6 +23,37 @@ anything = msgspec.json.Decoder()
 ABSENT = msgspec.Raw()
 """msgspec takes no union with Raw: an absent field is empty, a null one is b"null"."""
 NULL = b"null"
+_HALF = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+
+
+def loads(data: bytes) -> object:
+    """Any JSON value, read as clients read it: half of a surrogate pair passes (an upstream may cut one in two, each
+    half in a chunk of its own), and so do NaN and bytes that are no UTF-8, as U+FFFD. Raises ValueError."""
+    try:
+        return anything.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        pass  # anything but the ordinary: Python's own reader takes more
+    try:
+        return json.loads(data.decode("utf-8", "replace"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def rewrite(data: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """`change(data)`, where that takes JSON apart into Raw values, which keep their bytes, and writes it again in the
+    same order. msgspec refuses half of a surrogate pair even where it only passes over it, so halves are put aside for
+    the while. Raises msgspec.DecodeError, UnicodeDecodeError for what it cannot take apart."""
+    halves = _HALF.findall(data)
+    if not halves:
+        return change(data)
+    mark = rb"\ue000"
+    while mark in data:
+        mark += b"-"
+    changed = change(_HALF.sub(lambda _: mark, data))
+    if changed.count(mark) != len(halves):
+        raise msgspec.DecodeError("halves of surrogate pairs in what was taken out")
+    left = iter(halves)
+    return re.sub(re.escape(mark), lambda _: next(left), changed)
 
 
 def there(raw: msgspec.Raw) -> bool:

@@ -10,8 +10,9 @@ import msgspec
 from ftgate.core import estimate
 from ftgate.core.usage import Usage, count
 from ftgate.dialects.asked import OWN_FIELDS, models_asked
-from ftgate.dialects.fields import ABSENT, Fields, anything, decode_object, fields_of, there, typed
-from ftgate.dialects.openai_chat.errors import error_body, error_event, read_error
+from ftgate.dialects.complaints import is_error, read_error
+from ftgate.dialects.fields import ABSENT, Fields, anything, decode_object, fields_of, loads, there, typed
+from ftgate.dialects.openai_chat.errors import error_body, error_event
 from ftgate.dialects.talk import Ask, Complaint, Meter, NotAnAnswer, Reader
 from ftgate.errors import InvalidRequest
 
@@ -103,7 +104,11 @@ def read_answer(body: bytes, meter: Meter) -> None:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         raise NotAnAnswer(Complaint("the body is not JSON")) from None
     vectors = bytes(answer.data).strip()
-    if there(answer.error) or not vectors.startswith(b"[") or not vectors[1:].lstrip().startswith(b"{"):
+    if (
+        is_error(loads(answer.error or b"null"))
+        or not vectors.startswith(b"[")
+        or not vectors[1:].lstrip().startswith(b"{")
+    ):
         raise NotAnAnswer(read_error(body))
     if there(answer.usage):
         meter.reported, meter.malformed = _usage(answer.usage)

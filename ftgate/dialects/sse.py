@@ -4,43 +4,46 @@ An event ends at a blank line; a line ends at LF, CRLF or CR and at nothing else
 also split at U+2028, U+0085 and others, which stand inside JSON strings). Source: WHATWG HTML, section 9.2.6.
 
 `feed` returns whole events with their raw bytes, so that what is passed on is what came: joined, the raw bytes of all
-events and the rest are the input. A CR at the very end of a piece may be the half of a CRLF; the LF that follows then
-stands at the head of the next event's raw bytes, where a parser sees one more blank line: harmless.
+events and the rest are the input. A CR that ends a piece behind an LF is likely the half of a CRLF, and is waited on:
+nothing of ours may come between the two. Behind a CR it is not, and were it one all the same, its LF would stand at the
+head of the next event, where a parser sees one more blank line.
 """
 
 import re
 
 import msgspec
 
-MAX_EVENT = 4 * 1024 * 1024
-"""Bytes one unfinished event may hold: the largest tool call or inline image seen is far below; an upstream that never
-ends a line must not fill the memory."""
+from ftgate.dialects.talk import MAX_ANSWER_BYTES
+
+BOM = b"\xef\xbb\xbf"
+TELLING_BYTES = 4096
+"""Of a body that begins with nothing but space: what it calls itself has to do then."""
 
 # Atomic groups: a CRLF must not be taken apart into a CR and an LF, which together would look like a blank line.
 _END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _LINE = re.compile(rb"\r\n|\n|\r")
-
-
-class EventTooLong(Exception):
-    """An event passed MAX_EVENT bytes without ending."""
+_FIELDS = (b"data:", b"event:", b":", b"id:", b"retry:")
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """One event. `data` joins its data lines, None when it has none (comments, keep-alives); `name` is its event
-    field."""
+    """One event. `data` joins its data lines, None when it has none (comments, keep-alives); `name` is its event field.
+    `stray`: some of its data stood bare on a line, as servers write an error into a stream they have begun; a client
+    would not see it, so its raw bytes are not to be passed on."""
 
     raw: bytes
     data: bytes | None
     name: bytes | None = None
+    stray: bool = False
 
 
 def parse(raw: bytes, *, first: bool = True) -> Event:
     """Read the fields of one whole event; a byte order mark counts for nothing before the `first` of a stream alone."""
-    if raw.startswith(b"data: ") and b"\r" not in raw and raw.find(b"\n") == len(raw) - 2:
+    if raw.startswith(b"data: ") and raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw:
         return Event(raw, raw[6:-2])  # the ordinary one: a single data line
     name: bytes | None = None
     data: list[bytes] = []
-    for line in _LINE.split(raw.removeprefix(b"\xef\xbb\xbf") if first else raw):
+    stray = False
+    for line in _LINE.split(raw.removeprefix(BOM) if first else raw):
         field, colon, value = line.partition(b":")
         if not field:
             continue  # blank, or a comment
@@ -49,47 +52,53 @@ def parse(raw: bytes, *, first: bool = True) -> Event:
             data.append(value)
         elif field == b"event":
             name = value
-    return Event(raw, b"\n".join(data) if data else None, name)
+        elif field.startswith(b"{"):
+            data.append(line)
+            stray = True
+    return Event(raw, b"\n".join(data) if data else None, name, stray)
 
 
 class Reader:
     """Cuts a byte stream into events."""
 
-    __slots__ = ("_parts", "_size", "_tail", "first")
+    __slots__ = ("_parts", "_size", "_tail", "first", "too_long")
 
     def __init__(self) -> None:
         self.first = True
+        self.too_long = False  # an event passed MAX_ANSWER_BYTES without ending: nothing more is read
         self._parts: list[bytes] = []  # pieces of an unfinished event: joined when it ends, not at each piece
         self._size = 0
         self._tail = b""  # its last three bytes, since an end (CRLF CRLF) may straddle pieces by as many
 
     def feed(self, data: bytes) -> list[Event]:
-        """All events that end within the bytes so far. Raises EventTooLong."""
-        if _END.search(self._tail + data) is None:
+        """All events that end within the bytes so far."""
+        window = self._tail + data if self._size else data
+        # Looking for two bytes is many times quicker than the pattern, and nearly nobody writes a CR.
+        plain = b"\r" not in window
+        if (b"\n\n" not in window) if plain else _END.search(window) is None:
             self._keep(data)
             return []
-        buffer = b"".join((*self._parts, data)) if self._parts else data
+        if self._size:
+            plain = plain and not any(b"\r" in part for part in self._parts)
+            data = b"".join((*self._parts, data))
         events: list[Event] = []
-        start = 0
-        match = _END.search(buffer, max(self._size - 3, 0))
-        while match is not None:
-            events.append(parse(buffer[start : match.end()], first=self.first))
+        start, end = 0, _end_of(data, max(self._size - 3, 0), plain)
+        while end:
+            events.append(parse(data[start:end], first=self.first))
             self.first = False
-            start = match.end()
-            match = _END.search(buffer, start)
+            start, end = end, _end_of(data, end, plain)
         self._parts.clear()
         self._size = 0
         self._tail = b""
-        self._keep(buffer[start:] if start else buffer)
+        self._keep(data[start:] if start else data)
         return events
 
     def _keep(self, data: bytes) -> None:
-        if data:
+        if data and not self.too_long:
             self._parts.append(data)
             self._size += len(data)
             self._tail = (self._tail + data[-3:])[-3:]
-        if self._size > MAX_EVENT:
-            raise EventTooLong
+            self.too_long = self._size > MAX_ANSWER_BYTES
 
     @property
     def unfinished(self) -> bool:
@@ -105,11 +114,33 @@ class Reader:
         return rest
 
 
+def _end_of(data: bytes, start: int, plain: bool) -> int:
+    """Where the event ends that is looked for from `start` on; 0 when its end has not come. `plain`: it has no CR."""
+    if plain:
+        at = data.find(b"\n\n", start)
+        return at + 2 if at >= 0 else 0
+    match = _END.search(data, start)
+    if match is None or (match.end() == len(data) and match.group().endswith(b"\n\r")):
+        return 0
+    return match.end()
+
+
+def is_stream(head: bytes, *, ended: bool = False) -> bool | None:
+    """Whether a body that begins with `head` is a stream of events, whatever its Content-Type says: by its first line's
+    field. None while `head` is too short to tell, unless it has `ended`."""
+    line = head.removeprefix(BOM).lstrip()
+    if line.startswith(_FIELDS):
+        return True
+    short = len(head) < TELLING_BYTES and any(field.startswith(line) for field in (BOM, *_FIELDS))
+    return None if short and not ended else False
+
+
 def event(data: bytes) -> bytes:
-    """One data event on the wire; `data` has no line ends."""
-    return b"data: " + data + b"\n\n"
+    """One data event on the wire. `data` is JSON: a line end in it stands between its values and is left out."""
+    return b"data: " + data.translate(None, b"\r\n") + b"\n\n"
 
 
 def comment(text: str) -> bytes:
-    """A comment, which parsers skip."""
-    return f": {text}\n\n".encode()
+    """A line that parsers skip. It stands before an event, in its block: some clients take a block of comments alone
+    for an event without data."""
+    return f": {text}\n".encode()

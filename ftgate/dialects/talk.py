@@ -10,9 +10,9 @@ Every dialect, a module or a package, has the same names:
     read_answer(body, meter)                a whole answer; raises NotAnAnswer
     read_error(body) -> Complaint           an upstream's error body
     stream_of(body) -> bytes                a whole answer as a stream; raises NotAnAnswer
-    StreamReader                            feed(bytes), end() -> list[Piece]; finished; tail(...) -> bytes
+    StreamReader                            feed(bytes), end() -> bytes; state; complaint; tail(...) -> bytes
     error_body(error, request_id) -> bytes  an error answer
-    error_event(error, request_id) -> bytes an error inside a stream
+    error_event(error, id, note) -> bytes   an error inside a stream
 """
 
 import math
@@ -23,10 +23,15 @@ import msgspec
 
 from ftgate.core import estimate
 from ftgate.core.estimate import ZERO, Count
+from ftgate.core.money import format_usd
 from ftgate.core.usage import Usage
+from ftgate.dialects.states import State
 from ftgate.errors import GateError, MethodNotAllowed
 
 Headers = list[tuple[bytes, bytes]]
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+"""Bytes of an answer that are held in memory at once: all of a whole one, or one event of a stream. Pictures come in
+both, and an upstream may answer either way, so there is one limit for both; past it, it is no answer."""
 MAX_RETRY_AFTER_S = 86_400
 """A longer Retry-After tells a client nothing; an upstream's own may be any number, infinite too."""
 
@@ -55,12 +60,13 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
 
 
 class Complaint(msgspec.Struct, frozen=True):
-    """An upstream's error as it said it."""
+    """An upstream's error as it said it. `status` is the one that it names or stands for, whatever HTTP said."""
 
     message: str = ""
     kind: str | None = None
     code: str | None = None
     param: str | None = None
+    status: int | None = None
 
     @property
     def words(self) -> str:
@@ -75,22 +81,12 @@ class NotAnAnswer(Exception):
         self.complaint = complaint
 
 
-class Piece(msgspec.Struct, frozen=True, gc=False):
-    """Something of a stream to pass on. `raw` are its bytes; `content` says that it carries an answer (text, reasoning,
-    a tool call, a finish), so that after it no second attempt may be made; `complaint` is an error inside the
-    stream."""
-
-    raw: bytes
-    content: bool
-    complaint: Complaint | None = None
-
-
 class Meter:
     """What an attempt has brought so far, filled before each piece is passed on. Text is kept in parts and measured
     only when the upstream leaves the usage out or lies: joining at the end is one pass, counting each piece would be
     thousands."""
 
-    __slots__ = ("_counted", "_notes", "_parts", "_size", "content_seen", "malformed", "reported")
+    __slots__ = ("_counted", "_notes", "_parts", "_size", "content_seen", "malformed", "media", "reported", "unread")
 
     FOLD_AT = 65_536  # characters kept before they are folded into the count, so that a long stream holds no long text
 
@@ -99,6 +95,8 @@ class Meter:
         self._size = 0
         self._notes = 0
         self._counted = ZERO
+        self.media = 0  # tokens that its pictures and sound likely stand for
+        self.unread = 0  # events that were no JSON, and did not pretend to be; they were not passed on
         self.content_seen = False
         self.reported: Usage | None = None
         self.malformed = False
@@ -109,6 +107,27 @@ class Meter:
         self._size += len(text)
         if self._size > self.FOLD_AT:
             self._fold()
+
+    def note_media(self, tokens: int) -> None:
+        self.media += tokens
+
+    def report(self, usage: Usage) -> bool:
+        """Take a usage that the upstream reports. The last one counts, but a half of it (prompt, output) that says zero
+        replaces none that was told before. Whether what is reported now is this usage as it is."""
+        known = self.reported
+        if usage == Usage() and (known is not None or self.malformed):
+            return False
+        told = usage
+        if known is not None and not usage.prompt:
+            told = msgspec.structs.replace(known, output=usage.output, reasoning=usage.reasoning)
+        elif known is not None and not usage.output:
+            told = msgspec.structs.replace(usage, output=known.output, reasoning=known.reasoning)
+        self.reported, self.malformed = told, False
+        return told is usage
+
+    def misreport(self) -> None:
+        """The upstream has told a usage of which no sense can be made: it is not believed, nor what it said before."""
+        self.reported, self.malformed = None, True
 
     def _fold(self) -> None:
         self._counted = self._counted + estimate.text("".join(self._parts))
@@ -125,20 +144,26 @@ class Meter:
         one once content was seen. An upstream streams a token or more a piece, so many small pieces are as many tokens,
         unless somebody cut them by characters: hence at most twice."""
         likely = (counted or self.counted()).likely
-        return max(likely, min(self._notes, 2 * likely), 1 if self.content_seen else 0)
+        return max(max(likely, min(self._notes, 2 * likely)) + self.media, 1 if self.content_seen else 0)
 
 
 class Reader(Protocol):
-    """Watches a stream of one dialect. `finished`: its finish_reason was seen; `done`: its end marker was."""
+    """Watches a stream of one dialect as it passes. What feed() and end() return is to be passed on; while `state` is
+    pending they return nothing. `complaint` is what the upstream said went wrong, in failed and broken."""
 
-    finished: bool
-    done: bool
+    state: State
+    complaint: Complaint | None
 
-    def feed(self, data: bytes) -> list[Piece]: ...
+    def feed(self, data: bytes) -> bytes: ...
 
-    def end(self) -> list[Piece]: ...
+    def end(self) -> bytes:
+        """The clean end of the body."""
+        ...
 
-    def tail(self, usage: Usage, *, exact: bool, cost: int | None, balance: int | None) -> bytes: ...
+    def tail(self, usage: Usage, *, exact: bool, cost: int | None, note: str) -> bytes:
+        """What closes a whole stream: the usage where it was asked for, and `note`, if there is one, in the end
+        marker's own block. A cost of None is not known yet."""
+        ...
 
 
 class Dialect(Protocol):
@@ -175,7 +200,9 @@ class Dialect(Protocol):
 
     def error_body(self, error: GateError, request_id: str) -> bytes: ...
 
-    def error_event(self, error: GateError, request_id: str) -> bytes: ...
+    def error_event(self, error: GateError, request_id: str, note: str = "") -> bytes:
+        """An error inside a stream, with `note` in its own block."""
+        ...
 
 
 NOTHING = Ask(fields={}, names=(), routing="auto", stream=False, wants_usage=False, cap=None, answers=1, prompt=ZERO)
@@ -190,3 +217,11 @@ def error_headers(error: GateError) -> Headers:
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", error.allow.encode()))
     return headers
+
+
+def closing_note(cost: int | None, balance: int | None, answered_by: str = "") -> str:
+    """What a stream is told of its money at its end, in a comment that parsers skip; nothing where it is not known."""
+    if cost is None:
+        return ""
+    known = f" balance={format_usd(balance)}" if balance is not None else ""
+    return f"x-findtoken-cost={format_usd(cost)}{known}{answered_by}"

@@ -17,7 +17,8 @@ from ftgate.core import routing
 from ftgate.core.redact import redact
 from ftgate.core.routing import Candidate, Outcome, Verdict
 from ftgate.dialects import sse
-from ftgate.dialects.talk import Complaint, Dialect, Meter, NotAnAnswer, Piece, Reader
+from ftgate.dialects.states import OVER, WHOLE, State
+from ftgate.dialects.talk import MAX_ANSWER_BYTES, Complaint, Dialect, NotAnAnswer, Reader
 from ftgate.errors import DatabaseBusy, Fault, ProviderError, ProviderTimeout, UpstreamFailed
 from ftgate.line.call import Ended, Exchange, Tried
 from ftgate.line.words import answer_headers, conceal, retry_after_s
@@ -34,10 +35,6 @@ ERROR_READ_S = 5.0
 MADE_KEPT = 1000
 """Candidates whose headers are kept made."""
 MAX_ERROR_BYTES = 65_536
-MAX_ANSWER_BYTES = 64 * 1024 * 1024
-"""A plain answer past this is no chat answer, and it is held in memory whole."""
-MAX_PENDING_BYTES = 65_536
-"""Comments and role-only chunks kept back until the first content."""
 
 
 class Attempts:
@@ -66,7 +63,7 @@ class Attempts:
         try:
             return await self._try(x, tried, index)
         except UpstreamFailed as failed:
-            if x.head_sent:
+            if x.answering:
                 raise ProviderError("the provider's stream broke off") from None
             unreached = failed.fault in {Fault.connect, Fault.dns, Fault.tls, Fault.reset, Fault.incomplete}
             return Outcome(
@@ -93,7 +90,7 @@ class Attempts:
         x.call.begun = None
         if answer is None:
             return await self._try_in_scope(x, dialect, tried, index, until, begun.open())
-        if answer.whole is None or answer.status != 200:
+        if answer.whole is None or not _is_good(answer):
             return await self._try_in_scope(x, dialect, tried, index, until, answer)
         self.passing("head")
         await answer.aclose()
@@ -117,7 +114,7 @@ class Attempts:
             answer = await coming if isinstance(coming, Coroutine) else coming
             self.passing("head")
             try:
-                if answer.status != 200:
+                if not _is_good(answer):
                     tried.failed = True  # whoever leaves while its error is read pays nothing
                     timer.deadline = x.call.ends_at
                     return await self._complaint(dialect, answer, index)
@@ -130,7 +127,7 @@ class Attempts:
             return self._take_answer(x, dialect, tried, body, index)
         if x.call.cancelled or trio.current_time() >= x.call.ends_at:
             raise Ended
-        if x.head_sent:
+        if x.answering:
             raise ProviderTimeout(f"the provider's {tried.awaited}")
         return Outcome(index, Verdict.timeout, tried.awaited)
 
@@ -196,12 +193,14 @@ class Attempts:
             complaint.kind, complaint.code, complaint.param,
         )  # fmt: skip
 
-    async def _read_answer(self, x: Exchange, tried: Tried, answer: Answer, timer: trio.CancelScope) -> bytes:
-        """A whole answer's body."""
+    async def _read_answer(
+        self, x: Exchange, tried: Tried, answer: Answer, timer: trio.CancelScope, came: bytes = b""
+    ) -> bytes:
+        """A whole answer's body, of which `came` is there already."""
         idle = tried.candidate.channel.timeouts.idle
         tried.awaited = "the answer stopped coming"
-        pieces: list[bytes] = []
-        size, until = 0, -inf
+        pieces, size = [came], len(came)
+        until = -inf
         while True:
             now = trio.current_time()
             if until - now < idle - TIMER_STEP_S:  # setting a deadline costs more than reading a piece
@@ -220,107 +219,88 @@ class Attempts:
         try:
             dialect.read_answer(body, tried.meter)
         except NotAnAnswer as hollow:
-            return self._hollow(index, hollow.complaint)
+            return self._refused(index, hollow.complaint)
         x.body = body  # it goes out when its settlement is durable, and with that its hold is
         return None
 
-    def _hollow(self, index: int, complaint: Complaint) -> Outcome:
-        """A 200 without an answer. Its words may still say that the credential is spent."""
-        broke = routing.verdict(400, complaint.words) is Verdict.out_of_credit
+    def _refused(self, index: int, complaint: Complaint) -> Outcome:
+        """A 2xx without an answer. An error in it counts as the status that it names; where it names none, its words
+        may still say what it is."""
+        found = routing.verdict(complaint.status or 400, complaint.words)
+        if complaint.status is None and found is Verdict.caller:
+            return Outcome(index, Verdict.hollow, complaint.words or "an empty answer", 200)
         return Outcome(
-            index, Verdict.out_of_credit if broke else Verdict.hollow, complaint.words or "an empty answer", 200
-        )
+            index, found, complaint.message, complaint.status or 200, None,
+            complaint.kind, complaint.code, complaint.param,
+        )  # fmt: skip
 
     async def _pass_stream(
         self, x: Exchange, dialect: Dialect, tried: Tried, answer: Answer, index: int, timer: trio.CancelScope
     ) -> Outcome | None:
-        """Pass a stream on piece by piece. Until the first content nothing is sent and the attempt can still fail
-        over."""
+        """Pass a stream on as it comes. Until the first content nothing is sent and the attempt can still fail over."""
         times = tried.candidate.channel.timeouts
         first_token_until = trio.current_time() + times.first_token
-        kind = next((value for name, value in answer.headers if name == b"content-type"), b"text/event-stream")
-        if b"event-stream" not in kind:
-            if b"json" in kind:
-                return await self._stream_whole(x, dialect, tried, answer, index, timer)
-            return Outcome(
-                index, Verdict.hollow, f"content type {kind[:60].decode(errors='replace')} in place of a stream", 200
-            )
         reader = dialect.StreamReader(tried.meter, show_usage=x.ask.wants_usage)
         tried.awaited = "no first token in time"
         timer.deadline = min(first_token_until, x.call.ends_at)
-        while not reader.done:
-            data = await answer.receive()
-            try:
-                pieces = reader.feed(data) if data else reader.end()
-            except sse.EventTooLong:
-                raise UpstreamFailed(Fault.too_large, "an event without an end", sent=True) from None
-            timer.deadline = x.call.ends_at  # a slow client is not an idle upstream
-            if (failed := await self._pass_on(x, tried, pieces, index)) is not None:
-                return failed
-            if not data:
+        data = await answer.receive()
+        while (streams := sse.is_stream(data, ended=not data)) is None and (more := await answer.receive()):
+            data += more
+        if not streams and not _says_stream(answer.headers, data):
+            return await self._stream_whole(x, dialect, tried, answer, index, timer, reader, data)
+        while True:
+            passed = reader.feed(data) if data else reader.end()
+            if passed:
+                timer.deadline = x.call.ends_at  # a slow client is not an idle upstream
+                await self._pass_on(x, tried, passed)
+            if reader.state in OVER:
                 break
-            timer.deadline = min(trio.current_time() + times.idle if x.head_sent else first_token_until, x.call.ends_at)
-        if reader.done:
-            timer.deadline = x.call.ends_at
+            timer.deadline = min(trio.current_time() + times.idle if x.answering else first_token_until, x.call.ends_at)
+            data = await answer.receive()
+        timer.deadline = x.call.ends_at
+        if reader.state is State.done:
             await self._read_end(reader, answer)
-        if not reader.finished:
-            if x.head_sent:
-                raise ProviderError("the provider's stream ended before its answer did")
-            return Outcome(index, Verdict.hollow, "the stream ended without an answer", 200)
-        x.reader = reader
-        return None
+        return self._ended(x, tried, reader, index)
 
-    async def _pass_on(self, x: Exchange, tried: Tried, pieces: list[Piece], index: int) -> Outcome | None:
-        """Send pieces that came together in one go; keep them back while none of them is content. An Outcome when they
-        hold an error before any content; after content an error ends the call."""
-        for piece in pieces:
-            if piece.complaint is not None:
-                if x.head_sent:
-                    await self._flush(x, tried)
-                    words = redact(conceal(piece.complaint.words, tried.candidate))
-                    raise ProviderError(f"the provider reported an error inside the stream: {words}")
-                return self._hollow(index, piece.complaint)
-            tried.pending.append(piece.raw)
-            if piece.content and not x.head_sent:
-                await self._start(x, tried)
-        if x.head_sent:
-            await self._flush(x, tried)
-        elif sum(map(len, tried.pending)) > MAX_PENDING_BYTES:
-            tried.pending.clear()  # only comments and empty chunks stand here: nothing of the answer is lost
-        return None
+    def _ended(self, x: Exchange, tried: Tried, reader: Reader, index: int) -> Outcome | None:
+        """What the end of a stream means, by the state it ended in."""
+        if reader.state in WHOLE:
+            x.reader = reader
+            return None
+        if reader.state is State.failed:
+            return self._refused(index, reader.complaint or Complaint("the stream ended without an answer"))
+        assert reader.state is State.broken
+        if reader.complaint is None:
+            raise ProviderError("the provider's stream ended before its answer did")
+        words = redact(conceal(reader.complaint.words, tried.candidate))
+        raise ProviderError(f"the provider reported an error inside the stream: {words}")
 
-    async def _flush(self, x: Exchange, tried: Tried) -> None:
-        if tried.pending:
-            data = b"".join(tried.pending)
-            tried.pending.clear()
-            await x.client.send(data)
-            self.passing("content")
+    async def _pass_on(self, x: Exchange, tried: Tried, data: bytes) -> None:
+        """Send what a reader has given out; the answer begins with the first of it."""
+        if not x.answering:
+            await self._start(x, tried)
+        await x.client.send(data)
+        self.passing("content")
 
     async def _stream_whole(
-        self, x: Exchange, dialect: Dialect, tried: Tried, answer: Answer, index: int, timer: trio.CancelScope
-    ) -> Outcome | None:
+        self, x: Exchange, dialect: Dialect, tried: Tried, answer: Answer, index: int, timer: trio.CancelScope,
+        reader: Reader, came: bytes,
+    ) -> Outcome | None:  # fmt: skip
         """The upstream was asked to stream and answered whole: its answer is passed on as a stream of one chunk."""
-        body = await self._read_answer(x, tried, answer, timer)
+        body = await self._read_answer(x, tried, answer, timer, came)
         timer.deadline = x.call.ends_at
-        outcome = self._take_answer(x, dialect, tried, body, index)
-        if outcome is not None:
-            return outcome
-        tried.meter = Meter()  # the reader below sees it all again
-        reader = dialect.StreamReader(tried.meter, show_usage=x.ask.wants_usage)
         try:
-            pieces = reader.feed(dialect.stream_of(x.body))
+            passed = reader.feed(dialect.stream_of(body))
         except NotAnAnswer as hollow:
-            return self._hollow(index, hollow.complaint)
-        x.reader = reader
-        return await self._pass_on(x, tried, pieces, index)
+            return self._refused(index, hollow.complaint)
+        if passed:
+            await self._pass_on(x, tried, passed)
+        return self._ended(x, tried, reader, index)
 
     async def _read_end(self, reader: Reader, answer: Answer) -> None:
         """After the end marker the body's end is there already, or very soon: reading it lets the connection be used
         again, and some put their usage there."""
-        with (
-            trio.move_on_after(END_S),
-            contextlib.suppress(UpstreamFailed, sse.EventTooLong),
-        ):  # the answer is complete all the same
+        with trio.move_on_after(END_S), contextlib.suppress(UpstreamFailed):  # the answer is complete all the same
             while data := await answer.receive():
                 reader.feed(data)
             reader.end()
@@ -346,3 +326,14 @@ class Attempts:
             return
         if not await self.ledger.durable_within(x.held.ticket, DURABLE_WAIT_S):
             raise DatabaseBusy("the ledger does not take commits now; nothing was charged", retry_after_s=5)
+
+
+def _is_good(answer: Answer) -> bool:
+    """Whether a status promises an answer: clients of these protocols take any 2xx."""
+    return 200 <= answer.status < 300
+
+
+def _says_stream(headers: Headers, body: bytes) -> bool:
+    """Whether an answer that does not begin like a stream is one by its own word; a JSON value never is."""
+    kind = next((value for name, value in headers if name == b"content-type"), b"text/event-stream")
+    return b"event-stream" in kind.lower() and body.lstrip()[:1] not in (b"{", b"[")

@@ -93,7 +93,6 @@ class Tried:
         self.failed = False
         self.complete = False
         self.awaited = ""  # what has not come, in words, when the time for it is up
-        self.pending: list[bytes] = []  # pieces read and not sent on yet
 
 
 class Offered:
@@ -133,7 +132,7 @@ class Exchange:
     reader: Reader | None = None
     measured: Measured | None = None
     uncounted: GateError | None = None  # why it could not be charged, where counting failed
-    head_sent = False
+    head_sent = False  # of a stream
     first_content_at: float | None = None
 
     def __init__(
@@ -158,6 +157,11 @@ class Exchange:
         self.too_long_for: list[Model] = []
         self.tried: list[Tried] = []
         self.outcomes: list[Outcome] = []
+
+    @property
+    def answering(self) -> bool:
+        """Whether some of a streamed answer has gone to the client: then there is no second attempt."""
+        return self.first_content_at is not None
 
     def leave_model(self, now: float) -> None:
         """The model is free again, for what counts the calls at it."""

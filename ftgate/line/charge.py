@@ -16,6 +16,11 @@ from ftgate.core.routing import Candidate, Model
 from ftgate.core.usage import UNKNOWN_BOUND, Measured, Usage, judge
 from ftgate.line.call import Exchange, Offered, Tried
 
+FAR = 2
+PADDING = 2_000
+"""A provider's prompt count is believed, but the operator hears of one above FAR times our bound for it and PADDING
+tokens, which a provider's own instructions may take."""
+
 
 def prompt_count(x: Exchange, model: Model) -> estimate.Count:
     """Tokens of the prompt at this model: text by estimate, media by the model's per-item bound. Counted once a
@@ -79,7 +84,23 @@ def charge(x: Exchange) -> tuple[int | None, list[str]]:
         charges.append(pricing.charge(tried.candidate.model.price, measured.usage))
         if measured.rejected:
             remarks.append(f"usage from {tried.candidate.channel.name} refused: {measured.rejected}")
+        remarks += _remarks(x, tried, measured)
     return (pricing.total(charges, x.multiplier) if charges else None), remarks
+
+
+def _remarks(x: Exchange, tried: Tried, measured: Measured) -> list[str]:
+    """What is believed, or passed over, and worth a look all the same."""
+    channel, remarks = tried.candidate.channel.name, []
+    if (
+        measured.exact
+        and measured.usage.prompt > FAR * (bound := prompt_count(x, tried.candidate.model).bound) + PADDING
+    ):
+        remarks.append(
+            f"{channel} counts {measured.usage.prompt} prompt tokens where {bound} are the most that was sent"
+        )
+    if tried.meter.unread:
+        remarks.append(f"{tried.meter.unread} events of {channel} were no JSON and were left out")
+    return remarks
 
 
 def _measure(x: Exchange, tried: Tried) -> Measured | None:
@@ -110,7 +131,7 @@ def _measure(x: Exchange, tried: Tried) -> Measured | None:
         and tried.sending.sent
         and (meter.content_seen or tried.candidate.channel.charge_left_before_content)
     )
-    if not (tried.complete or x.head_sent or left):
+    if not (tried.complete or x.answering or left):
         return None  # ended before content by a limit, a shutdown or an error: the caller did not choose to leave
     reported = meter.reported
     if reported is not None and not tried.complete:
@@ -138,7 +159,7 @@ def learn(x: Exchange) -> None:
     usage, tried, ask = x.measured.usage, x.tried[-1], x.ask
     if not (ask.images or ask.audios or ask.files):
         x.ratios.learn("prompt", tried.candidate.model.name, ask.prompt.likely_milli, usage.prompt)
-    if not usage.reasoning and x.ratios.wants("output", tried.candidate.model.name):
+    if not (usage.reasoning or tried.meter.media) and x.ratios.wants("output", tried.candidate.model.name):
         x.ratios.learn("output", tried.candidate.model.name, tried.meter.counted().likely_milli, usage.output)
 
 

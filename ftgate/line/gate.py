@@ -26,7 +26,7 @@ from ftgate.core import estimate, limits, routing
 from ftgate.core.money import format_usd, format_usd_cents
 from ftgate.core.redact import redact
 from ftgate.core.routing import SMALLEST_ROOM, Candidate, Model
-from ftgate.dialects.talk import Ask, error_headers
+from ftgate.dialects.talk import Ask, closing_note, error_headers
 from ftgate.errors import (
     DatabaseBusy,
     DatabaseFailed,
@@ -421,7 +421,8 @@ class Gate:
             balance = None
         self.passing("answering")
         if x.reader is not None:
-            tail = x.reader.tail(x.measured.usage, exact=x.measured.exact, cost=x.settled.charged, balance=balance)
+            note = closing_note(x.settled.charged, balance)
+            tail = x.reader.tail(x.measured.usage, exact=x.measured.exact, cost=x.settled.charged, note=note)
             await x.client.end(tail)
             self.passing("answered")
             return
@@ -434,10 +435,21 @@ class Gate:
         await x.client.answer(200, headers, x.body)
         self.passing("answered")
 
+    async def _charged_note(self, x: Exchange) -> str:
+        """What a stream that ends in an error is told of its charge; nothing where there was none."""
+        if x.settled is None or not x.settled.charged:
+            return ""
+        balance = x.settled.balance
+        try:
+            known = balance is not None and await self.ledger.durable_within(x.settled.ticket, DURABLE_WAIT_S)
+        except DatabaseFailed:
+            known = False
+        return closing_note(x.settled.charged, balance if known else None)
+
     async def _send_error(self, x: Exchange, error: GateError) -> None:
         dialect = x.call.dialect
         if x.head_sent:
-            await x.client.end(dialect.error_event(error, x.call.id))
+            await x.client.end(dialect.error_event(error, x.call.id, await self._charged_note(x)))
             return
         headers = [(b"content-type", b"application/json"), (b"x-request-id", x.call.id.encode()), *error_headers(error)]
         await x.client.answer(error.status, headers + room_headers(x.room), dialect.error_body(error, x.call.id))

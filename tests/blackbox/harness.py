@@ -475,7 +475,8 @@ def events(body: bytes) -> list[bytes]:
 
 def chunks(body: bytes) -> list[Any]:
     """The JSON of a stream's data events, without [DONE]."""
-    said = [event.removeprefix(b"data: ") for event in events(body) if event.startswith(b"data: ")]
+    lines = [[line[6:] for line in event.split(b"\n") if line.startswith(b"data: ")] for event in events(body)]
+    said = [b"\n".join(data) for data in lines if data]
     return [json.loads(data, parse_float=Decimal) for data in said if data != b"[DONE]"]
 
 

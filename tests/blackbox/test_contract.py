@@ -62,7 +62,7 @@ def test_a_metered_answer_has_no_balance(house: House) -> None:
     assert answer.status_code == 200 and answer.headers["x-findtoken-mode"] == "standard"
     assert answer.headers["x-findtoken-cost"] == "0.00001" and "x-findtoken-balance" not in answer.headers
     stream = house.chat(house.account("0", metered=True), stream=True)
-    assert b": x-findtoken-cost=0.00001\n\ndata: [DONE]\n\n" in stream.content
+    assert b"\n\n: x-findtoken-cost=0.00001\ndata: [DONE]\n\n" in stream.content
 
 
 def test_the_request_id_is_that_of_the_log(house: House) -> None:

@@ -86,7 +86,7 @@ def cost(house: House, account: Account, model: str, **fields: Any) -> Decimal:
     after = house.balance(account)
     assert before - after == charged > 0
     if fields.get("stream"):
-        assert f": x-findtoken-cost={row['cost']} balance={after:f}\n\n".encode() in answer.content
+        assert f": x-findtoken-cost={row['cost']} balance={after:f}\ndata: [DONE]\n\n".encode() in answer.content
     else:
         assert (answer.headers["x-findtoken-cost"], Decimal(answer.headers["x-findtoken-balance"])) == (
             row["cost"],

@@ -247,14 +247,8 @@ def show_another_cost() -> Patch:
     """The cost in a stream's usage is not what was charged; the comment beside it is right."""
     real = openai_chat.StreamReader.tail
 
-    def tail(self: Any, usage: Any, *, exact: bool, cost: int, balance: int | None) -> bytes:
-        said = real(self, usage, exact=exact, cost=cost, balance=balance)
-        at = said.find(b"\n: ")
-        return (
-            real(self, usage, exact=exact, cost=cost + 1, balance=balance)[: at + 1] + said[at + 1 :]
-            if self.show_usage
-            else said
-        )
+    def tail(self: Any, usage: Any, *, exact: bool, cost: int, note: str) -> bytes:
+        return real(self, usage, exact=exact, cost=cost + 1, note=note)
 
     return openai_chat.StreamReader, "tail", tail
 

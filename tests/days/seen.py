@@ -75,7 +75,8 @@ class Told:
         if output and rng.random() < 0.2:
             thinking = rng.randint(1, output)
             said["completion_tokens_details"] = {"reasoning_tokens": thinking}
-            if rng.random() < 0.5:  # beside the answer's tokens, as the sum of all shows
+            # Beside the answer's tokens, as the sum of all shows; unless the sum could as well mean cached ones.
+            if rng.random() < 0.5 and thinking not in {cached, written, cached + written}:
                 said["completion_tokens"] -= thinking
         elif rng.random() < 0.3:
             del said["total_tokens"]
@@ -83,12 +84,15 @@ class Told:
             said["completion_tokens"] = LIES[liar]
         self.said = None if liar == "missing" else said
         # Not to be believed either: more cached than there was, more than fits, content for nothing.
+        # (Under Anthropic's name, and where no sum says otherwise, cached tokens stand beside the prompt.)
+        beside = cached > prompt and "cache_read_input_tokens" in said and "total_tokens" not in said
+        prompt += (cached + written) * beside
         absurd = cached > prompt or prompt > (self.candidate.model.context or 10**7)
         if liar in {None, "zero"} and not absurd:
             self.usage_if_cut = (
                 prompt,
                 cached,
-                min(written, prompt - cached),
+                written if beside else min(written, prompt - cached),
                 output,
             )  # that nothing was said of the output proves nothing
             self.usage = self.usage_if_cut if output or not content else None
@@ -183,6 +187,11 @@ class Seen:
     def complete(self) -> bool:
         """The client has a whole answer in its hands."""
         return self.status == 200 and self.ended and (not self.body["stream"] or b"data: [DONE]" in self.answer)
+
+    @property
+    def broke_off(self) -> bool:
+        """Its stream was ended by an error inside it."""
+        return bool(self.status == 200 and self.ended and self.body["stream"] and not self.complete)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftgate.dialects import sse
+from ftgate.dialects.talk import MAX_ANSWER_BYTES
 from tests.dialects.cutting import cut_at, cuts
 
 TABLE: list[tuple[str, bytes, list[tuple[bytes | None, bytes]], bytes]] = [
@@ -73,7 +74,7 @@ def test_table_cut_everywhere(name, data, events, rest):
         found, joined, left = read(pieces)
         assert found == events, pieces
         assert joined == data, pieces
-        # A CR at the end of a piece may have been the half of a CRLF: its LF then stands before what is left.
+        # A CR behind a CR that ends a piece is taken for an end: were it half of a CRLF, its LF stands in what is left.
         assert left.removeprefix(b"\n") == rest
 
 
@@ -131,25 +132,64 @@ def test_written_events_come_back(datas):
 
 def test_written_bytes():
     assert sse.event(b"{}") == b"data: {}\n\n"
-    assert sse.comment("x=1") == b": x=1\n\n"
+    assert sse.comment("x=1") == b": x=1\n"
 
 
-def test_an_event_without_end_is_refused():
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_a_written_event_has_no_line_end_in_its_data(end):
+    """In JSON, line ends stand between values and mean nothing."""
+    assert sse.event(b'{"a":' + end + b"  1" + end + b"}") == b'data: {"a":  1}\n\n'
+
+
+def test_an_event_without_end_is_given_up():
     reader = sse.Reader()
-    piece = b"x" * 65_536
-    for _ in range(sse.MAX_EVENT // len(piece)):
-        assert reader.feed(piece) == []
-    with pytest.raises(sse.EventTooLong):
-        reader.feed(b"x")
+    piece = b"x" * (MAX_ANSWER_BYTES // 8)
+    for _ in range(8):
+        assert reader.feed(piece) == [] and not reader.too_long
+    assert reader.feed(b"x") == [] and reader.too_long
+    reader.feed(piece)
+    assert len(reader.rest()) == MAX_ANSWER_BYTES + 1, "nothing more is kept"
 
 
 def test_the_limit_is_for_one_unfinished_event():
     reader = sse.Reader()
-    event = b"data: " + b"x" * (sse.MAX_EVENT // 2) + b"\n\n"
-    for _ in range(5):
+    event = b"data: " + b"x" * (MAX_ANSWER_BYTES // 2) + b"\n\n"
+    for _ in range(3):
         (found,) = reader.feed(event)
-        assert found.raw == event
-    assert len(sse.Reader().feed(event * 3)) == 3
+        assert found.raw == event and not reader.too_long
+
+
+@pytest.mark.parametrize("end", [b"\n\r", b"\r\n\r"])
+def test_half_of_a_line_end_is_waited_for(end):
+    """Nothing of ours may come between a CR and its LF: it would stand in a block of its own then."""
+    reader = sse.Reader()
+    assert reader.feed(b"data: x" + end) == []
+    (one,) = reader.feed(b"\n")
+    assert one.raw == b"data: x" + end + b"\n" and reader.rest() == b""
+    assert reader.feed(b"data: x" + end) == []
+    assert [one.raw for one in reader.feed(b"data: y\n\n")] == [b"data: x" + end, b"data: y\n\n"]
+
+
+@pytest.mark.parametrize(
+    ("head", "is_stream"),
+    [
+        (b"data: x", True), (b"data:", True), (b": hi", True), (b":", True), (b"event: x", True), (b"id: 1", True),
+        (b"retry: 5", True), (b"\xef\xbb\xbfdata: x", True), (b"\n\r\n data: x", True),
+        (b"{", False), (b'{"a"', False), (b" [", False), (b"<html>", False), (b"datum", False), (b"x", False),
+        (b"", None), (b"d", None), (b"dat", None), (b"even", None), (b"\n\n", None), (b"\xef\xbb", None),
+        (b" " * 5000, False),
+    ],
+)  # fmt: skip
+def test_the_first_bytes_tell_a_stream(head, is_stream):
+    assert sse.is_stream(head) is is_stream
+    assert sse.is_stream(head, ended=True) is bool(is_stream)
+
+
+def test_data_that_stands_bare():
+    """As servers write an error into a stream that they have begun."""
+    bare = sse.parse(b'{"error": "x"}\n\n')
+    assert (bare.data, bare.stray) == (b'{"error": "x"}', True)
+    assert not sse.parse(b"error: x\ndata: {}\n\n").stray
 
 
 def test_a_large_event_in_small_pieces_is_not_searched_again_and_again():

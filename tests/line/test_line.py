@@ -81,7 +81,7 @@ async def test_a_stream_passes_untouched_but_for_its_usage_chunk(autojump_clock:
     client = await stage.relay(ask(stream=True))
     cost = format_usd(10 * IN + 2 * OUT)
     balance = format_usd(10**12 - 10 * IN - 2 * OUT)
-    tail = f": x-findtoken-cost={cost} balance={balance}\n\n".encode()
+    tail = f": x-findtoken-cost={cost} balance={balance}\n".encode()
     assert client.body == delta("") + delta("a") + delta("b") + delta(finish="stop") + tail + DONE
     assert json.loads(stage.upstream.requests[0].body)["stream_options"] == {"include_usage": True}
 
@@ -89,7 +89,7 @@ async def test_a_stream_passes_untouched_but_for_its_usage_chunk(autojump_clock:
 async def test_a_stream_shows_usage_with_cost_when_asked(autojump_clock: Clock) -> None:
     stage = Stage(ScriptedUpstream(chat("a")))
     client = await stage.relay(ask(stream=True, stream_options={"include_usage": True}))
-    chunk = json.loads(client.body.split(b"\n\n")[-4].removeprefix(b"data: "))
+    chunk = json.loads(client.body.split(b"\n\n")[-3].removeprefix(b"data: "))
     assert chunk["usage"] == {"prompt_tokens": 10, "completion_tokens": 1, "cost": float(format_usd(10 * IN + OUT))}
     assert client.body.endswith(DONE)
 
@@ -158,10 +158,12 @@ async def test_a_stream_cut_after_content_pays_for_what_came_and_says_so(autojum
     stage = Stage(ScriptedUpstream([STREAM, delta("Hello there"), cut()]))
     client = await stage.relay(ask(stream=True))
     assert b"[DONE]" not in client.body
-    assert json.loads(client.body.split(b"\n\n")[1].removeprefix(b"data: "))["error"]["code"] == "provider_error"
     row = stage.log.rows[0]
     assert row.estimated and row.status == "error" and row.completion_tokens >= 2
     assert row.cost == row.prompt_tokens * IN + row.completion_tokens * OUT
+    note, said = client.body.split(b"\n\n")[1].split(b"\n")
+    assert note.decode() == f": x-findtoken-cost={format_usd(row.cost)} balance={format_usd(10**12 - row.cost)}"
+    assert json.loads(said.removeprefix(b"data: "))["error"]["code"] == "provider_error"
 
 
 async def test_a_stream_that_ends_without_a_finish_is_not_sold_as_finished(autojump_clock: Clock) -> None:

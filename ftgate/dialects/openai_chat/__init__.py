@@ -4,18 +4,19 @@ Source: the public API reference of OpenAI (chat object, chat chunk object, erro
 it (PROVIDERS.md: where usage stands, which names carry cached tokens, reasoning_content).
 
 A request's fields that we do not know pass as the raw bytes they came in. A stream's events pass as raw bytes, but for
-three: the chunk that carries only usage (held back, shown at the end if the client asked), `[DONE]` (sent by us, after
-the money is settled), and a frame that is not JSON (dropped: it would break the client's parser).
+these: usage (taken out wherever it stands, shown once at the end if the client asked), `[DONE]` (sent by us, after the
+money is settled), several chunks in one block (parted), blocks without data, and what is no JSON.
 
-    request.py  what is asked, and how an upstream is asked      errors.py  an upstream's errors, and ours
+    request.py  what is asked, and how an upstream is asked      errors.py  ours, as OpenAI words them
     prompt.py   how long a prompt is                             answer.py  whole answers
     usage.py    usage objects, read and written                  stream.py  streams
 """
 
+from ftgate.dialects.complaints import read_error
 from ftgate.dialects.openai_chat.answer import DONE, read_answer, stream_of
-from ftgate.dialects.openai_chat.errors import error_body, error_event, read_error
+from ftgate.dialects.openai_chat.errors import error_body, error_event
 from ftgate.dialects.openai_chat.request import read_request, render
-from ftgate.dialects.openai_chat.stream import StreamReader, cost_comment
+from ftgate.dialects.openai_chat.stream import StreamReader
 from ftgate.dialects.openai_chat.usage import read_usage, usage_object
 
 NAME = "openai_chat"
@@ -32,7 +33,6 @@ __all__ = [
     "NAME",
     "ROUTES",
     "StreamReader",
-    "cost_comment",
     "error_body",
     "error_event",
     "read_answer",

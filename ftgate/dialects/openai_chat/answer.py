@@ -1,159 +1,195 @@
 """Whole answers: looked through for text, usage and errors; and, where a stream was asked for, written as one.
 
-What a choice, a message or a delta holds is read here for streams too.
+What a choice holds is read here for streams too.
 """
 
-import re
+from collections.abc import Mapping
 
 import msgspec
 
-from ftgate.dialects import sse
-from ftgate.dialects.fields import ABSENT, Fields, fields_of, there
-from ftgate.dialects.openai_chat.errors import read_error
-from ftgate.dialects.openai_chat.usage import read_usage
+from ftgate.dialects import content, sse
+from ftgate.dialects.complaints import complaint_in, complaint_of, is_error
+from ftgate.dialects.fields import Fields, fields_of, loads, rewrite
+from ftgate.dialects.openai_chat.usage import PlainUsage, note_usage
 from ftgate.dialects.talk import Complaint, Meter, NotAnAnswer
 
 DONE = b"data: [DONE]\n\n"
+NO_END = frozenset(("", "null", "none"))
+"""Values of finish_reason that say nothing, in lower case: some write null as a text, or "" until the end."""
+FAILED_END = "error"
+"""The finish_reason of an answer that broke off at the provider (OpenRouter)."""
 
 
-class _Function(msgspec.Struct, gc=False):
+class _Function(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     name: str | None = None
-    arguments: object = None
+    arguments: str | None = None
 
 
-class _ToolCall(msgspec.Struct, gc=False):
+class _Call(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    index: int = 0
+    id: str | None = None
+    type: str | None = None
     function: _Function | None = None
 
 
-class Message(msgspec.Struct, gc=False):
+class Message(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A message or delta as most are."""
+
+    role: str | None = None
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
-    tool_calls: list[_ToolCall] | None = None
-    function_call: _Function | None = None
-    audio: msgspec.Raw = ABSENT
+    tool_calls: list[_Call] | None = None
+    function_call: None = None
+    audio: None = None
+
+    def note(self, meter: Meter) -> bool:
+        """As note_choice."""
+        seen = False
+        for text in (self.content, self.reasoning_content or self.reasoning, self.refusal):
+            if text:
+                meter.note(text)
+                seen = True
+        for call in self.tool_calls or ():
+            made = call.function or _Function()
+            if text := (made.name or "") + (made.arguments or ""):
+                meter.note(text)
+            seen = seen or bool(text or call.id or call.type)
+        if seen:
+            meter.content_seen = True
+        return seen
 
 
-class _Choice(msgspec.Struct, gc=False):
+class Choice(msgspec.Struct, gc=False):
+    """A choice of an answer or a chunk as most are."""
+
     index: int = 0
     message: Message | None = None
     delta: Message | None = None
     finish_reason: str | None = None
-    usage: msgspec.Raw = ABSENT
+    usage: None = None
+    error: None = None
 
 
-class _Body(msgspec.Struct, gc=False):
-    id: object = None
-    created: object = None
-    model: object = None
-    choices: list[_Choice] | None = None
-    usage: msgspec.Raw = ABSENT
-    error: msgspec.Raw = ABSENT
+class Plain(msgspec.Struct, gc=False):
+    """An answer or a chunk as nearly all are: read in one go, by a decoder that refuses whatever it does not know."""
+
+    choices: list[Choice]
+    usage: PlainUsage | None = None
+    error: None = None
+    base_resp: None = None
 
 
-body_of = msgspec.json.Decoder(_Body)
-HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
-"""An upstream may cut a surrogate pair in two, each half in a chunk of its own. That is JSON, and clients join the
-halves, but msgspec refuses it: for our own reading the halves are replaced, what is passed on keeps its bytes."""
+plain = msgspec.json.Decoder(Plain)
+UNKNOWN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What `plain` raises for all else."""
 
 
-def note_message(message: Message | None, meter: Meter) -> bool:
-    """Give a message's or delta's text to the meter; whether there was any content."""
-    if message is None:
+def ends(finish: object) -> bool:
+    """Whether a finish_reason says that its answer has ended."""
+    return bool(finish) and not (isinstance(finish, str) and finish.lower() in NO_END)
+
+
+def note_choice(choice: Mapping[str, object], meter: Meter) -> bool:
+    """Give what a choice says to the meter; whether there is anything in it that a client may want."""
+    message = choice.get("delta") or choice.get("message")
+    if not isinstance(message, dict):
         return False
-    seen = False
-    for text in (message.content, message.reasoning_content, message.reasoning, message.refusal):
-        if text:
-            meter.note(text)
-            seen = True
-    calls = [call.function for call in message.tool_calls or ()] + (
-        [message.function_call] if message.function_call else []
-    )
-    for function in calls:
-        seen = True
-        if function is not None:
-            meter.note(function.name or "")
-            meter.note(
-                function.arguments
-                if isinstance(function.arguments, str)
-                else msgspec.json.encode(function.arguments).decode()
-            )
-    return seen or there(message.audio)
+    seen = content.look(message)
+    if seen.text:
+        meter.note(seen.text)
+    if seen.media_tokens:
+        meter.note_media(seen.media_tokens)
+    meter.content_seen |= seen.anything
+    return seen.anything
 
 
-def note_usage(raw: msgspec.Raw | None, meter: Meter) -> None:
-    """Keep the last usage that is there, wherever it stood."""
-    if raw is None or not there(raw):
-        return
-    usage, malformed = read_usage(raw)
-    if usage is not None:
-        meter.reported, meter.malformed = usage, False
-    elif malformed:
-        meter.reported, meter.malformed = None, True
+def choice_complaint(choice: Mapping[str, object]) -> Complaint | None:
+    """The error that stands in a choice, or that its finish_reason stands for."""
+    if is_error(choice.get("error")):
+        return complaint_of({"error": choice["error"]})
+    if choice.get("finish_reason") == FAILED_END:
+        return Complaint('the provider ended its answer with finish_reason "error"')
+    return None
 
 
 def read_answer(body: bytes, meter: Meter) -> None:
     """Look through a whole answer, giving text and usage to the meter. Raises NotAnAnswer."""
     try:
-        answer = body_of.decode(body)
-    except msgspec.ValidationError:
-        _read_strange(body, meter)
-        return
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        if (whole := HALF_PAIR.sub(rb"\\ufffd", body)) != body:
-            return read_answer(whole, meter)
-        raise NotAnAnswer(Complaint("the body is not JSON")) from None
-    if there(answer.error):
-        raise NotAnAnswer(read_error(body))
-    note_usage(answer.usage, meter)
-    finished = False
-    for choice in answer.choices or ():
-        meter.content_seen |= note_message(choice.message, meter)
-        finished |= bool(choice.finish_reason)
-        note_usage(choice.usage, meter)
-    if not finished and not meter.content_seen:
-        raise NotAnAnswer(read_error(body) if not answer.choices else Complaint("neither content nor a finish_reason"))
+        answer = plain.decode(body)
+        usage = answer.usage.neutral() if answer.usage is not None else None
+    except UNKNOWN:
+        pass
+    else:
+        ended = [choice.finish_reason for choice in answer.choices]
+        if (usage is not None or answer.usage is None) and any(map(ends, ended)) and FAILED_END not in ended:
+            for choice in answer.choices:
+                if choice.message is not None:
+                    choice.message.note(meter)
+            if usage is not None:
+                meter.report(usage)
+            return
+    _read_odd_answer(body, meter)
 
 
-def _read_strange(body: bytes, meter: Meter) -> None:
-    """An answer whose fields have types of their own (content as a list of parts): still an answer if it has
-    choices."""
+def _read_odd_answer(body: bytes, meter: Meter) -> None:
+    """As read_answer, for an answer of any shape."""
     try:
-        fields = fields_of.decode(body)
-    except msgspec.ValidationError:
-        raise NotAnAnswer(Complaint("the body is not a JSON object")) from None
-    except (msgspec.DecodeError, RecursionError):
+        said = loads(body)
+    except ValueError:
         raise NotAnAnswer(Complaint("the body is not JSON")) from None
-    choices = choices_of(fields)
-    if not choices or there(fields.get("error", ABSENT)):
-        raise NotAnAnswer(read_error(body))
-    meter.note(choices.decode(errors="replace"))
-    meter.content_seen = True
-    note_usage(fields.get("usage"), meter)
-
-
-def choices_of(fields: Fields) -> bytes:
-    """The choices of a strange answer or chunk as they came; empty when they are no list or an empty one."""
-    choices = bytes(fields.get("choices", ABSENT)).strip()
-    return choices if choices.startswith(b"[") and choices[1:].lstrip() != b"]" else b""
+    if not isinstance(said, dict):
+        wrapped = isinstance(said, list) and bool(said) and isinstance(said[0], dict)
+        raise NotAnAnswer(complaint_of(said) if wrapped else Complaint("the body is not a JSON object"))
+    if (complaint := complaint_in(said)) is not None:
+        raise NotAnAnswer(complaint)
+    choices = said.get("choices")
+    if not isinstance(choices, list) or not choices:
+        raise NotAnAnswer(complaint_of(said))
+    note_usage(said.get("usage"), meter)
+    finished = False
+    for choice in choices:
+        if not isinstance(choice, dict):
+            continue
+        if (complaint := choice_complaint(choice)) is not None:
+            raise NotAnAnswer(complaint)
+        note_choice(choice, meter)
+        finished |= ends(choice.get("finish_reason"))
+        note_usage(choice.get("usage"), meter)
+    if not finished and not meter.content_seen:
+        raise NotAnAnswer(Complaint("neither content nor a finish_reason"))
 
 
 def stream_of(body: bytes) -> bytes:
-    """A whole answer as a stream of one chunk: for an upstream that was asked to stream and answered at once. Raises
-    NotAnAnswer."""
-    read_answer(body, Meter())
+    """A whole answer as a stream of one chunk: for an upstream that was asked to stream and answered at once. Its
+    reader says whether it is an answer. Raises NotAnAnswer for what is no JSON object with choices."""
     try:
-        fields: dict[str, object] = dict(fields_of.decode(body))
-        choices: list[Fields] = msgspec.json.decode(fields_of.decode(body)["choices"], type=list[Fields])
-    except (msgspec.DecodeError, KeyError):
+        return rewrite(body, _streamed) + DONE
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
+        read_answer(body, Meter())
         raise NotAnAnswer(Complaint("a whole answer that cannot be streamed")) from None
+
+
+def _streamed(body: bytes) -> bytes:
+    came = fields_of.decode(body)
+    choices = msgspec.json.decode(came["choices"], type=list[Fields])
+    fields: dict[str, object] = dict(came)
     usage = fields.pop("usage", None)
     fields["object"] = "chat.completion.chunk"
-    fields["choices"] = [
-        {("delta" if name == "message" else name): raw for name, raw in choice.items()} for choice in choices
-    ]
-    out = [sse.event(msgspec.json.encode(fields))]
-    if usage is not None:
-        out.append(sse.event(msgspec.json.encode({**fields, "choices": [], "usage": usage})))
-    return b"".join((*out, DONE))
+    fields["choices"] = [_chunk_choice(choice) for choice in choices]
+    chunk = sse.event(msgspec.json.encode(fields))
+    if usage is None:
+        return chunk
+    return chunk + sse.event(msgspec.json.encode({**fields, "choices": [], "usage": usage}))
+
+
+def _chunk_choice(choice: Fields) -> dict[str, object]:
+    """A choice of a whole answer as one of a chunk. Clients put tool calls together by their index, which only chunks
+    have."""
+    said: dict[str, object] = {("delta" if name == "message" else name): raw for name, raw in choice.items()}
+    message = msgspec.json.decode(choice["message"], type=Fields | None) if "message" in choice else None
+    if message and bytes(message.get("tool_calls", b"")).lstrip()[:1] == b"[":
+        calls = msgspec.json.decode(message["tool_calls"], type=list[Fields])
+        said["delta"] = {**message, "tool_calls": [{"index": n, **call} for n, call in enumerate(calls)]}
+    return said

@@ -1,154 +1,293 @@
-"""Streams: what of one passes, what is held back, what counts as content, and how it is closed."""
+"""Streams: what of one passes, what is held back, what counts as content, and how it is closed. The states stand in
+dialects/states; this file makes signs of chunks.
+
+Nearly every chunk is a short text in one field, and thousands come in a second: those are read in one go
+(answer.Plain). All others are looked through as JSON of any shape.
+"""
+
+import json
+from collections.abc import Mapping
 
 import msgspec
 
 from ftgate.core.money import format_usd
 from ftgate.core.usage import Usage, count
 from ftgate.dialects import sse
-from ftgate.dialects.fields import ABSENT, Fields, anything, fields_of, there
-from ftgate.dialects.openai_chat.answer import DONE, HALF_PAIR, body_of, choices_of, note_message, note_usage
-from ftgate.dialects.openai_chat.errors import read_error
-from ftgate.dialects.openai_chat.usage import usage_object
-from ftgate.dialects.talk import Meter, Piece
+from ftgate.dialects.complaints import complaint_in, complaint_of, is_error, read_error
+from ftgate.dialects.fields import ABSENT, NULL, Fields, fields_of, loads, rewrite, there
+from ftgate.dialects.openai_chat.answer import (
+    DONE,
+    FAILED_END,
+    UNKNOWN,
+    Plain,
+    choice_complaint,
+    ends,
+    note_choice,
+    plain,
+)
+from ftgate.dialects.openai_chat.usage import note_usage, usage_object
+from ftgate.dialects.states import BEGUN, OVER, TABLE, Sign, State
+from ftgate.dialects.talk import MAX_ANSWER_BYTES, Complaint, Meter
+
+MAX_PENDING_BYTES = 65_536
+"""Bytes of chunks without content that are kept back, so that the attempt can still fail over."""
+_MARK = b"[DONE]"
 
 
 class StreamReader:
-    """Watches a stream as it passes. `finished`: a finish_reason was seen. `done`: the end marker was."""
+    """Watches a stream as it passes (talk.Reader)."""
 
     def __init__(self, meter: Meter, *, show_usage: bool) -> None:
         self.meter = meter
         self.show_usage = show_usage
-        self.finished = False
-        self.done = False
-        self.broken_frames = 0
-        self.last_usage: Fields | None = None
-        self._open: set[int] = (
-            set()
-        )  # choices that have begun and not finished: with n > 1 the first finish is not the end
-        self._ended: set[int] = set()
+        self.state = State.pending
+        self.complaint: Complaint | None = None
         self._events = sse.Reader()
-        self._head: dict[str, object] = {}
+        self._kept: list[bytes] = []  # to be passed on, together, when the state allows it
+        self._kept_bytes = 0
+        self._open: set[int] = set()  # answers that have begun and not ended
+        self._ended: set[int] = set()
+        self._first = b""  # the first chunk, for what all chunks say of themselves
+        self._told = b""  # the chunk that told the usage which counts
 
-    def _after_the_end(self, data: bytes) -> None:
-        """Behind the end marker nothing is passed on; but some put their usage there."""
-        try:
-            note_usage(body_of.decode(data).usage, self.meter)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            self.broken_frames += 1
+    def __repr__(self) -> str:
+        return f"<StreamReader {self.state.value}, {self._kept_bytes} bytes kept>"
 
-    def end(self) -> list[Piece]:
+    def feed(self, data: bytes) -> bytes:
+        """What is to be passed on now of the events that ended within the bytes so far."""
+        for event in self._events.feed(data):
+            self._read(event)
+        if self._events.too_long:
+            self._fail(Complaint(f"an event of more than {MAX_ANSWER_BYTES} bytes"))
+        if self.state is State.pending:
+            if self._kept_bytes <= MAX_PENDING_BYTES:
+                return b""
+            self.state = TABLE[self.state][Sign.full]
+        return self._take_kept()
+
+    def end(self) -> bytes:
         """The clean end of the body: a last event may lack its blank line and still be whole."""
-        pieces = self.feed(b"\n\n") if self._events.unfinished else []
+        passed = self.feed(b"\n\n") if self._events.unfinished else b""
         self._events.rest()  # of an event that had half its blank line, one line end is left
-        return pieces
+        self.state = TABLE[self.state][Sign.close]
+        return passed
 
-    def feed(self, data: bytes) -> list[Piece]:
-        """The pieces that ended within the bytes so far. Raises sse.EventTooLong."""
-        return [piece for event in self._events.feed(data) if (piece := self._read(event)) is not None]
+    def _take_kept(self) -> bytes:
+        kept = self._kept
+        if not kept or self.state not in BEGUN:
+            return b""
+        passed = kept[0] if len(kept) == 1 else b"".join(kept)
+        kept.clear()
+        self._kept_bytes = 0
+        return passed
 
-    def _read(self, event: sse.Event) -> Piece | None:
-        if event.data is None:
-            return Piece(event.raw, content=False)
-        if event.data.strip() == b"[DONE]":
-            self.done = True
-            return None
-        if self.done:
-            self._after_the_end(event.data)
-            return None
-        try:
-            chunk = body_of.decode(event.data)
-        except msgspec.ValidationError:
-            return self._strange(event)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            if (whole := HALF_PAIR.sub(rb"\\ufffd", event.data)) != event.data:
-                return self._read(sse.Event(event.raw, whole, event.name))
-            self.broken_frames += 1
-            return None
-        if there(chunk.error) or event.name == b"error":
-            return Piece(b"", content=False, complaint=read_error(event.data))
-        has_usage = there(chunk.usage)
-        if has_usage:
-            note_usage(chunk.usage, self.meter)
-        if chunk.id is not None and not self._head:
-            self._head = {"id": chunk.id, "created": chunk.created, "model": chunk.model}
-        if not chunk.choices:
-            if has_usage:
-                self.last_usage = fields_of.decode(event.data) if self.meter.reported is not None else None
-                return None
-            return Piece(event.raw, content=False)
+    def _pass(self, raw: bytes, sign: Sign) -> None:
+        self.state = TABLE[self.state][sign]
+        self._kept.append(raw)
+        self._kept_bytes += len(raw)
+
+    def _fail(self, complaint: Complaint) -> None:
+        if self.state not in OVER:
+            self.complaint = complaint
+        self.state = TABLE[self.state][Sign.wrong]
+
+    # Events
+
+    def _read(self, event: sse.Event) -> None:
+        data = event.data
+        if data is None:
+            return  # a comment, `retry:` or `id:` alone: ours replace them
+        if self.state in OVER:
+            self._read_past_the_end(data)
+            return
+        if event.name is None and not event.stray:
+            try:
+                chunk = plain.decode(data)
+            except UNKNOWN:
+                pass
+            else:
+                if chunk.choices and self._read_plain(chunk, event.raw, data):
+                    return
+        self._read_other(event, data)
+
+    def _read_plain(self, chunk: Plain, raw: bytes, data: bytes) -> bool:
+        """Whether a chunk could be read as what nearly all are."""
+        usage = None
+        if chunk.usage is not None and (usage := chunk.usage.neutral()) is None:
+            return False
+        for choice in chunk.choices:
+            if choice.finish_reason == FAILED_END or choice.message is not None:
+                return False
+        self._first = self._first or data
         content = False
         for choice in chunk.choices:
-            if note_message(choice.delta or choice.message, self.meter):
-                self.meter.content_seen = content = True
-            if choice.finish_reason:  # some send "" until the end
+            if choice.delta is not None and choice.delta.note(self.meter):
                 content = True
-            self._follow(choice.index, ended=bool(choice.finish_reason))
-            note_usage(choice.usage, self.meter)
-            if has_usage or there(choice.usage):
-                self.last_usage = None  # what is shown at the end is what is charged: the newest
-        if has_usage and not self.show_usage:
-            return Piece(self._without_usage(event.data), content)
-        return Piece(event.raw, content)
+            if choice.finish_reason or choice.index not in self._open:
+                self._follow(choice.index, ended=ends(choice.finish_reason))
+        if usage is not None:
+            before = self.meter.reported
+            self._keep_told(before, data, alone=self.meter.report(usage))
+            raw = _without_usage(data)
+        self._pass(raw, self._sign(content))
+        return True
+
+    def _read_other(self, event: sse.Event, data: bytes) -> None:
+        """Whatever is no plain chunk."""
+        if data.strip() == _MARK:
+            self.state = TABLE[self.state][Sign.mark]
+            return
+        try:
+            said = loads(data)
+        except ValueError:
+            self._read_no_json(event, data)
+            return
+        if event.name == b"error":
+            self._fail(complaint_of(said))
+        elif isinstance(said, dict):
+            self._read_chunk(said, event.raw if not event.stray else sse.event(data), data)
+        elif isinstance(said, list) and said and isinstance(said[0], dict) and is_error(said[0].get("error")):
+            self._fail(complaint_of(said))
+        else:
+            self.meter.unread += 1
+
+    def _read_no_json(self, event: sse.Event, data: bytes) -> None:
+        """Data that is no JSON value. Several chunks may have come in one block; what only pretends to be one breaks
+        the stream, since a part of the answer is lost with it."""
+        lines = data.split(b"\n")
+        if event.name == b"error":
+            self._fail(read_error(data))
+        elif len(lines) > 1 and all(map(_is_whole, lines)):
+            for line in lines:
+                if line.strip():
+                    self._read(sse.Event(sse.event(line), line))
+        elif data.lstrip()[:1] in (b"{", b"["):
+            self._fail(Complaint("the provider sent an event that cannot be read"))
+        elif data.strip():
+            self.meter.unread += 1
+
+    def _read_chunk(self, said: Mapping[str, object], raw: bytes, data: bytes) -> None:
+        """A chunk of any shape; `data` is its JSON as it came, `raw` its event."""
+        if (complaint := complaint_in(said)) is not None:
+            self._fail(complaint)
+            return
+        self._first = self._first or data
+        choices = said.get("choices")
+        choices = [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+        content = has_usage = False
+        if said.get("usage") is not None:
+            has_usage = True
+            self._note_usage(said["usage"], data)
+        for choice in choices:
+            if (complaint := choice_complaint(choice)) is not None:
+                self._fail(complaint)
+                return
+            content |= note_choice(choice, self.meter)
+            if choice.get("usage") is not None:
+                has_usage = True
+                self._note_usage(choice["usage"], data)
+            self._follow(count(choice.get("index")) or 0, ended=ends(choice.get("finish_reason")))
+        if has_usage and not choices:
+            return  # shown at the end, if at all
+        self._pass(_without_usage(data) if has_usage else raw, self._sign(content) if choices else Sign.quiet)
+
+    def _read_past_the_end(self, data: bytes) -> None:
+        """Behind the end marker nothing is passed on; but some put their usage there."""
+        if self.state is not State.done:
+            return
+        try:
+            said = loads(data)
+        except ValueError:
+            return
+        if isinstance(said, dict) and said.get("usage") is not None:
+            self._note_usage(said["usage"], data)
+
+    def _note_usage(self, usage: object, data: bytes) -> None:
+        """Keep the usage that counts, and the chunk it came in, to be shown at the end as it was said."""
+        before = self.meter.reported
+        self._keep_told(before, data, alone=note_usage(usage, self.meter))
+
+    def _keep_told(self, before: Usage | None, data: bytes, *, alone: bool) -> None:
+        if alone:
+            self._told = data
+        elif self.meter.reported is not before:  # put together of two, or not believed: ours is shown
+            self._told = b""
 
     def _follow(self, index: int, *, ended: bool) -> None:
-        """Keep account of which choices have begun and which have ended."""
+        """Keep account of which answers have begun and which have ended: with n > 1 the first finish is not the end."""
         if ended:
             self._ended.add(index)
             self._open.discard(index)
         elif index not in self._ended:
             self._open.add(index)
-        self.finished = bool(self._ended) and not self._open
 
-    @staticmethod
-    def _without_usage(data: bytes) -> bytes:
-        fields = fields_of.decode(data)
-        fields.pop("usage", None)
-        return sse.event(msgspec.json.encode(fields))
+    def _sign(self, content: bool) -> Sign:
+        if self._ended and not self._open:
+            return Sign.finish
+        if self.state is State.finished:
+            return Sign.more
+        return Sign.content if content else Sign.quiet
 
-    def _strange(self, event: sse.Event) -> Piece | None:
-        """A chunk whose fields have types of their own: passed on if it is a JSON object, measured by its length."""
-        try:
-            fields = fields_of.decode(event.data or b"")
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            self.broken_frames += 1
-            return None
-        if there(fields.get("error", ABSENT)) or event.name == b"error":
-            return Piece(b"", content=False, complaint=read_error(event.data or b""))
-        note_usage(fields.get("usage"), self.meter)
-        choices = choices_of(fields)
-        if not choices:
-            return Piece(event.raw, content=False)
-        self.meter.note(choices.decode(errors="replace"))
-        self.meter.content_seen = True
-        for choice in anything.decode(choices):
-            if isinstance(choice, dict):
-                self._follow(count(choice.get("index")) or 0, ended=bool(choice.get("finish_reason")))
-        if "usage" in fields and not self.show_usage:
-            return Piece(self._without_usage(event.data or b""), content=True)
-        return Piece(event.raw, content=True)
+    # The end
 
-    def tail(self, usage: Usage, *, exact: bool, cost: int | None, balance: int | None) -> bytes:
-        """What closes a complete stream: the usage chunk if the client asked, the cost comment, the end marker."""
-        out = []
-        if self.show_usage:
-            if self.last_usage is not None and exact:
-                fields: dict[str, object] = dict(self.last_usage)
-                inner: dict[str, object] = dict(fields_of.decode(self.last_usage["usage"]))
-            else:
-                fields = {"id": "", "object": "chat.completion.chunk", **self._head, "choices": []}
-                inner = usage_object(usage)
-            if cost is not None:
-                inner["cost"] = msgspec.Raw(format_usd(cost).encode())
-            fields["usage"] = inner
-            out.append(sse.event(msgspec.json.encode(fields)))
+    def tail(self, usage: Usage, *, exact: bool, cost: int | None, note: str) -> bytes:
+        """What closes a whole stream: the usage chunk if the client asked, then the note and the end marker in one
+        block (some clients take a comment in a block of its own for an event without data)."""
+        shown = self._usage_event(usage, exact=exact, cost=cost) if self.show_usage else b""
+        return shown + (sse.comment(note) if note else b"") + DONE
+
+    def _usage_event(self, usage: Usage, *, exact: bool, cost: int | None) -> bytes:
+        """The usage as the upstream told it, or ours where it told none that is believed; with its cost."""
+        fields, inner = _usage_told(self._told) if exact else ({}, {})
+        if not inner:
+            said = loads(self._first) if self._first else {}
+            known = said if isinstance(said, dict) and said.get("id") is not None else {"id": ""}
+            own = {name: known[name] for name in ("id", "created", "model") if name in known}
+            fields = {"id": own["id"], "object": "chat.completion.chunk", **own}
+            inner = usage_object(usage)
         if cost is not None:
-            out.append(cost_comment(cost, balance))
-        out.append(DONE)
-        return b"".join(out)
+            inner["cost"] = msgspec.Raw(format_usd(cost).encode())
+        return sse.event(msgspec.json.encode({**fields, "choices": [], "usage": inner}))
 
 
-def cost_comment(cost: int, balance: int | None) -> bytes:
-    """The stream's cost, in a comment that parsers skip."""
-    return sse.comment(
-        f"x-findtoken-cost={format_usd(cost)}" + (f" balance={format_usd(balance)}" if balance is not None else "")
-    )
+def _usage_told(chunk: bytes) -> tuple[dict[str, object], dict[str, object]]:
+    """The fields of a chunk that told a usage, and those of its usage; empty where they cannot be read."""
+    try:
+        fields = fields_of.decode(chunk)
+        places = [fields, *(msgspec.json.decode(fields.get("choices", NULL), type=list[Fields] | None) or [])]
+        told = next(place["usage"] for place in places if there(place.get("usage", ABSENT)))
+        return dict(fields), dict(fields_of.decode(told))
+    except (msgspec.DecodeError, UnicodeDecodeError, StopIteration):
+        return {}, {}
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether a data line is an event by itself: empty, the end marker, or JSON that began as an object."""
+    line = line.strip()
+    if line and line != _MARK:
+        try:
+            return line.startswith(b"{") and isinstance(loads(line), dict)
+        except ValueError:
+            return False
+    return True
+
+
+def _without_usage(data: bytes) -> bytes:
+    """A chunk's event without its usage, wherever that stood; all other values keep their bytes."""
+    try:
+        return sse.event(rewrite(data, _usage_taken_out))
+    except (msgspec.DecodeError, UnicodeDecodeError):  # JSON that only Python's reader takes
+        said = json.loads(data.decode("utf-8", "replace"))
+        for place in (said, *said["choices"]):
+            if isinstance(place, dict):
+                place.pop("usage", None)
+        return sse.event(json.dumps(said, separators=(",", ":")).encode())
+
+
+def _usage_taken_out(data: bytes) -> bytes:
+    fields = fields_of.decode(data)
+    kept: dict[str, object] = {name: raw for name, raw in fields.items() if name != "usage"}
+    choices = msgspec.json.decode(fields["choices"], type=list[Fields])
+    if any("usage" in choice for choice in choices):
+        kept["choices"] = [{name: raw for name, raw in choice.items() if name != "usage"} for choice in choices]
+    return msgspec.json.encode(kept)

@@ -1,104 +1,151 @@
-"""An OpenAI usage object, and what compatible providers make of it, in neutral form."""
+"""A usage object of OpenAI's shape, and what compatible providers make of it, in neutral form.
+
+Read by convention. OpenAI counts cached tokens inside prompt_tokens and thinking inside completion_tokens; Anthropic's
+names count them outside; and some pass on a mixture under OpenAI's names, which only total_tokens betrays. So:
+
+- Thinking is what reasoning_tokens says. It stands outside completion_tokens where the total says so.
+- What the total has over its parts is first explained by cache reads and writes that stand outside the prompt, then by
+  thinking that stands outside the output. A rest that nothing explains is output only where neither a cache nor
+  thinking is spoken of (Gemini's layer leaves its thoughts out of completion_tokens): it could be cached tokens.
+- An object without a number says nothing at all. One of zeros says zero.
+
+Sources: the API references of OpenAI, Anthropic, DashScope (explicit cache), DeepSeek and Moonshot; PROVIDERS.md.
+"""
+
+from collections.abc import Mapping
+from itertools import compress
+from typing import Literal
 
 import msgspec
 
 from ftgate.core.usage import Usage, count
-from ftgate.dialects.fields import anything
+from ftgate.dialects.talk import Meter
+
+_OUTSIDE = (
+    (True, False, False), (False, True, False), (True, True, False),
+    (False, False, True), (True, False, True), (False, True, True), (True, True, True),
+)  # fmt: skip
+"""Which of cache reads, cache writes and thinking may stand outside, the likeliest explanation first."""
+_HOUR = "ephemeral_1h_input_tokens"
+
+
+_None = Literal[0] | None
 
 
 class _PromptDetails(msgspec.Struct, gc=False):
     cached_tokens: int = 0
-    cache_write_tokens: int = 0
+    cache_write_tokens: _None = None
+    cache_creation_input_tokens: _None = None
 
 
 class _OutputDetails(msgspec.Struct, gc=False):
     reasoning_tokens: int = 0
 
 
-class _PlainUsage(msgspec.Struct, gc=False):
-    """A usage object as most are."""
+class PlainUsage(msgspec.Struct, gc=False):
+    """A usage object as most are, to be decoded in one go; one with a count under another provider's name is none."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _OutputDetails | None = None
-    cached_tokens: int = 0
-    prompt_cache_hit_tokens: int = 0
-    cache_read_input_tokens: int = 0
-    cache_creation_input_tokens: int = 0
+    cached_tokens: _None = None
+    prompt_cache_hit_tokens: _None = None
+    cache_read_input_tokens: _None = None
+    cache_creation_input_tokens: _None = None
 
-    def none_other(self) -> bool:
-        """No count under another provider's name."""
-        written = self.prompt_tokens_details.cache_write_tokens if self.prompt_tokens_details else 0
-        return not (
-            self.prompt_cache_hit_tokens or self.cache_read_input_tokens or self.cache_creation_input_tokens or written
-        )
-
-
-_plain_usage = msgspec.json.Decoder(_PlainUsage)
-
-
-def read_usage(raw: msgspec.Raw | bytes) -> tuple[Usage | None, bool]:
-    """A usage object in neutral form, and whether it was there but malformed. OpenAI's prompt_tokens include cached
-    ones."""
-    try:
-        plain = _plain_usage.decode(raw)
-        cached = max(
-            plain.prompt_tokens_details.cached_tokens if plain.prompt_tokens_details else 0, plain.cached_tokens
-        )
-        prompt, output, inner = plain.prompt_tokens, plain.completion_tokens, plain.completion_tokens_details
-        if (
-            min(prompt, output, cached, prompt - cached) >= 0
-            and plain.total_tokens == prompt + output
-            and plain.none_other()
-        ):
-            reasoning = inner.reasoning_tokens if inner else 0
-            if reasoning >= 0:
-                return Usage(
-                    input=prompt - cached, cache_read=cached, output=output, reasoning=min(reasoning, output)
-                ), False
-    except (msgspec.DecodeError, RecursionError):
-        pass  # anything but the ordinary: see what it is
-    return _read_odd_usage(raw)
+    def neutral(self) -> Usage | None:
+        """In neutral form; None where it must be looked at as read_usage does."""
+        prompt, output = self.prompt_tokens, self.completion_tokens
+        cached = self.prompt_tokens_details.cached_tokens if self.prompt_tokens_details else 0
+        thinking = self.completion_tokens_details.reasoning_tokens if self.completion_tokens_details else 0
+        if self.total_tokens != prompt + output or min(output, cached, prompt - cached, thinking) < 0:
+            return None
+        return Usage(input=prompt - cached, cache_read=cached, output=output, reasoning=min(thinking, output))
 
 
-def _read_odd_usage(raw: msgspec.Raw | bytes) -> tuple[Usage | None, bool]:
-    try:
-        said = anything.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
-        return None, True
-    if said is None:
-        return None, False
+def read_usage(said: object) -> tuple[Usage | None, bool]:
+    """A usage object in neutral form, and whether it was there but malformed."""
     if not isinstance(said, dict):
-        return None, True
-    prompt, output = count(said.get("prompt_tokens")), count(said.get("completion_tokens"))
-    details = said.get("prompt_tokens_details")
-    details = details if isinstance(details, dict) else {}
+        return None, said is not None
+    prompt = _first(said, "prompt_tokens", "input_tokens")
+    output = _first(said, "completion_tokens", "output_tokens")
+    if _is_nothing(said):
+        return (Usage() if prompt == output == 0 else None), False
+    details = _object(said, "prompt_tokens_details", "input_tokens_details")
     cached = _largest(
         details.get("cached_tokens"),
         said.get("cached_tokens"),
         said.get("prompt_cache_hit_tokens"),
         said.get("cache_read_input_tokens"),
     )
-    written = _largest(details.get("cache_write_tokens"), said.get("cache_creation_input_tokens"))
-    inner = said.get("completion_tokens_details")
-    reasoning = _largest(inner.get("reasoning_tokens") if isinstance(inner, dict) else None)
-    if prompt is None or output is None or cached is None or written is None or cached > prompt:
+    written = _largest(
+        details.get("cache_write_tokens"),
+        details.get("cache_creation_input_tokens"),
+        said.get("cache_creation_input_tokens"),
+    )
+    thinking = count(_object(said, "completion_tokens_details", "output_tokens_details").get("reasoning_tokens"))
+    if prompt is None or output is None or cached is None or written is None:
         return None, True
     total = count(said.get("total_tokens"))
-    if (
-        total is not None and total > prompt + output
-    ):  # thinking that stands outside completion_tokens is output too (PROVIDERS.md)
-        output = total - prompt
-    written = min(written, prompt - cached)  # OpenAI's write counts may overlap the cached ones (PROVIDERS.md)
+    reads_outside, writes_outside, more = _outside(prompt, output, total, cached, written, thinking)
+    if _is_anthropic(said) or (total is None and cached > prompt and said.get("cache_read_input_tokens") == cached):
+        reads_outside = writes_outside = True
+    inside = prompt - (0 if reads_outside else cached)
+    if inside < 0:
+        return None, True
+    if not writes_outside:
+        written = min(written, inside)  # OpenAI's write counts may overlap the cached ones (PROVIDERS.md)
+        inside -= written
+    of_an_hour = count((_object(said, "cache_creation") or _object(details, "cache_creation")).get(_HOUR)) or 0
     return Usage(
-        input=prompt - cached - written,
+        input=inside,
         cache_read=cached,
-        cache_write=written,
-        output=output,
-        reasoning=min(reasoning or 0, output),
+        cache_write=written - min(of_an_hour, written),
+        cache_write_1h=min(of_an_hour, written),
+        output=output + more,
+        reasoning=min(thinking or 0, output + more),
     ), False
+
+
+def _outside(
+    prompt: int, output: int, total: int | None, cached: int, written: int, thinking: int | None
+) -> tuple[bool, bool, int]:
+    """What total_tokens says: whether cache reads, and cache writes, stand outside the prompt; and how many tokens of
+    output stand outside completion_tokens."""
+    gap = 0 if total is None else total - prompt - output
+    if gap <= 0:
+        return False, False, 0
+    parts = cached, written, thinking or 0
+    for ways in _OUTSIDE:
+        if all(compress(parts, ways)) and sum(compress(parts, ways)) == gap:
+            return ways[0], ways[1], parts[2] if ways[2] else 0
+    return False, False, 0 if cached or written or thinking is not None else gap
+
+
+def _is_anthropic(said: Mapping[str, object]) -> bool:
+    """Whether prompt and caches are told by Anthropic's names alone."""
+    named = said.get("cache_read_input_tokens") is not None or said.get("cache_creation_input_tokens") is not None
+    return named and said.get("prompt_tokens") is None
+
+
+def _first(said: Mapping[str, object], *names: str) -> int | None:
+    """The count under the first of these names that is there; None where it is no count, or none is there."""
+    return next((count(said[name]) for name in names if said.get(name) is not None), None)
+
+
+def _object(said: Mapping[str, object], *names: str) -> Mapping[str, object]:
+    """The first of these fields that is an object with something in it."""
+    values = (said.get(name) for name in names)
+    return next((value for value in values if isinstance(value, dict) and value), {})
+
+
+def _is_nothing(value: object, depth: int = 3) -> bool:
+    """Whether a usage says nothing but zeros and nulls."""
+    if isinstance(value, dict) and depth:
+        return all(_is_nothing(inner, depth - 1) for inner in value.values())
+    return value is None or value == 0
 
 
 def _largest(*values: object) -> int | None:
@@ -106,6 +153,14 @@ def _largest(*values: object) -> int | None:
     None when one is there and is no count."""
     counts = [count(value) for value in values if value is not None]
     return None if None in counts else max((number for number in counts if number is not None), default=0)
+
+
+def note_usage(said: object, meter: Meter) -> bool:
+    """Give a usage to the meter, wherever it stood. Whether what the meter knows now is this usage alone."""
+    usage, malformed = read_usage(said)
+    if malformed:
+        meter.misreport()
+    return usage is not None and meter.report(usage)
 
 
 def usage_object(usage: Usage) -> dict[str, object]:
