@@ -49,6 +49,8 @@ def exact_charge(price: Price, usage: Usage) -> Fraction:
         (usage.cache_write_1h, row.cache_write_1h),
         (usage.output, row.output),
     ]
+    if not any(n for n, _ in parts):  # nothing was used: not even the request is paid
+        return Fraction(0)
     return sum((Fraction(n, 10**6) * Fraction(units, 10**6) for n, units in parts), Fraction(price.per_request, 10**12))
 
 
