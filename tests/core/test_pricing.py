@@ -88,7 +88,7 @@ TIERED = Price(10, 20, 1, 12, 15, per_request=7, tiers=(Tier(100, 100, 200, 10, 
 @pytest.mark.parametrize(
     ("usage", "units"),
     [
-        (Usage(), 7),
+        (Usage(), 0),
         (Usage(input=100, output=1), 100 * 10 + 20 + 7),
         (Usage(input=101, output=1), 101 * 100 + 200 + 7),  # the whole request, not only what is above
         (Usage(input=90, cache_read=11), 90 * 100 + 11 * 10 + 7),  # cached tokens count toward the tier
