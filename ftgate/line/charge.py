@@ -134,6 +134,8 @@ def _measure(x: Exchange, tried: Tried) -> Measured | None:
     if not (tried.complete or x.answering or left):
         return None  # ended before content by a limit, a shutdown or an error: the caller did not choose to leave
     reported = meter.reported
+    if reported == Usage() and not tried.complete:
+        reported = None  # zeros before an end say nothing
     if reported is not None and not tried.complete:
         # Cut. What a usage said before stands for the prompt; the output is at least what was read.
         reported = msgspec.structs.replace(reported, output=max(reported.output, min(counted.output, output_bound)))

@@ -34,7 +34,7 @@ def test_count(value, tokens):
         (Usage(input=10**30, output=1), True, False, "prompt past the model's context"),
         (Usage(input=1, output=51), True, False, "output past the cap"),
         (Usage(output=5), True, False, "no prompt tokens"),
-        (Usage(), False, False, "no prompt tokens"),
+        (Usage(), True, False, "no prompt tokens"),
         (Usage(input=1), True, False, "no output tokens although content came"),
         # in order: the first that applies is named
         (Usage(input=101, output=51), True, False, "prompt past the model's context"),
@@ -52,6 +52,7 @@ def test_refused(reported, content_seen, malformed, rejected):
         (Usage(input=100, output=50), True),
         (Usage(cache_read=100, output=1), True),
         (Usage(input=1), False),  # an empty answer with a finish_reason
+        (Usage(), False),  # the same, and the provider says that it bills nothing
         (Usage(input=1, output=50, reasoning=50), False),
     ],
 )
