@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.mark.slow
 def test_the_one_file(tmp_path: Path) -> None:
     subprocess.run([ROOT / "scripts" / "build"], check=True, capture_output=True, timeout=300)
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH" and "_API_KEY" not in name}

@@ -218,7 +218,7 @@ def check(house: House, accounts: list[Account], shown: Shown) -> None:
         f"{len(gone)} calls were in the books after an earlier restart and are not there as they were: {gone[:5]}"
     )
     shown.rows = books.rows
-    users = {user["username"]: user for user in house.quick("users", "list", "--json")}
+    users = {user["username"]: user for user in house.cli("users", "list", "--json")}
     for account in accounts:
         user = users[account.name]
         number, balance = int(user["id"]), Decimal(user["balance"])

@@ -31,7 +31,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -66,6 +66,7 @@ WAYS: Mapping[str, Mapping[str, object]] = {
 START_S = 15.0
 SOON_S = 5.0
 """What happens at once, on a machine that has other work too."""
+COMMAND_S = 30.0
 
 
 # ---- the config ----
@@ -227,6 +228,7 @@ class House:
     scripts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     canaries: list[str] = field(default_factory=lambda: [PROVIDER_KEY])
     serving: bool = True
+    upstream: bool = True
     failpoint: str | None = None  # where the next server ends itself: PLACE=kill:N
     env: dict[str, str] = field(default_factory=dict)  # more of the server's environment
     way: str = field(default_factory=lambda: os.environ.get("FTGATE_TEST_WAY", ""))  # words of WAYS, with commas
@@ -246,8 +248,12 @@ class House:
             config = config.replace(
                 "[[channel]]\n", f"[[channel]]\nca_file = {json.dumps(str(self.base / 'ca.pem'))}\n"
             )
-        self.fake = Fake(self.base, self.scripts, self.trust, tls=tls)
-        self.file.write_text(with_server(config.replace("FAKE", self.fake.url), server))
+        if self.upstream:
+            self.fake = Fake(self.base, self.scripts, self.trust, tls=tls)
+            config = config.replace("FAKE", self.fake.url)
+        else:  # nothing will call it
+            config = config.replace("FAKE", "http://fake.invalid")
+        self.file.write_text(with_server(config, server))
         # An idle connection is given up well before the server's own 5 s, so that a close never crosses a request.
         self.http = httpx.Client(
             trust_env=False, timeout=20, limits=httpx.Limits(keepalive_expiry=2.0), verify=self.trust
@@ -258,8 +264,7 @@ class House:
             if self.serving:
                 self.start()
         except BaseException:
-            self.fake.close()
-            self.http.close()
+            self._let_go()
             raise
         return self
 
@@ -274,7 +279,11 @@ class House:
         finally:
             if self.server is not None:
                 self.server.kill()
-            self.http.close()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self.http.close()
+        if self.upstream:
             self.fake.close()
 
     def certify(self) -> dict[str, object]:
@@ -351,7 +360,7 @@ class House:
 
     def verified(self) -> Any:
         """What `ledger verify` says, which must be ok at any time."""
-        said = self.quick("ledger", "verify", "--json")
+        said = self.cli("ledger", "verify", "--json")
         assert said["ok"] is True, said
         return said
 
@@ -378,36 +387,34 @@ class House:
     # The command line
 
     def cli(
-        self, *arguments: str, code: int = 0, stdin: str | None = None, places: bool = True, cwd: Path | None = None
+        self,
+        *arguments: str,
+        code: int = 0,
+        stdin: str = "",
+        places: bool = True,
+        cwd: Path | None = None,
+        process: bool = False,
     ) -> Any:
-        """A command as a process of its own. Its JSON with --json, else (stdout, stderr)."""
+        """What a command prints: its JSON with --json, else (stdout, stderr). It runs in this process, as an
+        interpreter for each would cost the suite minutes; with `process` it is a process of its own, and several may
+        run at once."""
         where = ["--config", str(self.file), "--data", str(self.data)] if places else []
-        done = subprocess.run(
-            [sys.executable, "-m", "ftgate", *arguments, *where],
-            input=stdin if stdin is not None else "", capture_output=True, text=True,
-            env={**environment(), **self.env}, cwd=cwd or self.base, timeout=30,
-        )  # fmt: skip
-        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
-        assert "Traceback" not in done.stderr, done.stderr
-        return json.loads(done.stdout) if "--json" in arguments and code == 0 else (done.stdout, done.stderr)
-
-    def quick(self, *arguments: str) -> Any:
-        """The same in this process: for preparation, where a new interpreter for each command would cost the suite
-        minutes."""
-        done = CliRunner(env=self.env).invoke(cli, [*arguments, "--config", str(self.file), "--data", str(self.data)])
-        assert done.exit_code == 0, (done.output, done.exception)
-        return json.loads(done.stdout)
+        run = _command_process if process else _command_here
+        said = run([*arguments, *where], stdin, cwd or self.base, {**environment(), **self.env})
+        assert said.code == code, said
+        assert "Traceback" not in said.err, said.err
+        return json.loads(said.out) if "--json" in arguments and code == 0 else (said.out, said.err)
 
     def account(self, credits: str = "1", *, metered: bool = False, **key: str) -> Account:
         """A new user with one key; `key` are options of `keys create` (models, quota, expires)."""
         self.count += 1
         name = f"u{self.count}"
-        self.quick("users", "create", name, "--credits", credits, "--json", *(["--metered"] if metered else []))
+        self.cli("users", "create", name, "--credits", credits, "--json", *(["--metered"] if metered else []))
         return self.another_key(name, **key)
 
     def another_key(self, name: str, **key: str) -> Account:
         options = [part for option, value in key.items() for part in (f"--{option}", value)]
-        made = self.quick("keys", "create", "--user", name, "--json", *options)
+        made = self.cli("keys", "create", "--user", name, "--json", *options)
         self.canaries.append(made["key"])
         return Account(name, made["key"])
 
@@ -445,7 +452,7 @@ class House:
         return row
 
     def user(self, account: Account) -> dict[str, Any]:
-        return next(user for user in self.quick("users", "list", "--json") if user["username"] == account.name)
+        return next(user for user in self.cli("users", "list", "--json") if user["username"] == account.name)
 
     def raw(self, account: Account, model: str, *, more: bytes = b"", **fields: Any) -> "Raw":
         """A call on a socket of its own, sent but not read."""
@@ -462,6 +469,33 @@ class House:
         body = json.dumps({"model": model, "messages": HELLO, **fields}).encode()
         head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: ftgate\r\nAuthorization: Bearer {account.key}\r\n"
         return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+@dataclass(frozen=True)
+class Printed:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def _command_process(arguments: list[str], stdin: str, cwd: Path, env: Mapping[str, str]) -> Printed:
+    done = subprocess.run(
+        [sys.executable, "-m", "ftgate", *arguments],
+        input=stdin, capture_output=True, text=True, env=env, cwd=cwd, timeout=COMMAND_S,
+    )  # fmt: skip
+    return Printed(done.returncode, done.stdout, done.stderr)
+
+
+def _command_here(arguments: list[str], stdin: str, cwd: Path, env: Mapping[str, str]) -> Printed:
+    with chdir(cwd):
+        done = CliRunner(env={name: env.get(name) for name in {*os.environ, *env}}).invoke(
+            cli, arguments, input=stdin, prog_name="ftgate"
+        )
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception  # it would be a traceback on a terminal
+    return Printed(done.exit_code, done.stdout, done.stderr)
 
 
 def exact(answer: httpx.Response) -> Any:

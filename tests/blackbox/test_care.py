@@ -29,12 +29,23 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield house
 
 
-@pytest.fixture
-def alone(tmp_path: Path) -> Iterator[House]:
-    """A data directory with one account and one settled call, and no server."""
-    with House(tmp_path / "alone", CONFIG) as house:
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with one account and one settled call."""
+    kept = tmp_path_factory.mktemp("kept") / "data"
+    with House(tmp_path_factory.mktemp("settled"), CONFIG) as house:
         house.chat(house.account("1"))
         assert house.process.terminate() == 0
+        shutil.copytree(house.data, kept)  # as it was left, before anybody reads it
+    return kept
+
+
+@pytest.fixture
+def alone(tmp_path: Path, settled: Path) -> Iterator[House]:
+    """A copy of it, and no server."""
+    with House(tmp_path / "alone", CONFIG, serving=False, upstream=False) as house:
+        shutil.copytree(settled, house.data)
+        house.count = 1
         yield house
 
 
@@ -103,7 +114,8 @@ def test_export(house: House, tmp_path: Path) -> None:
     exact = [json.loads(line) for line in lines]
     assert [row["note"] for row in exact] == ["first credits", '=HYPERLINK("http://evil")', "+1, a comma"]
     assert (exact[2]["debit"], exact[2]["credit"]) == ("credits", "corrections") and "user" in exact[0]
-    everything = [json.loads(line) for line in house.cli("ledger", "export", "--format", "json")[0].splitlines()]
+    printed, _ = house.cli("ledger", "export", "--format", "json", process=True)
+    everything = [json.loads(line) for line in printed.splitlines()]
     assert [row["id"] for row in everything] == list(range(1, house.verified()["entries"] + 1))
 
 
@@ -135,7 +147,7 @@ def test_backup_and_restore(alone: House, tmp_path: Path) -> None:
     place = tmp_path / "copies"
     place.mkdir()
     alone.start()
-    made = alone.cli("backup", str(place), "--json")  # into a directory: a dated name
+    made = alone.cli("backup", str(place), "--json", process=True)  # into a directory: a dated name
     file = Path(made["backup"])
     assert file.parent == place and file.name.startswith("ftgate-") and made["ok"] and made["entries"] == 3
     assert "exists already" in alone.cli("backup", str(file), code=1)[1]

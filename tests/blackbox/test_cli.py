@@ -29,7 +29,7 @@ def place(request: pytest.FixtureRequest, house: House, tmp_path: Path) -> Itera
     if request.param == "beside a server":
         yield house
         return
-    with House(tmp_path / "alone", CONFIG, serving=False) as alone:
+    with House(tmp_path / "alone", CONFIG, serving=False, upstream=False) as alone:
         alone.data = tmp_path / "new" / "data"
         yield alone
 
@@ -122,7 +122,10 @@ def test_many_commands_at_once_beside_a_server(house: House) -> None:
     with ThreadPoolExecutor(6) as pool:
         made = list(
             pool.map(
-                lambda number: house.cli("users", "create", f"many-{number}", "--credits", "0.1", "--json"), range(12)
+                lambda number: house.cli(
+                    "users", "create", f"many-{number}", "--credits", "0.1", "--json", process=True
+                ),
+                range(12),
             )
         )
     assert len({user["id"] for user in made}) == 12 and {user["balance"] for user in made} == {"0.10"}
@@ -170,7 +173,9 @@ def test_admin_with_a_password(place: House) -> None:
     name = f"root-{place.count}"
     place.count += 1
     place.canaries.append("canary-password-81c0")
-    made = place.cli("users", "create", name, "--admin", "--password", "-", "--json", stdin="canary-password-81c0\n")
+    made = place.cli(
+        "users", "create", name, "--admin", "--password", "-", "--json", stdin="canary-password-81c0\n", process=True
+    )
     assert made["role"] == "admin"
     assert "standard input" in place.cli("users", "create", "z", "--password", "canary-password-81c0", code=2)[1]
     place.check_secrets()
@@ -211,6 +216,7 @@ def test_wrong_use(house: House) -> None:
         (["keys", "create", "--colour", "red"], "--colour"),
     ):
         assert words in house.cli(*arguments, code=2, places=False)[1]
+    assert "Did you mean serve?" in house.cli("serv", code=2, places=False, process=True)[1]
 
 
 COMMANDS = "serve demo init check users keys credit channels models prices ledger logs stats version"

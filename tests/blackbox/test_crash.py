@@ -81,16 +81,16 @@ def test_kill_9_during_twenty_streams(house: House) -> None:
             assert b"[DONE]" not in wire.rest()  # nothing is sold as finished
             wire.socket.close()
         house.start()
-        verified = house.quick("ledger", "verify", "--json")
+        verified = house.cli("ledger", "verify", "--json")
         assert verified["ok"] and verified["open_holds"] == 0, verified
-        rows = {row["request_id"]: row for row in house.quick("logs", "--json", "--limit", "10000")["data"]}
+        rows = {row["request_id"]: row for row in house.cli("logs", "--json", "--limit", "10000")["data"]}
         missing = [request for request in answered if request not in rows]
         assert not missing, f"{len(missing)} of {len(answered)} answers are not in the books"
         assert all(Decimal(rows[request]["cost"]) == cost > 0 for request, cost in answered.items())
         spent: dict[str, Decimal] = defaultdict(Decimal)
         for row in rows.values():
             spent[row["account"]] += Decimal(row["cost"])
-        for user in house.quick("users", "list", "--json"):
+        for user in house.cli("users", "list", "--json"):
             if user["mode"] == "prepaid":
                 granted = Decimal(50) if Decimal(user["balance"]) > 1 else Decimal(1)
                 assert Decimal(user["balance"]) + spent[user["id"]] == granted and Decimal(user["held"]) == 0
@@ -100,7 +100,7 @@ def test_kill_9_during_twenty_streams(house: House) -> None:
 
 def test_a_grant_and_a_key_that_were_answered_survive(house: House) -> None:
     account = house.account("7")
-    house.quick("credit", "grant", account.name, "0.25", "--json")
+    house.cli("credit", "grant", account.name, "0.25", "--json")
     house.kill()
     house.start()
     assert house.balance(account) == Decimal("7.25") and house.chat(account).status_code == 200

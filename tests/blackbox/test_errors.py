@@ -207,15 +207,15 @@ def test_expired_and_disabled_keys(house: House) -> None:
     error(house.chat(house.account(expires="2020-01-01")), 401, "key_expired")
     assert house.chat(house.account(expires="2099-12-31T23:59:59Z")).status_code == 200
     account = house.account()
-    key = next(key for key in house.quick("keys", "list", "--json") if key["user"] == account.name)["id"]
-    house.quick("keys", "disable", key, "--json")
+    key = next(key for key in house.cli("keys", "list", "--json") if key["user"] == account.name)["id"]
+    house.cli("keys", "disable", key, "--json")
     error(house.chat(account), 401, "key_disabled")
-    house.quick("keys", "enable", key, "--json")
+    house.cli("keys", "enable", key, "--json")
     assert house.chat(account).status_code == 200
-    house.quick("users", "disable", account.name, "--json")
+    house.cli("users", "disable", account.name, "--json")
     error(house.chat(account), 401, "key_disabled")
-    house.quick("users", "enable", account.name, "--json")
-    house.quick("keys", "delete", key, "--json")
+    house.cli("users", "enable", account.name, "--json")
+    house.cli("keys", "delete", key, "--json")
     error(house.chat(account), 401, "invalid_api_key")
 
 

@@ -182,7 +182,7 @@ def test_metered_accounts_are_never_blocked(house: House) -> None:
 def test_a_cent_more_is_granted_and_used(house: House) -> None:
     account = house.account("0")
     error(house.chat(account), 402, "insufficient_credits")
-    assert house.quick("credit", "grant", account.name, "0.01", "--json")["balance"] == "0.01"
+    assert house.cli("credit", "grant", account.name, "0.01", "--json")["balance"] == "0.01"
     assert house.chat(account).headers["x-findtoken-balance"] == "0.00999"
 
 
@@ -191,9 +191,9 @@ def test_a_hold_fits_to_the_last_unit(house: House) -> None:
     account = house.account("0")
     message = error(house.chat(account, max_tokens=333), 402, "insufficient_credits")
     required = Decimal(message.rpartition("$")[2])
-    house.quick("credit", "grant", account.name, f"{required - Decimal('0.000000000001'):f}", "--json")
+    house.cli("credit", "grant", account.name, f"{required - Decimal('0.000000000001'):f}", "--json")
     error(house.chat(account, max_tokens=333), 402, "insufficient_credits")
-    house.quick("credit", "grant", account.name, "0.000000000001", "--json")
+    house.cli("credit", "grant", account.name, "0.000000000001", "--json")
     assert house.chat(account, max_tokens=333).headers["x-findtoken-balance"] == f"{required - HELLO_COST:f}"
 
 
@@ -280,7 +280,7 @@ def test_200_calls_on_a_balance_for_ten(house: House, stream: bool) -> None:
     rows = house.rows(account)  # the newest 100; the ten are there, since refused calls are recorded at once
     ok = house.rows(account, status="ok")
     assert len(ok) == 10 and {row["cost"] for row in ok} == {"1.00001"} and len(rows) == 100
-    verified = house.quick("ledger", "verify", "--json")
+    verified = house.cli("ledger", "verify", "--json")
     assert verified["ok"] and verified["open_holds"] == 0
     assert Decimal(house.user(account)["balance"]) + sum(Decimal(row["cost"]) for row in ok) == Decimal("10.5")
 
@@ -292,7 +292,7 @@ def test_a_key_s_quota_is_exact_in_parallel(house: House) -> None:
     codes = [status(answer) for answer in race(house, [house.request(account, "little", max_tokens=1000)] * 100)]
     assert (codes.count(200), codes.count(402)) == (3, 97)
     assert house.balance(account) == 1000 - 3 * Decimal("0.01001")
-    key = next(key for key in house.quick("keys", "list", "--json") if key["user"] == account.name)
+    key = next(key for key in house.cli("keys", "list", "--json") if key["user"] == account.name)
     assert Decimal(key["used"]) == 3 * Decimal("0.01001")
 
 
@@ -305,7 +305,7 @@ def test_a_quota_is_used_up_to_the_end(house: House) -> None:
 def test_grants_are_balance_plus_posted(house: House) -> None:
     """Over everything this file did: each prepaid account's grants are what it has left and what its calls cost."""
     account = house.account("3")
-    house.quick("credit", "grant", account.name, "0.000000000001", "--json")
+    house.cli("credit", "grant", account.name, "0.000000000001", "--json")
     with ThreadPoolExecutor(16) as pool:
         models = ["plain", "fine", "missing", "cached-openai", "nonesuch"] * 12
         list(pool.map(lambda model: house.chat(account, model, stream=model != "fine"), models))

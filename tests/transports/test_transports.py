@@ -591,19 +591,20 @@ async def test_thousands_of_cancelled_calls_leave_nothing(transport: Make) -> No
     scripts = {"slow": Script(head_delay_s=0.004, piece_delay_s=0.001)}
     async with FakeUpstream(scripts).serving() as fake:
         upstream = transport(max_connections=5)
-        ended = 0
 
         async def one(stream: bool, patience_s: float) -> None:
-            nonlocal ended
-            with trio.move_on_after(patience_s) as scope:
+            with trio.move_on_after(patience_s):
                 await call(upstream, request(fake.url, "slow", stream=stream))
-            ended += not scope.cancelled_caught
 
-        async with trio.open_nursery() as nursery:
-            for index in range(2000):
-                nursery.start_soon(one, index % 2 == 0, dice.uniform(0, 0.010))
-                if index % 20 == 19:
-                    await trio.sleep(0.002)
+        # Where the machine is slow, more patience is needed for some to get as far as the upstream.
+        for patience_s in (0.010, 0.040, 0.160):
+            async with trio.open_nursery() as nursery:
+                for index in range(2000):
+                    nursery.start_soon(one, index % 2 == 0, dice.uniform(0, patience_s))
+                    if index % 20 == 19:
+                        await trio.sleep(0.002)
+            if len(fake.connections) > 2 * 5:
+                break
         assert upstream.counts()["c"].in_use == upstream.counts()["c"].waiting == 0
         with trio.fail_after(2):
             assert (await call(upstream, request(fake.url)))[0] == 200
