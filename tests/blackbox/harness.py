@@ -405,6 +405,8 @@ class House:
         assert "Traceback" not in said.err, said.err
         return json.loads(said.out) if "--json" in arguments and code == 0 else (said.out, said.err)
 
+    quick = cli
+
     def account(self, credits: str = "1", *, metered: bool = False, **key: str) -> Account:
         """A new user with one key; `key` are options of `keys create` (models, quota, expires)."""
         self.count += 1

@@ -97,10 +97,10 @@ def test_our_own_key_in_a_channel_is_refused(tmp_path: Path, provider: str) -> N
 
 @pytest.mark.parametrize("models", [",", " , ", "", " "])
 def test_an_empty_list_of_models_is_refused(house: House, models: str) -> None:
-    before = len(house.quick("keys", "list", "--json"))
+    before = len(house.cli("keys", "list", "--json"))
     out, err = house.cli("keys", "create", "--models", models, "--json", code=1)
     assert out == "" and err.startswith("Error: the list of models is empty")
-    assert len(house.quick("keys", "list", "--json")) == before
+    assert len(house.cli("keys", "list", "--json")) == before
 
 
 @pytest.mark.parametrize("setting", ["--data", "--config", "--host"])
@@ -281,7 +281,7 @@ def test_commands_take_their_turns(alone: House) -> None:
         alone.start()
         assert alone.process.terminate() == 0
         assert list(more) == ["u9"] * 6
-    (balance,) = [u["balance"] for u in alone.quick("users", "list", "--json") if u["username"] == "u9"]
+    (balance,) = [u["balance"] for u in alone.cli("users", "list", "--json") if u["username"] == "u9"]
     assert balance == "3.00"
 
 

@@ -3,40 +3,33 @@
 from tests.plants.plant import Plant
 
 _CALLERS = "tests/line/test_two_callers.py"
+_PLACE = "place = (ask.names, ask.routing, grade, key.models, terms.models, x.call.dialect.NAME)"
 PLANTS = (
-    Plant(
-        "the plan that is kept forgets which models the caller's plan may use",
-        "ftgate/line/gate.py",
-        "place = (ask.names, ask.routing, grade, key.models, terms.models, x.call.dialect.NAME)",
-        "place = (ask.names, ask.routing, grade, key.models, x.call.dialect.NAME)",
-        _CALLERS,
-    ),
-    Plant(
-        "the plan that is kept forgets which models the key may use",
-        "ftgate/line/gate.py",
-        "place = (ask.names, ask.routing, grade, key.models, terms.models, x.call.dialect.NAME)",
-        "place = (ask.names, ask.routing, grade, terms.models, x.call.dialect.NAME)",
-        _CALLERS,
-    ),
-    Plant(
-        "the plan that is kept forgets the routing that was asked for",
-        "ftgate/line/gate.py",
-        "place = (ask.names, ask.routing, grade, key.models, terms.models, x.call.dialect.NAME)",
-        "place = (ask.names, grade, key.models, terms.models, x.call.dialect.NAME)",
-        _CALLERS,
-    ),
-    Plant(
-        "the plan that is kept forgets how hard the call is",
-        "ftgate/line/gate.py",
-        "place = (ask.names, ask.routing, grade, key.models, terms.models, x.call.dialect.NAME)",
-        "place = (ask.names, ask.routing, key.models, terms.models, x.call.dialect.NAME)",
-        _CALLERS,
+    *(
+        Plant(
+            f"the plan that is kept forgets {what}", "ftgate/line/gate.py", _PLACE, _PLACE.replace(word, ""), _CALLERS
+        )
+        for word, what in (
+            ("ask.names, ", "the names that were asked for"),
+            ("ask.routing, ", "the routing that was asked for"),
+            ("grade, ", "how hard the call is"),
+            ("key.models, ", "which models the key may use"),
+            ("terms.models, ", "which models the caller's plan may use"),
+            (", x.call.dialect.NAME", "the dialect"),
+        )
     ),
     Plant(
         "the headers that are kept made forget the credential: a channel with two keys signs with the first",
         "ftgate/line/attempt.py",
-        "place = id(channel), id(credential), stream",
-        "place = id(channel), 0, stream",
+        "place = id(address), id(credential), stream",
+        "place = id(address), 0, stream",
+        _CALLERS,
+    ),
+    Plant(
+        "the headers that are kept made forget whether it is a stream",
+        "ftgate/line/attempt.py",
+        "place = id(address), id(credential), stream",
+        "place = id(address), id(credential), 0",
         _CALLERS,
     ),
     Plant(
