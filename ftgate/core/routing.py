@@ -345,14 +345,20 @@ _KEYS = (
     "x-api-key", "api_key_invalid",
     "no auth credentials", "authentication_error", "token not accepted", "invalid token", "身份验证", "令牌",
 )  # fmt: skip
+_TOO_LONG = ("context_length_exceeded", "exceed_context_size", "exceeds the available context size")
+"""Words for a prompt past the context that mean it whatever the status: llama.cpp said them with a 500 for a while."""
 _LONG = (
-    "context_length_exceeded",
-    "context length",
-    "maximum context",
-    "prompt is too long",
-    "too many tokens",
-    "context window",
-)
+    *_TOO_LONG,
+    "context length", "maximum context", "context window", "exceed context limit",  # OpenAI, vLLM, DeepSeek, Anthropic
+    "prompt is too long", "prompt_too_long", "input is too long", "too many tokens",  # Anthropic, Bedrock, Cohere
+    "exceeds the maximum allowed length", "maximum model length",  # SGLang, vLLM
+    "exceeded model token limit",  # Moonshot
+    "range of input length",  # DashScope
+    "exceeds the maximum number of tokens",  # Gemini
+    "exceeds the maximum length", "exceed max message tokens",  # Ark
+    "prompt exceeds max length", "maximum prompt length",  # Zhipu, xAI
+    "超出上下文", "上下文长度", "超过最大长度", "超过模型最大",
+)  # fmt: skip
 
 
 def verdict(status: int, words: str) -> Verdict:
@@ -364,6 +370,8 @@ def verdict(status: int, words: str) -> Verdict:
         return Verdict.rate_limited
     if status in {401, 403}:
         return Verdict.credential
+    if status >= 500 and any(mark in low for mark in _TOO_LONG):
+        return Verdict.context
     if status == 408 or status >= 500:
         return Verdict.overloaded
     if status in {400, 404, 422} and any(mark in low for mark in _KEYS):

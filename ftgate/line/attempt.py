@@ -6,6 +6,7 @@ before the hold is durable. A whole answer stays here until its money is settled
 """
 
 import contextlib
+import zlib
 from collections.abc import Callable, Coroutine
 from math import inf
 from typing import Any
@@ -182,6 +183,7 @@ class Attempts:
                     body += data
             except UpstreamFailed:
                 pass  # the status says enough
+        body = _inflated(body, answer.headers)
         complaint = dialect.read_error(body) if body else Complaint()
         if answer.status < 400:  # a redirect or a 204: no answer
             return Outcome(
@@ -326,6 +328,21 @@ class Attempts:
             return
         if not await self.ledger.durable_within(x.held.ticket, DURABLE_WAIT_S):
             raise DatabaseBusy("the ledger does not take commits now; nothing was charged", retry_after_s=5)
+
+
+def _inflated(body: bytes, headers: Headers) -> bytes:
+    """The words of an error that came compressed although nobody asked for that, as far as they are needed; nothing
+    where they cannot be read."""
+    coding = next((value.strip().lower() for name, value in headers if name == b"content-encoding"), b"")
+    if coding in (b"", b"identity"):
+        return body
+    # gzip and zlib tell themselves apart; some mean by "deflate" what has no head at all.
+    for bits in (32 + zlib.MAX_WBITS, -zlib.MAX_WBITS) if coding in (b"gzip", b"x-gzip", b"deflate") else ():
+        try:
+            return zlib.decompressobj(bits).decompress(body, MAX_ERROR_BYTES)
+        except zlib.error:
+            pass
+    return b""
 
 
 def _is_good(answer: Answer) -> bool:

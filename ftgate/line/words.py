@@ -115,9 +115,15 @@ def joint_error(x: Exchange) -> GateError:
     """What the caller is told when no candidate answered: every attempt's failure, without an address or a
     credential."""
     last = x.outcomes[-1]
-    if last.verdict in {Verdict.caller, Verdict.context}:
+    if last.verdict is Verdict.context:  # in one set of words, whoever said it: clients shorten the prompt on it
+        message = redact(last.detail) or "the prompt is longer than the model's context"
+        return Refused(
+            message, status=400, kind="invalid_request_error", code="context_length_exceeded",
+            param=redact(last.param or "") or None,
+        )  # fmt: skip
+    if last.verdict is Verdict.caller:
         status = last.status if last.status is not None and 400 <= last.status < 500 else 400
-        code = last.code or ("context_length_exceeded" if last.verdict is Verdict.context else None)
+        code = last.code
         message = redact(last.detail) or f"the provider refused the request with status {status}"
         kind = redact(last.kind or "") or "invalid_request_error"
         return Refused(

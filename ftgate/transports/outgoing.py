@@ -148,11 +148,12 @@ def no_connection(connect_s: float, *, sent: bool) -> UpstreamFailed:
 
 
 def check_head(status: int, headers: Headers) -> None:
-    """Refuse answers that were not asked for. The names of `headers` are in lower case."""
+    """Refuse answers that were not asked for; a refusal's words may come compressed, its reader knows how to take
+    them. The names of `headers` are in lower case."""
     if status < 200:
         raise UpstreamFailed(Fault.protocol, f"answered {status}, which was not asked for", sent=True)
     for name, value in headers:
-        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+        if name == b"content-encoding" and status < 400 and value.strip().lower() not in (b"", b"identity"):
             raise UpstreamFailed(Fault.encoding, "a compressed answer although identity was asked", sent=True)
 
 
