@@ -4,7 +4,7 @@ The gate is given one object for each of these by app.py, the only composer. Not
 so that another edge (a PostgreSQL ledger, a faster transport) can stand in without the gate noticing.
 """
 
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -41,6 +41,12 @@ class Answer(Protocol):
 
     async def receive(self) -> bytes:
         """The next piece of the body as it came, b"" once at its clean end. Raises errors.UpstreamFailed when cut."""
+        ...
+
+    async def pump(self, take: Callable[[bytes], bool]) -> bool:
+        """Give each piece of the body to `take` as it comes, without waking the caller, until that says False or there
+        is something else to be known, which receive() then tells. False where this cannot be done: nothing was taken.
+        Raises errors.UpstreamFailed when cut."""
         ...
 
     async def aclose(self) -> None:
@@ -239,7 +245,11 @@ class Ledger(Protocol):
 
 
 class Client(Protocol):
-    """Where an answer goes: a door gives the gate one for each call. Sending to a client that has gone does nothing."""
+    """Where an answer goes: a door gives the gate one for each call. Sending to a client that has gone does nothing.
+    `immediate`: send_now() may be used."""
+
+    @property
+    def immediate(self) -> bool: ...
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """A whole answer."""
@@ -250,6 +260,11 @@ class Client(Protocol):
         ...
 
     async def send(self, data: bytes) -> None: ...
+
+    def send_now(self, data: bytes) -> bool:
+        """As send(), without waiting. False when some of it did not go: it goes first with the next send() or end(),
+        which has to come before the next send_now()."""
+        ...
 
     async def end(self, data: bytes = b"") -> None:
         """The clean end of a stream, after its last piece."""

@@ -33,13 +33,15 @@ class Watch:
     """One socket. `ready`: something has come since the last wait, or may be left; reading may still find nothing.
     `gone`: the peer has closed or half-closed the connection."""
 
-    __slots__ = ("_task", "gone", "ready", "tell", "until")
+    __slots__ = ("_failed", "_read", "_task", "gone", "ready", "tell", "until")
 
     def __init__(self, tell: Callable[[], None]) -> None:
         self.tell = tell
         self.ready = self.gone = False
         self.until = inf  # when to wake whoever waits all the same (trio.current_time), or up to TICK_S later
         self._task: trio.lowlevel.Task | None = None
+        self._read: Callable[[], bool] | None = None
+        self._failed: BaseException | None = None
 
     async def wait(self) -> None:
         """Until the socket may have something to read. To be called after a read that found nothing, or less than it
@@ -59,8 +61,30 @@ class Watch:
         finally:
             self.until = inf
 
+    async def pump(self, read: Callable[[], bool]) -> None:
+        """Call `read` each time the socket has something to read, in the loop's own look at its sockets, until it says
+        False or the peer hangs up: no task is woken for what is only passed on, which costs more than the passing.
+        `read` must not wait, and takes its turn among all others' in one round. What it raises is raised here."""
+        if not self.ready:
+            self._read, self._task = read, trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._give_up)
+            failed, self._failed = self._failed, None
+            if failed is not None:
+                raise failed
+
+    def _pumped(self) -> bool:
+        """Whether what has come is dealt with."""
+        assert self._read is not None
+        try:
+            if self._read() and not self.gone:
+                return True
+        except BaseException as failed:  # whoever waits is told: nobody else may end by it
+            self._failed = failed
+        self._read = None
+        return False
+
     def _give_up(self, _: object) -> trio.lowlevel.Abort:
-        self._task = None
+        self._task = self._read = None
         return trio.lowlevel.Abort.SUCCEEDED
 
     def leave(self) -> None:
@@ -69,6 +93,8 @@ class Watch:
 
     def wake(self) -> None:
         """Something has come, or the socket is gone."""
+        if self._read is not None and self._pumped():
+            return
         self.ready = True
         task, self._task = self._task, None
         if task is not None:
@@ -96,7 +122,7 @@ class Readiness(trio.abc.Instrument):
         watch = self._watched.pop(sock.fileno(), None)
         if watch is not None:
             self._epoll.unregister(sock)
-            watch.gone, watch.tell = True, _nobody
+            watch.gone, watch.tell, watch._read = True, _nobody, None
             watch.wake()
 
     def after_io_wait(self, timeout: float) -> None:
@@ -108,10 +134,10 @@ class Readiness(trio.abc.Instrument):
         for number, events in self._epoll.poll(0):
             watch = self._watched.get(number)
             if watch is not None:
-                watch.wake()
                 if events & _GONE and not watch.gone:
                     watch.gone = True
                     self._left.append(watch)
+                watch.wake()
 
     async def run(self) -> None:
         """Watch, until cancelled."""

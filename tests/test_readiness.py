@@ -687,3 +687,116 @@ async def test_no_wake_is_lost(readiness: Readiness) -> None:
         assert len(told) == len(set(told)) > 0  # who has read the end already need not be told
         assert wrote > 10_000 and begun > 350, "there was no traffic to speak of"
         assert readiness._watched == {}
+
+
+# Pumping: what is only passed on wakes nobody
+
+
+class Pump:
+    """A task that pumps: `got` is what was read, until `enough` bytes; `failure` is raised by a read of it."""
+
+    def __init__(self, watch: Watch, near: socket.socket, enough: int = 1 << 30, failure: bool = False) -> None:
+        self.watch, self.near, self.enough, self.failure = watch, near, enough, failure
+        self.got = b""
+        self.reads = 0
+        self.ended = False
+        self.scope = trio.CancelScope()
+
+    def read(self) -> bool:
+        self.reads += 1
+        if self.failure:
+            raise ZeroDivisionError
+        try:
+            self.got += self.near.recv(65_536)
+        except BlockingIOError:
+            return True
+        return len(self.got) < self.enough
+
+    async def run(self) -> None:
+        with self.scope:
+            await self.watch.pump(self.read)
+        self.ended = True
+
+
+async def test_a_pump_reads_as_it_comes_and_wakes_when_it_has_enough(
+    readiness: Readiness, connect: Connect, nursery: trio.Nursery
+) -> None:
+    near, far = connect()
+    watch = readiness.watch(near)
+    pump = Pump(watch, near, enough=6)
+    nursery.start_soon(pump.run)
+    for piece in (b"ab", b"cd"):
+        await calm()
+        far.send(piece)
+        await calm()
+        assert not pump.ended
+    assert pump.got == b"abcd" and pump.reads == 2 and not watch.ready
+    far.send(b"ef")
+    await calm()
+    assert pump.ended and pump.got == b"abcdef"
+    far.send(b"gh")
+    assert await read(watch, near) == b"gh"  # what comes after it is anybody's
+
+
+async def test_what_is_there_already_is_not_pumped(readiness: Readiness, connect: Connect) -> None:
+    near, far = connect()
+    watch = readiness.watch(near)
+    far.send(b"ab")
+    await calm()
+    pump = Pump(watch, near)
+    await pump.run()
+    assert pump.reads == 0 and await read(watch, near) == b"ab"
+
+
+async def test_a_pump_ends_with_the_peer(readiness: Readiness, connect: Connect, nursery: trio.Nursery) -> None:
+    near, far = connect()
+    told = []
+    watch = readiness.watch(near, lambda: told.append(1))
+    pump = Pump(watch, near)
+    nursery.start_soon(pump.run)
+    await calm()
+    far.send(b"last")
+    far.close()
+    await calm()
+    assert pump.ended and told == [1]
+    assert pump.got + await read(watch, near) == b"last"
+
+
+async def test_what_a_pump_raises_is_raised_to_its_task_alone(
+    readiness: Readiness, connect: Connect, nursery: trio.Nursery
+) -> None:
+    (near, far), (other, beside) = connect(), connect()
+    pump = Pump(readiness.watch(near), near, failure=True)
+    sound = Pump(readiness.watch(other), other, enough=2)
+    nursery.start_soon(sound.run)
+
+    async def expect() -> None:
+        with pytest.raises(ZeroDivisionError):
+            await pump.run()
+        pump.ended = True
+
+    nursery.start_soon(expect)
+    await calm()
+    far.send(b"x")
+    beside.send(b"yz")
+    await calm()
+    assert pump.ended and sound.ended and sound.got == b"yz"
+
+
+@pytest.mark.parametrize("forget", [False, True])
+async def test_a_pump_that_is_cancelled_or_forgotten_reads_no_more(
+    readiness: Readiness, connect: Connect, nursery: trio.Nursery, forget: bool
+) -> None:
+    near, far = connect()
+    watch = readiness.watch(near)
+    pump = Pump(watch, near)
+    nursery.start_soon(pump.run)
+    await calm()
+    if forget:
+        readiness.forget(near)
+    else:
+        pump.scope.cancel()
+    await calm()
+    far.send(b"x")
+    await calm()
+    assert pump.ended and pump.reads == 0

@@ -23,10 +23,15 @@ class Door(Protocol):
 
 class Answer:
     """ports.Client: begun once and ended once. A stream's head goes out together with its first piece. `send` takes the
-    bytes, and says whether all of them have gone."""
+    bytes, and says whether all of them have gone; `send_now`, where the connection can do so, does not wait, and what
+    did not go with it goes first with the next `send`."""
 
-    def __init__(self, door: Door, send: Callable[[bytes], Awaitable[bool]], head: Head) -> None:
+    def __init__(
+        self, door: Door, send: Callable[[bytes], Awaitable[bool]], send_now: Callable[[bytes], bool] | None, head: Head
+    ) -> None:
         self.door = door
+        self.immediate = send_now is not None
+        self._send_now = send_now
         self.head = head
         self.begun = self.ended = False
         self.unread = False  # some of the request's body was not taken
@@ -59,8 +64,11 @@ class Answer:
         self._waiting = self._head_of(status, headers, b"" if self.head.http_1_0 else b"transfer-encoding: chunked\r\n")
 
     async def send(self, data: bytes) -> None:
-        if data:
-            await self._send(self._framed(data))
+        await self._send(self._framed(data) if data else b"")
+
+    def send_now(self, data: bytes) -> bool:
+        assert self._send_now is not None
+        return self._send_now(self._framed(data)) if data else True
 
     async def end(self, data: bytes = b"") -> None:
         last = self._framed(data) if data else self._take_waiting()

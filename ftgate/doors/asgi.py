@@ -23,6 +23,8 @@ class _ClientLeft(Exception):
 class AsgiClient:
     """ports.Client over an ASGI `send`."""
 
+    immediate = False
+
     def __init__(self, send: Send, extra: Headers) -> None:
         self._send = send
         self._extra = extra
@@ -34,6 +36,10 @@ class AsgiClient:
 
     async def start(self, status: int, headers: Headers) -> None:
         await self._send({"type": "http.response.start", "status": status, "headers": [*headers, *self._extra]})
+
+    def send_now(self, data: bytes) -> bool:
+        """Never asked for: it is not immediate."""
+        raise AssertionError("an ASGI server sends with a wait")
 
     async def send(self, data: bytes) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})

@@ -184,6 +184,7 @@ class _Connection:
         self.answer: Answer | None = None
         self._writing: trio.CancelScope | None = None
         self._closed = self._handed_over = False
+        self._kept = b""  # what did not go at once, and goes first
 
     def __repr__(self) -> str:
         state = (
@@ -260,7 +261,7 @@ class _Connection:
         intake = self.door.intake
         chunks = _chunks(raw, data) if head.chunked else None
         request_id = new_request_id()
-        self.answer = answer = Answer(self.door, self.send, head)
+        self.answer = answer = Answer(self.door, self.send, self.send_now if self.wire.immediate else None, head)
         room = Room(intake)
         try:
             try:
@@ -346,6 +347,10 @@ class _Connection:
         """Whether all of it has gone. Cannot be cancelled, and ends within the write limit."""
         if self.gone:
             return False
+        if self._kept:
+            data, self._kept = self._kept + data, b""
+        if not data:
+            return True
         try:
             sent = self.wire.send_now(data)
             if sent < len(data):
@@ -353,6 +358,19 @@ class _Connection:
         except OSError:
             self._lose()
         return not self.gone
+
+    def send_now(self, data: bytes) -> bool:
+        """Whether all of it has gone; the rest goes first with the next `send`."""
+        assert not self._kept, "what did not go at once was not waited for"
+        if self.gone:
+            return True
+        try:
+            sent = self.wire.send_now(data)
+        except OSError:
+            self._lose()
+            return True
+        self._kept = data[sent:] if sent < len(data) else b""
+        return not self._kept
 
     async def _send_rest(self, data: memoryview) -> None:
         with trio.CancelScope(shield=True) as self._writing:

@@ -18,6 +18,8 @@ class Wire:
     """A plain TCP connection, used without waiting first. Its owner gives it its `watch`."""
 
     watch: Watch
+    immediate = True
+    """Whether send_now() sends anything."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self.socket = socket.socket(fileno=stream.socket.detach())
@@ -81,6 +83,8 @@ class Wire:
 
 class SecureWire(Wire):
     """A TLS connection over trio's own stream."""
+
+    immediate = False
 
     def __init__(self, stream: trio.SocketStream, context: ssl.SSLContext) -> None:
         super().__init__(stream)

@@ -162,6 +162,21 @@ class _Line:
                 self.watch.leave()
         return data
 
+    def pass_on(self, take: Callable[[bytes], bool]) -> bool:
+        """Give `take` what has come of the body; whether that was all there is to do. Raises OSError and
+        UpstreamFailed."""
+        try:
+            data = self._take()
+        except BlockingIOError:
+            return True
+        incoming = self.incoming
+        if not data:
+            incoming.end()
+            return False
+        piece = incoming.feed(data)
+        wanted = take(piece) if piece else True
+        return wanted and len(data) < READ_BYTES and not (incoming.ended or incoming.broken)
+
     async def _readable(self) -> None:
         """Wait until a read may find something."""
         watch = self.watch
@@ -373,6 +388,21 @@ class DirectAnswer:
         except BaseException:  # a cancelled answer is given up
             line.close()
             raise
+
+    async def pump(self, take: Callable[[bytes], bool]) -> bool:
+        """As ports.Answer says."""
+        incoming, line = self._incoming, self._line
+        if line.watch is None or line.closed or incoming.piece or incoming.ended or incoming.broken:
+            return False
+        try:
+            await line.watch.pump(partial(line.pass_on, take))
+        except OSError:
+            line.close()
+            raise UpstreamFailed(Fault.incomplete, "the body was cut", sent=True) from None
+        except BaseException:  # a cancelled answer is given up
+            line.close()
+            raise
+        return True
 
     async def aclose(self) -> None:
         if not self._closed:

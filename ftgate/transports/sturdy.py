@@ -20,7 +20,7 @@ rules.
 import logging
 import math
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -322,6 +322,10 @@ class SturdyAnswer:
             return b""
         except _FAILURES as exc:
             raise _failure(exc, self._line, headed=True) from None
+
+    async def pump(self, take: Callable[[bytes], bool]) -> bool:
+        """As ports.Answer says: each piece is received."""
+        return False
 
     async def aclose(self) -> None:
         if self._closed:

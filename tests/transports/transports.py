@@ -29,6 +29,37 @@ DIRECT = ["direct", *["watched"] * SUPPORTED]
 """The direct transport by the loop's own waits, and on a Readiness that runs."""
 KINDS: dict[str, Any] = {"httpx": SturdyUpstream, **dict.fromkeys(DIRECT, DirectUpstream)}
 
+
+class Pumped:
+    """An answer (ports.Answer) each piece of whose body is pumped, where that can be done."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.answer, name)
+
+    async def receive(self) -> bytes:
+        pieces: list[bytes] = []
+
+        def take(piece: bytes) -> bool:
+            pieces.append(piece)
+            return False
+
+        await self.answer.pump(take)
+        return b"".join(pieces) or await self.answer.receive()
+
+
+class PumpedUpstream(DirectUpstream):
+    """The direct transport on a Readiness, its bodies pumped."""
+
+    async def _open(self, *arguments: Any) -> Any:
+        return Pumped(await super()._open(*arguments))
+
+
+if SUPPORTED:
+    KINDS["pumped"] = PumpedUpstream
+
 Make = Callable[..., Any]
 """Makes a transport with one channel, `c`: make(max_connections, **options of the channel)."""
 
@@ -43,7 +74,7 @@ async def making(kind: str) -> AsyncIterator[Make]:
         made.append(KINDS[kind]({"c": ChannelOptions(**options)}, max_connections=max_connections, **more))
         return made[-1]
 
-    if kind != "watched":
+    if kind not in {"watched", "pumped"}:
         yield make
         for one in made:
             await one.aclose_all()
