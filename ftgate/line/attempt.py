@@ -22,6 +22,7 @@ from ftgate.dialects.states import OVER, WHOLE, State
 from ftgate.dialects.talk import MAX_ANSWER_BYTES, Complaint, Dialect, NotAnAnswer, Reader
 from ftgate.errors import DatabaseBusy, Fault, ProviderError, ProviderTimeout, UpstreamFailed
 from ftgate.line.call import Ended, Exchange, Tried
+from ftgate.line.pump import Pump
 from ftgate.line.words import answer_headers, conceal, retry_after_s
 from ftgate.ports import Answer, Clock, Headers, Ledger, Upstream, UpstreamRequest
 
@@ -250,11 +251,15 @@ class Attempts:
             data += more
         if not streams and not _says_stream(answer.headers, data):
             return await self._stream_whole(x, dialect, tried, answer, index, timer, reader, data)
+        pump = Pump(x.call, reader, x.client, self.passing, timer, idle_s=times.idle)
         while True:
             passed = reader.feed(data) if data else reader.end()
             if passed:
                 timer.deadline = x.call.ends_at  # a slow client is not an idle upstream
                 await self._pass_on(x, tried, passed)
+            if x.answering and await self._pumped(x, pump, answer):
+                timer.deadline = x.call.ends_at
+                await x.client.send(b"")  # what did not go at once
             if reader.state in OVER:
                 break
             timer.deadline = min(trio.current_time() + times.idle if x.answering else first_token_until, x.call.ends_at)
@@ -263,6 +268,15 @@ class Attempts:
         if reader.state is State.done:
             await self._read_end(reader, answer)
         return self._ended(x, tried, reader, index)
+
+    async def _pumped(self, x: Exchange, pump: Pump, answer: Answer) -> bool:
+        """Let the pieces of an answer that has begun pass by without this task, as long as nothing is to be decided;
+        whether the client has yet to be waited for."""
+        if pump.reader.state in OVER or not x.client.immediate:
+            return False
+        pump.begin()
+        await answer.pump(pump.take)
+        return pump.full
 
     def _ended(self, x: Exchange, tried: Tried, reader: Reader, index: int) -> Outcome | None:
         """What the end of a stream means, by the state it ended in."""

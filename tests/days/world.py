@@ -11,6 +11,7 @@ only what each upstream was told to say and what each client saw.
 
 import json
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +58,16 @@ class RandomAnswer:
         self.world, self.told, self.status, self.headers, self.steps = world, told, status, headers, steps
         self.whole: bytes | None = None
         self.closed = False
+
+    async def pump(self, take: Callable[[bytes], bool]) -> bool:
+        if self.world.rng.random() < 0.5:
+            return False
+        while piece := await self.receive():
+            if not take(piece):
+                break
+        else:
+            self.steps.append(0.0)  # its end is for receive() to tell
+        return True
 
     async def receive(self) -> bytes:
         await trio.lowlevel.checkpoint()
@@ -515,6 +526,15 @@ class SimClient:
     def __init__(self, world: World, seen: Seen) -> None:
         self.world = world
         self.seen = seen
+        self.immediate = world.rng.random() < 0.7
+        self.waiting = b""
+
+    def send_now(self, data: bytes) -> bool:
+        if self.world.rng.random() < 0.2:
+            self.waiting = data
+            return False
+        self.seen.answer += data
+        return True
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         self.seen.tail_at = self.world.now()
@@ -531,7 +551,8 @@ class SimClient:
         await trio.lowlevel.checkpoint()
 
     async def send(self, data: bytes) -> None:
-        self.seen.answer += data
+        self.seen.answer += self.waiting + data
+        self.waiting = b""
         await trio.sleep(self.world.rng.choice([0.0] * 9 + [3.0]))
 
     async def end(self, data: bytes = b"") -> None:

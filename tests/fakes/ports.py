@@ -4,7 +4,7 @@
 it can in the real thing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import trio
@@ -119,6 +119,18 @@ class ScriptedAnswer:
             await trio.sleep(step[1])
         return b""
 
+    async def pump(self, take: Callable[[bytes], bool]) -> bool:
+        if not self.upstream.pumps:
+            return False
+        await trio.lowlevel.checkpoint()
+        while self.steps and not isinstance(self.steps[0], BaseException):
+            step = self.steps.pop(0)
+            if not isinstance(step, bytes):
+                await trio.sleep(step[1])
+            elif not take(step):
+                break
+        return True
+
     async def aclose(self) -> None:
         self.upstream.open_answers -= 1
         with trio.CancelScope(shield=True):
@@ -131,6 +143,7 @@ class ScriptedUpstream:
 
     def __init__(self, *scripts: Sequence[Any]) -> None:
         self.scripts = [list(script) for script in scripts]
+        self.pumps = True  # its answers can be passed on without a task
         self.requests: list[UpstreamRequest] = []
         self.open_answers = 0
 
@@ -159,9 +172,13 @@ class ScriptedUpstream:
 
 
 class RecordingClient:
-    """ports.Client that keeps what it got."""
+    """ports.Client that keeps what it got. Every third piece that is to go at once does not."""
+
+    immediate = True
 
     def __init__(self) -> None:
+        self.pieces = 0
+        self.waiting = b""
         self.status: int | None = None
         self.headers: dict[str, str] = {}
         self.body = b""
@@ -179,11 +196,22 @@ class RecordingClient:
         await trio.lowlevel.checkpoint()
 
     async def send(self, data: bytes) -> None:
-        self.body += data
+        self.body += self.waiting + data
+        self.waiting = b""
         await trio.lowlevel.checkpoint()
 
+    def send_now(self, data: bytes) -> bool:
+        assert not self.waiting
+        self.pieces += 1
+        if self.pieces % 3:
+            self.body += data
+        else:
+            self.waiting = data
+        return not self.waiting
+
     async def end(self, data: bytes = b"") -> None:
-        self.body += data
+        self.body += self.waiting + data
+        self.waiting = b""
         self.ended = True
         await trio.lowlevel.checkpoint()
 

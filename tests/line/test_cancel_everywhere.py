@@ -50,7 +50,11 @@ SCRIPTS = {
     "broken stream": (ask(stream=True), [[*chat("a", "b")[:4], UpstreamFailed(Fault.incomplete, "cut", sent=True)]]),
     "in-band error": (ask(stream=True), [[*chat("a")[:3], b'data: {"error":{"message":"no"}}\n\n']]),
     "late first token": (ask(stream=True), [[chat()[0], ("wait", 1000)], chat("a")]),
+    "a pause": (ask(stream=True), [[*chat("a", "b")[:3], ("wait", 5), *chat("a", "b")[3:]]]),
 }
+RECEIVED = ", each piece received"
+"""Streams whose pieces are not pumped."""
+SCRIPTS |= {name + RECEIVED: SCRIPTS[name] for name in ("stream", "broken stream", "in-band error", "a pause")}
 
 
 async def struck(
@@ -59,6 +63,7 @@ async def struck(
     """Play a script and strike at step k; False when the call ended before it came to that."""
     body, steps = SCRIPTS[script]
     upstream = ScriptedUpstream(*[list(attempt) for attempt in steps])
+    upstream.pumps = not script.endswith(RECEIVED)
     ways = [channel(name, drain=drain) for name in ("one", "two", "three")]
     stage = Stage(upstream, *ways, metered=metered)
     if immediate:  # as it is in real life; the Stage's own ledger waits within its decisions, as one elsewhere would
