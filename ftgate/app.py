@@ -81,11 +81,12 @@ async def serve(
     # First: a port that is taken must not leave a new data directory behind.
     listeners = await serving.listen(host, port)
     try:
-        house = open_house(settings, data_dir, serving=True, patience=patience)
-        try:
-            code = await _serve(house, listeners, started)
-        finally:
-            await house.close()  # noqa: ASYNC102 - shielded within
+        with serving.Signals() as signals:
+            house = open_house(settings, data_dir, serving=True, patience=patience)
+            try:
+                code = await _serve(house, listeners, started, signals)
+            finally:
+                await house.close()  # noqa: ASYNC102 - shielded within
     finally:
         for listener in listeners:
             listener.socket.close()
@@ -93,7 +94,10 @@ async def serve(
 
 
 async def _serve(
-    house: House[Accounts], listeners: list[trio.SocketListener], started: Callable[[serving.Started], None]
+    house: House[Accounts],
+    listeners: list[trio.SocketListener],
+    started: Callable[[serving.Started], None],
+    signals: serving.Signals,
 ) -> int:
     from ftgate import readiness
     from ftgate.transports.choice import Transports
@@ -105,28 +109,30 @@ async def _serve(
     gate = _gate(house, transports)
     door = await _door(house, gate, watches)
     code = 0
+    desk = control.bound(house.lock)
     async with trio.open_nursery() as nursery:
-        assert house.lock.socket is not None
-        await nursery.start(control.serve, house.lock.socket, commands(house.accounts))
+        await nursery.start(control.serve, desk, commands(house.accounts))
         if watches is not None:
             nursery.start_soon(watches.run)
         chores = (
             lambda: gate.limits.forget_idle(gate.clock.now()),
             transports.close_idle,
             lambda: house.remember_ratios(gate.ratios),
+            house.writer.fold_log,
         )
         nursery.start_soon(serving.sweep, chores, house)
-        with trio.open_signal_receiver(*serving.END_SIGNALS) as signals:
-            async with trio.open_nursery() as doors:
-                await doors.start(door.serve, listeners)
-                # The last thing before it is shown: a start that fails must not swallow it.
-                owner_key = await _first_key(house)
-                url = serving.address(listeners, tls=settings.server.tls_cert is not None)
-                started(serving.Started(url, house, orphans, owner_key))
-                serving.settle_the_heap()
-                code = await serving.until_told(signals, house.writer.died)
-                # A dead writer bills nothing: then no call is given time to finish.
-                await serving.wind_down(gate, door, doors, signals, 0.0 if code else settings.server.shutdown_grace)
+        nursery.start_soon(house.watch_files)
+        signals.heed_ends()
+        async with trio.open_nursery() as doors:
+            await doors.start(door.serve, listeners)
+            # The last thing before it is shown: a start that fails must not swallow it.
+            owner_key = await _first_key(house)
+            url = serving.address(listeners, tls=settings.server.tls_cert is not None)
+            started(serving.Started(url, house, orphans, owner_key))
+            serving.settle_the_heap()
+            code = await serving.until_told(signals, house.writer.died)
+            # A dead writer bills nothing: then no call is given time to finish.
+            await serving.wind_down(gate, door, doors, signals, 0.0 if code else settings.server.shutdown_grace)
         nursery.cancel_scope.cancel()
     house.remember_ratios(gate.ratios)
     await transports.aclose_all()

@@ -16,9 +16,9 @@ from ftgate import config
 from ftgate.cli.accounts import as_json_option
 from ftgate.cli.config import unusable
 from ftgate.cli.output import document, line, told
-from ftgate.cli.remote import data_dir, database, load, patience, places
+from ftgate.cli.remote import data_dir, database, load, patience, places, present
 from ftgate.errors import ConfigFaults
-from ftgate.house.lock import Lock, Locked, holder
+from ftgate.house.lock import Lock, Locked, holder, make_data_dir
 from ftgate.store.backup import BackupFault, make_backup, restore_backup
 from ftgate.store.database import WHOLE_CHECK_S, damage
 from ftgate.store.verify import verify_ledger
@@ -61,7 +61,9 @@ def _dated(directory: Path) -> Path:
 @places
 def restore(source: Path, as_json: bool, config_path: Path | None, data: Path | None) -> None:
     """Put a backup in the place of the database. The server must not run; the old database is kept beside it."""
-    place = database(config_path, data)
+    place = data_dir(load(config_path, data), data) / _database_name()
+    present(place)  # or made: what is restored may be all that there is
+    make_data_dir(place.parent)
     try:
         lock = Lock(place.parent, serving=False, patience=patience())
     except Locked as locked:
@@ -132,10 +134,10 @@ def _findings(config_path: Path | None, data: Path | None) -> Iterator[dict[str,
     yield row("ok" if free > LOW_DISK else "look", "disk", f"{free // 1_000_000} MB free")
     held = holder(place)
     yield row("ok", "server", f"running, process {held.pid}" if held else "not running")
-    yield from _database_findings(place / journal_name(), row)
+    yield from _database_findings(place / _database_name(), row)
 
 
-def journal_name() -> str:
+def _database_name() -> str:
     from ftgate.house.house import DATABASE
 
     return DATABASE

@@ -172,12 +172,12 @@ def database(config_path: Path | None, data: Path | None) -> Path:
     from ftgate.house.house import DATABASE
 
     path = data_dir(load(config_path, data), data) / DATABASE
-    if not _present(path):
+    if not present(path):
         run(config_path, data, "users.list")  # opens, and so makes, the data directory
     return path
 
 
-def _present(path: Path) -> bool:
+def present(path: Path) -> bool:
     """Whether the file is there. Raises click.ClickException where this user may not know, or may not read it."""
     try:
         path.stat()

@@ -3,21 +3,19 @@ line, `ready URL`."""
 
 import contextlib
 import json
-import logging
 import os
 import signal
 import sys
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from ftgate import __version__, config
 from ftgate.cli.output import line, told
 from ftgate.cli.remote import data_dir, data_option, patience, places
-from ftgate.core.redact import plain, scrub
 from ftgate.errors import ConfigFaults
 
 if TYPE_CHECKING:
@@ -25,28 +23,6 @@ if TYPE_CHECKING:
 
 OLLAMA_S = 0.5
 """Seconds that a local Ollama has to answer at the start."""
-
-
-class _Redacting(logging.Formatter):
-    """Log lines without secrets, in which a caller's text is nothing but text: a message is one line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return scrub(super().format(record))
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        return plain(super().formatMessage(record))
-
-    def formatException(self, ei: Any) -> str:
-        return plain(super().formatException(ei), keep="\n")
-
-    def formatStack(self, stack_info: str) -> str:
-        return plain(super().formatStack(stack_info), keep="\n")
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
 
 
 def say(text: str = "") -> None:
@@ -116,11 +92,11 @@ def start(settings: config.Settings, data: Path | None, host: str | None, port: 
     import trio
 
     from ftgate import app
-    from ftgate.house import serving
+    from ftgate.house import log, serving
     from ftgate.house.lock import Locked
     from ftgate.store.database import DatabaseFault
 
-    _log_to_stderr()
+    log.to_stderr()
     place = data_dir(settings, data)
     host = host or settings.server.host
     port = settings.server.port if port is None else port

@@ -16,6 +16,7 @@ from typing import Any
 import trio
 
 from ftgate.errors import GateError, ShuttingDown
+from ftgate.house.lock import Lock
 from ftgate.store.database import DatabaseFault
 
 log = logging.getLogger("ftgate.control")
@@ -132,8 +133,24 @@ class _Desk:
                     late.send(_STOPPING)
 
 
+def bound(lock: Lock) -> socket.socket:
+    """The control socket, listening; elsewhere where the data directory takes none (a shared folder of a virtual
+    machine, say). Raises OSError."""
+    assert lock.socket is not None
+    try:
+        return _bound(lock.socket)
+    except OSError as refused:
+        if lock.made is not None:
+            raise
+        try:
+            return _bound(lock.move_socket())
+        except OSError as again:
+            where = f"{refused.strerror} in the data directory, {again.strerror} in {lock.made or 'TMPDIR'}"
+            raise OSError(again.errno, f"no control socket can be made: {where}") from again
+
+
 def _bound(path: Path) -> socket.socket:
-    """A listening socket that only this user can open. Raises OSError."""
+    """A listening socket that only this user can open. A file left by a crash is replaced. Raises OSError."""
     path.unlink(missing_ok=True)
     bare = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # The mask is the whole process's, so nothing may run in between: trio's own bind would hand over to a thread.
@@ -150,10 +167,10 @@ def _bound(path: Path) -> socket.socket:
 
 
 async def serve(
-    path: Path, commands: Commands, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    bare: socket.socket, commands: Commands, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Answer commands until cancelled. A socket file left by a crash is replaced: the data directory's lock is ours."""
-    bare = _bound(path)
+    """Answer commands at this socket (see bound) until cancelled; then it is closed and its file gone."""
+    path = Path(bare.getsockname())
     desk = _Desk(commands)
     # Trio closes its own copy the moment it is cancelled, and the queue must still be emptied then.
     listener = trio.SocketListener(trio.socket.from_stdlib_socket(bare.dup()))

@@ -21,6 +21,7 @@ from ftgate.core.books import Books
 from ftgate.core.estimate import Ratios
 from ftgate.core.money import format_usd
 from ftgate.house import failpoint
+from ftgate.house.files import OwnFiles
 from ftgate.house.lock import Lock, Patience, make_data_dir
 from ftgate.ports import Clock
 from ftgate.store import checkpoint, database
@@ -40,6 +41,8 @@ CHECKPOINT_EVERY = 200_000
 after a crash."""
 CHECKPOINT_S = 5.0
 """Seconds that the last checkpoint may take to be written at a close; without it the next start only reads more."""
+WATCH_S = 1.0
+"""How often it is looked whether the files are still there: what is charged in this time could go with them."""
 PAUSE_S = 0.005
 """Rest between two pages of the audit beside running calls."""
 
@@ -89,6 +92,9 @@ class House(Generic[D]):
         try:
             self.database = self.data_dir / DATABASE
             self.connection = database.connect(self.database, durability=settings.database.durability)
+            self.files = OwnFiles(self.database)
+            self.files.moved()  # first seen
+            self.rescued: Path | None = None
             try:
                 self._load(accounts)
             except BaseException:  # nobody else has it to close
@@ -103,6 +109,29 @@ class House(Generic[D]):
     def __repr__(self) -> str:
         books = self.books
         return f"<House {self.data_dir}: {len(books.accounts)} accounts, {len(books.open)} holds open, {self.writer}>"
+
+    async def watch_files(self) -> None:
+        """Until cancelled, look whether our files are still there. A database that is not ends the writer: nothing more
+        is sold that nobody will know of. A lock file that was removed is made anew."""
+        while self.writer.failed is None:
+            await trio.sleep(WATCH_S)
+            moved, locked = await trio.to_thread.run_sync(self._look, abandon_on_cancel=True)
+            if moved:
+                self._lose(moved)
+            elif not locked:
+                try:
+                    self.lock.renew()
+                    log.warning("%s was removed, and is made anew", self.lock.path)
+                except OSError as error:  # somebody looks at it just now, or there is no room: the next time, then
+                    log.warning("%s was removed, and cannot be made anew yet: %s", self.lock.path, error.strerror)
+
+    def _look(self) -> tuple[str | None, bool]:
+        return self.files.moved(), self.lock.stands()
+
+    def _lose(self, moved: str) -> None:
+        """Our database is not where it was: no more commits, and what is in it goes into a copy at the close."""
+        self.rescued = self.data_dir / time.strftime("rescued-%Y%m%d-%H%M%S.sqlite3", time.gmtime())
+        self.writer.lose(DatabaseFault(f"{moved}: somebody removed or replaced it while it was in use"))
 
     def _load(self, accounts: Making[D]) -> None:
         self.clock = SystemClock()
@@ -218,9 +247,11 @@ class House(Generic[D]):
         """Write what is left, then a checkpoint of the audit, and give the lock back. Shielded, for CLOSE_S at most."""
         try:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_S):
+                if self.writer.failed is None and (moved := self.files.moved()):
+                    self._lose(moved)
                 if await self.writer.drain():
                     await self._last_checkpoint()
-                await self.writer.close()
+                await self.writer.close(rescue=self.rescued)
         finally:
             if (
                 not self.writer.stuck()

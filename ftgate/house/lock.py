@@ -1,7 +1,8 @@
 """One process at a time on a data directory: an exclusive lock that dies with its holder.
 
 The lock file says who holds it and where its control socket is. Its text is only for people and for finding the socket;
-the lock itself is the kernel's (flock), so a stale file after a crash locks nothing.
+the lock itself is the kernel's (flock), so a stale file after a crash locks nothing. The directory is locked too, where
+its file system can: somebody may remove the file, which a new one would replace, and then two would write.
 """
 
 import fcntl
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
+from ftgate.house.files import identity
 from ftgate.store.owner import keep_owner
 
 MAX_SOCKET_PATH = 100
@@ -73,6 +75,8 @@ def holder(data_dir: Path) -> Locked | None:
     """Who holds the data directory, or None."""
     try:
         descriptor = os.open(data_dir / "lock", os.O_RDWR)
+    except FileNotFoundError:
+        return _holder_without_a_file(data_dir)
     except OSError:
         return None
     try:
@@ -82,6 +86,22 @@ def holder(data_dir: Path) -> Locked | None:
         return _said(descriptor)
     finally:
         os.close(descriptor)
+    return None
+
+
+def _holder_without_a_file(data_dir: Path) -> Locked | None:
+    try:
+        directory = os.open(data_dir, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(directory, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return Locked(None, None)
+    except OSError:  # a file system that locks no directories
+        return None
+    finally:
+        os.close(directory)
     return None
 
 
@@ -98,32 +118,78 @@ class Lock:
     waited for. Raises Locked."""
 
     def __init__(self, data_dir: Path, *, serving: bool, patience: Patience | None = None) -> None:
-        path = data_dir / "lock"
-        fresh = not path.exists()
-        self.descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-        if fresh:
-            keep_owner(path, data_dir)
+        self.path = data_dir / "lock"
+        self.directory = os.open(data_dir, os.O_RDONLY)
         self.socket: Path | None = None
         self.made: Path | None = None
         try:
-            self._take(patience)
-            if serving:
-                self.socket = data_dir.resolve() / "control.sock"
-                if len(bytes(self.socket)) > MAX_SOCKET_PATH:
-                    self.made = Path(tempfile.mkdtemp(prefix="ftgate-"))
-                    self.socket = self.made / "control.sock"
-            os.ftruncate(self.descriptor, 0)
-            os.pwrite(self.descriptor, json.dumps({"pid": os.getpid(), "socket": str(self.socket or "")}).encode(), 0)
-        except BaseException:  # whatever went wrong, the lock is not held
-            os.close(self.descriptor)
+            self.descriptor = self._opened()
+            try:
+                self._take(patience)
+                if serving:
+                    self.socket = data_dir.resolve() / "control.sock"
+                if self.socket is not None and len(bytes(self.socket)) > MAX_SOCKET_PATH:
+                    self.move_socket()
+                else:
+                    self._write()
+            except BaseException:  # whatever went wrong, the lock is not held
+                os.close(self.descriptor)
+                raise
+        except BaseException:
+            os.close(self.directory)
             raise
+
+    def __repr__(self) -> str:
+        return f"<Lock of {self.path.parent}, commands at {self.socket}>"
+
+    def _opened(self) -> int:
+        fresh = not self.path.exists()
+        descriptor = os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600)
+        if fresh:
+            keep_owner(self.path, self.path.parent)
+        return descriptor
+
+    def _write(self) -> None:
+        os.ftruncate(self.descriptor, 0)
+        os.pwrite(self.descriptor, json.dumps({"pid": os.getpid(), "socket": str(self.socket or "")}).encode(), 0)
+
+    def move_socket(self) -> Path:
+        """The data directory takes no socket: where it stands instead, in a temporary directory of its own. Raises
+        OSError."""
+        self.made = Path(tempfile.mkdtemp(prefix="ftgate-"))
+        self.socket = self.made / "control.sock"
+        self._write()
+        return self.socket
+
+    def stands(self) -> bool:
+        """Whether the lock file is still there and ours."""
+        ours = os.fstat(self.descriptor)
+        try:
+            return identity(self.path) == (ours.st_dev, ours.st_ino)
+        except OSError:  # the system does not say
+            return True
+
+    def renew(self) -> None:
+        """Make the lock file anew that somebody removed, so that commands find us. Raises OSError, BlockingIOError
+        when somebody else has locked one."""
+        made = self._opened()
+        try:
+            fcntl.flock(made, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BaseException:
+            os.close(made)
+            raise
+        os.close(self.descriptor)
+        self.descriptor = made
+        self._write()
 
     def _take(self, patience: Patience | None) -> None:
         for tries in count(1):
             try:
                 fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._take_directory()
                 return
             except BlockingIOError:
+                fcntl.flock(self.descriptor, fcntl.LOCK_UN)
                 held = _said(self.descriptor)
                 # Only after a few tries: its words may be those of a server that is gone.
                 if tries >= TRIES and (patience is None or held.socket is not None or not patience.rest(str(held))):
@@ -131,8 +197,17 @@ class Lock:
             if tries < TRIES:
                 time.sleep(TRY_S)
 
+    def _take_directory(self) -> None:
+        try:
+            fcntl.flock(self.directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:  # a file system that locks no directories: then the file alone counts
+            pass
+
     def release(self) -> None:
         os.ftruncate(self.descriptor, 0)
         os.close(self.descriptor)
+        os.close(self.directory)
         if self.made is not None:
             shutil.rmtree(self.made, ignore_errors=True)

@@ -5,18 +5,25 @@ What it serves stands behind small Protocols here: app.py hands in the doors and
 
 import errno
 import gc
+import logging
+import os
 import resource
 import signal
 import socket
 import ssl
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import suppress
+from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Protocol
+from types import FrameType, TracebackType
+from typing import Any, Protocol
 
 import trio
 
 from ftgate.house.house import Directory, House
+
+log = logging.getLogger("ftgate.serving")
 
 LISTEN_BACKLOG = 1024
 CUT_S = 3.0
@@ -91,15 +98,27 @@ def allow_open_files() -> None:
 
 
 async def listen(host: str, port: int) -> list[trio.SocketListener]:
-    """Open the listening sockets. Raises PortTaken, NoSuchHost."""
+    """Open the listening sockets. "::" listens on IPv4 too, where the system can. Raises PortTaken, NoSuchHost."""
     try:
+        if _every_address(host) and socket.has_dualstack_ipv6():
+            bare = socket.create_server(
+                (host, port), family=socket.AF_INET6, backlog=LISTEN_BACKLOG, dualstack_ipv6=True
+            )
+            return [trio.SocketListener(trio.socket.from_stdlib_socket(bare))]
         return await trio.open_tcp_listeners(port, host=host, backlog=LISTEN_BACKLOG)
     except (socket.gaierror, UnicodeError) as error:
         raise NoSuchHost(f"{host} cannot be resolved") from error
     except OSError as error:
         if error.errno == errno.EADDRNOTAVAIL:
             raise NoSuchHost(f"{host} is no address of this machine") from error
-        raise PortTaken(error.strerror or str(error)) from error
+        raise PortTaken(os.strerror(error.errno) if error.errno else str(error)) from error
+
+
+def _every_address(host: str) -> bool:
+    try:
+        return IPv6Address(host).is_unspecified
+    except ValueError:
+        return False
 
 
 def address(listeners: list[trio.SocketListener], *, tls: bool) -> str:
@@ -124,6 +143,73 @@ def settle_the_heap() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 100)
+
+
+# What it hears
+
+
+def _known(*names: str) -> tuple[signal.Signals, ...]:
+    return tuple(signal.Signals[name] for name in names if name in signal.Signals.__members__)
+
+
+END_SIGNALS = _known("SIGTERM", "SIGINT", "SIGQUIT", "SIGXCPU", "SIGPWR")
+"""They end the process in good order."""
+PASSED_SIGNALS = _known("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO")
+"""They would end it at once, with what was delivered and not yet charged: they are noted, and it goes on."""
+
+
+class Signals:
+    """Every signal has an answer, from the start of serving until the books are closed. Iterated, it gives the end
+    signals as they come, once `heed_ends` was called: before that, one ends a start as it ends any program."""
+
+    def __init__(self) -> None:
+        self.heard: deque[int] = deque()
+        self.rung = trio.Event()
+        self.before: dict[int, Any] = {}
+        self.token: trio.lowlevel.TrioToken
+
+    def __repr__(self) -> str:
+        return f"<Signals answered: {len(self.before)}, heard and not yet taken: {len(self.heard)}>"
+
+    def __enter__(self) -> "Signals":
+        self.token = trio.lowlevel.current_trio_token()
+        self._answer(PASSED_SIGNALS)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, before in self.before.items():
+            signal.signal(number, before)
+
+    def heed_ends(self) -> None:
+        self._answer(END_SIGNALS)
+
+    def _answer(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self.before[number] = signal.signal(number, self._ring)
+
+    def _ring(self, number: int, frame: FrameType | None) -> None:
+        """Called in the midst of anything: the loop does the rest."""
+        self.token.run_sync_soon(self._hear, number)
+
+    def _hear(self, number: int) -> None:
+        if number in END_SIGNALS:
+            self.heard.append(number)
+            self.rung.set()
+        elif number == signal.SIGHUP:
+            log.warning("SIGHUP: this version reads its config at a start only; serving goes on")
+        else:
+            log.warning("%s: it has no meaning here; serving goes on", signal.Signals(number).name)
+
+    def __aiter__(self) -> "Signals":
+        return self
+
+    async def __anext__(self) -> int:
+        while not self.heard:
+            self.rung = trio.Event()
+            await self.rung.wait()
+        return self.heard.popleft()
 
 
 # While it serves
@@ -179,6 +265,3 @@ async def wind_down(gate: Calls, door: Door, doors: trio.Nursery, signals: Async
     for call in list(gate.calls):
         call.cancel("shutdown")
     doors.cancel_scope.deadline = trio.current_time() + CUT_S
-
-
-END_SIGNALS = (signal.SIGTERM, signal.SIGINT)

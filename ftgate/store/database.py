@@ -15,6 +15,9 @@ from ftgate.store.schema import migrate
 
 BUSY_TIMEOUT_S = 2.0
 """How long one try waits for another process's lock before it counts as trouble and is tried again."""
+LOG_KEPT_BYTES = 8_000_000
+"""What the write-ahead log keeps on the disk when it begins anew: twice what it takes between two foldings. It grows
+past that only as long as a reader stays at an old moment."""
 CHECK_S = 2.0
 """How long the check for damaged pages may take at a start; some gigabytes are read in that time."""
 WHOLE_CHECK_S = 60.0
@@ -43,7 +46,7 @@ def _open(path: Path, durability: str) -> sqlite3.Connection:
         left = [
             p
             for p in path.parent.glob("*")
-            if p.name.startswith((path.name + "-wal", path.name + ".restoring", "before-restore-"))
+            if p.name.startswith((path.name + "-wal", path.name + ".restoring", "before-restore-", "rescued-"))
         ]
         if left:
             raise DatabaseFault(
@@ -62,6 +65,7 @@ def _open(path: Path, durability: str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA journal_size_limit = {LOG_KEPT_BYTES}")
         connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(

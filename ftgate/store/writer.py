@@ -10,18 +10,21 @@ finds its next work without waiting for a turn of the loop's; there is one wake-
 """
 
 import logging
+import os
 import queue
 import sqlite3
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
 
 import trio
 
 from ftgate.ports import nowhere
 from ftgate.store.batch import Batch, already_in, joined, unwrite, write_batch
-from ftgate.store.database import DatabaseFault
+from ftgate.store.database import BUSY_TIMEOUT_S, LOG_KEPT_BYTES, DatabaseFault
 from ftgate.store.schema import open_inbox
 
 log = logging.getLogger("ftgate.store")
@@ -71,7 +74,7 @@ class Writer:
         self.failed: BaseException | None = None
         self.died = trio.Event()
         self.commits = 0
-        self._jobs: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Batch | Literal["fold"] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._idle = trio.Event()
         self._give_up = threading.Event()
@@ -236,6 +239,11 @@ class Writer:
         for batch in (*self.handed, self.filling):
             self._tell(batch)
 
+    def lose(self, error: BaseException) -> None:
+        """The database is not ours any more: nothing is written from here on but what is being written just now."""
+        if self.failed is None:
+            self._dead(error)
+
     def _work(self, tell: Callable[..., None]) -> None:
         while (
             batches := self._take()
@@ -257,6 +265,9 @@ class Writer:
         batches: list[Batch] = []
         while room > 0 and not (batches and self._jobs.empty()):
             batch = self._jobs.get()
+            if batch == "fold":
+                self._fold()
+                continue
             if batch is None:
                 if batches:
                     self._jobs.put(None)  # to be met again
@@ -286,6 +297,32 @@ class Writer:
                 tell(self._in_trouble, str(error))
                 self._give_up.wait(RETRY_S[min(tries, len(RETRY_S) - 1)])
                 tries += 1
+
+    def fold_log(self) -> None:
+        """Have a large write-ahead log folded back, which commits do by themselves as long as there are any; a reader
+        that stands in the way is not waited for."""
+        if self._thread is not None and self.failed is None:
+            self._jobs.put("fold")
+
+    def _log_size(self) -> int:
+        path = self.connection.execute("PRAGMA database_list").fetchone()[2]
+        try:
+            return os.stat(f"{path}-wal").st_size
+        except OSError:
+            return 0
+
+    def _fold(self) -> None:
+        if self._log_size() <= LOG_KEPT_BYTES:
+            return
+        self._began = time.monotonic()
+        try:
+            self.connection.execute("PRAGMA busy_timeout = 0")
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            log.warning("the write-ahead log was not folded back: %s", error)
+        finally:
+            self.connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000:.0f}")
+            self._began = 0.0
 
     def stuck(self) -> bool:
         """Whether the thread still runs; after close() that means inside a commit that does not come back."""
@@ -323,9 +360,22 @@ class Writer:
                 self.failed,
             )
 
-    async def close(self) -> None:
+    def _rescue(self, copy: Path) -> None:
+        """The file that has lost its name still holds everything, as long as it is open here."""
+        try:
+            os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            self.connection.execute("VACUUM INTO ?", (str(copy),))
+        except (OSError, sqlite3.Error) as error:
+            log.critical("what was committed up to now is lost, since no copy of it can be made: %s", error)
+        else:
+            log.critical("what was committed up to now is in %s: `ftgate restore` puts it in its place", copy)
+
+    async def close(self, *, rescue: Path | None = None) -> None:
         """Write what is left (see drain), checkpoint and close. Nothing of ours writes any more when this returns, but
-        for a thread that is stuck inside a commit. Not cancellable: its own limits end it (LAST_TRIES_S, JOIN_S)."""
+        for a thread that is stuck inside a commit. Not cancellable: its own limits end it (LAST_TRIES_S, JOIN_S). With
+        `rescue`, for a file that has lost its name, all that was committed goes into a copy of that name."""
         with trio.CancelScope(shield=True):
             await self.drain()
             for scope in self._service:
@@ -338,7 +388,9 @@ class Writer:
                 if self.stuck():
                     return  # the connection is still in its hands
         try:
-            if self.failed is None:
+            if rescue is not None:
+                await trio.to_thread.run_sync(self._rescue, rescue)
+            elif self.failed is None:
                 self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:  # what is committed stays in the write-ahead log
             log.warning("the write-ahead log was not folded back: %s", error)

@@ -10,15 +10,22 @@ import json
 import os
 import pty
 import shutil
+import signal
+import socket
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.blackbox.harness import House, channel, environment, error
+from tests.blackbox.harness import HELLO_COST, House, channel, environment, error
 
 CONFIG = channel("lab", ["plain", "m"]) + '[alias]\n"gpt-x" = "m"\n[limits.model."gpt-x"]\nrequests_per_minute = 2\n'
 DEMOTED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
@@ -322,6 +329,253 @@ def test_what_root_does_leaves_the_owner_his_files(alone: House, tmp_path: Path)
     os.chown(alone.file, 65534, 65534)
     assert command("init", "--force", "--path", str(alone.file), cwd=tmp_path)[0] == 0
     assert alone.file.stat().st_uid == 65534
+
+
+# (l) the file under us can go
+
+
+def died(house: House, within_s: float = 10.0) -> str:
+    """The server has ended by itself, with 1; what it said."""
+    assert house.process.wait(within_s) == 1
+    return house.err.read_text()
+
+
+@pytest.mark.parametrize("gone", ["*", "ftgate.sqlite3", "ftgate.sqlite3-wal"])
+def test_a_database_that_is_removed_is_noticed_and_nothing_is_lost(tmp_path: Path, gone: str) -> None:
+    with House(tmp_path / "gone", CONFIG) as house:
+        account = house.account("1")
+        assert house.chat(account).status_code == 200
+        balance = house.balance(account)
+        for path in house.data.glob(gone):
+            path.unlink()
+        codes = []
+        while house.process.alive and len(codes) < 100:
+            try:
+                codes.append(house.chat(account).status_code)
+            except httpx.TransportError:
+                break
+            time.sleep(0.1)
+        said = died(house)
+        charged = codes.count(200)
+        assert charged < 30 and "somebody removed or replaced it while it was in use" in said
+        (rescued,) = house.data.glob("rescued-*.sqlite3")
+        assert str(rescued) in said
+        if gone != "ftgate.sqlite3-wal":
+            assert "is missing, but rescued-" in house.cli("users", "list", code=1)[1]
+        assert house.cli("restore", str(rescued), "--json")["entries"] >= 3
+        (user,) = [user for user in house.quick("users", "list", "--json") if user["username"] == account.name]
+        assert Decimal(user["balance"]) == balance - charged * HELLO_COST  # each answer is in it
+        house.start()
+        assert house.chat(account).status_code == 200
+
+
+def test_a_database_that_is_replaced_is_noticed_at_the_stop(tmp_path: Path) -> None:
+    """Somebody copies a backup over it, within the second in which nobody looks."""
+    with House(tmp_path / "replaced", CONFIG) as house:
+        account = house.account("1")
+        house.cli("backup", str(tmp_path / "copy"))
+        assert house.chat(account).status_code == 200
+        (tmp_path / "copy").replace(house.data / "ftgate.sqlite3")
+        assert house.process.terminate() == 1
+        assert "another file stands in the place of" in house.err.read_text()
+        (rescued,) = house.data.glob("rescued-*.sqlite3")
+        assert house.cli("restore", str(rescued), "--json")["ok"] is True
+        assert house.verified()["entries"] > 2
+
+
+def test_a_lock_that_is_removed_lets_no_second_server_in(tmp_path: Path) -> None:
+    with House(tmp_path / "lock", CONFIG) as house:
+        account = house.account("1")
+        (house.data / "lock").unlink()
+        second = house.spawn(name="second")
+        assert second.wait() == 1
+        assert "is in use by" in second.err.read_text()
+        assert house.chat(account).status_code == 200
+        assert house.cli("credit", "grant", account.name, "1", "--json")["balance"] == "1.99999"
+        assert house.process.alive
+        third = house.spawn(name="third")
+        assert third.wait() == 1 and f"is in use by pid {house.process.pid} (ftgate)" in third.err.read_text()
+
+
+# (m) signals and closed streams
+
+WORDS = {"content": ["word "] * 60, "piece_delay_s": 0.03}
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGPIPE])
+def test_a_signal_that_means_nothing_ends_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    with House(tmp_path / "signal", channel("lab", ["words"]), {"words": WORDS}) as house:
+        account = house.account("1")
+        with house.raw(account, "words", stream=True) as wire:
+            wire.until(b"word ", 20)
+            house.process.signal(number)
+            assert wire.until(b"[DONE]").count(b"word ") == 60
+        row = house.row(account)
+        assert (row["status"], row["completion_tokens"]) == ("ok", 60)
+        assert number is signal.SIGPIPE or f"{number.name}: " in house.err.read_text()
+        assert house.process.alive
+
+
+@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_ends_it_charges_what_was_delivered(tmp_path: Path, number: signal.Signals) -> None:
+    config = channel("lab", ["words"]) + "[server]\nshutdown_grace = 0.2\n"
+    with House(tmp_path / "signal", config, {"words": {**WORDS, "content": ["word "] * 400}}) as house:
+        account = house.account("1")
+        with house.raw(account, "words", stream=True) as wire:
+            wire.until(b"word ", 20)
+            house.process.signal(number)
+            wire.rest()
+        assert house.process.wait() == 0
+        (row,) = house.quick("logs", "--json")["data"]
+        assert row["status"] != "ok" and row["completion_tokens"] >= 20
+        (user,) = [user for user in house.quick("users", "list", "--json") if user["username"] == account.name]
+        assert Decimal(user["balance"]) == 1 - Decimal(row["cost"]) < 1
+
+
+@pytest.mark.parametrize("stream", ["nobody reads", "closed"])
+def test_a_log_that_nobody_reads_holds_nobody_up(tmp_path: Path, stream: str) -> None:
+    """stderr is a pipe that is full, or whose reader is gone; each failed call of an upstream logs a line."""
+    scripts = {"bad": {"status": 500}}
+    config = channel("lab", ["plain", "bad"]) + "[retry]\nattempts = 1\n[limits]\nrequests_per_second = 0\n"
+    with House(tmp_path / "log", config, scripts, serving=False) as house:
+        out, into = os.pipe()
+        written = house.base / "serve.out"
+        with written.open("wb") as stdout:
+            child = subprocess.Popen(
+                [sys.executable, "-c", NOISY, "serve", "--port", "0", "--config", str(house.file), "--data",
+                 str(house.data)],
+                stdin=subprocess.DEVNULL, stdout=stdout, stderr=into, env=house.environment(), cwd=house.base,
+            )  # fmt: skip
+        os.close(into)
+        try:
+            house.wait_for(lambda: written.read_text().endswith("\n"), "not ready", 15)
+            house.http.base_url = written.read_text().split()[1]
+            if stream == "closed":
+                os.close(out)
+            account = house.account("1")
+            with ThreadPoolExecutor(4) as pool:
+                codes = list(pool.map(lambda _: house.chat(account, "bad").status_code, range(200)))
+            assert set(codes) == {502}
+            assert house.chat(account).status_code == 200
+            assert house.http.get("/healthz").status_code == 200
+            child.terminate()
+            assert child.wait(10) == 0
+        finally:
+            child.kill()
+            child.wait()
+            if stream != "closed":
+                os.close(out)
+
+
+NOISY = """
+import logging
+from ftgate.line import gate
+relay = gate.Gate.relay
+
+async def noisy(self, call, client):  # ten kilobytes of log for each call
+    logging.getLogger("ftgate.noise").warning("x" * 10_000)
+    await relay(self, call, client)
+
+gate.Gate.relay = noisy
+from ftgate.cli.group import main
+main()
+"""
+
+
+# (r) space
+
+
+def test_the_log_of_the_database_gives_its_room_back(tmp_path: Path) -> None:
+    script = (
+        "import ftgate.store.database as database, ftgate.store.writer as writer\n"
+        "database.LOG_KEPT_BYTES = writer.LOG_KEPT_BYTES = 500_000\n"
+        "from ftgate.cli.group import main\nmain()\n"
+    )
+    with House(tmp_path / "room", CONFIG + "[limits]\nrequests_per_second = 0\n", serving=False) as house:
+        house.start(script=script)
+        account = house.account("1")
+        log = house.data / "ftgate.sqlite3-wal"
+        with closing(sqlite3.connect(house.data / "ftgate.sqlite3")) as reader, ThreadPoolExecutor(4) as pool:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM entries").fetchone()
+            while log.stat().st_size < 5_000_000:  # past where commits fold it back by themselves
+                assert set(pool.map(lambda _: house.chat(account).status_code, range(50))) == {200}
+        for _ in range(5):
+            assert house.chat(account).status_code == 200
+        assert log.stat().st_size <= 500_000
+        assert house.process.alive
+
+
+# Money, and where it listens
+
+
+def test_what_is_free_is_answered_whatever_the_balance_is(tmp_path: Path) -> None:
+    free = {"input": 0, "output": 0, "cached": 0}
+    config = channel("lab", {"free": free, "plain": {}}) + '[alias]\nfree-x = "free"\n'
+    with House(tmp_path / "free", config) as house:
+        account = house.account("0")
+        names = ("free", "free-x")
+        assert [house.chat(account, name).status_code for name in names] == [200, 200]
+        house.cli("credit", "correct", account.name, "-0.5", "--note", "charged back", "--json")
+        assert [house.chat(account, name).status_code for name in names] == [200, 200]
+        assert house.chat(account, "free", stream=True, max_tokens=100_000).status_code == 200
+        error(house.chat(account), 402, "insufficient_credits")
+        limited = house.another_key(account.name, quota="0")
+        assert house.chat(limited, "free").status_code == 200
+        assert {row["cost"] for row in house.rows(account)} == {"0"} and house.user(account)["balance"] == "-0.50"
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize(
+    ("host", "v4", "v6"), [("::", True, True), ("0::", True, True), ("::1", False, True), ("0.0.0.0", True, False)]
+)
+def test_which_addresses_answer(tmp_path: Path, host: str, v4: bool, v6: bool) -> None:
+    with House(tmp_path / "host", CONFIG, serving=False) as house:
+        server = house.spawn("--host", host)
+        try:
+            port = int(server.wait_ready().rpartition(":")[2])
+            for address, answers in (("127.0.0.1", v4), ("[::1]", v6)):
+                try:
+                    answered = httpx.get(f"http://{address}:{port}/healthz", trust_env=False).status_code == 200
+                except httpx.ConnectError:
+                    answered = False
+                assert answered is answers, address
+            assert server.terminate() == 0
+        finally:
+            server.kill()
+
+
+@pytest.mark.parametrize("code", ["EOPNOTSUPP", "EPERM", "EACCES", "EROFS"])
+def test_a_place_that_takes_no_socket(tmp_path: Path, code: str) -> None:
+    """A shared folder of a virtual machine: commands go by a socket in a temporary directory."""
+    with House(tmp_path / "share", CONFIG, serving=False) as house:
+        house.start(script=NO_SOCKET.format(code=code, place="data"))
+        house.cli("users", "create", "ann", "--credits", "2", "--json")
+        assert "control.sock" not in {path.name for path in house.data.iterdir()}
+        said = json.loads((house.data / "lock").read_text())
+        assert Path(said["socket"]).parent.stat().st_mode & 0o777 == 0o700
+        assert house.process.terminate() == 0
+        assert not Path(said["socket"]).parent.exists()
+        nowhere = house.spawn(script=NO_SOCKET.format(code=code, place=""), name="nowhere")
+        assert nowhere.wait() == 1
+        (line,) = nowhere.err.read_text().splitlines()[-1:]
+        assert "no control socket can be made" in line and "Traceback" not in nowhere.err.read_text()
+        assert house.quick("ledger", "verify", "--json")["ok"] is True
+
+
+NO_SOCKET = """
+import errno, os, socket
+
+class Refusing(socket.socket):
+    def bind(self, address):
+        if self.family == socket.AF_UNIX and "{place}" in str(address):
+            raise OSError(errno.{code}, os.strerror(errno.{code}))
+        super().bind(address)
+
+socket.socket = Refusing
+from ftgate.cli.group import main
+main()
+"""
 
 
 # Small things

@@ -1,15 +1,12 @@
 """Nothing that a caller wrote is anything but text on the operator's terminal."""
 
 import json
-import logging
-import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ftgate.cli.output import as_json
-from ftgate.cli.serve import _Redacting
 from ftgate.core.redact import plain, shows
 
 TEXTS = st.text(st.characters(), max_size=30)  # lone surrogates too
@@ -47,18 +44,3 @@ def test_json_is_the_same_value(text: str) -> None:
     line = as_json({"name": text, text: [1]})
     assert json.loads(line) == {"name": text, text: [1]}
     assert all(map(shows, line))
-
-
-def test_a_log_line_is_one_line_of_text() -> None:
-    def written(message: str, *arguments: object, error: BaseException | None = None) -> str:
-        trace = (type(error), error, None) if error else None
-        return _Redacting("%(levelname)s %(message)s").format(
-            logging.LogRecord("x", logging.WARNING, "", 1, message, arguments, trace)
-        )
-
-    assert written("model %s is asked for", "a\x1b]0;x\x07\nERROR b") == (
-        r"WARNING model a\x1b]0;x\x07\nERROR b is asked for"
-    )
-    assert written("odd", error=ValueError("a\x1b[2J")) == "WARNING odd\nValueError: a\\x1b[2J"
-    assert "sk-abcdefghij" not in written("key %s", "sk-abcdefghij")
-    assert sys.exc_info() == (None, None, None)

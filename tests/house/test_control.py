@@ -65,7 +65,7 @@ async def serving(path: Path, commands: control.Commands = COMMANDS) -> AsyncIte
             return json.loads(answer) if answer else None
 
     async with trio.open_nursery() as nursery:
-        await nursery.start(control.serve, path, commands)
+        await nursery.start(control.serve, control._bound(path), commands)
         with trio.fail_after(20):
             yield ask
             assert await ask(b'{"command": "echo", "arguments": {"text": "alive"}}\n') == {"result": {"text": "alive"}}
@@ -183,7 +183,7 @@ async def test_what_a_crash_left_is_replaced(path: Path, left: str) -> None:
 
 async def test_a_path_that_cannot_be_bound(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
-        await control.serve(tmp_path / "no" / "control.sock", COMMANDS)
+        control._bound(tmp_path / "no" / "control.sock")
 
 
 async def test_twenty_grants_at_once_are_exact(tmp_path: Path, path: Path) -> None:
@@ -231,7 +231,7 @@ async def test_a_stop_loses_no_command(path: Path) -> None:
     answers: dict[str, list[Any]] = {"whole": [], "half": [], "queued": []}
     with trio.fail_after(10):
         async with trio.open_nursery() as clients, trio.open_nursery() as server:
-            await server.start(control.serve, path, {"slow": slow})
+            await server.start(control.serve, control._bound(path), {"slow": slow})
             clients.start_soon(ask, b'{"command": "slow"}\n', answers["whole"])
             clients.start_soon(ask, b'{"command": ', answers["half"])
             await begun.wait()
@@ -252,7 +252,7 @@ async def test_a_stop_loses_no_command(path: Path) -> None:
 async def test_a_stop_does_not_wait_for_ever(path: Path, autojump_clock: trio.testing.MockClock) -> None:
     started = trio.current_time()
     async with trio.open_nursery() as clients, trio.open_nursery() as server:
-        await server.start(control.serve, path, {"stuck": trio.sleep_forever})
+        await server.start(control.serve, control._bound(path), {"stuck": trio.sleep_forever})
         async with await trio.open_unix_socket(path) as stream:
             await stream.send_all(b'{"command": "stuck"}\n')
             await trio.testing.wait_all_tasks_blocked()

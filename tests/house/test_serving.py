@@ -1,11 +1,14 @@
 """A process that serves: where it listens, what ends it, and how it winds down. On Trio's autojump clock."""
 
+import os
+import signal
 import socket
 from math import inf
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from ftgate.house import serving
 from ftgate.house.live import rates_for
@@ -111,6 +114,58 @@ async def test_listening() -> None:
     finally:
         for listener in listeners:
             await listener.aclose()
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize(("host", "answers"), [("::", (True, True)), ("0::0", (True, True)), ("::1", (False, True)),
+                                               ("0.0.0.0", (True, False)), ("127.0.0.1", (True, False))])  # fmt: skip
+async def test_which_addresses_answer(host: str, answers: tuple[bool, bool]) -> None:
+    listeners = await serving.listen(host, 0)
+    try:
+        port = listeners[0].socket.getsockname()[1]
+        for address, answering in zip(("127.0.0.1", "::1"), answers, strict=True):
+            try:
+                stream = await trio.open_tcp_stream(address, port)
+            except OSError:
+                assert not answering, address
+            else:
+                await stream.aclose()
+                assert answering, address
+        with pytest.raises(serving.PortTaken, match=r"^Address already in use$"):
+            await serving.listen(host, port)
+    finally:
+        for listener in listeners:
+            await listener.aclose()
+
+
+async def test_every_signal_has_an_answer(caplog: pytest.LogCaptureFixture) -> None:
+    before = {number: signal.getsignal(number) for number in (*serving.PASSED_SIGNALS, *serving.END_SIGNALS)}
+    with serving.Signals() as signals:
+        assert signal.getsignal(signal.SIGTERM) is before[signal.SIGTERM]  # a start ends as any program does
+        for number in serving.PASSED_SIGNALS:
+            os.kill(os.getpid(), number)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(caplog.records) == len(serving.PASSED_SIGNALS) and "SIGHUP" in caplog.text
+        signals.heed_ends()
+        for number in serving.END_SIGNALS:
+            os.kill(os.getpid(), number)
+        with trio.fail_after(5):
+            assert {await anext(signals) for _ in serving.END_SIGNALS} == set(serving.END_SIGNALS)
+        with trio.move_on_after(0.05) as nothing_more:
+            await anext(signals)
+        assert nothing_more.cancelled_caught
+        os.kill(os.getpid(), signal.SIGTERM)  # while the books are closed: it has been told already
+    assert {number: signal.getsignal(number) for number in before} == before
+
+
+def test_no_signal_that_ends_a_process_is_left_out() -> None:
+    """But those that no program can answer, that stop and do not end, and that tell of a bug in the process itself."""
+    stopping = {signal.SIGKILL, signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
+    harmless = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}
+    by_python = {signal.SIGPIPE, signal.SIGXFSZ}  # ignored from the start
+    bugs = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS}
+    named = {number for number in signal.Signals if not number.name.startswith("SIGRT") and number.name != "SIGSTKFLT"}
+    assert named - stopping - harmless - by_python - bugs == {*serving.PASSED_SIGNALS, *serving.END_SIGNALS}
 
 
 @pytest.mark.parametrize("host", ["203.0.113.1", "no such host", "\udcff.example"])

@@ -116,7 +116,7 @@ async def test_a_grant_on_a_locked_database_and_its_repeats(tmp_path: Path, monk
 
     async with trio.open_nursery() as nursery:
         assert house.lock.socket is not None
-        await nursery.start(control.serve, house.lock.socket, commands(house.accounts))
+        await nursery.start(control.serve, control.bound(house.lock), commands(house.accounts))
         with closing(sqlite3.connect(tmp_path / DATABASE, isolation_level=None)) as other, trio.fail_after(20):
             other.execute("BEGIN IMMEDIATE")
             said.append(await grant(code=1))

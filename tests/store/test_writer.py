@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import trio
 
 from ftgate.store.batch import Batch
-from ftgate.store.database import connect
+from ftgate.store.database import BUSY_TIMEOUT_S, connect
 from ftgate.store.writer import GROUP, GROUP_PER_S, LAZY_S, Writer
 from tests.store.faulty import Calls, read, row
 from tests.store.writing import USER, in_file, until, writing
@@ -243,3 +244,51 @@ async def test_what_was_filled_before_the_start_is_written(path: Path) -> None:
         await writer.durable(batch)
     await writer.close()
     assert in_file(path) == (0, 1)
+
+
+@pytest.mark.parametrize("then", ["commits go on", "nothing more comes"])
+async def test_the_log_gives_its_room_back_once_its_reader_is_gone(
+    path: Path, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    """A reader at an old moment keeps the write-ahead log growing; then it is folded back, and is short again, without
+    a restart."""
+    log = path.with_name(f"{path.name}-wal")
+    monkeypatch.setattr("ftgate.store.database.LOG_KEPT_BYTES", 100_000)
+    monkeypatch.setattr("ftgate.store.writer.LOG_KEPT_BYTES", 100_000)
+    connection = connect(path, durability="process")
+    connection.execute("PRAGMA wal_autocheckpoint = 20")
+    writer = Writer(connection)
+    writer.start()
+    calls = Calls()
+    calls.grant(writer.changed())
+
+    async def commits(number: int) -> None:
+        for _ in range(number):
+            calls.call(writer.changed())
+            await writer.durable(writer.filling)
+
+    await commits(30)
+    assert log.stat().st_size < 400_000
+    with closing(sqlite3.connect(path)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM entries").fetchone()
+        await commits(60)
+        large = log.stat().st_size
+        assert large > 400_000
+        writer.fold_log()  # which this reader stands in the way of, and nobody waits for
+        started = time.monotonic()
+        await commits(1)
+        assert time.monotonic() - started < BUSY_TIMEOUT_S / 2 and log.stat().st_size >= large
+    if then == "commits go on":
+        await commits(3)
+    else:
+        writer.fold_log()
+        await until(lambda: log.stat().st_size <= 100_000)
+    assert log.stat().st_size <= 100_000
+    await commits(1)
+    small = log.stat().st_size
+    writer.fold_log()  # there is nothing to fold
+    await commits(1)
+    assert log.stat().st_size >= small > 0
+    await writer.close()
+    assert not log.exists()

@@ -1,0 +1,117 @@
+"""The log on standard error. Whoever writes a line never waits for who reads it.
+
+A pipe that nobody reads, or a terminal that is held, takes 64 KB and then makes every writer wait: for a server with
+one thread that is the end. So lines go into a queue of bounded size, and a thread of its own writes them; what finds no
+room is counted, and the count stands in the log where the lines are missing. A line holds no secret, and nothing in it
+that came from a caller is more than text on a terminal.
+"""
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+
+from ftgate.core.redact import plain, scrub
+
+QUEUED_BYTES = 1_000_000
+"""Lines that wait to be written; past it they are dropped."""
+END_S = 1.0
+"""How long the end of the process waits for a reader of the last lines."""
+FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_Raised = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
+
+class Redacting(logging.Formatter):
+    """Log lines without secrets, in which a caller's text is nothing but text: a message is one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return scrub(super().format(record))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return plain(super().formatMessage(record))
+
+    def formatException(self, ei: _Raised) -> str:
+        return plain(super().formatException(ei), keep="\n")
+
+    def formatStack(self, stack_info: str) -> str:
+        return plain(super().formatStack(stack_info), keep="\n")
+
+
+class QueuedLog(logging.Handler):
+    """Hands lines to a thread that writes them to a file descriptor; `write` is os.write but in tests."""
+
+    def __init__(self, descriptor: int, write: Callable[[int, bytes], int] = os.write) -> None:
+        super().__init__()
+        self.setFormatter(Redacting(FORMAT))
+        self.descriptor = descriptor
+        self.write = write
+        self.waiting: deque[bytes] = deque()
+        self.size = 0  # bytes of these
+        self.dropped = 0  # since the last line that found room
+        self.lost = 0  # in all
+        self.ended = False
+        # Reentrant: a line may be logged while another is handed over (by a destructor, say).
+        self.turn = threading.Condition(threading.RLock())
+        self.thread = threading.Thread(target=self._work, name="ftgate-log", daemon=True)
+        self.thread.start()
+
+    def __repr__(self) -> str:
+        return f"<QueuedLog to {self.descriptor}: {len(self.waiting)} lines wait, {self.lost} were dropped>"
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = self.format(record)
+        except Exception as error:  # a line that cannot be put into words must not end what it tells of
+            text = f"{record.levelname} {record.name}: a line that cannot be written: {type(error).__name__}"
+        line = text.encode(errors="backslashreplace") + b"\n"
+        with self.turn:
+            if self.size + len(line) > QUEUED_BYTES:
+                self.dropped += 1
+                self.lost += 1
+                return
+            if self.dropped:
+                line = self._missing() + line
+            self.waiting.append(line)
+            self.size += len(line)
+            self.turn.notify()
+
+    def _missing(self) -> bytes:
+        many, self.dropped = self.dropped, 0
+        return b"WARNING ftgate.log: %d lines were dropped here, because nobody read the log\n" % many
+
+    def _work(self) -> None:
+        while True:
+            with self.turn:
+                while not self.waiting:
+                    if self.ended:
+                        return
+                    self.turn.wait()
+                line = self.waiting[0]
+            try:
+                while line:
+                    line = line[self.write(self.descriptor, line) :]
+            except OSError:  # closed: nobody will ever read it
+                with self.turn:
+                    self.lost += 1
+            with self.turn:
+                self.size -= len(self.waiting.popleft())
+                if not self.waiting and self.dropped:
+                    self.waiting.append(self._missing())
+                    self.size += len(self.waiting[0])
+
+    def close(self) -> None:
+        """Write what waits, for END_S at most."""
+        with self.turn:
+            self.ended = True
+            self.turn.notify()
+        self.thread.join(END_S)
+        super().close()
+
+
+def to_stderr() -> QueuedLog:
+    """Everything from warnings on goes to standard error, through the queue."""
+    handler = QueuedLog(2)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    return handler
