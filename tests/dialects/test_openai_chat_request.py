@@ -123,7 +123,8 @@ GOOD = [
     ),
     ({"max_tokens": "5"}, {"cap": 5}),
     ({"max_completion_tokens": "7"}, {"cap": 7}),
-    ({"max_tokens": "5", "max_completion_tokens": "7"}, {"cap": 7}),
+    ({"max_tokens": "5", "max_completion_tokens": "7"}, {"cap": 5}),
+    ({"max_tokens": "7", "max_completion_tokens": "5"}, {"cap": 5}),
     ({"max_tokens": "null"}, {"cap": None}),
     ({"max_tokens": "10000000"}, {"cap": 10_000_000}),
     ({"n": "128"}, {"answers": 128}),
@@ -204,7 +205,7 @@ def test_unknown_fields_keep_their_bytes_and_places():
         (
             {"max_tokens": "5"},
             {"cap_field": "max_completion_tokens"},
-            b'{"model":"up","messages":%s,"max_tokens":5}' % HI,
+            b'{"model":"up","messages":%s,"max_completion_tokens":5}' % HI,
         ),
         ({"max_tokens": "null"}, {"cap": 9}, b'{"model":"up","messages":%s,"max_tokens":9}' % HI),
         # usage is asked for in streams, the client's other options are kept
@@ -233,6 +234,17 @@ def test_unknown_fields_keep_their_bytes_and_places():
         # left out
         ({"seed": "1", "user": '"u"'}, {"drop": ("seed", "absent")}, b'{"model":"up","messages":%s,"user":"u"}' % HI),
         ({"routing": '"auto"', "models": '["x"]'}, {}, b'{"model":"up","messages":%s}' % HI),
+        # the operator can keep any field from an upstream, also the one that we add
+        (
+            {"stream": "true"},
+            {"ask_usage": True, "drop": ("stream_options",)},
+            b'{"model":"up","messages":%s,"stream":true}' % HI,
+        ),
+        (
+            {"stream": "true", "stream_options": '{"include_usage":true,"x":1}'},
+            {"ask_usage": True, "drop": ("stream_options", "seed")},
+            b'{"model":"up","messages":%s,"stream":true}' % HI,
+        ),
     ],
 )
 def test_render(raw, how, up):
@@ -422,13 +434,17 @@ def test_the_callers_cap_goes_where_the_model_obeys_it():
 
     caps = {"max_tokens", "max_completion_tokens"}
     for field, asked, expected in (
-        ("max_tokens", {"max_completion_tokens": "7"}, {"max_tokens": 7, "max_completion_tokens": 7}),
+        ("max_tokens", {"max_completion_tokens": "7"}, {"max_tokens": 7}),
+        ("max_tokens", {"max_tokens": "7", "max_completion_tokens": "5"}, {"max_tokens": 5}),
+        ("max_completion_tokens", {"max_tokens": "5", "max_completion_tokens": "7"}, {"max_completion_tokens": 5}),
+        ("max_completion_tokens", {"max_completion_tokens": "7"}, {"max_completion_tokens": 7}),
         ("max_tokens", {"max_tokens": "7"}, {"max_tokens": 7}),
         ("max_tokens", {"max_tokens": "null"}, {"max_tokens": 99}),
         ("max_tokens", {}, {"max_tokens": 99}),
         ("max_completion_tokens", {"max_tokens": "7"}, {"max_completion_tokens": 7}),
         ("max_completion_tokens", {}, {"max_completion_tokens": 99}),
-        (None, {"max_tokens": "7"}, {"max_tokens": 7}),
+        (None, {"max_tokens": "7"}, {}),
+        (None, {"max_completion_tokens": "7"}, {}),
         (None, {}, {}),
     ):
         assert {name: value for name, value in sent(field, **asked).items() if name in caps} == expected, (field, asked)

@@ -409,3 +409,35 @@ async def test_a_picture_is_charged_as_a_picture(autojump_clock: Clock) -> None:
     url = "data:image/png;base64," + "iVBORw0K" * 20_000
     picture = event(choices=[{"index": 0, "delta": {"images": [{"type": "image_url", "image_url": {"url": url}}]}}])
     assert 645 <= await left_after(picture) <= 2580
+
+
+# ---- what goes up ----
+
+
+async def test_usage_that_is_not_asked_for_is_our_count(autojump_clock: Clock) -> None:
+    stage = Stage(ScriptedUpstream([*chat("Hello", " there")[:-2], DONE]), channel(drop_params=("stream_options",)))
+    client = await relay(stage, stream=True, stream_options={"include_usage": True})
+    assert "stream_options" not in json.loads(stage.upstream.requests[0].body)
+    row = stage.log.rows[0]
+    shown = json.loads(client.body.split(b"\n\n")[-3].removeprefix(b"data: "))["usage"]
+    assert row.estimated and row.cost > 0 and shown["completion_tokens"] == row.completion_tokens == 3
+    assert client.body.endswith(DONE)
+
+
+@pytest.mark.parametrize(
+    ("field", "asked", "sent"),
+    [
+        ("max_tokens", {"max_completion_tokens": 100}, {"max_tokens": 100}),
+        ("max_tokens", {"max_completion_tokens": 100, "max_tokens": 50}, {"max_tokens": 50}),
+        ("max_completion_tokens", {"max_tokens": 100}, {"max_completion_tokens": 100}),
+        ("max_tokens", {"max_tokens": None, "max_completion_tokens": 100}, {"max_tokens": 100}),
+        ("max_tokens", {}, {"max_tokens": 1000}),
+        ("max_completion_tokens", {}, {"max_completion_tokens": 1000}),
+        (None, {"max_tokens": 100, "max_completion_tokens": 50}, {}),
+    ],
+)
+async def test_one_cap_goes_up(field: str | None, asked: Any, sent: Any, autojump_clock: Clock) -> None:
+    stage = Stage(ScriptedUpstream([PLAIN, answer()]), channel("one", model(cap_field=field)))
+    assert (await relay(stage, stream=False, **asked)).status == 200
+    body = json.loads(stage.upstream.requests[0].body)
+    assert {name: body[name] for name in body if name in ("max_tokens", "max_completion_tokens")} == sent

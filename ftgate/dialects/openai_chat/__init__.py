@@ -15,7 +15,7 @@ money is settled), several chunks in one block (parted), blocks without data, an
 from ftgate.dialects.complaints import read_error
 from ftgate.dialects.openai_chat.answer import DONE, read_answer, stream_of
 from ftgate.dialects.openai_chat.errors import error_body, error_event
-from ftgate.dialects.openai_chat.request import read_request, render
+from ftgate.dialects.openai_chat.request import CAP_FIELDS, read_request, render
 from ftgate.dialects.openai_chat.stream import StreamReader
 from ftgate.dialects.openai_chat.usage import read_usage, usage_object
 
@@ -23,7 +23,6 @@ NAME = "openai_chat"
 KIND = "chat"
 ROUTES = ("/v1/chat/completions",)
 ADDRESS = "/chat/completions"
-CAP_FIELDS = ("max_tokens", "max_completion_tokens")
 
 __all__ = [
     "ADDRESS",

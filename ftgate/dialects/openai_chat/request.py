@@ -9,6 +9,7 @@ from ftgate.dialects.openai_chat.prompt import measure
 from ftgate.dialects.talk import Ask
 from ftgate.errors import InvalidRequest
 
+CAP_FIELDS = ("max_tokens", "max_completion_tokens")
 MAX_ANSWERS = 128
 """Largest n: OpenAI's own limit."""
 
@@ -54,7 +55,7 @@ def read_request(body: bytes) -> Ask:
         routing=strategy,
         stream=asked.stream or False,
         wants_usage=(asked.stream_options is not None and asked.stream_options.include_usage) or False,
-        cap=max(cap, old_cap) if cap is not None and old_cap is not None else cap if old_cap is None else old_cap,
+        cap=min((given for given in (cap, old_cap) if given is not None), default=None),
         answers=answers,
         prompt=prompt,
         images=images,
@@ -87,18 +88,19 @@ def render(
     ask: Ask, *, model: str, cap: int | None, cap_field: str | None, ask_usage: bool, drop: tuple[str, ...] = ()
 ) -> bytes:
     """The request for an upstream of this dialect: `model` replaced, our own fields and `drop` left out, usage asked
-    for in a stream. `cap`, the caller's own or ours, goes into `cap_field`, the field that this model obeys: what was
-    held must bind. The caller's own field stays beside it, but for models of max_completion_tokens, which refuse to be
-    told both."""
+    for in a stream unless `drop` keeps that back. `cap`, the caller's own or ours, goes into `cap_field`, the one field
+    that this model obeys: what was held must bind, and some upstreams refuse to be told both."""
     fields: dict[str, object] = {
         name: raw for name, raw in ask.fields.items() if name not in OWN_FIELDS and name not in drop
     }
     fields["model"] = model
+    cap = ask.cap if cap is None else cap
+    for name in CAP_FIELDS:
+        if name != cap_field or cap is None:
+            fields.pop(name, None)
     if cap is not None and cap_field is not None:
         fields[cap_field] = cap
-        if cap_field == "max_completion_tokens":
-            fields.pop("max_tokens", None)
-    if ask.stream and ask_usage:
+    if ask.stream and ask_usage and "stream_options" not in drop:
         options: dict[str, object] = {}
         if "stream_options" in ask.fields:
             options.update(msgspec.json.decode(ask.fields["stream_options"], type=Fields | None) or {})
