@@ -1,7 +1,8 @@
-"""Instants as text: microseconds since 1970 to ISO 8601 and back."""
+"""Instants as text: microseconds since 1970 to ISO 8601 and back; HTTP's dates."""
 
 import re
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHAPE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}|[0-9]{4}-?W[0-9]{2}(-?[0-9])?)([Tt ].+)?")
@@ -40,3 +41,13 @@ def parse_time(text: str) -> int:
         raise ValueError(f"{text[:80]!r} is no ISO 8601 time; {hint}") from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (moment - EPOCH) // timedelta(microseconds=1)  # whole: a float of seconds would be a microsecond off
+
+
+def parse_http_date(text: str) -> int:
+    """Microseconds since 1970 for a date in any of HTTP's three formats (RFC 9110, section 5.6.7), which are all in
+    GMT. Raises ValueError."""
+    try:
+        moment = parsedate_to_datetime(text)
+        return (moment.replace(tzinfo=moment.tzinfo or UTC) - EPOCH) // timedelta(microseconds=1)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        raise ValueError(f"{text[:80]!r} is no HTTP date") from None

@@ -192,7 +192,7 @@ class Attempts:
             )
         return Outcome(
             index, routing.verdict(answer.status, complaint.words), complaint.message, answer.status,
-            retry_after_s(answer.headers),
+            retry_after_s(answer.headers, self.clock.wall_us()),
             complaint.kind, complaint.code, complaint.param,
         )  # fmt: skip
 

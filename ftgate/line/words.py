@@ -1,5 +1,6 @@
 """What is said of a call: its row, its headers, its error, and what of an upstream's words may be shown."""
 
+import contextlib
 import re
 from functools import lru_cache
 from urllib.parse import urlsplit
@@ -8,6 +9,7 @@ import msgspec
 import trio
 
 from ftgate.core import limits, pricing
+from ftgate.core.moments import parse_http_date
 from ftgate.core.redact import redact
 from ftgate.core.routing import Candidate, Outcome, Verdict
 from ftgate.core.usage import Usage
@@ -24,6 +26,7 @@ from ftgate.errors import (
 from ftgate.line.call import Ended, Exchange
 from ftgate.ports import Headers, Row
 
+DAY_S = 86_400.0
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
@@ -185,10 +188,18 @@ def answer_headers(x: Exchange) -> Headers:
     ]
 
 
-def retry_after_s(headers: Headers) -> float | None:
-    """Retry-After in seconds, where it is a number; a date is not believed, since it compares two clocks."""
-    for name, value in headers:
-        if name == b"retry-after":
-            text = value.decode("latin1").strip()
-            return min(float(text), 86_400.0) if _SECONDS.fullmatch(text) else None
-    return None
+def retry_after_s(headers: Headers, now_us: int) -> float | None:
+    """Retry-After in seconds from now. A date is held against the answer's own Date, so that only one clock is asked,
+    and against ours where it has none; one that is not within a day of that is believed to be wrong."""
+    found = {name: value.decode("latin1").strip() for name, value in headers if name in {b"retry-after", b"date"}}
+    text = found.get(b"retry-after", "")
+    if _SECONDS.fullmatch(text):
+        return min(float(text), DAY_S)
+    try:
+        until_us = parse_http_date(text)
+    except ValueError:
+        return None
+    with contextlib.suppress(ValueError):
+        now_us = parse_http_date(found.get(b"date", ""))
+    wait_s = (until_us - now_us) / 1_000_000
+    return max(wait_s, 0.0) if abs(wait_s) <= DAY_S else None

@@ -1,12 +1,13 @@
 """Instants as text and back."""
 
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ftgate.core.moments import EPOCH, iso, parse_time
+from ftgate.core.moments import EPOCH, iso, parse_http_date, parse_time
 
 
 @pytest.mark.parametrize(
@@ -72,3 +73,30 @@ def test_iso():
 @given(st.integers(0, 4_000_000_000_000_000))
 def test_parse_keeps_each_microsecond(at_us):
     assert parse_time((EPOCH + timedelta(microseconds=at_us)).isoformat()) == at_us
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Sun Nov  6 08:49:37 1994",
+        "Sun, 06 Nov 1994 08:49:37 +0000",
+    ],
+)
+def test_http_dates(text):
+    assert parse_http_date(text) == 784_111_777_000_000
+
+
+@pytest.mark.parametrize(
+    "text", ["", "7", "tomorrow", "Sun, 99 Nov 1994 08:49:37 GMT", "\0", "Sun, 06 Nov 99999999999 08:49:37 GMT"]
+)
+def test_no_http_date(text):
+    with pytest.raises(ValueError, match="no HTTP date"):
+        parse_http_date(text)
+
+
+@given(st.text(max_size=40))
+def test_reading_an_http_date_raises_nothing_else(text):
+    with suppress(ValueError):
+        parse_http_date(text)

@@ -14,7 +14,7 @@ from ftgate.core.money import format_usd, parse_price
 from ftgate.core.routing import Retry
 from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, channel, model
 from tests.line.test_line import error_of
-from tests.line.transcript import DONE, PLAIN, STREAM, answer, ask, chat, delta, usage
+from tests.line.transcript import DONE, PLAIN, STREAM, answer, ask, chat, delta, status, usage
 
 Clock = trio.testing.MockClock
 IN, OUT = parse_price("1"), parse_price("2")
@@ -213,6 +213,28 @@ async def test_a_refusal_whose_words_cannot_be_read_keeps_its_status(
     stage = Stage(ScriptedUpstream([(422, [(b"content-encoding", coding)]), body]))
     client = await relay(stage, stream=False)
     assert client.status == 422 and len(client.body) < 1000
+
+
+@pytest.mark.parametrize(
+    ("headers", "waited"),
+    [
+        ({"retry_after": "Thu, 01 Jan 1970 00:00:07 GMT"}, 7),  # by our clock, which begins at 0 here
+        ({"retry_after": "Sun, 06 Nov 1994 08:49:37 GMT", "date": "Sun, 06 Nov 1994 08:49:30 GMT"}, 7),
+        ({"retry_after": "Sunday, 06-Nov-94 08:49:37 GMT", "date": "nonsense"}, None),  # years from our clock
+        ({"retry_after": "Sun, 06 Nov 1994 08:49:37 GMT", "date": "Sun, 06 Nov 1994 08:49:40 GMT"}, 0),
+        ({"retry_after": "Mon, 07 Nov 1994 08:49:38 GMT", "date": "Sun, 06 Nov 1994 08:49:37 GMT"}, None),
+        ({"retry_after": "Sun, 06 Nov 1994 09:49:37 GMT", "date": "Sun, 06 Nov 1994 08:49:37 GMT"}, "3600"),
+        ({"retry_after": "soon"}, None),
+    ],
+)
+async def test_a_date_in_retry_after(headers: dict[str, str], waited: Any, autojump_clock: Clock) -> None:
+    """Within a day it is understood; waited for where that is short, and told to the caller where it is not."""
+    stage = Stage(ScriptedUpstream([*status(429, **headers)], [PLAIN, answer()]))
+    client = await relay(stage, stream=False)
+    if isinstance(waited, int):
+        assert client.status == 200 and trio.current_time() == pytest.approx(waited, abs=0.01)
+    else:
+        assert client.status == 503 and client.headers["retry-after"] == (waited or "1")
 
 
 # ---- finish_reason has values of its own ----
