@@ -48,6 +48,13 @@ def _words(text: str, cap: int | None) -> tuple[list[str], bool]:
     return (pieces[:cap], True) if cap is not None and len(pieces) > cap else (pieces, False)
 
 
+def _tool_name(tool: object) -> str:
+    """The name of a tool, in whatever shape a caller offers one."""
+    function = tool.get("function") if isinstance(tool, dict) else None
+    name = function.get("name") if isinstance(function, dict) else None
+    return name if isinstance(name, str) else "tool"
+
+
 class DemoAnswer:
     """ports.Answer over pieces made in advance."""
 
@@ -76,6 +83,11 @@ class DemoAnswer:
         """There is no connection."""
 
 
+def _refusal(status: int, words: str, kind: str) -> DemoAnswer:
+    body = json.dumps({"error": {"message": words, "type": kind, "code": None}}).encode()
+    return DemoAnswer(status, [(b"content-type", b"application/json")], [body], 0)
+
+
 class DemoUpstream:
     """ports.Upstream for channels of the provider "demo"."""
 
@@ -86,7 +98,10 @@ class DemoUpstream:
         await trio.sleep(PIECE_S)
         if sending is not None:
             sending.sent = True
-        asked = json.loads(request.body)
+        try:
+            asked = json.loads(request.body)
+        except (ValueError, RecursionError):  # a number of thousands of digits, a nesting past all depth
+            return _refusal(400, "the demo cannot read this request", "invalid_request_error")
         if request.url.endswith("/embeddings"):
             return _embeddings(asked)
         last = " ".join(_texts(asked["messages"][-1].get("content")))
@@ -95,8 +110,7 @@ class DemoUpstream:
             ("[limit]", 429, "the demo is busy"),
         ):
             if marker in last:
-                body = json.dumps({"error": {"message": words, "type": "server_error", "code": None}}).encode()
-                return DemoAnswer(status, [(b"content-type", b"application/json")], [body], 0)
+                return _refusal(status, words, "server_error")
         return self._answer(asked, last)
 
     def _answer(self, asked: dict[str, object], last: str) -> Answer:
@@ -104,12 +118,8 @@ class DemoUpstream:
         tools = asked.get("tools")
         call = None
         if "[tool]" in last and isinstance(tools, list) and tools:
-            function = tools[0].get("function", {})
-            call = {
-                "id": "call_demo",
-                "type": "function",
-                "function": {"name": function.get("name", "tool"), "arguments": '{"demo": true}'},
-            }
+            function = {"name": _tool_name(tools[0]), "arguments": '{"demo": true}'}
+            call = {"id": "call_demo", "type": "function", "function": function}
         text = _LONG if "[long]" in last else f"Hello from ftgate's demo provider. You said: {last[:200]}"
         pieces, cut_short = ([], False) if call else _words(text, cap if isinstance(cap, int) else None)
         prompt = sum((estimate.text(t) for m in asked["messages"] for t in _texts(m.get("content"))), estimate.ZERO)  # type: ignore[attr-defined]

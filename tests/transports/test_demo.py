@@ -109,6 +109,35 @@ async def test_long() -> None:
     assert found["usage"]["completion_tokens"] > 200 and "[long]" not in found["choices"][0]["message"]["content"]
 
 
+@pytest.mark.parametrize(
+    "tools",
+    [
+        ["x"],
+        [None],
+        [5],
+        [[]],
+        [{}],
+        [{"function": "f"}],
+        [{"function": None}],
+        [{"function": {"name": 5}}],
+        "x",
+        {},
+        [""],
+    ],
+)
+@pytest.mark.parametrize("way", [plain, stream])
+async def test_tools_that_are_none(way: Any, tools: Any) -> None:
+    """A caller's odd tools are not the demo's end."""
+    assert await way("[tool]", tools=tools)
+
+
+async def test_a_request_that_cannot_be_read() -> None:
+    for body in (b'{"messages": [{"content": "x"}], "n": ' + b"1" * 5000 + b"}", b"[" * 100_000):
+        request = UpstreamRequest("demo", "http://demo.invalid/chat/completions", (), body, 5.0)
+        answer = await DemoUpstream().open(request)
+        assert answer.status == 400 and b"cannot read" in await answer.receive()
+
+
 async def test_tool() -> None:
     found = await plain("[tool]", tools=TOOLS)
     (choice,) = found["choices"]
