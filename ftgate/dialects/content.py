@@ -8,6 +8,7 @@ under a name that holds bytes. Names, numbers and flags are neither.
 Nothing here recurses, so no depth of nesting can end it.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 
 import msgspec
@@ -38,10 +39,11 @@ _NAMED = frozenset(("audio", "image", "images", "video", "videos"))
 
 
 class Leaf(msgspec.Struct, frozen=True, gc=False):
-    """A text at the end of a path. `kind` is the medium it is a piece of: image, audio, file; "sealed" for what nobody
-    reads; None for text. `label`: a name beside it, not what was said."""
+    """A text at the end of a path, in a field of this `name`. `kind` is the medium it is a piece of: image, audio,
+    file; "sealed" for what nobody reads; None for text. `label`: a name beside it, not what was said."""
 
     text: str
+    name: str = ""
     kind: str | None = None
     label: bool = False
 
@@ -54,6 +56,11 @@ def kind_of(words: str) -> str | None:
     return None
 
 
+def field_kind(name: str) -> str | None:
+    """The medium of what stands in a field of this name, where the name alone says it."""
+    return kind_of(name) if name in _NAMED else None
+
+
 def leaves(value: object, kind: str | None = None, name: str = "") -> Iterator[Leaf]:
     """Every text that is not empty in a JSON value. `kind` is the medium around it, `name` the field it stands in."""
     left: list[tuple[object, str | None, str]] = [(value, kind, name)]
@@ -63,7 +70,7 @@ def leaves(value: object, kind: str | None = None, name: str = "") -> Iterator[L
             if value:
                 yield _leaf(value, kind, name)
         elif value and name in _WRITTEN and isinstance(value, (list, dict)):
-            yield Leaf(msgspec.json.encode(value).decode())
+            yield Leaf(msgspec.json.encode(value).decode(), name)
         elif isinstance(value, list):
             left.extend((inner, kind, name) for inner in reversed(value))
         elif isinstance(value, dict):
@@ -87,14 +94,14 @@ def _kind_around(value: Mapping[str, object], kind: str | None) -> str | None:
 
 def _leaf(text: str, kind: str | None, name: str) -> Leaf:
     if name in _SEALED:
-        return Leaf(text, "sealed")
+        return Leaf(text, name, "sealed")
     if text.startswith("data:") and ";base64," in text[:200]:
-        return Leaf(text, kind_of(text[:200].partition(";")[0]) or kind or "file")
+        return Leaf(text, name, kind_of(text[:200].partition(";")[0]) or kind or "file")
     if name in _BYTES and kind is not None:
-        return Leaf(text, kind)
+        return Leaf(text, name, kind)
     if name == "url":
-        return Leaf(text, kind, label=kind is None)
-    return Leaf(text, label=name in _LABELS)
+        return Leaf(text, name, kind, label=kind is None)
+    return Leaf(text, name, label=name in _LABELS)
 
 
 def media_tokens(kind: str, text: str) -> int:
@@ -124,7 +131,7 @@ def look(message: Mapping[str, object]) -> Seen:
         if name in NO_CONTENT or not value or isinstance(value, (int, float)):
             continue
         before = set(texts)
-        for leaf in leaves(value, kind_of(name) if name in _NAMED else None, name):
+        for leaf in leaves(value, field_kind(name), name):
             seen.anything = True
             if leaf.kind is not None:
                 seen.media_tokens += media_tokens(leaf.kind, leaf.text)
@@ -132,3 +139,13 @@ def look(message: Mapping[str, object]) -> Seen:
                 texts.append(leaf.text)
     seen.text = "".join(texts)
     return seen
+
+
+_EMBEDDED = re.compile(r"data:([a-z]{1,20})/[^;,\s]{0,80};base64,[A-Za-z0-9+/=_-]+")
+
+
+def without_embedded(text: str) -> tuple[str, int]:
+    """A text without the pictures that stand in its midst as `data:` addresses, as some models write them in Markdown;
+    and the tokens that these likely stand for."""
+    found = [(kind_of(match[1]) or "file", match[0]) for match in _EMBEDDED.finditer(text)]
+    return _EMBEDDED.sub("", text), sum(media_tokens(kind, whole) for kind, whole in found)

@@ -25,6 +25,7 @@ from ftgate.core import estimate
 from ftgate.core.estimate import ZERO, Count
 from ftgate.core.money import format_usd
 from ftgate.core.usage import Usage
+from ftgate.dialects.content import without_embedded
 from ftgate.dialects.states import State
 from ftgate.errors import GateError, MethodNotAllowed
 
@@ -32,6 +33,8 @@ Headers = list[tuple[bytes, bytes]]
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """Bytes of an answer that are held in memory at once: all of a whole one, or one event of a stream. Pictures come in
 both, and an upstream may answer either way, so there is one limit for both; past it, it is no answer."""
+SMALL_TEXT = 256
+"""Characters of a piece that hold no picture worth looking for."""
 MAX_RETRY_AFTER_S = 86_400
 """A longer Retry-After tells a client nothing; an upstream's own may be any number, infinite too."""
 
@@ -102,6 +105,9 @@ class Meter:
         self.malformed = False
 
     def note(self, text: str) -> None:
+        if len(text) > SMALL_TEXT and ";base64," in text:
+            text, tokens = without_embedded(text)
+            self.media += tokens
         self._parts.append(text)
         self._notes += 1
         self._size += len(text)

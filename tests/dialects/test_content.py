@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from ftgate.dialects.content import leaves, look
+from ftgate.dialects.content import leaves, look, without_embedded
+from ftgate.dialects.talk import Meter
 
 BASE64 = "iVBORw0KGgo" * 200
 DATA_URL = "data:image/png;base64," + BASE64
@@ -65,3 +66,20 @@ def test_depth_ends_nothing():
 def test_look(message, anything, text, media):
     seen = look(json.loads(json.dumps(message)))
     assert (seen.anything, seen.text, seen.media_tokens > 0) == (anything, text, media)
+
+
+@pytest.mark.parametrize(
+    ("text", "left", "pictures"),
+    [
+        (f"See ![it]({DATA_URL}) there", "See ![it]() there", 1),
+        (f"{DATA_URL} and {DATA_URL}", " and ", 2),
+        ("no picture: data:image/png;base64, is how one begins", None, 0),
+        ("plain", None, 0),
+    ],
+)
+def test_pictures_in_the_midst_of_a_text(text, left, pictures):
+    assert without_embedded(text) == (text if left is None else left, pictures * 1600)
+    meter, without = Meter(), Meter()
+    meter.note(text)
+    without.note(text if left is None else left)
+    assert meter.output() == without.output() + pictures * 1600

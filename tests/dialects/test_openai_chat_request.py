@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 
 import msgspec
 import pytest
@@ -448,3 +449,87 @@ def test_the_callers_cap_goes_where_the_model_obeys_it():
         (None, {}, {}),
     ):
         assert {name: value for name, value in sent(field, **asked).items() if name in caps} == expected, (field, asked)
+
+
+BLOB = "iVBORw0KGgoAAAANSUhEUg" * 5000
+URL = "data:image/png;base64," + BLOB
+
+
+@pytest.mark.parametrize(
+    ("message", "images", "audios", "files"),
+    [
+        ({"content": [{"type": "image_url", "image_url": {"url": URL}}]}, 1, 0, 0),
+        ({"content": [{"type": "image_url", "image_url": {"url": "https://x/y.png"}}]}, 1, 0, 0),
+        ({"content": [{"type": "input_audio", "input_audio": {"data": BLOB, "format": "wav"}}]}, 0, 1, 0),
+        ({"content": [{"type": "file", "file": {"filename": "a.pdf", "file_data": URL}}]}, 0, 0, 1),
+        ({"content": [{"type": "file", "file": {"file_id": "f"}}]}, 0, 0, 1),
+        # what a tool gave back, in Anthropic's shape, at some depth
+        (
+            {
+                "role": "tool",
+                "content": [
+                    {
+                        "type": "tool_result",
+                        "content": [
+                            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": BLOB}},
+                            {"type": "image", "source": {"type": "url", "url": "https://x/y.png"}},
+                            {"type": "text", "text": "done"},
+                        ],
+                    }
+                ],
+            },
+            2,
+            0,
+            0,
+        ),
+        # an answer with pictures that is said again
+        ({"content": "", "images": [{"type": "image_url", "image_url": {"url": URL}}]}, 1, 0, 0),
+        ({"content": "", "audio": {"id": "a", "data": BLOB}}, 0, 1, 0),
+        ({"content": "", "reasoning_details": [{"type": "reasoning.encrypted", "data": BLOB}]}, 0, 0, 0),
+        ({"content": [{"type": "thinking", "thinking": "hm", "signature": BLOB}]}, 0, 0, 0),
+        # Gemini's and DashScope's shapes
+        ({"content": [{"type": "media", "inline_data": {"mime_type": "image/png", "data": BLOB}}]}, 1, 0, 0),
+        ({"content": [{"image": URL}, {"text": "what is it?"}]}, 1, 0, 0),
+        ({"content": [{"type": "video_url", "video_url": {"url": "https://x/y.mp4"}}]}, 0, 0, 1),
+    ],
+)
+def test_base64_is_never_text_at_any_depth(message, images, audios, files):
+    ask = read_request(body(messages=json.dumps([{"role": "user", **message}])))
+    assert (ask.images, ask.audios, ask.files) == (images, audios, files)
+    assert ask.prompt.bound < 500
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": BLOB},
+        {"content": URL},
+        {"content": [{"type": "text", "text": URL}]},
+        {"content": [{"type": "text", "text": BLOB}]},
+        {"role": "tool", "content": [{"type": "tool_result", "content": [{"type": "text", "text": URL}]}]},
+        {"role": "tool", "content": json.dumps({"screenshot": URL})},
+        {"content": "", "tool_calls": [{"function": {"name": "f", "arguments": json.dumps({"a": URL})}}]},
+        {"content": [{"type": "document", "source": {"media_type": "text/plain", "data": "word " * 20_000}}]},
+        {"content": [{"type": "tool_result", "content": [{"type": "image"}, *range(30_000)]}]},
+    ],
+)  # fmt: skip
+def test_what_a_model_reads_as_text_is_measured_as_text(message):
+    """The provider counts it so, whatever it looks like."""
+    ask = read_request(body(messages=json.dumps([{"role": "user", **message}])))
+    assert ask.prompt.likely > 10_000
+
+
+def test_the_names_of_tools_are_no_media():
+    tools = [{"type": "file_search"}, {"type": "image_generation"}, {"type": "function", "function": {"name": "audio"}}]
+    ask = read_request(body(tools=json.dumps(tools)))
+    assert (ask.images, ask.audios, ask.files) == (0, 0, 0)
+    assert ask.prompt.likely > read_request(body()).prompt.likely + 20
+
+
+def test_long_histories_of_tool_calls_are_measured_quickly():
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": json.dumps({"path": "x/y", "n": 5})}}
+    turns = [{"role": "assistant", "content": None, "tool_calls": [call]}, {"role": "tool", "content": "done"}] * 1000
+    raw = body(messages=json.dumps([{"role": "user", "content": "go"}, *turns]))
+    began = time.process_time()
+    read_request(raw)
+    assert time.process_time() - began < 0.5
