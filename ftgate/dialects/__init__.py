@@ -6,10 +6,10 @@ This is the one list of them: doors, line and config read it.
 
 from collections.abc import Mapping
 
-from ftgate.dialects import openai_chat, openai_embeddings
+from ftgate.dialects import openai_chat, openai_completions, openai_embeddings
 from ftgate.dialects.talk import Dialect
 
-ALL: Mapping[str, Dialect] = {dialect.NAME: dialect for dialect in (openai_chat, openai_embeddings)}
+ALL: Mapping[str, Dialect] = {dialect.NAME: dialect for dialect in (openai_chat, openai_completions, openai_embeddings)}
 """Every dialect that is spoken, by its name."""
 
 ROUTES: Mapping[str, Dialect] = {route: dialect for dialect in ALL.values() for route in dialect.ROUTES}
@@ -17,7 +17,6 @@ ROUTES: Mapping[str, Dialect] = {route: dialect for dialect in ALL.values() for 
 
 ADDRESSES: Mapping[str, str] = {
     **{name: dialect.ADDRESS for name, dialect in ALL.items()},
-    "openai_completions": "/completions",
     "anthropic_messages": "/messages",
     "openai_responses": "/responses",
 }

@@ -7,8 +7,8 @@ and no stream.
 
 import msgspec
 
-from ftgate.core import estimate
 from ftgate.core.usage import Usage, count
+from ftgate.dialects import inputs
 from ftgate.dialects.asked import OWN_FIELDS, models_asked
 from ftgate.dialects.complaints import is_error, read_error
 from ftgate.dialects.fields import ABSENT, Fields, anything, decode_object, fields_of, loads, there, typed
@@ -21,17 +21,11 @@ KIND = "embeddings"
 ROUTES = ("/v1/embeddings",)
 ADDRESS = "/embeddings"
 CAP_FIELDS: tuple[str, ...] = ()
-MOST_INPUTS = 2048
-"""Inputs in one request: OpenAI's own limit."""
 
 __all__ = [
     "ADDRESS", "CAP_FIELDS", "KIND", "NAME", "ROUTES", "StreamReader", "error_body", "error_event", "read_answer",
     "read_error", "read_request", "render", "stream_of",
 ]  # fmt: skip
-
-_texts = msgspec.json.Decoder(list[str])
-_tokens = msgspec.json.Decoder(list[int])
-_lists = msgspec.json.Decoder(list[list[int]])
 
 
 def read_request(body: bytes) -> Ask:
@@ -44,35 +38,8 @@ def read_request(body: bytes) -> Ask:
         raise InvalidRequest("embeddings are not streamed; leave `stream` out", param="stream")
     return Ask(
         fields=fields, names=names, routing=strategy, stream=False, wants_usage=False, cap=None, answers=0,
-        prompt=_measure(fields["input"]),
+        prompt=inputs.measure(fields["input"], "input")[0],
     )  # fmt: skip
-
-
-def _measure(raw: msgspec.Raw) -> estimate.Count:
-    """Tokens of the input: texts by the estimate, lists of tokens by their length. Raises InvalidRequest."""
-    data = bytes(raw).lstrip()
-    try:
-        if data.startswith(b'"'):
-            return estimate.text(str(anything.decode(data))) + estimate.tokens(1)
-        for decoder in (_texts, _tokens, _lists):
-            try:
-                inputs = decoder.decode(data)
-            except msgspec.ValidationError:
-                continue
-            if not inputs:
-                break
-            if decoder is not _tokens and len(inputs) > MOST_INPUTS:
-                raise InvalidRequest(f"`input` may hold {MOST_INPUTS} inputs at most", param="input")
-            if decoder is _tokens:
-                return estimate.tokens(len(inputs))
-            if decoder is _lists:
-                return estimate.tokens(sum(map(len, inputs)))  # type: ignore[arg-type]
-            return estimate.text("".join(inputs)) + estimate.tokens(len(inputs))  # type: ignore[arg-type]
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        pass
-    raise InvalidRequest(
-        "`input` must be a text, a list of texts, a list of tokens or a list of such lists", param="input"
-    )
 
 
 def render(

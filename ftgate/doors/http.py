@@ -19,7 +19,7 @@ from ftgate.dialects.talk import error_headers as error_headers  # web words its
 from ftgate.errors import GateError, InvalidRequest, NotAuthenticated
 
 LATER_ROUTES = (
-    "/v1/messages", "/anthropic", "/v1/completions", "/v1/responses", "/v1/auth", "/v1/tokens",
+    "/v1/messages", "/anthropic", "/v1/responses", "/v1/auth", "/v1/tokens",
     "/v1/user/self",
     "/v1/user/stats", "/v1/user/credits", "/v1/user/byok", "/v1/billing/checkout", "/v1/billing/webhook", "/v1/admin",
     "/metrics",

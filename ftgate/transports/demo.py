@@ -1,7 +1,8 @@
 """The demo provider: a transport that answers by itself, so that everything can be tried without a provider key.
 
-It speaks OpenAI chat and embeddings like any upstream, is priced in its catalogue file, and goes through the same line.
-Deterministic: the same request gets the same words. A person can steer it with markers anywhere in the last message:
+It speaks OpenAI chat, completions and embeddings like any upstream, is priced in its catalogue file, and goes through
+the same line. Deterministic: the same request gets the same words. A person can steer it with markers anywhere in the
+last message:
 
     [tool]   answers with a call of the first tool offered        [long]   a few hundred words
     [error]  an upstream error with status 500                    [slow]   half a second between pieces
@@ -104,6 +105,10 @@ class DemoUpstream:
             return _refusal(400, "the demo cannot read this request", "invalid_request_error")
         if request.url.endswith("/embeddings"):
             return _embeddings(asked)
+        older = "messages" not in asked
+        if older:
+            prompt = asked.get("prompt")
+            asked["messages"] = [{"content": prompt if isinstance(prompt, str) else json.dumps(prompt)}]
         last = " ".join(_texts(asked["messages"][-1].get("content")))
         for marker, status, words in (
             ("[error]", 500, "the demo failed, as it was asked to"),
@@ -111,9 +116,10 @@ class DemoUpstream:
         ):
             if marker in last:
                 return _refusal(status, words, "server_error")
-        return self._answer(asked, last)
+        return self._answer(asked, last, older=older)
 
-    def _answer(self, asked: dict[str, object], last: str) -> Answer:
+    def _answer(self, asked: dict[str, object], last: str, *, older: bool) -> Answer:
+        """`older`: as a completion, which has a text in place of a message."""
         cap = asked.get("max_tokens") or asked.get("max_completion_tokens")
         tools = asked.get("tools")
         call = None
@@ -135,20 +141,26 @@ class DemoUpstream:
         head = {"id": "chatcmpl-demo", "created": _CREATED, "model": asked["model"]}
         pause = SLOW_S if "[slow]" in last else PIECE_S
         if not asked.get("stream"):
-            choice = {"index": 0, "message": message, "finish_reason": finish}
-            body = json.dumps({**head, "object": "chat.completion", "choices": [choice], "usage": usage}).encode()
+            choice = _choice("message", message, finish, older=older)
+            kind = "text_completion" if older else "chat.completion"
+            body = json.dumps({**head, "object": kind, "choices": [choice], "usage": usage}).encode()
             return DemoAnswer(200, [(b"content-type", b"application/json")], [body], pause)
         deltas: list[dict[str, object]] = [{"role": "assistant", "content": ""}]
         deltas += [{"tool_calls": [{"index": 0, **call}]}] if call else [{"content": piece} for piece in pieces]
-        chunk = {**head, "object": "chat.completion.chunk"}
-        events = [{**chunk, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+        chunk = {**head, "object": "text_completion" if older else "chat.completion.chunk"}
+        events = [{**chunk, "choices": [_choice("delta", delta, None, older=older)]} for delta in deltas]
         if "[cut]" in last:
             return DemoAnswer(200, _STREAM, [_event(e) for e in events[: len(events) // 2]], pause, cut=True)
-        events.append({**chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
+        events.append({**chunk, "choices": [_choice("delta", {}, finish, older=older)]})
         options = asked.get("stream_options")
         if isinstance(options, dict) and options.get("include_usage"):
             events.append({**chunk, "choices": [], "usage": usage})
         return DemoAnswer(200, _STREAM, [*(_event(e) for e in events), b"data: [DONE]\n\n"], pause)
+
+
+def _choice(name: str, message: dict[str, object], finish: str | None, *, older: bool) -> dict[str, object]:
+    said: dict[str, object] = {"text": message.get("content") or "", "logprobs": None} if older else {name: message}
+    return {"index": 0, **said, "finish_reason": finish}
 
 
 def _embeddings(asked: dict[str, object]) -> Answer:

@@ -199,3 +199,15 @@ def test_embeddings(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as refused:
         client.embeddings.create(model="plain", input="Hello")
     assert refused.value.param == "model"
+
+
+def test_completions(client: openai.OpenAI) -> None:
+    answer = client.completions.create(model="demo-chat", prompt="Say hi")
+    assert answer.choices[0].text.endswith("Say hi") and answer.choices[0].finish_reason == "stop"
+    assert answer.usage is not None and answer.usage.completion_tokens > 5
+    pieces = client.completions.create(
+        model="demo-chat", prompt="Say hi", stream=True, stream_options={"include_usage": True}, max_tokens=4
+    )
+    chunks = list(pieces)
+    assert "".join(chunk.choices[0].text for chunk in chunks if chunk.choices).startswith("Hello from ftgate's demo")
+    assert [chunk.usage.completion_tokens for chunk in chunks if chunk.usage] == [4]

@@ -4,6 +4,7 @@ What a choice holds is read here for streams too.
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 import msgspec
 
@@ -14,6 +15,8 @@ from ftgate.dialects.openai_chat.usage import PlainUsage, note_usage
 from ftgate.dialects.talk import Complaint, Meter, NotAnAnswer
 
 DONE = b"data: [DONE]\n\n"
+CHUNK = "chat.completion.chunk"
+"""The `object` of a stream's events."""
 NO_END = frozenset(("", "null", "none"))
 """Values of finish_reason that say nothing, in lower case: some write null as a text, or "" until the end."""
 FAILED_END = "error"
@@ -62,14 +65,24 @@ class Message(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class Choice(msgspec.Struct, gc=False):
-    """A choice of an answer or a chunk as most are."""
+    """A choice of an answer or a chunk as most are. `text` is what completions have in place of a message."""
 
     index: int = 0
+    text: str | None = None
     message: Message | None = None
     delta: Message | None = None
     finish_reason: str | None = None
     usage: None = None
     error: None = None
+
+    def note(self, meter: Meter) -> bool:
+        """As note_choice."""
+        if self.text:
+            meter.note(self.text)
+            meter.content_seen = True
+            return True
+        message = self.delta or self.message
+        return message is not None and message.note(meter)
 
 
 class Plain(msgspec.Struct, gc=False):
@@ -93,6 +106,10 @@ def ends(finish: object) -> bool:
 
 def note_choice(choice: Mapping[str, object], meter: Meter) -> bool:
     """Give what a choice says to the meter; whether there is anything in it that a client may want."""
+    if text := choice.get("text"):
+        meter.note(text if isinstance(text, str) else msgspec.json.encode(text).decode())
+        meter.content_seen = True
+        return True
     message = choice.get("delta") or choice.get("message")
     if not isinstance(message, dict):
         return False
@@ -125,8 +142,7 @@ def read_answer(body: bytes, meter: Meter) -> None:
         ended = [choice.finish_reason for choice in answer.choices]
         if (usage is not None or answer.usage is None) and any(map(ends, ended)) and FAILED_END not in ended:
             for choice in answer.choices:
-                if choice.message is not None:
-                    choice.message.note(meter)
+                choice.note(meter)
             if usage is not None:
                 meter.report(usage)
             return
@@ -164,19 +180,24 @@ def _read_odd_answer(body: bytes, meter: Meter) -> None:
 def stream_of(body: bytes) -> bytes:
     """A whole answer as a stream of one chunk: for an upstream that was asked to stream and answered at once. Its
     reader says whether it is an answer. Raises NotAnAnswer for what is no JSON object with choices."""
+    return streamed(body, kind=CHUNK)
+
+
+def streamed(body: bytes, *, kind: str) -> bytes:
+    """As stream_of, for chunks whose `object` is of this kind."""
     try:
-        return rewrite(body, _streamed) + DONE
+        return rewrite(body, partial(_streamed, kind=kind)) + DONE
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
         read_answer(body, Meter())
         raise NotAnAnswer(Complaint("a whole answer that cannot be streamed")) from None
 
 
-def _streamed(body: bytes) -> bytes:
+def _streamed(body: bytes, *, kind: str) -> bytes:
     came = fields_of.decode(body)
     choices = msgspec.json.decode(came["choices"], type=list[Fields])
     fields: dict[str, object] = dict(came)
     usage = fields.pop("usage", None)
-    fields["object"] = "chat.completion.chunk"
+    fields["object"] = kind
     fields["choices"] = [_chunk_choice(choice) for choice in choices]
     chunk = sse.event(msgspec.json.encode(fields))
     if usage is None:

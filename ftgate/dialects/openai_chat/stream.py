@@ -16,6 +16,7 @@ from ftgate.dialects import sse
 from ftgate.dialects.complaints import complaint_in, complaint_of, is_error, read_error
 from ftgate.dialects.fields import ABSENT, NULL, Fields, fields_of, loads, rewrite, there
 from ftgate.dialects.openai_chat.answer import (
+    CHUNK,
     DONE,
     FAILED_END,
     UNKNOWN,
@@ -36,6 +37,8 @@ _MARK = b"[DONE]"
 
 class StreamReader:
     """Watches a stream as it passes (talk.Reader)."""
+
+    OBJECT = CHUNK
 
     def __init__(self, meter: Meter, *, show_usage: bool) -> None:
         self.meter = meter
@@ -121,7 +124,7 @@ class StreamReader:
         self._first = self._first or data
         content = False
         for choice in chunk.choices:
-            if choice.delta is not None and choice.delta.note(self.meter):
+            if choice.note(self.meter):
                 content = True
             if choice.finish_reason or choice.index not in self._open:
                 self._follow(choice.index, ended=ends(choice.finish_reason))
@@ -243,7 +246,7 @@ class StreamReader:
             said = loads(self._first) if self._first else {}
             known = said if isinstance(said, dict) and said.get("id") is not None else {"id": ""}
             own = {name: known[name] for name in ("id", "created", "model") if name in known}
-            fields = {"id": own["id"], "object": "chat.completion.chunk", **own}
+            fields = {"id": own["id"], "object": self.OBJECT, **own}
             inner = usage_object(usage)
         if cost is not None:
             inner["cost"] = msgspec.Raw(format_usd(cost).encode())

@@ -1,0 +1,85 @@
+"""The OpenAI completions dialect: POST /v1/completions, plain and streamed; older than chat, and still what servers of
+one's own models and some libraries speak.
+
+Source: the public API reference of OpenAI (completion object). It is chat with `prompt` in place of messages and `text`
+in place of a message, so that answers and streams are read by the same code.
+"""
+
+from functools import partial
+
+from ftgate.core.estimate import ZERO
+from ftgate.core.usage import UNKNOWN_BOUND
+from ftgate.dialects import inputs
+from ftgate.dialects.asked import models_asked
+from ftgate.dialects.complaints import read_error
+from ftgate.dialects.fields import Fields, decode_object, typed, whole
+from ftgate.dialects.openai_chat import stream
+from ftgate.dialects.openai_chat.answer import read_answer, streamed
+from ftgate.dialects.openai_chat.errors import error_body, error_event
+from ftgate.dialects.openai_chat.request import MAX_ANSWERS, render
+from ftgate.dialects.talk import Ask
+from ftgate.errors import InvalidRequest
+
+NAME = "openai_completions"
+KIND = "chat"
+ROUTES = ("/v1/completions",)
+ADDRESS = "/completions"
+CAP_FIELDS = ("max_tokens",)
+OBJECT = "text_completion"
+
+__all__ = [
+    "ADDRESS",
+    "CAP_FIELDS",
+    "KIND",
+    "NAME",
+    "ROUTES",
+    "StreamReader",
+    "error_body",
+    "error_event",
+    "read_answer",
+    "read_error",
+    "read_request",
+    "render",
+    "stream_of",
+]
+
+
+def read_request(body: bytes) -> Ask:
+    """Read and check what the gate needs to know; the rest passes. Every prompt is answered, `n` times each. Raises
+    InvalidRequest with the field's name."""
+    fields = decode_object(body)
+    names, strategy = models_asked(fields)
+    if "prompt" not in fields:
+        raise InvalidRequest("`prompt` is missing", code="missing_field", param="prompt")
+    prompt, prompts = inputs.measure(fields["prompt"], "prompt")
+    suffix = inputs.measure(fields["suffix"], "suffix")[0] if _given(fields, "suffix") else ZERO
+    number = "a whole number from 1 to {}".format
+    n, best_of = (
+        whole(typed(fields, name, int, number(MAX_ANSWERS)), name, most=MAX_ANSWERS) or 1 for name in ("n", "best_of")
+    )
+    options = typed(fields, "stream_options", Fields, "an object") or {}
+    wants_usage = typed(options, "include_usage", bool, "true or false", path="stream_options.include_usage")
+    cap = typed(fields, "max_tokens", int, number(UNKNOWN_BOUND))
+    return Ask(
+        fields=fields,
+        names=names,
+        routing=strategy,
+        stream=typed(fields, "stream", bool, "true or false") or False,
+        wants_usage=wants_usage or False,
+        cap=whole(cap, "max_tokens", most=UNKNOWN_BOUND),
+        answers=max(n, best_of) * prompts,
+        prompt=prompt + suffix,
+    )
+
+
+def _given(fields: Fields, name: str) -> bool:
+    return name in fields and bytes(fields[name]) != b"null"
+
+
+class StreamReader(stream.StreamReader):
+    """Watches a stream as it passes (talk.Reader)."""
+
+    OBJECT = OBJECT
+
+
+stream_of = partial(streamed, kind=OBJECT)
