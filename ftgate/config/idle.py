@@ -7,6 +7,8 @@ Three kinds: settings that nothing obeys in this version, names that no channel 
 from collections.abc import Iterable
 from typing import Any
 
+from ftgate import dialects
+from ftgate.config.channels import PREFIXES
 from ftgate.config.load import Reading, dotted
 from ftgate.config.settings import Settings
 from ftgate.config.values import shown
@@ -42,8 +44,20 @@ def _not_yet(reading: Reading, config: Settings) -> None:
         reading.warn(
             ("plan", name), f"{dotted(('plan', name))} has no effect yet: every account is on the default plan."
         )
+    for table, row in (*_rows(reading, "channel"), *_rows(reading, "provider")):
+        for name, dialect in PREFIXES:
+            if name in row and dialect not in dialects.ALL:
+                place = (*table, name)
+                reading.warn(place, f"{reading.label(place)} has no effect yet: this version does not speak {dialect}.")
     for name in config.monthly_caps:
         reading.warn(("channel",), f'[[channel]] "{name}": monthly_cap has no effect yet: nothing limits a channel.')
+
+
+def _rows(reading: Reading, section: str) -> Iterable[tuple[tuple[str | int, ...], dict[str, Any]]]:
+    """The tables of a section of many: where each stands, and what is in it."""
+    raw: Any = reading.raw.get(section, {})
+    places = raw.items() if isinstance(raw, dict) else enumerate(raw) if isinstance(raw, list) else ()
+    return [((section, name), row) for name, row in places if isinstance(row, dict)]
 
 
 def _unserved(reading: Reading, config: Settings) -> None:
@@ -96,13 +110,12 @@ def _overruled(reading: Reading, routes: Routes) -> None:
 
 def _plain_http(reading: Reading) -> None:
     """What only TLS has."""
-    rows = reading.raw.get("channel")
-    for place, row in enumerate(rows if isinstance(rows, list) else ()):
-        if not isinstance(row, dict) or not str(row.get("base_url", "")).lower().startswith("http://"):
+    for place, row in _rows(reading, "channel"):
+        if not str(row.get("base_url", "")).lower().startswith("http://"):
             continue
         for name in ("ca_file", "http2"):
             if row.get(name):
-                where = ("channel", place, name)
+                where = (*place, name)
                 reading.warn(where, f"{reading.label(where)} has no effect: base_url is not https.")
 
 

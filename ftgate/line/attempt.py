@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Coroutine
 from math import inf
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import trio
 
@@ -54,13 +55,18 @@ class Attempts:
         self.ledger = ledger
         self.clock = clock
         self.passing = passing
-        self._made: dict[tuple[int, int, bool], tuple[object, object, tuple[tuple[bytes, bytes], ...]]] = {}
+        self._made: dict[tuple[int, int, bool], tuple[object, object, str, tuple[tuple[bytes, bytes], ...]]] = {}
 
     async def run(self, x: Exchange, tried: Tried, index: int) -> Outcome | None:
         """One try at one candidate. None when it answered: a stream has been passed on, or a whole answer lies in
         x.body."""
         if x.call.cancelled:
             raise Ended
+        x.call.may_take(tried.candidate.channel.timeouts.total)
+        if trio.current_time() >= x.call.ends_at:
+            if self._out_of_time(x):
+                raise Ended
+            return Outcome(index, Verdict.timeout, "no time was left for it")
         x.call.draining = tried if tried.candidate.channel.drain or tried.candidate.model.drain else None
         try:
             return await self._try(x, tried, index)
@@ -127,11 +133,19 @@ class Attempts:
                 await answer.aclose()
         if not timer.cancelled_caught:
             return self._take_answer(x, dialect, tried, body, index)
-        if x.call.cancelled or trio.current_time() >= x.call.ends_at:
+        if x.call.cancelled or self._out_of_time(x):
             raise Ended
         if x.answering:
             raise ProviderTimeout(f"the provider's {tried.awaited}")
         return Outcome(index, Verdict.timeout, tried.awaited)
+
+    @staticmethod
+    def _out_of_time(x: Exchange) -> bool:
+        """Whether the call has no time left. Before any content a channel's own total, where it is the shorter one,
+        only ends the attempt: another channel may have time for it."""
+        now = trio.current_time()
+        here_only = not (x.answering or x.call.left) and now < x.call.began_at + x.settings.total_s
+        return now >= x.call.ends_at and not here_only
 
     def _render(self, x: Exchange, tried: Tried) -> UpstreamRequest:
         candidate = tried.candidate
@@ -144,21 +158,17 @@ class Attempts:
             ask_usage=channel.stream_usage,
             drop=channel.drop_params,
         )
-        return UpstreamRequest(
-            channel.name,
-            candidate.address.url,
-            self._headers(candidate, stream=x.ask.stream),
-            body,
-            channel.timeouts.connect,
-        )
+        url, headers = self._constant(candidate, stream=x.ask.stream)
+        return UpstreamRequest(channel.name, url, headers, body, channel.timeouts.connect)
 
-    def _headers(self, candidate: Candidate, *, stream: bool) -> tuple[tuple[bytes, bytes], ...]:
-        """The headers of a request to this candidate, which are always the same: made once for each."""
+    def _constant(self, candidate: Candidate, *, stream: bool) -> tuple[str, tuple[tuple[bytes, bytes], ...]]:
+        """The address and the headers of a request to this candidate, which are always the same: made once for each.
+        What is in the query may be secret, so it does not stand in the channel's own address."""
         channel, address, credential = candidate.channel, candidate.address, candidate.credential
         place = id(address), id(credential), stream
         known = self._made.get(place)
         if known is not None:
-            return known[2]
+            return known[2], known[3]
         accept = b"text/event-stream" if stream else b"application/json"
         headers: Headers = [(b"content-type", b"application/json"), (b"accept", accept), (b"user-agent", b"ftgate")]
         secret = credential.reveal()
@@ -172,8 +182,9 @@ class Attempts:
         ] + own  # what the operator configured replaces ours
         if len(self._made) > MADE_KEPT:
             self._made.clear()
-        self._made[place] = address, credential, tuple(headers)  # both are kept, so that their ids stay theirs
-        return tuple(headers)
+        url = f"{address.url}?{urlencode(channel.query, quote_via=quote)}" if channel.query else address.url
+        self._made[place] = address, credential, url, tuple(headers)  # both are kept, so that their ids stay theirs
+        return url, tuple(headers)
 
     async def _complaint(self, dialect: Dialect, answer: Answer, index: int) -> Outcome:
         """Read an upstream's error answer as far as it helps."""

@@ -36,6 +36,8 @@ class Call:
             None  # around what takes long now: an attempt, or the pause before the next
         )
         self.begun: Begun | None = None  # or what is waited for without a scope
+        self.began_at = -math.inf  # trio.current_time
+        self.total_s = math.inf  # what it may take in all where it is now
         self.ends_at = math.inf  # when it is out of time (trio.current_time)
         self.ended_by: str | None = None
         self.left = False
@@ -50,6 +52,11 @@ class Call:
         told = [word for word, so in (("left", self.left), ("cancelled", self.cancelled)) if so]
         told += ["draining"] * (self.draining is not None)
         return f"<Call {self.id} {self.dialect.NAME}: {', '.join([state, *told])}>"
+
+    def may_take(self, total_s: float) -> None:
+        """From its start it may take so long in all: the channel that it is at says so, or else what holds for all."""
+        self.total_s = total_s
+        self.ends_at = self.began_at + total_s
 
     def client_gone(self, why: str = "client_gone") -> None:
         """The client has left (or its write deadline passed). Stops the upstream at once, or drains it, as its channel

@@ -113,7 +113,8 @@ class Gate:
         """Take one call to its end: an answer or an error has gone to the client, its money is settled. Raises nothing
         of its own; a cancellation from outside passes through after settling."""
         x = Exchange(call, client, self.settings, self.ratios, self.clock.now(), self.clock.wall_us())
-        call.ends_at = trio.current_time() + x.settings.total_s
+        call.began_at = trio.current_time()
+        call.may_take(x.settings.total_s)
         self.calls.add(call)
         error: GateError | None = None
         try:
@@ -350,6 +351,7 @@ class Gate:
             log.warning("call %s: %s failed: %s %s", x.call.id, name, outcome.verdict.value, redact(outcome.detail))
             if x.call.left:  # drained in vain: nobody waits for another try
                 break
+            x.call.may_take(x.settings.total_s)
             step = routing.next_step(x.plan, x.outcomes, retry, self.jitter())
         raise joint_error(x)
 

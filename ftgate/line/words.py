@@ -3,7 +3,7 @@
 import contextlib
 import re
 from functools import lru_cache
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 import trio
@@ -40,6 +40,7 @@ def conceal(text: str, candidate: Candidate) -> str:
         candidate.credential.reveal(),
         *channel.headers.values(),
         *channel.query.values(),
+        *(quote(value, safe="") for value in channel.query.values()),  # as they stand in the address
         url.netloc,
         url.hostname or "",
     ]
@@ -70,7 +71,7 @@ def cut_error(x: Exchange) -> GateError:
         return ShuttingDown("the gateway is shutting down", retry_after_s=5)
     if x.call.ended_by == "operator":
         return ShuttingDown("the operator ended this call")
-    return ProviderTimeout(f"the call took longer than {x.settings.total_s:g}s in all")
+    return ProviderTimeout(f"the call took longer than {x.call.total_s:g}s in all")
 
 
 @lru_cache(maxsize=1024)

@@ -7,6 +7,7 @@ it can in the real thing.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 import trio
 
 from ftgate import dialects
@@ -266,6 +267,13 @@ def channel(name: str = "one", *models: Model, **changes: Any) -> Channel:
     return Channel(**{**fields, **changes})
 
 
+def _with_total(way: Channel, total_s: float) -> Channel:
+    """A channel without a total of its own has that of all, as in a config."""
+    if way.timeouts.total != Timeouts().total or total_s == way.timeouts.total:
+        return way
+    return msgspec.structs.replace(way, timeouts=msgspec.structs.replace(way.timeouts, total=total_s))
+
+
 class Stage:
     """A gate with one account of `credits` units and one key, over fakes."""
 
@@ -292,9 +300,10 @@ class Stage:
             "plan": "default",
         }  # fmt: skip
         clock = TrioClock()
+        ways = tuple(_with_total(way, total_s) for way in channels or (channel(),))
         self.gate = Gate(
             settings=GateSettings(
-                routes=Routes(channels=channels or (channel(),), **routes), retry=retry or Retry(), total_s=total_s,
+                routes=Routes(channels=ways, **routes), retry=retry or Retry(), total_s=total_s,
                 plans={"default": terms or Terms()},
             ),
             keys=OneKey(Key(**{**fields, **(key or {})})),

@@ -251,7 +251,7 @@ async def test_the_answer_limit_of_the_last_candidate_passes(house: House) -> No
 
 async def test_the_whole_calls_time_passes(house: House) -> None:
     """Nobody else is tried then."""
-    await house.set(house.way("one"), house.way("two"), total_s=0.1)
+    await house.set(*(house.way(name, times={"total": 0.1}) for name in ("one", "two")), total_s=0.1)
     house.fake.scripts["m-one"] = NEVER
     began = time.monotonic()
     await house.ended()
@@ -329,7 +329,7 @@ async def test_a_drain_has_an_end(house: House, half: bool, monkeypatch: pytest.
 
 
 async def test_a_drain_ends_with_the_calls_own_time(house: House) -> None:
-    await house.set(house.way("one", drain=True), total_s=0.15)
+    await house.set(house.way("one", drain=True, times={"total": 0.15}), total_s=0.15)
     house.fake.scripts["m-one"] = NEVER
     at = await house.ended(WAYS["client_gone"])
     assert time.monotonic() - at < 0.15 + TICK_S + 0.5

@@ -1,0 +1,1 @@
+"""Every setting from the file to its effect: see test_walk.py."""

@@ -1,0 +1,123 @@
+"""[timeouts], [retry], [auto], [alias], [fallback], [provider]: which ways a call goes, and how patiently."""
+
+import math
+
+from tests.walk.gateway import Gateway, Script
+from tests.walk.table import walk
+
+NEVER = math.inf
+ONCE = {"retry.attempts": "1"}
+
+# [timeouts], and a channel's own
+
+
+async def _times_out(gateway: Gateway, *, stream: bool) -> None:
+    """Nothing has come before the limit strikes."""
+    answer = await gateway.chat(await gateway.account(), stream=stream)
+    assert answer.status_code == 504 and "timed out" in answer.text
+
+
+async def _plain(gateway: Gateway) -> None:
+    await _times_out(gateway, stream=False)
+
+
+async def _streamed(gateway: Gateway) -> None:
+    await _times_out(gateway, stream=True)
+
+
+async def _cut(gateway: Gateway) -> None:
+    """The stream has begun and is cut by the limit."""
+    answer = await gateway.chat(await gateway.account(), stream=True)
+    assert answer.status_code == 200 and b'"error"' in answer.content and b"[DONE]" not in answer.content
+
+
+for _section in ("timeouts", "channel.timeouts"):
+    walk(f"{_section}.head", "0.2", ONCE, scripts={"m": Script(head_delay_s=NEVER)})(_streamed)
+    walk(f"{_section}.answer", "0.2", ONCE, scripts={"m": Script(head_delay_s=NEVER)})(_plain)
+    walk(f"{_section}.first_token", "0.2", ONCE, scripts={"m": Script(first_delay_s=NEVER)})(_streamed)
+    walk(f"{_section}.idle", "0.2", ONCE, scripts={"m": Script(hang_after=1)})(_cut)
+    walk(f"{_section}.total", "0.3", ONCE, scripts={"m": Script(repeat=10**6, piece_delay_s=0.02)})(_cut)
+
+
+for _section in ("timeouts", "channel.timeouts"):
+
+    @walk(f"{_section}.connect", "0.2", {**ONCE, "channel.base_url": '"https://127.0.0.1:SILENT/v1"'})
+    async def _(gateway: Gateway) -> None:
+        """It is accepted, and the handshake of TLS never answered."""
+        answer = await gateway.chat(await gateway.account())
+        assert answer.status_code in {503, 504}
+
+
+# [retry]
+
+
+@walk("retry.attempts", "1", {"retry.backoff": "0"}, scripts={"m": Script(status=500)})
+async def _(gateway: Gateway) -> None:
+    before = len(gateway.fake.requests)
+    assert (await gateway.chat(await gateway.account())).status_code == 502
+    assert len(gateway.fake.requests) - before == 1
+
+
+@walk("retry.backoff", "0", scripts={"m": Script(status=500)})
+@walk("retry.backoff_cap", "0", scripts={"m": Script(status=500)})
+async def _(gateway: Gateway) -> None:
+    """Three tries by default, with 0.25 s and 0.5 s between them at least."""
+    before = len(gateway.fake.requests)
+    assert (await gateway.chat(await gateway.account())).status_code == 502
+    first, _, last = gateway.fake.requests[before:]
+    assert last.at - first.at < 0.75
+
+
+@walk("retry.max_retry_after", "0", scripts={"m": Script(status=429, retry_after=1)})
+async def _(gateway: Gateway) -> None:
+    before = len(gateway.fake.requests)
+    assert (await gateway.chat(await gateway.account())).status_code == 503
+    assert len(gateway.fake.requests) - before == 1
+
+
+# Names
+
+
+@walk("auto.simple", '["n"]')
+async def _(gateway: Gateway) -> None:
+    assert (await gateway.chat(await gateway.account(), "auto")).headers["x-findtoken-model"] == "n"
+
+
+@walk("auto.medium", '["n"]')
+async def _(gateway: Gateway) -> None:
+    said = await gateway.chat(await gateway.account(), "auto", messages=[{"role": "user", "content": "word " * 2000}])
+    assert said.headers["x-findtoken-model"] == "n"
+
+
+@walk("auto.complex", '["n"]')
+async def _(gateway: Gateway) -> None:
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    assert (await gateway.chat(await gateway.account(), "auto", tools=tools)).headers["x-findtoken-model"] == "n"
+
+
+@walk("alias.other", '"m"')
+async def _(gateway: Gateway) -> None:
+    assert (await gateway.chat(await gateway.account(), "other")).headers["x-findtoken-model"] == "m"
+
+
+@walk("fallback.m", '["n"]', scripts={"m": Script(status=500)})
+async def _(gateway: Gateway) -> None:
+    assert (await gateway.chat(await gateway.account())).headers["x-findtoken-model"] == "n"
+
+
+OLLAMA = """
+[[channel]]
+name = "box"
+provider = "ollama"
+keys = ["none"]
+[channel.models.b]
+input = 1
+output = 1
+"""
+
+
+@walk("provider.ollama.base_url", '"FAKE/override"', ONCE, tail=OLLAMA)
+async def _(gateway: Gateway) -> None:
+    """A provider on this machine: without the setting its own address must not be one outside."""
+    assert (await gateway.chat(await gateway.account(), "b")).status_code == 200
+    assert gateway.asked.path == "/override/chat/completions"
