@@ -170,6 +170,11 @@ class Exchange:
         """Whether some of a streamed answer has gone to the client: then there is no second attempt."""
         return self.first_content_at is not None
 
+    def let_go(self) -> None:
+        """What was not tried knows the call, and the call knows it: as a circle it would wait for the collector."""
+        self.offered.clear()
+        self.behind = iter(())
+
     def leave_model(self, now: float) -> None:
         """The model is free again, for what counts the calls at it."""
         if self.model_ticket is not limits.NO_TICKET:

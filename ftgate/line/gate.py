@@ -14,8 +14,7 @@ request had gone up.
 
 import logging
 import random
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from itertools import chain
 from types import TracebackType
 
@@ -25,23 +24,21 @@ import trio
 from ftgate.core import estimate, limits, routing
 from ftgate.core.money import format_usd, format_usd_cents
 from ftgate.core.redact import redact
-from ftgate.core.routing import SMALLEST_ROOM, Candidate, Model
 from ftgate.dialects.talk import Ask, closing_note, error_headers
 from ftgate.errors import (
     DatabaseBusy,
     DatabaseFailed,
-    Forbidden,
     GateError,
     InternalError,
     InvalidRequest,
     NotAuthenticated,
-    NotServed,
     PaymentRequired,
     ShuttingDown,
 )  # fmt: skip
 from ftgate.line.attempt import DURABLE_WAIT_S, Attempts
-from ftgate.line.call import Call, Ended, Exchange, Offered, Tried
-from ftgate.line.charge import cap_for, charge, covered, learn, likely_tokens, prompt_count, quote
+from ftgate.line.call import Call, Ended, Exchange, Tried
+from ftgate.line.charge import cap_for, charge, covered, learn, prompt_count
+from ftgate.line.planning import Planner
 from ftgate.line.words import (
     answer_headers,
     conceal,
@@ -62,7 +59,6 @@ from ftgate.ports import (
     Keys,
     Ledger,
     Poor,
-    Terms,
     Upstream,
     nowhere,
 )  # fmt: skip
@@ -74,11 +70,6 @@ SETTLE_S = 5.0
 cancellation, so it has a limit of its own. One that decides at once needs neither."""
 LARGE_BODY = 262_144
 """Bytes from which a request is read in a thread: measuring megabytes of text would hold up everybody else."""
-
-NAMES_KEPT = 16
-"""Names in a plan up to which it is made whole and remembered; a longer one is walked anew, as far as it is needed."""
-PLANS_KEPT = 1000
-"""Plans remembered, so that a call for a model with a single way need not make its own."""
 
 
 class Gate:
@@ -99,13 +90,10 @@ class Gate:
         self.passing = passing  # called with the name of each place on the line, for tests that end the process there
         self.ratios = estimate.Ratios()
         self.readers = trio.CapacityLimiter(2)  # large bodies are read two at a time: more would only take turns
+        self.planner = Planner(limits, clock)
         self.attempts = Attempts(upstream=upstream, ledger=ledger, clock=clock, passing=passing)
         self.calls: set[Call] = set()
         self.closing = False
-        # Plans that are the same at every turn, with the models among them that are fallbacks.
-        self.planned: dict[tuple[object, ...], tuple[routing.Routes, tuple[Candidate, ...], frozenset[str]]] = {}
-        # Of each served model: whose turn it is among its channels and their credentials.
-        self.turns: dict[str, int] = {}
 
     # The line
 
@@ -137,6 +125,7 @@ class Gate:
         finally:
             self.calls.discard(call)
             x.leave(self.clock.now())
+            x.let_go()
 
     async def _line(self, x: Exchange) -> None:
         if self.closing:
@@ -148,10 +137,10 @@ class Gate:
             x.ask = (
                 x.call.dialect.read_request(x.call.body) if len(x.call.body) < LARGE_BODY else await self._read(x.call)
             )
-            first = self._plan(x, x.key)
+            first = self.planner.plan(x, x.key)
             if why := self.ledger.busy():
                 raise DatabaseBusy(f"the ledger takes no new calls now: {why}", retry_after_s=2)
-            self._take_tokens(x, first.model)
+            self.planner.take_tokens(x, first.model)
             request = self._request(x, x.key)
         except GateError as refused:
             if not isinstance(refused, DatabaseBusy):  # a database that takes nothing must not be given more and more
@@ -196,134 +185,13 @@ class Gate:
             if refused is not None:
                 raise too_many(refused)
 
-    def _plan(self, x: Exchange, key: Key) -> Candidate:
-        """Which candidates, in which order; the first of them. Raises what the caller can mend: an unknown model, one
-        that the key may not use."""
-        routes, ask = x.settings.routes, x.ask
-        terms = x.settings.terms(key.plan)
-        x.multiplier = terms.multiplier
-        grade = ""
-        if "auto" in ask.names:
-            media = bool(ask.images or ask.audios or ask.files)
-            grade = routing.complexity(ask.prompt.likely, has_tools=ask.has_tools, has_media=media)
-        place = (ask.names, ask.routing, grade, key.models, terms.models, x.call.dialect.NAME)
-        known = self.planned.get(place)
-        if known is not None and known[0] is routes:
-            _, x.ways, x.fallback = known
-            return known[1][0]
-        dialect = x.call.dialect
-        names = self._names(x, key, terms, grade)
-        turning = names.asked[0] if names.asked else ""
-        turn = self.turns.get(turning, 0)
-        speech = routing.Speech(dialect.KIND, (dialect.NAME,))
-        ways = chain.from_iterable(
-            routing.plan(routes, part, speech, strategy=ask.routing, turn=turn)
-            for part in (names.asked, names.fallback)
-        )
-        first = next(ways, None)
-        if first is None:
-            raise self._unserved(x, key, names)
-        self.turns[turning] = turn + 1
-        x.fallback = frozenset(names.fallback)
-        x.ways = chain((first,), ways)
-        if len(names.asked) + len(names.fallback) <= NAMES_KEPT and routing.is_fixed(
-            routes, (*names.asked, *names.fallback)
-        ):
-            if len(self.planned) >= PLANS_KEPT:
-                self.planned.clear()
-            x.ways = tuple(x.ways)
-            self.planned[place] = routes, x.ways, x.fallback
-        return first
-
-    @staticmethod
-    def _unserved(x: Exchange, key: Key, names: routing.Names) -> GateError:
-        """Why no channel can take this call."""
-        kind, routes = x.call.dialect.KIND, x.settings.routes
-        found = [(name, c.models[name]) for name in names.asked for c in routes.serving(name) if c.weight > 0]
-        for name, model in found:
-            if model.kind == kind:
-                return NotServed(f"{name} is served by no channel that speaks {x.call.dialect.NAME} in this version")
-        if found:
-            name, model = found[0]
-            words = f"{name} is a model for {model.kind}, and this route is for {kind}; GET /v1/models lists the models"
-            return InvalidRequest(words, code="invalid_value", param="model")
-        if "auto" in x.ask.names and key.models:
-            return Forbidden(
-                "None of the models this API key may use is served now", code="model_not_allowed", param="model"
-            )
-        unknown = ", ".join(repr(name) for name in x.ask.names)[:200]
-        return InvalidRequest(
-            f"Unknown model {unknown}; GET /v1/models lists the models", code="model_not_found", param="model"
-        )
-
-    @staticmethod
-    def _names(x: Exchange, key: Key, terms: Terms, grade: str) -> routing.Names:
-        """The served names to try, in order. Raises Forbidden for one that was asked for and may not be used."""
-        routes, ask = x.settings.routes, x.ask
-        for name in ask.names:
-            if name != "auto" and not (routes.permits(key.models, name) and routes.permits(terms.models, name)):
-                raise Forbidden(f"This API key may not use the model {name!r}", code="model_not_allowed", param="model")
-        names = routing.names_for(routes, ask.names, grade, x.call.dialect.KIND)
-        if not key.models and not terms.models:
-            return names
-        asked = {routes.resolve(name) for name in ask.names}
-
-        def may(name: str) -> bool:
-            return name in asked or (routes.permits(key.models, name) and routes.permits(terms.models, name))
-
-        return routing.Names(tuple(filter(may, names.asked)), tuple(filter(may, names.fallback)))
-
-    def _offers(self, x: Exchange) -> Iterator[Offered]:
-        """The candidates that can be asked now, in order: the prompt fits, and their model is not at its limit."""
-        quoting = partial(quote, x)
-        for way in x.ways:
-            model = way.model
-            if model.context is not None and model.context - prompt_count(x, model).likely < SMALLEST_ROOM:
-                x.too_long_for.append(model)
-            elif refused := self._at_limit(x, model):
-                x.waits.append(refused)
-            else:
-                offered = Offered(way, quoting, asked=model.name not in x.fallback)
-                x.offered.append(offered)
-                yield offered
-
-    def _at_limit(self, x: Exchange, model: Model) -> limits.Refused | None:
-        """Whether this model takes one call more now; nothing is counted yet."""
-        if not (scopes := self.limits.scopes(("model", model.name))):
-            return None
-        now = self.clock.now()
-        return limits.tokens_wait(scopes, now, likely_tokens(x, model)) or limits.requests_wait(scopes, now)
-
-    def _take_tokens(self, x: Exchange, model: Model) -> None:
-        """Borrow the call's tokens of its key's and its account's token limits, until it ends."""
-        if x.scopes:
-            now, tokens = self.clock.now(), likely_tokens(x, model)
-            if refused := limits.tokens_wait(x.scopes, now, tokens):
-                raise too_many(refused)
-            x.ticket.borrow(now, tokens)
-
     def _request(self, x: Exchange, key: Key) -> HoldRequest:
         """What the hold is sized from."""
-        x.behind = self._offers(x)
+        x.behind = self.planner.offers(x)
         return HoldRequest(
             account=key.account, key=key.id, offers=x.behind, multiplier=x.multiplier, tries=x.settings.retry.attempts,
             ref=x.call.id, soon=x.ask.stream,
         )  # fmt: skip
-
-    def _enter(self, x: Exchange, model: Model) -> limits.Refused | None:
-        """Count the call at this model, and no longer at the one it tried before. Refused, it stays where it was."""
-        if x.entered == model.name:
-            return None
-        ticket = limits.NO_TICKET
-        if scopes := self.limits.scopes(("model", model.name)):
-            now, tokens, ticket = self.clock.now(), likely_tokens(x, model), limits.Ticket()
-            if refused := limits.tokens_wait(scopes, now, tokens) or limits.take_requests(scopes, now, ticket):
-                return refused
-            ticket.borrow(now, tokens)
-        if x.model_ticket is not limits.NO_TICKET:
-            x.model_ticket.release(self.clock.now(), 0)
-        x.model_ticket, x.entered = ticket, model.name
-        return None
 
     # Attempts
 
@@ -335,7 +203,9 @@ class Gate:
             if step.delay_s:
                 await self._pause(x.call, step.delay_s)
             candidate = x.plan[step.index]
-            if refused := self._enter(x, candidate.model):  # at its limit by now: go on as if it were not planned
+            if refused := self.planner.enter(
+                x, candidate.model
+            ):  # at its limit by now: go on as if it were not planned
                 step = self._without(x, step.index, refused)
                 continue
             tried = Tried(candidate, cap_for(x, candidate))

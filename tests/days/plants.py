@@ -22,6 +22,7 @@ from ftgate.dialects.talk import Meter
 from ftgate.line.attempt import Attempts
 from ftgate.line.call import Call, Exchange
 from ftgate.line.gate import Gate
+from ftgate.line.planning import Planner
 from ftgate.store.ledger import MemoryLedger
 
 Patch = tuple[Any, str, Any]
@@ -213,14 +214,14 @@ def free_cache_writes() -> Patch:
 
 def leak_at_the_fallback() -> Patch:
     """A call that falls back still counts among those that run at the model it left."""
-    real = Gate._enter
+    real = Planner.enter
 
     def enter(self: Gate, x: Exchange, model: Any) -> Any:
         if x.entered and x.entered != model.name:
             x.model_ticket = limits.Ticket()
         return real(self, x, model)
 
-    return Gate, "_enter", enter
+    return Planner, "enter", enter
 
 
 def _settling(change: Callable[[MemoryLedger, Any, Any], Any]) -> Patch:
@@ -310,8 +311,8 @@ def ignore_model_limit() -> Patch:
 
 def ignore_the_fallback() -> Patch:
     """A call that falls back to another model is not counted there."""
-    real = Gate._enter
-    return Gate, "_enter", lambda self, x, model: None if x.entered else real(self, x, model)
+    real = Planner.enter
+    return Planner, "enter", lambda self, x, model: None if x.entered else real(self, x, model)
 
 
 def ignore_windows() -> Patch:

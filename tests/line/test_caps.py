@@ -1,6 +1,8 @@
 """One hold, a cap for each attempt: who is asked, with which cap, and for how much, when a call may go several ways."""
 
+import gc
 import json
+import weakref
 from typing import Any
 
 import pytest
@@ -172,7 +174,7 @@ async def test_a_hold_that_is_cancelled_leaves_none_behind(
     x = Exchange(stage.call(ask()), stage.client, stage.gate.settings, stage.gate.ratios, 0, 0)
     x.key = await stage.gate.authenticate(b"sk-ft_test")
     x.ask = x.call.dialect.read_request(x.call.body)
-    stage.gate._plan(x, x.key)
+    stage.gate.planner.plan(x, x.key)
     real = MemoryLedger.hold
     with trio.CancelScope() as scope:
 
@@ -254,3 +256,27 @@ async def test_auto_over_hundreds_of_models_makes_few_candidates(autojump_clock:
     stage = Stage(ScriptedUpstream(GOOD), *catalogue(480, 12), credits=USD)
     client = await stage.relay(ask(model="auto", routing=strategy))
     assert client.status == 200 and client.headers["x-findtoken-model"] == "m0-0"
+
+
+async def test_a_call_leaves_nothing_to_the_collector(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was offered and not tried knows the call: as a circle, thousands of them would wait in memory."""
+    seen: list[weakref.ref[Exchange]] = []
+    real = Attempts.run
+
+    async def run(self: Attempts, x: Exchange, tried: Tried, index: int) -> Any:
+        seen.append(weakref.ref(x))
+        return await real(self, x, tried, index)
+
+    monkeypatch.setattr(Attempts, "run", run)
+    stage = Stage(ScriptedUpstream(GOOD, FAILED, GOOD), *catalogue(60, 4), credits=USD)
+    gc.collect()
+    gc.disable()
+    try:
+        assert (await stage.relay(ask(model="auto"))).status == 200
+        assert (await stage.relay(ask(model="auto"))).status == 200
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(seen) == 3 and [one() for one in seen] == [None] * 3
+    finally:
+        gc.enable()

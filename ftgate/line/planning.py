@@ -1,0 +1,156 @@
+"""Where a call may go: its candidates in their order, and the limits of the models among them.
+
+What falls out, and in which order: unknown or forbidden, of another kind, without an address that is spoken, a context
+that is too short, a limit that is reached. What can be paid is the ledger's to say (pricing.hold_for). A plan is made
+as far as it is walked: behind "auto" may stand a catalogue of hundreds.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain
+
+from ftgate.core import limits, routing
+from ftgate.core.routing import SMALLEST_ROOM, Candidate, Model
+from ftgate.errors import Forbidden, GateError, InvalidRequest, NotServed
+from ftgate.line.call import Exchange, Offered
+from ftgate.line.charge import likely_tokens, prompt_count, quote
+from ftgate.line.words import too_many
+from ftgate.ports import Clock, Key, Terms
+
+NAMES_KEPT = 16
+"""Names in a plan up to which it is made whole and remembered; a longer one is walked anew, as far as it is needed."""
+PLANS_KEPT = 1000
+"""Plans remembered, so that a call for a model with a single way need not make its own."""
+
+
+class Planner:
+    """Makes plans. Built once by the gate."""
+
+    def __init__(self, meters: limits.Limits, clock: Clock) -> None:
+        self.limits = meters
+        self.clock = clock
+        # Plans that are the same at every turn, with the models among them that are fallbacks.
+        self.planned: dict[tuple[object, ...], tuple[routing.Routes, tuple[Candidate, ...], frozenset[str]]] = {}
+        # Of each served model: whose turn it is among its channels and their credentials.
+        self.turns: dict[str, int] = {}
+
+    def plan(self, x: Exchange, key: Key) -> Candidate:
+        """Which candidates, in which order; the first of them. Raises what the caller can mend: an unknown model, one
+        that the key may not use."""
+        routes, ask = x.settings.routes, x.ask
+        terms = x.settings.terms(key.plan)
+        x.multiplier = terms.multiplier
+        grade = ""
+        if "auto" in ask.names:
+            media = bool(ask.images or ask.audios or ask.files)
+            grade = routing.complexity(ask.prompt.likely, has_tools=ask.has_tools, has_media=media)
+        place = (ask.names, ask.routing, grade, key.models, terms.models, x.call.dialect.NAME)
+        known = self.planned.get(place)
+        if known is not None and known[0] is routes:
+            _, x.ways, x.fallback = known
+            return known[1][0]
+        dialect = x.call.dialect
+        names = self._names(x, key, terms, grade)
+        turning = names.asked[0] if names.asked else ""
+        turn = self.turns.get(turning, 0)
+        speech = routing.Speech(dialect.KIND, (dialect.NAME,))
+        ways = chain.from_iterable(
+            routing.plan(routes, part, speech, strategy=ask.routing, turn=turn)
+            for part in (names.asked, names.fallback)
+        )
+        first = next(ways, None)
+        if first is None:
+            raise self._unserved(x, key, names)
+        self.turns[turning] = turn + 1
+        x.fallback = frozenset(names.fallback)
+        x.ways = chain((first,), ways)
+        if len(names.asked) + len(names.fallback) <= NAMES_KEPT and routing.is_fixed(
+            routes, (*names.asked, *names.fallback)
+        ):
+            if len(self.planned) >= PLANS_KEPT:
+                self.planned.clear()
+            x.ways = tuple(x.ways)
+            self.planned[place] = routes, x.ways, x.fallback
+        return first
+
+    @staticmethod
+    def _unserved(x: Exchange, key: Key, names: routing.Names) -> GateError:
+        """Why no channel can take this call."""
+        kind, routes = x.call.dialect.KIND, x.settings.routes
+        found = [(name, c.models[name]) for name in names.asked for c in routes.serving(name) if c.weight > 0]
+        for name, model in found:
+            if model.kind == kind:
+                return NotServed(f"{name} is served by no channel that speaks {x.call.dialect.NAME} in this version")
+        if found:
+            name, model = found[0]
+            words = f"{name} is a model for {model.kind}, and this route is for {kind}; GET /v1/models lists the models"
+            return InvalidRequest(words, code="invalid_value", param="model")
+        if "auto" in x.ask.names and key.models:
+            return Forbidden(
+                "None of the models this API key may use is served now", code="model_not_allowed", param="model"
+            )
+        unknown = ", ".join(repr(name) for name in x.ask.names)[:200]
+        return InvalidRequest(
+            f"Unknown model {unknown}; GET /v1/models lists the models", code="model_not_found", param="model"
+        )
+
+    @staticmethod
+    def _names(x: Exchange, key: Key, terms: Terms, grade: str) -> routing.Names:
+        """The served names to try, in order. Raises Forbidden for one that was asked for and may not be used."""
+        routes, ask = x.settings.routes, x.ask
+        for name in ask.names:
+            if name != "auto" and not (routes.permits(key.models, name) and routes.permits(terms.models, name)):
+                raise Forbidden(f"This API key may not use the model {name!r}", code="model_not_allowed", param="model")
+        names = routing.names_for(routes, ask.names, grade, x.call.dialect.KIND)
+        if not key.models and not terms.models:
+            return names
+        asked = {routes.resolve(name) for name in ask.names}
+
+        def may(name: str) -> bool:
+            return name in asked or (routes.permits(key.models, name) and routes.permits(terms.models, name))
+
+        return routing.Names(tuple(filter(may, names.asked)), tuple(filter(may, names.fallback)))
+
+    def offers(self, x: Exchange) -> Iterator[Offered]:
+        """The candidates that can be asked now, in order: the prompt fits, and their model is not at its limit."""
+        quoting = partial(quote, x)
+        for way in x.ways:
+            model = way.model
+            if model.context is not None and model.context - prompt_count(x, model).likely < SMALLEST_ROOM:
+                x.too_long_for.append(model)
+            elif refused := self._at_limit(x, model):
+                x.waits.append(refused)
+            else:
+                offered = Offered(way, quoting, asked=model.name not in x.fallback)
+                x.offered.append(offered)
+                yield offered
+
+    def _at_limit(self, x: Exchange, model: Model) -> limits.Refused | None:
+        """Whether this model takes one call more now; nothing is counted yet."""
+        if not (scopes := self.limits.scopes(("model", model.name))):
+            return None
+        now = self.clock.now()
+        return limits.tokens_wait(scopes, now, likely_tokens(x, model)) or limits.requests_wait(scopes, now)
+
+    def take_tokens(self, x: Exchange, model: Model) -> None:
+        """Borrow the call's tokens of its key's and its account's token limits, until it ends."""
+        if x.scopes:
+            now, tokens = self.clock.now(), likely_tokens(x, model)
+            if refused := limits.tokens_wait(x.scopes, now, tokens):
+                raise too_many(refused)
+            x.ticket.borrow(now, tokens)
+
+    def enter(self, x: Exchange, model: Model) -> limits.Refused | None:
+        """Count the call at this model, and no longer at the one it tried before. Refused, it stays where it was."""
+        if x.entered == model.name:
+            return None
+        ticket = limits.NO_TICKET
+        if scopes := self.limits.scopes(("model", model.name)):
+            now, tokens, ticket = self.clock.now(), likely_tokens(x, model), limits.Ticket()
+            if refused := limits.tokens_wait(scopes, now, tokens) or limits.take_requests(scopes, now, ticket):
+                return refused
+            ticket.borrow(now, tokens)
+        if x.model_ticket is not limits.NO_TICKET:
+            x.model_ticket.release(self.clock.now(), 0)
+        x.model_ticket, x.entered = ticket, model.name
+        return None
