@@ -164,8 +164,23 @@ class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One ended call, as `requests` remembers it. Money in units, times in microseconds since 1970 or milliseconds of
     span.
 
-    `status`: ok, client_gone, write_timeout, shutdown, operator, timeout, error, refused. `price` is the JSON of the
-    price it was charged at, so that the charge can be recomputed from the row alone.
+    `status`: ok, client_gone, write_timeout, shutdown, operator, timeout, error, refused; and crashed, which no call
+    says of itself: the row of one that a kill ended is written by the next start, without what only that process knew
+    (model, tokens, attempts 0; `http_status` 0, since nobody knows what its client saw), and costs what its expire
+    charged.
+
+    A row holds its own arithmetic (core/receipt.py has the formula, and makes the three texts): cost + lost is what its
+    tokens, `price`, `multiplier` and `earlier` come to, and `ledger verify` works that out for every row.
+
+    - The tokens are those of the last attempt that was charged, and `price` (receipt.price_text) is the price of *that*
+      attempt; "" and no tokens where none was charged. `prompt_tokens` counts every class of the prompt;
+      `cached_tokens`, `cache_write_tokens` (those kept for 5 minutes) and `cache_write_1h_tokens` are parts of it.
+    - `multiplier` (receipt.multiplier_text) is the plan's factor, 3/2, also where nothing was charged: "" is a row from
+      before rows held it.
+    - `earlier` (receipt.earlier_text) is every attempt that was charged before that one; "" nearly always.
+
+    `route` is the path of the relay route that the caller used, `client_dialect` the protocol spoken there,
+    `channel_dialect` the one spoken to the last candidate tried; "" where it came to none.
     """
 
     request_id: str
@@ -194,6 +209,12 @@ class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
     stream: bool
     hold: int
     price: str = ""
+    route: str = ""
+    client_dialect: str = ""
+    channel_dialect: str = ""
+    multiplier: str = ""
+    cache_write_1h_tokens: int = 0
+    earlier: str = ""
 
 
 class Settled(msgspec.Struct, frozen=True, gc=False):

@@ -3,10 +3,10 @@ without one; `ledger verify --discard-checkpoint` alone changes something, and o
 
 import csv
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 
@@ -22,7 +22,8 @@ from ftgate.store import checkpoint, requests
 from ftgate.store.batch import Batch, write_batch
 from ftgate.store.database import DatabaseFault, connect, read_only
 from ftgate.store.entries import all_entries, has_user, latest_entries
-from ftgate.store.verify import compare_requests, verify_ledger
+from ftgate.store.schema import show_newest
+from ftgate.store.verify import Rows, compare_requests, verify_ledger
 
 
 @contextmanager
@@ -68,10 +69,23 @@ def verify(discard: bool, as_json: bool, config_path: Path | None, data: Path | 
         )
         if discard:
             _tell(found)
+        else:
+            click.echo(_worked_out(found))
     else:
         line(f"the ledger does not verify: {found['disagreement']}" + _advice(found, discard), err=True)
     if not found["ok"]:
         raise click.exceptions.Exit(1)
+
+
+def _worked_out(found: Mapping[str, Any]) -> str:
+    """What was recomputed of the requests, in words."""
+    without = found["not_recomputable"]
+    why = {
+        "older": "from before a row held its arithmetic",
+        "crashed": "ended by a kill, and agree with what their hold's expiry charged",
+    }
+    said = f"{found['recomputed']} of {found['requests']} requests cost what their tokens, price and multiplier come to"
+    return "; ".join([said, *(f"{without[name]} are {words}" for name, words in why.items() if without[name])])
 
 
 def _advice(found: dict[str, object], discard: bool) -> str:
@@ -100,7 +114,12 @@ def _discard(path: Path, durability: str) -> dict[str, object]:
     """Verify without the checkpoints, and remove them when all else agrees. What verify_ledger says, how many were
     `discarded`, and what was wrong in them: entries and balances are two witnesses against one, but a ledger in which
     both were changed by hand looks the same, so what a checkpoint knew is told before it goes."""
-    audit, failed = Audit(), ""
+    audit, rows, failed = Audit(), Rows(), ""
+
+    def compare(connection: sqlite3.Connection, audit: Audit) -> None:
+        nonlocal rows
+        rows = compare_requests(connection, audit)
+
     try:
         lock = Lock(path.parent, serving=False, patience=patience())
     except Locked as locked:
@@ -109,10 +128,11 @@ def _discard(path: Path, durability: str) -> dict[str, object]:
         raise click.ClickException(f"{told(problem)}. Nothing was changed.") from None
     try:
         with closing(read_only(path)) as connection:
+            show_newest(connection)
             number: int = connection.execute("SELECT count(*) FROM checkpoints").fetchone()[0]
             accounts: int = connection.execute("SELECT count(*) FROM balances").fetchone()[0]
             try:
-                wrong = checkpoint.without(connection, audit, compare_requests)
+                wrong = checkpoint.without(connection, audit, compare)
             except Disagreement as found:
                 wrong, failed = [], str(found)
         if number and not failed:
@@ -122,7 +142,7 @@ def _discard(path: Path, durability: str) -> dict[str, object]:
     said = {"ok": not failed, "accounts": accounts, "entries": audit.entries, "open_holds": len(audit.open)}
     if failed:
         return {**said, "disagreement": failed, "discarded": 0}
-    return {**said, "discarded": number, "wrong_checkpoints": wrong}
+    return {**said, **rows.said(), "discarded": number, "wrong_checkpoints": wrong}
 
 
 def _remove_checkpoints(path: Path, durability: str) -> None:

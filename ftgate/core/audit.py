@@ -164,6 +164,14 @@ class Audit:
             raise Disagreement(f"entry {entry.id}: does not match hold {entry.hold} in account, key, ledger or ref")
         if entry.debit == "credits" and entry.amount > hold.amount:
             raise Disagreement(f"entry {entry.id}: posts {entry.amount}, more than hold {entry.hold} of {hold.amount}")
+        if entry.kind != "expire" and entry.boot != hold.boot:
+            raise Disagreement(
+                f"entry {entry.id}: boot {entry.boot} ends hold {entry.hold} of boot {hold.boot} by a {entry.kind}"
+            )
+        if entry.kind == "expire" and entry.boot and entry.boot <= hold.boot:
+            raise Disagreement(
+                f"entry {entry.id}: boot {entry.boot} lets hold {entry.hold} expire, which boot {hold.boot} has taken"
+            )
         if entry.kind == "void" and entry.amount:
             raise Disagreement(f"entry {entry.id}: a void of {entry.amount}")
         self.held[entry.account] -= hold.amount

@@ -66,7 +66,8 @@ class Refusal(Enum):
 class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One immutable row. `id` strictly increases; `hold` is the id of the hold that it ends (0: none); `ref` is our own
     id for the call or grant; `estimate` is, on a hold, what the prompt alone was estimated to cost (units); `at_us`
-    microseconds since 1970, shown, never compared."""
+    microseconds since 1970, shown, never compared. `boot` numbers the process that wrote it (0: from before entries
+    said so): a hold is open for as long as its boot lives, and only a later one may expire it."""
 
     id: int
     kind: str
@@ -80,6 +81,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True):
     estimate: int
     at_us: int
     note: str = ""
+    boot: int = 0
 
 
 class Balance:
@@ -140,10 +142,11 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
 
 
 class Books:
-    """All accounts, keys' quotas and open holds of one ledger."""
+    """All accounts, keys' quotas and open holds of one ledger. `boot` is the number of the process that keeps them."""
 
-    def __init__(self, *, next_id: int = 1) -> None:
+    def __init__(self, *, next_id: int = 1, boot: int = 0) -> None:
         self.next_id = next_id
+        self.boot = boot
         self.accounts: dict[int, Balance] = {}
         self.quotas: dict[int, Quota] = {}
         self.open: dict[int, Hold] = {}
@@ -180,7 +183,9 @@ class Books:
         estimate: int = 0,
         at_us: int, note: str = "",
     ) -> Entry:  # fmt: skip
-        entry = Entry(self.next_id, kind, account, key, debit, credit, amount, hold, ref, estimate, at_us, note)
+        entry = Entry(
+            self.next_id, kind, account, key, debit, credit, amount, hold, ref, estimate, at_us, note, self.boot
+        )
         self.next_id += 1
         return entry
 

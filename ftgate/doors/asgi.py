@@ -89,7 +89,7 @@ class Relay:
             except GateError as error:
                 await client.answer(*intake.refusal(dialect, request_id, error))
                 return
-            call = Call(id=request_id, dialect=dialect, secret=secret, body=body)
+            call = Call(id=request_id, dialect=dialect, secret=secret, body=body, route=path)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_watch, receive, call)
                 await intake.walk(call, client)

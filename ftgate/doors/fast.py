@@ -252,12 +252,13 @@ class _Connection:
             raw.startswith(b"POST %s HTTP/1." % head.target) and len(raw) <= self.door.max_head_bytes and head.clear()
         )
         intake = self.door.intake
-        dialect = intake.dialect_of(intake.route("POST", plain_path(head.target))) if ours else None
+        route = intake.route("POST", plain_path(head.target)) if ours else ""
+        dialect = intake.dialect_of(route)
         if dialect is None:
             raise _HandOver(data)
-        return await self._serve(head, raw, dialect, data[end:])
+        return await self._serve(head, raw, route, dialect, data[end:])
 
-    async def _serve(self, head: Head, raw: bytes, dialect: Dialect, data: bytes) -> bytes | None:
+    async def _serve(self, head: Head, raw: bytes, route: str, dialect: Dialect, data: bytes) -> bytes | None:
         intake = self.door.intake
         chunks = _chunks(raw, data) if head.chunked else None
         request_id = new_request_id()
@@ -275,7 +276,7 @@ class _Connection:
                 await answer.answer(*intake.refusal(dialect, request_id, error))
             else:
                 self.call = call = Call(
-                    id=request_id, dialect=dialect, secret=secret, body=body, key=key if whole else None
+                    id=request_id, dialect=dialect, secret=secret, body=body, key=key if whole else None, route=route
                 )
                 if self.left:
                     call.client_gone()

@@ -137,7 +137,9 @@ class House(Generic[D]):
         self.clock = SystemClock()
         self.passing = failpoint.read(os.environ)
         self.writer = Writer(self.connection, self.passing)
-        self.books = Books(next_id=database.last_entry(self.connection) + 1)
+        self.books = Books(
+            next_id=database.last_entry(self.connection) + 1, boot=database.last_boot(self.connection) + 1
+        )
         self.accounts = accounts(self.books, self.writer, self.clock, self._metered)
         self.accounts.load(self.connection)
         self.ratios = {
@@ -173,14 +175,16 @@ class House(Generic[D]):
         return (terms.mode or self.settings.billing.mode) == "metered"
 
     async def begin(self) -> int:
-        """Start the writer, record this boot, end what an earlier one left open. The number of holds ended. Raises
+        """Record this boot, end what an earlier one left open, start the writer. The number of holds ended. Raises
         DatabaseFault, also when the database takes no commit for BEGIN_S: then nothing has changed, the next start does
         it."""
         assert self.audit is not None
-        self.writer.start()
         batch = self.writer.changed()
         batch.statements.append(
-            ("INSERT INTO boots (at_us, version) VALUES (?, ?)", (self.clock.wall_us(), __version__))
+            (
+                "INSERT INTO boots (id, at_us, version) VALUES (?, ?, ?)",
+                (self.books.boot, self.clock.wall_us(), __version__),
+            )
         )
         self.passing("recovering")
         orphans, exposure = expire_orphans(
@@ -188,6 +192,7 @@ class House(Generic[D]):
             charge_estimate=self.settings.database.expired_hold == "charge_estimate",
             open_holds=list(self.audit.open.values()),
         )  # fmt: skip
+        self.writer.start()  # from here on the connection is the writer's
         if orphans:
             log.warning(
                 "%d holds of an earlier process ended; about %s USD of prompts were not charged",

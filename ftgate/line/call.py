@@ -10,7 +10,7 @@ import trio
 
 from ftgate.core import estimate, limits, pricing
 from ftgate.core.routing import Candidate, Model, Outcome
-from ftgate.core.usage import Measured
+from ftgate.core.usage import Measured, Usage
 from ftgate.dialects.talk import NOTHING, Dialect, Meter, Reader
 from ftgate.errors import GateError
 from ftgate.ports import Begun, Client, GateSettings, Held, Key, Sending, Settled
@@ -23,12 +23,15 @@ class Call:
     """A request as a door hands it over, and the handle by which the door ends it early.
 
     `id` is ours and unique; `secret` the key shown, None if none; `key` its key where the door has just looked at it;
-    `dialect` what the caller speaks.
+    `dialect` what the caller speaks; `route` the path of the relay route it came to.
     """
 
-    def __init__(self, *, id: str, dialect: Dialect, secret: bytes | None, body: bytes, key: Key | None = None) -> None:
+    def __init__(
+        self, *, id: str, dialect: Dialect, secret: bytes | None, body: bytes, key: Key | None = None, route: str = ""
+    ) -> None:
         self.id = id
         self.dialect = dialect
+        self.route = route
         self.secret = secret
         self.key = key
         self.body = body
@@ -164,6 +167,7 @@ class Exchange:
         self.too_long_for: list[Model] = []
         self.tried: list[Tried] = []
         self.outcomes: list[Outcome] = []
+        self.charged: list[tuple[pricing.Price, Usage]] = []  # every attempt that is paid for, at its price
 
     @property
     def answering(self) -> bool:

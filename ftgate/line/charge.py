@@ -73,7 +73,7 @@ def covered(x: Exchange, offered: Offered) -> bool:
 
 def charge(x: Exchange) -> tuple[int | None, list[str]]:
     """Units to post for all attempts, and what to tell the operator. None voids the hold: nothing was delivered,
-    nothing is to be paid. Leaves the measured usage in x.measured."""
+    nothing is to be paid. Leaves the measured usage in x.measured, and each price and usage charged in x.charged."""
     charges: list[int] = []
     remarks: list[str] = []
     for tried in x.tried:
@@ -81,7 +81,9 @@ def charge(x: Exchange) -> tuple[int | None, list[str]]:
         if measured is None:
             continue
         x.measured = measured
-        charges.append(pricing.charge(tried.candidate.model.price, measured.usage))
+        price = tried.candidate.model.price
+        x.charged.append((price, measured.usage))
+        charges.append(pricing.charge(price, measured.usage))
         if measured.rejected:
             remarks.append(f"usage from {tried.candidate.channel.name} refused: {measured.rejected}")
         remarks += _remarks(x, tried, measured)

@@ -2,13 +2,11 @@
 
 import contextlib
 import re
-from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
-import msgspec
 import trio
 
-from ftgate.core import limits, pricing
+from ftgate.core import limits, receipt
 from ftgate.core.moments import parse_http_date
 from ftgate.core.redact import redact
 from ftgate.core.routing import Candidate, Outcome, Verdict
@@ -74,11 +72,6 @@ def cut_error(x: Exchange) -> GateError:
     return ProviderTimeout(f"the call took longer than {x.call.total_s:g}s in all")
 
 
-@lru_cache(maxsize=1024)
-def _price_text(price: pricing.Price) -> str:
-    return msgspec.json.encode(price).decode()
-
-
 def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: float) -> Row:
     """The call as it is remembered. `cost` in units, `now` monotonic seconds."""
     assert x.key is not None
@@ -100,7 +93,7 @@ def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: fl
         mode="standard",
         prompt_tokens=usage.prompt,
         cached_tokens=usage.cache_read,
-        cache_write_tokens=usage.cache_write + usage.cache_write_1h,
+        cache_write_tokens=usage.cache_write,
         completion_tokens=usage.output,
         reasoning_tokens=usage.reasoning,
         cost=cost,
@@ -111,7 +104,13 @@ def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: fl
         attempts=len(x.tried),
         stream=x.ask.stream,
         hold=0,  # the ledger's own word, which it fills in
-        price=_price_text(last.model.price) if last and x.measured else "",
+        price=receipt.price_text(x.charged[-1][0]) if x.measured else "",
+        route=x.call.route,
+        client_dialect=x.call.dialect.NAME,
+        channel_dialect=last.address.dialect if last else "",
+        multiplier=receipt.multiplier_text(x.multiplier),
+        cache_write_1h_tokens=usage.cache_write_1h,
+        earlier=receipt.earlier_text(x.charged[:-1]) if len(x.charged) > 1 and x.measured else "",
     )
 
 

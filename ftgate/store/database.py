@@ -122,6 +122,11 @@ def _last(connection: sqlite3.Connection, table: str) -> int:
     return found
 
 
+def last_boot(connection: sqlite3.Connection) -> int:
+    """The number of the last process that has written here; 0 before the first."""
+    return _last(connection, "boots")
+
+
 def balances_in(connection: sqlite3.Connection) -> dict[int, tuple[int, int, int]]:
     """Account -> posted, held, used, in units, as they were last remembered."""
     rows = connection.execute("SELECT account, posted, held, used FROM balances")

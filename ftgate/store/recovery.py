@@ -1,13 +1,15 @@
 """After a crash: ending the holds of a process that is gone.
 
-Whoever calls this holds the data directory's lock, so every hold that is open belongs to an earlier process, whatever
-the clock says. Each is ended by an `expire` entry before the doors open.
+One rule: *holds of ended boots expire*. Whoever calls this holds the data directory's lock, so every boot before his
+own has ended, whatever the clock says. Each of their holds is ended by an `expire` entry before the doors open, and its
+call has a row in the log like any other: status `crashed`, and what the expire charged.
 """
 
 import sqlite3
 from collections.abc import Iterable
 
 from ftgate.core.books import Books, Ended, Entry, Hold
+from ftgate.ports import Row
 from ftgate.store.batch import Batch
 
 _OPEN = (
@@ -21,13 +23,16 @@ def expire_orphans(
     connection: sqlite3.Connection, books: Books, batch: Batch, *, at_us: int, charge_estimate: bool,
     open_holds: Iterable[Entry] | None = None,
 ) -> tuple[int, int]:  # fmt: skip
-    """End every open hold, charging nothing, or with `charge_estimate` the prompt's estimate within the hold.
-    `open_holds` are their entries where they are known; without it the whole ledger is searched. Returns how many there
-    were, and the units of their prompts' estimates that were not charged (the exposure)."""
+    """End every open hold of an ended boot, charging nothing, or with `charge_estimate` the prompt's estimate within
+    the hold. `open_holds` are the entries of all open ones where they are known; without it the whole ledger is
+    searched. `connection` is only read; it must not be that of a writer at work. Returns how many were ended, and the
+    units of their prompts' estimates that were not charged (the exposure)."""
     exposure = number = 0
     if open_holds is None:
         open_holds = [Entry(*row) for row in connection.execute(_OPEN)]
     for hold in open_holds:
+        if hold.boot >= books.boot:
+            continue
         metered = hold.debit == "usage"
         books.open[hold.id] = Hold(hold.id, hold.account, hold.key, hold.amount, 0, metered, hold.ref)
         balance = books.accounts[hold.account]
@@ -37,6 +42,24 @@ def expire_orphans(
         ended = books.expire(hold.id, charge, at_us=at_us, note="left open by a process that ended")
         assert isinstance(ended, Ended)
         batch.remember(ended.entries, balance, books.quotas[hold.key])
+        if not _has_row(connection, hold.ref):
+            batch.rows.append(_row(hold, ended.charged))
         exposure += hold.estimate - charge
         number += 1
     return number, exposure
+
+
+def _has_row(connection: sqlite3.Connection, ref: str) -> bool:
+    """Whether the log has a row of this id already. No call leaves one behind with its hold open; if one did, that must
+    keep no start from its work: `ledger verify` names it."""
+    return connection.execute("SELECT 1 FROM requests WHERE request_id = ?", (ref,)).fetchone() is not None
+
+
+def _row(hold: Entry, charged: int) -> Row:
+    """The row of a call that a kill ended: what its hold knew of it."""
+    return Row(
+        request_id=hold.ref, created_at_us=hold.at_us, account=hold.account, key=hold.key, model="", served_model="",
+        provider="", channel="", status="crashed", http_status=0, error_code="", mode="standard", prompt_tokens=0,
+        cached_tokens=0, cache_write_tokens=0, completion_tokens=0, reasoning_tokens=0, cost=charged, lost=0,
+        estimated=charged > 0, latency_ms=0, first_token_ms=None, attempts=0, stream=False, hold=hold.id,
+    )  # fmt: skip

@@ -5,10 +5,14 @@ append-only by trigger. An end of a hold is unique by index: the database itself
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from ftgate.core.books import Entry
 from ftgate.ports import Row
+
+if TYPE_CHECKING:
+    import sqlite_utils
 
 _FIRST = """
 CREATE TABLE users (
@@ -64,6 +68,31 @@ CREATE TABLE boots (id INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, version TEXT
 """
 
 
+_ROW_ARITHMETIC = {
+    "requests": {
+        "route": "TEXT NOT NULL DEFAULT ''",
+        "client_dialect": "TEXT NOT NULL DEFAULT ''",
+        "channel_dialect": "TEXT NOT NULL DEFAULT ''",
+        "multiplier": "TEXT NOT NULL DEFAULT ''",
+        "cache_write_1h_tokens": "INTEGER NOT NULL DEFAULT 0",
+        "earlier": "TEXT NOT NULL DEFAULT ''",
+    },
+    "entries": {"boot": "INTEGER NOT NULL DEFAULT 0"},
+}
+"""Columns that the second migration adds, and what they hold in the rows that were there: '' and 0, which say that
+nobody wrote it down. In those rows cache_write_tokens holds the writes for an hour too. Adding a column with a default
+rewrites no row, so it takes no longer for a large database, and the triggers of `entries` do not see it."""
+
+
+def _added(columns: Mapping[str, Mapping[str, str]]) -> str:
+    """SQL that adds columns to tables."""
+    lines = [f"ALTER TABLE {table} ADD COLUMN {name} {new[name]};\n" for table, new in columns.items() for name in new]
+    return "".join(lines)
+
+
+_MIGRATIONS = {"0001_first": _FIRST, "0002_row_arithmetic": _added(_ROW_ARITHMETIC)}
+
+
 def _insert_all(table: str, columns: tuple[str, ...], source: str, conflict: str = "") -> str:
     """SQL that inserts a JSON list of rows in its order, so that of two balances of one account the last one stays. The
     LIMIT keeps the inner SELECT apart: without it SQLite writes a row's JSON anew for each of its columns, which
@@ -109,30 +138,49 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
-    known = {"0001_first"}
-    table = connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'").fetchone()
-    if table:
-        applied = {
-            row[0] for row in connection.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = 'ftgate'")
-        }
-        if applied - known:
-            raise sqlite3.DatabaseError(
-                f"it was written by a newer ftgate (schema {max(applied - known)}); start that version"
-            )
-        if applied == known:
-            return  # the ordinary start: sqlite-utils need not be loaded
+    applied = _applied(connection)
+    if newer := applied - _MIGRATIONS.keys():
+        raise sqlite3.DatabaseError(f"it was written by a newer ftgate (schema {max(newer)}); start that version")
+    if applied == _MIGRATIONS.keys():
+        return  # the ordinary start: sqlite-utils need not be loaded
     import sqlite_utils
     from sqlite_utils.migrations import Migrations
 
     migrations = Migrations("ftgate")
+    for name, script in _MIGRATIONS.items():
+        migrations(name=name)(_migration(script))
+    migrations.apply(sqlite_utils.Database(connection, execute_plugins=False))
 
-    @migrations(name="0001_first")
-    def first(db: sqlite_utils.Database) -> None:
-        # executescript would commit what stands open; each statement runs inside the migration's own transaction.
-        for statement in _statements(_FIRST):
+
+def _applied(connection: sqlite3.Connection) -> set[str]:
+    """The names of the migrations that have run."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'").fetchone():
+        return set()
+    return {row[0] for row in connection.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = 'ftgate'")}
+
+
+def _migration(script: str) -> "Callable[[sqlite_utils.Database], None]":
+    """A migration that runs a script. executescript would commit what stands open; each statement runs inside the
+    migration's own transaction."""
+
+    def run(db: "sqlite_utils.Database") -> None:
+        for statement in _statements(script):
             db.execute(statement)
 
-    migrations.apply(sqlite_utils.Database(connection, execute_plugins=False))
+    return run
+
+
+def show_newest(connection: sqlite3.Connection) -> None:
+    """Let a database that an older version wrote be read as if it were migrated, and leave it as it is: a backup is
+    verified before it is put back, and a command beside no server only reads. The tables are hidden behind views of
+    this connection, which have the missing columns. Raises sqlite3.DatabaseError."""
+    if "0001_first" not in (applied := _applied(connection)) or "0002_row_arithmetic" in applied:
+        return
+    connection.execute("PRAGMA query_only = OFF")  # the file itself is open for reading only
+    for table, columns in _ROW_ARITHMETIC.items():
+        added = ", ".join(f"{kind.rpartition(' ')[2]} AS {name}" for name, kind in columns.items())
+        connection.execute(f"CREATE TEMP VIEW {table} AS SELECT *, {added} FROM main.{table}")  # noqa: S608 - names of ours
+    connection.execute("PRAGMA query_only = ON")
 
 
 def _statements(script: str) -> list[str]:

@@ -1,5 +1,5 @@
 """The verification of the ledger: every balance recomputed from the first entry on, every request's row held against
-the entries of its call.
+the entries of its call and against its own arithmetic.
 
 A verification reads one moment (the last entry's and the last request's id and all balances) in one short transaction
 and then pages through the entries and the requests up to it, which never change: so no reader keeps the write-ahead log
@@ -8,23 +8,46 @@ from being folded back.
 
 import sqlite3
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
+from ftgate.core import receipt
 from ftgate.core.audit import Audit, Disagreement, State
 from ftgate.store.database import balances_in, last_entry, last_request, read_only, spent_in
 from ftgate.store.entries import entries_after
+from ftgate.store.schema import show_newest
 
 PAGE = 20_000
 """Entries or requests in one read of a verification: some tens of milliseconds."""
 
 
+class Rows(msgspec.Struct):
+    """How many requests were held against their entries: those whose charge was worked out again from the row alone,
+    and those where it cannot be, because they were written before rows held their arithmetic (`older`) or because the
+    process that knew it was killed (`crashed`, held against their expire)."""
+
+    recomputed: int = 0
+    older: int = 0
+    crashed: int = 0
+
+    def said(self) -> dict[str, object]:
+        """As `ledger verify` shows it."""
+        return {
+            "requests": self.recomputed + self.older + self.crashed,
+            "recomputed": self.recomputed,
+            "not_recomputable": {"older": self.older, "crashed": self.crashed},
+        }
+
+
 def verify_ledger(path: Path) -> dict[str, object]:
-    """Recompute every balance from the first entry on, and look at every checkpoint on the way. {"ok", "accounts",
-    "entries", "open_holds"}, and "disagreement" where not ok."""
+    """Recompute every balance from the first entry on, look at every checkpoint on the way, and hold every request's
+    row against its entries and its own arithmetic. {"ok", "accounts", "entries", "open_holds"}, and "disagreement"
+    where not ok, else what Rows says."""
     connection = read_only(path)
     audit = Audit()
     try:
+        show_newest(connection)
         connection.execute("BEGIN")
         last, newest = last_entry(connection), last_request(connection)
         balances, spent = balances_in(connection), spent_in(connection)
@@ -34,7 +57,7 @@ def verify_ledger(path: Path) -> dict[str, object]:
         connection.execute("COMMIT")
         _read_all(connection, audit, last, checkpoints)
         audit.finish(balances, spent)
-        compare_requests(connection, audit, newest)
+        rows = compare_requests(connection, audit, newest)
     except Disagreement as found:
         return {
             "ok": False,
@@ -45,7 +68,8 @@ def verify_ledger(path: Path) -> dict[str, object]:
         }
     finally:
         connection.close()
-    return {"ok": True, "accounts": len(balances), "entries": audit.entries, "open_holds": len(audit.open)}
+    said = {"ok": True, "accounts": len(balances), "entries": audit.entries, "open_holds": len(audit.open)}
+    return {**said, **rows.said()}
 
 
 def _read_all(
@@ -70,20 +94,23 @@ def _says(state: bytes, audit: Audit) -> bool:
         return False
 
 
-def compare_requests(connection: sqlite3.Connection, audit: Audit, last: int | None = None, *, pruned: int = 0) -> None:
+def compare_requests(connection: sqlite3.Connection, audit: Audit, last: int | None = None, *, pruned: int = 0) -> Rows:
     """The requests up to the row `last` (by default the newest) against the entries up to where `audit` stands, both of
-    one moment. A row with a hold is the row of that hold's call: its account, key, id and what its end charged and
-    lost. A row without one cost nothing. Every post and void has its row, but for holds up to `pruned`, whose rows may
-    be gone; an expire has none. Raises Disagreement.
+    one moment, and each against its own arithmetic. A row with a hold is the row of that hold's call: its account, key,
+    id and what its end charged and lost. A row without one cost nothing. Every post and void has its row, and every
+    expire that says its boot (an older version wrote none), but for holds up to `pruned`, whose rows may be gone.
+    Raises Disagreement with the first row that is wrong.
 
     No hold has two rows: each must carry its hold's ref, and no two rows carry the same id. So where there are as many
     rows with a hold as calls that ended, no row is missing either."""
     last = last_request(connection) if last is None else last
-    rows = after = 0
+    found, rows, after = Rows(), 0, 0
     while after < last:
         until = _next(connection, "SELECT id FROM requests WHERE id > ? AND id <= ? ORDER BY id LIMIT ?", after, last)
-        if (row := connection.execute(_UNEQUAL, (after, until)).fetchone()) is not None:
-            raise Disagreement(f"request {row[0]}: {_unequal(*row[1:])}")
+        unequal = connection.execute(_UNEQUAL, (after, until)).fetchone()
+        _work_out(connection, found, after, until if unequal is None else unequal[0] - 1)
+        if unequal is not None:
+            raise Disagreement(f"request {unequal[1]}: {_unequal(*unequal[2:])}")
         rows += connection.execute(_WITH_HOLD, (after, until, pruned)).fetchone()[0]
         after = until
     ended, after = 0, pruned
@@ -95,6 +122,47 @@ def compare_requests(connection: sqlite3.Connection, audit: Audit, last: int | N
         raise Disagreement(
             _missing(connection, pruned, audit.last_id) or f"{rows} requests have a hold and {ended} calls have ended"
         )
+    return found
+
+
+class _Said(NamedTuple):
+    """A row's own arithmetic (receipt.Arithmetic), and the boot of its hold (0: none, or from before entries said)."""
+
+    id: int
+    request_id: str
+    status: str
+    prompt_tokens: int
+    cached_tokens: int
+    cache_write_tokens: int
+    cache_write_1h_tokens: int
+    completion_tokens: int
+    price: str
+    multiplier: str
+    earlier: str
+    cost: int
+    lost: int
+    boot: int
+
+
+_ARITHMETIC = (
+    f"SELECT {', '.join('r.' + name for name in _Said._fields[:-1])}, coalesce(h.boot, 0)"  # noqa: S608 - names of ours
+    " FROM requests r LEFT JOIN entries h ON h.id = r.hold WHERE r.id > ? AND r.id <= ? ORDER BY r.id"
+)
+
+
+def _work_out(connection: sqlite3.Connection, found: Rows, after: int, until: int) -> None:
+    """Recompute what each row of a page came to, and count them in `found`. Raises Disagreement."""
+    for said in map(_Said._make, connection.execute(_ARITHMETIC, (after, until))):
+        if said.status == "crashed":
+            found.crashed += 1
+        elif said.multiplier:
+            if words := receipt.wrong(said):
+                raise Disagreement(f"request {said.request_id}: {words}")
+            found.recomputed += 1
+        elif said.boot:
+            raise Disagreement(f"request {said.request_id}: its row has lost its multiplier")
+        else:
+            found.older += 1
 
 
 def _next(connection: sqlite3.Connection, page: str, *between: int) -> int:
@@ -105,8 +173,8 @@ def _next(connection: sqlite3.Connection, page: str, *between: int) -> int:
 
 _UNEQUAL = """
 SELECT * FROM (
-  SELECT r.request_id, r.hold, r.account, r.key, r.cost, r.lost, h.account AS of_account, h.key AS of_key, h.ref,
-    e.kind,
+  SELECT r.id, r.request_id, r.status, r.hold, r.account, r.key, r.cost, r.lost, h.account AS of_account,
+    h.key AS of_key, h.ref, e.kind,
     e.amount + coalesce((SELECT sum(amount) FROM entries p
       WHERE p.hold = r.hold AND p.kind IN ('overrun', 'loss') AND p.kind = 'overrun'), 0) AS charged,
     coalesce((SELECT sum(amount) FROM entries p
@@ -115,25 +183,29 @@ SELECT * FROM (
     LEFT JOIN entries e ON e.hold = r.hold AND e.kind IN ('post', 'void', 'expire')
   WHERE r.id > ?1 AND r.id <= ?2 AND r.hold <> 0
   UNION ALL
-  SELECT request_id, 0, account, key, cost, lost, account, key, request_id, 'none', 0, 0 FROM requests
-  WHERE id > ?1 AND id <= ?2 AND hold = 0 AND (cost <> 0 OR lost <> 0)
-) WHERE kind IS NULL OR kind = 'expire' OR ref IS NOT request_id OR of_account IS NOT account OR of_key IS NOT key
-  OR cost <> charged OR lost <> given_up LIMIT 1"""
+  SELECT id, request_id, status, 0, account, key, cost, lost, account, key, request_id, 'none', 0, 0 FROM requests
+  WHERE id > ?1 AND id <= ?2 AND hold = 0 AND (cost <> 0 OR lost <> 0 OR status = 'crashed')
+) WHERE kind IS NULL OR (kind = 'expire') <> (status = 'crashed') OR ref IS NOT request_id
+  OR of_account IS NOT account OR of_key IS NOT key OR cost <> charged OR lost <> given_up ORDER BY id LIMIT 1"""
 
 
 def _unequal(
-    hold: int, account: int, key: int, cost: int, lost: int, of_account: int | None, of_key: int | None,
+    status: str, hold: int, account: int, key: int, cost: int, lost: int, of_account: int | None, of_key: int | None,
     ref: str | None, kind: str | None,
     charged: int, given_up: int,
 ) -> str:  # fmt: skip
     """What is wrong with a request's row, in words."""
+    if not hold and status == "crashed":
+        return "its row says that it crashed, and has no hold"
     if not hold:
         return f"its row has no hold and says a cost, lost = {(cost, lost)}"
     if ref is None:
         return f"its row points at hold {hold}, which is not there"
     if kind is None:
         return f"its row points at hold {hold}, which has not ended"
-    if kind == "expire":
+    if status == "crashed" and kind != "expire":
+        return f"its row says that it crashed, and its hold {hold} ended by a {kind}"
+    if kind == "expire" and status != "crashed":
         return f"its row points at hold {hold}, which expired: no call of it came to an end"
     if (account, key) != (of_account, of_key):
         return f"its row says account {account} and key {key}, its hold {hold} account {of_account} and key {of_key}"
@@ -143,15 +215,16 @@ def _unequal(
 
 
 _WITH_HOLD = "SELECT count(*) FROM requests WHERE id > ? AND id <= ? AND hold > ?"
-_ENDED = "SELECT count(*) FROM entries WHERE id > ? AND id <= ? AND hold > ? AND kind IN ('post', 'void')"
+_HAS_ROW = "(kind IN ('post', 'void') OR (kind = 'expire' AND boot > 0))"
+_ENDED = f"SELECT count(*) FROM entries WHERE id > ? AND id <= ? AND hold > ? AND {_HAS_ROW}"  # noqa: S608 - words of ours
 _WITHOUT_ROW = (
-    "SELECT id, kind, hold, ref FROM entries e WHERE id > ? AND id <= ? AND hold > ? AND kind IN ('post', 'void')"
+    f"SELECT id, kind, hold, ref FROM entries e WHERE id > ? AND id <= ? AND hold > ? AND {_HAS_ROW}"  # noqa: S608 - as above
     " AND NOT EXISTS (SELECT 1 FROM requests r WHERE r.request_id = e.ref AND r.hold = e.hold) ORDER BY id LIMIT 1"
 )
 
 
 def _missing(connection: sqlite3.Connection, pruned: int, last: int) -> str | None:
-    """The first post or void that should have a row and has none, in words."""
+    """The first end of a hold that should have a row and has none, in words."""
     after = pruned
     while after < last:
         until = min(after + PAGE, last)

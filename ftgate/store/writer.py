@@ -60,7 +60,9 @@ _FSYNC = {sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC}
 
 
 class Writer:
-    """The one thread that writes. Everything but `_work` runs in the trio thread."""
+    """The one thread that writes. Everything but `_work` runs in the trio thread. From start() to close() the
+    connection is the thread's alone, also for reading: of two threads in one connection each can miss its own error,
+    and a commit that failed would pass for done."""
 
     def __init__(self, connection: sqlite3.Connection, passing: Callable[[str], None] = nowhere) -> None:
         self.connection = connection

@@ -166,6 +166,7 @@ class Books:
     """The database read without the house's own readers: units, by request id, hold and account."""
 
     rows: dict[str, tuple[int, int]] = field(default_factory=dict)  # id -> account, cost
+    crashed: set[str] = field(default_factory=set)  # those whose row says that a kill ended them
     kinds: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # id -> its entries, in order
     charged: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     left: dict[str, int] = field(default_factory=dict)  # id -> what its account had right after it
@@ -178,10 +179,11 @@ class Books:
         with closing(read_only(house.data / "ftgate.sqlite3")) as connection:
             connection.execute("BEGIN")
             rows: list[Any] = connection.execute(
-                "SELECT request_id, account, cost FROM requests WHERE hold > 0"
+                "SELECT request_id, account, cost, status FROM requests WHERE hold > 0"
             ).fetchall()
             entries = connection.execute("SELECT kind, account, amount, ref FROM entries ORDER BY id").fetchall()
-        books.rows = {id: (account, cost) for id, account, cost in rows}
+        books.rows = {id: (account, cost) for id, account, cost, _ in rows}
+        books.crashed = {id for id, _, _, status in rows if status == "crashed"}
         for kind, account, amount, ref in entries:
             if kind == "grant":
                 books.granted[account] += amount
@@ -204,14 +206,15 @@ def check(house: House, accounts: list[Account], shown: Shown) -> None:
     lost = [id for id in shown.settled if id not in books.rows]
     assert not lost, f"{len(lost)} answered settlements are not in the books: {lost[:5]}"
     for id, cost in shown.settled.items():
+        assert id not in books.crashed, f"{id} was answered, and its row says that it crashed"
         assert books.rows[id][1] == books.charged[id] == cost * USD, f"{id}: charged {books.charged[id]}, shown {cost}"
         assert books.left[id] == shown.balances[id] * USD, f"{id}: left {books.left[id]}, shown {shown.balances[id]}"
     for id, cost in shown.late.items():
-        most = cost * USD if id in books.rows else 0
+        most = cost * USD if id in books.rows.keys() - books.crashed else 0
         assert books.charged.get(id, 0) == most, (
             f"{id}: answered late at {cost}, charged {books.charged.get(id, 0)}, its row: {books.rows.get(id)}"
         )
-    shown.late_lost = sum(id not in books.rows for id in shown.late)
+    shown.late_lost = sum(id not in books.rows or id in books.crashed for id in shown.late)
     _every_call(books)
     gone = [id for id, said in shown.rows.items() if books.rows.get(id) != said]
     assert not gone, (
@@ -231,11 +234,11 @@ def check(house: House, accounts: list[Account], shown: Shown) -> None:
 
 
 def _every_call(books: Books) -> None:
-    """One hold and one end each; a row where a process saw the end, none where a restart made it, which charges
-    nothing."""
+    """One hold, one end and one row each; where a restart made the end, which charges nothing, the row says so."""
     for id, kinds in books.kinds.items():
-        if kinds == ["hold", "expire"]:
-            assert id not in books.rows and books.charged[id] == 0, f"{id} was ended by a restart: {books.rows.get(id)}"
+        assert (kinds == ["hold", "expire"]) == (id in books.crashed), f"{id}: {kinds}, its row: {books.rows.get(id)}"
+        if id in books.crashed:
+            assert books.rows[id][1] == books.charged[id] == 0, f"{id} was ended by a restart: {books.rows.get(id)}"
         else:
             assert kinds[:1] == ["hold"] and kinds[1:] in (["void"], ["post"], ["post", "overrun"]), f"{id}: {kinds}"
             assert id in books.rows and books.rows[id][1] == books.charged[id], (

@@ -64,8 +64,11 @@ def test_the_life_of_an_account(place: House) -> None:
     listed = next(row for row in place.cli("keys", "list", "--json") if row["user"] == name)
     assert listed["id"] == key["id"] and "key" not in listed and key["key"] not in json.dumps(listed)
     verified = place.cli("ledger", "verify", "--json")
-    assert verified.keys() == {"ok", "accounts", "entries", "open_holds"} and verified["ok"] is True
+    assert verified.keys() == {
+        "ok", "accounts", "entries", "open_holds", "requests", "recomputed", "not_recomputable",
+    } and verified["ok"] is True  # fmt: skip
     assert verified["entries"] >= 3 and verified["open_holds"] == 0
+    assert (verified["requests"], verified["not_recomputable"]) == (0, {"older": 0, "crashed": 0})
     assert place.cli("logs", "--json", "--limit", "5")["data"] == []
     assert place.cli("stats", "--json")["requests"] == 0
     place.count += 1

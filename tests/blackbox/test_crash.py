@@ -112,7 +112,11 @@ def test_commands_work_after_a_kill_without_a_server(house: House) -> None:
         wire.until(b"tick")
         house.kill()
     assert house.cli("credit", "grant", account.name, "1", "--json")["balance"] == "8.00"
-    assert house.cli("ledger", "verify", "--json")["open_holds"] == 0
+    verified = house.cli("ledger", "verify", "--json")
+    assert verified["open_holds"] == 0 and verified["not_recomputable"]["crashed"] >= 1
+    assert "ended by a kill" in house.cli("ledger", "verify")[0]
+    row = house.cli("logs", "--json", "--limit", "1")["data"][0]
+    assert (row["status"], row["cost"], row["http_status"], row["model"]) == ("crashed", "0", 0, "")
     house.start()
     assert house.balance(account) == 8
 
@@ -127,6 +131,9 @@ def test_left_over_holds_can_cost_their_estimate(tmp_path_factory: pytest.TempPa
         house.start()
         left = house.balance(account)
         assert Decimal("0.99998") <= left < 1
+        (row,) = house.rows(account)
+        assert (row["status"], Decimal(row["cost"]), row["estimated"]) == ("crashed", 1 - left, True)
+        assert house.rows(account, status="crashed") == [row] and house.rows(account, status="ok") == []
         assert house.verified()["open_holds"] == 0
 
 

@@ -1,8 +1,10 @@
 """Money as it is seen from outside: exact to the last unit, never free by mistake, never below zero."""
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -220,6 +222,12 @@ def test_a_plan_s_multiplier_is_applied_once_and_rounded_half_up(tmp_path: Path)
         # 10 units x 1.15 = 11.5, which is 12 units.
         assert cost(house, house.account(), "odd") == Decimal("0.000000000012")
         assert cost(house, house.account(), "odd", stream=True) == Decimal("0.000000000012")
+        with closing(sqlite3.connect(house.data / "ftgate.sqlite3")) as connection:
+            rows = connection.execute(
+                "SELECT route, client_dialect, channel_dialect, multiplier, cost, earlier FROM requests"
+            ).fetchall()
+            assert rows == [("/v1/chat/completions", "openai_chat", "openai_chat", "23/20", 12, "")] * 2
+        assert house.verified()["recomputed"] == 2
 
 
 # ---- many at once ----

@@ -307,9 +307,11 @@ class Auditor:
 
     def check_books(self, connection: sqlite3.Connection) -> None:
         """Balances from nothing but the entries; a hold ends once; costs of rows are the entries'."""
-        again = Tally(read_entries(connection))
+        entries = read_entries(connection)
+        again = Tally(entries)
         assert (again.last, again.sums()) == (self.tally.last, self.tally.sums()), "entries are lost"
         again.same_as_tables(connection, self.quotas)
+        again.rows_hold_their_arithmetic(connection, entries)
 
     @staticmethod
     def row(connection: sqlite3.Connection, seen: Seen) -> dict[str, Any] | None:

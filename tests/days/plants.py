@@ -14,7 +14,7 @@ import ftgate.errors
 import ftgate.line.charge
 import ftgate.line.gate
 import ftgate.ports
-from ftgate.core import audit, limits, pricing, routing
+from ftgate.core import audit, limits, pricing, receipt, routing
 from ftgate.core.books import Books, Ended, Entry, Hold, Quota, Refusal
 from ftgate.core.usage import Measured, Usage
 from ftgate.dialects import openai_chat
@@ -23,6 +23,7 @@ from ftgate.line.attempt import Attempts
 from ftgate.line.call import Call, Exchange
 from ftgate.line.gate import Gate
 from ftgate.line.planning import Planner
+from ftgate.store import recovery
 from ftgate.store.ledger import MemoryLedger
 
 Patch = tuple[Any, str, Any]
@@ -353,6 +354,37 @@ def forget_at_checkpoint() -> Patch:
     return audit.Audit, "resume", classmethod(resume)
 
 
+def no_row_after_a_crash() -> Patch:
+    """A call that a kill ended leaves no trace in the log."""
+    return recovery, "_has_row", lambda connection, ref: True
+
+
+def forget_the_multiplier() -> Patch:
+    """A row says that its plan's factor is 1."""
+    return receipt, "multiplier_text", lambda multiplier: "1/1"
+
+
+def price_of_the_first() -> Patch:
+    """A row holds the price of the first candidate tried, whichever was charged."""
+    real = ftgate.line.gate.row
+
+    def row(x: Exchange, *words: Any, **more: Any) -> ftgate.ports.Row:
+        said = real(x, *words, **more)
+        return msgspec.structs.replace(said, price=said.price and receipt.price_text(x.tried[0].candidate.model.price))
+
+    return ftgate.line.gate, "row", row
+
+
+def unnumbered_boots() -> Patch:
+    """Every boot is the first: nobody could tell whose holds are whose."""
+    real = Books._entry
+
+    def entry(self: Books, *words: Any, **more: Any) -> Entry:
+        return msgspec.structs.replace(real(self, *words, **more), boot=1)
+
+    return Books, "_entry", entry
+
+
 PLANTS: dict[str, Callable[[], Patch]] = {
     plant.__name__: plant
     for plant in (
@@ -387,6 +419,10 @@ PLANTS: dict[str, Callable[[], Patch]] = {
         show_what_is_available,
         show_another_cost,
         ask_for_too_little,
+        no_row_after_a_crash,
+        forget_the_multiplier,
+        price_of_the_first,
+        unnumbered_boots,
     )
 }
 

@@ -14,6 +14,7 @@ import msgspec
 from ftgate.core.audit import Audit, Disagreement, State
 from ftgate.core.books import Books, Entry
 from ftgate.store import checkpoint
+from ftgate.store.verify import compare_requests
 
 ENDS = ("post", "void", "expire")
 GIVES = ("grant", "topup", "refund", "correct")
@@ -42,6 +43,7 @@ class Tally:
         self.costs: dict[str, int] = defaultdict(int)
         self.losses: dict[str, int] = defaultdict(int)
         self.open: dict[int, Entry] = {}
+        self.expired: set[str] = set()  # refs of calls that a crash ended
         self.lowered: set[int] = set()  # accounts of which a refund or a correction took what their holds need
         self.asides: dict[int, int] = {}  # of open holds of keys with a quota: what it sets aside
         self.last = 0
@@ -70,6 +72,9 @@ class Tally:
                 assert hold is not None, f"hold {entry.hold} ended twice"
                 self.held[account] -= hold.amount
                 self.asides.pop(entry.hold, None)
+                assert (entry.boot > hold.boot) == (entry.kind == "expire"), f"a {entry.kind} across boots: {entry}"
+                if entry.kind == "expire":
+                    self.expired.add(entry.ref)
             if entry.debit == "usage":
                 self.used[account] += entry.amount
             else:
@@ -147,6 +152,19 @@ class Tally:
         for ref, cost, lost in connection.execute("SELECT request_id, cost, lost FROM requests"):
             mine = (self.costs[ref], self.losses[ref])
             assert mine == (cost, lost), f"{ref}: row {cost}, lost {lost}; entries {mine}"
+        crashed = {ref for (ref,) in connection.execute("SELECT request_id FROM requests WHERE status = 'crashed'")}
+        assert crashed == self.expired, f"rows of calls that a crash ended: {crashed}; entries: {self.expired}"
+
+    @staticmethod
+    def rows_hold_their_arithmetic(connection: sqlite3.Connection, entries: list[Entry]) -> None:
+        """The house's own verification of its rows: each against its entries and against its own arithmetic."""
+        audit = Audit()
+        for entry in entries:
+            audit.note(entry)
+        try:
+            compare_requests(connection, audit)
+        except Disagreement as found:
+            raise AssertionError(f"store/verify.py: {found}") from found
 
     def same_as_audit(self, connection: sqlite3.Connection, entries: list[Entry]) -> list[Entry]:
         """The house's own audit, from its checkpoint, through its state, and from the first entry, must say the same.

@@ -109,6 +109,7 @@ class World:
         self.rates: dict[tuple[str, str], Rates] = {}
         self.open_answers = 0
         self.calls = 0
+        self.boots = 0
         self._make()
         limited = any(self.rates["model", name] != Rates() for name in MODELS)
         self.auditor = Auditor(self.limits, lambda scope, name: self.rates[scope, name], limited=limited)
@@ -216,7 +217,8 @@ class World:
 
     async def boot(self) -> None:
         rng = self.rng
-        self.books = Books(next_id=last_entry(self.connection) + 1)
+        self.boots += 1
+        self.books = Books(next_id=last_entry(self.connection) + 1, boot=self.boots)
         balances, spent = balances_in(self.connection), spent_in(self.connection)
         for account in self.accounts:
             posted, _, used = balances.get(account.id, (0, 0, 0))

@@ -144,6 +144,7 @@ async def test_what_is_not_ours_is_handed_over_with_all_that_follows(nursery: tr
             assert (await client.answer("POST")).body == b"three"
             assert await client.read_to_end() == b""
             assert place.walked.bodies == [b"one", b"three"] and place.walked.fast == [True, False]
+            assert set(place.walked.routes) == {ROUTE}
             assert place.walked.others == [("/page", b"body")]
             for seen in (place.walked.bodies, place.walked.fast, place.walked.others):
                 seen.clear()

@@ -225,6 +225,27 @@ async def test_once_a_minute(autojump_clock: trio.abc.Clock) -> None:
     assert done == ["limits", "ratios", "checkpoint"] * 2
 
 
+async def test_the_writers_connection_is_its_own_once_it_writes(tmp_path: Path) -> None:
+    """Two threads in one connection: a commit that failed in the one passed for done where the other had just read."""
+    await crashed(tmp_path)
+    house = open_house(SETTINGS, tmp_path, serving=True)
+    real, asked = house.connection, []
+
+    def execute(*words: Any) -> Any:
+        asked.append(words)
+        assert house.writer._thread is None, f"{words} beside the writer"
+        return real.execute(*words)
+
+    house.connection = SimpleNamespace(execute=execute)  # type: ignore[assignment]
+    try:
+        assert await house.begin() == 3
+        await house.accounts.users.create(username="bob", credits="1")
+        await house.maybe_checkpoint(every=0)
+    finally:
+        await house.close()
+    assert asked, "the recovery reads on it"
+
+
 async def locked(house: House[Accounts]) -> Any:
     house.connection.execute("PRAGMA busy_timeout = 0")
     other = sqlite3.connect(house.database, isolation_level=None)
@@ -282,7 +303,8 @@ async def test_commands(tmp_path: Path) -> None:
     assert "exists already" in (await do("users.create", username="ANN"))["error"]
     assert "does not know" in (await do("no.such"))["error"]
     assert "'keys.list' failed" in (await do("keys.list", word=1))["error"]
-    assert verify_ledger(tmp_path / DATABASE) == {"ok": True, "accounts": 1, "entries": 2, "open_holds": 0}
+    said = verify_ledger(tmp_path / DATABASE)
+    assert (said["ok"], said["accounts"], said["entries"], said["open_holds"]) == (True, 1, 2, 0)
 
 
 async def test_a_plan_decides_who_is_metered(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ftgate.core.books import Balance, Books, Ended, Entry, Hold
+from ftgate.core.pricing import Price
+from ftgate.core.receipt import price_text
 from ftgate.ports import Row
 from ftgate.store.batch import Batch
 
@@ -75,6 +77,8 @@ class FaultyConnection:
 
 
 def row(id: str, hold: int = 0, **fields: Any) -> Row:
+    """A call's row, whose price is what it cost and lost."""
+    units = fields.get("cost", 0) + fields.get("lost", 0)
     said: dict[str, Any] = {
         "request_id": id, "created_at_us": 1_000_000, "account": 1, "key": 1, "model": "m", "served_model": "m",
         "provider": "p",
@@ -83,6 +87,7 @@ def row(id: str, hold: int = 0, **fields: Any) -> Row:
         "cache_write_tokens": 0, "completion_tokens": 2, "reasoning_tokens": 0, "cost": 0, "lost": 0,
         "estimated": False, "latency_ms": 5,
         "first_token_ms": None, "attempts": 1, "stream": False, "hold": hold,
+        "multiplier": "1/1", "price": price_text(Price(0, 0, 0, 0, 0, per_request=units)) if units else "",
     }  # fmt: skip
     return Row(**{**said, **fields})
 

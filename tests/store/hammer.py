@@ -19,6 +19,7 @@ import trio
 
 from ftgate.core.books import Books, Entry
 from ftgate.core.pricing import ONE, Price, Quote
+from ftgate.core.receipt import price_text
 from ftgate.ports import Held, HoldRequest, Poor, Row
 from ftgate.store.database import read_only
 from ftgate.store.ledger import MemoryLedger
@@ -33,7 +34,7 @@ ROW = Row(
     status="ok", http_status=200,
     error_code="", mode="standard", prompt_tokens=1, cached_tokens=0, cache_write_tokens=0, completion_tokens=1,
     reasoning_tokens=0, cost=0,
-    lost=0, estimated=False, latency_ms=1, first_token_ms=None, attempts=1, stream=False, hold=0, price="",
+    lost=0, estimated=False, latency_ms=1, first_token_ms=None, attempts=1, stream=False, hold=0, multiplier="1/1",
 )  # fmt: skip
 METERED = 8
 """Accounts that a run adds, every second one with a key that has a quota."""
@@ -201,7 +202,10 @@ class Hammer:
         if rng.random() < 0.5:
             assert await self.ledger.durable_within(held.ticket, 60)
         charge = rng.choice([None, 0, rng.randint(0, needs), rng.randint(0, 2 * needs)])
-        row = msgspec.structs.replace(ROW, request_id=ref, account=account, key=key, cost=charge or 0, hold=held.id)
+        price = price_text(Price(0, 0, 0, 0, 0, per_request=charge)) if charge else ""
+        row = msgspec.structs.replace(
+            ROW, request_id=ref, account=account, key=key, cost=charge or 0, hold=held.id, price=price
+        )
         settled = await self.ledger.settle(held.id, charge, row)
         found = settled.charged, settled.lost
         assert found == self.own.end(used, needs, charge or 0), f"{ref}: used {charge}, charged and lost {found}"

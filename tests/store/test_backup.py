@@ -109,6 +109,9 @@ def test_a_copy_is_for_its_owner_only_and_says_what_it_holds(path: Path, tmp_pat
         "accounts": 1,
         "entries": 401,
         "open_holds": 0,
+        "requests": 200,
+        "recomputed": 200,
+        "not_recomputable": {"older": 0, "crashed": 0},
     }
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert [found.name for found in target.parent.iterdir()] == ["b.sqlite3"]

@@ -11,7 +11,7 @@ import pytest
 
 from ftgate.store.batch import Batch, write_batch
 from ftgate.store.database import DatabaseFault, connect
-from ftgate.store.schema import migrate
+from ftgate.store.schema import _MIGRATIONS, migrate
 from tests.store.faulty import Calls, read
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,7 +60,7 @@ MONEY = [
     "DELETE FROM entries WHERE id = 1",
     "INSERT OR REPLACE INTO entries SELECT * FROM entries WHERE id = 999 UNION SELECT 7, kind, account, key, debit, "
     "credit, amount, 2, ref,"
-    " estimate, at_us, note FROM entries WHERE kind = 'post' LIMIT 1",
+    " estimate, at_us, note, boot FROM entries WHERE kind = 'post' LIMIT 1",
     "INSERT INTO keys (account, name, prefix, hash, status, created_at_us) VALUES (77, 'n', 'p', x'00', 'active', 0)",
     "INSERT INTO users (id, username, role, status, plan, created_at_us) VALUES (2, 'U', 'user', 'active', 'p', 0)",
 ]
@@ -117,14 +117,12 @@ def test_a_second_migration_changes_nothing(path: Path) -> None:
 
 
 def test_an_interrupted_first_migration_runs_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ftgate.store import schema
-
-    whole = schema._FIRST
-    monkeypatch.setattr(schema, "_FIRST", whole + "CREATE TABLE users (id INTEGER);")
-    with pytest.raises(DatabaseFault, match="already exists"):
-        connect(path, durability="power")
+    broken = _MIGRATIONS["0001_first"] + "CREATE TABLE users (id INTEGER);"
+    with monkeypatch.context() as patch:
+        patch.setitem(_MIGRATIONS, "0001_first", broken)
+        with pytest.raises(DatabaseFault, match="already exists"):
+            connect(path, durability="power")
     assert read(path, "SELECT name FROM sqlite_master WHERE name = 'entries'") == []
-    monkeypatch.setattr(schema, "_FIRST", whole)
     connect(path, durability="power").close()
     assert read(path, "SELECT name FROM sqlite_master WHERE name = 'entries'") == [("entries",)]
 

@@ -10,10 +10,13 @@ import trio
 
 from ftgate.core.audit import Audit, Disagreement
 from ftgate.core.books import Ended
+from ftgate.core.pricing import Price
+from ftgate.core.receipt import price_text
 from ftgate.store import verify
 from ftgate.store.batch import Batch, write_batch
 from ftgate.store.database import connect, read_only
 from ftgate.store.entries import entries_after
+from ftgate.store.recovery import expire_orphans
 from ftgate.store.verify import compare_requests, verify_ledger
 from ftgate.store.writer import Writer
 from tests.store.faulty import Calls, row
@@ -57,24 +60,33 @@ def _remember(calls: Calls, batch: Batch, ended: object) -> None:
     batch.remember(ended.entries, calls.books.accounts[account], calls.books.quotas[key])
 
 
+VERIFIED = {
+    "ok": True, "accounts": 2, "entries": 18, "open_holds": 1, "requests": 6, "recomputed": 6,
+    "not_recomputable": {"older": 0, "crashed": 0},
+}  # fmt: skip
+
+
 def test_a_real_history_verifies(path: Path) -> None:
     with closing(read_only(path)) as connection:
         kinds = " ".join(kind for (kind,) in connection.execute("SELECT kind FROM entries ORDER BY id"))
     assert (
         kinds == "grant hold post hold void hold post overrun hold post hold post overrun loss grant hold expire hold"
     )
-    assert verify_ledger(path) == {"ok": True, "accounts": 2, "entries": 18, "open_holds": 1}
+    assert verify_ledger(path) == VERIFIED
 
 
 def test_an_empty_ledger_verifies(tmp_path: Path) -> None:
     connect(tmp_path / "f", durability="process").close()
-    assert verify_ledger(tmp_path / "f") == {"ok": True, "accounts": 0, "entries": 0, "open_holds": 0}
+    assert verify_ledger(tmp_path / "f") == {
+        "ok": True, "accounts": 0, "entries": 0, "open_holds": 0, "requests": 0, "recomputed": 0,
+        "not_recomputable": {"older": 0, "crashed": 0},
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("page", [1, 2, 3, 7])
 def test_the_size_of_a_read_does_not_matter(path: Path, page: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ftgate.store.verify.PAGE", page)
-    assert verify_ledger(path) == {"ok": True, "accounts": 2, "entries": 18, "open_holds": 1}
+    assert verify_ledger(path) == VERIFIED
     tamper(path, "UPDATE requests SET cost = 1 WHERE request_id = 'metered'")
     assert "request metered" in str(verify_ledger(path)["disagreement"])
 
@@ -118,7 +130,7 @@ TAMPERED = {
     "DELETE FROM entries WHERE id IN (4, 5)": "entry 4 is missing: after entry 3 comes entry 6",
     "DELETE FROM entries WHERE id = 18": "account 1: balance says posted, held, used = (4990, 100, 0); entries say "
     "(4990, 0, 0)",
-    "INSERT INTO entries SELECT 19, kind, 1, 0, debit, credit, 5, 0, 'x', 0, 0, '' FROM entries WHERE id = "
+    "INSERT INTO entries SELECT 19, kind, 1, 0, debit, credit, 5, 0, 'x', 0, 0, '', 0 FROM entries WHERE id = "
     "1": "account 1: balance says",
     "UPDATE balances SET posted = posted + 1 WHERE account = 1": "account 1: balance says posted, held, used = "
     "(4991, 100, 0)",
@@ -147,8 +159,10 @@ TAMPERED = {
     "DELETE FROM requests WHERE request_id = 'req_2'": "entry 5: the void of hold 4 has no row of request req_2",
     "DELETE FROM requests WHERE request_id = 'metered'": "entry 10: the post of hold 9 has no row of request metered",
     "DELETE FROM requests": "entry 3: the post of hold 2 has no row",
-    "UPDATE requests SET hold = 0, cost = 0 WHERE request_id = 'req_1'": "entry 3: the post of hold 2 has no row of "
-    "request req_1",
+    "UPDATE requests SET hold = 0, cost = 0 WHERE request_id = 'req_1'": "request req_1: its row says a cost and a "
+    "loss of 0 in all, its tokens, price and multiplier come to 30",
+    "UPDATE requests SET hold = 0, cost = 0, price = '' WHERE request_id = 'req_1'": "entry 3: the post of hold 2 has "
+    "no row of request req_1",
     "UPDATE requests SET hold = 0 WHERE request_id = 'req_1'": "request req_1: its row has no hold and says a cost, "
     "lost = (30, 0)",
     "UPDATE requests SET hold = 0, cost = 0 WHERE request_id = 'req_4'": "request req_4: its row has no hold and "
@@ -215,6 +229,81 @@ def test_rows_that_were_pruned(path: Path) -> None:
     with closing(read_only(path)) as connection:
         with pytest.raises(Disagreement, match="entry 7: the post of hold 6 has no row"):
             compare_requests(connection, audit, pruned=5)
+
+
+PRICE = Price(3, 15, 1, 4, 6)
+
+
+@pytest.fixture
+def boots(tmp_path: Path) -> Path:
+    """Two boots. 1 grant, 2 hold, 3 post of req_1, which cost 62 at x3/2 with every class of token; 4 hold of req_2, by
+    the first boot, which was killed; 5 its expire by the second, which charged 10; 6 hold, 7 post 30 of req_3."""
+    path = tmp_path / "ftgate.sqlite3"
+    calls, batch = Calls(), Batch()
+    calls.books.boot = 1
+    calls.grant(batch)
+    held = calls.hold(batch)
+    _remember(calls, batch, calls.books.post(held.id, 62, at_us=0))
+    tokens = {"prompt_tokens": 8, "cached_tokens": 2, "cache_write_tokens": 3, "cache_write_1h_tokens": 1}
+    batch.rows.append(
+        row(held.ref, held.id, cost=62, **tokens, completion_tokens=1, multiplier="3/2", price=price_text(PRICE))
+    )
+    calls.hold(batch)
+    with closing(connect(path, durability="process")) as connection:
+        write_batch(connection, batch)
+        calls.books.boot, batch = 2, Batch()
+        del calls.books.open[4], calls.books.held["req_2"]
+        calls.balance.held = 0
+        assert expire_orphans(connection, calls.books, batch, at_us=0, charge_estimate=True) == (1, 0)
+        calls.call(batch)
+        write_batch(connection, batch)
+    return path
+
+
+def test_what_boots_leave_verifies(boots: Path) -> None:
+    assert verify_ledger(boots) == {
+        "ok": True, "accounts": 1, "entries": 7, "open_holds": 0, "requests": 3, "recomputed": 2,
+        "not_recomputable": {"older": 0, "crashed": 1},
+    }  # fmt: skip
+
+
+ARITHMETIC = {
+    "UPDATE requests SET multiplier = '2/1' WHERE id = 1": "request req_1: its row says a cost and a loss of 62 in "
+    "all, its tokens, price and multiplier come to 82",
+    "UPDATE requests SET cache_write_tokens = 4, cache_write_1h_tokens = 0 WHERE id = 1": "request req_1: its row says "
+    "a cost and a loss of 62 in all, its tokens, price and multiplier come to 59",
+    "UPDATE requests SET completion_tokens = 0 WHERE id = 1": "request req_1: its row says a cost and a loss of 62",
+    "UPDATE requests SET prompt_tokens = 5 WHERE id = 1": "request req_1: its arithmetic cannot be read: a prompt of 5 "
+    "tokens cannot be parted into (-1, 2, 3, 1)",
+    "UPDATE requests SET price = '' WHERE id = 1": "request req_1: its row says a cost and a loss of 62 in all",
+    "UPDATE requests SET price = 'x' WHERE id = 1": "request req_1: its arithmetic cannot be read: the price: ",
+    "UPDATE requests SET earlier = '[' WHERE id = 1": "request req_1: its arithmetic cannot be read: the earlier",
+    "UPDATE requests SET multiplier = '' WHERE id = 1": "request req_1: its row has lost its multiplier",
+    "UPDATE requests SET multiplier = '' WHERE id = 3": "request req_3: its row has lost its multiplier",
+    "UPDATE requests SET multiplier = 'x'": "request req_1: its arithmetic cannot be read",  # the first of them
+    # a row of a call that a kill ended, and the expire of its hold
+    "UPDATE requests SET cost = 0 WHERE id = 2": "request req_2: its row says a cost, lost = (0, 0), its entries say "
+    "(10, 0)",
+    "UPDATE requests SET status = 'ok' WHERE id = 2": "request req_2: its row points at hold 4, which expired",
+    "UPDATE requests SET status = 'crashed' WHERE id = 3": "request req_3: its row says that it crashed, and its hold "
+    "6 ended by a post",
+    "UPDATE requests SET hold = 0, cost = 0 WHERE id = 2": "request req_2: its row says that it crashed, and has no "
+    "hold",
+    "DELETE FROM requests WHERE id = 2": "entry 5: the expire of hold 4 has no row of request req_2",
+    # who may end a hold
+    "UPDATE entries SET boot = 1 WHERE id = 5": "entry 5: boot 1 lets hold 4 expire, which boot 1 has taken",
+    "UPDATE entries SET boot = 1 WHERE id = 7": "entry 7: boot 1 ends hold 6 of boot 2 by a post",
+    # two at once: the first is named
+    "UPDATE requests SET cost = 1, multiplier = '2/1' WHERE id > 1": "request req_2: its row says a cost, lost = (1, ",
+    "UPDATE requests SET multiplier = '2/1', cost = cost + (id = 3)": "request req_1: its row says a cost and a loss",
+}
+
+
+@pytest.mark.parametrize("sql", ARITHMETIC)
+def test_a_row_that_does_not_hold_its_arithmetic_is_named(boots: Path, sql: str) -> None:
+    tamper(boots, sql)
+    found = verify_ledger(boots)
+    assert not found["ok"] and str(found["disagreement"]).startswith(ARITHMETIC[sql])
 
 
 async def test_verifying_beside_a_busy_writer(path: Path) -> None:
