@@ -29,6 +29,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import chdir, contextmanager, suppress
@@ -396,10 +397,11 @@ class House:
         process: bool = False,
     ) -> Any:
         """What a command prints: its JSON with --json, else (stdout, stderr). It runs in this process, as an
-        interpreter for each would cost the suite minutes; with `process` it is a process of its own, and several may
-        run at once."""
+        interpreter for each would cost the suite minutes; with `process`, and in a thread, it is a process of its own,
+        so that several may run at once."""
         where = ["--config", str(self.file), "--data", str(self.data)] if places else []
-        run = _command_process if process else _command_here
+        alone = process or threading.current_thread() is not threading.main_thread()
+        run = _command_process if alone else _command_here
         said = run([*arguments, *where], stdin, cwd or self.base, {**environment(), **self.env})
         assert said.code == code, said
         assert "Traceback" not in said.err, said.err
