@@ -5,6 +5,7 @@ starts fast.
 """
 
 import logging
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,12 +76,14 @@ async def serve(
     started: Callable[[serving.Started], None],
     patience: Patience | None = None,
 ) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code. Raises Locked, DatabaseFault, PortTaken, NoSuchHost, OSError before
-    it serves."""
+    """Serve until SIGTERM or SIGINT; the exit code. Raises Locked, DatabaseFault, PortTaken, NoSuchHost, LeadsBack,
+    OSError before it serves."""
     serving.allow_open_files()
     # First: a port that is taken must not leave a new data directory behind.
     listeners = await serving.listen(host, port)
     try:
+        if back := serving.leading_back(listeners, settings.routes.channels, settings.server.public_url):
+            raise serving.LeadsBack(back)
         with serving.Signals() as signals:
             house = open_house(settings, data_dir, serving=True, patience=patience)
             try:
@@ -153,6 +156,7 @@ def _gate(house: House[Accounts], transports: "Transports") -> "Gate":
         limits=Limits(live.rates_for(house.settings, house.accounts.directory.plan_of_key)),
         clock=house.clock,
         passing=house.passing,
+        gateway=secrets.token_hex(8).encode(),
     )
     gate.ratios.known.update(house.ratios)
     return gate

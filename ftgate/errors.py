@@ -22,7 +22,8 @@
        ├─ NotServed                501     api_error / not_implemented
        ├─ DatabaseBusy             503     api_error / database_busy
        ├─ Overloaded               503     api_error / overloaded
-       └─ ShuttingDown             503     api_error / shutting_down
+       ├─ ShuttingDown             503     api_error / shutting_down
+       └─ LoopDetected             508     api_error / loop_detected
 
 The names are CONTRACT.md's. `retryable` is closed by default: it is false unless the class says that the same request
 may succeed later. An error's message is shown to the caller, so it never holds a provider key, a channel's address or a
@@ -184,6 +185,13 @@ class Overloaded(OurFault):
     status = 503
     code = "overloaded"
     retryable = True
+
+
+class LoopDetected(OurFault):
+    """A channel leads back to where its call came from."""
+
+    status = 508
+    code = "loop_detected"
 
 
 class ShuttingDown(OurFault):

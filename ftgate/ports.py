@@ -16,6 +16,10 @@ Headers = list[tuple[bytes, bytes]]
 """HTTP headers in order; names in lower case, values without surrounding space."""
 
 
+HOPS = b"x-ftgate-hops"
+"""The header that names the gateways a call has come through (core.hops)."""
+
+
 def nowhere(place: str) -> None:
     """What `passing(place)` does outside tests: nothing. Tests put in its place what ends the process there."""
 

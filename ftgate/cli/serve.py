@@ -128,6 +128,9 @@ def start(settings: config.Settings, data: Path | None, host: str | None, port: 
         raise click.ClickException(
             f"{unknown}. Give --host one of this machine's, 127.0.0.1 for itself or 0.0.0.0 for all."
         ) from None
+    except serving.LeadsBack as back:
+        say(str(back))
+        raise click.exceptions.Exit(78) from None
     except serving.PortTaken as taken:
         raise click.ClickException(_port_taken(host, port, taken)) from None
     except Locked as locked:

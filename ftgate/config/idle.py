@@ -6,6 +6,7 @@ Three kinds: settings that nothing obeys in this version, names that no channel 
 
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 from ftgate import dialects
 from ftgate.config.channels import PREFIXES
@@ -30,6 +31,7 @@ def warn(reading: Reading, config: Settings) -> None:
     _unserved(reading, config)
     _overruled(reading, config.routes)
     _plain_http(reading)
+    _own_address(reading, config)
     _not_yet(reading, config)
 
 
@@ -117,6 +119,23 @@ def _plain_http(reading: Reading) -> None:
             if row.get(name):
                 where = (*place, name)
                 reading.warn(where, f"{reading.label(where)} has no effect: base_url is not https.")
+
+
+def _own_address(reading: Reading, config: Settings) -> None:
+    """Channels that lead to where this gateway listens by this config; `serve`, which knows it, refuses them."""
+    server = config.server
+    own = {(host, server.port) for host in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "::", server.host)}
+    rows = reading.raw.get("channel")
+    for place, row in enumerate(rows if isinstance(rows, list) else ()):
+        channel = next((c for c in config.routes.channels if isinstance(row, dict) and c.name == row.get("name")), None)
+        if channel is None or channel.proxy or channel.built_in:
+            continue
+        for address in channel.addresses.values():
+            parts = urlsplit(address.url)
+            if (parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)) in own:
+                where = ("channel", place, "base_url")
+                reading.warn(where, f"{reading.label(where)} is where this gateway listens: it would call itself.")
+                break
 
 
 def _written(reading: Reading, *where: str) -> list[str]:

@@ -12,6 +12,7 @@ The two decisions, `plan` and `next_step`, are pure. The retry table is closed: 
     unreachable     connect, DNS, TLS, reset, cut before content  next candidate; alone: again after a backoff
     timeout         a time limit before the first content         next candidate at once
     hollow          200 with an error, nothing, or no sense       next candidate
+                    508, the call came back to us                 next candidate
 
 Source: DESIGN.md, "Upstreams that fail"; PROVIDERS.md, cross-provider rule 4.
 """
@@ -372,6 +373,8 @@ def verdict(status: int, words: str) -> Verdict:
         return Verdict.credential
     if status >= 500 and any(mark in low for mark in _TOO_LONG):
         return Verdict.context
+    if status == 508:
+        return Verdict.hollow
     if status == 408 or status >= 500:
         return Verdict.overloaded
     if status in {400, 404, 422} and any(mark in low for mark in _KEYS):

@@ -267,7 +267,7 @@ class _Connection:
         try:
             try:
                 secret, key = await intake.admit(head.headers)
-                intake.check_length(head.headers)
+                hops = intake.check_head(head.headers)
                 whole = len(data) >= head.length and not head.chunked  # then the gate need not look at the key again
                 body, data = await self._body(head, chunks, raw + data if chunks else data, room)
             except GateError as error:
@@ -276,7 +276,13 @@ class _Connection:
                 await answer.answer(*intake.refusal(dialect, request_id, error))
             else:
                 self.call = call = Call(
-                    id=request_id, dialect=dialect, secret=secret, body=body, key=key if whole else None, route=route
+                    id=request_id,
+                    dialect=dialect,
+                    secret=secret,
+                    body=body,
+                    key=key if whole else None,
+                    route=route,
+                    hops=hops,
                 )
                 if self.left:
                     call.client_gone()

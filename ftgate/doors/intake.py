@@ -10,7 +10,7 @@ from ftgate.dialects.talk import Dialect, error_headers
 from ftgate.doors import http
 from ftgate.errors import BodyTooLarge, BodyTooSlow, GateError, Overloaded, UnsupportedBody
 from ftgate.line.call import Call
-from ftgate.ports import Client, Headers, Key
+from ftgate.ports import HOPS, Client, Headers, Key
 
 HELD_BYTES = 256 * 1024 * 1024
 """Bytes of request bodies in memory at once, over all callers: past it a call is refused for a moment, not everybody
@@ -83,13 +83,18 @@ class Intake:
         http.refuse_own_key(headers)
         return secret, await self.authenticate(secret)
 
-    def check_length(self, headers: Headers) -> None:
-        """Refuse by its head what need not be read. Raises UnsupportedBody, BodyTooLarge."""
+    def check_head(self, headers: Headers) -> bytes:
+        """Refuse by its head what need not be read. The gateways that the call came through (core.hops). Raises
+        UnsupportedBody, BodyTooLarge."""
+        came = b""
         for name, value in headers:
+            if name == HOPS:
+                came += b"," * bool(came) + value
             if name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
                 raise UnsupportedBody("send the body uncompressed: Content-Encoding is not supported here")
             if name == b"content-length" and value.isdigit() and int(value) > self.max_body_bytes:
                 raise self.too_large()
+        return came
 
     def too_large(self) -> BodyTooLarge:
         return BodyTooLarge(

@@ -14,13 +14,15 @@ import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import suppress
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import trio
 
+from ftgate.core.routing import Channel
 from ftgate.house.house import Directory, House
 
 log = logging.getLogger("ftgate.serving")
@@ -75,6 +77,10 @@ class NoSuchHost(Exception):
     """The host is no address of this machine: what is wrong with it, in words."""
 
 
+class LeadsBack(Exception):
+    """Channels whose address is this gateway itself: each call would come back, and again."""
+
+
 class Started:
     """What the first lines of a start tell a person."""
 
@@ -126,6 +132,48 @@ def address(listeners: list[trio.SocketListener], *, tls: bool) -> str:
     host, port = listeners[0].socket.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     return f"{'https' if tls else 'http'}://{host}:{port}"
+
+
+def leading_back(
+    listeners: list[trio.SocketListener], channels: Iterable[Channel], public_url: str | None
+) -> str | None:
+    """Which channels lead to these listeners, in words, as far as their addresses tell: names are not looked up. None
+    when none does."""
+    ours = [listener.socket.getsockname()[:2] for listener in listeners]
+    public = _place(public_url) if public_url else None
+    for channel in channels:
+        for at in channel.addresses.values():
+            place = _place(at.url)
+            if not channel.proxy and (place == public or any(_same(*place, *own) for own in ours)):
+                return f'[[channel]] "{channel.name}": its base_url is this gateway itself. Name a provider\'s address.'
+    return None
+
+
+def _place(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _same(host: str, port: int, own_host: str, own_port: int) -> bool:
+    """Whether a host and port lead to a listener's address."""
+    if port != own_port:
+        return False
+    try:
+        given, own = ip_address("127.0.0.1" if host == "localhost" else host), ip_address(own_host.partition("%")[0])
+    except ValueError:  # a name
+        return False
+    if not own.is_unspecified:
+        return given == own or (host == "localhost" and own.is_loopback)
+    return given.is_unspecified or given.is_loopback or _of_this_machine(str(given))
+
+
+def _of_this_machine(address: str) -> bool:
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
 
 
 def tls_context(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 import trio
 
 from ftgate import dialects
-from ftgate.core import routing
+from ftgate.core import hops, routing
 from ftgate.core.redact import redact
 from ftgate.core.routing import Candidate, Outcome, Verdict
 from ftgate.dialects import sse
@@ -25,7 +25,7 @@ from ftgate.errors import DatabaseBusy, Fault, ProviderError, ProviderTimeout, U
 from ftgate.line.call import Ended, Exchange, Tried
 from ftgate.line.pump import Pump
 from ftgate.line.words import answer_headers, conceal, retry_after_s
-from ftgate.ports import Answer, Clock, Headers, Ledger, Upstream, UpstreamRequest
+from ftgate.ports import HOPS, Answer, Clock, Headers, Ledger, Upstream, UpstreamRequest
 
 DURABLE_WAIT_S = 2.0
 """Seconds an answer waits for its commit before it goes without a balance (or, for a hold, before it is refused)."""
@@ -50,11 +50,13 @@ class Attempts:
         ledger: Ledger,
         clock: Clock,
         passing: Callable[[str], None],
+        gateway: bytes,
     ) -> None:
         self.upstream = upstream
         self.ledger = ledger
         self.clock = clock
         self.passing = passing
+        self.gateway = gateway
         self._made: dict[tuple[int, int, bool], tuple[object, object, str, tuple[tuple[bytes, bytes], ...]]] = {}
 
     async def run(self, x: Exchange, tried: Tried, index: int) -> Outcome | None:
@@ -159,6 +161,9 @@ class Attempts:
             drop=channel.drop_params,
         )
         url, headers = self._constant(candidate, stream=x.ask.stream)
+        if x.call.hops:
+            onward = HOPS, hops.onward(x.call.hops, self.gateway)
+            headers = (*(header for header in headers if header[0] != HOPS), onward)
         return UpstreamRequest(channel.name, url, headers, body, channel.timeouts.connect)
 
     def _constant(self, candidate: Candidate, *, stream: bool) -> tuple[str, tuple[tuple[bytes, bytes], ...]]:
@@ -171,6 +176,8 @@ class Attempts:
             return known[2], known[3]
         accept = b"text/event-stream" if stream else b"application/json"
         headers: Headers = [(b"content-type", b"application/json"), (b"accept", accept), (b"user-agent", b"ftgate")]
+        if self.gateway:
+            headers.append((HOPS, self.gateway))
         secret = credential.reveal()
         if secret and address.auth == "x-api-key":
             headers.append((b"x-api-key", secret.encode()))

@@ -23,11 +23,20 @@ class Call:
     """A request as a door hands it over, and the handle by which the door ends it early.
 
     `id` is ours and unique; `secret` the key shown, None if none; `key` its key where the door has just looked at it;
-    `dialect` what the caller speaks; `route` the path of the relay route it came to.
+    `dialect` what the caller speaks; `route` the path of the relay route it came to; `hops` the gateways that it came
+    through (core.hops).
     """
 
     def __init__(
-        self, *, id: str, dialect: Dialect, secret: bytes | None, body: bytes, key: Key | None = None, route: str = ""
+        self,
+        *,
+        id: str,
+        dialect: Dialect,
+        secret: bytes | None,
+        body: bytes,
+        key: Key | None = None,
+        route: str = "",
+        hops: bytes = b"",
     ) -> None:
         self.id = id
         self.dialect = dialect
@@ -35,6 +44,7 @@ class Call:
         self.secret = secret
         self.key = key
         self.body = body
+        self.hops = hops
         self.scope: trio.CancelScope | None = (
             None  # around what takes long now: an attempt, or the pause before the next
         )

@@ -21,7 +21,7 @@ from types import TracebackType
 import msgspec
 import trio
 
-from ftgate.core import estimate, limits, routing
+from ftgate.core import estimate, hops, limits, routing
 from ftgate.core.money import format_usd, format_usd_cents
 from ftgate.core.redact import redact
 from ftgate.dialects.talk import Ask, closing_note, error_headers
@@ -31,6 +31,7 @@ from ftgate.errors import (
     GateError,
     InternalError,
     InvalidRequest,
+    LoopDetected,
     NotAuthenticated,
     PaymentRequired,
     ShuttingDown,
@@ -79,7 +80,7 @@ class Gate:
         self, *, settings: GateSettings, keys: Keys, ledger: Ledger, upstream: Upstream, limits: limits.Limits,
         clock: Clock,
         jitter: Callable[[], float] = random.random,
-        passing: Callable[[str], None] = nowhere,
+        passing: Callable[[str], None] = nowhere, gateway: bytes = b"",
     ) -> None:  # fmt: skip
         self.settings = settings
         self.keys = keys
@@ -88,10 +89,11 @@ class Gate:
         self.clock = clock
         self.jitter = jitter
         self.passing = passing  # called with the name of each place on the line, for tests that end the process there
+        self.gateway = gateway  # our id among gateways, so that a call that comes back to us is known (core.hops)
         self.ratios = estimate.Ratios()
         self.readers = trio.CapacityLimiter(2)  # large bodies are read two at a time: more would only take turns
         self.planner = Planner(limits, clock)
-        self.attempts = Attempts(upstream=upstream, ledger=ledger, clock=clock, passing=passing)
+        self.attempts = Attempts(upstream=upstream, ledger=ledger, clock=clock, passing=passing, gateway=gateway)
         self.calls: set[Call] = set()
         self.closing = False
 
@@ -130,6 +132,9 @@ class Gate:
     async def _line(self, x: Exchange) -> None:
         if self.closing:
             raise ShuttingDown("the gateway is shutting down", retry_after_s=5)
+        if x.call.hops and (why := hops.fault(x.call.hops, self.gateway)):
+            log.warning("call %s: %s", x.call.id, why)
+            raise LoopDetected(why)
         x.key = x.call.key or await self.authenticate(x.call.secret)
         self._admit(x, x.key)
         self.passing("admitted")

@@ -15,17 +15,18 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from decimal import Decimal
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.blackbox.harness import HELLO_COST, House, channel, environment, error
+from tests.blackbox.harness import HELLO_COST, House, channel, environment, error, took
 
 CONFIG = channel("lab", ["plain", "m"]) + '[alias]\n"gpt-x" = "m"\n[limits.model."gpt-x"]\nrequests_per_minute = 2\n'
 DEMOTED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
@@ -97,6 +98,109 @@ def test_our_own_key_in_a_channel_is_refused(tmp_path: Path, provider: str) -> N
         done = command(*arguments, cwd=tmp_path, env=env)
         assert done[0] == code and "ftgate.toml:4: " in done[2] and "a key of this gateway" in done[2]
         assert "sk-ft_a" not in done[2]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("host", "listen"), [("127.0.0.1", "127.0.0.1"), ("localhost", "127.0.0.1"), ("127.0.0.1", "0.0.0.0")]
+)
+def test_a_channel_to_ourselves_is_refused_at_the_start(tmp_path: Path, host: str, listen: str) -> None:
+    port = free_port()
+    with House(tmp_path / "self", channel("back", ["m"], base_url=f"http://{host}:{port}/v1"), serving=False) as house:
+        server = house.spawn("--port", str(port), "--host", listen)
+        assert server.wait() == 78
+        assert '[[channel]] "back": its base_url is this gateway itself.' in server.err.read_text()
+        other = house.spawn("--port", "0", name="other")  # elsewhere it is another gateway's address
+        other.wait_ready()
+        assert other.terminate() == 0
+        house.file.write_text(house.file.read_text() + f'[server]\nport = {port}\nhost = "{listen}"\n')
+        assert "is where this gateway listens: it would call itself" in house.cli("check")[1]
+
+
+class Forwarder:
+    """A way to a port that its own address does not show: a front proxy, a forwarded port, another name."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.to: tuple[str, int] | None = None
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def _work(self) -> None:
+        with suppress(OSError):
+            while True:
+                wire, _ = self.listener.accept()
+                assert self.to is not None
+                there = socket.create_connection(self.to)
+                for left, right in ((wire, there), (there, wire)):
+                    threading.Thread(target=self._pass, args=(left, right), daemon=True).start()
+
+    @staticmethod
+    def _pass(left: socket.socket, right: socket.socket) -> None:
+        with suppress(OSError):
+            while data := left.recv(65_536):
+                right.sendall(data)
+            right.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self.listener.close()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_channel_that_leads_back_ends_at_its_first_turn(tmp_path: Path, stream: bool) -> None:
+    """Over an address that is not seen to be ours, with one of our own keys."""
+    back = Forwarder()
+    try:
+        with House(tmp_path / "round", channel("back", ["m"], base_url=back.url + "/v1"), serving=False) as house:
+            account = house.account("100")
+            house.file.write_text(house.file.read_text().replace(house.canaries[0], account.key))
+            house.start()
+            back.to = house.address
+            with took(at_most_s=5):
+                error(house.chat(account, "m", stream=stream), 502, "provider_error")
+            assert house.row(account)["status"] != "ok" and len(house.rows(account)) == 1  # none was nested in it
+            assert house.balance(account) == 100
+            assert "has come through this gateway before" in house.err.read_text()
+    finally:
+        back.close()
+
+
+def test_a_round_over_two_gateways_ends_too(tmp_path: Path) -> None:
+    ways = [Forwarder(), Forwarder()]
+    try:
+        with House(tmp_path / "a", channel("b", ["m"], base_url=ways[1].url + "/v1"), serving=False) as one:
+            with House(tmp_path / "b", channel("a", ["m"], base_url=ways[0].url + "/v1"), serving=False) as two:
+                houses = (one, two)
+                accounts = [house.account("1") for house in houses]
+                for house, other, way in zip(houses, reversed(accounts), ways, strict=True):
+                    house.file.write_text(house.file.read_text().replace(house.canaries[0], other.key))
+                    house.start()
+                    way.to = house.address
+                with took(at_most_s=5):
+                    error(one.chat(accounts[0], "m"), 502, "provider_error")
+                for house, account in zip(houses, accounts, strict=True):
+                    assert house.balance(account) == 1
+    finally:
+        for way in ways:
+            way.close()
+
+
+def test_a_gateway_behind_another_works(tmp_path: Path) -> None:
+    """Rounds are refused, not rows: a gateway may stand behind another, with a key of that one."""
+    with House(tmp_path / "team", channel("lab", ["plain"])) as team:
+        config = channel("team", ["plain"], base_url=f"{team.url}/v1")
+        with House(tmp_path / "home", config, serving=False) as home:
+            theirs, ours = team.account("1"), home.account("1")
+            home.file.write_text(home.file.read_text().replace(home.canaries[0], theirs.key))
+            home.start()
+            assert home.chat(ours).status_code == 200
+            (seen,) = team.fake.requests("plain")
+            assert len(dict(seen["headers"])["x-ftgate-hops"].split(",")) == 2
 
 
 # (o) restrictions and settings that say nothing

@@ -53,6 +53,25 @@ def test_what_only_tls_has_is_told_without_it(setting: str) -> None:
     assert warnings(plain.replace("http:", "https:")) == []
 
 
+@pytest.mark.parametrize(
+    ("url", "server", "told"),
+    [
+        ("http://127.0.0.1:8400/v1", "", True),
+        ("http://localhost:8400/v1", "", True),
+        ("http://[::1]:8401", "port = 8401", True),
+        ("https://gate.example/v1", 'host = "gate.example"\nport = 443', True),
+        ("http://127.0.0.1:8401/v1", "", False),
+        ("http://10.0.0.7:8400/v1", "", False),
+        ("https://gate.example:8400/v1", "", False),
+    ],
+)
+def test_a_channel_to_ourselves_is_told(url: str, server: str, told: bool) -> None:
+    text = CHANNEL.replace("http://127.0.0.1:9000/v1", url) + f"[server]\n{server}\n"
+    words = '5: [[channel]] "lab": base_url is where this gateway listens: it would call itself.'
+    assert warnings(text) == [words] * told
+    assert warnings(text.replace("keys =", 'proxy = "http://p:1"\nkeys =')) == []
+
+
 @pytest.mark.parametrize("name", ["m", "gpt-x", "gpt-y"])
 def test_limits_of_an_alias_are_those_of_its_model(name: str) -> None:
     found = load(f'{TWO}[limits.model."{name}"]\nrequests_per_minute = 1')

@@ -199,6 +199,37 @@ def test_the_address_that_is_told(name: Any, url: str) -> None:
     assert serving.address(listeners, tls=False) == url
 
 
+BACK = [
+    # where a channel leads, where we listen, whether that is the same
+    ("http://127.0.0.1:8400/v1", ("127.0.0.1", 8400), True),
+    ("http://localhost:8400/v1", ("127.0.0.1", 8400), True),
+    ("http://localhost:8400/v1", ("::1", 8400, 0, 0), True),
+    ("http://127.0.0.1:8400/v1", ("0.0.0.0", 8400), True),
+    ("http://127.9.9.9:8400/v1", ("0.0.0.0", 8400), True),
+    ("http://[::1]:8400/v1", ("::", 8400, 0, 0), True),
+    ("http://0.0.0.0:8400/v1", ("0.0.0.0", 8400), True),
+    ("http://127.0.0.1/v1", ("127.0.0.1", 80), True),
+    ("https://127.0.0.1/v1", ("127.0.0.1", 443), True),
+    ("http://127.0.0.1:8401/v1", ("127.0.0.1", 8400), False),
+    ("http://127.0.0.1:8400/v1", ("192.0.2.7", 8400), False),
+    ("http://192.0.2.7:8400/v1", ("0.0.0.0", 8400), False),  # another machine
+    ("http://gate.example:8400/v1", ("0.0.0.0", 8400), False),  # a name is not looked up
+    ("https://gate.example/v1", ("127.0.0.1", 8400), True),  # but this one is written down as ours
+    ("https://GATE.example:443/v1", ("127.0.0.1", 8400), True),
+]
+
+
+@pytest.mark.parametrize(("url", "own", "back"), BACK)
+def test_a_channel_to_ourselves(url: str, own: Any, back: bool) -> None:
+    listeners: Any = [Listener("192.0.2.1", 1), Listener(*own)]
+    channels = load(CHANNEL.replace("http://127.0.0.1:9000/v1", url)).routes.channels
+    said = serving.leading_back(listeners, channels, "https://gate.example")
+    assert (said is not None) is back
+    assert said is None or said.startswith('[[channel]] "lab": its base_url is this gateway itself.')
+    behind = load(CHANNEL.replace('http://127.0.0.1:9000/v1"', f'{url}"\nproxy = "http://p:1"')).routes.channels
+    assert serving.leading_back(listeners, behind, None) is None  # a proxy has its own 127.0.0.1
+
+
 def test_whose_limits_hold() -> None:
     settings = load(
         CHANNEL
