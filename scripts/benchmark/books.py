@@ -39,6 +39,7 @@ class Books:
 
     name: str
     directory: Path
+    root: Path = Path(__file__).resolve().parents[2]
     answers: int = 0
     cut_at_most: int = 0
     arguments: list[str] = field(init=False)
@@ -53,13 +54,12 @@ class Books:
 
     def command(self, *words: str) -> Any:
         """A command of ftgate, and its JSON."""
-        root = Path(__file__).resolve().parents[2]
         argv = [sys.executable, "-m", "ftgate", *words, "--json", *self.arguments]
         done = subprocess.run(
             argv,
             capture_output=True,
             text=True,
-            env=environment(PYTHONPATH=str(root)),
+            env=environment(PYTHONPATH=str(self.root)),
             cwd=self.directory,
             timeout=600,
             stdin=subprocess.DEVNULL,

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from scripts.benchmark import wire
 from scripts.benchmark.books import Books
@@ -53,15 +54,16 @@ def config(variant: Variant, up: Upstreams) -> str:
     return "\n".join(lines) + "\n"
 
 
-def start(place: Place, up: Upstreams, variant: Variant, name: str | None = None) -> Subject:
-    """A new data directory, an account with credits, a key, and the server. Raises Trouble."""
+def start(place: Place, up: Upstreams, variant: Variant, name: str | None = None, root: Path = ROOT) -> Subject:
+    """A new data directory, an account with credits, a key, and the server; of the files under `root`. Raises
+    Trouble."""
     directory = place.sub(name or variant.name)
     (directory / "ftgate.toml").write_text(config(variant, up))
-    books = Books(variant.name, directory)
+    books = Books(variant.name, directory, root)
     books.command("users", "create", "bench", "--credits", "10000")
     key = books.command("keys", "create", "--user", "bench")["key"]
     argv = [sys.executable, "-m", "ftgate", "serve", *books.arguments, "--port", "0"]
-    child = place.children.start(variant.name, argv, directory, env=environment(PYTHONPATH=str(ROOT)))
+    child = place.children.start(variant.name, argv, directory, env=environment(PYTHONPATH=str(root)))
     child.wait_for(lambda: child.out.read_text().startswith("ready ") and child.out.read_text().endswith("\n"), START_S)
     port = int(child.out.read_text().split()[1].rpartition(":")[2])
     headers = {"Authorization": f"Bearer {key}"}
