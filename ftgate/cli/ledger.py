@@ -79,13 +79,14 @@ def verify(discard: bool, as_json: bool, config_path: Path | None, data: Path | 
 
 def _worked_out(found: Mapping[str, Any]) -> str:
     """What was recomputed of the requests, in words."""
-    without = found["not_recomputable"]
-    why = {
-        "older": "from before a row held its arithmetic",
-        "crashed": "ended by a kill, and agree with what their hold's expiry charged",
-    }
-    said = f"{found['recomputed']} of {found['requests']} requests cost what their tokens, price and multiplier come to"
-    return "; ".join([said, *(f"{without[name]} are {words}" for name, words in why.items() if without[name])])
+    said = [
+        f"{found['recomputed']} of {found['requests']} requests cost what their tokens, price and multiplier come to"
+    ]
+    if older := found["not_recomputable"]["older"]:
+        said.append(f"{older} are from before a row held its arithmetic")
+    if crashed := found["not_recomputable"]["crashed"]:
+        said.append(f"{crashed} were ended by a kill and cost what the expiry of their holds charged")
+    return "; ".join(said)
 
 
 def _advice(found: dict[str, object], discard: bool) -> str:

@@ -52,3 +52,21 @@ async def test_a_batch_keeps_the_last_balance(path: Path) -> None:
         await writer.durable(writer.filling)
     assert read(path, "SELECT account, posted, held, used FROM balances") == [(1, 400, 0, 0)]
     assert read(path, "SELECT key, used FROM spent") == [(1, 100)]
+
+
+def test_a_batch_shows_how_far_it_is() -> None:
+    batch, calls = Batch(), Calls()
+    calls.grant(batch)
+    calls.call(batch)
+    assert repr(batch) == "<Batch filling: 3 entries, 1 rows, 0 statements, 0 wait with a limit>"
+    batch.seal()
+    assert repr(batch).startswith("<Batch sealed: ")
+    batch.done = True
+    assert repr(batch).startswith("<Batch written: ")
+
+
+def test_what_is_not_sealed_is_not_joined() -> None:
+    sealed, open_ = Batch(), Batch()
+    sealed.seal()
+    with pytest.raises(AssertionError):
+        joined([sealed, open_])

@@ -292,3 +292,19 @@ async def test_the_log_gives_its_room_back_once_its_reader_is_gone(
     assert log.stat().st_size >= small > 0
     await writer.close()
     assert not log.exists()
+
+
+async def test_a_writer_shows_how_it_stands(path: Path) -> None:
+    writer = Writer(connect(path, durability="process"))
+    assert repr(writer).startswith("<Writer not started, 0 commits, 0 changes handed over, filling <Batch filling: ")
+    writer.start()
+    batch = writer.changed()
+    batch.rows.append(row("r"))
+    await writer.durable(batch)
+    assert repr(writer).startswith("<Writer idle, 1 commits, 0 changes handed over, ")
+    writer._in_trouble("disk is full")
+    assert repr(writer).startswith("<Writer in trouble: disk is full, ")
+    writer.trouble = None
+    await writer.close()
+    writer._dead(OSError("gone"))
+    assert repr(writer).startswith("<Writer failed: gone, ")
