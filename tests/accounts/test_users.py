@@ -87,6 +87,7 @@ async def test_a_password_is_kept_as_scrypt_only(path: Path) -> None:
         files = b"".join(file.read_bytes() for file in path.parent.iterdir())
     assert b"correct horse" not in files
     kept = [text for (text,) in read(path, "SELECT password FROM users ORDER BY id")]
+    assert len(kept) == 3
     assert all(
         re.fullmatch(r"scrypt\$131072\$8\$1\$[A-Za-z0-9+/]{22}==\$[A-Za-z0-9+/]{86}==", text) for text in kept[:2]
     )

@@ -118,7 +118,8 @@ def test_whatever_command_is_first_makes_the_data_directory(house: House, tmp_pa
     data = tmp_path / "deep" / "data"
     said, _ = house.cli(*first, "--config", str(house.file), "--data", str(data), places=False), None
     assert said is not None and stat.S_IMODE(data.stat().st_mode) == 0o700
-    assert all(stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 for path in data.iterdir())
+    made = list(data.iterdir())
+    assert made and all(stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 for path in made)
 
 
 def test_many_commands_at_once_beside_a_server(house: House) -> None:

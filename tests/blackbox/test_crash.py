@@ -86,7 +86,7 @@ def test_kill_9_during_twenty_streams(house: House) -> None:
         rows = {row["request_id"]: row for row in house.cli("logs", "--json", "--limit", "10000")["data"]}
         missing = [request for request in answered if request not in rows]
         assert not missing, f"{len(missing)} of {len(answered)} answers are not in the books"
-        assert all(Decimal(rows[request]["cost"]) == cost > 0 for request, cost in answered.items())
+        assert answered and all(Decimal(rows[request]["cost"]) == cost > 0 for request, cost in answered.items())
         spent: dict[str, Decimal] = defaultdict(Decimal)
         for row in rows.values():
             spent[row["account"]] += Decimal(row["cost"])

@@ -86,6 +86,7 @@ def test_resets_right_after_connecting(house: House) -> None:
     for _ in range(200):
         with socket.create_connection(house.address) as wire:
             wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert house.http.get("/healthz").status_code == 200
 
 
 def test_a_refused_upload_gets_its_answer(house: House) -> None:

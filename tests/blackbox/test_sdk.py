@@ -71,7 +71,8 @@ def test_streamed_chat(client: openai.OpenAI) -> None:
     usage = chunks[-1].usage
     assert usage is not None and usage.completion_tokens == 3
     assert Decimal(str(usage.model_extra["cost"])) == HELLO_COST  # type: ignore[index]
-    assert all(chunk.choices for chunk in client.chat.completions.create(model="plain", messages=MESSAGES, stream=True))
+    unasked = list(client.chat.completions.create(model="plain", messages=MESSAGES, stream=True))
+    assert unasked and all(chunk.choices for chunk in unasked)
 
 
 def test_tools(client: openai.OpenAI) -> None:

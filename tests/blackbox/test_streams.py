@@ -163,9 +163,9 @@ def test_bytes_pass_untouched_and_the_money_stands_before_done(house: House, mod
 
 def test_usage_is_hidden_unless_asked_for(house: House) -> None:
     for model in ("plain", "unasked"):
-        assert all(not chunk.get("usage") and chunk["choices"] for chunk in chunks(stream(house, model).content))
-        said = chunks(stream(house, model, stream_options={"include_usage": False}).content)
-        assert all(not chunk.get("usage") and chunk["choices"] for chunk in said)
+        for fields in ({}, {"stream_options": {"include_usage": False}}):
+            said = chunks(stream(house, model, **fields).content)
+            assert said and all(not chunk.get("usage") and chunk["choices"] for chunk in said)
 
 
 def test_usage_and_its_cost_are_shown_when_asked_for(house: House) -> None:

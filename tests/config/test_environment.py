@@ -63,7 +63,7 @@ def test_a_local_ollama_is_free() -> None:
     assert channel.addresses["openai_chat"].url == "http://127.0.0.1:11434/v1/chat/completions"
     assert channel.credentials == (Secret(""),)
     assert set(channel.models) == {"llama3:8b", "qwen3"}
-    assert all(model.price.free for model in channel.models.values())
+    assert {model.price.free for model in channel.models.values()} == {True}
 
 
 @pytest.mark.parametrize("models", [None, []])

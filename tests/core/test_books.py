@@ -317,7 +317,7 @@ def test_parallel_holds_drain_a_balance_exactly():
     script.run("account A\n key k\n grant A 100")
     answers = [script.books.hold(1, 11, 7, ref=str(n), estimate=0, at_us=0) for n in range(500)]
     assert sum(isinstance(answer, tuple) for answer in answers) == 14
-    assert all(answer is Refusal.insufficient_credits for answer in answers if not isinstance(answer, tuple))
+    assert answers.count(Refusal.insufficient_credits) == 500 - 14
     assert script.books.accounts[1].available == 2
 
 
@@ -400,7 +400,7 @@ class Trading(RuleBasedStateMachine):
             assert quota.held == sum(h.quota_held for h in self.books.open.values() if h.key == quota.key)
         assert set(self.books.open) == set(self.open)
         assert sum(self.audit.ledgers.values()) == 0
-        assert all(entry.amount <= MAX_AMOUNT for entry in self.script.entries)
+        assert max((entry.amount for entry in self.script.entries), default=0) <= MAX_AMOUNT
         # Money in is what is there, what was earned by credits, and nothing else.
         granted = sum(e.amount for e in self.script.entries if e.kind == "grant")
         spent = sum(e.amount for e in self.script.entries if e.debit == "credits" and e.kind != "hold")

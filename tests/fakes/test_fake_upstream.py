@@ -92,7 +92,7 @@ async def test_stream_with_and_without_usage() -> None:
     assert not any("usage" in event for event in without)
     asked = events(await one(Script(), stream=True, stream_options={"include_usage": True}))
     assert asked[-2]["choices"] == [] and asked[-2]["usage"] == USAGE
-    assert all(event["usage"] is None for event in asked[:-2])
+    assert [event["usage"] for event in asked[:-2]] == [None] * 5
 
 
 @pytest.mark.parametrize("usage", [None, -1, "12", 1e18, {"prompt_tokens": True}])

@@ -1,0 +1,222 @@
+"""Checks that cannot fail, found by reading the tests: what passes whatever the program does tests nothing.
+
+ruff finds some of that kind (a tuple that is asserted, a comparison that nothing does anything with), pytest an empty
+table (`empty_parameter_set_mark`). The rest stands here. `scripts/plants` is the proof for the checks that can.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).resolve().parent
+FILES = sorted(TESTS.rglob("*.py"))
+TREES = {path: ast.parse(path.read_text()) for path in [*FILES, *(TESTS.parent / "ftgate").rglob("*.py")]}
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+FAILING = {"raises", "RaisesGroup", "fail", "fail_after"}
+"""Calls after which a test may fail without an assert."""
+
+
+def functions(tree: ast.AST) -> Iterator[Function]:
+    yield from (node for node in ast.walk(tree) if isinstance(node, Function))
+
+
+def called(call: ast.Call) -> str:
+    return call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+
+
+def calls(tree: ast.AST) -> set[str]:
+    return {called(node) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+
+
+def truths(test: ast.expr) -> Iterator[ast.expr]:
+    """The parts of a condition whose truth counts by itself."""
+    if isinstance(test, ast.BoolOp):
+        for value in test.values:
+            yield from truths(value)
+    elif isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        yield from truths(test.operand)
+    else:
+        yield test
+
+
+def only_methods() -> set[str]:
+    """Names that are methods wherever they are anything: such a name without a call is always true."""
+    methods: set[str] = set()
+    values: set[str] = set()
+    for tree in TREES.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                for member in node.body:
+                    if isinstance(member, Function):
+                        kinds = {getattr(d, "id", getattr(d, "attr", "")) for d in member.decorator_list}
+                        (values if kinds & {"property", "cached_property"} else methods).add(member.name)
+                    elif isinstance(member, ast.AnnAssign) and isinstance(member.target, ast.Name):
+                        values.add(member.target.id)
+                    elif isinstance(member, ast.Assign):
+                        values |= {target.id for target in member.targets if isinstance(target, ast.Name)}
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                values.add(node.attr)
+    return methods - values
+
+
+METHODS = only_methods()
+
+
+def always(test: ast.expr, functions_here: set[str]) -> str | None:
+    """Why a condition is always true, if it is."""
+    if isinstance(test, ast.Attribute) and test.attr in METHODS:
+        return f"{ast.unparse(test)} is a method"
+    if isinstance(test, ast.Name) and test.id in functions_here:
+        return f"{test.id} is a function"
+    if isinstance(test, (ast.Lambda, ast.GeneratorExp)) or (isinstance(test, ast.Constant) and test.value):
+        return f"{ast.unparse(test)} is always true"
+    if isinstance(test, ast.Call) and called(test) in {"map", "filter", "zip", "iter", "reversed"}:
+        return f"{ast.unparse(test)} is an iterator"
+    if isinstance(test, (ast.Tuple, ast.List, ast.Set, ast.Dict)) and ast.unparse(test) not in {"()", "[]", "{}"}:
+        return f"{ast.unparse(test)} is never empty"
+    if isinstance(test, ast.Compare) and len(test.ops) == 1 and not calls(test):
+        same = ast.unparse(test.left) == ast.unparse(test.comparators[0])
+        return f"{ast.unparse(test)} compares a thing with itself" if same else None
+    return None
+
+
+def may_be_empty(loop: ast.expr, given: set[str]) -> bool:
+    """Whether nothing says that there is something to go through: a literal, a constant, a range of a literal and what
+    a table or Hypothesis gives say so."""
+    match loop:
+        case ast.Constant() | ast.List() | ast.Tuple() | ast.Set() | ast.Dict() | ast.BinOp():
+            return False
+        case ast.Name(id=name):
+            return not (name[0].isupper() or name in given)
+        case ast.Starred(value=value) | ast.Attribute(value=value):
+            return may_be_empty(value, given)
+        case ast.Call():
+            inner = [*loop.args, *([loop.func.value] if isinstance(loop.func, ast.Attribute) else [])]
+            return all(may_be_empty(value, given) for value in inner)
+        case ast.GeneratorExp() | ast.ListComp():
+            return bool(loop.generators[0].ifs) or may_be_empty(loop.generators[0].iter, given)
+        case _:
+            return True
+
+
+def asserts(function: Function) -> Iterator[ast.Assert]:
+    return (node for node in ast.walk(function) if isinstance(node, ast.Assert))
+
+
+def helpers() -> set[str]:
+    """Functions of the tests that check something, by themselves or by those they call."""
+    of = [function for path in FILES for function in functions(TREES[path]) if not function.name.startswith("test_")]
+    found = {f.name for f in of if any(isinstance(node, (ast.Assert, ast.Raise)) for node in ast.walk(f))}
+    found |= {f.name for f in of if calls(f) & FAILING}
+    while more := {f.name for f in of if f.name not in found and calls(f) & found}:
+        found |= more
+    return found
+
+
+HELPERS = helpers() | FAILING
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TESTS)))
+def test_no_assert_is_always_true(path: Path) -> None:
+    here = {function.name for function in TREES[path].body if isinstance(function, Function)}
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.Assert):
+            for part in truths(node.test):
+                why = always(part, here)
+                assert why is None, f"{path.name}:{node.lineno}: {why}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TESTS)))
+def test_all_of_nothing_is_not_enough(path: Path) -> None:
+    """`all(...)` is true of an empty list: another condition says something of what it goes through."""
+    for function in functions(TREES[path]):
+        given = {argument.arg for argument in function.args.args}
+        parts = [(node, part) for node in asserts(function) for part in truths(node.test)]
+        for node, part in parts:
+            if isinstance(part, ast.Call) and called(part) == "all" and may_be_empty(part.args[0], given):
+                others = set().union(*(names_in(other) for _, other in parts if other is not part))
+                said = f"{path.name}:{node.lineno}: assert that there are any: {ast.unparse(part)}"
+                assert names_in(gone_through(part.args[0])) & others, said
+
+
+def gone_through(values: ast.expr) -> ast.expr:
+    return values.generators[0].iter if isinstance(values, (ast.GeneratorExp, ast.ListComp)) else values
+
+
+def names_in(tree: ast.AST) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - {"len", "house"}
+
+
+def _inside(function: Function) -> Iterator[tuple[ast.AST, list[ast.expr]]]:
+    """Every node of a function with what the loops around it go through."""
+
+    def walk(node: ast.AST, loops: list[ast.expr]) -> Iterator[tuple[ast.AST, list[ast.expr]]]:
+        for name, value in ast.iter_fields(node):
+            around = [*loops, node.iter] if isinstance(node, (ast.For, ast.AsyncFor)) and name == "body" else loops
+            for child in value if isinstance(value, list) else [value]:
+                if isinstance(child, ast.AST):
+                    yield child, around
+                    yield from walk(child, around)
+
+    yield from walk(function, [])
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TESTS)))
+def test_every_test_checks_something(path: Path) -> None:
+    """It asserts, expects an error, or calls what does; and not only in loops that may have nothing to go through."""
+    for function in functions(TREES[path]):
+        if not function.name.startswith("test_"):
+            continue
+        given = {argument.arg for argument in function.args.args}
+        checks = [
+            loops
+            for node, loops in _inside(function)
+            if isinstance(node, ast.Assert) or (isinstance(node, ast.Call) and called(node) in HELPERS)
+        ]
+        place = f"{path.name}:{function.lineno}: {function.name}"
+        assert checks, f"{place} checks nothing"
+        sure = [loops for loops in checks if not any(may_be_empty(loop, given) for loop in loops)]
+        assert sure, f"{place} checks only what a loop finds: assert that it finds something"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TESTS)))
+def test_no_failure_is_swallowed(path: Path) -> None:
+    """An assert inside a `try` that catches it, or everything, fails in silence."""
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.Try) and any(isinstance(inner, ast.Assert) for inner in ast.walk(node)):
+            for handler in node.handlers:
+                wide = handler.type is None or {"AssertionError", "Exception", "BaseException"} & {
+                    name.id for name in ast.walk(handler.type) if isinstance(name, ast.Name)
+                }
+                silent = all(isinstance(line, (ast.Pass, ast.Continue, ast.Expr)) for line in handler.body)
+                assert not (wide and silent), f"{path.name}:{handler.lineno}: a failed assert is caught here"
+        if isinstance(node, ast.Call) and called(node) == "suppress":
+            names = {argument.id for argument in node.args if isinstance(argument, ast.Name)}
+            assert not names & {"AssertionError", "Exception", "BaseException"}, f"{path.name}:{node.lineno}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TESTS)))
+def test_every_test_is_found(path: Path) -> None:
+    """One inside a function is never run, one of a taken name hides the first, one in another file is not found."""
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, Function):
+            inner = [f.name for f in ast.walk(node) if isinstance(f, Function) and f is not node]
+            assert not [name for name in inner if name.startswith("test_")], f"{path.name}:{node.lineno}"
+    names = [f.name for f in TREES[path].body if isinstance(f, Function) and f.name.startswith("test_")]
+    assert len(names) == len(set(names)), f"{path.name}: {sorted(name for name in names if names.count(name) > 1)}"
+    assert not names or path.name.startswith("test_"), f"{path.name} holds tests and is no file of tests"
+
+
+def test_each_kind_is_found() -> None:
+    """The checks above can fail, too."""
+    condition = [
+        "house.output_limit", "helper", "lambda: 1", "(x for x in y)", "'text'", "map(f, x)", "(a, b)", "x.y == x.y",
+    ]  # fmt: skip
+    for text in condition:
+        assert always(ast.parse(text, mode="eval").body, {"helper"}) is not None, text
+    for text in ["house.output", "f()", "x == y", "()", "f() == f()", "0"]:
+        assert always(ast.parse(text, mode="eval").body, {"helper"}) is None, text
+    for text, empty in [("f(x)", True), ("FILES", False), ("x.items()", True), ("[1]", False), ("given", False)]:
+        assert may_be_empty(ast.parse(text, mode="eval").body, {"given"}) is empty, text
