@@ -8,11 +8,14 @@ import tempfile
 import time
 from pathlib import Path
 
+import msgspec
 import trio
 
 from ftgate import config
 from ftgate.app import open_house
 from ftgate.core.books import Books
+from ftgate.core.pricing import Price
+from ftgate.core.receipt import price_text
 from ftgate.house.house import DATABASE, PAUSE_S
 from ftgate.house.lock import make_data_dir
 from ftgate.store.batch import Batch, write_batch
@@ -27,6 +30,9 @@ def open_books(accounts: int, next_id: int = 1) -> Books:
         books.open_account(account)
         books.open_key(account, limit=None)
     return books
+
+
+SEVEN_HUNDRED = price_text(Price(0, 0, 0, 0, 0, per_request=700))
 
 
 def fill(path: Path, books: Books, entries: int) -> None:
@@ -45,13 +51,11 @@ def fill(path: Path, books: Books, entries: int) -> None:
             held, entry = books.hold(account, account, 1000, ref=f"f-{books.next_id}", estimate=1, at_us=0)  # type: ignore[misc]
             ended = books.post(held.id, 700, at_us=0)
             batch.remember((entry, *ended.entries), balance, books.quotas[account])  # type: ignore[union-attr]
-            fields = {
-                **{f: getattr(ROW, f) for f in ROW.__struct_fields__},
-                "request_id": held.ref,
-                "account": account,
-                "key": account,
-            }
-            batch.rows.append(type(ROW)(**{**fields, "cost": 700, "hold": held.id}))
+            batch.rows.append(
+                msgspec.structs.replace(
+                    ROW, request_id=held.ref, account=account, key=account, cost=700, hold=held.id, price=SEVEN_HUNDRED
+                )
+            )
         write_batch(connection, batch)
     connection.close()
 
