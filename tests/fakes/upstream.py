@@ -54,6 +54,7 @@ class Script:
     content: tuple[str, ...] = ("Hello", ", ", "world")
     reasoning: tuple[str, ...] = ()
     tool_calls: tuple[Mapping[str, Any], ...] = ()  # {"id", "name", "arguments"}; each streams as one piece
+    deltas: tuple[Mapping[str, Any], ...] = ()  # of any shape; each streams as one piece, before the content
     repeat: int = 1  # the content pieces this many times over
     finish_reason: str | None = "stop"  # None: never said
     role_chunk: bool = True  # the empty first delta of a stream, sent together with the head
@@ -75,6 +76,9 @@ class Script:
     location: str | None = None  # for a 3xx
     fail_first: tuple[int, int] | None = (
         None  # (n, status): the model's first n requests fail; status 0 drops the connection
+    )
+    refuse: tuple[int, tuple[str, ...]] | None = (
+        None  # (status, fields): that for a request that has all of these fields
     )
     drop: Literal["close", "rst"] | None = None  # in place of the head
     cut_after: int | Literal["end"] | None = (
@@ -165,7 +169,8 @@ def _text_length(value: Any) -> int:
 
 
 def piece_count(script: Script) -> int:
-    return len(script.reasoning) + len(script.content) * script.repeat + len(script.tool_calls)
+    told = len(script.reasoning) + len(script.deltas) + len(script.tool_calls)
+    return told + len(script.content) * script.repeat
 
 
 def usage_of(script: Script, body: Any, *, pieces: int | None = None) -> Any:
@@ -204,6 +209,7 @@ def _tool_call(index: int, call: Mapping[str, Any]) -> dict[str, Any]:
 
 def _deltas(script: Script) -> Iterator[dict[str, Any]]:
     yield from ({"reasoning_content": text} for text in script.reasoning)
+    yield from map(dict, script.deltas)
     for _ in range(script.repeat):
         yield from ({"content": text} for text in script.content)
     yield from ({"tool_calls": [_tool_call(index, call)]} for index, call in enumerate(script.tool_calls))
@@ -457,6 +463,8 @@ class FakeUpstream:
                 if status == 0:
                     return Script(drop="close")
                 return Script(status=status, retry_after=script.retry_after, headers=script.headers)
+        if script.refuse is not None and isinstance(seen.json, dict) and set(script.refuse[1]) <= seen.json.keys():
+            return Script(status=script.refuse[0])
         return script
 
     async def _answer(self, stream: trio.abc.Stream, seen: Seen) -> None:
