@@ -363,7 +363,7 @@ def test_a_directory_that_may_not_be_entered_is_not_needed(forbidden: Path, tmp_
 )  # fmt: skip
 def test_another_s_data_is_one_line(forbidden: Path, tmp_path: Path, arguments: list[str]) -> None:
     code, out, err = refused(*arguments, "--data", str(forbidden), cwd=tmp_path)
-    assert (code, out) == (1, "") and err.startswith(f"Error: {forbidden}/"), (code, out, err)
+    assert (code, out) == (1, "") and err.startswith(f"Error: {forbidden}"), (code, out, err)
     assert err.endswith("Permission denied\n") and err.count("\n") == 1, err
 
 

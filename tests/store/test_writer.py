@@ -246,7 +246,7 @@ async def test_what_was_filled_before_the_start_is_written(path: Path) -> None:
     assert in_file(path) == (0, 1)
 
 
-@pytest.mark.parametrize("then", ["commits go on", "nothing more comes"])
+@pytest.mark.parametrize("then", ["commits go on", "nothing more comes", "a second reader stays"])
 async def test_the_log_gives_its_room_back_once_its_reader_is_gone(
     path: Path, monkeypatch: pytest.MonkeyPatch, then: str
 ) -> None:
@@ -279,7 +279,14 @@ async def test_the_log_gives_its_room_back_once_its_reader_is_gone(
         started = time.monotonic()
         await commits(1)
         assert time.monotonic() - started < BUSY_TIMEOUT_S / 2 and log.stat().st_size >= large
-    if then == "commits go on":
+    if then == "a second reader stays":  # at a later moment: no longer than it has to
+        with closing(sqlite3.connect(path)) as second:
+            second.execute("BEGIN")
+            second.execute("SELECT count(*) FROM entries").fetchone()
+            await commits(3)
+            assert log.stat().st_size >= large
+        await commits(3)
+    elif then == "commits go on":
         await commits(3)
     else:
         writer.fold_log()
