@@ -170,7 +170,7 @@ class Exchange:
         self.settings = settings
         self.started = started
         self.created_at_us = created_at_us
-        self.counts: dict[str, estimate.Count] = {}  # of its prompt, for each model
+        self.counts: dict[tuple[str, int | None], estimate.Count] = {}  # of its prompt: charge.prompt_count's own
         self.offered: list[Offered] = []  # candidates that were offered to the ledger
         self.behind: Iterator[Offered] = iter(())  # those that the hold was not sized for
         self.waits: list[limits.Refused] = []  # of models that are at their limits

@@ -24,15 +24,16 @@ tokens, which a provider's own instructions may take."""
 
 def prompt_count(x: Exchange, model: Model) -> estimate.Count:
     """Tokens of the prompt at this model: text by estimate, media by the model's per-item bound. Counted once a
-    call."""
-    known = x.counts.get(model.name)
+    call, and for each such bound: two channels may state different ones for one model."""
+    place = model.name, model.image_tokens
+    known = x.counts.get(place)
     if known is not None:
         return known
     ask = x.ask
     media = ask.images * (model.image_tokens or estimate.IMAGE_TOKENS)
     media += ask.audios * estimate.AUDIO_TOKENS + ask.files * estimate.FILE_TOKENS
     text = x.ratios.scale("prompt", model.name, ask.prompt)
-    counted = x.counts[model.name] = text + estimate.tokens(media) if media else text
+    counted = x.counts[place] = text + estimate.tokens(media) if media else text
     return counted
 
 

@@ -77,6 +77,20 @@ async def test_a_free_model_is_not_capped(autojump_clock: MockClock) -> None:
         assert caps(stage) == [("one", None)]
 
 
+async def test_a_picture_is_bounded_by_what_each_channel_states(autojump_clock: MockClock) -> None:
+    """Two channels serve one model; at the second a picture may take a hundred times as many tokens."""
+    ways = channel("one", model("m", image_tokens=100)), channel("two", model("m", image_tokens=9000))
+    picture = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x/y.png"}}]}]
+    used = answer(prompt=9000, completion=20)
+    stage = Stage(ScriptedUpstream(FAILED, [PLAIN, used]), *ways, credits=20_000 * PRICE.input)
+    assert (await stage.relay(ask(messages=picture, max_tokens=20))).status == 200
+    hold, post = stage.log.entries[1:]
+    assert hold.kind == "hold" and hold.amount >= 9000 * PRICE.input
+    assert (post.kind, post.amount) == ("post", 9000 * PRICE.input + 20 * PRICE.output)
+    poor = Stage(ScriptedUpstream([PLAIN, used]), ways[1], ways[0], credits=5000 * PRICE.input)
+    assert (await poor.relay(ask(messages=picture, max_tokens=20))).headers["x-findtoken-provider"] == "one"
+
+
 # Who stays in a plan
 
 
