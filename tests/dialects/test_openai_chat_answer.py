@@ -447,6 +447,30 @@ def test_our_errors():
 # The meter
 
 
+@pytest.mark.parametrize("more", [{}, {"logprobs": None}, {"odd": 1}])
+@pytest.mark.parametrize("delta", [None, {}, {"role": "assistant"}])
+def test_a_message_is_read_behind_an_empty_delta(more, delta):
+    """Servers that have one type for chunks and answers write both fields."""
+    choice = {"delta": delta, "message": {"content": "Hello there", **more}, "finish_reason": "stop", **more}
+    meter = Meter()
+    read_answer(json.dumps({"choices": [choice]}).encode(), meter)
+    assert meter.content_seen and meter.output() >= 2
+
+
+@pytest.mark.parametrize("odd", [{}, {"annotations": []}])
+def test_thinking_under_two_names_is_counted_once_and_two_thoughts_twice(odd):
+    def counted(**message):
+        meter = Meter()
+        choice = {"message": {**message, **odd}, "finish_reason": "stop"}
+        read_answer(json.dumps({"choices": [choice]}).encode(), meter)
+        return meter.output()
+
+    text, other = "one two three four five six", "seven eight nine ten eleven twelve"
+    once = counted(reasoning=text)
+    assert once == counted(reasoning=text, reasoning_content=text)
+    assert counted(reasoning=other, reasoning_content=text) >= 2 * once - 2
+
+
 def test_the_meter_folds_without_changing_its_count():
     small, large = Meter(), Meter()
     for _ in range(500):

@@ -771,3 +771,39 @@ def test_what_is_no_answer_is_no_stream(body):
 def test_a_whole_answer_that_says_error_is_none():
     choice = {"index": 0, "message": {"role": "assistant", "content": ""}, "finish_reason": "error"}
     assert passed(stream_of(json.dumps({**WHOLE, "choices": [choice]}).encode())).state is State.failed
+
+
+def whole(message: object, finish: object = "stop", **fields: object) -> bytes:
+    return json.dumps(
+        {"id": "c", "choices": [{"index": 0, "message": message, "finish_reason": finish}], **fields}
+    ).encode()
+
+
+def chunks_of(raw: bytes) -> list[dict[str, object]]:
+    return [json.loads(event.removeprefix(b"data: ")) for event in raw.split(b"\n\n") if event]
+
+
+@pytest.mark.parametrize("usage", [None, {}])
+def test_a_whole_answer_that_says_no_usage_brings_no_chunk_without_choices(usage):
+    """Clients look into the first choice of every chunk."""
+    said = passed(stream_of(whole({"content": "Hi"}, usage=usage)))
+    assert said.state is State.done and [len(chunk["choices"]) for chunk in chunks_of(said.raw)] == [1]
+
+
+@pytest.mark.parametrize("delta", [None, {}, {"content": None}])
+def test_a_delta_beside_a_message_loses_nothing(delta):
+    body = json.loads(whole({"content": "Hello there \U0001f600"}))
+    body["choices"][0]["delta"] = delta
+    said = passed(stream_of(json.dumps(body).encode()))
+    assert said.state is State.done and said.meter.content_seen
+    assert chunks_of(said.raw)[0]["choices"][0]["delta"] == {"content": "Hello there \U0001f600"}
+
+
+@pytest.mark.parametrize("finish", [None, "", "null"])
+def test_a_whole_answer_that_does_not_say_why_it_ended_is_one_as_a_stream_too(finish):
+    said = passed(stream_of(whole({"content": "Hi"}, finish)))
+    assert said.state is State.done and chunks_of(said.raw)[0]["choices"][0]["finish_reason"] == "stop"
+    said = passed(stream_of(whole({"tool_calls": [{"id": "a", "type": "function"}]}, finish)))
+    assert said.state is State.done and chunks_of(said.raw)[0]["choices"][0]["finish_reason"] == "tool_calls"
+    with pytest.raises(NotAnAnswer):
+        stream_of(whole({"content": ""}, finish))

@@ -10,7 +10,7 @@ import msgspec
 
 from ftgate.dialects import content, sse
 from ftgate.dialects.complaints import complaint_in, complaint_of, is_error
-from ftgate.dialects.fields import Fields, fields_of, loads, rewrite
+from ftgate.dialects.fields import ABSENT, NULL, Fields, anything, fields_of, loads, rewrite, there
 from ftgate.dialects.openai_chat.usage import PlainUsage, note_usage
 from ftgate.dialects.talk import Complaint, Meter, NotAnAnswer
 
@@ -50,10 +50,15 @@ class Message(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     def note(self, meter: Meter) -> bool:
         """As note_choice."""
         seen = False
-        for text in (self.content, self.reasoning_content or self.reasoning, self.refusal):
-            if text:
-                meter.note(text)
-                seen = True
+        if self.content:
+            meter.note(self.content)
+            seen = True
+        if self.reasoning_content or self.reasoning or self.refusal:
+            # As content.look: a text that stands in two fields was written once.
+            for text in {self.reasoning_content, self.reasoning, self.refusal} - {self.content}:
+                if text:
+                    meter.note(text)
+            seen = True
         for call in self.tool_calls or ():
             made = call.function or _Function()
             if text := (made.name or "") + (made.arguments or ""):
@@ -81,8 +86,8 @@ class Choice(msgspec.Struct, gc=False):
             meter.note(self.text)
             meter.content_seen = True
             return True
-        message = self.delta or self.message
-        return message is not None and message.note(meter)
+        delta, message = self.delta, self.message
+        return (delta is not None and delta.note(meter)) or (message is not None and message.note(meter))
 
 
 class Plain(msgspec.Struct, gc=False):
@@ -110,16 +115,15 @@ def note_choice(choice: Mapping[str, object], meter: Meter) -> bool:
         meter.note(text if isinstance(text, str) else msgspec.json.encode(text).decode())
         meter.content_seen = True
         return True
-    message = choice.get("delta") or choice.get("message")
-    if not isinstance(message, dict):
-        return False
-    seen = content.look(message)
-    if seen.text:
-        meter.note(seen.text)
-    if seen.media_tokens:
-        meter.note_media(seen.media_tokens)
-    meter.content_seen |= seen.anything
-    return seen.anything
+    for message in (choice.get("delta"), choice.get("message")):
+        if isinstance(message, dict) and (seen := content.look(message)).anything:
+            if seen.text:
+                meter.note(seen.text)
+            if seen.media_tokens:
+                meter.note_media(seen.media_tokens)
+            meter.content_seen = True
+            return True
+    return False
 
 
 def choice_complaint(choice: Mapping[str, object]) -> Complaint | None:
@@ -179,7 +183,9 @@ def _read_odd_answer(body: bytes, meter: Meter) -> None:
 
 def stream_of(body: bytes) -> bytes:
     """A whole answer as a stream of one chunk: for an upstream that was asked to stream and answered at once. Its
-    reader says whether it is an answer. Raises NotAnAnswer for what is no JSON object with choices."""
+    reader says whether it is an answer. Where a choice does not say why it ended, and the answer is one all the same
+    (read_answer), the chunk says it: nothing more will come. Raises NotAnAnswer for what is no JSON object with
+    choices."""
     return streamed(body, kind=CHUNK)
 
 
@@ -196,21 +202,34 @@ def _streamed(body: bytes, *, kind: str) -> bytes:
     came = fields_of.decode(body)
     choices = msgspec.json.decode(came["choices"], type=list[Fields])
     fields: dict[str, object] = dict(came)
-    usage = fields.pop("usage", None)
+    usage = came.get("usage", ABSENT)
+    fields.pop("usage", None)
     fields["object"] = kind
+    if not all(map(_has_ended, choices)):
+        read_answer(body, Meter())
     fields["choices"] = [_chunk_choice(choice) for choice in choices]
     chunk = sse.event(msgspec.json.encode(fields))
-    if usage is None:
+    if not there(usage):
         return chunk
     return chunk + sse.event(msgspec.json.encode({**fields, "choices": [], "usage": usage}))
+
+
+def _has_ended(choice: Fields) -> bool:
+    return ends(anything.decode(choice.get("finish_reason", NULL)))
 
 
 def _chunk_choice(choice: Fields) -> dict[str, object]:
     """A choice of a whole answer as one of a chunk. Clients put tool calls together by their index, which only chunks
     have."""
+    message = msgspec.json.decode(choice.get("message", NULL), type=Fields | None)
     said: dict[str, object] = {("delta" if name == "message" else name): raw for name, raw in choice.items()}
-    message = msgspec.json.decode(choice["message"], type=Fields | None) if "message" in choice else None
-    if message and bytes(message.get("tool_calls", b"")).lstrip()[:1] == b"[":
-        calls = msgspec.json.decode(message["tool_calls"], type=list[Fields])
-        said["delta"] = {**message, "tool_calls": [{"index": n, **call} for n, call in enumerate(calls)]}
+    if "message" in choice:  # some say a delta beside it, which is null or empty
+        said["delta"] = choice["message"] if message else choice.get("delta", choice["message"])
+    calls = message is not None and bytes(message.get("tool_calls", b"")).lstrip()[:1] == b"["
+    if message and calls:
+        listed = msgspec.json.decode(message["tool_calls"], type=list[Fields])
+        said["delta"] = {**message, "tool_calls": [{"index": n, **call} for n, call in enumerate(listed)]}
+        calls = bool(listed)
+    if not _has_ended(choice):
+        said["finish_reason"] = "tool_calls" if calls else "stop"
     return said
