@@ -124,6 +124,7 @@ async def _serve(
             house.writer.fold_log,
         )
         nursery.start_soon(serving.sweep, chores, house)
+        nursery.start_soon(gate.keep_alive)
         nursery.start_soon(house.watch_files)
         signals.heed_ends()
         async with trio.open_nursery() as doors:

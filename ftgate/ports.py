@@ -322,6 +322,8 @@ class GateSettings(msgspec.Struct, frozen=True):
     retry: Retry
     total_s: float
     plans: Mapping[str, Terms]
+    keepalive_s: float = 15.0
+    """0: never."""
 
     def terms(self, plan: str) -> Terms:
         """A plan's terms; those of `default` where the plan is no longer there."""

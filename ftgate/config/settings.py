@@ -131,6 +131,14 @@ class Server(msgspec.Struct, frozen=True):
             high=86_400,
         ),
     ] = 30.0
+    keepalive: A[
+        float,
+        Note(
+            "Seconds after which a streamed call that has heard nothing gets its head and a comment line; 0 is never.",
+            "front proxies cut a connection that is silent for a minute, while a model may think for longer.",
+            high=86_400,
+        ),
+    ] = 15.0
 
 
 class Database(msgspec.Struct, frozen=True):

@@ -25,11 +25,13 @@ KIND = "chat"
 ROUTES = ("/v1/completions",)
 ADDRESS = "/completions"
 CAP_FIELDS = ("max_tokens",)
+KEEPALIVE = stream.KEEPALIVE
 OBJECT = "text_completion"
 
 __all__ = [
     "ADDRESS",
     "CAP_FIELDS",
+    "KEEPALIVE",
     "KIND",
     "NAME",
     "ROUTES",

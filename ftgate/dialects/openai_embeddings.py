@@ -21,10 +21,11 @@ KIND = "embeddings"
 ROUTES = ("/v1/embeddings",)
 ADDRESS = "/embeddings"
 CAP_FIELDS: tuple[str, ...] = ()
+KEEPALIVE = b""
 
 __all__ = [
-    "ADDRESS", "CAP_FIELDS", "KIND", "NAME", "ROUTES", "StreamReader", "error_body", "error_event", "read_answer",
-    "read_error", "read_request", "render", "stream_of",
+    "ADDRESS", "CAP_FIELDS", "KEEPALIVE", "KIND", "NAME", "ROUTES", "StreamReader", "error_body", "error_event",
+    "read_answer", "read_error", "read_request", "render", "stream_of",
 ]  # fmt: skip
 
 

@@ -143,4 +143,4 @@ def event(data: bytes) -> bytes:
 def comment(text: str) -> bytes:
     """A line that parsers skip. It stands before an event, in its block: some clients take a block of comments alone
     for an event without data."""
-    return f": {text}\n".encode()
+    return f": {' '.join(text.splitlines())}\n".encode(errors="replace")

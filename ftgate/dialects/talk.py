@@ -5,6 +5,7 @@ Every dialect, a module or a package, has the same names:
     NAME KIND                               its name, and what its models are for: chat, embeddings
     ROUTES ADDRESS                          the paths its callers use; what is appended to a provider's prefix
     CAP_FIELDS                              the request fields that cap an answer
+    KEEPALIVE                               what a client that waits for a stream is told: whole lines, no event
     read_request(body) -> Ask               raises errors.InvalidRequest
     render(ask, model, ...) -> bytes        the request for an upstream that speaks this dialect
     read_answer(body, meter)                a whole answer; raises NotAnAnswer
@@ -23,7 +24,6 @@ import msgspec
 
 from ftgate.core import estimate
 from ftgate.core.estimate import ZERO, Count
-from ftgate.core.money import format_usd
 from ftgate.core.usage import Usage
 from ftgate.dialects.content import without_embedded
 from ftgate.dialects.states import State
@@ -190,6 +190,9 @@ class Dialect(Protocol):
     @property
     def CAP_FIELDS(self) -> tuple[str, ...]: ...
 
+    @property
+    def KEEPALIVE(self) -> bytes: ...
+
     def read_request(self, body: bytes) -> Ask: ...
 
     def render(
@@ -223,11 +226,3 @@ def error_headers(error: GateError) -> Headers:
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", error.allow.encode()))
     return headers
-
-
-def closing_note(cost: int | None, balance: int | None, answered_by: str = "") -> str:
-    """What a stream is told of its money at its end, in a comment that parsers skip; nothing where it is not known."""
-    if cost is None:
-        return ""
-    known = f" balance={format_usd(balance)}" if balance is not None else ""
-    return f"x-findtoken-cost={format_usd(cost)}{known}{answered_by}"

@@ -17,7 +17,13 @@ def gate_settings(settings: Settings) -> GateSettings:
         )
         for name, plan in settings.plans.items()
     }
-    return GateSettings(routes=settings.routes, retry=settings.retry, total_s=settings.timeouts.total, plans=plans)
+    return GateSettings(
+        routes=settings.routes,
+        retry=settings.retry,
+        total_s=settings.timeouts.total,
+        plans=plans,
+        keepalive_s=settings.server.keepalive,
+    )
 
 
 def rates_for(settings: Settings, plan_of_key: Callable[[int], str | None]) -> RatesFor:

@@ -23,8 +23,9 @@ from ftgate.dialects.states import OVER, WHOLE, State
 from ftgate.dialects.talk import MAX_ANSWER_BYTES, Complaint, Dialect, NotAnAnswer, Reader
 from ftgate.errors import DatabaseBusy, Fault, ProviderError, ProviderTimeout, UpstreamFailed
 from ftgate.line.call import Ended, Exchange, Tried
+from ftgate.line.keepalive import quiet
 from ftgate.line.pump import Pump
-from ftgate.line.words import answer_headers, conceal, retry_after_s
+from ftgate.line.words import conceal, retry_after_s, stream_headers
 from ftgate.ports import HOPS, Answer, Clock, Headers, Ledger, Upstream, UpstreamRequest
 
 DURABLE_WAIT_S = 2.0
@@ -269,7 +270,7 @@ class Attempts:
             data += more
         if not streams and not _says_stream(answer.headers, data):
             return await self._stream_whole(x, dialect, tried, answer, index, timer, reader, data)
-        pump = Pump(x.call, reader, x.client, self.passing, timer, idle_s=times.idle)
+        pump = Pump(x, reader, self.passing, timer, idle_s=times.idle)
         while True:
             passed = reader.feed(data) if data else reader.end()
             if passed:
@@ -277,7 +278,7 @@ class Attempts:
                 await self._pass_on(x, tried, passed)
             if x.answering and await self._pumped(x, pump, answer):
                 timer.deadline = x.call.ends_at
-                await x.client.send(b"")  # what did not go at once
+                await self._pass_on(x, tried, pump.kept)  # and what did not go at once
             if reader.state in OVER:
                 break
             timer.deadline = min(trio.current_time() + times.idle if x.answering else first_token_until, x.call.ends_at)
@@ -294,7 +295,7 @@ class Attempts:
             return False
         pump.begin()
         await answer.pump(pump.take)
-        return pump.full
+        return pump.full or bool(pump.kept)
 
     def _ended(self, x: Exchange, tried: Tried, reader: Reader, index: int) -> Outcome | None:
         """What the end of a stream means, by the state it ended in."""
@@ -313,7 +314,13 @@ class Attempts:
         """Send what a reader has given out; the answer begins with the first of it."""
         if not x.answering:
             await self._start(x, tried)
+            if x.head_early:  # something has gone before: a byte order mark would be a part of a name here
+                data = data.removeprefix(sse.BOM)
+        elif x.keeping is not None:
+            await quiet(x)
+        x.heard_at = inf
         await x.client.send(data)
+        x.heard_at = trio.current_time()
         self.passing("content")
 
     async def _stream_whole(
@@ -344,15 +351,12 @@ class Attempts:
         self.passing("first_content")
         await self._held_durably(x)
         tried.awaited = "stream stalled"
+        await quiet(x)
+        x.heard_at = inf
         x.first_content_at = self.clock.now()
-        x.head_sent = True
-        headers = answer_headers(x)
-        headers += [
-            (b"content-type", b"text/event-stream; charset=utf-8"),
-            (b"cache-control", b"no-cache"),
-            (b"x-accel-buffering", b"no"),
-        ]
-        await x.client.start(200, headers)
+        if not x.head_sent:
+            x.head_sent = True
+            await x.client.start(200, stream_headers(x))
 
     async def _held_durably(self, x: Exchange) -> None:
         assert x.held is not None

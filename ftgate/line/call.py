@@ -3,8 +3,8 @@
 gate.py walks the line; charge.py says what a call costs, words.py what is said of it. Nothing here awaits.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import inf
 
 import trio
 
@@ -49,9 +49,9 @@ class Call:
             None  # around what takes long now: an attempt, or the pause before the next
         )
         self.begun: Begun | None = None  # or what is waited for without a scope
-        self.began_at = -math.inf  # trio.current_time
-        self.total_s = math.inf  # what it may take in all where it is now
-        self.ends_at = math.inf  # when it is out of time (trio.current_time)
+        self.began_at = -inf  # trio.current_time
+        self.total_s = inf  # what it may take in all where it is now
+        self.ends_at = inf  # when it is out of time (trio.current_time)
         self.ended_by: str | None = None
         self.left = False
         self.cancelled = False
@@ -153,6 +153,9 @@ class Exchange:
     measured: Measured | None = None
     uncounted: GateError | None = None  # why it could not be charged, where counting failed
     head_sent = False  # of a stream
+    head_early = False  # it went before anybody had answered
+    heard_at = inf  # when something last went to its client (trio.current_time); inf while something goes
+    keeping: trio.Event | None = None  # set when the keeper's line has gone
     first_content_at: float | None = None
 
     def __init__(

@@ -24,7 +24,7 @@ import trio
 from ftgate.core import estimate, hops, limits, routing
 from ftgate.core.money import format_usd, format_usd_cents
 from ftgate.core.redact import redact
-from ftgate.dialects.talk import Ask, closing_note, error_headers
+from ftgate.dialects.talk import Ask, error_headers
 from ftgate.errors import (
     DatabaseBusy,
     DatabaseFailed,
@@ -39,9 +39,11 @@ from ftgate.errors import (
 from ftgate.line.attempt import DURABLE_WAIT_S, Attempts
 from ftgate.line.call import Call, Ended, Exchange, Tried
 from ftgate.line.charge import cap_for, charge, covered, learn, prompt_count
+from ftgate.line.keepalive import Keeper, quiet
 from ftgate.line.planning import Planner
 from ftgate.line.words import (
     answer_headers,
+    closing_comment,
     conceal,
     cut_error,
     joint_error,
@@ -94,8 +96,13 @@ class Gate:
         self.readers = trio.CapacityLimiter(2)  # large bodies are read two at a time: more would only take turns
         self.planner = Planner(limits, clock)
         self.attempts = Attempts(upstream=upstream, ledger=ledger, clock=clock, passing=passing, gateway=gateway)
+        self.keeper = Keeper()
         self.calls: set[Call] = set()
         self.closing = False
+
+    async def keep_alive(self) -> None:
+        """Let clients that wait hear something, for as long as this runs."""
+        await self.keeper.run(lambda: self.settings.keepalive_s)
 
     # The line
 
@@ -120,6 +127,7 @@ class Gate:
                 log.exception("internal error in call %s", call.id)
                 error = _internal(x)
             # From here on the call can no longer be cut: what has been paid for is sent, to whoever still reads.
+            await quiet(x)
             if error is None:
                 await self._answer(x)
             else:
@@ -152,6 +160,8 @@ class Gate:
                 await self.ledger.note(row(x, "refused", refused, cost=0, now=self.clock.now()))
             raise
         async with _Holding(self, x, request):
+            if x.ask.stream:
+                self.keeper.begin(x)
             self.passing("held")
             await self._attempts(x)
             self.passing("finished")
@@ -298,7 +308,7 @@ class Gate:
             balance = None
         self.passing("answering")
         if x.reader is not None:
-            note = closing_note(x.settled.charged, balance)
+            note = closing_comment(x, balance)
             tail = x.reader.tail(x.measured.usage, exact=x.measured.exact, cost=x.settled.charged, note=note)
             await x.client.end(tail)
             self.passing("answered")
@@ -321,7 +331,7 @@ class Gate:
             known = balance is not None and await self.ledger.durable_within(x.settled.ticket, DURABLE_WAIT_S)
         except DatabaseFailed:
             known = False
-        return closing_note(x.settled.charged, balance if known else None)
+        return closing_comment(x, balance if known else None)
 
     async def _send_error(self, x: Exchange, error: GateError) -> None:
         dialect = x.call.dialect
@@ -362,6 +372,7 @@ class _Holding:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.gate.keeper.end(self.x)
         if self.gate.ledger.immediate:
             await self.gate.settle(self.x, error)  # noqa: ASYNC102 - nothing in it waits
         else:

@@ -14,8 +14,7 @@ import trio
 
 from ftgate.dialects.states import OVER
 from ftgate.dialects.talk import Reader
-from ftgate.line.call import Call
-from ftgate.ports import Client
+from ftgate.line.call import Exchange
 
 TIMER_STEP_S = 0.1
 """By how much a limit between two pieces may strike too early: to set a deadline costs more than to pass a piece on."""
@@ -25,24 +24,23 @@ class Pump:
     """Passes pieces on (the `take` of ports.Answer.pump). `timer` is the scope that ends the wait after `idle_s`
     without a piece, or when the call is out of time."""
 
-    __slots__ = ("_until", "call", "client", "full", "idle_s", "passing", "reader", "timer")
+    __slots__ = ("_until", "full", "idle_s", "kept", "passing", "reader", "timer", "x")
 
     def __init__(
-        self, call: Call, reader: Reader, client: Client, passing: Callable[[str], None], timer: trio.CancelScope, *,
-        idle_s: float,
-    ) -> None:  # fmt: skip
-        self.call = call
+        self, x: Exchange, reader: Reader, passing: Callable[[str], None], timer: trio.CancelScope, *, idle_s: float
+    ) -> None:
+        self.x = x
         self.reader = reader
-        self.client = client
         self.passing = passing
         self.timer = timer
         self.idle_s = idle_s
         self.full = False  # the client has yet to take some of what was sent
+        self.kept = b""  # what could not be sent, because something else was being said to the client
         self._until = -inf
 
     def begin(self) -> None:
         """Nothing waits for the client, and the next piece may take `idle_s`."""
-        self.full = False
+        self.full, self.kept = False, b""
         self._until = -inf
         self._heard()
 
@@ -50,14 +48,18 @@ class Pump:
         now = trio.current_time()
         if self._until - now < self.idle_s - TIMER_STEP_S:
             self._until = now + self.idle_s
-            self.timer.deadline = min(self._until, self.call.ends_at)
+            self.timer.deadline = min(self._until, self.x.call.ends_at)
 
     def take(self, data: bytes) -> bool:
         """Pass a piece on. False when something is to be decided, or to be waited for."""
-        passed = self.reader.feed(data)
+        x, passed = self.x, self.reader.feed(data)
+        if passed and x.keeping is not None:
+            self.kept = passed
+            return False
         if passed:
-            self.full = not self.client.send_now(passed)
+            self.full = not x.client.send_now(passed)
             self.passing("content")
+            x.heard_at = inf if self.full else trio.current_time()
             if self.full:
                 return False
         self._heard()

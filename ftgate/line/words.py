@@ -8,6 +8,7 @@ import trio
 
 from ftgate.core import limits, receipt
 from ftgate.core.moments import parse_http_date
+from ftgate.core.money import format_usd
 from ftgate.core.redact import redact
 from ftgate.core.routing import Candidate, Outcome, Verdict
 from ftgate.core.usage import Usage
@@ -186,6 +187,28 @@ def answer_headers(x: Exchange) -> Headers:
         (b"x-findtoken-attempts", b"%d" % len(x.tried)),
         *room_headers(x.room),
     ]
+
+
+def stream_headers(x: Exchange) -> Headers:
+    """The head of a stream. One that goes before anybody has answered cannot say who did; its closing comment does."""
+    said = [(b"x-request-id", x.call.id.encode()), (b"x-findtoken-mode", b"standard"), *room_headers(x.room)]
+    return (said if x.head_early else answer_headers(x)) + [
+        (b"content-type", b"text/event-stream; charset=utf-8"),
+        (b"cache-control", b"no-cache"),
+        (b"x-accel-buffering", b"no"),
+    ]
+
+
+def closing_comment(x: Exchange, balance: int | None) -> str:
+    """What a stream is told of its money at its end, in a comment that parsers skip, and of who answered where its head
+    could not say that yet; nothing where the charge is not known."""
+    assert x.settled is not None
+    if x.settled.charged is None:
+        return ""
+    known = f" balance={format_usd(balance)}" if balance is not None else ""
+    candidate = x.tried[-1].candidate
+    who = f" model={candidate.model.name} provider={candidate.channel.provider} attempts={len(x.tried)}"
+    return f"x-findtoken-cost={format_usd(x.settled.charged)}{known}{who if x.head_early else ''}"
 
 
 def retry_after_s(headers: Headers, now_us: int) -> float | None:

@@ -27,6 +27,7 @@ DEFAULTS = {
         "tls_key": None, "registration": "closed", "max_body_mb": 20, "trusted_proxies": (), "cors": True,
         "retention_days": 0,
         "shutdown_grace": 30,
+        "keepalive": 15,
     },
     "database": {"durability": "power", "hold_lifetime": 2400, "expired_hold": "void"},
     "billing": {"mode": "prepaid", "signup_credits": 0},

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ftgate.core.money import format_usd
 from ftgate.core.usage import Usage
 from ftgate.dialects import sse
 from ftgate.dialects.openai_chat import DONE, StreamReader, stream_of
 from ftgate.dialects.openai_chat.stream import MAX_PENDING_BYTES
 from ftgate.dialects.states import BEGUN, State
-from ftgate.dialects.talk import MAX_ANSWER_BYTES, Meter, NotAnAnswer, closing_note
+from ftgate.dialects.talk import MAX_ANSWER_BYTES, Meter, NotAnAnswer
 from tests.dialects.cutting import cut_at, cuts
 
 
@@ -579,7 +580,7 @@ COST = 1_234_000_000
 
 
 def tail(*events, show_usage=True, usage=TEN_FIVE, exact=True, balance=None):
-    note = closing_note(COST, balance)
+    note = "x-findtoken-cost=0.001234" + ("" if balance is None else f" balance={format_usd(balance)}")
     return passed(*events, show_usage=show_usage).reader.tail(usage, exact=exact, cost=COST, note=note)
 
 
@@ -651,18 +652,6 @@ def test_tail_is_whole_events():
         shown = sse.Reader().feed(tail(HI, STOP, USAGE, balance=balance))
         assert [found.data is None for found in shown] == [False, False]
         assert shown[-1].data == b"[DONE]"
-
-
-@pytest.mark.parametrize(
-    ("cost", "balance", "line"),
-    [
-        (0, None, b": x-findtoken-cost=0\n"),
-        (1, 0, b": x-findtoken-cost=0.000000000001 balance=0\n"),
-        (10**12, 10**13, b": x-findtoken-cost=1 balance=10\n"),
-    ],
-)
-def test_cost_comment(cost, balance, line):
-    assert sse.comment(closing_note(cost, balance)) == line
 
 
 @settings(max_examples=300, deadline=None)

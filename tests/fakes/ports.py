@@ -5,6 +5,7 @@ it can in the real thing.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -173,13 +174,15 @@ class ScriptedUpstream:
 
 
 class RecordingClient:
-    """ports.Client that keeps what it got. Every third piece that is to go at once does not."""
+    """ports.Client that keeps what it got. Every third piece that is to go at once does not. Two who speak to it at
+    the same time are a failure."""
 
     immediate = True
 
     def __init__(self) -> None:
         self.pieces = 0
         self.waiting = b""
+        self.busy = False
         self.status: int | None = None
         self.headers: dict[str, str] = {}
         self.body = b""
@@ -194,15 +197,24 @@ class RecordingClient:
         assert self.status is None, "two heads for one call"
         self.status = status
         self.headers = {name.decode(): value.decode() for name, value in headers}
-        await trio.lowlevel.checkpoint()
+        await self._pause()
+
+    async def _pause(self) -> None:
+        assert not self.busy, "two speak at the same time"
+        self.busy = True
+        try:
+            await trio.lowlevel.checkpoint()
+        finally:
+            self.busy = False
 
     async def send(self, data: bytes) -> None:
+        assert not self.ended
         self.body += self.waiting + data
         self.waiting = b""
-        await trio.lowlevel.checkpoint()
+        await self._pause()
 
     def send_now(self, data: bytes) -> bool:
-        assert not self.waiting
+        assert not self.waiting and not self.busy and not self.ended
         self.pieces += 1
         if self.pieces % 3:
             self.body += data
@@ -214,7 +226,7 @@ class RecordingClient:
         self.body += self.waiting + data
         self.waiting = b""
         self.ended = True
-        await trio.lowlevel.checkpoint()
+        await self._pause()
 
 
 class OneKey:
@@ -282,7 +294,7 @@ class Stage:
         quota: int | None = None,
         key: dict[str, Any] | None = None, rates: Rates | None = None, model_rates: dict[str, Rates] | None = None,
         retry: Retry | None = None, total_s: float = 1800, terms: Terms | None = None,
-        **routes: Any,
+        keepalive_s: float = 15.0, **routes: Any,
     ) -> None:  # fmt: skip
         self.upstream = upstream
         self.log = InlineLog()
@@ -304,7 +316,7 @@ class Stage:
         self.gate = Gate(
             settings=GateSettings(
                 routes=Routes(channels=ways, **routes), retry=retry or Retry(), total_s=total_s,
-                plans={"default": terms or Terms()},
+                plans={"default": terms or Terms()}, keepalive_s=keepalive_s,
             ),
             keys=OneKey(Key(**{**fields, **(key or {})})),
             ledger=PausingLedger(self.books, self.log, clock),
@@ -316,11 +328,10 @@ class Stage:
             clock=clock,
         )  # fmt: skip
         self.client = RecordingClient()
+        self.numbers = count()
 
     def call(self, body: bytes, *, secret: bytes | None = b"sk-ft_test") -> Call:
-        return Call(
-            id=f"req_{len(self.log.rows)}_{len(self.log.batches)}", dialect=openai_chat, secret=secret, body=body
-        )
+        return Call(id=f"req_{next(self.numbers)}", dialect=openai_chat, secret=secret, body=body)
 
     async def relay(self, body: bytes) -> RecordingClient:
         client = RecordingClient()
@@ -331,7 +342,7 @@ class Stage:
     def check(self) -> None:
         """What holds after every call: no open hold, entries that add up, every ended hold with exactly one row."""
         assert not self.books.open
-        assert not self.gate.calls
+        assert not self.gate.calls and not self.gate.keeper.waiting
         assert self.upstream.open_answers == 0
         audit = Audit()
         for entry in self.log.entries:

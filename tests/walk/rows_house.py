@@ -64,6 +64,12 @@ async def _(gateway: Gateway) -> None:
         await wire.until(b"shutting_down", gateway.patience_s)
 
 
+@walk("server.keepalive", "0.05", scripts={"m": Script(first_delay_s=0.5)})
+async def _(gateway: Gateway) -> None:
+    async with gateway.stream(await gateway.account()) as wire:
+        await wire.until(b": keepalive\n")
+
+
 # [database]; hold_lifetime is in test_walk.py: its effect is a refusal at load
 
 

@@ -16,7 +16,7 @@ from ftgate.dialects.complaints import read_error
 from ftgate.dialects.openai_chat.answer import DONE, read_answer, stream_of
 from ftgate.dialects.openai_chat.errors import error_body, error_event
 from ftgate.dialects.openai_chat.request import CAP_FIELDS, read_request, render
-from ftgate.dialects.openai_chat.stream import StreamReader
+from ftgate.dialects.openai_chat.stream import KEEPALIVE, StreamReader
 from ftgate.dialects.openai_chat.usage import read_usage, usage_object
 
 NAME = "openai_chat"
@@ -28,6 +28,7 @@ __all__ = [
     "ADDRESS",
     "CAP_FIELDS",
     "DONE",
+    "KEEPALIVE",
     "KIND",
     "NAME",
     "ROUTES",

@@ -32,6 +32,8 @@ from ftgate.dialects.talk import MAX_ANSWER_BYTES, Complaint, Meter
 
 MAX_PENDING_BYTES = 65_536
 """Bytes of chunks without content that are kept back, so that the attempt can still fail over."""
+KEEPALIVE = sse.comment("keepalive")
+"""Without a blank line of its own: some clients take a block of comments alone for an event without data."""
 _MARK = b"[DONE]"
 
 
