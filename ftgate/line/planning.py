@@ -116,7 +116,8 @@ class Planner:
         quoting = partial(quote, x)
         for way in x.ways:
             model = way.model
-            if model.context is not None and model.context - prompt_count(x, model).likely < SMALLEST_ROOM:
+            prompt = prompt_count(x, model)  # now, whoever is asked later: what is learned meanwhile changes no call
+            if model.context is not None and model.context - prompt.likely < SMALLEST_ROOM:
                 x.too_long_for.append(model)
             elif refused := self._at_limit(x, model):
                 x.waits.append(refused)

@@ -88,6 +88,8 @@ class Auditor:
         seen.likely = {name: self.needs.likely(seen, name) for name in seen.names}
         quota = self.quotas[seen.key]
         seen.bounds = {way.model.name: self.needs.bound(seen, way.model.name) for way in offered}
+        if offered and offered[0].model.name == seen.names[0]:
+            seen.first = offered[0].model
         self._in_order(seen, offered)
         if isinstance(outcome, Poor):
             seen.poor = True

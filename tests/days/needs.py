@@ -131,4 +131,4 @@ class Needs:
     def tokens(self, seen: Seen, model: Model) -> int:
         """What the call takes of token limits while it runs."""
         cap = seen.body.get("max_tokens") or min(self.limit(seen, model), LEAST_CAP)
-        return self.likely(seen, model.name) + int(seen.body.get("n", 1) * cap)
+        return self.likely_at_first(seen, model.name) + int(seen.body.get("n", 1) * cap)

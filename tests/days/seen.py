@@ -161,6 +161,7 @@ class Seen:
     refusal: tuple[int, list[int]] = (0, [])  # then: what was there, and what each way it could go needs
     held: int | None = None  # units that were set aside for it; None where nothing bounds it
     bounds: dict[str, int] = field(default_factory=dict)  # the same, at most
+    first: Model | None = None  # the one that it was planned for first, where that is known
     unaffordable: set[str] = field(default_factory=set)  # models that it could not pay for
     borrowed: tuple[int, int] = (
         0,

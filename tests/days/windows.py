@@ -126,8 +126,9 @@ class Windows:
         wrong = [] if seen.counted else ["a call past the limits of its key or account went up"]
         if len(seen.told) == 1:
             self.sized(seen)
-            if told.name == seen.names[0]:
-                seen.borrowed = told.tokens, told.tokens
+            if seen.first is not None:
+                exact = self.needs.tokens(seen, seen.first)
+                seen.borrowed = exact, exact
             for rates, calls in self._scopes(seen):
                 limit = rates.tokens_per_minute
                 if limit and wait(self._tokens(calls, 0), told.at, MINUTE, limit, seen.borrowed[0]):
