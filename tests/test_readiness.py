@@ -15,7 +15,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from ftgate.readiness import SUPPORTED, TICK_S, Readiness, Watch
-from tests.doors.doors import SOON_S
+from tests.patience import SOON_S
 from tests.transports.transports import open_files, reset, watching
 
 pytestmark = pytest.mark.skipif(not SUPPORTED, reason="there is no epoll here")

@@ -44,6 +44,7 @@ import trustme
 from click.testing import CliRunner
 
 from ftgate.cli.group import cli
+from tests.patience import SOON_S
 
 REPO = Path(__file__).resolve().parents[2]
 PROVIDER_KEY = "sk-canary-provider-key-4d1f8a72c9"
@@ -65,8 +66,6 @@ WAYS: Mapping[str, Mapping[str, object]] = {
 }
 """What each word of a way adds to [server]. `tls` is spoken to the upstream too."""
 START_S = 15.0
-SOON_S = 5.0
-"""What happens at once, on a machine that has other work too."""
 COMMAND_S = 30.0
 
 

@@ -11,9 +11,8 @@ import h11
 import trio
 import trustme
 
-# no step of a test may take longer; below the default keep_alive_s, so that the clock does not hide a missing close
-LIMIT_S = 4.0
-SOON_S = 1.0  # what must be noticed at once, on a machine that has other work too
+from tests.patience import SOON_S, until
+
 PIECE = b"x" * 65_536
 
 
@@ -32,12 +31,12 @@ class Client:
         self._h11 = h11.Connection(h11.CLIENT)
 
     async def write(self, data: bytes) -> None:
-        with trio.fail_after(LIMIT_S):
+        with trio.fail_after(SOON_S):
             await self.stream.send_all(data)
 
     async def read(self) -> bytes:
         """Some bytes; none at the end, a reset counts as one."""
-        with trio.fail_after(LIMIT_S):
+        with trio.fail_after(SOON_S):
             try:
                 return bytes(await self.stream.receive_some(65_536))
             except trio.BrokenResourceError:
@@ -45,7 +44,7 @@ class Client:
 
     async def read_to_end(self) -> bytes:
         data = b""
-        with trio.fail_after(LIMIT_S):
+        with trio.fail_after(SOON_S):
             while more := await self.read():
                 data += more
         return data
@@ -105,7 +104,7 @@ class Running:
         self.returned.set()
 
     async def connect(self, small_buffer: bool = False) -> Client:
-        with trio.fail_after(LIMIT_S):
+        with trio.fail_after(SOON_S):
             sock = trio.socket.socket()
             if small_buffer:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -131,10 +130,8 @@ class Running:
         assert (answer.status, answer.body) == (200, b"fine")
         client.close()
 
-    async def until_connections(self, count: int, within_s: float) -> None:
-        with trio.fail_after(within_s):
-            while self.door.connections != count:
-                await trio.sleep(0.005)
+    async def until_connections(self, count: int) -> None:
+        await until(lambda: self.door.connections == count)
 
     def close(self) -> None:
         for client in self._clients:

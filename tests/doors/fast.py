@@ -17,7 +17,8 @@ from ftgate.errors import NotAuthenticated
 from ftgate.line.call import Call
 from ftgate.ports import Client, Key
 from ftgate.readiness import Readiness
-from tests.doors.doors import PIECE, SOON_S, Running, contexts, get
+from tests.doors.doors import PIECE, Running, contexts, get
+from tests.patience import SOON_S
 
 ROUTE = "/v1/chat/completions"
 KEY = "Authorization: Bearer sk-right"
@@ -133,7 +134,7 @@ class Place:
         await client.write(get("/ok"))
         assert (await client.answer()).body == b"fine"
         self.running.close()
-        await self.running.until_connections(0, 2 * SOON_S)
+        await self.running.until_connections(0)
         assert (self.intake.held_bytes, self.door.readiness._watched, self.door.other.connections) == (0, {}, 0)
 
 

@@ -22,8 +22,9 @@ from ftgate.doors.fast import FastDoor, _Connection
 from ftgate.doors.heads import Head
 from ftgate.doors.wire import Wire
 from ftgate.readiness import SUPPORTED
-from tests.doors.doors import LIMIT_S, PIECE, SOON_S, Client, FailingListener, Running, get
+from tests.doors.doors import PIECE, Client, FailingListener, Running, get
 from tests.doors.fast import KEY, MAX_BODY, ROUTE, Place, call, chunked, opened, rest
+from tests.patience import SOON_S
 
 pytestmark = pytest.mark.skipif(not SUPPORTED, reason="the fast door needs epoll")
 TLS = pytest.mark.parametrize("tls", [False, True])
@@ -189,7 +190,7 @@ async def test_slow_heads_are_cut_at_the_budget(nursery: trio.Nursery, start: by
         began = trio.current_time()
         with pytest.raises(trio.BrokenResourceError):
             await client.write(start)
-            while trio.current_time() < began + LIMIT_S:
+            while trio.current_time() < began + SOON_S:
                 await client.write(b"X: y\r\n" if start.endswith(b"\n") else b"/")
                 await trio.sleep(0.05)
         # Not before its time; at most a look later, and another budget where it was handed over half read.
@@ -204,7 +205,7 @@ async def test_idle_connections_are_closed(nursery: trio.Nursery, tls: bool) -> 
         used, silent = await place.connect(), await place.connect()
         await used.write(call(b"one"))
         assert (await used.answer("POST")).body == b"one"
-        await place.running.until_connections(0, 2.0)
+        await place.running.until_connections(0)
         assert await used.read_to_end() == await silent.read_to_end() == b""
         await place.settled()
 
@@ -323,7 +324,7 @@ async def test_leaving_is_seen_at_once(nursery: trio.Nursery, what: bytes, how: 
         assert not place.walked.gone.is_set()
         LEAVING[how](client)
         await place.walked.wait_gone()
-        await place.running.until_connections(0, SOON_S)
+        await place.running.until_connections(0)
         assert place.walked.bodies == [what] and place.walked.ended == ["client_gone"]
         await place.settled()
 
@@ -340,7 +341,7 @@ async def test_leaving_in_mid_upload_is_no_call(nursery: trio.Nursery, tls: bool
             await client.write(request)
             await rest()
             client.close()
-        await place.running.until_connections(0, SOON_S)
+        await place.running.until_connections(0)
         assert place.walked.bodies == []
         await place.settled()
 
@@ -360,8 +361,8 @@ async def test_a_client_that_never_reads_is_dropped(
 ) -> None:
     async with opened(nursery, write_limit_s=0.5, tls=tls) as place:
         await stall(place)
-        await place.walked.wait_gone(2.0)
-        await place.running.until_connections(0, SOON_S)
+        await place.walked.wait_gone()
+        await place.running.until_connections(0)
         assert place.walked.ended == ["write_timeout"]
         assert [record.getMessage() for record in caplog.records] == ["a client has not read for 0.5 s and is dropped"]
         await place.settled()
@@ -372,7 +373,7 @@ async def test_leaving_is_seen_in_mid_write(nursery: trio.Nursery, tls: bool) ->
     async with opened(nursery, write_limit_s=30, tls=tls) as place:
         (await stall(place)).reset()
         await place.walked.wait_gone()
-        await place.running.until_connections(0, SOON_S)
+        await place.running.until_connections(0)
         assert place.walked.ended == ["client_gone"]
         await place.settled()
 
@@ -424,7 +425,7 @@ async def test_a_refusal_reaches_a_client_that_still_uploads(
             answer = await client.answer("POST")
             assert (answer.status, answer.headers[b"connection"]) == (status, b"close")
             assert await client.read() == b""
-            with trio.fail_after(2 * SOON_S):
+            with trio.fail_after(SOON_S):
                 await broken.wait()
         await place.settled()
 
@@ -523,7 +524,7 @@ async def test_more_than_max_connections_closes_the_newest(nursery: trio.Nursery
         assert (await first.answer("POST")).body == b"one"
         assert (await second.ask("/ok")).status == 200
         second.close()
-        await place.running.until_connections(1, SOON_S)
+        await place.running.until_connections(1)
         await place.settled()
 
 

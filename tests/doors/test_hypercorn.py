@@ -19,7 +19,8 @@ from quart_trio import QuartTrio
 
 from ftgate.doors.hypercorn import HypercornDoor
 from ftgate.web.connection import ShieldedConnection
-from tests.doors.doors import LIMIT_S, PIECE, SOON_S, Client, FailingListener, Running, contexts, get, post
+from tests.doors.doors import PIECE, Client, FailingListener, Running, contexts, get, post
+from tests.patience import SOON_S
 
 # --- the two apps
 # -----------------------------------------------------------------------------------------------------------
@@ -345,7 +346,7 @@ async def test_f5_resets_right_after_connecting(doors: Doors, seen: Seen) -> Non
     for _ in range(200):
         (await running.connect()).reset()
     await running.check_alive()
-    await running.until_connections(0, LIMIT_S)
+    await running.until_connections(0)
 
 
 AMBIGUOUS = {
@@ -428,7 +429,7 @@ async def test_f29_leaving_is_seen_at_once_whatever_was_sent_before(
     client.close()
     with trio.fail_after(SOON_S):
         await seen.gone.wait()
-    await running.until_connections(0, SOON_S)
+    await running.until_connections(0)
     await running.check_alive()
 
 
@@ -489,7 +490,7 @@ async def test_f30_leaving_in_the_middle_of_an_upload(doors: Doors, seen: Seen) 
     await client.write(get("/wait", "Content-Length: 100", method="POST") + b"x" * 20)
     await seen.wait_started()
     client.close()
-    await running.until_connections(0, SOON_S)
+    await running.until_connections(0)
     await running.check_alive()
 
 
@@ -506,7 +507,7 @@ async def test_f29_leaving_is_seen_while_the_app_does_not_read(doors: Doors, see
     seen.go_on.set()
     with trio.fail_after(SOON_S):
         await seen.gone.wait()
-    await running.until_connections(0, SOON_S)
+    await running.until_connections(0)
     await running.check_alive()
 
 
@@ -526,7 +527,7 @@ async def test_f31_a_client_that_does_not_read_is_dropped(doors: Doors, seen: Se
     await running.check_alive()
     with trio.fail_after(2):
         await seen.gone.wait()
-    await running.until_connections(0, 2)
+    await running.until_connections(0)
     await running.check_alive()
 
 
@@ -566,7 +567,7 @@ async def test_f32_slow_head_is_cut_at_the_budget(doors: Doors, seen: Seen) -> N
     started = trio.current_time()
     with pytest.raises(trio.BrokenResourceError):
         await client.write(b"GET /ok HTTP/1.1\r\nHost: x\r\n")
-        while trio.current_time() < started + LIMIT_S:
+        while trio.current_time() < started + SOON_S:
             await client.write(b"X: y\r\n")
             await trio.sleep(0.1)
     assert 0.4 < trio.current_time() - started < 1.5
@@ -583,27 +584,35 @@ async def test_a_long_answer_is_not_cut_by_the_idle_budget(doors: Doors, seen: S
     assert (await client.answer()).body == b"slow but fine"
 
 
+async def idle_clients(running: Running, count: int, path: str = "/ok") -> list[Client]:
+    """So many whose request has been answered. Each asks as soon as it is connected."""
+    clients: list[Client] = []
+
+    async def ask() -> None:
+        client = await running.connect()
+        assert (await client.ask(path)).status == 200
+        clients.append(client)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(count):
+            nursery.start_soon(ask)
+    return clients
+
+
 @pytest.mark.parametrize("path", ["/ok", "/three"])
 async def test_f34_idle_connections_are_reaped(doors: Doors, seen: Seen, path: str) -> None:
     running = await doors.open(seen, keep_alive_s=0.8)
-    clients = [await running.connect() for _ in range(300 if path == "/ok" else 20)]
-    async with trio.open_nursery() as nursery:
-        for client in clients:
-            nursery.start_soon(client.ask, path)
-    assert running.door.connections == len(clients)
-    await running.until_connections(0, 3)
+    clients = await idle_clients(running, 300 if path == "/ok" else 20, path)
+    await running.until_connections(0)
     assert await clients[0].read_to_end() == b""
     await running.check_alive()
 
 
 async def test_f34_over_tls(doors: Doors, seen: Seen) -> None:
     running = await doors.open(seen, keep_alive_s=0.8, tls=True)
-    clients = [await running.connect() for _ in range(20)]
-    for client in clients:
-        assert client.stream.selected_alpn_protocol() == "http/1.1"
-        assert (await client.ask("/ok")).status == 200
-    assert running.door.connections == 20
-    await running.until_connections(0, 3)
+    clients = await idle_clients(running, 20)
+    assert {client.stream.selected_alpn_protocol() for client in clients} == {"http/1.1"}
+    await running.until_connections(0)
     await running.check_alive()
 
 
@@ -613,7 +622,7 @@ async def test_f34_silent_connections_and_unfinished_handshakes_are_reaped(doors
     await sockets[0].send_all(b"GET / HTTP/1.1\r\n\r\n")  # no TLS at all
     await sockets[1].send_all(b"\x16\x03\x01\x02\x00\x01")  # half a hello
     await trio.sleep(0.05)
-    await running.until_connections(0, 2)
+    await running.until_connections(0)
     await running.check_alive()
     for sock in sockets:
         await sock.aclose()
@@ -632,7 +641,7 @@ async def test_f35_close_and_http_1_0_end_with_eof(
         answer = await client.read_to_end()
     assert answer.startswith(b"HTTP/1.1 200 ") and b"connection: close" in answer.lower()
     assert answer.endswith({"/ok": b"fine", "/three": b"0\r\n\r\n" if version == "1.1" else b"abcabcabc"}[path])
-    await running.until_connections(0, SOON_S)
+    await running.until_connections(0)
     await running.check_alive()
 
 
@@ -769,7 +778,7 @@ async def test_early_answer_reaches_a_client_that_is_still_uploading(doors: Door
             answer = await client.answer("POST")
         assert (answer.status, answer.body, answer.headers[b"connection"]) == (413, b"too large", b"close")
         assert await client.stream.receive_some() == b""  # an end, not a reset
-        await running.until_connections(0, 2)
+        await running.until_connections(0)
         with trio.fail_after(2):
             await broken.wait()
     await running.check_alive()
@@ -834,7 +843,7 @@ async def test_a_fault_outside_the_app_does_not_end_the_server(
         await trio.lowlevel.checkpoint()
         await client.stream.send_all(get("/ok"))
         assert await client.read_to_end() == b""
-    await running.until_connections(0, SOON_S)
+    await running.until_connections(0)
     assert [record.getMessage().split(" in ")[0] for record in caplog.records] == ["connection failed: RuntimeError"]
     await running.check_alive()
 
@@ -849,7 +858,7 @@ async def test_stop_with_idle_connections_returns_at_once(doors: Doors, seen: Se
     clients = [await running.connect() for _ in range(3)]
     await clients[0].ask("/ok")
     await clients[1].write(b"GET /ok HT")
-    await running.until_connections(3, SOON_S)
+    await running.until_connections(3)
     running.door.stop()
     with trio.fail_after(SOON_S):
         await running.returned.wait()
@@ -879,12 +888,12 @@ async def test_stop_lets_running_answers_finish(doors: Doors, seen: Seen) -> Non
 async def test_more_than_max_connections_closes_the_newest(doors: Doors, seen: Seen) -> None:
     running = await doors.open(seen, max_connections=2)
     first, second = await running.connect(), await running.connect()
-    await running.until_connections(2, SOON_S)
+    await running.until_connections(2)
     third = await running.connect()
     assert await third.read_to_end() == b""
     assert (await first.ask("/ok")).status == (await second.ask("/ok")).status == 200
     second.close()
-    await running.until_connections(1, SOON_S)
+    await running.until_connections(1)
     await running.check_alive()
 
 
@@ -926,6 +935,6 @@ async def test_sending_to_a_client_that_is_gone_does_nothing(nursery: trio.Nurse
     await client.write(get("/tokens"))
     await client.read()
     client.close()
-    await running.until_connections(0, SOON_S)
+    await running.until_connections(0)
     assert seen.after_gone == 3
     await running.check_alive()

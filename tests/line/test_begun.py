@@ -18,18 +18,17 @@ from ftgate.line.call import Call
 from ftgate.readiness import SUPPORTED, TICK_S, Readiness
 from ftgate.transports.direct import DirectUpstream
 from ftgate.transports.outgoing import ChannelCounts, ChannelOptions
-from tests.doors.doors import LIMIT_S
 from tests.fakes.ports import RecordingClient, Stage, addresses, channel, model
 from tests.fakes.upstream import Script
 from tests.line.test_cancel_everywhere import Strike
 from tests.line.test_line import error_of
 from tests.line.transcript import WAYS, answer, ask
+from tests.patience import AT_ONCE_S, SOON_S
 from tests.transports.transports import TogetherUpstream, watching
 
 pytestmark = pytest.mark.skipif(not SUPPORTED, reason="there is no epoll here")
 
 IN, OUT = parse_price("1"), parse_price("2")
-CLOSED_WITHIN_S = 0.25
 PATIENT = Timeouts(connect=5, head=60, answer=60, first_token=60, idle=60, total=60)
 NEVER = Script(head_delay_s=inf)
 PROMPT, OUTPUT = 4, 3
@@ -92,7 +91,7 @@ class House:
             with outer:
                 await self.stage.gate.relay(call, self.client)
 
-        with trio.fail_after(LIMIT_S):
+        with trio.fail_after(SOON_S):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(relay)
                 await self.fake.until(lambda: len(self.fake.requests) > self.number)
@@ -108,7 +107,7 @@ class House:
         """Soon after `at` the connection of the call's request `number` was closed."""
         connection = self.fake.requests[self.number + number].connection
         await self.fake.until(lambda: not connection.is_open)
-        assert connection.closed_by_peer_at is not None and connection.closed_by_peer_at - at < CLOSED_WITHIN_S
+        assert connection.closed_by_peer_at is not None and connection.closed_by_peer_at - at < AT_ONCE_S
 
     def row(self) -> Any:
         (row,) = self.stage.log.rows
@@ -158,7 +157,7 @@ async def test_ended_while_it_waits_for_its_word(house: House, way: str, charged
     await house.set(house.way("one", charge_left_before_content=charged))
     house.fake.scripts["m-one"] = NEVER
     at = await house.ended(WAYS[way])
-    assert time.monotonic() - at < CLOSED_WITHIN_S
+    assert time.monotonic() - at < AT_ONCE_S
     await house.closed_after(at)
     left = way in ("client_gone", "write_timeout")
     row = house.row()
@@ -233,7 +232,7 @@ async def test_the_answer_limit_passes(house: House, late: str) -> None:
     house.fake.scripts["m-one"] = NEVER if late == "no word" else Script(first_delay_s=inf)
     began = time.monotonic()
     await house.ended()
-    assert 0.15 <= time.monotonic() - began < 0.15 + TICK_S + 0.5
+    assert 0.15 <= time.monotonic() - began < 0.15 + TICK_S + AT_ONCE_S
     await house.closed_after(began + 0.15 + TICK_S)
     assert house.client.status == 200 and house.client.headers["x-findtoken-provider"] == "two"
     row = house.row()
@@ -255,7 +254,7 @@ async def test_the_whole_calls_time_passes(house: House) -> None:
     house.fake.scripts["m-one"] = NEVER
     began = time.monotonic()
     await house.ended()
-    assert time.monotonic() - began < 0.1 + TICK_S + 0.5
+    assert time.monotonic() - began < 0.1 + TICK_S + AT_ONCE_S
     assert house.client.status == 504 and len(house.fake.requests) == house.number + 1
     assert (house.row().status, house.row().cost, house.idle("one")) == ("timeout", 0, 0)
 
@@ -321,7 +320,7 @@ async def test_a_drain_has_an_end(house: House, half: bool, monkeypatch: pytest.
     await house.set(house.way("one", drain=True), house.way("two", drain=True))
     house.fake.scripts["m-one"] = Script(head_delay_s=0.05, first_delay_s=inf) if half else NEVER
     at = await house.ended(WAYS["client_gone"])
-    assert 0.15 <= time.monotonic() - at < 0.15 + TICK_S + 0.5
+    assert 0.15 <= time.monotonic() - at < 0.15 + TICK_S + AT_ONCE_S
     await house.closed_after(at + 0.15 + TICK_S)
     row = house.row()
     assert row.status == "client_gone" and row.estimated and row.cost == row.prompt_tokens * IN > 0
@@ -332,7 +331,7 @@ async def test_a_drain_ends_with_the_calls_own_time(house: House) -> None:
     await house.set(house.way("one", drain=True, times={"total": 0.15}), total_s=0.15)
     house.fake.scripts["m-one"] = NEVER
     at = await house.ended(WAYS["client_gone"])
-    assert time.monotonic() - at < 0.15 + TICK_S + 0.5
+    assert time.monotonic() - at < 0.15 + TICK_S + AT_ONCE_S
     assert house.row().status == "client_gone" and house.idle("one") == 0
 
 
@@ -346,6 +345,6 @@ async def test_a_drained_call_can_be_ended(house: House, way: str) -> None:
         WAYS[way](call, outer)
 
     at = await house.ended(end)
-    assert time.monotonic() - at < CLOSED_WITHIN_S
+    assert time.monotonic() - at < AT_ONCE_S
     await house.closed_after(at)
     assert house.row().status == "client_gone" and house.row().cost > 0

@@ -182,7 +182,7 @@ def fill(program: Program, wanted: int, seed: int) -> Counter[str]:
         streams = [threading.Thread(target=stream, args=(event,)) for event in begun]
         for thread in streams:
             thread.start()
-        assert all(event.wait(30) for event in begun), "the streams did not begin"
+        assert begun and all(event.wait(30) for event in begun), "the streams did not begin"
         server.kill()
         for thread in streams:
             thread.join(30)

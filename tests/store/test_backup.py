@@ -17,6 +17,7 @@ from ftgate.store.database import DatabaseFault, connect
 from ftgate.store.verify import verify_ledger
 from ftgate.store.writer import Writer
 from tests.house.test_house import opened
+from tests.patience import until
 from tests.store.faulty import Calls, read
 
 
@@ -84,7 +85,8 @@ async def test_beside_a_busy_writer(path: Path, tmp_path: Path) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trade)
         for number in range(5):
-            await trio.sleep(0.02)
+            before = writer.commits
+            await until(lambda before=before: writer.commits > before + 1)  # one of them began after the copy before
             made.append(await trio.to_thread.run_sync(make_backup, path, tmp_path / f"b{number}", verify_ledger))
         nursery.cancel_scope.cancel()
     await writer.drain()

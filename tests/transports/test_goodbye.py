@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import trio
 
+from tests.patience import SOON_S
 from tests.transports.transports import KINDS, Make, call, failure, making, raw_upstream, request, tls_server
 
 BODY = b'{"choices": []}'
 WHOLE = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(BODY), BODY)
 ANSWERS = {"with a length": WHOLE, "to the end": b"HTTP/1.1 200 OK\r\n\r\n" + BODY}
-SOON_S = 2.0
 
 
 @pytest.fixture(params=list(KINDS))

@@ -152,7 +152,7 @@ def test_what_serve_goes_by(setting: str | None, tmp_path: Path, monkeypatch: py
         return 0
 
     monkeypatch.setattr(app, "serve", serves)
-    monkeypatch.setattr("ftgate.cli.serve._log_to_stderr", lambda: None)
+    monkeypatch.setattr("ftgate.house.log.to_stderr", lambda: None)
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(cli, ["serve", "--config", str(file)])
     assert done.exit_code == 0, done.output
