@@ -721,13 +721,16 @@ async def test_thousands_of_them_leave_nothing(transport: Make) -> None:
                     ended += 1
             running -= 1
 
+        def few() -> bool:
+            return running < 4
+
         async with trio.open_nursery() as nursery:
             for index in range(1500):
                 model = dice.choice([*scripts, "whole", "whole", "pieces"])
                 nursery.start_soon(one, model, dice.choice([dice.uniform(0, 0.006), 5, 5]))
                 running += 1
                 if index % 10 == 9:  # now and then a connection is idle, however slow the machine is
-                    await until(lambda: running < 4)
+                    await until(few)
         assert ended > 400 and begun > 200
         counted = counts(upstream)
         assert (counted.in_use, counted.waiting) == (0, 0)
