@@ -1,7 +1,7 @@
 """The seams between the gate and the world, as small Protocols.
 
-The gate is given one object for each of these by app.py, the only composer. Nothing here says memory, SQLite or httpx,
-so that another edge (a PostgreSQL ledger, a faster transport) can stand in without the gate noticing.
+The gate is given one object for each of these by app.py, the only composer. Nothing here says memory, SQLite or
+httpcore, so that another room (a PostgreSQL ledger, a faster transport) can stand in without the gate noticing.
 """
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping

@@ -62,7 +62,7 @@ class Model(msgspec.Struct, frozen=True):
 
 
 class Timeouts(msgspec.Struct, frozen=True):
-    """Seconds; the meaning of each is in config.py."""
+    """Seconds; the meaning of each is in config/settings.py."""
 
     connect: float = 5.0
     head: float = 60.0

@@ -7,7 +7,7 @@ in place of a message, so that answers and streams are read by the same code.
 
 from functools import partial
 
-from ftgate.core.estimate import ZERO
+from ftgate.core.estimate import ZERO, Count
 from ftgate.core.usage import UNKNOWN_BOUND
 from ftgate.dialects import inputs
 from ftgate.dialects.asked import models_asked
@@ -53,8 +53,9 @@ def read_request(body: bytes) -> Ask:
     names, strategy = models_asked(fields)
     if "prompt" not in fields:
         raise InvalidRequest("`prompt` is missing", code="missing_field", param="prompt")
-    prompt, prompts = inputs.measure(fields["prompt"], "prompt")
-    suffix = inputs.measure(fields["suffix"], "suffix")[0] if _given(fields, "suffix") else ZERO
+    given = inputs.measure(fields["prompt"], "prompt")
+    suffix = inputs.measure(fields["suffix"], "suffix").tokens if _given(fields, "suffix") else ZERO
+    suffixes = Count(suffix.likely_milli * given.number, suffix.bound_milli * given.number)  # one behind each prompt
     number = "a whole number from 1 to {}".format
     n, best_of = (
         whole(typed(fields, name, int, number(MAX_ANSWERS)), name, most=MAX_ANSWERS) or 1 for name in ("n", "best_of")
@@ -69,8 +70,11 @@ def read_request(body: bytes) -> Ask:
         stream=typed(fields, "stream", bool, "true or false") or False,
         wants_usage=wants_usage or False,
         cap=whole(cap, "max_tokens", most=UNKNOWN_BOUND),
-        answers=max(n, best_of) * prompts,
-        prompt=prompt + suffix,
+        answers=max(n, best_of) * given.number,
+        prompt=given.tokens + suffixes,
+        prompts=given.number,
+        longest=given.longest + suffix if given.longest is not None else None,
+        prompt_field="prompt",
     )
 
 

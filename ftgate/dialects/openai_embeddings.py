@@ -37,9 +37,10 @@ def read_request(body: bytes) -> Ask:
         raise InvalidRequest("`input` is missing", code="missing_field", param="input")
     if typed(fields, "stream", bool, "true or false"):
         raise InvalidRequest("embeddings are not streamed; leave `stream` out", param="stream")
+    given = inputs.measure(fields["input"], "input")
     return Ask(
         fields=fields, names=names, routing=strategy, stream=False, wants_usage=False, cap=None, answers=0,
-        prompt=inputs.measure(fields["input"], "input")[0],
+        prompt=given.tokens, prompts=given.number, longest=given.longest, prompt_field="input",
     )  # fmt: skip
 
 

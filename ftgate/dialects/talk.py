@@ -45,7 +45,8 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
 
     `names` are the models asked for, in order: `model` first, then `models`. `cap` is the output limit the caller set,
     in tokens, or None. `answers` is n. `prompt` counts text and tool definitions, `images`, `audios` and `files` the
-    parts that text does not measure.
+    parts that text does not measure. Of several `prompts` in one request a model reads each by itself, and `longest`
+    counts the longest (None: there is one). `prompt_field` is what the caller calls the prompt.
     """
 
     fields: Mapping[str, msgspec.Raw]
@@ -60,6 +61,9 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     audios: int = 0
     files: int = 0
     has_tools: bool = False
+    prompts: int = 1
+    longest: Count | None = None
+    prompt_field: str = "messages"
 
 
 class Complaint(msgspec.Struct, frozen=True):

@@ -99,7 +99,7 @@ class Call:
 
 
 class Ended(Exception):
-    """The call was ended from outside, or its time is up: exchange.cut_error says how."""
+    """The call was ended from outside, or its time is up: words.cut_error says how."""
 
 
 class Tried:
@@ -173,7 +173,7 @@ class Exchange:
         self.settings = settings
         self.started = started
         self.created_at_us = created_at_us
-        self.counts: dict[tuple[str, int | None], estimate.Count] = {}  # of its prompt: charge.prompt_count's own
+        self.counts: dict[tuple[str, int | None], tuple[estimate.Count, estimate.Count]] = {}  # charge.py's own
         self.offered: list[Offered] = []  # candidates that were offered to the ledger
         self.behind: Iterator[Offered] = iter(())  # those that the hold was not sized for
         self.waits: list[limits.Refused] = []  # of models that are at their limits

@@ -23,8 +23,18 @@ tokens, which a provider's own instructions may take."""
 
 
 def prompt_count(x: Exchange, model: Model) -> estimate.Count:
-    """Tokens of the prompt at this model: text by estimate, media by the model's per-item bound. Counted once a
-    call, and for each such bound: two channels may state different ones for one model."""
+    """Tokens of the prompt at this model: text by estimate, media by the model's per-item bound."""
+    return _counts(x, model)[0]
+
+
+def longest_prompt(x: Exchange, model: Model) -> estimate.Count:
+    """What the context of this model must hold: the prompt, or the longest where there are several."""
+    return _counts(x, model)[1]
+
+
+def _counts(x: Exchange, model: Model) -> tuple[estimate.Count, estimate.Count]:
+    """The whole prompt and the longest one, counted once a call for each bound that a channel states of media: two may
+    state different ones for one model."""
     place = model.name, model.image_tokens
     known = x.counts.get(place)
     if known is not None:
@@ -32,23 +42,26 @@ def prompt_count(x: Exchange, model: Model) -> estimate.Count:
     ask = x.ask
     media = ask.images * (model.image_tokens or estimate.IMAGE_TOKENS)
     media += ask.audios * estimate.AUDIO_TOKENS + ask.files * estimate.FILE_TOKENS
-    text = x.ratios.scale("prompt", model.name, ask.prompt)
-    counted = x.counts[place] = text + estimate.tokens(media) if media else text
+    whole = x.ratios.scale("prompt", model.name, ask.prompt)
+    if media:
+        whole += estimate.tokens(media)
+    longest = whole if ask.longest is None else x.ratios.scale("prompt", model.name, ask.longest)
+    counted = x.counts[place] = whole, longest
     return counted
 
 
 def likely_tokens(x: Exchange, model: Model) -> int:
     """Tokens to borrow of a token limit until the call ends: its likely prompt, and its cap or what an uncapped answer
     likely takes."""
-    prompt = prompt_count(x, model)
-    return prompt.likely + x.ask.answers * (x.ask.cap or min(model.output_limit(prompt.bound), pricing.SMALLEST_CAP))
+    limit = model.output_limit(longest_prompt(x, model).bound)
+    return prompt_count(x, model).likely + x.ask.answers * (x.ask.cap or min(limit, pricing.SMALLEST_CAP))
 
 
 def quote(x: Exchange, candidate: Candidate) -> pricing.Quote:
     """What the call can cost at most at this candidate."""
     model = candidate.model
     prompt = prompt_count(x, model)
-    limit = model.output_limit(prompt.bound)
+    limit = model.output_limit(longest_prompt(x, model).bound)
     return pricing.Quote(
         price=model.price, prompt_tokens=prompt.bound, answers=x.ask.answers, cap=x.ask.cap, model_limit=limit,
         uncapped=0 if model.thinking_in_cap else limit, binds=candidate.cap_field is not None,
@@ -107,7 +120,7 @@ def _remarks(x: Exchange, tried: Tried, measured: Measured) -> list[str]:
 
 
 def _measure(x: Exchange, tried: Tried) -> Measured | None:
-    """What one attempt is charged for; None is nothing. The rules of gate.py's head, in order."""
+    """What one attempt is charged for; None is nothing. The rules of this file's head, in order."""
     model, meter = tried.candidate.model, tried.meter
     if tried.failed:
         return None
@@ -169,14 +182,14 @@ def learn(x: Exchange) -> None:
 
 
 def _bounds(x: Exchange, tried: Tried) -> tuple[int, int]:
-    """Tokens of prompt and of output (all answers) past which a count is absurd."""
+    """Tokens of prompt (all prompts) and of output (all answers) past which a count is absurd."""
     model, cap = tried.candidate.model, tried.cap
     most = _longest(model)
     if cap is None or tried.candidate.cap_field is None:
         cap = most
     elif not model.thinking_in_cap:
         cap += most
-    return model.context or UNKNOWN_BOUND, x.ask.answers * cap
+    return x.ask.prompts * (model.context or UNKNOWN_BOUND), x.ask.answers * cap
 
 
 def _longest(model: Model) -> int:

@@ -38,7 +38,7 @@ from ftgate.errors import (
 )  # fmt: skip
 from ftgate.line.attempt import DURABLE_WAIT_S, Attempts
 from ftgate.line.call import Call, Ended, Exchange, Tried
-from ftgate.line.charge import cap_for, charge, covered, learn, prompt_count
+from ftgate.line.charge import cap_for, charge, covered, learn, longest_prompt
 from ftgate.line.keepalive import Keeper, quiet
 from ftgate.line.planning import Planner
 from ftgate.line.words import (
@@ -393,10 +393,10 @@ def _nothing_left(x: Exchange) -> GateError:
         return too_many(min(x.waits, key=lambda wait: wait.retry_after_s))
     longest = max(x.too_long_for, key=lambda model: model.context or 0)
     return InvalidRequest(
-        f"the prompt has about {prompt_count(x, longest).likely} tokens, more than {longest.name} with its context of"
+        f"the prompt has about {longest_prompt(x, longest).likely} tokens, more than {longest.name} with its context of"
         f" {longest.context} tokens has room for; shorten it, or choose a model with a longer context",
         code="context_length_exceeded",
-        param="messages",
+        param=x.ask.prompt_field,
     )
 
 

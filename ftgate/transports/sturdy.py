@@ -1,5 +1,4 @@
-"""The sturdy way out: upstreams over httpx's own transport (httpcore), with proxies and HTTP/2. The direct transport is
-the fast one.
+"""The sturdy way out: upstreams over httpcore, with proxies and HTTP/2. The direct transport is the fast one.
 
 Rules:
 - **One call, one connection.** httpcore makes and speaks on connections; keeping them is done here. Its pool leaks

@@ -100,3 +100,9 @@ def test_a_whole_answer_where_a_stream_was_asked_for() -> None:
     passed = reader.feed(dialect.stream_of(answer(choice("one two", "stop"), usage=USAGE)))
     assert json.loads(passed.removeprefix(b"data: "))["choices"] == [choice("one two", "stop")]
     assert reader.state is State.done and meter.reported is not None
+
+
+def test_a_suffix_stands_behind_every_prompt() -> None:
+    one = dialect.read_request(b'{"model": "m", "prompt": "a", "suffix": "one two three four"}').prompt
+    both = dialect.read_request(b'{"model": "m", "prompt": ["a", "a"], "suffix": "one two three four"}')
+    assert both.prompt.bound == 2 * one.bound and both.longest == one

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from trio.testing import MockClock
 
-from ftgate.dialects import openai_embeddings
+from ftgate.dialects import openai_completions, openai_embeddings
 from ftgate.line.call import Call
 from tests.fakes.ports import PRICE, RecordingClient, ScriptedUpstream, Stage, channel, model
 from tests.line.test_line import error_of
@@ -17,6 +17,7 @@ VECTORS = json.dumps(
      "usage": {"prompt_tokens": 100, "total_tokens": 100}}
 ).encode()  # fmt: skip
 GOOD = [PLAIN, VECTORS]
+TEXTS = json.dumps({"choices": [{"index": n, "text": "Hi", "finish_reason": "stop"} for n in range(5)]}).encode()
 
 
 def embedder(name: str, *, of: str = "one", **changes: Any) -> Any:
@@ -87,3 +88,43 @@ async def test_a_channel_without_the_address_is_passed_over(autojump_clock: Mock
     assert (await embed(stage)).headers["x-findtoken-provider"] == "two"
     stage = Stage(ScriptedUpstream(), chat_only)
     assert (await embed(stage)).status == 501
+
+
+# A context holds one input, not the sum of all
+
+
+async def test_many_inputs_may_be_longer_together_than_the_context(autojump_clock: MockClock) -> None:
+    vectors = json.dumps({"data": [{"embedding": "AAAA"}], "usage": {"prompt_tokens": 9100}}).encode()
+    stage = Stage(ScriptedUpstream([PLAIN, vectors]), embedder("e", context=512))
+    assert (await embed(stage, input=["word " * 90] * 100)).status == 200
+    row = stage.log.rows[0]
+    assert (row.prompt_tokens, row.cost, row.estimated) == (9100, 9100 * PRICE.input, False)
+    assert stage.log.entries[1].amount >= 9100 * PRICE.input
+
+
+async def test_an_input_may_fill_the_context_and_not_pass_it(autojump_clock: MockClock) -> None:
+    """Nothing of it need be left for an answer."""
+    stage = Stage(ScriptedUpstream(GOOD), embedder("e", context=512))
+    assert (await embed(stage, input=[[1] * 512, [1]])).status == 200
+    stage = Stage(ScriptedUpstream(), embedder("e", context=512))
+    client = await embed(stage, input=[[1] * 513, [1]])
+    said = error_of(client)
+    assert (client.status, said["code"], said["param"]) == (400, "context_length_exceeded", "input")
+    assert "513" in said["message"]
+
+
+async def test_a_count_past_what_all_inputs_can_be_is_absurd(autojump_clock: MockClock) -> None:
+    vectors = json.dumps({"data": [{"embedding": "AAAA"}], "usage": {"prompt_tokens": 1025}}).encode()
+    stage = Stage(ScriptedUpstream([PLAIN, vectors]), embedder("e", context=512))
+    assert (await embed(stage, input=["word", "word"])).status == 200
+    assert stage.log.rows[0].estimated and stage.log.rows[0].prompt_tokens < 10
+
+
+async def test_several_prompts_leave_each_answer_its_room(autojump_clock: MockClock) -> None:
+    stage = Stage(ScriptedUpstream([PLAIN, TEXTS]), channel("one", model("m", context=4000, max_output=3000)))
+    client = RecordingClient()
+    body = json.dumps({"model": "m", "prompt": [[1] * 900] * 5}).encode()
+    await stage.gate.relay(Call(id="req_c", dialect=openai_completions, secret=b"sk-ft_test", body=body), client)
+    stage.check()
+    assert client.status == 200 and json.loads(stage.upstream.requests[0].body)["max_tokens"] == 3000
+    assert stage.log.entries[1].amount == 4500 * PRICE.input + 5 * 3000 * PRICE.output
