@@ -70,7 +70,7 @@ def leaves(value: object, kind: str | None = None, name: str = "") -> Iterator[L
             if value:
                 yield _leaf(value, kind, name)
         elif value and name in _WRITTEN and isinstance(value, (list, dict)):
-            yield Leaf(msgspec.json.encode(value).decode(), name)
+            yield Leaf(written(value), name)
         elif isinstance(value, list):
             left.extend((inner, kind, name) for inner in reversed(value))
         elif isinstance(value, dict):
@@ -79,6 +79,27 @@ def leaves(value: object, kind: str | None = None, name: str = "") -> Iterator[L
                 (inner, kind, key if key != "type" and name not in _LABELS else "type")
                 for key, inner in reversed(value.items())
             )
+
+
+def written(value: object) -> str:
+    """A JSON value as the text that it was written as, near enough to be measured. Half a surrogate pair may stand in
+    it, and any depth."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except (UnicodeEncodeError, RecursionError):
+        pass
+    texts: list[str] = []
+    left = [value]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            left.extend(reversed(value.values()))
+            texts.extend(f'{{"{key}":' for key in value)
+        elif isinstance(value, list):
+            left.extend(reversed(value))
+        else:
+            texts.append(f'"{value}",')
+    return "".join(texts)
 
 
 def _kind_around(value: Mapping[str, object], kind: str | None) -> str | None:

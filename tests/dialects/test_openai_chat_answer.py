@@ -457,6 +457,23 @@ def test_a_message_is_read_behind_an_empty_delta(more, delta):
     assert meter.content_seen and meter.output() >= 2
 
 
+DEEP = b'{"a":' * 300 + b'"deep"' + b"}" * 300
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        rb'"text": ["one two three", "\ud83d"]',
+        rb'"message": {"tool_calls": [{"function": {"name": "f", "arguments": {"city": "one two \ud83d"}}}]}',
+        b'"message": {"tool_calls": [{"function": {"name": "f", "arguments": ' + DEEP + b"}}]}",
+    ],
+)
+def test_half_a_pair_or_any_depth_in_a_value_is_measured(said):
+    meter = Meter()
+    read_answer(b'{"choices": [{"finish_reason": "stop", ' + said + b"}]}", meter)
+    assert meter.content_seen and meter.output() >= 3
+
+
 @pytest.mark.parametrize("odd", [{}, {"annotations": []}])
 def test_thinking_under_two_names_is_counted_once_and_two_thoughts_twice(odd):
     def counted(**message):

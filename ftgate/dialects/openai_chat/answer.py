@@ -111,11 +111,7 @@ def ends(finish: object) -> bool:
 
 def note_choice(choice: Mapping[str, object], meter: Meter) -> bool:
     """Give what a choice says to the meter; whether there is anything in it that a client may want."""
-    if text := choice.get("text"):
-        meter.note(text if isinstance(text, str) else msgspec.json.encode(text).decode())
-        meter.content_seen = True
-        return True
-    for message in (choice.get("delta"), choice.get("message")):
+    for message in ({"text": choice.get("text")}, choice.get("delta"), choice.get("message")):
         if isinstance(message, dict) and (seen := content.look(message)).anything:
             if seen.text:
                 meter.note(seen.text)
