@@ -2,8 +2,8 @@
 
 A socket that nobody closed is told of when the collector finds it, which may be many tests later: that test would fail
 for it, another one in each run. So the collector looks at the end of every test that has opened something or run a
-loop; what it finds there, with `filterwarnings = error`, is that test's own error. What was there before the first test
-is frozen: a look costs a millisecond then.
+loop; what it finds there, with `filterwarnings = error`, is that test's own error. What a look has found in use is
+frozen, and looked at again at the very end only: a look costs a millisecond then, however much a long run remembers.
 """
 
 import gc
@@ -49,3 +49,8 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if open_files() - before or request.node.get_closest_marker("trio") is not None:
         gc.collect()
+        gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()
