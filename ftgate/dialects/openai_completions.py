@@ -15,6 +15,7 @@ from ftgate.dialects.complaints import read_error
 from ftgate.dialects.fields import Fields, decode_object, typed, whole
 from ftgate.dialects.openai_chat import stream
 from ftgate.dialects.openai_chat.answer import read_answer, streamed
+from ftgate.dialects.openai_chat.assembled import assembled
 from ftgate.dialects.openai_chat.errors import error_body, error_event
 from ftgate.dialects.openai_chat.request import MAX_ANSWERS, render
 from ftgate.dialects.talk import Ask
@@ -43,6 +44,7 @@ __all__ = [
     "read_request",
     "render",
     "stream_of",
+    "whole_of",
 ]
 
 
@@ -89,3 +91,4 @@ class StreamReader(stream.StreamReader):
 
 
 stream_of = partial(streamed, kind=OBJECT)
+whole_of = partial(assembled, kind=OBJECT)

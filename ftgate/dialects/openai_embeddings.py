@@ -25,7 +25,7 @@ KEEPALIVE = b""
 
 __all__ = [
     "ADDRESS", "CAP_FIELDS", "KEEPALIVE", "KIND", "NAME", "ROUTES", "StreamReader", "error_body", "error_event",
-    "read_answer", "read_error", "read_request", "render", "stream_of",
+    "read_answer", "read_error", "read_request", "render", "stream_of", "whole_of",
 ]  # fmt: skip
 
 
@@ -97,6 +97,9 @@ def _usage(raw: msgspec.Raw) -> tuple[Usage | None, bool]:
 def stream_of(body: bytes) -> bytes:
     """Raises NotAnAnswer always."""
     raise NotAnAnswer(Complaint("embeddings are not streamed"))
+
+
+whole_of = stream_of
 
 
 def StreamReader(meter: Meter, *, show_usage: bool) -> Reader:

@@ -137,7 +137,7 @@ def _end_of(data: bytes, start: int, blank: bytes | None, *, waits: bool = True)
 def is_stream(head: bytes, *, ended: bool = False) -> bool | None:
     """Whether a body that begins with `head` is a stream of events, whatever its Content-Type says: by its first line's
     field. None while `head` is too short to tell, unless it has `ended`."""
-    line = head.removeprefix(BOM).lstrip()
+    line = head[:TELLING_BYTES].removeprefix(BOM).lstrip()
     if line.startswith(_FIELDS):
         return True
     short = len(head) < TELLING_BYTES and any(field.startswith(line) for field in (BOM, *_FIELDS))

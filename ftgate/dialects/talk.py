@@ -11,6 +11,7 @@ Every dialect, a module or a package, has the same names:
     read_answer(body, meter)                a whole answer; raises NotAnAnswer
     read_error(body) -> Complaint           an upstream's error body
     stream_of(body) -> bytes                a whole answer as a stream; raises NotAnAnswer
+    whole_of(body) -> bytes                 a stream as a whole answer; raises NotAnAnswer
     StreamReader                            feed(bytes), end() -> bytes; state; complaint; tail(...) -> bytes
     error_body(error, request_id) -> bytes  an error answer
     error_event(error, id, note) -> bytes   an error inside a stream
@@ -208,6 +209,8 @@ class Dialect(Protocol):
     def read_error(self, body: bytes) -> Complaint: ...
 
     def stream_of(self, body: bytes) -> bytes: ...
+
+    def whole_of(self, body: bytes) -> bytes: ...
 
     def StreamReader(self, meter: Meter, *, show_usage: bool) -> Reader: ...
 

@@ -239,6 +239,8 @@ class Attempts:
     def _take_answer(self, x: Exchange, dialect: Dialect, tried: Tried, body: bytes, index: int) -> Outcome | None:
         """Look through a whole answer. Nothing of it goes to the client before its money is settled."""
         try:
+            if sse.is_stream(body, ended=True):  # though it was not asked for
+                body = dialect.whole_of(body)
             dialect.read_answer(body, tried.meter)
         except NotAnAnswer as hollow:
             return self._refused(index, hollow.complaint)

@@ -94,6 +94,25 @@ async def test_a_whole_answer_to_a_streamed_call(name: bytes, indent: int | None
         assert (stage.log.rows[0].cost, stage.log.rows[0].estimated) == (10 * IN + 2 * OUT, False)
 
 
+@pytest.mark.parametrize("name", [STREAM[1][0][1], b"application/json", None])
+async def test_a_stream_to_a_call_that_asked_for_none(name: bytes, autojump_clock: Clock) -> None:
+    """It is put together: what the provider delivers and bills, its client gets."""
+    for pieces in (chat("a", "b")[1:], [b"".join(chat("a", "b")[1:])]):
+        stage = Stage(ScriptedUpstream([kind(name), *pieces]))
+        client = await relay(stage, stream=False)
+        said = json.loads(client.body)
+        assert client.status == 200 and client.headers["content-type"] == "application/json"
+        assert said["choices"][0] == {"index": 0, "message": {"content": "ab"}, "finish_reason": "stop"}
+        assert said["usage"] == {"prompt_tokens": 10, "completion_tokens": 2}
+        assert (stage.log.rows[0].cost, stage.log.rows[0].estimated) == (10 * IN + 2 * OUT, False)
+
+
+async def test_one_that_broke_off_is_a_failed_attempt(autojump_clock: Clock) -> None:
+    stage = two([STREAM, delta("a"), DONE], [PLAIN, answer()])
+    client = await relay(stage, stream=False)
+    assert client.status == 200 and client.headers["x-findtoken-attempts"] == "2"
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_an_empty_error_beside_an_answer_is_none(stream: bool, autojump_clock: Clock) -> None:
     none = {"message": "", "code": None}

@@ -10,10 +10,14 @@ money is settled), several chunks in one block (parted), blocks without data, an
     request.py  what is asked, and how an upstream is asked      errors.py  ours, as OpenAI words them
     prompt.py   how long a prompt is                             answer.py  whole answers
     usage.py    usage objects, read and written                  stream.py  streams
+                                                                 assembled.py  streams as whole answers
 """
+
+from functools import partial
 
 from ftgate.dialects.complaints import read_error
 from ftgate.dialects.openai_chat.answer import DONE, read_answer, stream_of
+from ftgate.dialects.openai_chat.assembled import assembled
 from ftgate.dialects.openai_chat.errors import error_body, error_event
 from ftgate.dialects.openai_chat.request import CAP_FIELDS, read_request, render
 from ftgate.dialects.openai_chat.stream import KEEPALIVE, StreamReader
@@ -42,4 +46,7 @@ __all__ = [
     "render",
     "stream_of",
     "usage_object",
+    "whole_of",
 ]
+
+whole_of = partial(assembled, kind="chat.completion")

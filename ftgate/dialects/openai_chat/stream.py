@@ -241,18 +241,32 @@ class StreamReader:
         shown = self._usage_event(usage, exact=exact, cost=cost) if self.show_usage else b""
         return shown + (sse.comment(note) if note else b"") + DONE
 
+    def usage_told(self) -> bytes:
+        """The usage as the upstream told it, in an event of its own; nothing where it told none."""
+        told = self.meter.reported
+        return b"" if told is None else self._usage_event(told, exact=True, cost=None)
+
     def _usage_event(self, usage: Usage, *, exact: bool, cost: int | None) -> bytes:
         """The usage as the upstream told it, or ours where it told none that is believed; with its cost."""
         fields, inner = _usage_told(self._told) if exact else ({}, {})
         if not inner:
-            said = loads(self._first) if self._first else {}
-            known = said if isinstance(said, dict) and said.get("id") is not None else {"id": ""}
-            own = {name: known[name] for name in ("id", "created", "model") if name in known}
-            fields = {"id": own["id"], "object": self.OBJECT, **own}
+            own = _said_of_all(self._first)
+            fields = {"id": own.pop("id"), "object": self.OBJECT, **own}
             inner = usage_object(usage)
         if cost is not None:
             inner["cost"] = msgspec.Raw(format_usd(cost).encode())
         return sse.event(msgspec.json.encode({**fields, "choices": [], "usage": inner}))
+
+
+def _said_of_all(chunk: bytes) -> dict[str, object]:
+    """What every chunk says of itself, in one that can be written anew."""
+    said = loads(chunk) if chunk else {}
+    known = {name: said.get(name) for name in ("id", "created", "model")} if isinstance(said, dict) else {}
+    plain = {name: value for name, value in known.items() if isinstance(value, (str, int))}
+    return {
+        "id": "",
+        **{n: v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for n, v in plain.items()},
+    }
 
 
 def _usage_told(chunk: bytes) -> tuple[dict[str, object], dict[str, object]]:
