@@ -117,6 +117,8 @@ SCRIPTS: dict[str, dict[str, Any]] = {
     "M02-zeros": stream(HELLO_STREAM, USED, event(choices=[], usage=usage(0, 0)), DONE),
     "M02-null": stream(HELLO_STREAM, USED, event(choices=[], usage=None), DONE),
     "M38": {"content": ["Hi."], "usage": usage(131_000, 8_000)},
+    "squeezed": {"status": 422, "gzip": True, "error_body": {"error": {"message": "no such tool", "code": "bad_tool"}}},
+    "streams-anyway": stream(HELLO_STREAM, ENDED),
     **{f"P11-{name}": {"status": 400, "error_body": {"error": words}} for name, words in WORDS.items()},
 }  # fmt: skip
 OWN: dict[str, dict[str, object]] = dict.fromkeys(("M01", "M38"), CHEAP)
@@ -264,6 +266,19 @@ def test_p11_too_long_in_every_servers_words(house: House, account: Account, ser
     assert said.status == 200 and said.answer.headers["x-findtoken-model"] == "long"
     alone = Said(house, account, f"alone-{server}", stream=stream)
     assert error(alone.answer, 400, "context_length_exceeded") == WORDS[server]["message"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_refusal_may_come_compressed(house: House, account: Account, stream: bool) -> None:
+    answer = Said(house, account, "squeezed", stream=stream).answer
+    assert (answer.status_code, answer.json()["error"]["message"]) == (422, "no such tool")
+    assert answer.json()["error"]["code"] == "bad_tool"
+
+
+def test_a_stream_to_a_plain_call_is_put_together(house: House, account: Account, client: openai.OpenAI) -> None:
+    said = client.chat.completions.create(model="streams-anyway", messages=HELLO)  # type: ignore[arg-type]
+    assert (said.choices[0].message.content, said.choices[0].finish_reason) == ("Hello", "stop")
+    assert Said(house, account, "streams-anyway", stream=False).tokens == (10, 0, 2)
 
 
 # ---- usage ----

@@ -12,6 +12,7 @@ import trio.testing
 
 from ftgate.core.money import format_usd, parse_price
 from ftgate.core.routing import Retry
+from ftgate.line.attempt import MAX_ERROR_BYTES, _inflated
 from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, channel, model
 from tests.line.test_line import error_of
 from tests.line.transcript import DONE, PLAIN, STREAM, answer, ask, chat, delta, status, usage
@@ -79,6 +80,16 @@ async def test_a_stream_is_one_whatever_it_calls_itself(name: bytes, first: byte
         client = await relay(stage, stream=True)
         assert client.status == 200 and client.body.endswith(DONE) and b'"a"' in client.body
         assert stage.log.rows[0].cost == 10 * IN + OUT
+
+
+@pytest.mark.parametrize("first", [b"x-unknown: 1\n\n", b"\n" * 5000, b"hello\n\n"])
+@pytest.mark.parametrize("name", [b"text/event-stream", b"Text/Event-Stream; Charset=UTF-8", None])
+async def test_where_the_first_bytes_do_not_tell_its_name_does(
+    name: bytes, first: bytes, autojump_clock: Clock
+) -> None:
+    stage = Stage(ScriptedUpstream([kind(name), first, *chat("a")[1:]]))
+    client = await relay(stage, stream=True)
+    assert client.status == 200 and client.body.startswith(delta("")) and client.body.endswith(DONE)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -254,6 +265,11 @@ async def test_a_date_in_retry_after(headers: dict[str, str], waited: Any, autoj
         assert client.status == 200 and trio.current_time() == pytest.approx(waited, abs=0.01)
     else:
         assert client.status == 503 and client.headers["retry-after"] == (waited or "1")
+
+
+def test_a_bomb_is_not_blown_up() -> None:
+    bomb = gzip.compress(b"x" * 50_000_000)
+    assert len(_inflated(bomb, [(b"content-encoding", b"gzip")])) == MAX_ERROR_BYTES
 
 
 # ---- finish_reason has values of its own ----
