@@ -384,6 +384,10 @@ class House:
             time.sleep(0.01)
         return found
 
+    def logged(self, words: str) -> None:
+        """The log says so, or will in a moment: a thread of its own writes it."""
+        self.wait_for(lambda: words in self.err.read_text(), f"the log does not say {words!r}")
+
     # The command line
 
     def cli(

@@ -323,7 +323,7 @@ def test_p25_zeros_without_content_cost_nothing(house: House, account: Account, 
 def test_m38_a_count_far_above_what_was_sent_is_told(house: House, account: Account) -> None:
     said = Said(house, account, "M38", stream=False)
     assert said.cost == Decimal("0.513") and not said.row["estimated"]
-    assert "lab counts 131000 prompt tokens where" in house.err.read_text()
+    house.logged("lab counts 131000 prompt tokens where")
 
 
 def test_p12_parts_are_charged_as_text(house: House, account: Account) -> None:
