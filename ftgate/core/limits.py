@@ -117,11 +117,10 @@ class Ticket:
     """What one admitted call took; `release` gives back what it did not use. A call without limits needs none: it has
     NO_TICKET."""
 
-    __slots__ = ("borrowed", "counted", "released", "taken")
+    __slots__ = ("borrowed", "released", "taken")
 
     def __init__(self) -> None:
         self.taken: list[Meters] = []
-        self.counted: list[tuple[Window, list[float]]] = []
         self.borrowed: list[tuple[Window, list[float]]] = []
         self.released = False
 
@@ -140,12 +139,6 @@ class Ticket:
             meters.in_flight -= 1
         for window, record in self.borrowed:
             window.give_back(record, used_tokens, now)
-
-    def withdraw(self, now: float) -> None:
-        """The call was refused after all, before anything was done for it: as if it had never been counted."""
-        for window, record in self.counted:
-            window.give_back(record, 0, now)
-        self.release(now, 0)
 
 
 NO_TICKET = Ticket()
@@ -185,9 +178,9 @@ def take_requests(scopes: Sequence[tuple[Scope, Meters]], now: float, ticket: Ti
         return refused
     for _, meters in scopes:
         if meters.rates.requests_per_second:
-            ticket.counted.append((meters.second, meters.second.add(now)))
+            meters.second.add(now)
         if meters.rates.requests_per_minute:
-            ticket.counted.append((meters.minute, meters.minute.add(now)))
+            meters.minute.add(now)
         meters.in_flight += 1
         ticket.taken.append(meters)
     return None

@@ -209,6 +209,7 @@ def test_unknown_fields_keep_their_bytes_and_places():
             b'{"model":"up","messages":%s,"max_completion_tokens":5}' % HI,
         ),
         ({"max_tokens": "null"}, {"cap": 9}, b'{"model":"up","messages":%s,"max_tokens":9}' % HI),
+        ({"max_tokens": "900"}, {"cap": 9}, b'{"model":"up","messages":%s,"max_tokens":9}' % HI),
         # usage is asked for in streams, the client's other options are kept
         ({}, {"ask_usage": True}, b'{"model":"up","messages":%s}' % HI),
         ({"stream": "true"}, {}, b'{"model":"up","messages":%s,"stream":true}' % HI),

@@ -17,10 +17,12 @@ from typing import Any
 import pytest
 import trio
 
+from ftgate.doors import http
 from ftgate.doors.answer import Answer
 from ftgate.doors.fast import FastDoor, _Connection
 from ftgate.doors.heads import Head
 from ftgate.doors.wire import Wire
+from ftgate.line.call import Call
 from ftgate.readiness import SUPPORTED
 from tests.doors.doors import PIECE, Client, FailingListener, Running, get
 from tests.doors.fast import KEY, MAX_BODY, ROUTE, Place, call, chunked, opened, rest
@@ -167,6 +169,25 @@ async def test_only_a_post_is_a_call(nursery: trio.Nursery, method: str, cors: b
         else:
             assert said.startswith(b"HTTP/1.1 405 ")
         assert place.walked.bodies == ([b""] if method == "post" else [])
+        await place.settled()
+
+
+@pytest.mark.parametrize("cors", [False, True])
+async def test_pages_of_other_origins_may_read_answers_and_refusals(nursery: trio.Nursery, cors: bool) -> None:
+    async with opened(nursery, cors=cors) as place:
+        client = await place.connect()
+        for asked, status in (
+            (call(b"hello"), 200),
+            (call(b"stream"), 200),
+            (call(b"hello").replace(b"sk-right", b"sk-wrong"), 401),
+            (call(b"hello", "Content-Encoding: gzip"), 415),
+        ):
+            await client.write(asked)
+            answer = await client.answer("POST")
+            assert answer.status == status
+            assert (answer.headers.items() >= dict(http.CORS).items()) is cors
+        assert place.walked.fast == [True, True]
+        client.close()
         await place.settled()
 
 
@@ -392,6 +413,32 @@ async def test_a_slow_reader_that_goes_on_is_not_dropped(nursery: trio.Nursery) 
 
 
 @TLS
+async def test_a_call_that_is_ended_in_mid_write_leaves_its_answer_whole(nursery: trio.Nursery, tls: bool) -> None:
+    """What comes behind the piece that was being written (an error event, say) is read as what it is."""
+    large, scope = PIECE * 100, trio.CancelScope()
+
+    async def walk(of: Call, answer: Any) -> None:
+        await answer.start(200, [])
+        with scope:
+            await answer.send(large)
+            await trio.lowlevel.checkpoint()
+        await answer.end(b"the end")
+
+    async with opened(nursery, tls=tls) as place:
+        place.intake.walk = walk
+        client = await place.connect()
+        await client.write(call(b"x"))
+        await rest()  # until the client is waited for
+        scope.cancel()
+        await rest()
+        answer = await client.answer("POST")
+        assert answer.body == large + b"the end" and scope.cancelled_caught
+        place.intake.walk = place.walked.walk
+        client.close()
+        await place.settled()
+
+
+@TLS
 async def test_cancelling_does_not_wait_for_a_write(nursery: trio.Nursery, tls: bool) -> None:
     async with opened(nursery, write_limit_s=60, tls=tls) as place:
         await stall(place)
@@ -444,6 +491,31 @@ async def test_a_body_is_asked_for_only_when_it_is_wanted(nursery: trio.Nursery,
         await refused.write(get(ROUTE, framing, "Expect: 100-continue", method="POST"))
         said = await refused.read_to_end()
         assert said.startswith(b"HTTP/1.1 401 ") and said.count(b"HTTP/1.1 ") == 1
+        await place.settled()
+
+
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+async def test_a_key_is_looked_at_again_when_its_body_took_its_time(nursery: trio.Nursery, framing: str) -> None:
+    """It may be disabled by then. A call that came in one go brings the key with it that the door has just seen."""
+    keys: list[bool] = []
+
+    async def walk(of: Call, answer: Any) -> None:
+        keys.append(of.key is not None)
+        assert of.secret == b"sk-right"
+        await answer.answer(200, [], of.body)
+
+    request = call(b"hello") if framing == "length" else chunked(b"hello")
+    async with opened(nursery) as place:
+        place.intake.walk = walk
+        client = await place.connect()
+        for cut in (len(request), request.index(b"\r\n\r\n") + 4, len(request) - 1):
+            for piece in filter(None, (request[:cut], request[cut:])):
+                await client.write(piece)
+                await rest()
+            assert (await client.answer("POST")).body == b"hello"
+        assert keys == [framing == "length", False, False]
+        place.intake.walk = place.walked.walk
+        client.close()
         await place.settled()
 
 

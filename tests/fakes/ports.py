@@ -141,7 +141,7 @@ class ScriptedAnswer:
 
 class ScriptedUpstream:
     """ports.Upstream by script: one list of steps an attempt, taken in order. The first step may be (status, headers),
-    an UpstreamFailed, or ("wait", s) before either."""
+    an UpstreamFailed, or ("wait", s) before either; ("connect", s) before all lets time pass with nothing sent yet."""
 
     def __init__(self, *scripts: Sequence[Any]) -> None:
         self.scripts = [list(script) for script in scripts]
@@ -162,6 +162,9 @@ class ScriptedUpstream:
                 if sending is not None:
                     sending.sent = step.sent
                 raise step
+            if step[0] == "connect":
+                await trio.sleep(step[1])
+                continue
             if sending is not None:
                 sending.sent = True
             if step[0] == "wait":

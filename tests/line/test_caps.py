@@ -9,12 +9,14 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from ftgate.core import receipt
 from ftgate.core.limits import Rates
-from ftgate.core.pricing import Price
+from ftgate.core.pricing import Multiplier, Price
 from ftgate.core.routing import Channel, Retry
 from ftgate.core.secret import Secret
 from ftgate.line.attempt import Attempts
 from ftgate.line.call import Exchange, Tried
+from ftgate.ports import Terms
 from ftgate.store.ledger import MemoryLedger
 from tests.fakes.ports import PRICE, RecordingClient, ScriptedUpstream, Stage, channel, model
 from tests.line.test_line import error_of
@@ -75,6 +77,35 @@ async def test_a_free_model_is_not_capped(autojump_clock: MockClock) -> None:
         stage = Stage(ScriptedUpstream(GOOD), free, credits=credits)
         assert (await stage.relay(ask())).status == 200
         assert caps(stage) == [("one", None)]
+
+
+@pytest.mark.parametrize(
+    ("factor", "credits", "held", "cap", "charged"),
+    [
+        # 10 tokens of prompt at most; what is held for 8,000 tokens of answer, at $1 and $2 a million
+        ((1, 1), USD, 16_010, 8000, 42),
+        ((3, 2), USD, 24_015, 8000, 63),
+        ((1, 2), USD, 8005, 8000, 21),
+        # half of what there is buys less of an answer where a factor stands before it
+        ((1, 1), USD // 50, 10_000, 4995, 42),
+        ((3, 2), USD // 50, 9_999, 3328, 63),
+        ((0, 1), USD // 50, 0, 8000, 0),
+    ],
+)
+async def test_a_plans_factor_stands_before_the_hold_the_cap_and_the_charge(
+    factor: tuple[int, int], credits: int, held: int, cap: int, charged: int, autojump_clock: MockClock
+) -> None:
+    """Amounts in micro-dollars; the answer takes 10 and 16 tokens."""
+    stage = Stage(
+        ScriptedUpstream([PLAIN, answer(prompt=10, completion=16)]), channel("one", model("m", max_output=8000)),
+        credits=credits, terms=Terms(multiplier=Multiplier(*factor)),
+    )  # fmt: skip
+    assert (await stage.relay(ask())).status == 200
+    hold, post = stage.log.entries[1:]
+    row = stage.log.rows[0]
+    assert (hold.amount, caps(stage)) == (held * 10**6, [("one", cap)])
+    assert (post.amount, row.cost, row.multiplier) == (charged * 10**6, charged * 10**6, f"{factor[0]}/{factor[1]}")
+    assert receipt.wrong(row) is None
 
 
 async def test_a_picture_is_bounded_by_what_each_channel_states(autojump_clock: MockClock) -> None:

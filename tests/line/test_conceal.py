@@ -1,11 +1,15 @@
 """What of a channel does not come back to a caller in its upstream's words."""
 
+from typing import Any
+
 import pytest
+from trio.testing import MockClock
 
 from ftgate.core.routing import Candidate
 from ftgate.core.secret import Secret
 from ftgate.line.words import conceal
-from tests.fakes.ports import addresses, channel
+from tests.fakes.ports import ScriptedUpstream, Stage, addresses, channel
+from tests.line.transcript import PLAIN, STREAM, ask, delta, status
 
 CHANNEL = channel(
     addresses=addresses("https://private-host.example:8443/v1"),
@@ -38,3 +42,29 @@ def test_what_is_taken_out(secret: str) -> None:
 @pytest.mark.parametrize("words", ["", "the model m is overloaded", "x-project is missing"])
 def test_what_stays(words: str) -> None:
     assert conceal(words, CANDIDATE) == words
+
+
+WORDS = "any shape of credential is not known to private-host.example"
+ERROR = b'data: {"error":{"message":"%s"}}\n\n' % WORDS.encode()
+
+
+@pytest.mark.parametrize(
+    ("script", "stream"),
+    [
+        (status(400, WORDS), False),
+        (status(400, WORDS), True),
+        ([PLAIN, b'{"error":{"message":"%s","code":400}}' % WORDS.encode()], False),
+        ([STREAM, ERROR], True),
+        ([STREAM, delta("a"), ERROR], True),
+        ([STREAM, delta("a"), ERROR], False),
+    ],
+)
+async def test_it_is_taken_out_wherever_an_upstream_says_it(
+    script: list[Any], stream: bool, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    way = channel(addresses=CHANNEL.addresses, credentials=(CANDIDATE.credential,), timeouts=CHANNEL.timeouts)
+    stage = Stage(ScriptedUpstream(*[script] * 3), way)
+    client = await stage.relay(ask(stream=stream))
+    told = f"{client.body.decode()} {caplog.text}"
+    assert "[redacted] is not known to [redacted]" in told
+    assert "any shape of credential" not in told and "private-host" not in told

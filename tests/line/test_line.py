@@ -10,6 +10,7 @@ import trio.testing
 
 from ftgate.core.limits import Rates
 from ftgate.core.money import format_usd, parse_price
+from ftgate.core.pricing import Price
 from ftgate.core.routing import Retry, Timeouts
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.ports import Held, HoldRequest, Poor, Terms
@@ -178,6 +179,24 @@ async def test_an_error_inside_a_stream_is_passed_on_redacted_and_not_billed_as_
     client = await stage.relay(ask(stream=True))
     assert b"boom" in client.body and b"verysecret" not in client.body
     assert stage.log.rows[0].completion_tokens == 1
+
+
+@pytest.mark.parametrize("early", [True, False])
+async def test_what_a_cut_stream_brought_past_its_cap_is_counted(early: bool, autojump_clock: Clock) -> None:
+    """Also beside a usage that came before the cut, and speaks of less."""
+    told = [delta("", usage={"prompt_tokens": 20, "completion_tokens": 1, "total_tokens": 21})] if early else []
+    stage = Stage(ScriptedUpstream([STREAM, *told, *[delta(" greeting")] * 40, cut()]))
+    await stage.relay(ask(stream=True, max_tokens=10))
+    row = stage.log.rows[0]
+    assert row.estimated and row.completion_tokens >= 40 and row.prompt_tokens == (20 if early else 9)
+
+
+@pytest.mark.parametrize("asks", [True, False])
+async def test_usage_is_asked_for_where_the_provider_knows_that(asks: bool, autojump_clock: Clock) -> None:
+    stage = Stage(ScriptedUpstream(chat("a")), channel(stream_usage=asks))
+    await stage.relay(ask(stream=True))
+    sent = json.loads(stage.upstream.requests[0].body)
+    assert sent.get("stream_options") == ({"include_usage": True} if asks else None)
 
 
 # Failing over
@@ -444,6 +463,23 @@ async def test_a_restricted_key_may_use_only_its_models_and_its_fallbacks_too(au
     assert (await stage.relay(ask())).status == 403
 
 
+@pytest.mark.parametrize("asked", ["auto", "m"])
+@pytest.mark.parametrize("restricts", ["key", "plan"])
+async def test_auto_and_fallbacks_stay_within_what_a_key_and_its_plan_may_use(
+    restricts: str, asked: str, autojump_clock: Clock
+) -> None:
+    """The other model is cheaper, so it would be the first of auto."""
+    free = Price(0, 0, 0, 0, 0)
+    stage = Stage(
+        ScriptedUpstream(status(500), status(500)), channel("one", model("m"), model("other", price=free)),
+        key={"models": ("m",)} if restricts == "key" else None,
+        terms=Terms(models=("m",)) if restricts == "plan" else None,
+        fallback={"m": ("other",)}, retry=Retry(attempts=2, backoff=0),
+    )  # fmt: skip
+    assert (await stage.relay(ask(model=asked))).status == 502
+    assert [json.loads(sent.body)["model"] for sent in stage.upstream.requests] == ["m-upstream"] * 2
+
+
 async def test_an_unknown_model_and_one_without_a_dialect(autojump_clock: Clock) -> None:
     stage = Stage(
         ScriptedUpstream(),
@@ -484,6 +520,18 @@ async def test_the_rate_limit_is_exact_and_says_when(autojump_clock: Clock) -> N
     assert error_of(client)["message"] == "Rate limit exceeded. Try again in 1s"
     await trio.sleep(1)
     assert (await stage.relay(ask())).status == 200
+
+
+async def test_a_keys_tokens_count_as_they_were_used(autojump_clock: Clock) -> None:
+    """About 40 are borrowed for the answer, and 900 and 30 used."""
+    used = [answer(prompt=880, completion=20), answer(prompt=20, completion=10), answer()]
+    stage = Stage(ScriptedUpstream(*[[PLAIN, body] for body in used]), rates=Rates(tokens_per_minute=1000))
+    statuses = [(await stage.relay(ask(max_tokens=30))).status for _ in range(3)]
+    assert statuses == [200, 200, 200]
+    assert (await stage.relay(ask(max_tokens=60))).status == 429  # 942 are used
+    await trio.sleep(60)
+    stage.upstream.scripts.append([PLAIN, answer()])
+    assert (await stage.relay(ask(max_tokens=60))).status == 200
 
 
 async def test_calls_in_flight_are_limited_and_given_back(autojump_clock: Clock) -> None:
@@ -706,6 +754,14 @@ async def test_leaving_before_the_head_pays_the_prompt_once_the_request_went_up(
     assert free.log.rows[0].cost == 0
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_leaving_before_the_request_went_up_is_free(stream: bool, autojump_clock: Clock) -> None:
+    stage = Stage(ScriptedUpstream([("connect", 100), STREAM]))
+    await leave(stage, 1, stream=stream)
+    row = stage.log.rows[0]
+    assert (row.status, row.http_status, row.prompt_tokens, row.cost) == ("client_gone", 499, 0, 0)
+
+
 async def test_leaving_in_mid_stream_pays_what_came(autojump_clock: Clock) -> None:
     stage = Stage(ScriptedUpstream([STREAM, delta("one two three"), ("wait", 50), delta("four"), ("wait", 50)]))
     client = await leave(stage, 60)
@@ -714,14 +770,21 @@ async def test_leaving_in_mid_stream_pays_what_came(autojump_clock: Clock) -> No
     assert row.status == "client_gone" and row.estimated and 3 <= row.completion_tokens <= 8
 
 
-async def test_draining_reads_on_for_the_exact_usage(autojump_clock: Clock) -> None:
+@pytest.mark.parametrize(
+    ("of_channel", "of_model", "drains"),
+    [(True, False, True), (False, True, True), (True, True, True), (False, False, False)],
+)
+async def test_draining_reads_on_for_the_exact_usage(
+    of_channel: bool, of_model: bool, drains: bool, autojump_clock: Clock
+) -> None:
     stage = Stage(
         ScriptedUpstream([STREAM, delta("a"), ("wait", 20), delta(finish="stop"), usage(10, 300), DONE]),
-        channel(drain=True),
+        channel("one", model(drain=of_model), drain=of_channel),
     )
     await leave(stage, 5)
     row = stage.log.rows[0]
-    assert (row.status, row.estimated, row.cost) == ("client_gone", False, 10 * IN + 300 * OUT)
+    assert (row.status, row.estimated) == ("client_gone", not drains)
+    assert (row.cost == 10 * IN + 300 * OUT) is drains
 
 
 async def test_draining_has_an_end(autojump_clock: Clock) -> None:
