@@ -13,7 +13,7 @@ from ftgate.config.channels import Builder, check_lifetime, overridden
 from ftgate.config.load import Missing, Reading, dotted, fields, nearest
 from ftgate.config.settings import Settings
 from ftgate.config.shipped import provider, provider_names
-from ftgate.config.values import secret, shown, unquoted
+from ftgate.config.values import is_key_like, secret, shown, unquoted
 from ftgate.core.limits import Rates
 from ftgate.core.routing import Channel, Retry, Routes, Timeouts
 from ftgate.core.secret import OWN_KEY, Secret
@@ -82,7 +82,7 @@ def build(reading: Reading, origin: Path | None, ollama_models: list[str] | None
     """Settings from a reading. Raises ConfigFaults."""
     for name, value in reading.raw.items():
         if name not in SECTIONS:
-            kind = dotted((name,)) if len(name) <= 40 and not name.startswith("sk-") else "this"
+            kind = dotted((name,)) if len(name) <= 40 and not is_key_like(name) else "this"
             reading.fault(
                 (name,), f"{f'[{kind}]' if isinstance(value, dict) else kind} is no section. {nearest(name, SECTIONS)}"
             )
@@ -300,7 +300,7 @@ def _check_chain(reading: Reading, alias: str, own: dict[str, str], merged: dict
             reading.at(("alias", alias), f" leads over more than {ALIAS_STEPS} aliases. Point it at the model itself.")
     elif set(circle := chain[chain.index(target) :]) <= set(own):
         if alias == min(circle):  # once for each circle
-            around = " -> ".join(shown(name)[1:-1] for name in [*circle, target])
+            around = " -> ".join(shown(name).strip('"') for name in [*circle, target])
             reading.at(("alias", alias), f" leads round in a circle: {around}. Point it at a model.")
     else:
         for name in set(circle) - set(own):

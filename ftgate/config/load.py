@@ -111,7 +111,7 @@ class Reading:
             name = row.get("name") if isinstance(row, dict) else None
             head = (
                 f'[[channel]] "{name}":'
-                if isinstance(name, str) and len(name) <= 40 and name.isprintable()
+                if isinstance(name, str) and values.shown(name) != "this value"
                 else "[[channel]]"
             )
             rest = where[2:]
@@ -124,10 +124,8 @@ class Reading:
 
     def unknown(self, where: Where, name: str, known: Iterable[str]) -> None:
         # A key pasted where a name belongs must not be printed back.
-        words = (
-            f"{self.label((*where, name)) if len(name) <= 40 and not name.startswith('sk-') else 'this'} is no setting."
-        )
-        self.fault((*where, name), f"{words} {nearest(name, known)}")
+        called = self.label((*where, name)) if len(name) <= 40 and not values.is_key_like(name) else "this"
+        self.fault((*where, name), f"{called} is no setting. {nearest(name, known)}")
 
     # -- values
 
@@ -170,7 +168,7 @@ class Reading:
             self._unquoted((*where, key), inner, above, known)
         if not deeper:
             name = ".".join(map(str, where[above:]))
-            if len(name) > 60 or not name.isprintable() or name.startswith("sk-"):
+            if len(name) > 60 or not name.isprintable() or any(values.is_key_like(str(p)) for p in where[above:]):
                 name = "this"
             place = f"{self.label(where[:above])}." if where[0] == "channel" else f"[{dotted(where[:above])}] "
             what = "is no setting" if known else "is a table in a table"
@@ -199,7 +197,7 @@ class Reading:
                     found = values.unquoted(file.read(LARGEST_FILE).decode())
             except (OSError, ValueError, RuntimeError) as problem:
                 why = getattr(problem, "strerror", None) or "it is no text"
-                path = raw if raw.isprintable() and not name.startswith("sk-") else "file:…"
+                path = raw if raw.isprintable() and not values.is_key_like(name) else "file:…"
                 raise Missing(
                     f' = "{path}" but the file cannot be read: {why}. Check the path and its rights.'
                 ) from None
@@ -283,12 +281,12 @@ def typed(text: str, kind: str) -> object:
 
 
 def dotted(where: Where) -> str:
-    """A path as TOML writes it, quoting what needs quotes."""
+    """A path as TOML writes it, quoting what needs quotes; without a key that was pasted in a name's place."""
     parts = [
         str(part) if isinstance(part, int) or re.fullmatch(r"[A-Za-z0-9_-]+", part) else f'"{part[:60]}"'
         for part in where
     ]
-    return ".".join(part if part.isprintable() else '"…"' for part in parts)
+    return ".".join(part if part.isprintable() and not values.is_key_like(part.strip('"')) else '"…"' for part in parts)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

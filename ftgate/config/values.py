@@ -66,9 +66,15 @@ def name_of(value: object) -> str:
     return words.get(type(value), "a date or time")
 
 
+def is_key_like(text: str) -> bool:
+    """Whether a text looks like a key, or like the place of one where a key was pasted: it is not quoted back, wherever
+    it stands."""
+    return text.startswith(("sk-", "env:sk-", "file:sk-"))
+
+
 def shown(text: str) -> str:
     """A value that is quoted back; a long one may be a key in the wrong place."""
-    return f'"{text}"' if len(text) <= 40 and not text.startswith("sk-") and text.isprintable() else "this value"
+    return f'"{text}"' if len(text) <= 40 and not is_key_like(text) and text.isprintable() else "this value"
 
 
 def unquoted(text: str) -> str:

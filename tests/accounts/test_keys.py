@@ -104,6 +104,8 @@ FAULTY_KEYS: list[dict[str, Any]] = [
     {"name": "\x1b[2J"},
     {"name": "\x9b2J"},
     {"name": "a\u2028b"},
+    {"models": []},  # no leave to call everything
+    {"models": ["", " "]},
     {"models": ["m\0"]},
     {"models": ["m", "n\t"]},
 ]

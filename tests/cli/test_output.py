@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftgate.cli.output import as_json
+from ftgate.cli.output import as_json, line, table
 from ftgate.core.redact import plain, shows
 
 TEXTS = st.text(st.characters(), max_size=30)  # lone surrogates too
@@ -29,6 +29,21 @@ def test_what_is_more_than_text_shows_as_an_escape(text: str, shown: str) -> Non
     assert plain(text) == shown
 
 
+def test_a_table_is_text(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a pipe: a row a line, a column a tab, whatever stands in it."""
+    rows = [
+        {"a": "x\x1b[2J\ty\nz", "b": ["m\u202e", 2], "c": None, "d": 3},
+        {"a": "[bold]", "b": [], "c": "", "d": False},
+    ]
+    table(rows, {"a": "A", "b": "B", "c": "C", "d": "D"})
+    assert capsys.readouterr().out == "x\\x1b[2J\\ty\\nz\tm\\u202e, 2\t-\t3\n[bold]\t-\t\tFalse\n"
+
+
+def test_a_line_is_text(capsys: pytest.CaptureFixture[str]) -> None:
+    line("a\x1b[2J\nb", err=True)
+    assert capsys.readouterr() == ("", "a\\x1b[2J\nb\n")
+
+
 def test_line_ends_may_be_kept() -> None:
     assert plain("a\nb\x1b\n", keep="\n") == "a\nb\\x1b\n"
 
@@ -41,6 +56,6 @@ def test_nothing_else_is_left(text: str) -> None:
 
 @given(TEXTS)
 def test_json_is_the_same_value(text: str) -> None:
-    line = as_json({"name": text, text: [1]})
-    assert json.loads(line) == {"name": text, text: [1]}
-    assert line and all(map(shows, line))
+    said = as_json({"name": text, text: [1]})
+    assert json.loads(said) == {"name": text, text: [1]}
+    assert said and all(map(shows, said))

@@ -1,6 +1,25 @@
 """All plants, room by room."""
 
-from tests.plants import line
+from collections.abc import Mapping
+
+from tests.plants import (
+    accounts,
+    cli,
+    config,
+    core,
+    dialects,
+    doors,
+    house,
+    line,
+    providers,
+    store,
+    transports,
+    web,
+)
 from tests.plants.plant import Plant
 
-PLANTS: tuple[Plant, ...] = (*line.PLANTS,)
+BY_ROOM: Mapping[str, tuple[Plant, ...]] = {
+    module.__name__.rpartition(".")[2]: module.PLANTS
+    for module in (core, dialects, line, doors, transports, store, accounts, house, config, providers, cli, web)
+}
+PLANTS: tuple[Plant, ...] = tuple(plant for plants in BY_ROOM.values() for plant in plants)

@@ -11,6 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 TRY_S = 180.0
 """Seconds after which a plant counts as caught, since its tests hang."""
+ALL_S = 1800.0
+"""Seconds that all tests together may take with nothing planted."""
 PASSED, FAILED = 0, 1
 """pytest's exit codes; every other one says that nothing was tested."""
 
@@ -68,8 +70,8 @@ class Field:
         subprocess.run(["git", "init", "-q"], cwd=root, check=True)
         subprocess.run(["git", "add", "-A"], cwd=root, check=True)
 
-    def test(self, tests: str) -> tuple[int | None, str]:
-        """pytest's exit code, None when it took too long; and its last lines."""
+    def test(self, tests: str, limit_s: float = TRY_S) -> tuple[int | None, str]:
+        """pytest's exit code, None when it took longer than `limit_s`; and its last lines."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "FTGATE_"))}
         # Without compiled files: two versions of one size within a second would look alike.
         env = {**kept, "PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": "1", "HYPOTHESIS_SEED": "0"}
@@ -78,7 +80,13 @@ class Field:
         command += ["--hypothesis-seed=0", "-p", "tests.plants.unshrunk", *tests.split()]
         try:
             done = subprocess.run(
-                command, cwd=self.root, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TRY_S
+                command,
+                cwd=self.root,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=limit_s,
             )
         except subprocess.TimeoutExpired:
             return None, ""

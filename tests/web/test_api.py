@@ -9,9 +9,11 @@ import msgspec
 import pytest
 
 from ftgate.core.money import PICO_PER_USD
+from ftgate.core.pricing import Price
 from ftgate.ports import Terms
 from ftgate.web.api.account import next_month
 from tests.fakes.ports import channel
+from tests.fakes.ports import model as fake_model
 from tests.web.fakes import KEY, Asking, OneLine
 
 
@@ -51,6 +53,19 @@ async def test_the_models_of_a_key() -> None:
     assert ids(await asking.ask("/v1/pricing", secret=None)) == ["b", "c", "a"]  # of everybody's models
     asking = Asking(OneLine(channels=(first, second), terms=Terms(models=("a",))))
     assert ids(await asking.ask("/v1/models")) == ["a"]
+
+
+async def test_the_prices_of_a_model() -> None:
+    """USD a million tokens, exact; each class has its own."""
+    price = Price(280_000, 420_000, 28_000, 300_000, 500_000)
+    model = fake_model("m", price=price, context=131_072, max_output=8192, best_for="tests", tags=("cheap", "new"))
+    asking = Asking(OneLine(channels=(named("first", provider="p1", models={"m": model}),)))
+    answer = await asking.ask("/v1/pricing", secret=None)
+    (row,) = json.loads(answer.body, parse_float=Decimal)["data"]
+    assert row == {
+        "id": "m", "provider": "p1", "input": Decimal("0.28"), "output": Decimal("0.42"), "cached": Decimal("0.028"),
+        "context": 131_072, "max_output": 8192, "best_for": "tests", "tags": ["cheap", "new"],
+    }  # fmt: skip
 
 
 async def test_a_plan_that_is_gone_counts_as_the_default() -> None:

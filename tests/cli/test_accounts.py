@@ -1,0 +1,39 @@
+"""What the commands about accounts do before anybody is asked."""
+
+import pytest
+from click.testing import CliRunner
+
+from ftgate.cli import accounts
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    """What the server is asked for, in place of asking it."""
+    calls: list[dict[str, object]] = []
+
+    def run(config_path: object, data: object, command: str, **arguments: object) -> dict[str, object]:
+        calls.append({"command": command, **arguments})
+        return {"username": "ann", "role": "user", "mode": "prepaid", "balance": "0.00"}
+
+    monkeypatch.setattr(accounts, "run", run)
+    return calls
+
+
+@pytest.mark.parametrize("password", ["secret-1", "", " "])
+def test_no_password_on_the_command_line(password: str, asked: list[dict[str, object]]) -> None:
+    """Others can read it there, and shells keep it."""
+    found = CliRunner().invoke(accounts.users, ["create", "ann", "--password", password])
+    assert (found.exit_code, asked) == (2, [])
+    assert "--password -" in found.output and "secret-1" not in found.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "password"),
+    [([], "", None), (["--password", "-"], "secret-1\n", "secret-1"), (["--password", "-"], "a b \nc", "a b ")],
+)
+def test_a_password_comes_from_standard_input(
+    arguments: list[str], given: str, password: str | None, asked: list[dict[str, object]]
+) -> None:
+    found = CliRunner().invoke(accounts.users, ["create", "ann", *arguments], input=given)
+    assert found.exit_code == 0 and [call["password"] for call in asked] == [password]
+    assert "secret-1" not in found.output

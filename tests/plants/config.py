@@ -1,0 +1,118 @@
+"""From the file to the settings: what is refused, and what is shown of a secret."""
+
+from tests.plants.plant import Plant
+
+PLANTS = (
+    Plant(
+        "a channel may drop the field that caps the output",
+        "ftgate/config/channels.py",
+        "if model.cap_field == name",
+        "if model.name == name",
+        "tests/config/test_faults.py",
+    ),
+    Plant(
+        "on_client_gone is the other way round",
+        "ftgate/config/channels.py",
+        'drain=given.get("on_client_gone") == "drain"',
+        'drain=given.get("on_client_gone") == "abort"',
+        "tests/config/test_settings.py tests/walk/test_walk.py",
+    ),
+    Plant(
+        "a channel's abort does not reach the models that drain",
+        "ftgate/config/channels.py",
+        'drain=gone == "drain"',
+        "drain=model.drain",
+        "tests/config/test_settings.py",
+    ),
+    Plant(
+        "a key of ours goes to a provider",
+        "ftgate/config/channels.py",
+        "if any(key.reveal().startswith(OWN_KEY)",
+        "if any(key.reveal() == OWN_KEY",
+        "tests/config/test_faults.py",
+    ),
+    Plant(
+        "a key of ours in the environment makes a channel",
+        "ftgate/config/environment.py",
+        "values.get(env) and env not in own",
+        "values.get(env)",
+        "tests/config/test_environment.py",
+    ),
+    Plant(
+        "a hold may die with its call",
+        "ftgate/config/channels.py",
+        "timeouts.total >= hold_lifetime",
+        "timeouts.total > hold_lifetime",
+        "tests/config/test_faults.py",
+    ),
+    Plant(
+        "a fault quotes a key back",
+        "ftgate/config/values.py",
+        'len(text) <= 40 and not text.startswith("sk-")',
+        "len(text) <= 40",
+        "tests/config/test_faults.py",
+    ),
+    Plant(
+        "a fault quotes a key that stands in a name's place",
+        "ftgate/config/load.py",
+        "(*where, name)) if len(name) <= 40 and not name.startswith('sk-')",
+        "(*where, name)) if len(name) <= 40",
+        "tests/config/test_faults.py",
+    ),
+    Plant(
+        "printing a config shows the values of headers",
+        "ftgate/config/values.py",
+        'f"{name!r}: ***"',
+        'f"{name!r}: {self[name]}"',
+        "tests/config/test_settings.py",
+    ),
+    Plant(
+        "printing a config shows a proxy's password",
+        "ftgate/config/values.py",
+        'return "***"',
+        "return str(self)",
+        "tests/config/test_settings.py",
+    ),
+    Plant(
+        "a factor may be negative: callers are paid",
+        "ftgate/config/values.py",
+        "0 <= number <= 1000",
+        "number <= 1000",
+        "tests/config/test_faults.py",
+    ),
+    Plant(
+        "an amount may be negative",
+        "ftgate/config/values.py",
+        "if units < 0:",
+        "if units is None:",
+        "tests/config/test_faults.py",
+    ),
+    Plant(
+        "of two tiers that begin at one bound one is forgotten",
+        "ftgate/config/values.py",
+        "marks != sorted(set(marks))",
+        "marks != sorted(marks)",
+        "tests/config/test_faults.py",
+    ),
+    Plant(
+        "a plan's limits forget those of all keys",
+        "ftgate/config/build.py",
+        "msgspec.structs.replace(limits, **own)",
+        "Rates(**own)",
+        "tests/config/test_settings.py",
+    ),
+    Plant(
+        "limits that were written for an alias bind nobody",
+        "ftgate/config/build.py",
+        "found[served] = rates",
+        "found[name] = rates",
+        "tests/config/test_settings.py",
+    ),
+    Plant(
+        "a relative multiplier is an absolute one",
+        "ftgate/config/values.py",
+        "Multiplier(*number.as_integer_ratio())",
+        "Multiplier(int(number))",
+        "tests/config/test_settings.py",
+    ),
+)

@@ -1,0 +1,76 @@
+"""The routes beside the relay: whose figures they show, to whom, and for how long."""
+
+from tests.plants.plant import Plant
+
+PLANTS = (
+    Plant(
+        "a key sees another account's calls",
+        "ftgate/web/api/account.py",
+        "journal.page(\n            key.account,",
+        "journal.page(\n            key.id,",
+        "tests/web/test_api.py",
+    ),
+    Plant(
+        "a key sees another account's balance",
+        "ftgate/web/api/account.py",
+        "posted = await accounts.posted(key.account)",
+        "posted = await accounts.posted(key.id)",
+        "tests/web/test_api.py",
+    ),
+    Plant(
+        "account routes are open to other origins",
+        "ftgate/web/site.py",
+        "if self.cors and http.is_open(request.path):",
+        "if self.cors:",
+        "tests/web/test_site.py",
+    ),
+    Plant(
+        "a key's list holds models that its plan forbids",
+        "ftgate/web/api/models.py",
+        " and routes.permits(terms.models, name)",
+        "",
+        "tests/web/test_api.py",
+    ),
+    Plant(
+        "balances are kept by caches on the way",
+        "ftgate/web/site.py",
+        'answer.headers["Cache-Control"] = "no-store"',
+        "pass",
+        "tests/web/test_site.py",
+    ),
+    Plant(
+        "an internal error tells what it was",
+        "ftgate/web/site.py",
+        'InternalError("internal error")',
+        'InternalError(f"internal error: {error}")',
+        "tests/web/test_site.py",
+    ),
+    Plant(
+        "the end of an answer has lost its shield",
+        "ftgate/web/connection.py",
+        "shield=last",
+        "shield=False",
+        "tests/web",
+    ),
+    Plant(
+        "after December comes January of the same year",
+        "ftgate/web/api/account.py",
+        "now.year + now.month // 12",
+        "now.year",
+        "tests/web/test_api.py",
+    ),
+    Plant(
+        "a page of the log may be of any size",
+        "ftgate/web/asked.py",
+        "return min(int(said[:12]), most)",
+        "return int(said[:12])",
+        "tests/web/test_api.py",
+    ),
+    Plant(
+        "cached tokens are listed at the input's price",
+        "ftgate/web/api/models.py",
+        '"cached": price(model.price.cached)',
+        '"cached": price(model.price.input)',
+        "tests/web/test_api.py",
+    ),
+)
