@@ -78,14 +78,14 @@ PLANTS = (
         "ftgate/core/limits.py",
         "meters.minute.add(now)",
         "pass",
-        "tests/core/test_limits.py",
+        "tests/core/test_limits.py::test_first_limit_that_says_no",
     ),
     Plant(
         "a window is open again just before its time",
         "ftgate/core/limits.py",
         "self.admitted[0][0] <= now - self.span_s",
         "self.admitted[0][0] < now - self.span_s",
-        "tests/core/test_limits.py",
+        "tests/core/test_limits.py::test_tokens_against_the_model",
     ),
     Plant(
         "a hold does not look at the holds that are open",

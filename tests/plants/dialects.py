@@ -36,7 +36,7 @@ PLANTS = (
         "ftgate/dialects/openai_chat/request.py",
         "cap = ask.cap if cap is None else cap",
         "cap = cap if ask.cap is None else ask.cap",
-        "tests/dialects/test_openai_chat_request.py",
+        "tests/dialects/test_openai_chat_request.py::test_render",
     ),
     Plant(
         "of two caps the larger counts",
@@ -92,7 +92,7 @@ PLANTS = (
         "ftgate/dialects/sse.py",
         "max(self._size - 3, 0)",
         "self._size",
-        "tests/dialects/test_sse.py",
+        "tests/dialects/test_sse.py::test_table_cut_everywhere",
     ),
     Plant(
         "a line end inside JSON breaks the event",
@@ -120,6 +120,6 @@ PLANTS = (
         "ftgate/dialects/talk.py",
         "elif known is not None and not usage.output:",
         "elif known is not None and usage.output < 0:",
-        "tests/dialects/test_openai_chat_stream.py tests/dialects/test_openai_chat_answer.py",
+        "tests/dialects/test_talk.py",
     ),
 )

@@ -41,7 +41,7 @@ PLANTS = (
         "ftgate/line/charge.py",
         "cap += most",
         "cap += 0",
-        "tests/walk/test_walk.py::test_a_setting_has_its_effect",
+        "tests/walk/test_walk.py::test_a_setting_has_its_effect[channel.models.m.thinking_in_cap]",
     ),
     Plant(
         "a model's own drain is not heeded",
@@ -153,7 +153,7 @@ PLANTS = (
         "ftgate/line/charge.py",
         "        and tried.sending.sent\n",
         "",
-        "tests/line/test_line.py tests/line/test_relaying.py",
+        "tests/line/test_line.py",
     ),
     Plant(
         "content goes out before its hold is durable",
@@ -174,7 +174,7 @@ PLANTS = (
         "ftgate/line/attempt.py",
         "ask_usage=channel.stream_usage",
         "ask_usage=True",
-        "tests/line/test_line.py tests/line/test_relaying.py",
+        "tests/line/test_line.py",
     ),
     Plant(
         "parameters that a channel drops go up",
@@ -216,6 +216,6 @@ PLANTS = (
         "ftgate/line/charge.py",
         "output=max(measured.usage.output, counted.output)",
         "output=measured.usage.output",
-        "tests/line/test_line.py tests/line/test_relaying.py",
+        "tests/line/test_line.py",
     ),
 )

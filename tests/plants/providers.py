@@ -8,7 +8,7 @@ PLANTS = (
         "ftgate/providers/catalogue.py",
         "entry if before == base.input else before",
         "before",
-        "tests/config/test_catalogue.py tests/config/test_settings.py",
+        "tests/config/test_catalogue.py",
     ),
     Plant(
         "a price for each request is read as one for each million",
@@ -22,14 +22,14 @@ PLANTS = (
         "ftgate/providers/catalogue.py",
         '"cap_field", "thinking_in_cap", ',
         '"cap_field", ',
-        "tests/config/test_catalogue.py tests/config/test_settings.py",
+        "tests/config/test_settings.py",
     ),
     Plant(
         "a model's own drain is forgotten",
         "ftgate/providers/catalogue.py",
         '"image_tokens", "drain", ',
         '"image_tokens", ',
-        "tests/config/test_catalogue.py tests/config/test_settings.py",
+        "tests/config/test_catalogue.py",
     ),
     Plant(
         "cached tokens are free above a tier's bound",
@@ -39,10 +39,17 @@ PLANTS = (
         "tests/config/test_catalogue.py",
     ),
     Plant(
+        "of two tiers that begin at one bound one is forgotten",
+        "ftgate/providers/catalogue.py",
+        "low >= high",
+        "low > high",
+        "tests/config/test_catalogue.py",
+    ),
+    Plant(
         "a model may write more than its context holds",
         "ftgate/providers/catalogue.py",
         "model.max_output > model.context",
         "model.max_output < 0",
-        "tests/config/test_catalogue.py tests/config/test_faults.py",
+        "tests/config/test_catalogue.py",
     ),
 )

@@ -71,20 +71,20 @@ PLANTS = (
         "ftgate/transports/sturdy.py",
         "logging.getLogger(name).setLevel(logging.WARNING)",
         "pass",
-        "tests/transports",
+        "tests/transports/test_transports.py::test_nothing_of_a_call_is_logged",
     ),
     Plant(
         "a channel's own trust store is not used",
         "ftgate/transports/choice.py",
         "ca_file=channel.ca_file, ",
         "",
-        "tests/transports/test_sturdy.py tests/walk/test_walk.py",
+        "tests/walk/test_walk.py::test_a_setting_has_its_effect[channel.ca_file]",
     ),
     Plant(
         "connecting takes as long as it likes",
         "ftgate/transports/direct.py",
         "with trio.move_on_after(connect_s):",
         "with trio.move_on_after(10 * connect_s + 5):",
-        "tests/transports/test_transports.py",
+        "tests/transports/test_transports.py::test_connect_limit",
     ),
 )

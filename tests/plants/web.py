@@ -50,7 +50,7 @@ PLANTS = (
         "ftgate/web/connection.py",
         "shield=last",
         "shield=False",
-        "tests/web",
+        "tests/web/test_connection.py",
     ),
     Plant(
         "after December comes January of the same year",
