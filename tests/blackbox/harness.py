@@ -404,13 +404,11 @@ class House:
         so that several may run at once."""
         where = ["--config", str(self.file), "--data", str(self.data)] if places else []
         alone = process or threading.current_thread() is not threading.main_thread()
-        run = _command_process if alone else _command_here
+        run = command_process if alone else command_here
         said = run([*arguments, *where], stdin, cwd or self.base, {**environment(), **self.env})
         assert said.code == code, said
         assert "Traceback" not in said.err, said.err
         return json.loads(said.out) if "--json" in arguments and code == 0 else (said.out, said.err)
-
-    quick = cli
 
     def account(self, credits: str = "1", *, metered: bool = False, **key: str) -> Account:
         """A new user with one key; `key` are options of `keys create` (models, quota, expires)."""
@@ -487,7 +485,8 @@ class Printed:
     err: str
 
 
-def _command_process(arguments: list[str], stdin: str, cwd: Path, env: Mapping[str, str]) -> Printed:
+def command_process(arguments: list[str], stdin: str, cwd: Path, env: Mapping[str, str]) -> Printed:
+    """Run a command in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "ftgate", *arguments],
         input=stdin, capture_output=True, text=True, env=env, cwd=cwd, timeout=COMMAND_S,
@@ -495,7 +494,8 @@ def _command_process(arguments: list[str], stdin: str, cwd: Path, env: Mapping[s
     return Printed(done.returncode, done.stdout, done.stderr)
 
 
-def _command_here(arguments: list[str], stdin: str, cwd: Path, env: Mapping[str, str]) -> Printed:
+def command_here(arguments: list[str], stdin: str, cwd: Path, env: Mapping[str, str]) -> Printed:
+    """Run a command in this process, which must not be one that serves."""
     with chdir(cwd):
         done = CliRunner(env={name: env.get(name) for name in {*os.environ, *env}}).invoke(
             cli, arguments, input=stdin, prog_name="ftgate"

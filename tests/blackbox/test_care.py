@@ -258,7 +258,8 @@ def test_a_damaged_database_is_said_in_one_line(alone: House) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs prlimit to fill a disk from outside")
 def test_what_a_full_disk_costs_at_a_shutdown_is_said(tmp_path: Path) -> None:
-    with House(tmp_path / "full", CONFIG, SCRIPTS) as house:
+    with House(tmp_path / "full", CONFIG, SCRIPTS, serving=False) as house:
+        house.start(HASTY)
         account = house.account("1")
         with house.raw(account, "slow", stream=True) as wire:
             wire.until(b'"x"')  # so its hold is durable
@@ -272,6 +273,16 @@ def test_what_a_full_disk_costs_at_a_shutdown_is_said(tmp_path: Path) -> None:
         house.start()  # the hold is ended, the books agree; the charge of that one call is what was lost
         assert house.verified()["open_holds"] == 0
         assert [row["kind"] for row in house.cli("ledger", "entries", "--json")] == ["expire", "hold", "grant"]
+
+
+HASTY = """
+import ftgate.store.writer as writer
+assert (writer.LAST_TRIES_S, writer.JOIN_S) == (10.0, 5.0)
+writer.LAST_TRIES_S = writer.JOIN_S = 0.5
+from ftgate.cli.group import main
+main()
+"""
+"""ftgate that at its end gives a disk that takes nothing only a second."""
 
 
 def test_the_data_directory_can_be_copied_away_whole(alone: House, tmp_path: Path) -> None:

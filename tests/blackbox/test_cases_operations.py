@@ -26,9 +26,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.blackbox.harness import HELLO_COST, House, channel, environment, error, took
+from tests.blackbox.harness import HELLO_COST, House, channel, command_here, environment, error, took
 
-CONFIG = channel("lab", ["plain", "m"]) + '[alias]\n"gpt-x" = "m"\n[limits.model."gpt-x"]\nrequests_per_minute = 2\n'
+CONFIG = (
+    channel("lab", ["plain", "m", "words"])
+    + '[alias]\n"gpt-x" = "m"\n[limits.model."gpt-x"]\nrequests_per_minute = 2\n'
+)
 DEMOTED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
 """Runs a command as a root that the files of others bind, as they bind everybody else."""
 
@@ -42,14 +45,20 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 @pytest.fixture
 def alone(tmp_path: Path) -> Iterator[House]:
     """A config and a data directory that no command has made yet."""
-    with House(tmp_path / "alone", CONFIG, serving=False) as alone:
+    with House(tmp_path / "alone", CONFIG, serving=False, upstream=False) as alone:
         yield alone
 
 
-def command(
+def command(*arguments: str, cwd: Path, env: dict[str, str] | None = None) -> tuple[int, str, str]:
+    """A command in this directory, which gets nothing from its stdin: exit code, stdout, stderr."""
+    done = command_here([*arguments], "", cwd, {**environment(), **(env or {})})
+    return done.code, done.out, done.err
+
+
+def process(
     *arguments: str, cwd: Path, env: dict[str, str] | None = None, before: list[str] | None = None
 ) -> tuple[int, str, str]:
-    """A command of its own: exit code, stdout, stderr."""
+    """The same in a process of its own, for one that may come to serve, or that `before` starts."""
     done = subprocess.run(
         [*(before or []), sys.executable, "-m", "ftgate", *arguments],
         cwd=cwd, env={**environment(), **(env or {})}, capture_output=True, stdin=subprocess.DEVNULL, text=True,
@@ -111,7 +120,8 @@ def free_port() -> int:
 )
 def test_a_channel_to_ourselves_is_refused_at_the_start(tmp_path: Path, host: str, listen: str) -> None:
     port = free_port()
-    with House(tmp_path / "self", channel("back", ["m"], base_url=f"http://{host}:{port}/v1"), serving=False) as house:
+    config = channel("back", ["m"], base_url=f"http://{host}:{port}/v1")
+    with House(tmp_path / "self", config, serving=False, upstream=False) as house:
         server = house.spawn("--port", str(port), "--host", listen)
         assert server.wait() == 78
         assert '[[channel]] "back": its base_url is this gateway itself.' in server.err.read_text()
@@ -156,7 +166,8 @@ def test_a_channel_that_leads_back_ends_at_its_first_turn(tmp_path: Path, stream
     """Over an address that is not seen to be ours, with one of our own keys."""
     back = Forwarder()
     try:
-        with House(tmp_path / "round", channel("back", ["m"], base_url=back.url + "/v1"), serving=False) as house:
+        config = channel("back", ["m"], base_url=back.url + "/v1")
+        with House(tmp_path / "round", config, serving=False, upstream=False) as house:
             account = house.account("100")
             house.file.write_text(house.file.read_text().replace(house.canaries[0], account.key))
             house.start()
@@ -173,8 +184,12 @@ def test_a_channel_that_leads_back_ends_at_its_first_turn(tmp_path: Path, stream
 def test_a_round_over_two_gateways_ends_too(tmp_path: Path) -> None:
     ways = [Forwarder(), Forwarder()]
     try:
-        with House(tmp_path / "a", channel("b", ["m"], base_url=ways[1].url + "/v1"), serving=False) as one:
-            with House(tmp_path / "b", channel("a", ["m"], base_url=ways[0].url + "/v1"), serving=False) as two:
+        places = [
+            House(tmp_path / name, channel(other, ["m"], base_url=way.url + "/v1"), serving=False, upstream=False)
+            for name, other, way in (("a", "b", ways[1]), ("b", "a", ways[0]))
+        ]
+        with places[0] as one:
+            with places[1] as two:
                 houses = (one, two)
                 accounts = [house.account("1") for house in houses]
                 for house, other, way in zip(houses, reversed(accounts), ways, strict=True):
@@ -194,7 +209,7 @@ def test_a_gateway_behind_another_works(tmp_path: Path) -> None:
     """Rounds are refused, not rows: a gateway may stand behind another, with a key of that one."""
     with House(tmp_path / "team", channel("lab", ["plain"])) as team:
         config = channel("team", ["plain"], base_url=f"{team.url}/v1")
-        with House(tmp_path / "home", config, serving=False) as home:
+        with House(tmp_path / "home", config, serving=False, upstream=False) as home:
             theirs, ours = team.account("1"), home.account("1")
             home.file.write_text(home.file.read_text().replace(home.canaries[0], theirs.key))
             home.start()
@@ -338,7 +353,7 @@ def refused(*arguments: str, cwd: Path, place: Path | None = None) -> tuple[int,
     if os.geteuid() != 0 and place:
         place.chmod(0o700)
         inside = ["sh", "-c", 'cd "$0" && chmod 0 . && exec "$@"', str(place)]
-    return command(*arguments, cwd=cwd, before=[*inside, *demoted])
+    return process(*arguments, cwd=cwd, before=[*inside, *demoted])
 
 
 def test_a_directory_that_may_not_be_entered_is_not_needed(forbidden: Path, tmp_path: Path) -> None:
@@ -376,7 +391,7 @@ def test_the_doctor_names_what_may_not_be_read(forbidden: Path, tmp_path: Path) 
 def test_a_directory_that_is_gone_is_one_line(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
-    code, _, err = command(
+    code, _, err = process(
         "users", "list", cwd=tmp_path, before=["sh", "-c", 'cd "$0" && rmdir "$0" && exec "$@"', str(gone)]
     )
     assert code == 1 and err == "Error: the directory this was started in is gone; go to one that is there\n"
@@ -467,7 +482,7 @@ def test_a_database_that_is_removed_is_noticed_and_nothing_is_lost(tmp_path: Pat
         if gone != "ftgate.sqlite3-wal":
             assert "is missing, but rescued-" in house.cli("users", "list", code=1)[1]
         assert house.cli("restore", str(rescued), "--json")["entries"] >= 3
-        (user,) = [user for user in house.quick("users", "list", "--json") if user["username"] == account.name]
+        (user,) = [user for user in house.cli("users", "list", "--json") if user["username"] == account.name]
         assert Decimal(user["balance"]) == balance - charged * HELLO_COST  # each answer is in it
         house.start()
         assert house.chat(account).status_code == 200
@@ -503,21 +518,21 @@ def test_a_lock_that_is_removed_lets_no_second_server_in(tmp_path: Path) -> None
 
 # (m) signals and closed streams
 
-WORDS = {"content": ["word "] * 60, "piece_delay_s": 0.03}
+WORDS = {"content": ["word "] * 60, "piece_delay_s": 0.01}
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGPIPE])
-def test_a_signal_that_means_nothing_ends_nothing(tmp_path: Path, number: signal.Signals) -> None:
-    with House(tmp_path / "signal", channel("lab", ["words"]), {"words": WORDS}) as house:
-        account = house.account("1")
-        with house.raw(account, "words", stream=True) as wire:
-            wire.until(b"word ", 20)
-            house.process.signal(number)
-            assert wire.until(b"[DONE]").count(b"word ") == 60
-        row = house.row(account)
-        assert (row["status"], row["completion_tokens"]) == ("ok", 60)
-        house.logged("" if number is signal.SIGPIPE else f"{number.name}: ")
-        assert house.process.alive
+def test_a_signal_that_means_nothing_ends_nothing(house: House, number: signal.Signals) -> None:
+    house.fake.script(words=WORDS)
+    account = house.account("1")
+    with house.raw(account, "words", stream=True) as wire:
+        wire.until(b"word ", 20)
+        house.process.signal(number)
+        assert wire.until(b"[DONE]").count(b"word ") == 60
+    row = house.row(account)
+    assert (row["status"], row["completion_tokens"]) == ("ok", 60)
+    house.logged("" if number is signal.SIGPIPE else f"{number.name}: ")
+    assert house.process.alive
 
 
 @pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGTERM, signal.SIGINT])
@@ -530,9 +545,9 @@ def test_a_signal_that_ends_it_charges_what_was_delivered(tmp_path: Path, number
             house.process.signal(number)
             wire.rest()
         assert house.process.wait() == 0
-        (row,) = house.quick("logs", "--json")["data"]
+        (row,) = house.cli("logs", "--json")["data"]
         assert row["status"] != "ok" and row["completion_tokens"] >= 20
-        (user,) = [user for user in house.quick("users", "list", "--json") if user["username"] == account.name]
+        (user,) = [user for user in house.cli("users", "list", "--json") if user["username"] == account.name]
         assert Decimal(user["balance"]) == 1 - Decimal(row["cost"]) < 1
 
 
@@ -634,7 +649,7 @@ def test_what_is_free_is_answered_whatever_the_balance_is(tmp_path: Path) -> Non
     ("host", "v4", "v6"), [("::", True, True), ("0::", True, True), ("::1", False, True), ("0.0.0.0", True, False)]
 )
 def test_which_addresses_answer(tmp_path: Path, host: str, v4: bool, v6: bool) -> None:
-    with House(tmp_path / "host", CONFIG, serving=False) as house:
+    with House(tmp_path / "host", CONFIG, serving=False, upstream=False) as house:
         server = house.spawn("--host", host)
         try:
             port = int(server.wait_ready().rpartition(":")[2])
@@ -652,7 +667,7 @@ def test_which_addresses_answer(tmp_path: Path, host: str, v4: bool, v6: bool) -
 @pytest.mark.parametrize("code", ["EOPNOTSUPP", "EPERM", "EACCES", "EROFS"])
 def test_a_place_that_takes_no_socket(tmp_path: Path, code: str) -> None:
     """A shared folder of a virtual machine: commands go by a socket in a temporary directory."""
-    with House(tmp_path / "share", CONFIG, serving=False) as house:
+    with House(tmp_path / "share", CONFIG, serving=False, upstream=False) as house:
         house.start(script=NO_SOCKET.format(code=code, place="data"))
         house.cli("users", "create", "ann", "--credits", "2", "--json")
         assert "control.sock" not in {path.name for path in house.data.iterdir()}
@@ -664,7 +679,7 @@ def test_a_place_that_takes_no_socket(tmp_path: Path, code: str) -> None:
         assert nowhere.wait() == 1
         (line,) = nowhere.err.read_text().splitlines()[-1:]
         assert "no control socket can be made" in line and "Traceback" not in nowhere.err.read_text()
-        assert house.quick("ledger", "verify", "--json")["ok"] is True
+        assert house.cli("ledger", "verify", "--json")["ok"] is True
 
 
 NO_SOCKET = """
@@ -690,7 +705,7 @@ def test_a_port_of_the_system_s_suggests_none_of_them(tmp_path: Path) -> None:
     least = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
     if least <= 80 or (before and shutil.which("setpriv") is None):
         pytest.skip("anybody may listen on port 80 here")
-    code, _, err = command("serve", "--port", "80", cwd=tmp_path, before=before)
+    code, _, err = process("serve", "--port", "80", cwd=tmp_path, before=before)
     assert code == 1 and "127.0.0.1:80 needs a right that this user lacks" in err and "--port 8400" in err
     assert "81" not in err
 
@@ -713,5 +728,5 @@ def test_without_a_command_the_environment_counts_too(tmp_path: Path) -> None:
     code, _, err = command(cwd=tmp_path, env={"FTGATE_DATA": "file", "FTGATE_CONFIG": "none.toml"})
     assert code == 78 and "none.toml:1: the file cannot be read" in err
     (tmp_path / "ftgate.toml").write_text("[server]\nport = 0\n")
-    code, _, err = command(cwd=tmp_path, env={"FTGATE_DATA": "file"})
+    code, _, err = process(cwd=tmp_path, env={"FTGATE_DATA": "file"})
     assert code == 1 and "file is not a directory" in err

@@ -178,7 +178,10 @@ async def test_a_balance_changed_with_its_entry_is_told_by_the_row_of_the_call(t
     assert len(read(path, NEWEST)) == 1
 
 
-async def test_no_checkpoint_is_discarded_beside_a_running_server(tmp_path: Path) -> None:
+async def test_no_checkpoint_is_discarded_beside_a_running_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftgate.cli.remote.WAIT_S", 0.2)
     path = await lived(tmp_path)
     tamper(path, next(iter(WRONG)))
     lock = Lock(tmp_path, serving=False)

@@ -67,7 +67,7 @@ async def _(gateway: Gateway) -> None:
 @walk("server.keepalive", "0.05", scripts={"m": Script(first_delay_s=0.5)})
 async def _(gateway: Gateway) -> None:
     async with gateway.stream(await gateway.account()) as wire:
-        await wire.until(b": keepalive\n")
+        await wire.until(b": keepalive\n", gateway.patience_s)
 
 
 # [database]; hold_lifetime is in test_walk.py: its effect is a refusal at load
