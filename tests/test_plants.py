@@ -1,5 +1,6 @@
 """The bugs that `scripts/plants` plants still fit the source: one whose text has moved on would be tried no more."""
 
+import ast
 import re
 from collections import Counter
 from pathlib import Path
@@ -42,6 +43,13 @@ def test_each_plant_says_what_is_wrong_and_changes_something() -> None:
     names = Counter(plant.name for plant in PLANTS)
     assert [name for name, many in names.items() if many > 1] == []
     assert [plant.name for plant in PLANTS if plant.old == plant.new or not plant.tests] == []
+
+
+def test_what_is_planted_can_be_read() -> None:
+    """Else any test would catch it, for nothing."""
+    for plant in PLANTS:
+        if plant.file.endswith(".py"):
+            ast.parse(plant.planted(), plant.name)
 
 
 def test_the_tests_that_ought_to_catch_a_plant_are_there() -> None:
