@@ -1,6 +1,8 @@
 """The configuration: TOML -> one frozen `Settings`, or every fault at once, each with its line and how to mend it.
 
+note          what is said of a setting beside its name, type and default
 settings      every setting once: name, type, default, help, reason
+channel_settings  those of channels, their models and providers
 lines         which line a key stands in
 values        single values, checked
 load          the walk along the declarations, gathering faults
@@ -13,7 +15,8 @@ write         the commented example
 """
 
 from ftgate.config.build import default_path, describe, effective_provider, from_environment, load
-from ftgate.config.settings import Breaker, Plan, ProviderOverride, Settings
+from ftgate.config.channel_settings import ProviderOverride
+from ftgate.config.settings import Breaker, Plan, Settings
 from ftgate.config.shipped import provider, provider_names
 from ftgate.config.values import unquoted
 from ftgate.config.write import write_example

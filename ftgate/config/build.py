@@ -9,8 +9,10 @@ import msgspec
 
 from ftgate import dialects
 from ftgate.config import environment, idle, settings
+from ftgate.config.channel_settings import ProviderOverride
 from ftgate.config.channels import Builder, check_lifetime, overridden
 from ftgate.config.load import Missing, Reading, dotted, fields, nearest
+from ftgate.config.note import Note
 from ftgate.config.settings import Settings
 from ftgate.config.shipped import provider, provider_names
 from ftgate.config.values import is_key_like, secret, shown, unquoted
@@ -103,7 +105,7 @@ def build(reading: Reading, origin: Path | None, ollama_models: list[str] | None
     breaker = reading.section(("breaker",), settings.Breaker())
     if breaker.cooldown_cap < breaker.cooldown:
         reading.at(("breaker", "cooldown_cap"), " is under cooldown. Raise it.")
-    overrides = _named(reading, ("provider",), settings.ProviderOverride())
+    overrides = _named(reading, ("provider",), ProviderOverride())
     for name in overrides.keys() - set(provider_names()):
         reading.fault(
             ("provider", name),
@@ -250,7 +252,7 @@ def _routes(reading: Reading, channels: tuple[Channel, ...]) -> Routes:
     routes = Routes(channels=channels, aliases=aliases)
     fallback: dict[str, tuple[str, ...]] = {}
     for name, raw in reading.named(("fallback",), reading.raw.get("fallback", {})).items():
-        good, value = reading.value(("fallback", name), raw, "texts", settings.Note("", ""))
+        good, value = reading.value(("fallback", name), raw, "texts", Note("", ""))
         if good:
             fallback[name] = value
     for name in list(fallback):  # written for an alias, it holds for the model behind it and so for all its names
@@ -272,7 +274,7 @@ def _aliases(reading: Reading, channels: tuple[Channel, ...], served: set[str]) 
                 merged[alias] = target
     own: dict[str, str] = {}
     for alias, raw in reading.named(("alias",), reading.raw.get("alias", {})).items():
-        good, value = reading.value(("alias", alias), raw, "text", settings.Note("", ""))
+        good, value = reading.value(("alias", alias), raw, "text", Note("", ""))
         if good:
             own[alias] = value
             if alias in served:

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from ftgate import dialects
+from ftgate.config.channel_settings import ChannelSettings, ModelSettings, ProviderOverride
 from ftgate.config.load import Reading, fields, nearest
-from ftgate.config.settings import ChannelSettings, ModelSettings, ProviderOverride
 from ftgate.config.shipped import provider, provider_names
 from ftgate.config.values import shown
 from ftgate.core.pricing import Price

@@ -1,7 +1,8 @@
 """From a TOML text to typed sections, with every fault on the way.
 
-`Reading` walks the text along the declarations of settings.py. It never stops at a fault: a value that cannot be used
-is noted with its line and its default is taken, so that one run names everything that is wrong.
+`Reading` walks the text along the declarations of settings.py and channel_settings.py. It never stops at a fault: a
+value that cannot be used is noted with its line and its default is taken, so that one run names everything that is
+wrong.
 
 A value "env:NAME" is taken from the environment, "file:PATH" from a file; relative paths start at the working
 directory. A pair of quotes around what stands there is taken off.
@@ -19,6 +20,7 @@ import msgspec
 
 from ftgate.config import settings, values
 from ftgate.config.lines import Where, lines
+from ftgate.config.note import Note
 from ftgate.core.secret import Secret
 from ftgate.errors import ConfigFaults
 from ftgate.providers import catalogue
@@ -32,7 +34,7 @@ class Missing(ValueError):
     """A value refers to something that is not there."""
 
 
-def fields(struct: type[msgspec.Struct]) -> Mapping[str, tuple[Any, settings.Note]]:
+def fields(struct: type[msgspec.Struct]) -> Mapping[str, tuple[Any, Note]]:
     """(type, Note) of each setting of a section, in the order of its declaration."""
     if struct in settings.BORROWED:
         notes = settings.BORROWED[struct]
@@ -203,7 +205,7 @@ class Reading:
                 ) from None
         return typed(found, kind)
 
-    def value(self, where: Where, raw: object, kind: str, note: settings.Note) -> tuple[bool, Any]:
+    def value(self, where: Where, raw: object, kind: str, note: Note) -> tuple[bool, Any]:
         """(True, value), or (False, None) and a fault."""
         try:
             if kind == "keys":
@@ -219,7 +221,7 @@ class Reading:
             self.at(where, str(problem))
             return False, None
 
-    def _keys(self, raw: object, note: settings.Note) -> tuple[Secret, ...]:
+    def _keys(self, raw: object, note: Note) -> tuple[Secret, ...]:
         if isinstance(raw, str):
             raw = [raw]
         if not isinstance(raw, list) or not raw:

@@ -12,7 +12,7 @@ from typing import Any, Union, get_args, get_origin
 from urllib.parse import urlsplit
 
 from ftgate import dialects
-from ftgate.config.settings import Note
+from ftgate.config.note import Note
 from ftgate.core.money import parse_price, parse_usd
 from ftgate.core.pricing import Multiplier, Tier
 from ftgate.core.secret import Secret

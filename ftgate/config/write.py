@@ -11,7 +11,9 @@ from pathlib import Path
 import msgspec
 
 from ftgate.config import settings
+from ftgate.config.channel_settings import ChannelSettings, ModelSettings, ProviderOverride
 from ftgate.config.load import fields
+from ftgate.config.note import Note
 from ftgate.core.money import format_usd
 from ftgate.core.routing import Retry, Timeouts
 
@@ -98,8 +100,8 @@ def write_example() -> str:
         "there.\n#requests_per_second = 100\n",
     ]
     auto = [_setting(name, ("", note), None) for name, (_, note) in fields(settings.Auto).items()]
-    return "".join([HEAD, *plain, CHANNELS, *_all_of(settings.ChannelSettings), MODELS,
-                    *_all_of(settings.ModelSettings), _providers(), ROUTES, *auto])  # fmt: skip
+    return "".join([HEAD, *plain, CHANNELS, *_all_of(ChannelSettings), MODELS,
+                    *_all_of(ModelSettings), _providers(), ROUTES, *auto])  # fmt: skip
 
 
 def _section(name: str, base: msgspec.Struct, about: str = "") -> str:
@@ -112,7 +114,7 @@ def _prose(help: str, reason: str) -> str:
     return whole if len(whole) <= WIDTH else f"# {help}\n# Why: {reason}\n"
 
 
-def _setting(name: str, field: tuple[object, settings.Note], default: object) -> str:
+def _setting(name: str, field: tuple[object, Note], default: object) -> str:
     note = field[1]
     words = _prose(note.help, note.reason)
     if note.kind == "readable":
@@ -128,7 +130,7 @@ def _all_of(struct: type[msgspec.Struct]) -> Iterable[str]:
 
 def _providers() -> str:
     about = "# -- other addresses of a catalogue provider, for channels and BYOK calls alike "
-    rows = "".join(_setting(name, field, None) for name, field in fields(settings.ProviderOverride).items())
+    rows = "".join(_setting(name, field, None) for name, field in fields(ProviderOverride).items())
     return f"\n{about:-<118}\n\n#[provider.deepseek]\n{rows}"
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from ftgate import config
 from ftgate.config import settings
+from ftgate.config.channel_settings import ChannelSettings, ModelSettings
 from ftgate.config.load import fields
 from ftgate.core.limits import Rates
 from ftgate.core.routing import Retry, Timeouts
@@ -60,7 +61,7 @@ def test_every_setting_is_there(section: str) -> None:
 
 def test_every_setting_of_channels_and_models_is_explained() -> None:
     text = config.write_example()
-    for struct in (settings.ChannelSettings, settings.ModelSettings):
+    for struct in (ChannelSettings, ModelSettings):
         known = fields(struct)
         shown = [
             name

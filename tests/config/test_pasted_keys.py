@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from ftgate.config import settings
+from ftgate.config.channel_settings import ChannelSettings, ModelSettings, ProviderOverride
 from ftgate.config.load import fields
 from ftgate.core.limits import Rates
 from ftgate.core.routing import Retry, Timeouts
@@ -15,7 +16,7 @@ KEY = "sk-4f9c2a7be01d"
 SECTIONS = {
     "server": settings.Server, "database": settings.Database, "billing": settings.Billing, "stripe": settings.Stripe,
     "limits": Rates, "limits.account": Rates, "limits.model.m": Rates, "timeouts": Timeouts, "retry": Retry,
-    "breaker": settings.Breaker, "plan.default": settings.PlanSettings, "provider.deepseek": settings.ProviderOverride,
+    "breaker": settings.Breaker, "plan.default": settings.PlanSettings, "provider.deepseek": ProviderOverride,
     "auto": settings.Auto,
 }  # fmt: skip
 VALUES = [
@@ -57,11 +58,9 @@ def texts(where: str) -> Iterator[str]:
     if where == "names":
         yield from (CHANNEL + text for text in NAMES)
     elif where == "channel":
-        yield from (of_channel(name, value) for name in [*fields(settings.ChannelSettings), KEY] for value in VALUES)
+        yield from (of_channel(name, value) for name in [*fields(ChannelSettings), KEY] for value in VALUES)
     elif where == "channel.models.m":
-        yield from (
-            f'{CHANNEL}"{name}" = {value}' for name in [*fields(settings.ModelSettings), KEY] for value in VALUES
-        )
+        yield from (f'{CHANNEL}"{name}" = {value}' for name in [*fields(ModelSettings), KEY] for value in VALUES)
     else:
         names = [*fields(SECTIONS[where]), KEY]
         yield from (f'{CHANNEL}[{where}]\n"{name}" = {value}' for name in names for value in VALUES)

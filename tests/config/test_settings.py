@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ftgate import config
 from ftgate.config import settings
+from ftgate.config.channel_settings import ChannelSettings, ModelSettings, ProviderOverride
 from ftgate.config.load import fields
 from ftgate.config.values import READERS, kind_of
 from ftgate.core.limits import Rates
@@ -61,7 +62,7 @@ def test_defaults_of_the_rest() -> None:
 
 STRUCTS = [settings.Server, settings.Database, settings.Billing, settings.Stripe, Rates, Timeouts, Retry,
            settings.Breaker,
-           settings.PlanSettings, settings.ProviderOverride, settings.ChannelSettings, settings.ModelSettings,
+           settings.PlanSettings, ProviderOverride, ChannelSettings, ModelSettings,
            settings.Auto]  # fmt: skip
 
 

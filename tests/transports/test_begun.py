@@ -261,7 +261,7 @@ async def test_an_answer_of_many_reads(transport: Make, frame: Any) -> None:
 @pytest.mark.parametrize("size", [999, 1000, 1001, 2000, 2001])
 async def test_an_answer_of_just_a_full_read(transport: Make, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it is there at the first read; of what that leaves nobody tells."""
-    monkeypatch.setattr("ftgate.transports.direct.READ_BYTES", 1000)
+    monkeypatch.setattr("ftgate.transports.direct_line.READ_BYTES", 1000)
     upstream = transport()
     body = bytes(size - len(length(bytes(900))) + 900)
     async with warm(upstream, [length(body)], [length(b"next")]) as pieces:

@@ -21,7 +21,8 @@ import trio
 
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.readiness import Watch
-from ftgate.transports.direct import FAIR_TURNS, DirectUpstream, _Line
+from ftgate.transports.direct import DirectUpstream
+from ftgate.transports.direct_line import FAIR_TURNS, DirectLine
 from ftgate.transports.incoming import Incoming, _Events, unreadable
 from ftgate.transports.outgoing import HEAD_LIMIT, ChannelCounts, ChannelOptions
 from tests.fakes.upstream import FakeUpstream, Script
@@ -657,7 +658,7 @@ async def test_an_upstream_that_goes_while_a_large_body_comes(
 
 def with_send(monkeypatch: pytest.MonkeyPatch, sending: Callable[[Any, bytes], int]) -> None:
     """New connections send by `sending(the socket's own send, data)`, 20 ms after they were made."""
-    connect = _Line.connect
+    connect = DirectLine.connect
 
     async def connected(*where: Any) -> Any:
         line = await connect(*where)
@@ -666,7 +667,7 @@ def with_send(monkeypatch: pytest.MonkeyPatch, sending: Callable[[Any, bytes], i
         await trio.sleep(0.02)
         return line
 
-    monkeypatch.setattr(_Line, "connect", connected)
+    monkeypatch.setattr(DirectLine, "connect", connected)
 
 
 async def test_an_answer_at_the_door(transport: Make, monkeypatch: pytest.MonkeyPatch) -> None:

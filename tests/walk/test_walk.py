@@ -18,6 +18,7 @@ from ftgate import app, config
 from ftgate.cli.group import cli
 from ftgate.config import settings
 from ftgate.config.build import SECTIONS as SECTIONS_OF_A_FILE
+from ftgate.config.channel_settings import ChannelSettings, ModelSettings, ProviderOverride
 from ftgate.config.load import fields
 from ftgate.core.limits import Rates
 from ftgate.core.routing import Retry, Timeouts
@@ -72,10 +73,10 @@ SECTIONS = {
     "retry": (Retry,),
     "breaker": (settings.Breaker,),
     "plan.default": (settings.PlanSettings, Rates),
-    "provider.ollama": (settings.ProviderOverride,),
-    "channel": (settings.ChannelSettings,),
+    "provider.ollama": (ProviderOverride,),
+    "channel": (ChannelSettings,),
     "channel.timeouts": (Timeouts,),
-    "channel.models.m": (settings.ModelSettings,),
+    "channel.models.m": (ModelSettings,),
     "auto": (settings.Auto,),
 }
 NAMED = {"alias", "fallback"}
