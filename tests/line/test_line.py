@@ -17,7 +17,7 @@ from ftgate.ports import Held, HoldRequest, Poor, Terms
 from ftgate.store.batch import Batch
 from ftgate.store.database import DatabaseFault
 from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, addresses, channel, model
-from tests.line.transcript import DONE, PLAIN, STREAM, answer, ask, chat, delta, status, usage
+from tests.line.transcript import DONE, PLAIN, STREAM, answer, ask, chat, delta, leave, status, usage
 
 IN, OUT = parse_price("1"), parse_price("2")
 Clock = trio.testing.MockClock
@@ -725,21 +725,6 @@ async def test_an_answer_goes_without_its_balance_when_its_settle_is_late(autoju
 
 
 # Leaving and stopping
-
-
-async def leave(stage: Stage, after_s: float, *, stream: bool = True) -> RecordingClient:
-    call, client = stage.call(ask(stream=stream)), RecordingClient()
-
-    async def go() -> None:
-        await trio.sleep(after_s)
-        call.client_gone()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(go)
-        await stage.gate.relay(call, client)
-        nursery.cancel_scope.cancel()
-    stage.check()
-    return client
 
 
 async def test_leaving_before_the_head_pays_the_prompt_once_the_request_went_up(autojump_clock: Clock) -> None:

@@ -11,7 +11,7 @@ from trio.testing import MockClock
 from ftgate.core.routing import Timeouts
 from ftgate.errors import Fault, UpstreamFailed
 from tests.fakes.ports import RecordingClient, ScriptedAnswer, ScriptedUpstream, Stage, channel
-from tests.line.transcript import DONE, STREAM, ask, chat, delta, usage
+from tests.line.transcript import DONE, STREAM, ask, chat, delta, leave, usage
 
 CUT = UpstreamFailed(Fault.incomplete, "cut", sent=True)
 WHOLE = chat(*(f"word{n} " for n in range(40)))
@@ -75,31 +75,13 @@ async def test_a_client_that_reads_slowly_gets_all_of_it_in_order(autojump_clock
 
 async def test_a_client_that_leaves_between_pieces_stops_the_upstream(autojump_clock: MockClock) -> None:
     stage = Stage(ScriptedUpstream([*WHOLE[:10], ("wait", 10), *WHOLE[10:]]))
-    call = stage.call(ask(stream=True))
-
-    async def leave() -> None:
-        await trio.sleep(5)
-        call.client_gone()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(leave)
-        await stage.gate.relay(call, stage.client)
+    await leave(stage, 5)
     assert trio.current_time() < 6 and stage.log.rows[-1].status == "client_gone"
-    stage.check()
 
 
 async def test_a_drain_keeps_its_own_end(autojump_clock: MockClock) -> None:
     """Pieces that go on coming do not lengthen the time that a drained call may take."""
     endless = [step for n in range(400) for step in (delta(f"{n} "), ("wait", 1))]
     stage = Stage(ScriptedUpstream([STREAM, *endless]), channel("one", drain=True))
-    call = stage.call(ask(stream=True))
-
-    async def leave() -> None:
-        await trio.sleep(5)
-        call.client_gone()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(leave)
-        await stage.gate.relay(call, stage.client)
+    await leave(stage, 5)
     assert 64 < trio.current_time() < 66.5
-    stage.check()

@@ -7,6 +7,7 @@ from typing import Any
 import trio
 
 from ftgate.line.call import Call
+from tests.fakes.ports import RecordingClient, Stage
 
 WAYS: dict[str, Callable[[Call, trio.CancelScope], None]] = {
     "client_gone": lambda call, outer: call.client_gone(),
@@ -67,3 +68,19 @@ def chat(*texts: str, prompt: int = 10, completion: int | None = None) -> list[A
     """A whole good stream."""
     done = [delta(finish="stop"), usage(prompt, len(texts) if completion is None else completion), DONE]
     return [STREAM, delta(""), *(delta(text) for text in texts), *done]
+
+
+async def leave(stage: Stage, after_s: float, *, stream: bool = True) -> RecordingClient:
+    """Relay a call whose client leaves after so many seconds; what it got. Ends with the stage's own checks."""
+    call, client = stage.call(ask(stream=stream)), RecordingClient()
+
+    async def go() -> None:
+        await trio.sleep(after_s)
+        call.client_gone()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(go)
+        await stage.gate.relay(call, client)
+        nursery.cancel_scope.cancel()
+    stage.check()
+    return client
