@@ -5,21 +5,33 @@ table (`empty_parameter_set_mark`). The rest stands here. `scripts/plants` is th
 """
 
 import ast
+import gc
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 TESTS = Path(__file__).resolve().parent
 FILES = sorted(TESTS.rglob("*.py"))
-TREES = {path: ast.parse(path.read_text()) for path in [*FILES, *(TESTS.parent / "ftgate").rglob("*.py")]}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 FAILING = {"raises", "RaisesGroup", "fail", "fail_after"}
 """Calls after which a test may fail without an assert."""
 
 
-def functions(tree: ast.AST) -> Iterator[Function]:
-    yield from (node for node in ast.walk(tree) if isinstance(node, Function))
+@cache
+def read(path: Path) -> ast.Module:
+    """Nothing is read before a test of it runs: every process that shares the suite imports this file."""
+    return ast.parse(path.read_text())
+
+
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(read(path)))
+
+
+def functions(path: Path) -> Iterator[Function]:
+    yield from (node for node in nodes(path) if isinstance(node, Function))
 
 
 def called(call: ast.Call) -> str:
@@ -41,12 +53,13 @@ def truths(test: ast.expr) -> Iterator[ast.expr]:
         yield test
 
 
+@cache
 def only_methods() -> set[str]:
     """Names that are methods wherever they are anything: such a name without a call is always true."""
     methods: set[str] = set()
     values: set[str] = set()
-    for tree in TREES.values():
-        for node in ast.walk(tree):
+    for path in [*FILES, *(TESTS.parent / "ftgate").rglob("*.py")]:
+        for node in nodes(path):
             if isinstance(node, ast.ClassDef):
                 for member in node.body:
                     if isinstance(member, Function):
@@ -61,12 +74,9 @@ def only_methods() -> set[str]:
     return methods - values
 
 
-METHODS = only_methods()
-
-
 def always(test: ast.expr, functions_here: set[str]) -> str | None:
     """Why a condition is always true, if it is."""
-    if isinstance(test, ast.Attribute) and test.attr in METHODS:
+    if isinstance(test, ast.Attribute) and test.attr in only_methods():
         return f"{ast.unparse(test)} is a method"
     if isinstance(test, ast.Name) and test.id in functions_here:
         return f"{test.id} is a function"
@@ -105,23 +115,30 @@ def asserts(function: Function) -> Iterator[ast.Assert]:
     return (node for node in ast.walk(function) if isinstance(node, ast.Assert))
 
 
+@cache
 def helpers() -> set[str]:
-    """Functions of the tests that check something, by themselves or by those they call."""
-    of = [function for path in FILES for function in functions(TREES[path]) if not function.name.startswith("test_")]
+    """Functions of the tests that check something, by themselves or by those they call; and those of FAILING."""
+    of = [function for path in FILES for function in functions(path) if not function.name.startswith("test_")]
+    called_by = [(f.name, calls(f)) for f in of]
     found = {f.name for f in of if any(isinstance(node, (ast.Assert, ast.Raise)) for node in ast.walk(f))}
-    found |= {f.name for f in of if calls(f) & FAILING}
-    while more := {f.name for f in of if f.name not in found and calls(f) & found}:
+    found |= {name for name, those in called_by if those & FAILING}
+    while more := {name for name, those in called_by if name not in found and those & found}:
         found |= more
-    return found
+    return found | FAILING
 
 
-HELPERS = helpers() | FAILING
+@pytest.fixture(scope="module", autouse=True)
+def frozen() -> None:
+    """A million nodes that stay are nothing for the collector to look through again and again."""
+    helpers()
+    only_methods()
+    gc.freeze()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TESTS)))
 def test_no_assert_is_always_true(path: Path) -> None:
-    here = {function.name for function in TREES[path].body if isinstance(function, Function)}
-    for node in ast.walk(TREES[path]):
+    here = {function.name for function in read(path).body if isinstance(function, Function)}
+    for node in nodes(path):
         if isinstance(node, ast.Assert):
             for part in truths(node.test):
                 why = always(part, here)
@@ -131,7 +148,7 @@ def test_no_assert_is_always_true(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TESTS)))
 def test_all_of_nothing_is_not_enough(path: Path) -> None:
     """`all(...)` is true of an empty list: another condition says something of what it goes through."""
-    for function in functions(TREES[path]):
+    for function in functions(path):
         given = {argument.arg for argument in function.args.args}
         parts = [(node, part) for node in asserts(function) for part in truths(node.test)]
         for node, part in parts:
@@ -166,14 +183,14 @@ def _inside(function: Function) -> Iterator[tuple[ast.AST, list[ast.expr]]]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TESTS)))
 def test_every_test_checks_something(path: Path) -> None:
     """It asserts, expects an error, or calls what does; and not only in loops that may have nothing to go through."""
-    for function in functions(TREES[path]):
+    for function in functions(path):
         if not function.name.startswith("test_"):
             continue
         given = {argument.arg for argument in function.args.args}
         checks = [
             loops
             for node, loops in _inside(function)
-            if isinstance(node, ast.Assert) or (isinstance(node, ast.Call) and called(node) in HELPERS)
+            if isinstance(node, ast.Assert) or (isinstance(node, ast.Call) and called(node) in helpers())
         ]
         place = f"{path.name}:{function.lineno}: {function.name}"
         assert checks, f"{place} checks nothing"
@@ -184,7 +201,7 @@ def test_every_test_checks_something(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TESTS)))
 def test_no_failure_is_swallowed(path: Path) -> None:
     """An assert inside a `try` that catches it, or everything, fails in silence."""
-    for node in ast.walk(TREES[path]):
+    for node in nodes(path):
         if isinstance(node, ast.Try) and any(isinstance(inner, ast.Assert) for inner in ast.walk(node)):
             for handler in node.handlers:
                 wide = handler.type is None or {"AssertionError", "Exception", "BaseException"} & {
@@ -200,11 +217,11 @@ def test_no_failure_is_swallowed(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TESTS)))
 def test_every_test_is_found(path: Path) -> None:
     """One inside a function is never run, one of a taken name hides the first, one in another file is not found."""
-    for node in ast.walk(TREES[path]):
+    for node in nodes(path):
         if isinstance(node, Function):
             inner = [f.name for f in ast.walk(node) if isinstance(f, Function) and f is not node]
             assert not [name for name in inner if name.startswith("test_")], f"{path.name}:{node.lineno}"
-    names = [f.name for f in TREES[path].body if isinstance(f, Function) and f.name.startswith("test_")]
+    names = [f.name for f in read(path).body if isinstance(f, Function) and f.name.startswith("test_")]
     assert len(names) == len(set(names)), f"{path.name}: {sorted(name for name in names if names.count(name) > 1)}"
     assert not names or path.name.startswith("test_"), f"{path.name} holds tests and is no file of tests"
 
