@@ -121,7 +121,10 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
     def _rows(self) -> list[tuple[int, int]]:
         """(dearest input class, output) of every row that a prompt up to the bound can fall under: the real prompt may
         stay below a tier that the bound reaches, and a lower tier can be the dearer one."""
-        rows: list[Price | Tier] = [self.price, *(t for t in self.price.tiers if self.prompt_tokens > t.above)]
+        price = self.price
+        if not price.tiers:
+            return [(max(price.input, price.cached, price.cache_write, price.cache_write_1h), price.output)]
+        rows: list[Price | Tier] = [price, *(t for t in price.tiers if self.prompt_tokens > t.above)]
         return [(max(row.input, row.cached, row.cache_write, row.cache_write_1h), row.output) for row in rows]
 
     def bound(self, cap: int) -> int:
@@ -155,19 +158,24 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
             return self.cap
         return min(self.cap, self.max_output)
 
-    @property
-    def whole(self) -> int:
-        """Units for everything that may be written here: up to the client's cap, else up to the model's limit."""
+    def span(self) -> tuple[int, int]:
+        """Units without which this candidate is not tried, and units for everything that may be written here: up to the
+        client's cap, else up to the model's limit. The least is a useful answer, where the cap is ours to choose and
+        binds output that costs something, else everything."""
         asked = self.asked
-        return self.bound(self.model_limit if asked is None else asked)
+        if asked is not None:
+            whole = self.bound(asked)
+            return whole, whole
+        limit = self.model_limit
+        whole = self.bound(limit)
+        if limit <= SMALLEST_CAP or not self.binds or not (self.price.output or any(r for _, r in self._rows())):
+            return whole, whole
+        return self.bound(SMALLEST_CAP), whole
 
     @property
     def least(self) -> int:
-        """Units without which this candidate is not tried: a useful answer, where the cap is ours to choose and binds
-        output that costs something, else everything."""
-        if self.asked is None and self.binds and any(rate for _, rate in self._rows()):
-            return self.bound(min(SMALLEST_CAP, self.model_limit))
-        return self.whole
+        """Units without which this candidate is not tried (span)."""
+        return self.span()[0]
 
     def cap_within(self, held: int, multiplier: Multiplier = ONE) -> int | None:
         """The cap to send here in a call for which `held` units are set aside: the client's, else what they buy at this
@@ -249,11 +257,13 @@ def hold_for(
                 continue
         quote = offer.quote() if available is not None or not kept else None
         if quote is not None and available is not None:
-            least = times(quote.least, multiplier)
+            least, whole = quote.span()
+            least, whole = times(least, multiplier), times(whole, multiplier)
             if least > available:
                 (asked_for if offer.asked else others).append(least)
                 continue
-            amount = max(amount, _bought(quote, max(available // 2, least), multiplier))
+            budget = max(available // 2, least)
+            amount = max(amount, whole if whole <= budget else _bought(quote, budget, multiplier))
         if quote is not None and not kept:
             estimate = total([prompt_charge(quote.price, quote.likely_tokens)], multiplier)
         kept.append(place)
@@ -267,9 +277,8 @@ def hold_for(
 
 
 def _bought(quote: Quote, budget: int, multiplier: Multiplier) -> int:
-    """The bound, in units, of the largest cap that `budget` units buy at this candidate; everything at the most."""
-    whole = times(quote.whole, multiplier)
-    if whole <= budget or quote.asked is not None:
-        return whole
+    """The bound, in units, of the largest cap that `budget` units buy at this candidate, which are not enough for
+    everything: so the cap is ours to choose."""
+    assert quote.asked is None and quote.binds, quote
     cap = quote.largest_cap(budget * multiplier.denominator // multiplier.numerator)
     return times(quote.bound(cap), multiplier)

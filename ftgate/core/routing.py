@@ -317,13 +317,6 @@ def is_fixed(routes: Routes, names: Sequence[str]) -> bool:
     )
 
 
-def without_model(plan: tuple[Candidate, ...], index: int) -> tuple[Candidate, ...]:
-    """The plan without the candidate at `index` and those after it of the same model; what stands before keeps its
-    place."""
-    name = plan[index].model.name
-    return plan[:index] + tuple(way for way in plan[index:] if way.model.name != name)
-
-
 class Verdict(Enum):
     caller = "caller"
     context = "context"

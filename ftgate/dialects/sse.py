@@ -137,6 +137,8 @@ def _end_of(data: bytes, start: int, blank: bytes | None, *, waits: bool = True)
 def is_stream(head: bytes, *, ended: bool = False) -> bool | None:
     """Whether a body that begins with `head` is a stream of events, whatever its Content-Type says: by its first line's
     field. None while `head` is too short to tell, unless it has `ended`."""
+    if head.startswith(b"{"):  # nearly every answer that is none
+        return False
     line = head[:TELLING_BYTES].removeprefix(BOM).lstrip()
     if line.startswith(_FIELDS):
         return True

@@ -116,18 +116,21 @@ class Tried:
 
 
 class Offered:
-    """One candidate as a hold sees it (pricing.Offer): quoted only if the hold looks at it."""
+    """One candidate as a hold sees it (pricing.Offer): quoted only if somebody looks at it, and once."""
 
-    __slots__ = ("_quote", "asked", "context", "way")
+    __slots__ = ("_quote", "_quoted", "asked", "context", "way")
 
     def __init__(self, way: Candidate, quote: Callable[[Candidate], pricing.Quote], *, asked: bool) -> None:
         self.way = way
         self.asked = asked
         self.context = way.model.context or 0
         self._quote = quote
+        self._quoted: pricing.Quote | None = None
 
     def quote(self) -> pricing.Quote:
-        return self._quote(self.way)
+        if self._quoted is None:
+            self._quoted = self._quote(self.way)
+        return self._quoted
 
 
 class Exchange:
@@ -137,7 +140,7 @@ class Exchange:
     ask = NOTHING
     ways: Iterable[Candidate] = ()  # every candidate, in order
     fallback: frozenset[str] = frozenset()  # models among these that were not asked for
-    plan: tuple[Candidate, ...] = ()  # those that the hold covers
+    plan: tuple[Offered, ...] = ()  # those that the hold covers
     multiplier = pricing.ONE
     held: Held | None = None
     settled: Settled | None = None
@@ -187,10 +190,15 @@ class Exchange:
         """Whether some of a streamed answer has gone to the client: then there is no second attempt."""
         return self.first_content_at is not None
 
+    @property
+    def planned(self) -> tuple[Candidate, ...]:
+        """The plan as routing sees it."""
+        return tuple([offered.way for offered in self.plan])
+
     def let_go(self) -> None:
         """What was not tried knows the call, and the call knows it: as a circle it would wait for the collector."""
         self.offered.clear()
-        self.behind = iter(())
+        self.behind, self.plan = iter(()), ()
 
     def leave_model(self, now: float) -> None:
         """The model is free again, for what counts the calls at it."""

@@ -60,8 +60,8 @@ def likely_tokens(x: Exchange, model: Model) -> int:
 def quote(x: Exchange, candidate: Candidate) -> pricing.Quote:
     """What the call can cost at most at this candidate."""
     model = candidate.model
-    prompt = prompt_count(x, model)
-    limit = model.output_limit(longest_prompt(x, model).bound)
+    prompt, longest = _counts(x, model)
+    limit = model.output_limit(longest.bound)
     return pricing.Quote(
         price=model.price, prompt_tokens=prompt.bound, answers=x.ask.answers, cap=x.ask.cap, model_limit=limit,
         uncapped=0 if model.thinking_in_cap else limit, binds=candidate.cap_field is not None,
@@ -69,14 +69,14 @@ def quote(x: Exchange, candidate: Candidate) -> pricing.Quote:
     )  # fmt: skip
 
 
-def cap_for(x: Exchange, candidate: Candidate) -> int | None:
+def cap_for(x: Exchange, offered: Offered) -> int | None:
     """The output cap that goes up to this candidate: the client's, else what the held amount buys here; None where none
     is due."""
     assert x.held is not None
     if x.ask.cap is not None:
-        most = candidate.model.max_output
+        most = offered.way.model.max_output
         return x.ask.cap if most is None else min(x.ask.cap, most)
-    return quote(x, candidate).cap_within(x.held.amount, x.multiplier) if x.held.bounded else None
+    return offered.quote().cap_within(x.held.amount, x.multiplier) if x.held.bounded else None
 
 
 def covered(x: Exchange, offered: Offered) -> bool:
@@ -98,22 +98,18 @@ def charge(x: Exchange) -> tuple[int | None, list[str]]:
         price = tried.candidate.model.price
         x.charged.append((price, measured.usage))
         charges.append(pricing.charge(price, measured.usage))
-        if measured.rejected:
-            remarks.append(f"usage from {tried.candidate.channel.name} refused: {measured.rejected}")
         remarks += _remarks(x, tried, measured)
     return (pricing.total(charges, x.multiplier) if charges else None), remarks
 
 
 def _remarks(x: Exchange, tried: Tried, measured: Measured) -> list[str]:
-    """What is believed, or passed over, and worth a look all the same."""
+    """What is refused, and what is believed or passed over and worth a look all the same."""
     channel, remarks = tried.candidate.channel.name, []
-    if (
-        measured.exact
-        and measured.usage.prompt > FAR * (bound := prompt_count(x, tried.candidate.model).bound) + PADDING
-    ):
-        remarks.append(
-            f"{channel} counts {measured.usage.prompt} prompt tokens where {bound} are the most that was sent"
-        )
+    if measured.rejected:
+        remarks.append(f"usage from {channel} refused: {measured.rejected}")
+    counted = measured.usage.prompt if measured.exact else 0
+    if counted > PADDING and counted > FAR * (bound := prompt_count(x, tried.candidate.model).bound) + PADDING:
+        remarks.append(f"{channel} counts {counted} prompt tokens where {bound} are the most that was sent")
     if tried.meter.unread:
         remarks.append(f"{tried.meter.unread} events of {channel} were no JSON and were left out")
     return remarks

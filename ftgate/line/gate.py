@@ -217,13 +217,14 @@ class Gate:
         while step is not None:
             if step.delay_s:
                 await self._pause(x.call, step.delay_s)
-            candidate = x.plan[step.index]
+            offered = x.plan[step.index]
+            candidate = offered.way
             if refused := self.planner.enter(
                 x, candidate.model
             ):  # at its limit by now: go on as if it were not planned
                 step = self._without(x, step.index, refused)
                 continue
-            tried = Tried(candidate, cap_for(x, candidate))
+            tried = Tried(candidate, cap_for(x, offered))
             x.tried.append(tried)
             outcome = await self.attempts.run(x, tried, step.index)
             if outcome is None:
@@ -237,18 +238,19 @@ class Gate:
             if x.call.left:  # drained in vain: nobody waits for another try
                 break
             x.call.may_take(x.settings.total_s)
-            step = routing.next_step(x.plan, x.outcomes, retry, self.jitter())
+            step = routing.next_step(x.planned, x.outcomes, retry, self.jitter())
         raise joint_error(x)
 
     def _without(self, x: Exchange, index: int, refused: limits.Refused) -> routing.Step | None:
         """What to try in place of a candidate whose model is at its limit: what comes next, with one from behind the
         cut in its place if the hold covers it. Raises RateLimited when nothing was tried and nothing is left."""
-        x.plan = routing.without_model(x.plan, index)
+        name = x.plan[index].way.model.name  # what stands before keeps its place
+        x.plan = x.plan[:index] + tuple(offered for offered in x.plan[index:] if offered.way.model.name != name)
         behind = next((offered for offered in x.behind if covered(x, offered)), None)
         if behind is not None:
-            x.plan = (*x.plan, behind.way)
+            x.plan = (*x.plan, behind)
         if x.outcomes:
-            return routing.next_step(x.plan, x.outcomes, x.settings.retry, self.jitter())
+            return routing.next_step(x.planned, x.outcomes, x.settings.retry, self.jitter())
         if index < len(x.plan):
             return routing.Step(index)
         raise too_many(refused)
@@ -365,7 +367,7 @@ class _Holding:
             await ledger.note(row(x, "refused", refused, cost=0, now=self.gate.clock.now()))
             raise refused
         x.held = held
-        x.plan = tuple([x.offered[at].way for at in held.kept])
+        x.plan = tuple([x.offered[at] for at in held.kept])
         if len(x.offered) > len(held.kept):
             x.behind = chain([one for at, one in enumerate(x.offered) if at not in held.kept], x.behind)
 

@@ -133,7 +133,7 @@ def joint_error(x: Exchange) -> GateError:
         return Refused(
             message, status=status, kind=kind, code=redact(code or "") or None, param=redact(last.param or "") or None
         )
-    report = "; ".join(f"{x.plan[o.index].channel.provider} {_said(o)}" for o in x.outcomes)
+    report = "; ".join(f"{x.plan[o.index].way.channel.provider} {_said(o)}" for o in x.outcomes)
     verdicts = {o.verdict for o in x.outcomes}
     if verdicts == {Verdict.rate_limited}:
         waits = [o.retry_after_s for o in x.outcomes if o.retry_after_s is not None]

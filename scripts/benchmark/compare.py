@@ -2,6 +2,10 @@
 events. What the machine does meanwhile strikes both; the ratio of a pair is what counts, and the spread of the ratios
 is told.
 
+Each pair has two new processes: where a process happens to lie in memory makes it some percent quicker or slower for
+all its life, and ten measurements of one process would say ten times the same. Within a pair both are measured in turns
+of a second or so, since the machine's moods last longer than that.
+
     scripts/compare d4f3ae6              the working tree against that commit
     scripts/compare d4f3ae6 main --pairs 10 --streams 400 --rate 50
 """
@@ -44,24 +48,40 @@ def tree_of(commit: str, directory: Path) -> Path:
     return place
 
 
-def measured(subject: Subject, up: Upstreams, body: Path, given: argparse.Namespace) -> Figures:
-    """One round of one commit: plain calls, then streams."""
-    assert subject.child is not None
-    pid = subject.child.pid
-    rest(pid, 5)
-    before = cpu_s(pid)
-    load = plain.run(subject.plain, body, CONNECTIONS, given.seconds)
-    call_us = (cpu_s(pid) - before) / max(load.answers, 1) * 1e6
-    rest(pid, 5)
-    if not given.streams:
-        return Figures(call_us, 0.0, 0.0)
-    before = cpu_s(pid)
+def measured(subjects: Sequence[Subject], up: Upstreams, body: Path, given: argparse.Namespace) -> list[Figures]:
+    """One pair: plain calls in turns, then streams."""
+    spent, answers = [0.0, 0.0], [0, 0]
+    for turn in range(given.turns):
+        for which in (0, 1) if turn % 2 else (1, 0):
+            subject = subjects[which]
+            pid = _pid(subject)
+            rest(pid, 5)
+            before = cpu_s(pid)
+            answers[which] += plain.run(subject.plain, body, CONNECTIONS, given.seconds).answers
+            spent[which] += cpu_s(pid) - before
+    figures = []
+    for which, subject in enumerate(subjects):
+        call_us = spent[which] / max(answers[which], 1) * 1e6
+        figures.append(Figures(call_us, *(_streams(subject, up, given) if given.streams else (0.0, 0.0))))
+    return figures
+
+
+def _streams(subject: Subject, up: Upstreams, given: argparse.Namespace) -> tuple[float, float]:
+    """Microseconds of CPU an event, and the median delay in milliseconds."""
+    rest(_pid(subject), 5)
+    before = cpu_s(_pid(subject))
+    seconds = given.seconds * given.turns
     run = streams.measure(
         subject.stream_port, subject.stream_request(given.rate), up.paced_port,
-        count=given.streams, rate=given.rate, seconds=given.seconds,
+        count=given.streams, rate=given.rate, seconds=seconds,
     )  # fmt: skip
-    events = given.streams * given.rate * given.seconds
-    return Figures(call_us, (cpu_s(pid) - before) / events * 1e6, run.p50_ms)
+    events = given.streams * given.rate * seconds
+    return (cpu_s(_pid(subject)) - before) / events * 1e6, run.p50_ms
+
+
+def _pid(subject: Subject) -> int:
+    assert subject.child is not None
+    return subject.child.pid
 
 
 def told(name: str, old: Sequence[float], new: Sequence[float], unit: str) -> str:
@@ -83,15 +103,17 @@ def compare(given: argparse.Namespace) -> None:
         up = start_upstreams(place)
         body = place.directory / "body.json"
         body.write_bytes(wire.plain_body())
-        subjects = [
-            gateway.start(place, up, gateway.FAST, name=name, root=tree)
-            for name, tree in zip(("old", "new"), trees, strict=True)
-        ]
         found: tuple[list[Figures], list[Figures]] = ([], [])
         for pair in range(given.pairs):
-            order = (0, 1) if pair % 2 else (1, 0)
-            for which in order:
-                found[which].append(measured(subjects[which], up, body, given))
+            subjects = [
+                gateway.start(place, up, gateway.FAST, name=f"{name}-{pair}", root=tree)
+                for name, tree in zip(("old", "new"), trees, strict=True)
+            ]
+            for side, figures in zip(found, measured(subjects, up, body, given), strict=True):
+                side.append(figures)
+            for subject in subjects:
+                assert subject.child is not None
+                children.stop(subject.child)
             print(f"pair {pair + 1}: old {found[0][-1]}, new {found[1][-1]}", flush=True)
     for name, unit in (("call_us", "us"), ("event_us", "us"), ("delay_ms", "ms")):
         old, new = ([getattr(one, name) for one in side] for side in found)
@@ -103,7 +125,8 @@ def main() -> int:
     parser.add_argument("old", help="a commit")
     parser.add_argument("new", nargs="?", default="", help="another; by default the working tree")
     parser.add_argument("--pairs", type=int, default=10, help="how often both are measured [10]")
-    parser.add_argument("--seconds", type=int, default=3, help="of each measurement [3]")
+    parser.add_argument("--turns", type=int, default=4, help="of each in a pair [4]")
+    parser.add_argument("--seconds", type=int, default=1, help="of each turn [1]")
     parser.add_argument("--streams", type=int, default=0, help="streams at once; 0 measures plain calls alone [0]")
     parser.add_argument("--rate", type=int, default=50, help="events a second of each stream [50]")
     try:
