@@ -95,6 +95,8 @@ def charge(price: Price, usage: Usage) -> int:
 
 def total(charges: list[int], multiplier: Multiplier = ONE) -> int:
     """Units for a call: the sum over its attempts, times the plan's multiplier, rounded half up once."""
+    if multiplier is ONE:
+        return sum(charges)
     return round_half_up(sum(charges) * multiplier.numerator, multiplier.denominator)
 
 

@@ -26,6 +26,9 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
         return self.input + self.cache_read + self.cache_write + self.cache_write_1h
 
 
+NONE_USED = Usage()
+
+
 class Measured(msgspec.Struct, frozen=True, gc=False):
     """What one attempt is charged for. `exact` is false when the meter's own count stands in for the upstream's."""
 
@@ -61,11 +64,12 @@ def judge(
     if reported is None:
         return Measured(metered, exact=False, rejected="malformed" if malformed else None)
     rejected = None
-    if reported.prompt > prompt_bound:
+    prompt = reported.prompt
+    if prompt > prompt_bound:
         rejected = "prompt past the model's context"
     elif reported.output > output_bound:
         rejected = "output past the cap"
-    elif reported.prompt == 0 and (reported.output or content_seen):
+    elif prompt == 0 and (reported.output or content_seen):
         rejected = "no prompt tokens"
     elif reported.output == 0 and content_seen:
         rejected = "no output tokens although content came"

@@ -25,7 +25,7 @@ import msgspec
 
 from ftgate.core import estimate
 from ftgate.core.estimate import ZERO, Count
-from ftgate.core.usage import Usage
+from ftgate.core.usage import NONE_USED, Usage
 from ftgate.dialects.content import without_embedded
 from ftgate.dialects.states import State
 from ftgate.errors import GateError, MethodNotAllowed
@@ -126,7 +126,7 @@ class Meter:
         """Take a usage that the upstream reports. The last one counts, but a half of it (prompt, output) that says zero
         replaces none that was told before. Whether what is reported now is this usage as it is."""
         known = self.reported
-        if usage == Usage() and (known is not None or self.malformed):
+        if usage == NONE_USED and (known is not None or self.malformed):
             return False
         told = usage
         if known is not None and not usage.prompt:

@@ -86,33 +86,34 @@ def is_open(path: str) -> bool:
 def refuse_own_key(headers: Headers) -> None:
     """Raise InvalidRequest when a caller sends a provider key of its own: unheeded, the call would be billed to its
     credits."""
-    if any(name == b"x-findtoken-provider-key" for name, _ in headers):
-        raise InvalidRequest(
-            "this version does not take a provider key of your own; leave the header out",
-            param="X-FindToken-Provider-Key",
-        )
+    for name, _ in headers:
+        if name == b"x-findtoken-provider-key":
+            raise InvalidRequest(
+                "this version does not take a provider key of your own; leave the header out",
+                param="X-FindToken-Provider-Key",
+            )
 
 
 def presented_key(headers: Headers) -> bytes | None:
     """The API key a request shows in `Authorization: Bearer` or `x-api-key`; None when it shows none. Raises
     InvalidRequest when it shows two that differ: which one pays must not depend on the order of headers."""
-    shown: list[bytes] = []
+    shown = b""
     for name, value in headers:
         if name == b"authorization":
             scheme, _, key = value.strip().partition(b" ")
-            shown.append(key.strip() if scheme.lower() == b"bearer" else b"")
+            key = key.strip() if scheme.lower() == b"bearer" else b""
         elif name == b"x-api-key":
-            shown.append(value.strip())
-    shown = [key for key in shown if key]  # an empty field, or another scheme, shows no key of ours
-    if len(set(shown)) > 1:
-        raise InvalidRequest(
-            "the request shows two different API keys; send one, as `Authorization: Bearer` or `x-api-key`"
-        )
-    if not shown:
-        return None
-    if len(shown[0]) > MAX_KEY_BYTES:
+            key = value.strip()
+        else:
+            continue
+        if shown and key not in (shown, b""):  # an empty field, or another scheme, shows no key of ours
+            raise InvalidRequest(
+                "the request shows two different API keys; send one, as `Authorization: Bearer` or `x-api-key`"
+            )
+        shown = shown or key
+    if len(shown) > MAX_KEY_BYTES:
         raise NotAuthenticated("Invalid API key")
-    return shown[0]
+    return shown or None
 
 
 def plain_error(error: GateError) -> bytes:

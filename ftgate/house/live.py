@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from ftgate.config import Settings
 from ftgate.core.limits import Name, Rates, RatesFor, Scope
+from ftgate.core.pricing import ONE
 from ftgate.ports import GateSettings, Terms
 
 
@@ -11,7 +12,7 @@ def gate_settings(settings: Settings) -> GateSettings:
     """The gate's part."""
     plans = {
         name: Terms(
-            multiplier=plan.price_multiplier,
+            multiplier=ONE if plan.price_multiplier == ONE else plan.price_multiplier,  # no rounding then
             models=() if plan.models == ("*",) else plan.models,
             byok_tokens_per_month=plan.byok_tokens_per_month,
         )

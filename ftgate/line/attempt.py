@@ -66,13 +66,14 @@ class Attempts:
         if x.call.cancelled:
             raise Ended
         x.call.may_take(tried.candidate.channel.timeouts.total)
-        if trio.current_time() >= x.call.ends_at:
+        now = trio.current_time()
+        if now >= x.call.ends_at:
             if self._out_of_time(x):
                 raise Ended
             return Outcome(index, Verdict.timeout, "no time was left for it")
         x.call.draining = tried if tried.candidate.channel.drain or tried.candidate.model.drain else None
         try:
-            return await self._try(x, tried, index)
+            return await self._try(x, tried, index, now)
         except UpstreamFailed as failed:
             if x.answering:
                 raise ProviderError("the provider's stream broke off") from None
@@ -85,14 +86,14 @@ class Attempts:
         finally:
             x.call.draining = x.call.begun = x.call.scope = None
 
-    async def _try(self, x: Exchange, tried: Tried, index: int) -> Outcome | None:
+    async def _try(self, x: Exchange, tried: Tried, index: int, now: float) -> Outcome | None:
         """Ask, and wait for what comes first: a short answer is all there in one go, and is waited for without a scope
         of its own (the call's end and its time end that wait too); everything else goes on in one."""
         channel = tried.candidate.channel
         dialect = dialects.ALL[tried.candidate.address.dialect]
         request = self._render(x, tried)
         tried.awaited = "no response head in time"
-        until = trio.current_time() + (channel.timeouts.head if x.ask.stream else channel.timeouts.answer)
+        until = now + (channel.timeouts.head if x.ask.stream else channel.timeouts.answer)
         begun = None if x.ask.stream else self.upstream.begin(request, tried.sending)
         if begun is None:
             return await self._try_in_scope(x, dialect, tried, index, until, self.upstream.open(request, tried.sending))

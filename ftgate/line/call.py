@@ -6,6 +6,7 @@ gate.py walks the line; charge.py says what a call costs, words.py what is said 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import inf
 
+import msgspec
 import trio
 
 from ftgate.core import estimate, limits, pricing
@@ -115,6 +116,14 @@ class Tried:
         self.awaited = ""  # what has not come, in words, when the time for it is up
 
 
+class Prompt(msgspec.Struct, frozen=True, gc=False):
+    """A call's prompt at one model, in tokens: the whole of it, and what the context must hold, which is the longest
+    where there are several."""
+
+    whole: estimate.Count
+    longest: estimate.Count
+
+
 class Offered:
     """One candidate as a hold sees it (pricing.Offer): quoted only if somebody looks at it, and once."""
 
@@ -176,7 +185,7 @@ class Exchange:
         self.settings = settings
         self.started = started
         self.created_at_us = created_at_us
-        self.counts: dict[tuple[str, int | None], tuple[estimate.Count, estimate.Count]] = {}  # charge.py's own
+        self.counts: dict[tuple[str, int | None], Prompt] = {}  # charge.prompt_of's own
         self.offered: list[Offered] = []  # candidates that were offered to the ledger
         self.behind: Iterator[Offered] = iter(())  # those that the hold was not sized for
         self.waits: list[limits.Refused] = []  # of models that are at their limits

@@ -13,8 +13,8 @@ import msgspec
 
 from ftgate.core import estimate, pricing
 from ftgate.core.routing import Candidate, Model
-from ftgate.core.usage import UNKNOWN_BOUND, Measured, Usage, judge
-from ftgate.line.call import Exchange, Offered, Tried
+from ftgate.core.usage import NONE_USED, UNKNOWN_BOUND, Measured, Usage, judge
+from ftgate.line.call import Exchange, Offered, Prompt, Tried
 
 FAR = 2
 PADDING = 2_000
@@ -22,19 +22,9 @@ PADDING = 2_000
 tokens, which a provider's own instructions may take."""
 
 
-def prompt_count(x: Exchange, model: Model) -> estimate.Count:
-    """Tokens of the prompt at this model: text by estimate, media by the model's per-item bound."""
-    return _counts(x, model)[0]
-
-
-def longest_prompt(x: Exchange, model: Model) -> estimate.Count:
-    """What the context of this model must hold: the prompt, or the longest where there are several."""
-    return _counts(x, model)[1]
-
-
-def _counts(x: Exchange, model: Model) -> tuple[estimate.Count, estimate.Count]:
-    """The whole prompt and the longest one, counted once a call for each bound that a channel states of media: two may
-    state different ones for one model."""
+def prompt_of(x: Exchange, model: Model) -> Prompt:
+    """The prompt at this model: text by estimate, media by the model's per-item bound. Counted once a call for each
+    bound that a channel states of media: two may state different ones for one model."""
     place = model.name, model.image_tokens
     known = x.counts.get(place)
     if known is not None:
@@ -46,26 +36,27 @@ def _counts(x: Exchange, model: Model) -> tuple[estimate.Count, estimate.Count]:
     if media:
         whole += estimate.tokens(media)
     longest = whole if ask.longest is None else x.ratios.scale("prompt", model.name, ask.longest)
-    counted = x.counts[place] = whole, longest
+    counted = x.counts[place] = Prompt(whole, longest)
     return counted
 
 
 def likely_tokens(x: Exchange, model: Model) -> int:
     """Tokens to borrow of a token limit until the call ends: its likely prompt, and its cap or what an uncapped answer
     likely takes."""
-    limit = model.output_limit(longest_prompt(x, model).bound)
-    return prompt_count(x, model).likely + x.ask.answers * (x.ask.cap or min(limit, pricing.SMALLEST_CAP))
+    prompt = prompt_of(x, model)
+    limit = model.output_limit(prompt.longest.bound)
+    return prompt.whole.likely + x.ask.answers * (x.ask.cap or min(limit, pricing.SMALLEST_CAP))
 
 
 def quote(x: Exchange, candidate: Candidate) -> pricing.Quote:
     """What the call can cost at most at this candidate."""
     model = candidate.model
-    prompt, longest = _counts(x, model)
-    limit = model.output_limit(longest.bound)
+    prompt = prompt_of(x, model)
+    limit = model.output_limit(prompt.longest.bound)
     return pricing.Quote(
-        price=model.price, prompt_tokens=prompt.bound, answers=x.ask.answers, cap=x.ask.cap, model_limit=limit,
+        price=model.price, prompt_tokens=prompt.whole.bound, answers=x.ask.answers, cap=x.ask.cap, model_limit=limit,
         uncapped=0 if model.thinking_in_cap else limit, binds=candidate.cap_field is not None,
-        max_output=model.max_output, likely_tokens=prompt.likely,
+        max_output=model.max_output, likely_tokens=prompt.whole.likely,
     )  # fmt: skip
 
 
@@ -108,7 +99,7 @@ def _remarks(x: Exchange, tried: Tried, measured: Measured) -> list[str]:
     if measured.rejected:
         remarks.append(f"usage from {channel} refused: {measured.rejected}")
     counted = measured.usage.prompt if measured.exact else 0
-    if counted > PADDING and counted > FAR * (bound := prompt_count(x, tried.candidate.model).bound) + PADDING:
+    if counted > PADDING and counted > FAR * (bound := prompt_of(x, tried.candidate.model).whole.bound) + PADDING:
         remarks.append(f"{channel} counts {counted} prompt tokens where {bound} are the most that was sent")
     if tried.meter.unread:
         remarks.append(f"{tried.meter.unread} events of {channel} were no JSON and were left out")
@@ -124,7 +115,7 @@ def _measure(x: Exchange, tried: Tried) -> Measured | None:
     if tried.complete and meter.reported is not None:
         believed = judge(
             meter.reported,
-            Usage(),
+            NONE_USED,
             prompt_bound=prompt_bound,
             output_bound=output_bound,
             content_seen=meter.content_seen,
@@ -135,7 +126,7 @@ def _measure(x: Exchange, tried: Tried) -> Measured | None:
     # What was delivered is counted even past the cap that the upstream should have kept: books.py posts, overruns and
     # records the loss. Only what no model writes is cut off.
     counted = Usage(
-        input=min(max(prompt_count(x, model).likely, 1), prompt_bound),
+        input=min(max(prompt_of(x, model).whole.likely, 1), prompt_bound),
         output=min(delivered, x.ask.answers * _longest(model)),
     )
     left = (
@@ -146,7 +137,7 @@ def _measure(x: Exchange, tried: Tried) -> Measured | None:
     if not (tried.complete or x.answering or left):
         return None  # ended before content by a limit, a shutdown or an error: the caller did not choose to leave
     reported = meter.reported
-    if reported == Usage() and not tried.complete:
+    if reported == NONE_USED and not tried.complete:
         reported = None  # zeros before an end say nothing
     if reported is not None and not tried.complete:
         # Cut. What a usage said before stands for the prompt; the output is at least what was read.

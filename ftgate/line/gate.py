@@ -38,7 +38,7 @@ from ftgate.errors import (
 )  # fmt: skip
 from ftgate.line.attempt import DURABLE_WAIT_S, Attempts
 from ftgate.line.call import Call, Ended, Exchange, Tried
-from ftgate.line.charge import cap_for, charge, covered, learn, longest_prompt
+from ftgate.line.charge import cap_for, charge, covered, learn, prompt_of
 from ftgate.line.keepalive import Keeper, quiet
 from ftgate.line.planning import Planner
 from ftgate.line.words import (
@@ -127,7 +127,8 @@ class Gate:
                 log.exception("internal error in call %s", call.id)
                 error = _internal(x)
             # From here on the call can no longer be cut: what has been paid for is sent, to whoever still reads.
-            await quiet(x)
+            if x.keeping is not None:
+                await quiet(x)
             if error is None:
                 await self._answer(x)
             else:
@@ -374,7 +375,8 @@ class _Holding:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.gate.keeper.end(self.x)
+        if self.x.ask.stream:
+            self.gate.keeper.end(self.x)
         if self.gate.ledger.immediate:
             await self.gate.settle(self.x, error)  # noqa: ASYNC102 - nothing in it waits
         else:
@@ -394,9 +396,10 @@ def _nothing_left(x: Exchange) -> GateError:
     if x.waits:
         return too_many(min(x.waits, key=lambda wait: wait.retry_after_s))
     longest = max(x.too_long_for, key=lambda model: model.context or 0)
+    likely = prompt_of(x, longest).longest.likely
     return InvalidRequest(
-        f"the prompt has about {longest_prompt(x, longest).likely} tokens, more than {longest.name} with its context of"
-        f" {longest.context} tokens has room for; shorten it, or choose a model with a longer context",
+        f"the prompt has about {likely} tokens, more than {longest.name} with its context of {longest.context} tokens"
+        " has room for; shorten it, or choose a model with a longer context",
         code="context_length_exceeded",
         param=x.ask.prompt_field,
     )

@@ -13,7 +13,7 @@ from ftgate.core import limits, routing
 from ftgate.core.routing import SMALLEST_ROOM, Candidate, Model
 from ftgate.errors import Forbidden, GateError, InvalidRequest, NotServed
 from ftgate.line.call import Exchange, Offered
-from ftgate.line.charge import likely_tokens, longest_prompt, quote
+from ftgate.line.charge import likely_tokens, prompt_of, quote
 from ftgate.line.words import too_many
 from ftgate.ports import Clock, Key, Terms
 
@@ -117,7 +117,7 @@ class Planner:
         room = SMALLEST_ROOM if x.ask.answers else 0
         for way in x.ways:
             model = way.model
-            prompt = longest_prompt(x, model)  # now, whoever is asked later: what is learned meanwhile changes no call
+            prompt = prompt_of(x, model).longest  # now: what is learned until it is asked changes no call
             if model.context is not None and model.context - prompt.likely < room:
                 x.too_long_for.append(model)
             elif refused := self._at_limit(x, model):

@@ -11,7 +11,7 @@ from ftgate.core.moments import parse_http_date
 from ftgate.core.money import format_usd
 from ftgate.core.redact import redact
 from ftgate.core.routing import Candidate, Outcome, Verdict
-from ftgate.core.usage import Usage
+from ftgate.core.usage import NONE_USED
 from ftgate.errors import (
     GateError,
     InternalError,
@@ -76,7 +76,7 @@ def cut_error(x: Exchange) -> GateError:
 def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: float) -> Row:
     """The call as it is remembered. `cost` in units, `now` monotonic seconds."""
     assert x.key is not None
-    usage = x.measured.usage if x.measured else Usage()
+    usage = x.measured.usage if x.measured else NONE_USED
     last = x.tried[-1].candidate if x.tried else None
     http_status = 200 if x.head_sent or status == "ok" else 499 if x.call.left else error.status if error else 500
     return Row(

@@ -161,7 +161,9 @@ def leaving_is_charged() -> Patch:
     def measure(x: Exchange, tried: Any) -> Any:
         measured = real(x, tried)
         if measured is None and x.call.left and tried.sending.sent and not tried.failed:
-            return Measured(Usage(input=ftgate.line.charge.prompt_count(x, tried.candidate.model).likely), exact=False)
+            return Measured(
+                Usage(input=ftgate.line.charge.prompt_of(x, tried.candidate.model).whole.likely), exact=False
+            )
         return measured
 
     return ftgate.line.charge, "_measure", measure

@@ -55,7 +55,7 @@ def read_request(body: bytes) -> Ask:
         routing=strategy,
         stream=asked.stream or False,
         wants_usage=(asked.stream_options is not None and asked.stream_options.include_usage) or False,
-        cap=min((given for given in (cap, old_cap) if given is not None), default=None),
+        cap=old_cap if cap is None else cap if old_cap is None else min(cap, old_cap),
         answers=answers,
         prompt=prompt,
         images=images,
