@@ -164,7 +164,7 @@ class Poor(msgspec.Struct, frozen=True):
     required: int
 
 
-class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class Row(msgspec.Struct, gc=False, array_like=True):
     """One ended call, as `requests` remembers it. Money in units, times in microseconds since 1970 or milliseconds of
     span.
 
@@ -250,8 +250,8 @@ class Ledger(Protocol):
         ...
 
     async def settle(self, hold: object, charge: int | None, row: Row) -> Settled:
-        """End a hold: post `charge` units, or void it (None). The row is remembered in the same transaction, with the
-        hold, the cost and the loss as they came out."""
+        """End a hold: post `charge` units, or void it (None). The row is remembered in the same transaction; the ledger
+        writes the hold, the cost and the loss into it as they came out."""
         ...
 
     async def note(self, row: Row) -> None:

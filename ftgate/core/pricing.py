@@ -251,6 +251,7 @@ def hold_for(
     asked_for: list[int] = []  # what was needed for those that are left out
     others: list[int] = []
     asked_kept = False
+    half = 0 if available is None else available // 2
     for place, offer in enumerate(offers):
         if len(kept) >= tries:
             if place > kept[-1] + LOOK_BEHIND:
@@ -264,13 +265,16 @@ def hold_for(
             if least > available:
                 (asked_for if offer.asked else others).append(least)
                 continue
-            budget = max(available // 2, least)
-            amount = max(amount, whole if whole <= budget else _bought(quote, budget, multiplier))
+            budget = max(half, least)
+            bound = whole if whole <= budget else _bought(quote, budget, multiplier)
+            if bound > amount:
+                amount = bound
         if quote is not None and not kept:
             estimate = total([prompt_charge(quote.price, quote.likely_tokens)], multiplier)
         kept.append(place)
         asked_kept |= offer.asked
-        longest = max(longest, offer.context)
+        if offer.context > longest:
+            longest = offer.context
         if len(kept) > tries:
             break
     if kept and (asked_kept or not asked_for):

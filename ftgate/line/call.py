@@ -3,7 +3,7 @@
 gate.py walks the line; charge.py says what a call costs, words.py what is said of it. Nothing here awaits.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 
 import msgspec
@@ -187,7 +187,7 @@ class Exchange:
         self.created_at_us = created_at_us
         self.counts: dict[tuple[str, int | None], Prompt] = {}  # charge.prompt_of's own
         self.offered: list[Offered] = []  # candidates that were offered to the ledger
-        self.behind: Iterator[Offered] = iter(())  # those that the hold was not sized for
+        self.behind: Iterable[Offered] = ()  # those that the hold was not sized for
         self.waits: list[limits.Refused] = []  # of models that are at their limits
         self.too_long_for: list[Model] = []
         self.tried: list[Tried] = []
@@ -207,7 +207,7 @@ class Exchange:
     def let_go(self) -> None:
         """What was not tried knows the call, and the call knows it: as a circle it would wait for the collector."""
         self.offered.clear()
-        self.behind, self.plan = iter(()), ()
+        self.behind = self.plan = ()
 
     def leave_model(self, now: float) -> None:
         """The model is free again, for what counts the calls at it."""

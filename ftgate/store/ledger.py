@@ -5,7 +5,6 @@ Every method decides without an await: between looking at a balance and taking f
 
 from typing import Protocol
 
-import msgspec
 import trio
 
 from ftgate.core import pricing
@@ -94,7 +93,8 @@ class MemoryLedger:
         balance = self.books.accounts[held.account]
         batch = self.log.changed()
         batch.remember(ended.entries, balance, self.books.quotas[held.key])
-        batch.rows.append(msgspec.structs.replace(row, hold=hold, cost=ended.charged, lost=ended.lost))
+        row.hold, row.cost, row.lost = hold, ended.charged, ended.lost
+        batch.rows.append(row)
         return Settled(ended.charged, ended.lost, None if held.metered else ended.posted, batch)
 
     async def note(self, row: Row) -> None:

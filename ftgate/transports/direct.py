@@ -187,11 +187,12 @@ class DirectUpstream(Channels[_Channel]):
         head = self._head(target, request)
         if not channel.entered():
             return None
-        line = channel.maybe_idle_line(target.origin)
+        now = trio.current_time()
+        line = channel.maybe_idle_line(target.origin, now)
         if line is None:
             channel.places.release()
             return None
-        line.begin(head, request.body, sending)
+        line.begin(head, request.body, sending, now)
         return Begun(channel, line, partial(self._open, request, sending))
 
     def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Coroutine[Any, Any, Answer]:
@@ -206,13 +207,13 @@ class DirectUpstream(Channels[_Channel]):
         if begun is None:
             await channel.enter()
         try:
-            line = begun.line if begun else channel.maybe_idle_line(target.origin)
+            line = begun.line if begun else channel.maybe_idle_line(target.origin, trio.current_time())
             while True:
                 if line is None:
                     line = await channel.new_line(target, request.connect_s, sent=sent)
                 try:
                     if begun is None:
-                        line.begin(head, request.body, sending)
+                        line.begin(head, request.body, sending, trio.current_time())
                     incoming = await line.finish()
                     break
                 except UpstreamFailed as failed:

@@ -192,12 +192,12 @@ class DirectLine:
             else:
                 await checkpoint()
 
-    def begin(self, head: bytes, body: bytes, sending: Sending | None) -> None:
-        """Send as much of a request as goes without waiting. `finish` follows."""
+    def begin(self, head: bytes, body: bytes, sending: Sending | None, now: float) -> None:
+        """Send as much of a request as goes without waiting. `finish` follows. `now` is trio.current_time."""
         assert not self.closed, self
         self.incoming = Incoming()
         self.heard = False
-        self.began_at = trio.current_time()
+        self.began_at = now
         if sending is not None:
             sending.sent = True  # at once: the gate asks while the head is still awaited
         first = head + body if len(body) <= JOIN_BYTES else head + body[:JOIN_BYTES]

@@ -210,8 +210,9 @@ class Channel(Generic[L]):
         if not self.entered():  # spares a turn of the scheduler in the common case
             await self.places.acquire()
 
-    def maybe_idle_line(self, origin: Origin) -> L | None:
-        """The last used connection to `origin` that is still good: an upstream's close is seen as a readable socket."""
+    def maybe_idle_line(self, origin: Origin, now: float) -> L | None:
+        """The last used connection to `origin` that is still good: an upstream's close is seen as a readable socket.
+        `now` is trio.current_time."""
         idle = self.idle
         at = len(idle)
         while at:
@@ -219,7 +220,7 @@ class Channel(Generic[L]):
             line = idle[at]
             if line.origin == origin:
                 del idle[at]
-                if line.idle_until > trio.current_time() and line.is_good():
+                if line.idle_until > now and line.is_good():
                     line.reused = True
                     return line
                 line.close()

@@ -380,7 +380,7 @@ class SturdyUpstream(Channels[_Channel]):
         line: _Line | None = None
         sent = False
         try:
-            line = channel.maybe_idle_line(target.origin)
+            line = channel.maybe_idle_line(target.origin, trio.current_time())
             while True:
                 line = line or channel.new_line(target)
                 line.sending = sending
