@@ -104,14 +104,15 @@ def text(value: str) -> Count:
     likely = bound = 0
     data = value.encode("utf-8", "surrogatepass")
     wide = b"" if value.isascii() else data.translate(None, _ALL_ASCII)
-    left = len(data) - len(wide)
+    left, beside = len(data) - len(wide), len(wide)
     for kind in _ASCII:
         if not left:
             break
-        found = len(data) - len(data := data.translate(None, kind.letters))
+        before, data = left, data.translate(None, kind.letters)
+        left = len(data) - beside
+        found = before - left
         likely += found * kind.likely_milli
         bound += found * kind.bound_milli
-        left -= found
     if wide:
         others = wide.decode("utf-8", "surrogatepass")
         left += len(others)
@@ -143,7 +144,8 @@ class Ratios:
 
     def wants(self, kind: str, model: str) -> bool:
         """Whether the next exact usage is worth counting a text for: all at first, later one in so many."""
-        asked = self._asked[kind, model] = self._asked.get((kind, model), 0) + 1
+        place = kind, model
+        asked = self._asked[place] = self._asked.get(place, 0) + 1
         return asked <= self.FIRST or asked % self.WEIGHT == 0
 
     def learn(self, kind: str, model: str, estimated_milli: int, exact: int) -> None:
@@ -151,10 +153,14 @@ class Ratios:
         provider said."""
         if estimated_milli < self.LEAST_TOKENS * 1000 or exact < self.LEAST_TOKENS:
             return
-        seen = min(max(exact * 1_000_000 // estimated_milli, self.LOW), self.HIGH)
-        before = self.known.get((kind, model))
-        self.known[kind, model] = seen if before is None else (before * (self.WEIGHT - 1) + seen) // self.WEIGHT
-        self.changed.add((kind, model))
+        seen = exact * 1_000_000 // estimated_milli
+        seen = self.LOW if seen < self.LOW else self.HIGH if seen > self.HIGH else seen
+        place = kind, model
+        before = self.known.get(place)
+        after = seen if before is None else (before * (self.WEIGHT - 1) + seen) // self.WEIGHT
+        if after != before:
+            self.known[place] = after
+            self.changed.add(place)
 
     def scale(self, kind: str, model: str, count: Count) -> Count:
         """The estimate as this model has been seen to count. The bound only ever grows: a hold must not shrink on a

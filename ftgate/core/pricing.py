@@ -142,8 +142,10 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
         """The largest cap whose bound is within `budget` units; negative when the prompt alone is past it, or no cap
         binds."""
         cap = self.model_limit
+        if self.bound(cap) <= budget:  # nearly always
+            return cap
         if not self.binds:
-            return cap if self.bound(cap) <= budget else -1
+            return -1
         for dearest, rate in self._rows():
             fixed = self.prompt_tokens * dearest + self.answers * self.uncapped * rate + self.price.per_request
             step = self.answers * rate
@@ -187,9 +189,11 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
             return asked
         if not self.binds or self.price.free:
             return None
+        if multiplier is ONE:
+            return self.largest_cap(held)
         if not multiplier.numerator:
             return self.model_limit
-        return min(self.model_limit, self.largest_cap(held * multiplier.denominator // multiplier.numerator))
+        return self.largest_cap(held * multiplier.denominator // multiplier.numerator)
 
 
 class Offer(Protocol):
