@@ -41,7 +41,7 @@ PLANTS = (
     Plant(
         "a call may set all credits aside, not half",
         "ftgate/core/pricing.py",
-        "max(available // 2, least)",
+        "max(half, least)",
         "max(available, least)",
         "tests/core/test_pricing.py::test_cap_rules_table",
     ),

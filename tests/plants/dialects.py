@@ -41,8 +41,8 @@ PLANTS = (
     Plant(
         "of two caps the larger counts",
         "ftgate/dialects/openai_chat/request.py",
-        "cap=min((given",
-        "cap=max((given",
+        "else min(cap, old_cap)",
+        "else max(cap, old_cap)",
         "tests/dialects/test_openai_chat_request.py::test_read",
     ),
     Plant(

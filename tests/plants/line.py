@@ -207,7 +207,7 @@ PLANTS = (
     Plant(
         "zeros before a cut stream's end are believed",
         "ftgate/line/charge.py",
-        "reported == Usage() and not tried.complete",
+        "reported == NONE_USED and not tried.complete",
         "reported is None and not tried.complete",
         "tests/line/test_relaying.py",
     ),
