@@ -6,8 +6,8 @@ PLANTS = (
     Plant(
         "a request that shows two keys is billed to the first",
         "ftgate/doors/http.py",
-        "if len(set(shown)) > 1:",
-        "if len(set(shown)) > 2:",
+        'if shown and key not in (shown, b""):',
+        "if False:",
         "tests/doors/test_http.py",
     ),
     Plant(

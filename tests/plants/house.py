@@ -34,8 +34,8 @@ PLANTS = (
     Plant(
         "a plan's factor does not reach the gate",
         "ftgate/house/live.py",
-        "            multiplier=plan.price_multiplier,\n",
-        "",
+        "multiplier=ONE if plan.price_multiplier == ONE else plan.price_multiplier",
+        "multiplier=ONE",
         "tests/walk/test_walk.py::test_a_setting_has_its_effect[plan.default.price_multiplier]",
     ),
     Plant(

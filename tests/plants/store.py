@@ -6,8 +6,8 @@ PLANTS = (
     Plant(
         "a loss is not in its row",
         "ftgate/store/ledger.py",
-        "cost=ended.charged, lost=ended.lost",
-        "cost=ended.charged",
+        "row.hold, row.cost, row.lost = hold, ended.charged, ended.lost",
+        "row.hold, row.cost = hold, ended.charged",
         "tests/store/test_ledger.py::test_used_past_the_hold",
     ),
     Plant(
