@@ -28,6 +28,11 @@ class Call:
     through (core.hops).
     """
 
+    __slots__ = (
+        "began_at", "begun", "body", "cancelled", "dialect", "draining", "ended_by", "ends_at", "hops", "id", "key",
+        "left", "route", "scope", "secret", "total_s",
+    )  # fmt: skip
+
     def __init__(
         self,
         *,
@@ -106,6 +111,8 @@ class Ended(Exception):
 class Tried:
     """One attempt: where it went, what its meter says, how far it came."""
 
+    __slots__ = ("awaited", "candidate", "cap", "complete", "failed", "meter", "sending")
+
     def __init__(self, candidate: Candidate, cap: int | None = None) -> None:
         self.candidate = candidate
         self.cap = cap  # tokens of one answer, as it goes up: the client's or ours
@@ -142,33 +149,21 @@ class Offered:
         return self._quoted
 
 
-class Exchange:
-    """All that is known of a call while it runs. What stands on the class has not been learned yet."""
+_NONE: frozenset[str] = frozenset()
 
-    key: Key | None = None
-    ask = NOTHING
-    ways: Iterable[Candidate] = ()  # every candidate, in order
-    fallback: frozenset[str] = frozenset()  # models among these that were not asked for
-    plan: tuple[Offered, ...] = ()  # those that the hold covers
-    multiplier = pricing.ONE
-    held: Held | None = None
-    settled: Settled | None = None
-    scopes: Sequence[
-        tuple[limits.Scope, limits.Meters]
-    ] = ()  # its key's and its account's meters, where they have limits
-    ticket = limits.NO_TICKET  # of its key and its account
-    model_ticket = limits.NO_TICKET  # of the model it is at
-    entered = ""  # the name of that model
-    room: limits.Room | None = None
-    body = b""
-    reader: Reader | None = None
-    measured: Measured | None = None
-    uncounted: GateError | None = None  # why it could not be charged, where counting failed
-    head_sent = False  # of a stream
-    head_early = False  # it went before anybody had answered
-    heard_at = inf  # when something last went to its client (trio.current_time); inf while something goes
-    keeping: trio.Event | None = None  # set when the keeper's line has gone
-    first_content_at: float | None = None
+
+class Exchange:
+    """All that is known of a call while it runs."""
+
+    # Slots: every line on the way reads here, and an object with more than 30 attributes and none would have a dict of
+    # its own, which is several times as slow.
+    __slots__ = (
+        "__weakref__",
+        "ask", "behind", "body", "call", "charged", "client", "counts", "created_at_us", "entered", "fallback",
+        "first_content_at", "head_early", "head_sent", "heard_at", "held", "keeping", "key", "measured", "model_ticket",
+        "multiplier", "offered", "outcomes", "plan", "ratios", "reader", "room", "scopes", "settings", "settled",
+        "started", "ticket", "too_long_for", "tried", "uncounted", "waits", "ways",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -185,14 +180,39 @@ class Exchange:
         self.settings = settings
         self.started = started
         self.created_at_us = created_at_us
+        self.key: Key | None = None
+        self.ask = NOTHING
+        self.multiplier = pricing.ONE
+        # Where it may go, and what limits count it.
+        self.ways: Iterable[Candidate] = ()  # every candidate, in order
+        self.fallback: frozenset[str] = _NONE  # models among these that were not asked for
         self.counts: dict[tuple[str, int | None], Prompt] = {}  # charge.prompt_of's own
         self.offered: list[Offered] = []  # candidates that were offered to the ledger
+        self.plan: tuple[Offered, ...] = ()  # those of them that the hold covers
         self.behind: Iterable[Offered] = ()  # those that the hold was not sized for
         self.waits: list[limits.Refused] = []  # of models that are at their limits
         self.too_long_for: list[Model] = []
+        self.scopes: Sequence[tuple[limits.Scope, limits.Meters]] = ()  # its key's and its account's, if they limit it
+        self.ticket = limits.NO_TICKET  # of its key and its account
+        self.model_ticket = limits.NO_TICKET  # of the model it is at
+        self.entered = ""  # the name of that model
+        self.room: limits.Room | None = None
+        # What was tried, and what it cost.
+        self.held: Held | None = None
         self.tried: list[Tried] = []
         self.outcomes: list[Outcome] = []
         self.charged: list[tuple[pricing.Price, Usage]] = []  # every attempt that is paid for, at its price
+        self.measured: Measured | None = None
+        self.uncounted: GateError | None = None  # why it could not be charged, where counting failed
+        self.settled: Settled | None = None
+        # What its client gets.
+        self.body = b""
+        self.reader: Reader | None = None
+        self.head_sent = False  # of a stream
+        self.head_early = False  # it went before anybody had answered
+        self.heard_at = inf  # when something last went to its client (trio.current_time); inf while something goes
+        self.keeping: trio.Event | None = None  # set when the keeper's line has gone
+        self.first_content_at: float | None = None
 
     @property
     def answering(self) -> bool:
