@@ -38,19 +38,22 @@ def connect(path: Path, *, durability: str) -> sqlite3.Connection:
         raise DatabaseFault(f"{path} cannot be opened: {error}") from error
 
 
+def _left_of(path: Path) -> str | None:
+    """The name of what is left of a database that is missing: the best copy first, and of those the newest."""
+    for kind in ("rescued-*", "before-restore-*", f"{path.name}.restoring*", f"{path.name}-wal"):
+        if found := sorted(path.parent.glob(kind)):
+            return found[-1].name
+    return None
+
+
 def _open(path: Path, durability: str) -> sqlite3.Connection:
     if path.is_dir():
         raise DatabaseFault(f"{path} is a directory; give another --data")
     if not path.exists():
         # A missing database beside its log or its copies was there once: an empty one in its place would hide the loss.
-        left = [
-            p
-            for p in path.parent.glob("*")
-            if p.name.startswith((path.name + "-wal", path.name + ".restoring", "before-restore-", "rescued-"))
-        ]
-        if left:
+        if left := _left_of(path):
             raise DatabaseFault(
-                f"{path.name} is missing, but {left[0].name} is there; restore a backup, or give another --data"
+                f"{path.name} is missing, but {left} is there; restore a backup, or give another --data"
             )
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         keep_owner(path, path.parent)

@@ -45,6 +45,8 @@ slow one more go together, and what waits never grows without end."""
 LAZY_S = 0.1
 """How long a change that nobody waits for may stand in memory; also how exactly the patience of those who wait is
 measured."""
+LOST_S = 2.0
+"""How long what the thread has is waited for once the database is lost."""
 JOIN_S = 5.0
 """How long close() waits for the thread to end; one that is stuck inside a commit ends with the process."""
 _PASSING = {
@@ -74,6 +76,8 @@ class Writer:
         self._waiting = 0  # changes in these
         self.trouble: str | None = None
         self.failed: BaseException | None = None
+        self._lost: BaseException | None = None  # why it is to fail once what was handed over is in
+        self._lost_at = 0.0  # time.monotonic
         self.died = trio.Event()
         self.commits = 0
         self._jobs: queue.SimpleQueue[Batch | Literal["fold"] | None] = queue.SimpleQueue()
@@ -113,7 +117,7 @@ class Writer:
         self._hand_over()
 
     def busy(self) -> str | None:
-        if self.failed is not None:
+        if self.failed is not None or self._lost is not None:
             return "the database has failed"
         if self.trouble is not None:
             return self.trouble
@@ -155,6 +159,8 @@ class Writer:
                 await trio.sleep(LAZY_S)
                 self._hand_over()
                 now = time.monotonic()
+                if self._lost is not None and self.failed is None and now - self._lost_at > LOST_S:
+                    self._dead(self._lost)
                 for batch in (*self.handed, self.filling):
                     for task in [task for task, until in batch.patient.items() if until <= now]:
                         del batch.patient[task]
@@ -163,10 +169,8 @@ class Writer:
     def _hand_over(self) -> None:
         """Give the thread what has been changed, if anything has."""
         batch, size = self.filling, self.filling.size()
-        if (
-            not size or self._thread is None or self.failed is not None
-        ):  # behind a batch that is not written none may be
-            return
+        if not size or self._thread is None or self.failed is not None or self._lost is not None:
+            return  # behind a batch that is not written none may be
         self.filling = Batch()
         self.handed.append(batch)
         self._waiting += size
@@ -226,8 +230,12 @@ class Writer:
             self._tell(batch)
         if not self.handed:
             self._idle.set()
+            if self._lost is not None and self.failed is None:
+                self._dead(self._lost)
 
     def _in_trouble(self, why: str) -> None:
+        if self._lost is not None and self.failed is None:  # there is nothing to try again for
+            self._dead(self._lost)
         if self.trouble is None:
             log.error("the database does not take commits: %s; trying again", why)
         self.trouble = why
@@ -242,8 +250,12 @@ class Writer:
             self._tell(batch)
 
     def lose(self, error: BaseException) -> None:
-        """The database is not ours any more: nothing is written from here on but what is being written just now."""
-        if self.failed is None:
+        """The database is not ours any more: nothing is handed over from here on. What the thread has already comes in
+        first, for LOST_S at most: it would else be told of as not written, and stand in the copy all the same."""
+        if self.failed is not None or self._lost is not None:
+            return
+        self._lost, self._lost_at = error, time.monotonic()
+        if not self.handed:
             self._dead(error)
 
     def _work(self, tell: Callable[..., None]) -> None:

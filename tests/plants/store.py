@@ -122,4 +122,11 @@ PLANTS = (
         "if audit.last_id < 0:",
         "tests/store/test_checkpoint.py::test_catching_up",
     ),
+    Plant(
+        "what is being written when the database is lost is told of as lost too",
+        "ftgate/store/writer.py",
+        "        if not self.handed:\n            self._dead(error)",
+        "        self._dead(error)",
+        "tests/store/test_writer_faults.py::test_a_database_that_is_lost_takes_what_was_handed_over_first",
+    ),
 )

@@ -278,6 +278,53 @@ async def test_a_commit_that_does_not_come_back(path: Path, monkeypatch: pytest.
     ]  # what was behind it is not written after all
 
 
+async def test_a_database_that_is_lost_takes_what_was_handed_over_first(path: Path) -> None:
+    """It goes into the copy that is made of the file: whoever waits for it must not be told that it was not written."""
+    async with writing(path) as (writer, faulty):
+        faulty.go_on.clear()
+        first = writer.changed()
+        first.rows.append(row("r"))
+        await until(lambda: writer._began)
+        writer.lose(DatabaseFault("somebody removed it"))
+        late = writer.changed()
+        late.rows.append(row("late"))
+        assert writer.busy() == "the database has failed" and writer.failed is None
+        faulty.go_on.set()
+        await writer.durable(first)
+        with pytest.raises(DatabaseFault):
+            await writer.durable(late)
+        assert first.done and writer.died.is_set()
+    assert read(path, "SELECT request_id FROM requests") == [("r",)]
+
+
+async def test_a_lost_database_that_takes_nothing_is_not_waited_for(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftgate.store.writer.LOST_S", 0.05)
+    async with writing(path) as (writer, faulty):
+        faulty.go_on.clear()
+        batch = writer.changed()
+        batch.rows.append(row("r"))
+        await until(lambda: writer._began)
+        writer.lose(DatabaseFault("somebody removed it"))
+        with trio.fail_after(5), pytest.raises(DatabaseFault):
+            await writer.durable(batch)
+
+
+async def test_a_lost_database_in_trouble_is_given_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ftgate.store.writer.log.error", lambda *_: None)
+    async with writing(path) as (writer, faulty):
+        faulty.go_on.clear()
+        faulty.fail(1, sqlite_error(sqlite3.SQLITE_FULL), then_waits=False)
+        batch = writer.changed()
+        batch.rows.append(row("r"))
+        await until(lambda: writer._began)
+        writer.lose(DatabaseFault("somebody removed it"))
+        faulty.go_on.set()
+        with trio.fail_after(1), pytest.raises(DatabaseFault):
+            await writer.durable(batch)
+
+
 async def test_close_gives_up_on_a_database_that_takes_nothing(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
