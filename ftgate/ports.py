@@ -183,6 +183,9 @@ class Row(msgspec.Struct, gc=False, array_like=True):
       before rows held it.
     - `earlier` (receipt.earlier_text) is every attempt that was charged before that one; "" nearly always.
 
+    `remark` is what the operator is to know of a call that was served all the same: a usage that was refused, a prompt
+    counted far above what was sent.
+
     `route` is the path of the relay route that the caller used, `client_dialect` the protocol spoken there,
     `channel_dialect` the one spoken to the last candidate tried; "" where it came to none.
     """
@@ -219,6 +222,7 @@ class Row(msgspec.Struct, gc=False, array_like=True):
     multiplier: str = ""
     cache_write_1h_tokens: int = 0
     earlier: str = ""
+    remark: str = ""
 
 
 class Settled(msgspec.Struct, frozen=True, gc=False):

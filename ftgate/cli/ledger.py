@@ -214,7 +214,7 @@ def _json_rows(target: TextIO) -> Callable[[dict[str, object]], None]:
 _LOG_COLUMNS = {
     "created_at": "Time", "model": "Model", "provider": "Provider", "status": "Status", "prompt_tokens": "In",
     "completion_tokens": "Out",
-    "cost": "Cost $", "latency_ms": "ms", "request_id": "Request",
+    "cost": "Cost $", "latency_ms": "ms", "request_id": "Request", "remark": "Remark",
 }  # fmt: skip
 
 
@@ -225,7 +225,7 @@ _LOG_COLUMNS = {
 def logs(limit: int, as_json: bool, config_path: Path | None, data: Path | None) -> None:
     """The latest requests."""
     with _readable(config_path, data) as path:
-        found = requests.page(path, requests.Filter(), page=1, page_size=limit)
+        found = requests.page(path, requests.Filter(), page=1, page_size=limit, remarks=True)
     document(found) if as_json else table(found["data"], _LOG_COLUMNS)  # type: ignore[arg-type]
 
 

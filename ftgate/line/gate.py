@@ -284,9 +284,8 @@ class Gate:
         x.leave_model(self.clock.now())  # the model is free again, however slowly the client reads
         for remark in remarks:
             log.warning("call %s: %s", x.call.id, remark)
-        x.settled = await self.ledger.settle(
-            x.held.id, amount, row(x, status, http_error, cost=amount or 0, now=self.clock.now())
-        )
+        ended = row(x, status, http_error, cost=amount or 0, now=self.clock.now(), remark="; ".join(remarks))
+        x.settled = await self.ledger.settle(x.held.id, amount, ended)
         self.passing("settled")
         learn(x)
         if x.settled.lost:

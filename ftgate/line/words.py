@@ -73,8 +73,8 @@ def cut_error(x: Exchange) -> GateError:
     return ProviderTimeout(f"the call took longer than {x.call.total_s:g}s in all")
 
 
-def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: float) -> Row:
-    """The call as it is remembered. `cost` in units, `now` monotonic seconds."""
+def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: float, remark: str = "") -> Row:
+    """The call as it is remembered. `cost` in units, `now` monotonic seconds, `remark` for the operator."""
     assert x.key is not None
     usage = x.measured.usage if x.measured else NONE_USED
     last = x.tried[-1].candidate if x.tried else None
@@ -112,6 +112,7 @@ def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: fl
         multiplier=receipt.multiplier_text(x.multiplier),
         cache_write_1h_tokens=usage.cache_write_1h,
         earlier=receipt.earlier_text(x.charged[:-1]) if len(x.charged) > 1 and x.measured else "",
+        remark=remark and remark[:500].replace("\0", "\ufffd"),
     )
 
 

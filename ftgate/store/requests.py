@@ -10,6 +10,7 @@ from pathlib import Path
 from ftgate.core.moments import iso
 from ftgate.core.money import format_usd
 from ftgate.store.database import read_only
+from ftgate.store.schema import show_newest
 
 _SPLIT = 10**9
 
@@ -52,28 +53,30 @@ class Filter:
 
 
 _SHOWN = (
-    "request_id, created_at_us, model, served_model, provider, status, http_status, error_code, mode, prompt_tokens, "
-    "cached_tokens,"
-    " completion_tokens, cost, estimated, latency_ms, first_token_ms, attempts, stream, account, key"
-)
+    "request_id", "created_at_us", "model", "served_model", "provider", "status", "http_status", "error_code", "mode",
+    "prompt_tokens", "cached_tokens", "completion_tokens", "cost", "estimated", "latency_ms", "first_token_ms",
+    "attempts", "stream", "account", "key",
+)  # fmt: skip
 
 
-def page(path: Path, chosen: Filter, *, page: int, page_size: int) -> dict[str, object]:
-    """One page of requests, newest first, as GET /v1/user/logs shows it."""
+def page(path: Path, chosen: Filter, *, page: int, page_size: int, remarks: bool = False) -> dict[str, object]:
+    """One page of requests, newest first, as GET /v1/user/logs shows it; with `remarks` as the operator sees it."""
+    shown = [*_SHOWN, *["remark"] * remarks]
     connection = read_only(path)
     try:
+        show_newest(connection)
         total = connection.execute(f"SELECT count(*) FROM requests{chosen.where}", chosen.values).fetchone()[0]  # noqa: S608
         rows = connection.execute(
-            f"SELECT {_SHOWN} FROM requests{chosen.where} ORDER BY id DESC LIMIT ? OFFSET ?",  # noqa: S608 - conditions of ours, values bound
+            f"SELECT {', '.join(shown)} FROM requests{chosen.where} ORDER BY id DESC LIMIT ? OFFSET ?",  # noqa: S608 - conditions of ours, values bound
             (*chosen.values, page_size, (page - 1) * page_size),
         ).fetchall()
     finally:
         connection.close()
-    return {"data": [_shown(row) for row in rows], "page": page, "page_size": page_size, "total": total}
+    return {"data": [_shown(shown, row) for row in rows], "page": page, "page_size": page_size, "total": total}
 
 
-def _shown(row: tuple[object, ...]) -> dict[str, object]:
-    said = dict(zip((name.strip() for name in _SHOWN.split(",")), row, strict=True))
+def _shown(names: list[str], row: tuple[object, ...]) -> dict[str, object]:
+    said = dict(zip(names, row, strict=True))
     said["created_at"] = iso(int(str(said.pop("created_at_us"))))
     said["cost"] = format_usd(int(str(said["cost"])))
     said["estimated"] = bool(said["estimated"])

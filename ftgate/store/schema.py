@@ -83,6 +83,10 @@ _ROW_ARITHMETIC = {
 nobody wrote it down. In those rows cache_write_tokens holds the writes for an hour too. Adding a column with a default
 rewrites no row, so it takes no longer for a large database, and the triggers of `entries` do not see it."""
 
+_REMARKS = {"requests": {"remark": "TEXT NOT NULL DEFAULT ''"}}
+"""The third's: what the operator is to know of a call that was served all the same."""
+_ADDED = {"0002_row_arithmetic": _ROW_ARITHMETIC, "0003_remarks": _REMARKS}
+
 
 def _added(columns: Mapping[str, Mapping[str, str]]) -> str:
     """SQL that adds columns to tables."""
@@ -90,7 +94,7 @@ def _added(columns: Mapping[str, Mapping[str, str]]) -> str:
     return "".join(lines)
 
 
-_MIGRATIONS = {"0001_first": _FIRST, "0002_row_arithmetic": _added(_ROW_ARITHMETIC)}
+_MIGRATIONS = {"0001_first": _FIRST, **{name: _added(columns) for name, columns in _ADDED.items()}}
 
 
 def _insert_all(table: str, columns: tuple[str, ...], source: str, conflict: str = "") -> str:
@@ -174,11 +178,20 @@ def show_newest(connection: sqlite3.Connection) -> None:
     """Let a database that an older version wrote be read as if it were migrated, and leave it as it is: a backup is
     verified before it is put back, and a command beside no server only reads. The tables are hidden behind views of
     this connection, which have the missing columns. Raises sqlite3.DatabaseError."""
-    if "0001_first" not in (applied := _applied(connection)) or "0002_row_arithmetic" in applied:
+    if "0001_first" not in (applied := _applied(connection)):
+        return
+    missing: dict[str, list[str]] = {}
+    for migration, tables in _ADDED.items():
+        for table, columns in tables.items():
+            if migration not in applied:
+                missing.setdefault(table, []).extend(
+                    f"{kind.rpartition(' ')[2]} AS {name}" for name, kind in columns.items()
+                )
+    if not missing:
         return
     connection.execute("PRAGMA query_only = OFF")  # the file itself is open for reading only
-    for table, columns in _ROW_ARITHMETIC.items():
-        added = ", ".join(f"{kind.rpartition(' ')[2]} AS {name}" for name, kind in columns.items())
+    for table, named in missing.items():
+        added = ", ".join(named)
         connection.execute(f"CREATE TEMP VIEW {table} AS SELECT *, {added} FROM main.{table}")  # noqa: S608 - names of ours
     connection.execute("PRAGMA query_only = ON")
 

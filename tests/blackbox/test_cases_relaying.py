@@ -324,6 +324,8 @@ def test_m38_a_count_far_above_what_was_sent_is_told(house: House, account: Acco
     said = Said(house, account, "M38", stream=False)
     assert said.cost == Decimal("0.513") and not said.row["estimated"]
     house.logged("lab counts 131000 prompt tokens where")
+    (latest,) = house.cli("logs", "--limit", "1", "--json")["data"]
+    assert latest["remark"].startswith("lab counts 131000 prompt tokens where") and "remark" not in said.row
 
 
 def test_p12_parts_are_charged_as_text(house: House, account: Account) -> None:

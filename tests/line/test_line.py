@@ -143,6 +143,7 @@ async def test_absurd_usage_is_replaced(prompt: int, completion: int, autojump_c
     await stage.relay(ask())
     assert stage.log.rows[0].estimated
     assert stage.log.rows[0].cost < 100 * OUT
+    assert stage.log.rows[0].remark.startswith("usage from one refused: ")
 
 
 async def test_more_used_than_held_takes_what_is_there_and_records_the_rest_as_lost(autojump_clock: Clock) -> None:
@@ -151,7 +152,7 @@ async def test_more_used_than_held_takes_what_is_there_and_records_the_rest_as_l
     client = await stage.relay(ask(max_tokens=10))
     assert client.headers["x-findtoken-balance"] == "0"
     row = stage.log.rows[0]
-    assert (row.cost, row.lost) == (credits, 100 * IN + 10 * OUT - credits)
+    assert (row.cost, row.lost, row.remark) == (credits, 100 * IN + 10 * OUT - credits, "")
     assert [entry.kind for entry in stage.log.entries[1:]] == ["hold", "post", "overrun", "loss"]
 
 

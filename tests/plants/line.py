@@ -218,4 +218,11 @@ PLANTS = (
         "output=measured.usage.output",
         "tests/line/test_line.py",
     ),
+    Plant(
+        "what the operator is to know of a call is not in its row",
+        "ftgate/line/gate.py",
+        'remark="; ".join(remarks)',
+        'remark=""',
+        "tests/line/test_line.py::test_absurd_usage_is_replaced",
+    ),
 )

@@ -62,7 +62,7 @@ def old(path: Path) -> Path:
 def shown(path: Path) -> Any:
     """All that a person is shown."""
     return [
-        requests.page(path, requests.Filter(), page=1, page_size=100),
+        requests.page(path, requests.Filter(), page=1, page_size=100, remarks=True),
         requests.stats(path, requests.Filter()),
         list(all_entries(path, username=None)),
     ]
@@ -77,14 +77,26 @@ def test_a_start_migrates_it_in_place_and_shows_the_same(old: Path) -> None:
     said = verify_ledger(old)
     connect(old, durability="power").close()
     assert shown(old) == before and verify_ledger(old) == said == VERIFIED
-    for table, rows, more in zip(("entries", "requests"), dumped, ((0,), ("", "", "", "", 0, "")), strict=True):
+    for table, rows, more in zip(("entries", "requests"), dumped, ((0,), ("", "", "", "", 0, "", "")), strict=True):
         assert read(old, f"SELECT * FROM {table}") == [(*row, *more) for row in rows]
-    assert columns(old, "requests")[-6:] == [
-        "route", "client_dialect", "channel_dialect", "multiplier", "cache_write_1h_tokens", "earlier",
+    assert columns(old, "requests")[-7:] == [
+        "route", "client_dialect", "channel_dialect", "multiplier", "cache_write_1h_tokens", "earlier", "remark",
     ]  # fmt: skip
     assert read(old, "SELECT name FROM _sqlite_migrations ORDER BY name") == [(name,) for name in _MIGRATIONS]
     with closing(connect(old, durability="power")) as connection, pytest.raises(sqlite3.IntegrityError):
         connection.execute("UPDATE entries SET boot = 1")
+
+
+def test_a_database_of_the_second_schema_is_read_and_migrated(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.delitem(_MIGRATIONS, "0003_remarks")
+        patch.setattr("ftgate.store.schema.open_inbox", lambda connection: None)
+        connect(old, durability="power").close()
+    assert columns(old, "requests")[-1] == "earlier"
+    before = shown(old)
+    assert before[0]["data"][0]["remark"] == ""
+    connect(old, durability="power").close()
+    assert columns(old, "requests")[-1] == "remark" and shown(old) == before and verify_ledger(old) == VERIFIED
 
 
 def test_an_interrupted_migration_runs_again(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
