@@ -51,7 +51,7 @@ NEW_COLUMNS = {
     "entries": {"boot": 0},
     "requests": {
         "route": "", "client_dialect": "", "channel_dialect": "", "multiplier": "", "cache_write_1h_tokens": 0,
-        "earlier": "",
+        "earlier": "", "remark": "",
     },
 }  # fmt: skip
 TABLES = ("users", "keys", "entries", "balances", "spent", "requests", "ratios", "checkpoints")
@@ -87,6 +87,7 @@ class Program:
         """All that it shows without changing anything."""
         export = [json.loads(line) for line in self.run("ledger", "export", "--format", "json").splitlines()]
         rows = self.read("logs", "--limit", "10000")
+        assert {row.pop("remark", "") for row in rows["data"]} == {""}  # a column that is new
         assert self.read("ledger", "entries", "--limit", "100000") == export[::-1]
         return {"entries": export, "logs": rows, "stats": self.read("stats")}
 
