@@ -184,7 +184,7 @@ class Row(msgspec.Struct, gc=False, array_like=True):
     - `earlier` (receipt.earlier_text) is every attempt that was charged before that one; "" nearly always.
 
     `remark` is what the operator is to know of a call that was served all the same: a usage that was refused, a prompt
-    counted far above what was sent.
+    counted far above what was sent, events that were no JSON; or that a bug kept it from being charged.
 
     `route` is the path of the relay route that the caller used, `client_dialect` the protocol spoken there,
     `channel_dialect` the one spoken to the last candidate tried; "" where it came to none.

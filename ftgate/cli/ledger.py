@@ -226,7 +226,7 @@ def logs(limit: int, as_json: bool, config_path: Path | None, data: Path | None)
     """The latest requests."""
     with _readable(config_path, data) as path:
         found = requests.page(path, requests.Filter(), page=1, page_size=limit, remarks=True)
-    document(found) if as_json else table(found["data"], _LOG_COLUMNS)  # type: ignore[arg-type]
+    document(found) if as_json else table(found["data"], _LOG_COLUMNS, seldom="remark")  # type: ignore[arg-type]
 
 
 @click.command()

@@ -37,8 +37,12 @@ def document(value: Any) -> None:
     click.echo(as_json(value))
 
 
-def table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
-    """Print rows; `columns` maps a field to its heading. None shows as a dash, a list with commas."""
+def table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str], *, seldom: str = "") -> None:
+    """Print rows; `columns` maps a field to its heading. None shows as a dash, a list with commas. A column that is
+    `seldom` filled is left out on a terminal where no row has it; elsewhere the columns are always the same."""
+    rows = list(rows)
+    if sys.stdout.isatty() and not any(row.get(seldom) for row in rows):
+        columns = {name: heading for name, heading in columns.items() if name != seldom}
     lines = [[_cell(row.get(name)) for name in columns] for row in rows]
     if not sys.stdout.isatty():
         for line in lines:

@@ -144,7 +144,7 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
         cap = self.model_limit
         if self.bound(cap) <= budget:  # nearly always
             return cap
-        if not self.binds:
+        if not self.binds:  # nobody asks: such a candidate is sent none
             return -1
         for dearest, rate in self._rows():
             fixed = self.prompt_tokens * dearest + self.answers * self.uncapped * rate + self.price.per_request
@@ -172,7 +172,7 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
             return whole, whole
         limit = self.model_limit
         whole = self.bound(limit)
-        if limit <= SMALLEST_CAP or not self.binds or not (self.price.output or any(r for _, r in self._rows())):
+        if limit <= SMALLEST_CAP or not (self.price.output or any(rate for _, rate in self._rows())):
             return whole, whole
         return self.bound(SMALLEST_CAP), whole
 

@@ -130,7 +130,7 @@ class House(Generic[D]):
 
     def _lose(self, moved: str) -> None:
         """Our database is not where it was: no more commits, and what is in it goes into a copy at the close."""
-        if self.rescued is not None:  # noticed before, and the last commits are waited for
+        if self.rescued is not None:  # noticed before, and the last commits are waited for: the copy has its name
             return
         self.rescued = self.data_dir / time.strftime("rescued-%Y%m%d-%H%M%S.sqlite3", time.gmtime())
         self.writer.lose(DatabaseFault(f"{moved}: somebody removed or replaced it while it was in use"))

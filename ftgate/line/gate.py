@@ -278,7 +278,7 @@ class Gate:
             amount, remarks = charge(x)
         except Exception:  # a bug in counting must not leave the hold open: what cannot be counted is not charged
             log.exception("call %s could not be charged; its hold is voided", x.call.id)
-            amount, remarks, x.measured = None, [], None
+            amount, remarks, x.measured = None, ["could not be charged: a bug in counting"], None
             x.uncounted = _internal(x)
             status, http_error = status_of(x, x.uncounted)
         x.leave_model(self.clock.now())  # the model is free again, however slowly the client reads

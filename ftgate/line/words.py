@@ -112,7 +112,7 @@ def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: fl
         multiplier=receipt.multiplier_text(x.multiplier),
         cache_write_1h_tokens=usage.cache_write_1h,
         earlier=receipt.earlier_text(x.charged[:-1]) if len(x.charged) > 1 and x.measured else "",
-        remark=remark and remark[:500].replace("\0", "\ufffd"),
+        remark=remark[:500].replace("\0", "\ufffd"),
     )
 
 

@@ -41,7 +41,7 @@ def connect(path: Path, *, durability: str) -> sqlite3.Connection:
 def _left_of(path: Path) -> str | None:
     """The name of what is left of a database that is missing: the best copy first, and of those the newest."""
     for kind in ("rescued-*", "before-restore-*", f"{path.name}.restoring*", f"{path.name}-wal"):
-        if found := sorted(path.parent.glob(kind)):
+        if found := sorted(left for left in path.parent.glob(kind) if left.stat().st_size):
             return found[-1].name
     return None
 

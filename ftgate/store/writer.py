@@ -17,6 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -94,6 +95,7 @@ class Writer:
         state = (
             f"failed: {self.failed}" if self.failed is not None
             else f"in trouble: {self.trouble}" if self.trouble is not None
+            else f"lost: {self._lost}" if self._lost is not None
             else "writing" if self.handed
             else "idle" if self._thread is not None
             else "not started"
@@ -234,14 +236,16 @@ class Writer:
                 self._dead(self._lost)
 
     def _in_trouble(self, why: str) -> None:
-        if self._lost is not None and self.failed is None:  # there is nothing to try again for
-            self._dead(self._lost)
+        if self._lost is not None:  # tried once more, and the thread's own word decides
+            self._give_up.set()
+            return
         if self.trouble is None:
             log.error("the database does not take commits: %s; trying again", why)
         self.trouble = why
 
     def _dead(self, error: BaseException) -> None:
-        if not self._give_up.is_set():  # else close() says it, and how much is lost
+        error = self._lost or error
+        if self._lost is not None or not self._give_up.is_set():  # else close() says it, and how much is lost
             log.critical("the ledger's writer has failed: %s", error)
         self.failed = error
         self.died.set()
@@ -250,12 +254,16 @@ class Writer:
             self._tell(batch)
 
     def lose(self, error: BaseException) -> None:
-        """The database is not ours any more: nothing is handed over from here on. What the thread has already comes in
-        first, for LOST_S at most: it would else be told of as not written, and stand in the copy all the same."""
+        """The database is not ours any more: nothing is handed over from here on. What has been decided up to now comes
+        in first, for LOST_S at most: it would else be told of as not written, and stand in the copy all the same. In
+        trouble, it is tried once more."""
         if self.failed is not None or self._lost is not None:
             return
+        self._hand_over()
         self._lost, self._lost_at = error, time.monotonic()
-        if not self.handed:
+        if self.trouble is not None:
+            self._give_up.set()
+        if not self.handed and self.failed is None:
             self._dead(error)
 
     def _work(self, tell: Callable[..., None]) -> None:
@@ -383,6 +391,9 @@ class Writer:
             self.connection.execute("VACUUM INTO ?", (str(copy),))
         except (OSError, sqlite3.Error) as error:
             log.critical("what was committed up to now is lost, since no copy of it can be made: %s", error)
+            with suppress(OSError):
+                if not copy.stat().st_size:  # nobody is to take it for one
+                    copy.unlink()
         else:
             log.critical("what was committed up to now is in %s: `ftgate restore` puts it in its place", copy)
 

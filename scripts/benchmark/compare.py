@@ -48,22 +48,30 @@ def tree_of(commit: str, directory: Path) -> Path:
     return place
 
 
-def measured(subjects: Sequence[Subject], up: Upstreams, body: Path, given: argparse.Namespace) -> list[Figures]:
-    """One pair: plain calls in turns, then streams."""
+def measured(
+    subjects: Sequence[Subject], up: Upstreams, body: Path, given: argparse.Namespace, pair: int
+) -> list[Figures]:
+    """One pair: plain calls in turns, then streams. Both are warmed up first, and who begins alternates."""
+    for subject in subjects:
+        plain.run(subject.plain, body, CONNECTIONS, 1)
     spent, answers = [0.0, 0.0], [0, 0]
     for turn in range(given.turns):
-        for which in (0, 1) if turn % 2 else (1, 0):
+        for which in _order(pair + turn):
             subject = subjects[which]
             pid = _pid(subject)
             rest(pid, 5)
             before = cpu_s(pid)
             answers[which] += plain.run(subject.plain, body, CONNECTIONS, given.seconds).answers
             spent[which] += cpu_s(pid) - before
-    figures = []
-    for which, subject in enumerate(subjects):
-        call_us = spent[which] / max(answers[which], 1) * 1e6
-        figures.append(Figures(call_us, *(_streams(subject, up, given) if given.streams else (0.0, 0.0))))
-    return figures
+    paced = {which: _streams(subjects[which], up, given) for which in _order(pair) if given.streams}
+    return [
+        Figures(spent[which] / max(answers[which], 1) * 1e6, *paced.get(which, (0.0, 0.0)))
+        for which in range(len(subjects))
+    ]
+
+
+def _order(number: int) -> tuple[int, int]:
+    return (0, 1) if number % 2 else (1, 0)
 
 
 def _streams(subject: Subject, up: Upstreams, given: argparse.Namespace) -> tuple[float, float]:
@@ -109,7 +117,7 @@ def compare(given: argparse.Namespace) -> None:
                 gateway.start(place, up, gateway.FAST, name=f"{name}-{pair}", root=tree)
                 for name, tree in zip(("old", "new"), trees, strict=True)
             ]
-            for side, figures in zip(found, measured(subjects, up, body, given), strict=True):
+            for side, figures in zip(found, measured(subjects, up, body, given, pair), strict=True):
                 side.append(figures)
             for subject in subjects:
                 assert subject.child is not None
@@ -125,7 +133,9 @@ def main() -> int:
     parser.add_argument("old", help="a commit")
     parser.add_argument("new", nargs="?", default="", help="another; by default the working tree")
     parser.add_argument("--pairs", type=int, default=10, help="how often both are measured [10]")
-    parser.add_argument("--turns", type=int, default=4, help="of each in a pair [4]")
+    parser.add_argument(
+        "--turns", type=int, choices=range(1, 101), metavar="N", default=4, help="of each in a pair [4]"
+    )
     parser.add_argument("--seconds", type=int, default=1, help="of each turn [1]")
     parser.add_argument("--streams", type=int, default=0, help="streams at once; 0 measures plain calls alone [0]")
     parser.add_argument("--rate", type=int, default=50, help="events a second of each stream [50]")

@@ -291,6 +291,13 @@ def held(amount, *caps):
     return amount, caps
 
 
+def test_output_that_costs_only_past_a_tier_is_capped_all_the_same():
+    free_at_first = Price(1, 0, 1, 1, 1, tiers=(Tier(100, 1, 5, 1, 1, 1),))
+    quote = Quote(price=free_at_first, prompt_tokens=200, answers=1, cap=None, model_limit=5000)
+    assert quote.span() == (200 + 5 * 1024, 200 + 5 * 5000)
+    assert Quote(price=free_at_first, prompt_tokens=100, answers=1, cap=None, model_limit=5000).span() == (100, 100)
+
+
 @pytest.mark.parametrize(
     ("several", "available", "answer"),
     [

@@ -16,6 +16,7 @@ from ftgate.core.routing import Channel, Retry
 from ftgate.core.secret import Secret
 from ftgate.line.attempt import Attempts
 from ftgate.line.call import Exchange, Tried
+from ftgate.line.charge import quote
 from ftgate.ports import Terms
 from ftgate.store.ledger import MemoryLedger
 from tests.fakes.ports import PRICE, RecordingClient, ScriptedUpstream, Stage, channel, model
@@ -301,6 +302,19 @@ async def test_auto_over_hundreds_of_models_makes_few_candidates(autojump_clock:
     stage = Stage(ScriptedUpstream(GOOD), *catalogue(480, 12), credits=USD)
     client = await stage.relay(ask(model="auto", routing=strategy))
     assert client.status == 200 and client.headers["x-findtoken-model"] == "m0-0"
+
+
+async def test_a_candidate_is_quoted_once_a_call(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    quoted: list[str] = []
+
+    def counted(x: Exchange, candidate: Any) -> Any:
+        quoted.append(candidate.channel.name)
+        return quote(x, candidate)
+
+    monkeypatch.setattr("ftgate.line.planning.quote", counted)
+    stage = Stage(ScriptedUpstream(FAILED, GOOD), channel("one", model()), channel("two", model()))
+    assert (await stage.relay(ask())).status == 200
+    assert sorted(quoted) == ["one", "two"]
 
 
 async def test_a_call_leaves_nothing_to_the_collector(

@@ -146,6 +146,18 @@ async def test_absurd_usage_is_replaced(prompt: int, completion: int, autojump_c
     assert stage.log.rows[0].remark.startswith("usage from one refused: ")
 
 
+@pytest.mark.parametrize(("prompt", "remarks"), [(2020, 0), (2021, 1)])
+async def test_a_prompt_counted_far_above_what_was_sent_is_remarked(
+    prompt: int, remarks: int, autojump_clock: Clock
+) -> None:
+    """Ten tokens are the most that was sent: twice as many and 2,000 pass without a word."""
+    stage = Stage(ScriptedUpstream([PLAIN, answer(prompt=prompt)]))
+    await stage.relay(ask())
+    row = stage.log.rows[0]
+    assert not row.estimated and row.prompt_tokens == prompt
+    assert row.remark == "one counts 2021 prompt tokens where 10 are the most that was sent" * remarks
+
+
 async def test_more_used_than_held_takes_what_is_there_and_records_the_rest_as_lost(autojump_clock: Clock) -> None:
     credits = 30 * IN + 10 * OUT
     stage = Stage(ScriptedUpstream([PLAIN, answer(prompt=100, completion=10)]), credits=credits)

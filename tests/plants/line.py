@@ -96,7 +96,7 @@ PLANTS = (
         "the plan's factor is left out of the hold",
         "ftgate/line/gate.py",
         "multiplier=x.multiplier",
-        "multiplier=Exchange.multiplier",
+        "multiplier=type(x.multiplier)()",
         "tests/line/test_caps.py",
     ),
     Plant(

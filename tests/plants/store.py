@@ -125,8 +125,8 @@ PLANTS = (
     Plant(
         "what is being written when the database is lost is told of as lost too",
         "ftgate/store/writer.py",
-        "        if not self.handed:\n            self._dead(error)",
-        "        self._dead(error)",
+        "if not self.handed and self.failed is None:",
+        "if self.failed is None:",
         "tests/store/test_writer_faults.py::test_a_database_that_is_lost_takes_what_was_handed_over_first",
     ),
 )

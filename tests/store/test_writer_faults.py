@@ -2,6 +2,7 @@
 F43, F44)."""
 
 import sqlite3
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-from ftgate.store.batch import Batch
+from ftgate.store.batch import Batch, write_batch
 from ftgate.store.database import DatabaseFault, connect
 from ftgate.store.writer import LAZY_S, Writer
 from tests.store.faulty import Calls, FaultyConnection, read, row, sqlite_error
@@ -311,18 +312,56 @@ async def test_a_lost_database_that_takes_nothing_is_not_waited_for(
             await writer.durable(batch)
 
 
-async def test_a_lost_database_in_trouble_is_given_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("before", [False, True], ids=["then in trouble", "in trouble already"])
+@pytest.mark.parametrize("heals", [False, True])
+async def test_a_lost_database_in_trouble_is_tried_once_more(
+    path: Path, monkeypatch: pytest.MonkeyPatch, heals: bool, before: bool
+) -> None:
+    """Whoever waits is told what is true of the file, whichever it is; and the writer can be closed at once."""
+    go, full = threading.Event(), threading.Event()
+    full.set()
+
+    def written(connection: Any, batch: Batch) -> None:
+        assert go.wait(5)
+        if full.is_set():
+            if heals and not before:
+                full.clear()
+            raise sqlite_error(sqlite3.SQLITE_FULL)
+        write_batch(connection, batch)
+
     monkeypatch.setattr("ftgate.store.writer.log.error", lambda *_: None)
-    async with writing(path) as (writer, faulty):
-        faulty.go_on.clear()
-        faulty.fail(1, sqlite_error(sqlite3.SQLITE_FULL), then_waits=False)
+    monkeypatch.setattr("ftgate.store.writer.write_batch", written)
+    async with writing(path) as (writer, _):
         batch = writer.changed()
         batch.rows.append(row("r"))
-        await until(lambda: writer._began)
+        if before:
+            go.set()
+            await until(lambda: writer.trouble)
+            if heals:
+                full.clear()
+        else:
+            await until(lambda: writer._began)
         writer.lose(DatabaseFault("somebody removed it"))
-        faulty.go_on.set()
-        with trio.fail_after(1), pytest.raises(DatabaseFault):
-            await writer.durable(batch)
+        go.set()
+        with trio.fail_after(5):
+            if heals:
+                await writer.durable(batch)
+            else:
+                with pytest.raises(DatabaseFault, match="somebody removed it"):
+                    await writer.durable(batch)
+            await writer.died.wait()
+            await writer.close()
+        assert not writer.stuck() and isinstance(writer.failed, DatabaseFault)
+    assert read(path, "SELECT request_id FROM requests") == [("r",)] * heals
+
+
+async def test_what_was_decided_when_a_database_is_lost_comes_in(path: Path) -> None:
+    async with writing(path) as (writer, _):
+        batch = writer.changed(soon=False)
+        batch.rows.append(row("r"))
+        writer.lose(DatabaseFault("somebody removed it"))
+        await writer.durable(batch)
+    assert read(path, "SELECT request_id FROM requests") == [("r",)]
 
 
 async def test_close_gives_up_on_a_database_that_takes_nothing(
