@@ -99,8 +99,9 @@ async def test_a_database_that_goes_away_is_noticed_and_saved(
     assert str(house.rescued) in caplog.text and "ftgate restore" in caplog.text
     if not (tmp_path / DATABASE).exists():  # no second, empty one in its place, and of what is left the copy is named
         (tmp_path / f"{DATABASE}-wal").touch()
-        (tmp_path / "before-restore-20300101-000000.sqlite3").touch()
-        with pytest.raises(DatabaseFault, match=r"is missing, but rescued-.* is there"):
+        (tmp_path / "before-restore-20300101-000000.sqlite3").write_bytes(b"another")
+        (tmp_path / "rescued-99990101-000000.sqlite3").touch()  # one that failed is none
+        with pytest.raises(DatabaseFault, match=f"is missing, but {house.rescued.name} is there"):
             open_house(SETTINGS, tmp_path, serving=False)
 
 

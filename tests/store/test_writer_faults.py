@@ -364,6 +364,13 @@ async def test_what_was_decided_when_a_database_is_lost_comes_in(path: Path) -> 
     assert read(path, "SELECT request_id FROM requests") == [("r",)]
 
 
+def test_a_copy_that_cannot_be_made_leaves_none_behind(path: Path, caplog: Any) -> None:
+    writer = Writer(connect(path, durability="process"))
+    writer.connection.close()
+    writer._rescue(path.with_name("rescued-20300101-000000.sqlite3"))
+    assert "no copy of it can be made" in caplog.text and not list(path.parent.glob("rescued-*"))
+
+
 async def test_close_gives_up_on_a_database_that_takes_nothing(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
