@@ -317,7 +317,7 @@ def test_no_caller_writes_on_the_operator_s_terminal(house: House) -> None:
     assert not [char for char in got.removeprefix(heading) if not (char.isprintable() or char in "\r\n")], got
     out, _ = house.cli("logs")
     assert all(name in out for name in shown)
-    assert all(line.count("\t") == 8 for line in out.splitlines())  # a caller's tab is no column
+    assert all(line.count("\t") == 9 for line in out.splitlines())  # a caller's tab is no column
     code, got = on_a_terminal(house, "logs", "--json")
     assert code == 0 and "\x1b" not in got and "\x9b" not in got and "\u202e" not in got
     assert set(ODD) <= {row["model"] for row in json.loads(got)["data"]}
