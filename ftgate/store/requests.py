@@ -64,7 +64,8 @@ def page(path: Path, chosen: Filter, *, page: int, page_size: int, remarks: bool
     shown = [*_SHOWN, *["remark"] * remarks]
     connection = read_only(path)
     try:
-        show_newest(connection)
+        if remarks:  # the one column that an older database lacks
+            show_newest(connection)
         total = connection.execute(f"SELECT count(*) FROM requests{chosen.where}", chosen.values).fetchone()[0]  # noqa: S608
         rows = connection.execute(
             f"SELECT {', '.join(shown)} FROM requests{chosen.where} ORDER BY id DESC LIMIT ? OFFSET ?",  # noqa: S608 - conditions of ours, values bound

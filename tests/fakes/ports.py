@@ -152,10 +152,14 @@ class ScriptedUpstream:
     def begin(self, request: UpstreamRequest, sending: Sending) -> None:
         """As ports.Upstream says: each call is opened."""
 
+    def script(self, request: UpstreamRequest) -> list[Any]:
+        """The steps of the attempt that this request is."""
+        return self.scripts.pop(0)
+
     async def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Answer:
         self.requests.append(request)
         await trio.lowlevel.checkpoint()
-        steps = self.scripts.pop(0)
+        steps = self.script(request)
         while steps:
             step = steps.pop(0)
             if isinstance(step, UpstreamFailed):

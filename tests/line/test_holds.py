@@ -23,8 +23,8 @@ from ftgate.core.routing import Candidate, Channel, Model, Retry
 from ftgate.core.secret import Secret
 from ftgate.dialects import openai_chat
 from ftgate.line.call import Exchange
-from ftgate.ports import Answer, Sending, Terms, UpstreamRequest
-from tests.fakes.ports import RecordingClient, ScriptedAnswer, ScriptedUpstream, Stage, channel, model
+from ftgate.ports import Terms, UpstreamRequest
+from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, channel, model
 from tests.line.transcript import DONE, PLAIN, STREAM, answer, ask, delta, status, usage
 
 FEWEST_TOKENS = 1024
@@ -187,16 +187,7 @@ class Random(ScriptedUpstream):
         super().__init__()
         self.world, self.rng = world, rng
 
-    async def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Answer:
-        self.requests.append(request)
-        await trio.lowlevel.checkpoint()
-        assert sending is not None
-        sending.sent = True
-        self.open_answers += 1
-        (head, content_type), *steps = self._script(request)
-        return ScriptedAnswer(self, head, content_type, steps)
-
-    def _script(self, request: UpstreamRequest) -> list[Any]:
+    def script(self, request: UpstreamRequest) -> list[Any]:
         rng, body = self.rng, json.loads(request.body)
         chance = rng.random()
         if chance < 0.35:

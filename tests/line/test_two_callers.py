@@ -27,9 +27,9 @@ from ftgate.core.pricing import Multiplier, Price
 from ftgate.core.routing import Channel, Model, Retry
 from ftgate.core.secret import Secret
 from ftgate.line.call import Call
-from ftgate.ports import Answer, Key, Sending, Terms, UpstreamRequest
+from ftgate.ports import Key, Terms, UpstreamRequest
 from ftgate.transports.outgoing import ChannelOptions
-from tests.fakes.ports import RecordingClient, ScriptedAnswer, ScriptedUpstream, Stage, addresses, channel
+from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, addresses, channel
 from tests.line.transcript import PLAIN, STREAM, answer, chat
 from tests.transports.transports import KINDS, tls_server
 
@@ -76,19 +76,14 @@ class Answering(ScriptedUpstream):
         super().__init__()
         self.hollow = hollow
 
-    async def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Answer:
-        self.requests.append(request)
-        await trio.lowlevel.checkpoint()
-        assert sending is not None
-        sending.sent = True
-        self.open_answers += 1
+    def script(self, request: UpstreamRequest) -> list[Any]:
         if self.hollow:
-            return ScriptedAnswer(self, *PLAIN, [b"{}"])
+            return [PLAIN, b"{}"]
         if request.url.endswith("/embeddings"):
-            return ScriptedAnswer(self, *PLAIN, [EMBEDDED])
+            return [PLAIN, EMBEDDED]
         if json.loads(request.body).get("stream"):
-            return ScriptedAnswer(self, *STREAM, chat("Hi", prompt=100, completion=10)[1:])
-        return ScriptedAnswer(self, *PLAIN, [answer(prompt=100, completion=10)])
+            return [STREAM, *chat("Hi", prompt=100, completion=10)[1:]]
+        return [PLAIN, answer(prompt=100, completion=10)]
 
 
 class TwoKeys:

@@ -279,14 +279,20 @@ async def test_a_commit_that_does_not_come_back(path: Path, monkeypatch: pytest.
     ]  # what was behind it is not written after all
 
 
+async def lost_in_a_commit(writer: Writer, faulty: Any) -> Batch:
+    """The batch that the thread is at while its database is lost; it goes on when `faulty` does."""
+    faulty.go_on.clear()
+    batch = writer.changed()
+    batch.rows.append(row("r"))
+    await until(lambda: writer._began)
+    writer.lose(DatabaseFault("somebody removed it"))
+    return batch
+
+
 async def test_a_database_that_is_lost_takes_what_was_handed_over_first(path: Path) -> None:
     """It goes into the copy that is made of the file: whoever waits for it must not be told that it was not written."""
     async with writing(path) as (writer, faulty):
-        faulty.go_on.clear()
-        first = writer.changed()
-        first.rows.append(row("r"))
-        await until(lambda: writer._began)
-        writer.lose(DatabaseFault("somebody removed it"))
+        first = await lost_in_a_commit(writer, faulty)
         late = writer.changed()
         late.rows.append(row("late"))
         assert writer.busy() == "the database has failed" and writer.failed is None
@@ -303,11 +309,7 @@ async def test_a_lost_database_that_takes_nothing_is_not_waited_for(
 ) -> None:
     monkeypatch.setattr("ftgate.store.writer.LOST_S", 0.05)
     async with writing(path) as (writer, faulty):
-        faulty.go_on.clear()
-        batch = writer.changed()
-        batch.rows.append(row("r"))
-        await until(lambda: writer._began)
-        writer.lose(DatabaseFault("somebody removed it"))
+        batch = await lost_in_a_commit(writer, faulty)
         with trio.fail_after(5), pytest.raises(DatabaseFault):
             await writer.durable(batch)
 
