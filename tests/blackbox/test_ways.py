@@ -71,8 +71,9 @@ SCRIPTS: dict[str, dict[str, Any]] = {
 OVER = [name for name in SCRIPTS if name.startswith("over-")]
 LIMITS = {"head": 0.2, "answer": 0.2, "first_token": 0.2, "idle": 0.2}
 PATIENT = [name for name in SCRIPTS if name.startswith("left")]
-HASTY = ["bad-silent", "stalled"]
-OTHERS = [name for name in SCRIPTS if name not in (*OVER, *PATIENT, *HASTY, "big", "drained")]
+HASTY = ["bad-silent"]
+STALLED = {"head": 30, "answer": 30, "first_token": 30, "idle": 0.8}  # what comes before the silence may take its time
+OTHERS = [name for name in SCRIPTS if name not in (*OVER, *PATIENT, *HASTY, "stalled", "big", "drained")]
 CONFIG = f"""
 [server]
 max_body_mb = 4
@@ -86,6 +87,7 @@ backoff_cap = 0.01
 attempts = 2
 {channel("lab", OTHERS)}
 {channel("hasty", HASTY, timeouts=LIMITS)}
+{channel("stalls", ["stalled"], timeouts=STALLED)}
 {channel("large", {"big": {"context": 9_000_000}})}
 {channel("first", [name for name in OVER if name != "over-silent"], priority=1)}
 {channel("first-hasty", ["over-silent"], priority=1, timeouts=LIMITS)}
