@@ -26,7 +26,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.blackbox.harness import HELLO_COST, House, channel, command_here, environment, error, took
+from tests.blackbox.harness import HELLO_COST, House, channel, command_here, environment, error, took, with_server
 
 CONFIG = (
     channel("lab", ["plain", "m", "words"])
@@ -128,7 +128,7 @@ def test_a_channel_to_ourselves_is_refused_at_the_start(tmp_path: Path, host: st
         other = house.spawn("--port", "0", name="other")  # elsewhere it is another gateway's address
         other.wait_ready()
         assert other.terminate() == 0
-        house.file.write_text(house.file.read_text() + f'[server]\nport = {port}\nhost = "{listen}"\n')
+        house.file.write_text(with_server(house.file.read_text(), {"port": port, "host": listen}))
         assert "is where this gateway listens: it would call itself" in house.cli("check")[1]
 
 
