@@ -31,7 +31,7 @@ SCRIPTS: dict[str, dict[str, Any]] = {
     "tiered": {"usage": {"prompt_tokens": 101, "completion_tokens": 10}},
     "tiered-below": {"usage": {"prompt_tokens": 100, "completion_tokens": 10}},
     "slow": {"head_delay_s": 1.5, "usage": {"prompt_tokens": 10, "completion_tokens": 1000}},
-    "little": {"head_delay_s": 0.3, "usage": {"prompt_tokens": 10, "completion_tokens": 10}},
+    "little": {"head_delay_s": 2.0, "usage": {"prompt_tokens": 10, "completion_tokens": 10}},
     "over": {"usage": {"prompt_tokens": 4, "completion_tokens": 5000}},
 }
 ODD: dict[str, Any] = {
@@ -294,7 +294,7 @@ def test_200_calls_on_a_balance_for_ten(house: House, stream: bool) -> None:
 
 
 def test_a_key_s_quota_is_exact_in_parallel(house: House) -> None:
-    """Quota for three held calls of max_tokens = 1000; each uses little, so later ones fit again: never past the
+    """Quota for three held calls of max_tokens = 1000, which last until all have been asked for: never past the
     quota."""
     account = house.account("1000", quota="3.5")
     codes = [status(answer) for answer in race(house, [house.request(account, "little", max_tokens=1000)] * 100)]
