@@ -16,7 +16,7 @@ from ftgate.dialects.fields import Fields, decode_object, typed, whole
 from ftgate.dialects.openai_chat import stream
 from ftgate.dialects.openai_chat.answer import read_answer, streamed
 from ftgate.dialects.openai_chat.assembled import assembled
-from ftgate.dialects.openai_chat.errors import error_body, error_event
+from ftgate.dialects.openai_chat.errors import error, error_event
 from ftgate.dialects.openai_chat.request import MAX_ANSWERS, render
 from ftgate.dialects.talk import Ask
 from ftgate.errors import InvalidRequest
@@ -37,7 +37,7 @@ __all__ = [
     "NAME",
     "ROUTES",
     "StreamReader",
-    "error_body",
+    "error",
     "error_event",
     "read_answer",
     "read_error",

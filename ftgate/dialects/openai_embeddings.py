@@ -12,8 +12,8 @@ from ftgate.dialects import inputs
 from ftgate.dialects.asked import OWN_FIELDS, models_asked
 from ftgate.dialects.complaints import is_error, read_error
 from ftgate.dialects.fields import ABSENT, Fields, anything, decode_object, fields_of, loads, there, typed
-from ftgate.dialects.openai_chat.errors import error_body, error_event
-from ftgate.dialects.talk import Ask, Complaint, Meter, NotAnAnswer, Reader
+from ftgate.dialects.openai_chat.errors import error, error_event
+from ftgate.dialects.talk import Aim, Ask, Complaint, Meter, NotAnAnswer, Reader
 from ftgate.errors import InvalidRequest
 
 NAME = "openai_embeddings"
@@ -24,7 +24,7 @@ CAP_FIELDS: tuple[str, ...] = ()
 KEEPALIVE = b""
 
 __all__ = [
-    "ADDRESS", "CAP_FIELDS", "KEEPALIVE", "KIND", "NAME", "ROUTES", "StreamReader", "error_body", "error_event",
+    "ADDRESS", "CAP_FIELDS", "KEEPALIVE", "KIND", "NAME", "ROUTES", "StreamReader", "error", "error_event",
     "read_answer", "read_error", "read_request", "render", "stream_of", "whole_of",
 ]  # fmt: skip
 
@@ -44,14 +44,12 @@ def read_request(body: bytes) -> Ask:
     )  # fmt: skip
 
 
-def render(
-    ask: Ask, *, model: str, cap: int | None, cap_field: str | None, ask_usage: bool, drop: tuple[str, ...] = ()
-) -> bytes:
-    """The request for an upstream of this dialect: `model` replaced, our own fields and `drop` left out."""
+def render(ask: Ask, aim: Aim) -> bytes:
+    """The request for an upstream of this dialect: the model replaced, our own fields and those to drop left out."""
     fields: dict[str, object] = {
-        name: raw for name, raw in ask.fields.items() if name not in OWN_FIELDS and name not in drop
+        name: raw for name, raw in ask.fields.items() if name not in OWN_FIELDS and name not in aim.drop
     }
-    fields["model"] = model
+    fields["model"] = aim.model
     return msgspec.json.encode(fields)
 
 

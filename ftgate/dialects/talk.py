@@ -7,13 +7,13 @@ Every dialect, a module or a package, has the same names:
     CAP_FIELDS                              the request fields that cap an answer
     KEEPALIVE                               what a client that waits for a stream is told: whole lines, no event
     read_request(body) -> Ask               raises errors.InvalidRequest
-    render(ask, model, ...) -> bytes        the request for an upstream that speaks this dialect
+    render(ask, aim) -> bytes               the request for an upstream that speaks this dialect
     read_answer(body, meter)                a whole answer; raises NotAnAnswer
     read_error(body) -> Complaint           an upstream's error body
     stream_of(body) -> bytes                a whole answer as a stream; raises NotAnAnswer
     whole_of(body) -> bytes                 a stream as a whole answer; raises NotAnAnswer
     StreamReader                            feed(bytes), end() -> bytes; state; complaint; tail(...) -> bytes
-    error_body(error, request_id) -> bytes  an error answer
+    error(error, id) -> status, headers, body   an error answer
     error_event(error, id, note) -> bytes   an error inside a stream
 """
 
@@ -65,6 +65,19 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     prompts: int = 1
     longest: Count | None = None
     prompt_field: str = "messages"
+
+
+class Aim(msgspec.Struct, frozen=True, gc=False):
+    """Where a request goes, as far as its text depends on that. `model` is the provider's name for it; `cap` what one
+    answer may take at the most, in tokens (None: nobody caps it), and `cap_field` the field that says so there (None:
+    that model knows none); `usage`: a stream is to tell its usage; `drop` fields that are to be left out.
+    """
+
+    model: str
+    cap: int | None = None
+    cap_field: str | None = None
+    usage: bool = False
+    drop: tuple[str, ...] = ()
 
 
 class Complaint(msgspec.Struct, frozen=True):
@@ -200,9 +213,7 @@ class Dialect(Protocol):
 
     def read_request(self, body: bytes) -> Ask: ...
 
-    def render(
-        self, ask: Ask, *, model: str, cap: int | None, cap_field: str | None, ask_usage: bool, drop: tuple[str, ...]
-    ) -> bytes: ...
+    def render(self, ask: Ask, aim: Aim) -> bytes: ...
 
     def read_answer(self, body: bytes, meter: Meter) -> None: ...
 
@@ -214,7 +225,9 @@ class Dialect(Protocol):
 
     def StreamReader(self, meter: Meter, *, show_usage: bool) -> Reader: ...
 
-    def error_body(self, error: GateError, request_id: str) -> bytes: ...
+    def error(self, error: GateError, request_id: str) -> tuple[int, Headers, bytes]:
+        """An error answer: the status and the words that this dialect's clients know for it."""
+        ...
 
     def error_event(self, error: GateError, request_id: str, note: str = "") -> bytes:
         """An error inside a stream, with `note` in its own block."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection
 from functools import lru_cache, partial
 
 from ftgate.dialects import ROUTES
-from ftgate.dialects.talk import Dialect, error_headers
+from ftgate.dialects.talk import Dialect
 from ftgate.doors import http
 from ftgate.errors import BodyTooLarge, BodyTooSlow, GateError, Overloaded, UnsupportedBody
 from ftgate.line.call import Call
@@ -107,9 +107,4 @@ class Intake:
 
     def refusal(self, dialect: Dialect, request_id: str, error: GateError) -> tuple[int, Headers, bytes]:
         """Status, headers and body of an error that the gate never saw."""
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"x-request-id", request_id.encode()),
-            *error_headers(error),
-        ]
-        return error.status, headers, dialect.error_body(error, request_id)
+        return dialect.error(error, request_id)

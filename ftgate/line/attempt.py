@@ -20,7 +20,7 @@ from ftgate.core.redact import redact
 from ftgate.core.routing import Candidate, Outcome, Verdict
 from ftgate.dialects import sse
 from ftgate.dialects.states import OVER, WHOLE, State
-from ftgate.dialects.talk import MAX_ANSWER_BYTES, Complaint, Dialect, NotAnAnswer, Reader
+from ftgate.dialects.talk import MAX_ANSWER_BYTES, Aim, Complaint, Dialect, NotAnAnswer, Reader
 from ftgate.errors import DatabaseBusy, Fault, ProviderError, ProviderTimeout, UpstreamFailed
 from ftgate.line.call import Ended, Exchange, Tried
 from ftgate.line.keepalive import quiet
@@ -154,14 +154,8 @@ class Attempts:
     def _render(self, x: Exchange, tried: Tried) -> UpstreamRequest:
         candidate = tried.candidate
         channel, model = candidate.channel, candidate.model
-        body = x.call.dialect.render(
-            x.ask,
-            model=model.upstream,
-            cap=tried.cap,
-            cap_field=candidate.cap_field,
-            ask_usage=channel.stream_usage,
-            drop=channel.drop_params,
-        )
+        aim = Aim(model.upstream, tried.cap, candidate.cap_field, channel.stream_usage, channel.drop_params)
+        body = x.call.dialect.render(x.ask, aim)
         url, headers = self._constant(candidate, stream=x.ask.stream)
         if x.call.hops:
             onward = HOPS, hops.onward(x.call.hops, self.gateway)

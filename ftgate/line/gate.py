@@ -24,7 +24,7 @@ import trio
 from ftgate.core import estimate, hops, limits, routing
 from ftgate.core.money import format_usd, format_usd_cents
 from ftgate.core.redact import redact
-from ftgate.dialects.talk import Ask, error_headers
+from ftgate.dialects.talk import Ask
 from ftgate.errors import (
     DatabaseBusy,
     DatabaseFailed,
@@ -340,8 +340,8 @@ class Gate:
         if x.head_sent:
             await x.client.end(dialect.error_event(error, x.call.id, await self._charged_note(x)))
             return
-        headers = [(b"content-type", b"application/json"), (b"x-request-id", x.call.id.encode()), *error_headers(error)]
-        await x.client.answer(error.status, headers + room_headers(x.room), dialect.error_body(error, x.call.id))
+        status, headers, body = dialect.error(error, x.call.id)
+        await x.client.answer(status, headers + room_headers(x.room), body)
 
 
 class _Holding:

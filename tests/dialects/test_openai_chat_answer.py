@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ftgate.core.usage import Usage
 from ftgate.dialects.fields import loads
-from ftgate.dialects.openai_chat import error_body, error_event, read_answer, read_error, read_usage, usage_object
+from ftgate.dialects.openai_chat import error, error_event, read_answer, read_error, read_usage, usage_object
 from ftgate.dialects.openai_chat.usage import PlainUsage
 from ftgate.dialects.talk import Complaint, Meter, NotAnAnswer
 from ftgate.errors import InvalidRequest, RateLimited
@@ -436,9 +436,12 @@ def test_words():
 
 
 def test_our_errors():
-    assert error_body(InvalidRequest("no", param="n"), "r") == (
-        b'{"error":{"message":"no","type":"invalid_request_error","code":"invalid_value","param":"n"}}'
+    assert error(InvalidRequest("no", param="n"), "r") == (
+        400,
+        [(b"content-type", b"application/json"), (b"x-request-id", b"r")],
+        b'{"error":{"message":"no","type":"invalid_request_error","code":"invalid_value","param":"n"}}',
     )
+    assert error(RateLimited("slow", retry_after_s=1.5), "r")[1][2:] == [(b"retry-after", b"2")]
     event = error_event(RateLimited("a\nb\u2028"), "r")
     assert event.startswith(b"data: {") and event.endswith(b"}\n\n") and event.count(b"\n") == 2
     assert json.loads(event[6:])["error"]["message"] == "a\nb\u2028"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ftgate.core import estimate
 from ftgate.dialects.openai_chat import read_request, render
+from ftgate.dialects.talk import Aim
 from ftgate.errors import InvalidRequest
 
 HI = b'[{"role":"user","content":"hi"}]'
@@ -171,7 +172,7 @@ def test_the_last_of_two_equal_names_is_read_and_sent():
 
 
 def sent(ask, *, model="up", cap=None, cap_field="max_tokens", ask_usage=False, drop=()):
-    return render(ask, model=model, cap=cap, cap_field=cap_field, ask_usage=ask_usage, drop=drop)
+    return render(ask, Aim(model, cap, cap_field, ask_usage, drop))
 
 
 STRANGE = (
@@ -432,7 +433,7 @@ def test_the_callers_cap_goes_where_the_model_obeys_it():
 
     def sent(cap_field, **asked):
         ask = read_request(body(**asked))
-        return json.loads(render(ask, model="up", cap=ask.cap or 99, cap_field=cap_field, ask_usage=False))
+        return json.loads(render(ask, Aim("up", ask.cap or 99, cap_field)))
 
     caps = {"max_tokens", "max_completion_tokens"}
     for field, asked, expected in (

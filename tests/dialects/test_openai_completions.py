@@ -6,7 +6,7 @@ import pytest
 
 from ftgate.dialects import openai_completions as dialect
 from ftgate.dialects.states import State
-from ftgate.dialects.talk import Meter, NotAnAnswer
+from ftgate.dialects.talk import Aim, Meter, NotAnAnswer
 from ftgate.errors import InvalidRequest
 
 
@@ -47,7 +47,7 @@ def test_what_is_refused(fields: dict[str, object], param: str) -> None:
 
 def test_the_cap_and_the_usage_go_up() -> None:
     ask = dialect.read_request(body(stream=True, echo=False, models=["n"]))
-    sent = json.loads(dialect.render(ask, model="up", cap=9, cap_field="max_tokens", ask_usage=True))
+    sent = json.loads(dialect.render(ask, Aim("up", 9, "max_tokens", usage=True)))
     assert sent == {
         "model": "up", "prompt": "Hello world", "stream": True, "echo": False, "max_tokens": 9,
         "stream_options": {"include_usage": True},

@@ -6,7 +6,7 @@ import pytest
 
 from ftgate.core.usage import Usage
 from ftgate.dialects import openai_embeddings as dialect
-from ftgate.dialects.talk import Meter, NotAnAnswer
+from ftgate.dialects.talk import Aim, Meter, NotAnAnswer
 from ftgate.errors import InvalidRequest
 
 
@@ -49,7 +49,7 @@ def test_what_else_is_refused() -> None:
 
 def test_what_goes_up() -> None:
     ask = dialect.read_request(body(models=["f"], dimensions=256, encoding_format="base64", user="u", new={"x": 1.0}))
-    sent = dialect.render(ask, model="up", cap=5, cap_field=None, ask_usage=True, drop=("user",))
+    sent = dialect.render(ask, Aim("up", 5, None, usage=True, drop=("user",)))
     assert json.loads(sent) == {
         "model": "up", "input": "Hello", "dimensions": 256, "encoding_format": "base64", "new": {"x": 1.0}
     }  # fmt: skip

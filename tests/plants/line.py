@@ -172,8 +172,8 @@ PLANTS = (
     Plant(
         "usage is asked for where the provider refuses to be asked",
         "ftgate/line/attempt.py",
-        "ask_usage=channel.stream_usage",
-        "ask_usage=True",
+        "candidate.cap_field, channel.stream_usage",
+        "candidate.cap_field, True",
         "tests/line/test_line.py",
     ),
     Plant(

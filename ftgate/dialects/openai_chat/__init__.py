@@ -18,7 +18,7 @@ from functools import partial
 from ftgate.dialects.complaints import read_error
 from ftgate.dialects.openai_chat.answer import DONE, read_answer, stream_of
 from ftgate.dialects.openai_chat.assembled import assembled
-from ftgate.dialects.openai_chat.errors import error_body, error_event
+from ftgate.dialects.openai_chat.errors import error, error_event
 from ftgate.dialects.openai_chat.request import CAP_FIELDS, read_request, render
 from ftgate.dialects.openai_chat.stream import KEEPALIVE, StreamReader
 from ftgate.dialects.openai_chat.usage import read_usage, usage_object
@@ -37,7 +37,7 @@ __all__ = [
     "NAME",
     "ROUTES",
     "StreamReader",
-    "error_body",
+    "error",
     "error_event",
     "read_answer",
     "read_error",

@@ -3,15 +3,21 @@
 import msgspec
 
 from ftgate.dialects import sse
+from ftgate.dialects.talk import Headers, error_headers
 from ftgate.errors import GateError
 
 
-def error_body(error: GateError, request_id: str) -> bytes:
-    """`request_id` stands in the X-Request-Id header here; other dialects show it in the body."""
+def error(error: GateError, request_id: str) -> tuple[int, Headers, bytes]:
+    """`request_id` stands in a header here; other dialects show it in the body too."""
+    own = [(b"content-type", b"application/json"), (b"x-request-id", request_id.encode())]
+    return error.status, own + error_headers(error), _body(error)
+
+
+def _body(error: GateError) -> bytes:
     return msgspec.json.encode(
         {"error": {"message": error.message, "type": error.kind, "code": error.code, "param": error.param}}
     )
 
 
 def error_event(error: GateError, request_id: str, note: str = "") -> bytes:
-    return (sse.comment(note) if note else b"") + sse.event(error_body(error, request_id))
+    return (sse.comment(note) if note else b"") + sse.event(_body(error))

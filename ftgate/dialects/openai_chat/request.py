@@ -6,7 +6,7 @@ from ftgate.core.usage import UNKNOWN_BOUND
 from ftgate.dialects.asked import OWN_FIELDS, STRATEGIES, names_of
 from ftgate.dialects.fields import Fields, decode_object, typed, whole
 from ftgate.dialects.openai_chat.prompt import measure
-from ftgate.dialects.talk import Ask
+from ftgate.dialects.talk import Aim, Ask
 from ftgate.errors import InvalidRequest
 
 CAP_FIELDS = ("max_tokens", "max_completion_tokens")
@@ -84,23 +84,22 @@ def _asked_one_by_one(fields: Fields) -> _Asked:
     )
 
 
-def render(
-    ask: Ask, *, model: str, cap: int | None, cap_field: str | None, ask_usage: bool, drop: tuple[str, ...] = ()
-) -> bytes:
-    """The request for an upstream of this dialect: `model` replaced, our own fields and `drop` left out, usage asked
-    for in a stream unless `drop` keeps that back. `cap`, the caller's own or ours, goes into `cap_field`, the one field
+def render(ask: Ask, aim: Aim) -> bytes:
+    """The request for an upstream of this dialect: the model replaced, our own fields and those to drop left out, usage
+    asked for in a stream unless that field is to be dropped. The cap, the caller's own or ours, goes into the one field
     that this model obeys: what was held must bind, and some upstreams refuse to be told both."""
+    drop, cap_field = aim.drop, aim.cap_field
     fields: dict[str, object] = {
         name: raw for name, raw in ask.fields.items() if name not in OWN_FIELDS and name not in drop
     }
-    fields["model"] = model
-    cap = ask.cap if cap is None else cap
+    fields["model"] = aim.model
+    cap = ask.cap if aim.cap is None else aim.cap
     for name in CAP_FIELDS:
         if name != cap_field or cap is None:
             fields.pop(name, None)
     if cap is not None and cap_field is not None:
         fields[cap_field] = cap
-    if ask.stream and ask_usage and "stream_options" not in drop:
+    if ask.stream and aim.usage and "stream_options" not in drop:
         options: dict[str, object] = {}
         if "stream_options" in ask.fields:
             options.update(msgspec.json.decode(ask.fields["stream_options"], type=Fields | None) or {})
