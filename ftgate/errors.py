@@ -39,13 +39,16 @@ class GateError(Exception):
     """An answer other than success.
 
     `status` is the HTTP status, `kind` the wire's `error.type`, `code` its `error.code`, `param` the offending field's
-    name, `retry_after_s` the seconds after which trying again can help.
+    name, `retry_after_s` the seconds after which trying again can help, `details` a JSON value that stands beside the
+    words (some dialects have a place for it). `overloaded`: every provider said that it has too much to do.
     """
 
     status = 500
     kind = "api_error"
     code = "internal_error"
     retryable = False
+    details: bytes | None = None
+    overloaded = False
 
     def __init__(
         self, message: str, *, code: str | None = None, param: str | None = None, retry_after_s: float | None = None
@@ -132,10 +135,20 @@ class Refused(ProviderFault):
 
     kind = "invalid_request_error"
 
-    def __init__(self, message: str, *, status: int, kind: str, code: str | None, param: str | None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        kind: str,
+        code: str | None,
+        param: str | None,
+        details: bytes | None = None,
+    ) -> None:
         super().__init__(message, code=code, param=param)
         self.status = status
         self.kind = kind
+        self.details = details
 
 
 class ProviderError(ProviderFault):

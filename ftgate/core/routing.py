@@ -378,8 +378,8 @@ def verdict(status: int, words: str) -> Verdict:
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How an attempt ended without an answer. `detail` is the upstream's own message or ours; it and kind, code, param
-    are to be redacted before anyone sees them."""
+    """How an attempt ended without an answer. `detail` is the upstream's own message or ours; it and kind, code, param,
+    details (JSON) are to be redacted before anyone sees them."""
 
     index: int
     verdict: Verdict
@@ -389,6 +389,7 @@ class Outcome(msgspec.Struct, frozen=True):
     kind: str | None = None
     code: str | None = None
     param: str | None = None
+    details: str = ""
 
 
 class Step(msgspec.Struct, frozen=True):

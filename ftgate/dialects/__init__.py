@@ -27,6 +27,21 @@ KINDS = tuple(dict.fromkeys(dialect.KIND for dialect in ALL.values()))
 """What models are for: a model is of one kind, and a call goes to models of its dialect's kind."""
 
 
+_TRANSLATED = ("openai_chat", "anthropic_messages", "openai_responses")
+"""Dialects that others of their kind are translated into, the best first."""
+
+
+def translating(own: Dialect) -> tuple[str, ...]:
+    """The dialects in which an upstream can be asked what was asked in this one: itself, then the others."""
+    return _SPEECH[own.NAME]
+
+
+_SPEECH: Mapping[str, tuple[str, ...]] = {
+    name: (name, *(other for other in _TRANSLATED if other in ALL and other != name and ALL[other].KIND == its.KIND))
+    for name, its in ALL.items()
+}
+
+
 def cap_fields(name: str) -> tuple[str, ...]:
     """The request fields that cap an answer in this dialect."""
     return ALL[name].CAP_FIELDS if name in ALL else ()

@@ -58,7 +58,8 @@ def complaint_of(said: object) -> Complaint:
         return Complaint("an error without words")
     message = inner.get("message") or inner.get("detail") or inner.get("msg") or ""
     kind, code, param = (_text(inner.get(name)) or None for name in ("type", "code", "param"))
-    return Complaint(_text(message), kind, code, param, _status(inner, said if isinstance(said, dict) else {}))
+    status = _status(inner, said if isinstance(said, dict) else {})
+    return Complaint(_text(message), kind, code, param, status, _details(inner.get("details")))
 
 
 def complaint_in(said: Mapping[str, object]) -> Complaint | None:
@@ -98,6 +99,16 @@ def _status(inner: Mapping[str, object], said: Mapping[str, object]) -> int | No
             return value
     words = (value.lower() for value in values if isinstance(value, str))
     return next((_STATUS_OF[word] for word in words if word in _STATUS_OF), None)
+
+
+def _details(value: object) -> bytes | None:
+    """What an error says beside its words, where that is an object or a list that can be written again."""
+    if not value or not isinstance(value, (dict, list)):
+        return None
+    try:
+        return msgspec.json.encode(value)
+    except (UnicodeEncodeError, RecursionError):
+        return None
 
 
 def _text(value: object) -> str:

@@ -18,13 +18,16 @@ from ftgate.dialects.openai_chat.answer import read_answer, streamed
 from ftgate.dialects.openai_chat.assembled import assembled
 from ftgate.dialects.openai_chat.errors import error, error_event
 from ftgate.dialects.openai_chat.request import MAX_ANSWERS, render
-from ftgate.dialects.talk import Ask
+from ftgate.dialects.talk import Ask, Headers
+from ftgate.dialects.untranslated import Events, Writer, events_of, render_talk, talk_of
 from ftgate.errors import InvalidRequest
 
 NAME = "openai_completions"
 KIND = "chat"
 ROUTES = ("/v1/completions",)
 ADDRESS = "/completions"
+HEADERS: Headers = []
+FORWARDED: frozenset[bytes] = frozenset()
 CAP_FIELDS = ("max_tokens",)
 KEEPALIVE = stream.KEEPALIVE
 OBJECT = "text_completion"
@@ -32,18 +35,25 @@ OBJECT = "text_completion"
 __all__ = [
     "ADDRESS",
     "CAP_FIELDS",
+    "FORWARDED",
+    "HEADERS",
     "KEEPALIVE",
     "KIND",
     "NAME",
     "ROUTES",
+    "Events",
     "StreamReader",
+    "Writer",
     "error",
     "error_event",
+    "events_of",
     "read_answer",
     "read_error",
     "read_request",
     "render",
+    "render_talk",
     "stream_of",
+    "talk_of",
     "whole_of",
 ]
 

@@ -13,19 +13,23 @@ from ftgate.dialects.asked import OWN_FIELDS, models_asked
 from ftgate.dialects.complaints import is_error, read_error
 from ftgate.dialects.fields import ABSENT, Fields, anything, decode_object, fields_of, loads, there, typed
 from ftgate.dialects.openai_chat.errors import error, error_event
-from ftgate.dialects.talk import Aim, Ask, Complaint, Meter, NotAnAnswer, Reader
+from ftgate.dialects.talk import Aim, Ask, Complaint, Headers, Meter, NotAnAnswer, Reader
+from ftgate.dialects.untranslated import Events, Writer, events_of, render_talk, talk_of
 from ftgate.errors import InvalidRequest
 
 NAME = "openai_embeddings"
 KIND = "embeddings"
 ROUTES = ("/v1/embeddings",)
 ADDRESS = "/embeddings"
+HEADERS: Headers = []
+FORWARDED: frozenset[bytes] = frozenset()
 CAP_FIELDS: tuple[str, ...] = ()
 KEEPALIVE = b""
 
 __all__ = [
-    "ADDRESS", "CAP_FIELDS", "KEEPALIVE", "KIND", "NAME", "ROUTES", "StreamReader", "error", "error_event",
-    "read_answer", "read_error", "read_request", "render", "stream_of", "whole_of",
+    "ADDRESS", "CAP_FIELDS", "FORWARDED", "HEADERS", "KEEPALIVE", "KIND", "NAME", "ROUTES", "Events", "StreamReader",
+    "Writer", "error", "error_event", "events_of", "read_answer", "read_error", "read_request", "render", "render_talk",
+    "stream_of", "talk_of", "whole_of",
 ]  # fmt: skip
 
 

@@ -4,21 +4,30 @@ Every dialect, a module or a package, has the same names:
 
     NAME KIND                               its name, and what its models are for: chat, embeddings
     ROUTES ADDRESS                          the paths its callers use; what is appended to a provider's prefix
+    HEADERS FORWARDED                       what its upstreams are always told; a caller's headers that go up to them
     CAP_FIELDS                              the request fields that cap an answer
-    KEEPALIVE                               what a client that waits for a stream is told: whole lines, no event
+    KEEPALIVE                               what a client that waits for a stream is told, between two events
     read_request(body) -> Ask               raises errors.InvalidRequest
     render(ask, aim) -> bytes               the request for an upstream that speaks this dialect
     read_answer(body, meter)                a whole answer; raises NotAnAnswer
     read_error(body) -> Complaint           an upstream's error body
     stream_of(body) -> bytes                a whole answer as a stream; raises NotAnAnswer
     whole_of(body) -> bytes                 a stream as a whole answer; raises NotAnAnswer
-    StreamReader                            feed(bytes), end() -> bytes; state; complaint; tail(...) -> bytes
+    StreamReader                            feed(bytes), end() -> bytes; state; complaint; tail(...), failure(...)
     error(error, id) -> status, headers, body   an error answer
-    error_event(error, id, note) -> bytes   an error inside a stream
+    error_event(error, id, note, ask) -> bytes  an error in a stream that says nothing else
+
+and, for translation between the dialects of one KIND (dialects/neutral):
+
+    talk_of(ask) -> Talk                    a request in neutral words; raises errors.InvalidRequest
+    render_talk(talk) -> fields             a request in this dialect's words; raises errors.InvalidRequest
+    Events                                  read(data) -> neutral events of a stream's next event
+    events_of(body) -> neutral events       those of a whole answer
+    Writer                                  write(events), tail(...), failure(...) -> bytes; whole(...) -> bytes
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -27,6 +36,7 @@ from ftgate.core import estimate
 from ftgate.core.estimate import ZERO, Count
 from ftgate.core.usage import NONE_USED, Usage
 from ftgate.dialects.content import without_embedded
+from ftgate.dialects.neutral import Event, Talk, Tool
 from ftgate.dialects.states import State
 from ftgate.errors import GateError, MethodNotAllowed
 
@@ -80,14 +90,39 @@ class Aim(msgspec.Struct, frozen=True, gc=False):
     drop: tuple[str, ...] = ()
 
 
+class Told(msgspec.Struct, frozen=True):
+    """What a writer must know of the call whose answer it writes: the caller's `ask` and what it means as `talk`; `id`
+    is our own for the call (ids of messages and items are made of it, so that no two answers share one), `created` Unix
+    seconds, `model` the name that was asked for, `prompt` the tokens it likely has (the upstream says the right number
+    at its end)."""
+
+    ask: Ask
+    talk: Talk
+    id: str
+    created: int
+    model: str
+    prompt: int
+
+    def tool(self, name: str) -> Tool | None:
+        """The tool that goes up under this name."""
+        return next((tool for tool in (*self.talk.tools, *self.talk.known) if tool.name == name), None)
+
+    @property
+    def mark(self) -> str:
+        """The part of `id` that makes other ids unique."""
+        return self.id.removeprefix("req_")
+
+
 class Complaint(msgspec.Struct, frozen=True):
-    """An upstream's error as it said it. `status` is the one that it names or stands for, whatever HTTP said."""
+    """An upstream's error as it said it. `status` is the one that it names or stands for, whatever HTTP said; `details`
+    what it says beside the words, as JSON."""
 
     message: str = ""
     kind: str | None = None
     code: str | None = None
     param: str | None = None
     status: int | None = None
+    details: bytes | None = None
 
     @property
     def words(self) -> str:
@@ -175,8 +210,11 @@ class Reader(Protocol):
     """Watches a stream of one dialect as it passes. What feed() and end() return is to be passed on; while `state` is
     pending they return nothing. `complaint` is what the upstream said went wrong, in failed and broken."""
 
-    state: State
-    complaint: Complaint | None
+    @property
+    def state(self) -> State: ...
+
+    @property
+    def complaint(self) -> Complaint | None: ...
 
     def feed(self, data: bytes) -> bytes: ...
 
@@ -187,6 +225,38 @@ class Reader(Protocol):
     def tail(self, usage: Usage, *, exact: bool, cost: int | None, note: str) -> bytes:
         """What closes a whole stream: the usage where it was asked for, and `note`, if there is one, in the end
         marker's own block. A cost of None is not known yet."""
+        ...
+
+    def failure(self, error: GateError, request_id: str, note: str) -> bytes:
+        """What closes a stream that broke: the error, with `note` in its own block."""
+        ...
+
+
+class Events(Protocol):
+    """Reads the events of one stream, as a StreamReader passes them on, in neutral words."""
+
+    def read(self, data: bytes) -> Iterable[Event]:
+        """`data` is that of the next event."""
+        ...
+
+
+class Writer(Protocol):
+    """Writes one answer in a caller's dialect, as a stream or whole. Made with a Told."""
+
+    def write(self, events: Iterable[Event]) -> bytes:
+        """More of a stream; b"" while nothing is to be said of it."""
+        ...
+
+    def tail(self, usage: Usage, *, exact: bool, cost: int | None, note: str) -> bytes:
+        """As Reader.tail."""
+        ...
+
+    def failure(self, error: GateError, request_id: str, note: str) -> bytes:
+        """As Reader.failure."""
+        ...
+
+    def whole(self, events: Iterable[Event], usage: Usage, *, exact: bool, cost: int | None) -> bytes:
+        """A whole answer. A cost of None is not known yet."""
         ...
 
 
@@ -204,6 +274,12 @@ class Dialect(Protocol):
 
     @property
     def ADDRESS(self) -> str: ...
+
+    @property
+    def HEADERS(self) -> Headers: ...
+
+    @property
+    def FORWARDED(self) -> frozenset[bytes]: ...
 
     @property
     def CAP_FIELDS(self) -> tuple[str, ...]: ...
@@ -229,9 +305,21 @@ class Dialect(Protocol):
         """An error answer: the status and the words that this dialect's clients know for it."""
         ...
 
-    def error_event(self, error: GateError, request_id: str, note: str = "") -> bytes:
-        """An error inside a stream, with `note` in its own block."""
+    def error_event(self, error: GateError, request_id: str, note: str, ask: Ask) -> bytes:
+        """An error as all that a stream says, with `note` in its own block."""
         ...
+
+    def talk_of(self, ask: Ask) -> Talk: ...
+
+    def render_talk(self, talk: Talk) -> dict[str, object]:
+        """Fields as they go up, but for the model, the cap, whether it is a stream and what is our own."""
+        ...
+
+    def Events(self) -> Events: ...
+
+    def events_of(self, body: bytes) -> Iterable[Event]: ...
+
+    def Writer(self, told: Told) -> Writer: ...
 
 
 NOTHING = Ask(fields={}, names=(), routing="auto", stream=False, wants_usage=False, cap=None, answers=1, prompt=ZERO)

@@ -82,14 +82,16 @@ class Relay:
                     raise MethodNotAllowed(f"{path} takes POST", allow="POST, OPTIONS" if intake.cors else "POST")
                 headers: Headers = list(scope["headers"])
                 secret, _ = await intake.admit(headers)
-                hops = intake.check_head(headers)
+                hops, forwarded = intake.check_head(dialect, headers)
                 body = await self._body(receive, room)
             except _ClientLeft:
                 return
             except GateError as error:
                 await client.answer(*intake.refusal(dialect, request_id, error))
                 return
-            call = Call(id=request_id, dialect=dialect, secret=secret, body=body, route=path, hops=hops)
+            call = Call(
+                id=request_id, dialect=dialect, secret=secret, body=body, route=path, hops=hops, forwarded=forwarded
+            )  # fmt: skip
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_watch, receive, call)
                 await intake.walk(call, client)

@@ -83,10 +83,12 @@ class Intake:
         http.refuse_own_key(headers)
         return secret, await self.authenticate(secret)
 
-    def check_head(self, headers: Headers) -> bytes:
-        """Refuse by its head what need not be read. The gateways that the call came through (core.hops). Raises
-        UnsupportedBody, BodyTooLarge."""
+    def check_head(self, dialect: Dialect, headers: Headers) -> tuple[bytes, Headers | None]:
+        """Refuse by its head what need not be read. The gateways that the call came through (core.hops), and the
+        headers that go up to upstreams of its dialect. Raises UnsupportedBody, BodyTooLarge."""
         came = b""
+        forwarded: Headers | None = None
+        onward = dialect.FORWARDED
         for name, value in headers:
             if name == HOPS:
                 came += b"," * bool(came) + value
@@ -94,7 +96,9 @@ class Intake:
                 raise UnsupportedBody("send the body uncompressed: Content-Encoding is not supported here")
             if name == b"content-length" and value.isdigit() and int(value) > self.max_body_bytes:
                 raise self.too_large()
-        return came
+            if name in onward:
+                forwarded = [*(forwarded or ()), (name, value)]
+        return came, forwarded
 
     def too_large(self) -> BodyTooLarge:
         return BodyTooLarge(

@@ -24,7 +24,9 @@ from ftgate.dialects.talk import MAX_ANSWER_BYTES, Aim, Complaint, Dialect, NotA
 from ftgate.errors import DatabaseBusy, Fault, ProviderError, ProviderTimeout, UpstreamFailed
 from ftgate.line.call import Ended, Exchange, Tried
 from ftgate.line.keepalive import quiet
+from ftgate.line.passing import Translated
 from ftgate.line.pump import Pump
+from ftgate.line.translation import asked_in, writer_for
 from ftgate.line.words import conceal, retry_after_s, stream_headers
 from ftgate.ports import HOPS, Answer, Clock, Headers, Ledger, Upstream, UpstreamRequest
 
@@ -155,8 +157,12 @@ class Attempts:
         candidate = tried.candidate
         channel, model = candidate.channel, candidate.model
         aim = Aim(model.upstream, tried.cap, candidate.cap_field, channel.stream_usage, channel.drop_params)
-        body = x.call.dialect.render(x.ask, aim)
+        dialect = candidate.address.dialect
+        body = dialects.ALL[dialect].render(asked_in(x, dialect), aim)
         url, headers = self._constant(candidate, stream=x.ask.stream)
+        if x.call.forwarded and dialect == x.call.dialect.NAME:
+            own = dict(x.call.forwarded)
+            headers = (*(header for header in headers if header[0] not in own), *x.call.forwarded)
         if x.call.hops:
             onward = HOPS, hops.onward(x.call.hops, self.gateway)
             headers = (*(header for header in headers if header[0] != HOPS), onward)
@@ -172,6 +178,7 @@ class Attempts:
             return known[2], known[3]
         accept = b"text/event-stream" if stream else b"application/json"
         headers: Headers = [(b"content-type", b"application/json"), (b"accept", accept), (b"user-agent", b"ftgate")]
+        headers += dialects.ALL[address.dialect].HEADERS
         if self.gateway:
             headers.append((HOPS, self.gateway))
         secret = credential.reveal()
@@ -207,7 +214,7 @@ class Attempts:
         return Outcome(
             index, routing.verdict(answer.status, complaint.words), complaint.message, answer.status,
             retry_after_s(answer.headers, self.clock.wall_us()),
-            complaint.kind, complaint.code, complaint.param,
+            complaint.kind, complaint.code, complaint.param, (complaint.details or b"").decode(),
         )  # fmt: skip
 
     async def _read_answer(
@@ -239,6 +246,8 @@ class Attempts:
             dialect.read_answer(body, tried.meter)
         except NotAnAnswer as hollow:
             return self._refused(index, hollow.complaint)
+        if dialect is not x.call.dialect:
+            x.events, x.writer = dialect.events_of(body), writer_for(x, tried.candidate)
         x.body = body  # it goes out when its settlement is durable, and with that its hold is
         return None
 
@@ -250,7 +259,7 @@ class Attempts:
             return Outcome(index, Verdict.hollow, complaint.words or "an empty answer", 200)
         return Outcome(
             index, found, complaint.message, complaint.status or 200, None,
-            complaint.kind, complaint.code, complaint.param,
+            complaint.kind, complaint.code, complaint.param, (complaint.details or b"").decode(),
         )  # fmt: skip
 
     async def _pass_stream(
@@ -259,7 +268,10 @@ class Attempts:
         """Pass a stream on as it comes. Until the first content nothing is sent and the attempt can still fail over."""
         times = tried.candidate.channel.timeouts
         first_token_until = trio.current_time() + times.first_token
-        reader = dialect.StreamReader(tried.meter, show_usage=x.ask.wants_usage)
+        reader: Reader = dialect.StreamReader(tried.meter, show_usage=x.ask.wants_usage)
+        if dialect is not x.call.dialect:
+            reader = Translated(dialect, reader, writer_for(x, tried.candidate))
+        x.reader = reader
         tried.awaited = "no first token in time"
         timer.deadline = min(first_token_until, x.call.ends_at)
         data = await answer.receive()
@@ -283,6 +295,8 @@ class Attempts:
         timer.deadline = x.call.ends_at
         if reader.state is State.done:
             await self._read_end(reader, answer)
+        if reader.state in WHOLE and not x.answering:  # it had nothing to say that its client would see
+            await self._start(x, tried)
         return self._ended(x, tried, reader, index)
 
     async def _pumped(self, x: Exchange, pump: Pump, answer: Answer) -> bool:
@@ -297,7 +311,6 @@ class Attempts:
     def _ended(self, x: Exchange, tried: Tried, reader: Reader, index: int) -> Outcome | None:
         """What the end of a stream means, by the state it ended in."""
         if reader.state in WHOLE:
-            x.reader = reader
             return None
         if reader.state is State.failed:
             return self._refused(index, reader.complaint or Complaint("the stream ended without an answer"))
@@ -333,6 +346,8 @@ class Attempts:
             return self._refused(index, hollow.complaint)
         if passed:
             await self._pass_on(x, tried, passed)
+        elif reader.state in WHOLE:
+            await self._start(x, tried)
         return self._ended(x, tried, reader, index)
 
     async def _read_end(self, reader: Reader, answer: Answer) -> None:

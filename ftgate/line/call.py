@@ -12,9 +12,10 @@ import trio
 from ftgate.core import estimate, limits, pricing
 from ftgate.core.routing import Candidate, Model, Outcome
 from ftgate.core.usage import Measured, Usage
-from ftgate.dialects.talk import NOTHING, Dialect, Meter, Reader
-from ftgate.errors import GateError
-from ftgate.ports import Begun, Client, GateSettings, Held, Key, Sending, Settled
+from ftgate.dialects.neutral import Event, Talk
+from ftgate.dialects.talk import NOTHING, Ask, Dialect, Meter, Reader, Writer
+from ftgate.errors import GateError, InvalidRequest
+from ftgate.ports import Begun, Client, GateSettings, Headers, Held, Key, Sending, Settled
 
 DRAIN_S = 60.0
 """Seconds an upstream is read on after its client has left, for its usage."""
@@ -25,12 +26,12 @@ class Call:
 
     `id` is ours and unique; `secret` the key shown, None if none; `key` its key where the door has just looked at it;
     `dialect` what the caller speaks; `route` the path of the relay route it came to; `hops` the gateways that it came
-    through (core.hops).
+    through (core.hops); `forwarded` those of its headers that go up to upstreams of its dialect.
     """
 
     __slots__ = (
-        "began_at", "begun", "body", "cancelled", "dialect", "draining", "ended_by", "ends_at", "hops", "id", "key",
-        "left", "route", "scope", "secret", "total_s",
+        "began_at", "begun", "body", "cancelled", "dialect", "draining", "ended_by", "ends_at", "forwarded", "hops",
+        "id", "key", "left", "route", "scope", "secret", "total_s",
     )  # fmt: skip
 
     def __init__(
@@ -43,6 +44,7 @@ class Call:
         key: Key | None = None,
         route: str = "",
         hops: bytes = b"",
+        forwarded: Headers | None = None,
     ) -> None:
         self.id = id
         self.dialect = dialect
@@ -51,6 +53,7 @@ class Call:
         self.key = key
         self.body = body
         self.hops = hops
+        self.forwarded = forwarded
         self.scope: trio.CancelScope | None = (
             None  # around what takes long now: an attempt, or the pause before the next
         )
@@ -159,10 +162,11 @@ class Exchange:
     # its own, which is several times as slow.
     __slots__ = (
         "__weakref__",
-        "ask", "behind", "body", "call", "charged", "client", "counts", "created_at_us", "entered", "fallback",
-        "first_content_at", "head_early", "head_sent", "heard_at", "held", "keeping", "key", "measured", "model_ticket",
-        "multiplier", "offered", "outcomes", "plan", "ratios", "reader", "room", "scopes", "settings", "settled",
-        "started", "ticket", "too_long_for", "tried", "uncounted", "waits", "ways",
+        "ask", "behind", "body", "call", "charged", "client", "counts", "created_at_us", "entered", "events",
+        "fallback", "first_content_at", "head_early", "head_sent", "heard_at", "held", "keeping", "key", "measured",
+        "model_ticket", "multiplier", "offered", "outcomes", "plan", "ratios", "reader", "room", "said", "scopes",
+        "settings", "settled", "started", "talk", "ticket", "too_long_for", "tried", "uncounted", "unfit", "waits",
+        "ways", "writer",
     )  # fmt: skip
 
     def __init__(
@@ -182,6 +186,8 @@ class Exchange:
         self.created_at_us = created_at_us
         self.key: Key | None = None
         self.ask = NOTHING
+        self.talk: Talk | None = None  # what is asked in neutral words, once another dialect needs it
+        self.said: dict[str, Ask | InvalidRequest] = {}  # the same in other dialects, or why it cannot be said there
         self.multiplier = pricing.ONE
         # Where it may go, and what limits count it.
         self.ways: Iterable[Candidate] = ()  # every candidate, in order
@@ -192,6 +198,7 @@ class Exchange:
         self.behind: Iterable[Offered] = ()  # those that the hold was not sized for
         self.waits: list[limits.Refused] = []  # of models that are at their limits
         self.too_long_for: list[Model] = []
+        self.unfit: InvalidRequest | None = None  # why the first of those fell out that speak no dialect it fits into
         self.scopes: Sequence[tuple[limits.Scope, limits.Meters]] = ()  # its key's and its account's, if they limit it
         self.ticket = limits.NO_TICKET  # of its key and its account
         self.model_ticket = limits.NO_TICKET  # of the model it is at
@@ -206,8 +213,10 @@ class Exchange:
         self.uncounted: GateError | None = None  # why it could not be charged, where counting failed
         self.settled: Settled | None = None
         # What its client gets.
-        self.body = b""
-        self.reader: Reader | None = None
+        self.body = b""  # a whole answer, where it passes untouched
+        self.events: Iterable[Event] = ()  # where it does not: what it says, and who writes it for the caller
+        self.writer: Writer | None = None
+        self.reader: Reader | None = None  # of the stream that is passed on now, or was as a whole
         self.head_sent = False  # of a stream
         self.head_early = False  # it went before anybody had answered
         self.heard_at = inf  # when something last went to its client (trio.current_time); inf while something goes

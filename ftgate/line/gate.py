@@ -232,7 +232,11 @@ class Gate:
                 tried.complete = True
                 return
             tried.failed = True
-            outcome = msgspec.structs.replace(outcome, detail=conceal(outcome.detail, tried.candidate))
+            outcome = msgspec.structs.replace(
+                outcome,
+                detail=conceal(outcome.detail, tried.candidate),
+                details=conceal(outcome.details, tried.candidate),
+            )
             x.outcomes.append(outcome)
             name = candidate.channel.name
             log.warning("call %s: %s failed: %s %s", x.call.id, name, outcome.verdict.value, redact(outcome.detail))
@@ -299,7 +303,7 @@ class Gate:
             if not await self.ledger.durable_within(x.settled.ticket, DURABLE_WAIT_S):
                 balance = None
                 # Nothing of a whole answer goes out before its hold, at least, can no longer be lost; but not for ever.
-                while x.reader is None and not x.call.left and trio.current_time() < x.call.ends_at:
+                while not x.ask.stream and not x.call.left and trio.current_time() < x.call.ends_at:
                     if await self.ledger.durable_within(x.held.ticket, SETTLE_S):
                         break
                     log.warning("call %s is answered and waits for the ledger", x.call.id)
@@ -309,7 +313,8 @@ class Gate:
                 return
             balance = None
         self.passing("answering")
-        if x.reader is not None:
+        if x.ask.stream:
+            assert x.reader is not None
             note = closing_comment(x, balance)
             tail = x.reader.tail(x.measured.usage, exact=x.measured.exact, cost=x.settled.charged, note=note)
             await x.client.end(tail)
@@ -321,8 +326,16 @@ class Gate:
             headers.append((b"x-findtoken-cost", format_usd(x.settled.charged).encode()))
         if balance is not None:
             headers.append((b"x-findtoken-balance", format_usd(balance).encode()))
-        await x.client.answer(200, headers, x.body)
+        await x.client.answer(200, headers, self._body(x))
         self.passing("answered")
+
+    @staticmethod
+    def _body(x: Exchange) -> bytes:
+        """A whole answer, now that what it used is known."""
+        assert x.measured is not None and x.settled is not None
+        if x.writer is None:
+            return x.body
+        return x.writer.whole(x.events, x.measured.usage, exact=x.measured.exact, cost=x.settled.charged)
 
     async def _charged_note(self, x: Exchange) -> str:
         """What a stream that ends in an error is told of its charge; nothing where there was none."""
@@ -338,7 +351,11 @@ class Gate:
     async def _send_error(self, x: Exchange, error: GateError) -> None:
         dialect = x.call.dialect
         if x.head_sent:
-            await x.client.end(dialect.error_event(error, x.call.id, await self._charged_note(x)))
+            note = await self._charged_note(x)
+            if x.reader is not None and x.answering:
+                await x.client.end(x.reader.failure(error, x.call.id, note))
+            else:
+                await x.client.end(dialect.error_event(error, x.call.id, note, x.ask))
             return
         status, headers, body = dialect.error(error, x.call.id)
         await x.client.answer(status, headers + room_headers(x.room), body)
@@ -391,9 +408,12 @@ def _internal(x: Exchange) -> InternalError:
 
 
 def _nothing_left(x: Exchange) -> GateError:
-    """Why no candidate could be offered to the ledger: every model is at its limit, or the prompt fits none."""
+    """Why no candidate could be offered to the ledger: every model is at its limit, or the prompt fits none, or none
+    speaks a dialect in which it can be asked."""
     if x.waits:
         return too_many(min(x.waits, key=lambda wait: wait.retry_after_s))
+    if x.unfit is not None and not x.too_long_for:
+        return x.unfit
     longest = max(x.too_long_for, key=lambda model: model.context or 0)
     likely = prompt_of(x, longest).longest.likely
     return InvalidRequest(

@@ -1,19 +1,22 @@
 """Where a call may go: its candidates in their order, and the limits of the models among them.
 
-What falls out, and in which order: unknown or forbidden, of another kind, without an address that is spoken, a context
-that is too short, a limit that is reached. What can be paid is the ledger's to say (pricing.hold_for). A plan is made
-as far as it is walked: behind "auto" may stand a catalogue of hundreds.
+What falls out, and in which order: unknown or forbidden, of another kind, without an address that is spoken, unfit
+(what is asked cannot be said in any dialect that it speaks), a context that is too short, a limit that is reached. What
+can be paid is the ledger's to say (pricing.hold_for). A plan is made as far as it is walked: behind "auto" may stand a
+catalogue of hundreds.
 """
 
 from collections.abc import Iterator
 from functools import partial
 from itertools import chain
 
+from ftgate import dialects
 from ftgate.core import limits, routing
 from ftgate.core.routing import SMALLEST_ROOM, Candidate, Model
 from ftgate.errors import Forbidden, GateError, InvalidRequest, NotServed
 from ftgate.line.call import Exchange, Offered
 from ftgate.line.charge import likely_tokens, prompt_of, quote
+from ftgate.line.translation import fitting
 from ftgate.line.words import too_many
 from ftgate.ports import Clock, Key, Terms
 
@@ -53,7 +56,7 @@ class Planner:
         names = self._names(x, key, terms, grade)
         turning = names.asked[0] if names.asked else ""
         turn = self.turns.get(turning, 0)
-        speech = routing.Speech(dialect.KIND, (dialect.NAME,))
+        speech = routing.Speech(dialect.KIND, dialects.translating(dialect))
         ways = chain.from_iterable(
             routing.plan(routes, part, speech, strategy=ask.routing, turn=turn)
             for part in (names.asked, names.fallback)
@@ -112,18 +115,22 @@ class Planner:
         return routing.Names(tuple(filter(may, names.asked)), tuple(filter(may, names.fallback)))
 
     def offers(self, x: Exchange) -> Iterator[Offered]:
-        """The candidates that can be asked now, in order: the prompt fits, and their model is not at its limit."""
+        """The candidates that can be asked now, in order: what is asked can be said to them, the prompt fits, and their
+        model is not at its limit."""
         quoting = partial(quote, x)
         room = SMALLEST_ROOM if x.ask.answers else 0
         for way in x.ways:
             model = way.model
             prompt = prompt_of(x, model).longest  # now: what is learned until it is asked changes no call
+            fit = fitting(x, way)
+            if fit is None:
+                continue
             if model.context is not None and model.context - prompt.likely < room:
                 x.too_long_for.append(model)
             elif refused := self._at_limit(x, model):
                 x.waits.append(refused)
             else:
-                offered = Offered(way, quoting, asked=model.name not in x.fallback)
+                offered = Offered(fit, quoting, asked=model.name not in x.fallback)
                 x.offered.append(offered)
                 yield offered
 

@@ -26,6 +26,8 @@ from ftgate.line.call import Ended, Exchange
 from ftgate.ports import Headers, Row
 
 DAY_S = 86_400.0
+OVERLOADED = (503, 529)
+"""Statuses by which a provider says that it has too much to do."""
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
@@ -132,8 +134,19 @@ def joint_error(x: Exchange) -> GateError:
         message = redact(last.detail) or f"the provider refused the request with status {status}"
         kind = redact(last.kind or "") or "invalid_request_error"
         return Refused(
-            message, status=status, kind=kind, code=redact(code or "") or None, param=redact(last.param or "") or None
-        )
+            message, status=status, kind=kind, code=redact(code or "") or None, param=redact(last.param or "") or None,
+            details=redact(last.details).encode() or None,
+        )  # fmt: skip
+    error = _nobody(x)
+    error.overloaded = all(
+        o.verdict is Verdict.rate_limited or (o.verdict is Verdict.overloaded and o.status in OVERLOADED)
+        for o in x.outcomes
+    )
+    return error
+
+
+def _nobody(x: Exchange) -> GateError:
+    """What the caller is told where no provider answered and none of them blames the request."""
     report = "; ".join(f"{x.plan[o.index].way.channel.provider} {_said(o)}" for o in x.outcomes)
     verdicts = {o.verdict for o in x.outcomes}
     if verdicts == {Verdict.rate_limited}:

@@ -22,29 +22,40 @@ from ftgate.dialects.openai_chat.errors import error, error_event
 from ftgate.dialects.openai_chat.request import CAP_FIELDS, read_request, render
 from ftgate.dialects.openai_chat.stream import KEEPALIVE, StreamReader
 from ftgate.dialects.openai_chat.usage import read_usage, usage_object
+from ftgate.dialects.talk import Headers
+from ftgate.dialects.untranslated import Events, Writer, events_of, render_talk, talk_of
 
 NAME = "openai_chat"
 KIND = "chat"
 ROUTES = ("/v1/chat/completions",)
 ADDRESS = "/chat/completions"
+HEADERS: Headers = []
+FORWARDED: frozenset[bytes] = frozenset()
 
 __all__ = [
     "ADDRESS",
     "CAP_FIELDS",
     "DONE",
+    "FORWARDED",
+    "HEADERS",
     "KEEPALIVE",
     "KIND",
     "NAME",
     "ROUTES",
+    "Events",
     "StreamReader",
+    "Writer",
     "error",
     "error_event",
+    "events_of",
     "read_answer",
     "read_error",
     "read_request",
     "read_usage",
     "render",
+    "render_talk",
     "stream_of",
+    "talk_of",
     "usage_object",
     "whole_of",
 ]

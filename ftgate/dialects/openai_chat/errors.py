@@ -3,7 +3,7 @@
 import msgspec
 
 from ftgate.dialects import sse
-from ftgate.dialects.talk import Headers, error_headers
+from ftgate.dialects.talk import Ask, Headers, error_headers
 from ftgate.errors import GateError
 
 
@@ -19,5 +19,5 @@ def _body(error: GateError) -> bytes:
     )
 
 
-def error_event(error: GateError, request_id: str, note: str = "") -> bytes:
+def error_event(error: GateError, request_id: str, note: str = "", ask: Ask | None = None) -> bytes:
     return (sse.comment(note) if note else b"") + sse.event(_body(error))

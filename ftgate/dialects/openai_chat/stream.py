@@ -26,9 +26,11 @@ from ftgate.dialects.openai_chat.answer import (
     note_choice,
     plain,
 )
+from ftgate.dialects.openai_chat.errors import error_event
 from ftgate.dialects.openai_chat.usage import note_usage, usage_object
 from ftgate.dialects.states import BEGUN, OVER, TABLE, Sign, State
 from ftgate.dialects.talk import MAX_ANSWER_BYTES, Complaint, Meter
+from ftgate.errors import GateError
 
 MAX_PENDING_BYTES = 65_536
 """Bytes of chunks without content that are kept back, so that the attempt can still fail over."""
@@ -240,6 +242,9 @@ class StreamReader:
         block (some clients take a comment in a block of its own for an event without data)."""
         shown = self._usage_event(usage, exact=exact, cost=cost) if self.show_usage else b""
         return shown + (sse.comment(note) if note else b"") + DONE
+
+    def failure(self, error: GateError, request_id: str, note: str) -> bytes:
+        return error_event(error, request_id, note)
 
     def usage_told(self) -> bytes:
         """The usage as the upstream told it, in an event of its own; nothing where it told none."""

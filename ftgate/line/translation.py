@@ -1,0 +1,66 @@
+"""A call in another dialect than its caller's: what was asked as it is said there, and who writes the answer.
+
+What is asked is put into neutral words once a call at the most, and into each other dialect once; a call that stays in
+its own never is.
+"""
+
+import msgspec
+
+from ftgate import dialects
+from ftgate.core.routing import Candidate
+from ftgate.dialects.neutral import Talk
+from ftgate.dialects.talk import Ask, Told, Writer
+from ftgate.errors import InvalidRequest
+from ftgate.line.call import Exchange
+from ftgate.line.charge import prompt_of
+
+
+def asked_in(x: Exchange, dialect: str) -> Ask:
+    """What is asked, in the words of this dialect. Raises InvalidRequest where they cannot say it."""
+    own = x.call.dialect
+    if dialect == own.NAME:
+        return x.ask
+    said = x.said.get(dialect)
+    if said is None:
+        try:
+            fields = dialects.ALL[dialect].render_talk(_talk(x))
+            said = msgspec.structs.replace(
+                x.ask, fields={name: msgspec.Raw(msgspec.json.encode(value)) for name, value in fields.items()}
+            )
+        except InvalidRequest as unfit:
+            said = unfit
+        x.said[dialect] = said
+    if isinstance(said, InvalidRequest):
+        raise said
+    return said
+
+
+def _talk(x: Exchange) -> Talk:
+    if x.talk is None:
+        x.talk = x.call.dialect.talk_of(x.ask)
+    return x.talk
+
+
+def writer_for(x: Exchange, candidate: Candidate) -> Writer:
+    """Who writes this candidate's answer in the caller's dialect."""
+    told = Told(
+        ask=x.ask, talk=_talk(x), id=x.call.id, created=x.created_at_us // 1_000_000, model=candidate.model.name,
+        prompt=prompt_of(x, candidate.model).whole.likely,
+    )  # fmt: skip
+    return x.call.dialect.Writer(told)
+
+
+def fitting(x: Exchange, way: Candidate) -> Candidate | None:
+    """This candidate at the first of its channel's addresses whose dialect can say what is asked; None where none can,
+    and then x.unfit says why."""
+    if way.address.dialect == x.call.dialect.NAME:
+        return way
+    for dialect in dialects.translating(x.call.dialect):
+        if address := way.channel.addresses.get(dialect):
+            try:
+                asked_in(x, dialect)
+            except InvalidRequest as why:
+                x.unfit = x.unfit or why
+            else:
+                return way if address is way.address else msgspec.structs.replace(way, address=address)
+    return None
