@@ -39,6 +39,14 @@ def loads(data: bytes) -> object:
         raise ValueError("nested too deeply") from None
 
 
+def dumps(value: object) -> bytes:
+    """A value as JSON, with whatever a client may have to put together: half of a surrogate pair stays one."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
 def rewrite(data: bytes, change: Callable[[bytes], bytes]) -> bytes:
     """`change(data)`, where that takes JSON apart into Raw values, which keep their bytes, and writes it again in the
     same order. msgspec refuses half of a surrogate pair even where it only passes over it, so halves are put aside for

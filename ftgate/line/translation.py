@@ -24,6 +24,8 @@ def asked_in(x: Exchange, dialect: str) -> Ask:
     if said is None:
         try:
             fields = dialects.ALL[dialect].render_talk(_talk(x))
+            if x.ask.stream:
+                fields["stream"] = True
             said = msgspec.structs.replace(
                 x.ask, fields={name: msgspec.Raw(msgspec.json.encode(value)) for name, value in fields.items()}
             )

@@ -10,7 +10,8 @@ money is settled), several chunks in one block (parted), blocks without data, an
     request.py  what is asked, and how an upstream is asked      errors.py  ours, as OpenAI words them
     prompt.py   how long a prompt is                             answer.py  whole answers
     usage.py    usage objects, read and written                  stream.py  streams
-                                                                 assembled.py  streams as whole answers
+    said.py     a conversation of any dialect as a request       assembled.py  streams as whole answers
+    heard.py    answers in neutral words
 """
 
 from functools import partial
@@ -19,11 +20,13 @@ from ftgate.dialects.complaints import read_error
 from ftgate.dialects.openai_chat.answer import DONE, read_answer, stream_of
 from ftgate.dialects.openai_chat.assembled import assembled
 from ftgate.dialects.openai_chat.errors import error, error_event
+from ftgate.dialects.openai_chat.heard import Events, events_of
 from ftgate.dialects.openai_chat.request import CAP_FIELDS, read_request, render
+from ftgate.dialects.openai_chat.said import render_talk
 from ftgate.dialects.openai_chat.stream import KEEPALIVE, StreamReader
 from ftgate.dialects.openai_chat.usage import read_usage, usage_object
 from ftgate.dialects.talk import Headers
-from ftgate.dialects.untranslated import Events, Writer, events_of, render_talk, talk_of
+from ftgate.dialects.untranslated import Writer, talk_of
 
 NAME = "openai_chat"
 KIND = "chat"

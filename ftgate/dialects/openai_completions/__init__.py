@@ -2,7 +2,8 @@
 one's own models and some libraries speak.
 
 Source: the public API reference of OpenAI (completion object). It is chat with `prompt` in place of messages and `text`
-in place of a message, so that answers and streams are read by the same code.
+in place of a message, so that answers and streams are read by the same code. Where a channel has no completions, its
+chat model answers (over_chat).
 """
 
 from functools import partial
@@ -18,8 +19,9 @@ from ftgate.dialects.openai_chat.answer import read_answer, streamed
 from ftgate.dialects.openai_chat.assembled import assembled
 from ftgate.dialects.openai_chat.errors import error, error_event
 from ftgate.dialects.openai_chat.request import MAX_ANSWERS, render
+from ftgate.dialects.openai_completions.over_chat import OBJECT, Writer, talk_of
 from ftgate.dialects.talk import Ask, Headers
-from ftgate.dialects.untranslated import Events, Writer, events_of, render_talk, talk_of
+from ftgate.dialects.untranslated import Events, events_of, render_talk
 from ftgate.errors import InvalidRequest
 
 NAME = "openai_completions"
@@ -30,7 +32,6 @@ HEADERS: Headers = []
 FORWARDED: frozenset[bytes] = frozenset()
 CAP_FIELDS = ("max_tokens",)
 KEEPALIVE = stream.KEEPALIVE
-OBJECT = "text_completion"
 
 __all__ = [
     "ADDRESS",

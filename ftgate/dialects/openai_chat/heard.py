@@ -1,0 +1,167 @@
+"""What a chat upstream answers, in neutral words: Events for a stream, events_of for a whole answer.
+
+A stream's events come here as StreamReader passes them on: chunks that can be read, usage and end marker taken out.
+Calls come in fragments told apart by an index; some providers give every call the same one, and each its own id; some
+send an id late, or none.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from ftgate.core.usage import count
+from ftgate.dialects.fields import loads
+from ftgate.dialects.neutral import (
+    Began,
+    CallBegan,
+    CallPart,
+    Event,
+    Finished,
+    Reason,
+    Refused,
+    Said,
+    Thought,
+)
+from ftgate.dialects.openai_chat.answer import UNKNOWN, Message, ends, plain
+
+_REASONS: Mapping[str, Reason] = {
+    "stop": "end",
+    "length": "length",
+    "tool_calls": "calls",
+    "function_call": "calls",
+    "content_filter": "filter",
+}
+
+
+class _Call:
+    """A call while its fragments come."""
+
+    __slots__ = ("began", "id", "key", "name", "waiting")
+
+    def __init__(self, key: int) -> None:
+        self.key = key
+        self.id = ""
+        self.name = ""
+        self.waiting = ""  # arguments that came before the name
+        self.began = False
+
+
+class Events:
+    """Reads one stream (talk.Events). Of several answers (n) the first is read."""
+
+    def __init__(self) -> None:
+        self._began = False
+        self._answer = ""  # the upstream's id of the answer
+        self._calls: dict[int, _Call] = {}  # by index: the call that its fragments belong to
+        self._made = 0
+
+    def read(self, data: bytes) -> Iterator[Event]:
+        try:
+            chunk = plain.decode(data)
+            if self._began and len(chunk.choices) == 1 and (text := _just_text(chunk.choices[0].delta)) is not None:
+                choice = chunk.choices[0]
+                if choice.index == 0 and not choice.finish_reason:
+                    if text:
+                        yield Said(text)
+                    return
+        except UNKNOWN:
+            pass
+        said = loads(data)
+        if isinstance(said, dict):
+            yield from self._read(said, "delta")
+
+    def _read(self, said: Mapping[str, object], place: str) -> Iterator[Event]:
+        """An answer or a chunk of any shape; `place` is where its choices hold their message."""
+        if not self._began:
+            self._began = True
+            self._answer = _text(said.get("id"))
+            yield Began(_text(said.get("model")))
+        choices = said.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            if not isinstance(choice, dict) or (count(choice.get("index")) or 0) != 0:
+                continue
+            message = choice.get(place) or choice.get("message") or choice.get("delta")
+            if isinstance(message, dict):
+                yield from self._message(message)
+            elif choice.get("text"):
+                yield Said(_text(choice["text"]))
+            if ends(finish := choice.get("finish_reason")):
+                yield from self._finish(_text(finish))
+
+    def _message(self, message: Mapping[str, object]) -> Iterator[Event]:
+        for name in ("reasoning_content", "reasoning"):
+            if thought := _text(message.get(name)):
+                yield Thought(thought)
+                break
+        if text := _text(message.get("content")):
+            yield Said(text)
+        if refusal := _text(message.get("refusal")):
+            yield Refused(refusal)
+        calls = message.get("tool_calls")
+        for at, call in enumerate(calls if isinstance(calls, list) else ()):
+            if isinstance(call, dict):
+                index = count(call.get("index"))
+                yield from self._call(at if index is None else index, _text(call.get("id")), call.get("function"))
+        if isinstance(function := message.get("function_call"), dict):
+            yield from self._call(0, "", function)
+
+    def _call(self, index: int, id: str, function: object) -> Iterator[Event]:
+        made = function if isinstance(function, dict) else {}
+        name, arguments = _text(made.get("name")), _text(made.get("arguments"))
+        call = self._calls.get(index)
+        if call is None or (id and call.id and id != call.id):
+            if call is not None:
+                yield from self._begin(call)
+            call = self._calls[index] = _Call(self._made)
+            self._made += 1
+        call.id, call.name = call.id or id, call.name or name
+        if not call.began:
+            call.waiting += arguments
+            if call.name and (call.id or call.waiting):
+                yield from self._begin(call)
+        elif arguments:
+            yield CallPart(call.key, arguments)
+
+    def _begin(self, call: _Call) -> Iterator[Event]:
+        """Say that a call has begun, if that has not been said and there is a name to it."""
+        if call.began or not call.name:
+            return
+        call.began = True
+        yield CallBegan(call.key, call.id or f"call_{self._answer or 'none'}_{call.key}", call.name)
+        if call.waiting:
+            yield CallPart(call.key, call.waiting)
+
+    def _finish(self, finish: str) -> Iterator[Event]:
+        for call in self._calls.values():
+            yield from self._begin(call)
+        reason = _REASONS.get(finish.lower(), "end")
+        called = any(call.began for call in self._calls.values())
+        yield Finished("calls" if reason == "end" and called else reason)
+
+
+def events_of(body: bytes) -> Iterator[Event]:
+    """The events of a whole answer that read_answer has looked through. One that does not say why it ended has ended
+    all the same."""
+    said = loads(body)
+    assert isinstance(said, dict)
+    finished = False
+    reader = Events()
+    for event in reader._read(said, "message"):
+        finished = finished or isinstance(event, Finished)
+        yield event
+    if not finished:
+        yield from reader._finish("stop")
+
+
+def _just_text(delta: Message | None) -> str | None:
+    """The text of a delta that holds nothing else, as nearly all do."""
+    if delta is None or delta.tool_calls or delta.reasoning_content or delta.reasoning or delta.refusal:
+        return None
+    return delta.content or ""
+
+
+def _text(value: object) -> str:
+    """A text, or the texts of a list of parts; thinking that stands among them is none (some put it there)."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(_text(part.get("text")) for part in value if isinstance(part, dict))
+    return ""
