@@ -6,6 +6,7 @@ is delivered at the next await that can take it. k grows until the call ends bef
 """
 
 import json
+import re
 from collections.abc import Callable
 
 import pytest
@@ -14,10 +15,11 @@ import trio.testing
 from trio.lowlevel import Task
 
 from ftgate.core.money import parse_price
+from ftgate.dialects import openai_completions
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.line.call import Call
 from ftgate.store.ledger import MemoryLedger
-from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, channel
+from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, addresses, channel
 from tests.line.transcript import PLAIN, WAYS, answer, ask, chat, delta, status
 
 IN, OUT = parse_price("1"), parse_price("2")
@@ -55,6 +57,13 @@ SCRIPTS = {
 RECEIVED = ", each piece received"
 """Streams whose pieces are not pumped."""
 SCRIPTS |= {name + RECEIVED: SCRIPTS[name] for name in ("stream", "broken stream", "in-band error", "a pause")}
+TRANSLATED = ", translated"
+"""The same for a caller of completions, where the channels only chat."""
+SCRIPTS |= {
+    name + TRANSLATED: SCRIPTS[name]
+    for name in ("plain", "stream", "fail over in a stream", "broken stream", "in-band error", "a pause")
+}
+_TEXT = re.compile(rb'"text":"([^"]*)"')
 
 
 async def struck(
@@ -64,11 +73,20 @@ async def struck(
     body, steps = SCRIPTS[script]
     upstream = ScriptedUpstream(*[list(attempt) for attempt in steps])
     upstream.pumps = not script.endswith(RECEIVED)
-    ways = [channel(name, drain=drain) for name in ("one", "two", "three")]
+    translated = script.endswith(TRANSLATED)
+    spoken = ("openai_chat",) if translated else ()
+    ways = [
+        channel(name, drain=drain, addresses=addresses(f"http://{name}.invalid", *spoken))
+        for name in ("one", "two", "three")
+    ]
     stage = Stage(upstream, *ways, metered=metered)
     if immediate:  # as it is in real life; the Stage's own ledger waits within its decisions, as one elsewhere would
         stage.gate.ledger = stage.gate.attempts.ledger = MemoryLedger(stage.books, stage.log, stage.gate.clock)
     call = stage.call(body)
+    if translated:
+        fields = json.loads(body)
+        body = json.dumps({**fields, "prompt": fields.pop("messages")[0]["content"]}).encode()
+        call = Call(id="req_t", dialect=openai_completions, secret=b"sk-ft_test", body=body)
     client = RecordingClient()
     outer = trio.CancelScope()
     strike = Strike(k, lambda: WAYS[way](call, outer))
@@ -92,6 +110,7 @@ async def struck(
 def check_paid(stage: Stage, client: RecordingClient, body: bytes) -> None:
     """Whoever got content pays its prompt and at least a token a piece; a whole answer pays exactly its usage."""
     pieces = client.body.count(b'"content": "') - client.body.count(b'"content": ""')
+    pieces += len(b"".join(_TEXT.findall(client.body)))  # each text of these scripts is one letter
     cost = sum(row.cost for row in stage.log.rows)
     if client.status != 200:
         assert not pieces
