@@ -34,8 +34,8 @@ PLANTS = (
     Plant(
         "the client's cap goes up, past what the model is stated to write",
         "ftgate/dialects/openai_chat/request.py",
-        "cap = ask.cap if cap is None else cap",
-        "cap = cap if ask.cap is None else ask.cap",
+        "cap = ask.cap if aim.cap is None else aim.cap",
+        "cap = aim.cap if ask.cap is None else ask.cap",
         "tests/dialects/test_openai_chat_request.py::test_render",
     ),
     Plant(
@@ -103,7 +103,7 @@ PLANTS = (
     ),
     Plant(
         "of many prompts in one request one is answered and paid",
-        "ftgate/dialects/openai_completions.py",
+        "ftgate/dialects/openai_completions/__init__.py",
         "answers=max(n, best_of) * given.number",
         "answers=max(n, best_of)",
         "tests/dialects/test_openai_completions.py",
@@ -121,5 +121,33 @@ PLANTS = (
         "elif known is not None and not usage.output:",
         "elif known is not None and usage.output < 0:",
         "tests/dialects/test_talk.py",
+    ),
+    Plant(
+        "what came of a call before its name is lost",
+        "ftgate/dialects/openai_chat/heard.py",
+        "        if call.waiting:\n            yield",
+        "        if False:\n            yield",
+        "tests/dialects/test_openai_chat_neutral.py",
+    ),
+    Plant(
+        "calls of one index are one call",
+        "ftgate/dialects/openai_chat/heard.py",
+        "if call is None or (id and call.id and id != call.id):",
+        "if call is None:",
+        "tests/dialects/test_openai_chat_neutral.py",
+    ),
+    Plant(
+        "the system speaks as its user in the midst of a conversation",
+        "ftgate/dialects/openai_chat/said.py",
+        '        yield {"role": turn.role, "content": _content(others)}',
+        '        yield {"role": "user", "content": _content(others)}',
+        "tests/dialects/test_openai_chat_neutral.py",
+    ),
+    Plant(
+        "a chat completes with its prompt said again, as far as anybody asked for it",
+        "ftgate/dialects/openai_completions/over_chat.py",
+        '    "echo": "does not say the prompt again",\n',
+        "",
+        "tests/blackbox/test_completions.py",
     ),
 )

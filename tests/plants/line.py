@@ -179,8 +179,8 @@ PLANTS = (
     Plant(
         "parameters that a channel drops go up",
         "ftgate/line/attempt.py",
-        "drop=channel.drop_params",
-        "drop=()",
+        "channel.stream_usage, channel.drop_params)",
+        "channel.stream_usage, ())",
         "tests/line/test_relaying.py",
     ),
     Plant(
@@ -224,5 +224,26 @@ PLANTS = (
         'remark="; ".join(remarks)',
         'remark=""',
         "tests/line/test_line.py::test_absurd_usage_is_replaced",
+    ),
+    Plant(
+        "an upstream of another dialect is not asked to stream",
+        "ftgate/line/translation.py",
+        'fields["stream"] = True',
+        "pass",
+        "tests/blackbox/test_completions.py",
+    ),
+    Plant(
+        "what cannot be said in a channel's dialect goes to it all the same",
+        "ftgate/line/translation.py",
+        "x.unfit = x.unfit or why",
+        "return way",
+        "tests/blackbox/test_completions.py",
+    ),
+    Plant(
+        "a translated stream that breaks ends as a whole one",
+        "ftgate/line/passing.py",
+        "return self.reader.state",
+        "return State.ended if self.reader.state is State.broken else self.reader.state",
+        "tests/line/test_cancel_everywhere.py",
     ),
 )
