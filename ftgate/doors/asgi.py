@@ -87,7 +87,7 @@ class Relay:
             except _ClientLeft:
                 return
             except GateError as error:
-                await client.answer(*intake.refusal(dialect, request_id, error))
+                await client.answer(*dialect.error(error, request_id))
                 return
             call = Call(
                 id=request_id, dialect=dialect, secret=secret, body=body, route=path, hops=hops, forwarded=forwarded

@@ -273,7 +273,7 @@ class _Connection:
             except GateError as error:
                 answer.unread = head.chunked or len(data) < head.length
                 data = data[head.length :]
-                await answer.answer(*intake.refusal(dialect, request_id, error))
+                await answer.answer(*dialect.error(error, request_id))
             else:
                 self.call = call = Call(
                     id=request_id,

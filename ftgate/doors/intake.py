@@ -1,5 +1,5 @@
 """What every door does with a relay call before the gate has it, in one place: find its dialect, look at its key, make
-room for its body, give it an id, and put a refusal into words. Both doors use it, so they cannot differ.
+room for its body. Both doors use it, so they cannot differ.
 """
 
 from collections.abc import Awaitable, Callable, Collection
@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 from ftgate.dialects import ROUTES
 from ftgate.dialects.talk import Dialect
 from ftgate.doors import http
-from ftgate.errors import BodyTooLarge, BodyTooSlow, GateError, Overloaded, UnsupportedBody
+from ftgate.errors import BodyTooLarge, BodyTooSlow, Overloaded, UnsupportedBody
 from ftgate.line.call import Call
 from ftgate.ports import HOPS, Client, Headers, Key
 
@@ -108,7 +108,3 @@ class Intake:
 
     def too_slow(self) -> BodyTooSlow:
         return BodyTooSlow(f"the body did not come whole within {BODY_S:g}s")
-
-    def refusal(self, dialect: Dialect, request_id: str, error: GateError) -> tuple[int, Headers, bytes]:
-        """Status, headers and body of an error that the gate never saw."""
-        return dialect.error(error, request_id)

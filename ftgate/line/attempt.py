@@ -247,7 +247,8 @@ class Attempts:
         except NotAnAnswer as hollow:
             return self._refused(index, hollow.complaint)
         if dialect is not x.call.dialect:
-            x.events, x.writer = dialect.events_of(body), writer_for(x, tried.candidate)
+            # Read here, before the call is settled: what cannot be read must not be found when it has been charged.
+            x.events, x.writer = tuple(dialect.events_of(body)), writer_for(x, tried.candidate)
         x.body = body  # it goes out when its settlement is durable, and with that its hold is
         return None
 
@@ -295,9 +296,7 @@ class Attempts:
         timer.deadline = x.call.ends_at
         if reader.state is State.done:
             await self._read_end(reader, answer)
-        if reader.state in WHOLE and not x.answering:  # it had nothing to say that its client would see
-            await self._start(x, tried)
-        return self._ended(x, tried, reader, index)
+        return await self._ended(x, tried, reader, index)
 
     async def _pumped(self, x: Exchange, pump: Pump, answer: Answer) -> bool:
         """Let the pieces of an answer that has begun pass by without this task, as long as nothing is to be decided;
@@ -308,9 +307,11 @@ class Attempts:
         await answer.pump(pump.take)
         return pump.full or bool(pump.kept)
 
-    def _ended(self, x: Exchange, tried: Tried, reader: Reader, index: int) -> Outcome | None:
+    async def _ended(self, x: Exchange, tried: Tried, reader: Reader, index: int) -> Outcome | None:
         """What the end of a stream means, by the state it ended in."""
         if reader.state in WHOLE:
+            if not x.answering:  # it had nothing to say that its client would see
+                await self._start(x, tried)
             return None
         if reader.state is State.failed:
             return self._refused(index, reader.complaint or Complaint("the stream ended without an answer"))
@@ -346,9 +347,7 @@ class Attempts:
             return self._refused(index, hollow.complaint)
         if passed:
             await self._pass_on(x, tried, passed)
-        elif reader.state in WHOLE:
-            await self._start(x, tried)
-        return self._ended(x, tried, reader, index)
+        return await self._ended(x, tried, reader, index)
 
     async def _read_end(self, reader: Reader, answer: Answer) -> None:
         """After the end marker the body's end is there already, or very soon: reading it lets the connection be used

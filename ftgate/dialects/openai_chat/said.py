@@ -127,12 +127,14 @@ def _part(part: Part) -> dict[str, object]:
 
 
 def _tool(tool: Tool) -> dict[str, object]:
-    function: dict[str, object] = {"name": tool.name, "parameters": tool.schema}
-    if tool.description:
-        function["description"] = tool.description
-    if tool.strict is not None:
-        function["strict"] = tool.strict
+    function = {"name": tool.name, "parameters": tool.schema, **_described(tool)}
     return {"type": "function", "function": function}
+
+
+def _described(shape: Tool | Format) -> dict[str, object]:
+    """What is said of a schema, as far as it is said."""
+    given = {"description": shape.description or None, "strict": shape.strict}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _choice(choice: Choice) -> object:
@@ -144,11 +146,7 @@ def _choice(choice: Choice) -> object:
 def _format(wanted: Format) -> dict[str, object]:
     if wanted.schema is None:
         return {"type": "json_object"}
-    shape: dict[str, object] = {"name": wanted.name or "answer", "schema": wanted.schema}
-    if wanted.description:
-        shape["description"] = wanted.description
-    if wanted.strict is not None:
-        shape["strict"] = wanted.strict
+    shape = {"name": wanted.name or "answer", "schema": wanted.schema, **_described(wanted)}
     return {"type": "json_schema", "json_schema": shape}
 
 

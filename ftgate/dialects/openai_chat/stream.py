@@ -10,7 +10,6 @@ from collections.abc import Mapping
 
 import msgspec
 
-from ftgate.core.money import format_usd
 from ftgate.core.usage import Usage, count
 from ftgate.dialects import sse
 from ftgate.dialects.complaints import complaint_in, complaint_of, is_error, read_error
@@ -27,7 +26,7 @@ from ftgate.dialects.openai_chat.answer import (
     plain,
 )
 from ftgate.dialects.openai_chat.errors import error_event
-from ftgate.dialects.openai_chat.usage import note_usage, usage_object
+from ftgate.dialects.openai_chat.usage import note_usage, usage_object, with_cost
 from ftgate.dialects.states import BEGUN, OVER, TABLE, Sign, State
 from ftgate.dialects.talk import MAX_ANSWER_BYTES, Complaint, Meter
 from ftgate.errors import GateError
@@ -258,9 +257,7 @@ class StreamReader:
             own = _said_of_all(self._first)
             fields = {"id": own.pop("id"), "object": self.OBJECT, **own}
             inner = usage_object(usage)
-        if cost is not None:
-            inner["cost"] = msgspec.Raw(format_usd(cost).encode())
-        return sse.event(msgspec.json.encode({**fields, "choices": [], "usage": inner}))
+        return sse.event(msgspec.json.encode({**fields, "choices": [], "usage": with_cost(inner, cost)}))
 
 
 def _said_of_all(chunk: bytes) -> dict[str, object]:

@@ -18,6 +18,7 @@ from typing import Literal
 
 import msgspec
 
+from ftgate.core.money import format_usd
 from ftgate.core.usage import Usage, count
 from ftgate.dialects.talk import Meter
 
@@ -163,12 +164,20 @@ def note_usage(said: object, meter: Meter) -> bool:
     return usage is not None and meter.report(usage)
 
 
-def usage_object(usage: Usage) -> dict[str, object]:
-    """A usage object as OpenAI writes it."""
-    return {
-        "prompt_tokens": usage.prompt,
-        "completion_tokens": usage.output,
-        "total_tokens": usage.prompt + usage.output,
-        "prompt_tokens_details": {"cached_tokens": usage.cache_read},
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
-    }
+def usage_object(usage: Usage, cost: int | None = None) -> dict[str, object]:
+    """A usage object as OpenAI writes it, with the `cost` in units where it is known."""
+    return with_cost(
+        {
+            "prompt_tokens": usage.prompt,
+            "completion_tokens": usage.output,
+            "total_tokens": usage.prompt + usage.output,
+            "prompt_tokens_details": {"cached_tokens": usage.cache_read},
+            "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
+        },
+        cost,
+    )
+
+
+def with_cost(usage: dict[str, object], cost: int | None) -> dict[str, object]:
+    """A usage object with its cost, in units; as it is where that is not known."""
+    return usage if cost is None else {**usage, "cost": msgspec.Raw(format_usd(cost).encode())}

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from ftgate.core.money import format_usd
 from ftgate.core.usage import Usage
 from ftgate.dialects import sse
 from ftgate.dialects.fields import anything, dumps, typed
@@ -115,7 +114,7 @@ class Writer:
     def tail(self, usage: Usage, *, exact: bool, cost: int | None, note: str) -> bytes:
         end = self._chunk([self._choice("", self.finish)])
         if self.told.ask.wants_usage:
-            end += sse.event(msgspec.json.encode({**self._head(), "choices": [], "usage": _usage(usage, cost)}))
+            end += sse.event(msgspec.json.encode({**self._head(), "choices": [], "usage": usage_object(usage, cost)}))
         return end + (sse.comment(note) if note else b"") + DONE
 
     def failure(self, error: GateError, request_id: str, note: str) -> bytes:
@@ -124,8 +123,3 @@ class Writer:
     def whole(self, events: Iterable[Event], usage: Usage, *, exact: bool, cost: int | None) -> bytes:
         text = self._take(events)
         return dumps({**self._head(), "choices": [self._choice(text, self.finish)], "usage": usage_object(usage)})
-
-
-def _usage(usage: Usage, cost: int | None) -> Mapping[str, object]:
-    told = usage_object(usage)
-    return told if cost is None else {**told, "cost": msgspec.Raw(format_usd(cost).encode())}
