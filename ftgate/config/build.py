@@ -155,7 +155,7 @@ def _model_limits(reading: Reading, routes: Routes) -> dict[str, Rates]:
     found: dict[str, Rates] = {}
     written: dict[str, str] = {}
     for name, rates in _named(reading, where, Rates()).items():
-        served = routes.resolve(name)
+        served = routes.resolve(routes.bare(name))
         if served in written:
             words = f"counts as the same model as {shown(written[served])}, which has limits already. Keep one of them."
             reading.fault((*where, name), f"[limits.model] {shown(name)} {words}")

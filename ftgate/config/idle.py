@@ -89,10 +89,10 @@ def _unserved(reading: Reading, config: Settings) -> None:
     for grade, names in routes.auto.items():
         look(("auto", grade), names)
     for name in _written(reading, "limits", "model"):
-        look(("limits", "model", name), [name], "[limits.model]")
+        look(("limits", "model", name), [routes.bare(name)], "[limits.model]")
     known = [*served, *(alias for alias in routes.aliases if routes.resolve(alias) in served), "auto"]
     for plan in config.plans.values():
-        look(("plan", plan.name, "models"), [name for name in plan.models if not allowed((name,), *known)])
+        look(("plan", plan.name, "models"), [name for name in plan.models if not allowed((routes.bare(name),), *known)])
 
 
 def _overruled(reading: Reading, routes: Routes) -> None:

@@ -28,6 +28,9 @@ from ftgate.core.secret import Secret
 
 UNSTATED_OUTPUT = 4096
 """Output tokens assumed of a model that states neither max_output nor context: what every current model can write."""
+PREFIX = "anthropic/"
+"""What may stand before any model's name where Anthropic's protocol is spoken: some of its clients show no other
+names."""
 SMALLEST_ROOM = 256
 """The prompt bound is cautious and may seem to fill the context; the upstream is the one to refuse then, not we."""
 
@@ -182,6 +185,17 @@ class Routes(msgspec.Struct, frozen=True, dict=True):
             name = self.aliases[name]
         return name
 
+    def bare(self, name: str) -> str:
+        """A name without Anthropic's prefix, where a model or an alias is called so. One that is known as it stands
+        stays: a provider's own names may begin like that (OpenRouter's do)."""
+        if not name.startswith(PREFIX) or self._knows(name):
+            return name
+        rest = name.removeprefix(PREFIX)
+        return rest if self._knows(rest) else name
+
+    def _knows(self, name: str) -> bool:
+        return name in self.served or name in self.aliases
+
     @cached_property
     def other_names(self) -> Mapping[str, tuple[str, ...]]:
         """Of every model the aliases that lead to it."""
@@ -191,11 +205,12 @@ class Routes(msgspec.Struct, frozen=True, dict=True):
         return {name: tuple(aliases) for name, aliases in found.items()}
 
     def permits(self, patterns: tuple[str, ...], name: str) -> bool:
-        """Whether a restriction lets a model through. It may name the model or any of its aliases: these are one."""
+        """Whether a restriction lets a model through. It may name the model or any of its aliases, with Anthropic's
+        prefix or without: these are one."""
         if not patterns:
             return True
         served = self.resolve(name)
-        return allowed(patterns, name, served, *self.other_names.get(served, ()))
+        return allowed(tuple(map(self.bare, patterns)), name, served, *self.other_names.get(served, ()))
 
 
 def allowed(patterns: tuple[str, ...], *names: str) -> bool:

@@ -26,6 +26,8 @@ yet. Prefixes are whole: not every provider's path holds a /v1."""
 KINDS = tuple(dict.fromkeys(dialect.KIND for dialect in ALL.values()))
 """What models are for: a model is of one kind, and a call goes to models of its dialect's kind."""
 
+PREFIXED = frozenset({"anthropic_messages"})
+"""Dialects whose callers may write any model's name with Anthropic's prefix (core.routing.PREFIX)."""
 
 _TRANSLATED = ("openai_chat", "anthropic_messages", "openai_responses")
 """Dialects that others of their kind are translated into, the best first."""

@@ -2,7 +2,8 @@
 answer has.
 
 Both doors use it, so they cannot differ. Tolerant where people paste (CONTRACT.md): a trailing or doubled slash, a
-missing or doubled /v1; and strict where it matters: two different keys in one request are refused.
+missing or doubled /v1, behind /anthropic too; and strict where it matters: two different keys in one request are
+refused.
 """
 
 import difflib
@@ -19,7 +20,7 @@ from ftgate.dialects.talk import error_headers as error_headers  # web words its
 from ftgate.errors import GateError, InvalidRequest, NotAuthenticated
 
 LATER_ROUTES = (
-    "/v1/messages", "/anthropic", "/v1/responses", "/v1/auth", "/v1/tokens",
+    "/v1/messages", "/anthropic/v1/messages", "/v1/responses", "/v1/auth", "/v1/tokens",
     "/v1/user/self",
     "/v1/user/stats", "/v1/user/credits", "/v1/user/byok", "/v1/billing/checkout", "/v1/billing/webhook", "/v1/admin",
     "/metrics",
@@ -27,9 +28,12 @@ LATER_ROUTES = (
 )  # fmt: skip
 """Routes of the contract that later versions serve: who asks for one is told so, and not sent to another."""
 
-OPEN_ROUTES = (*ROUTES, "/v1/models", "/v1/pricing")
+OPEN_ROUTES = (*ROUTES, "/v1/models", "/anthropic/v1/models", "/v1/pricing")
 """Routes that browsers of other origins may call with a Bearer key (CORS); account and admin routes are not among
 them."""
+
+ANTHROPIC = "/anthropic"
+"""Where Anthropic's API stands as a whole, apart from OpenAI's: what its clients are told as their base URL."""
 
 _SLASHES = re.compile(r"/{2,}")
 _V1S = re.compile(r"^(?:/v1)+(?=/|$)")
@@ -49,10 +53,16 @@ def tidy(path: str) -> str:
 
 def canonical(path: str) -> str:
     """The path as routes of the API are written: tidy, and with one /v1."""
-    path = _V1S.sub("/v1", tidy(path))
+    path = tidy(path)
+    family = ANTHROPIC if _below(path, ANTHROPIC) else ""
+    path = _V1S.sub("/v1", path[len(family) :])
     if not path.startswith("/v1") and path.startswith("/") and path.split("/")[1] in _WORDS:
         path = "/v1" + path
-    return path
+    return family + path
+
+
+def _below(path: str, root: str) -> bool:
+    return path == root or path.startswith(root + "/")
 
 
 def meant(method: str, path: str, methods_at: Callable[[str], Collection[str]]) -> str:
@@ -69,7 +79,7 @@ def meant(method: str, path: str, methods_at: Callable[[str], Collection[str]]) 
 def route_hint(path: str, known: Iterable[str]) -> str:
     """Words for a 404 that name the route meant."""
     meant = canonical(path)
-    if any(meant == route or meant.startswith(route + "/") for route in LATER_ROUTES):
+    if any(_below(meant, route) for route in LATER_ROUTES):
         return f"{meant[:200]} is not served by this version"
     near = difflib.get_close_matches(canonical(path), list(known), n=1, cutoff=0.5)
     return (
@@ -80,7 +90,13 @@ def route_hint(path: str, known: Iterable[str]) -> str:
 
 
 def is_open(path: str) -> bool:
-    return any(path == route or path.startswith(route + "/") for route in OPEN_ROUTES)
+    return any(_below(path, route) for route in OPEN_ROUTES)
+
+
+def speaks_anthropic(path: str, *, versioned: bool) -> bool:
+    """Whether a route's clients expect Anthropic's words: of its own routes, and of the models, which both protocols
+    have at one path, those that send an `anthropic-version` (`versioned`)."""
+    return any(_below(path, root) for root in (ANTHROPIC, "/v1/messages")) or (versioned and _below(path, "/v1/models"))
 
 
 def refuse_own_key(headers: Headers) -> None:

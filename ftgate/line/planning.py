@@ -53,7 +53,8 @@ class Planner:
             _, x.ways, x.fallback = known
             return known[1][0]
         dialect = x.call.dialect
-        names = self._names(x, key, terms, grade)
+        asked = tuple(map(routes.bare, ask.names)) if dialect.NAME in dialects.PREFIXED else ask.names
+        names = self._names(x, asked, key, terms, grade)
         turning = names.asked[0] if names.asked else ""
         turn = self.turns.get(turning, 0)
         speech = routing.Speech(dialect.KIND, dialects.translating(dialect))
@@ -98,16 +99,16 @@ class Planner:
         )
 
     @staticmethod
-    def _names(x: Exchange, key: Key, terms: Terms, grade: str) -> routing.Names:
+    def _names(x: Exchange, asked_names: tuple[str, ...], key: Key, terms: Terms, grade: str) -> routing.Names:
         """The served names to try, in order. Raises Forbidden for one that was asked for and may not be used."""
-        routes, ask = x.settings.routes, x.ask
-        for name in ask.names:
+        routes = x.settings.routes
+        for name in asked_names:
             if name != "auto" and not (routes.permits(key.models, name) and routes.permits(terms.models, name)):
                 raise Forbidden(f"This API key may not use the model {name!r}", code="model_not_allowed", param="model")
-        names = routing.names_for(routes, ask.names, grade, x.call.dialect.KIND)
+        names = routing.names_for(routes, asked_names, grade, x.call.dialect.KIND)
         if not key.models and not terms.models:
             return names
-        asked = {routes.resolve(name) for name in ask.names}
+        asked = {routes.resolve(name) for name in asked_names}
 
         def may(name: str) -> bool:
             return name in asked or (routes.permits(key.models, name) and routes.permits(terms.models, name))

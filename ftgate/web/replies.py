@@ -8,8 +8,6 @@ from ftgate.doors import http
 from ftgate.errors import GateError
 from ftgate.ports import Headers
 
-_ANTHROPIC = ("/v1/messages", "/anthropic")
-
 
 def reply(value: object, status: int = 200, headers: Headers | None = None) -> Response:
     """A JSON answer. Raw JSON numbers inside `value` keep every digit."""
@@ -21,12 +19,17 @@ def number(units: int) -> msgspec.Raw:
     return msgspec.Raw(format_usd(units).encode())
 
 
+def versioned() -> bool:
+    """Whether the request is one of Anthropic's clients, which name their version of the API."""
+    return "anthropic-version" in request.headers
+
+
 def error_reply(error: GateError) -> Response:
     """An error, as clients of the route that was asked for expect it."""
     request_id = http.new_request_id()
     headers: Headers = [(b"x-request-id", request_id.encode()), *http.error_headers(error)]
     path = request.path if request.url_rule else http.canonical(request.path)
-    if not path.startswith(_ANTHROPIC):
+    if not http.speaks_anthropic(path, versioned=versioned()):
         return _answer(http.plain_error(error), error.status, headers)
     kind = "not_found_error" if error.status == 404 else error.kind
     body = {"type": "error", "error": {"type": kind, "message": error.message}, "request_id": request_id}

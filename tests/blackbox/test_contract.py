@@ -219,11 +219,11 @@ def test_account_routes_are_closed_to_other_origins(house: House) -> None:
 # ---- other routes ----
 
 
-@pytest.mark.parametrize("path", ["/", "/anthropic"])
+@pytest.mark.parametrize("path", ["/", "//", "/anthropic", "/anthropic/", "//anthropic//"])
 def test_head_of_the_root(house: House, path: str) -> None:
-    answer = house.http.head(path)
+    answer = house.http.head(house.url + path)
     assert answer.status_code == 200 and not answer.content
-    assert house.http.get(path).status_code == 200
+    assert house.http.get(house.url + path).json()["name"] == "ftgate"
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_a_route_of_a_later_version_says_so(house: House, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/messages", "/messages", "/v1/messages/count_tokens", "/anthropic/v1/messages", "/anthropic/v1/models"]
+    "path", ["/v1/messages", "/messages", "/v1/messages/count_tokens", "/anthropic/v1/messages", "/anthropic/messages"]
 )
 def test_anthropic_s_routes_say_so_in_their_own_shape(house: House, path: str) -> None:
     answer = house.http.post(path, json={}, headers=house.account().headers)
@@ -303,6 +303,26 @@ def test_models(house: House) -> None:
     for model in said["data"]:
         assert model["object"] == "model" and isinstance(model["created"], int) and model["owned_by"]
         assert house.get(f"/v1/models/{model['id']}", house.account()) == model
+
+
+def test_models_in_anthropic_s_words(house: House) -> None:
+    """By either way to show a key, and by both at once, as its SDK may."""
+    account = house.account()
+    key = {"x-api-key": account.key, "anthropic-version": "2023-06-01"}
+    for headers in (key, {**key, **account.headers}):
+        said = house.http.get("/v1/models", headers=headers).json()
+        assert [model["id"] for model in said["data"]] == ["plain", "renamed", "org/slash", "模型"]
+        assert (said["has_more"], said["first_id"], said["last_id"]) == (False, "plain", "模型")
+        for path in ("/anthropic/v1/models", "/anthropic/models/", "//anthropic//v1/v1/models"):
+            both = house.http.get(house.url + path, params={"limit": 3}, headers=headers).json()
+            assert [model["id"] for model in both["data"]] == ["plain", "anthropic/plain", "renamed"]
+            assert both["has_more"] and all(model["display_name"] for model in both["data"])
+    one = house.http.get("/anthropic/v1/models/anthropic/org/slash", headers=key).json()
+    assert (one["type"], one["id"], one["max_input_tokens"]) == ("model", "anthropic/org/slash", 131_072)
+    for path in ("/anthropic/v1/models/nonesuch", "/v1/models/nonesuch"):
+        missing = house.http.get(path, headers=key)
+        assert missing.status_code == 404 and missing.json()["error"]["type"] == "not_found_error"
+    assert house.http.get("/anthropic/v1/models").json()["error"]["type"] == "authentication_error"
 
 
 def test_models_of_a_restricted_key(house: House) -> None:

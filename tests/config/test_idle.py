@@ -13,6 +13,7 @@ TOLD = [
     ('[fallback]\n"gpt-x" = ["m"]', "[fallback] gpt-x names only the model itself: it has no effect."),
     ("[plan.gold]\nconcurrent = 1", "plan.gold has no effect yet: every account is on the default plan."),
     ('[plan.default]\nmodels = ["claude-*"]', '[plan.default] models names "claude-*", which no channel serves.'),
+    ('[plan.default]\nmodels = ["anthropic/x"]', '[plan.default] models names "anthropic/x", which no channel serves.'),
     ('[limits.model."gpt-*"]\nconcurrent = 1', '[limits.model] names "gpt-*", which no channel serves.'),
 ]
 SILENT = [
@@ -22,6 +23,8 @@ SILENT = [
     '[plan.default]\nmodels = ["*"]',
     '[plan.default]\nmodels = ["a*", "m"]',
     '[limits.model."gpt-y"]\nconcurrent = 1',
+    '[limits.model."anthropic/gpt-y"]\nconcurrent = 1',
+    '[plan.default]\nmodels = ["anthropic/gpt-y"]',
 ]
 
 
@@ -72,7 +75,7 @@ def test_a_channel_to_ourselves_is_told(url: str, server: str, told: bool) -> No
     assert warnings(text.replace("keys =", 'proxy = "http://p:1"\nkeys =')) == []
 
 
-@pytest.mark.parametrize("name", ["m", "gpt-x", "gpt-y"])
+@pytest.mark.parametrize("name", ["m", "gpt-x", "gpt-y", "anthropic/m", "anthropic/gpt-y"])
 def test_limits_of_an_alias_are_those_of_its_model(name: str) -> None:
     found = load(f'{TWO}[limits.model."{name}"]\nrequests_per_minute = 1')
     assert found.limits_model == {"m": Rates(requests_per_minute=1)}

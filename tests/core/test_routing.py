@@ -238,6 +238,31 @@ def test_allowed(patterns, names, lets):
     assert routing.allowed(patterns, *names) is lets
 
 
+PREFIXED = Routes(
+    (channel("a", model("m"), model("anthropic/own"), model("own"), model("anthropic/only")),), aliases={"old": "m"}
+)
+
+
+@pytest.mark.parametrize(("name", "bare"), [
+    ("m", "m"), ("anthropic/m", "m"), ("anthropic/old", "old"), ("anthropic/own", "anthropic/own"),
+    ("anthropic/only", "anthropic/only"), ("anthropic/anthropic/only", "anthropic/only"),
+    ("anthropic/nonesuch", "anthropic/nonesuch"), ("anthropic/", "anthropic/"), ("anthropic/*", "anthropic/*"),
+    ("Anthropic/m", "Anthropic/m"), ("only", "only"), ("nonesuch", "nonesuch"),
+])  # fmt: skip
+def test_anthropic_s_prefix_before_a_name(name, bare):
+    assert PREFIXED.bare(name) == bare
+
+
+@pytest.mark.parametrize(("patterns", "lets"), [
+    (("anthropic/m",), "m old"), (("anthropic/old",), "m old"), (("anthropic/own",), "anthropic/own"),
+    (("own",), "own"), (("anthropic/*",), "anthropic/own anthropic/only"), (("anthropic/nonesuch",), ""),
+    ((), "m old own anthropic/own anthropic/only"),
+])  # fmt: skip
+def test_a_restriction_may_name_a_model_with_it(patterns, lets):
+    names = ("m", "old", "own", "anthropic/own", "anthropic/only")
+    assert " ".join(name for name in names if PREFIXED.permits(patterns, name)) == lets
+
+
 @pytest.mark.parametrize(
     ("patterns", "name", "lets"),
     [

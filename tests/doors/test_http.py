@@ -32,6 +32,18 @@ CHAT = "/v1/chat/completions"
         ("/v1/v1", "/v1"),
         ("/v10/chat", "/v10/chat"),
         ("/v1beta/models", "/v1beta/models"),
+        ("/anthropic", "/anthropic"),
+        ("//anthropic//", "/anthropic"),
+        ("/anthropic/v1/messages", "/anthropic/v1/messages"),
+        ("/anthropic/messages/", "/anthropic/v1/messages"),
+        ("/anthropic//v1/v1/messages", "/anthropic/v1/messages"),
+        ("/anthropic/v1", "/anthropic/v1"),
+        ("/anthropic/models/anthropic/m", "/anthropic/v1/models/anthropic/m"),
+        ("/v1/models/anthropic/m", "/v1/models/anthropic/m"),
+        ("/anthropic/nonesuch", "/anthropic/nonesuch"),
+        ("/anthropics/messages", "/anthropics/messages"),
+        ("/messages/count_tokens", "/v1/messages/count_tokens"),
+        ("/responses", "/v1/responses"),
         ("/login", "/login"),
         ("/healthz/", "/healthz"),
         ("/chatter", "/chatter"),
@@ -105,7 +117,12 @@ def test_a_page_is_never_taken_for_another_route(method, before, place, after, s
         assert route == http.canonical(path) and (route == CHAT or takes(route))
 
 
-@given(st.text(alphabet="/v1chatmodels*x", max_size=30) | st.text(max_size=30))
+PARTS = st.sampled_from(["/", "//", "/v1", "/anthropic", "/models", "/chat", "/x", "anthropic"])
+
+
+@given(
+    st.text(alphabet="/v1chatmodels*x", max_size=30) | st.text(max_size=30) | st.lists(PARTS, max_size=6).map("".join)
+)
 def test_canonical_is_final_and_never_raises(path):
     once = http.canonical(path)
     assert http.canonical(once) == once
@@ -138,6 +155,9 @@ def test_route_hint_is_short():
         ("/v1/models/m", True),
         ("/v1/models/a/b", True),
         ("/v1/pricing", True),
+        ("/anthropic/v1/models", True),
+        ("/anthropic/v1/models/m", True),
+        ("/anthropic", False),
         ("/v1/modelsx", False),
         ("/v1/user/balance", False),
         ("/v1/tokens", False),

@@ -1,4 +1,4 @@
-"""The models that a key may use, and the public price table."""
+"""The models that a key may use, in OpenAI's words and in Anthropic's, and the public price table."""
 
 import msgspec
 from quart import Quart, Response
@@ -7,32 +7,46 @@ from ftgate.core.money import format_price
 from ftgate.core.routing import Channel, Model, Routes
 from ftgate.errors import NotFound
 from ftgate.ports import Line, Terms
+from ftgate.web.api.anthropic_models import CREATED, info, listed, page
 from ftgate.web.asked import own_key
-from ftgate.web.replies import reply
-
-CREATED = 1_767_225_600
-"""What every model says of its making: clients want a number, and nobody knows it."""
+from ftgate.web.replies import reply, versioned
 
 
 def add(app: Quart, line: Line) -> None:
+    async def usable() -> dict[str, tuple[Channel, Model]]:
+        key = await own_key(line)
+        return served(line.settings.routes, key.models, line.settings.terms(key.plan))
+
+    async def one(name: str, *, prefixed: bool) -> tuple[Channel, Model]:
+        """The model of this name or alias; `prefixed`: Anthropic's prefix may stand before it. Raises NotFound."""
+        routes, found = line.settings.routes, await usable()
+        bare = routes.bare(name) if prefixed else name
+        for known in (bare, routes.resolve(bare)):
+            if known in found:
+                return found[known]
+        words = f"The model {name[:200]!r} does not exist or this key may not use it"
+        raise NotFound(words, code="model_not_found", param="model")
+
     @app.get("/v1/models")
     async def models() -> Response:
-        key = await own_key(line)
-        found = served(line.settings.routes, key.models, line.settings.terms(key.plan))
+        found = await usable()
+        if versioned():
+            return reply(page(listed(found, twice=False)))
         rows = [model_object(name, channel) for name, (channel, _) in found.items()]
         return reply({"object": "list", "data": rows})
 
     @app.get("/v1/models/<path:name>")
     async def model(name: str) -> Response:
-        key = await own_key(line)
-        routes = line.settings.routes
-        found = served(routes, key.models, line.settings.terms(key.plan))
-        for known in (name, routes.resolve(name)):
-            if known in found:
-                return reply(model_object(name, found[known][0]))
-        raise NotFound(
-            f"The model {name[:200]!r} does not exist or this key may not use it", code="model_not_found", param="model"
-        )
+        channel, found = await one(name, prefixed=versioned())
+        return reply(info(name, found) if versioned() else model_object(name, channel))
+
+    @app.get("/anthropic/v1/models")
+    async def anthropic_models() -> Response:
+        return reply(page(listed(await usable(), twice=True)))
+
+    @app.get("/anthropic/v1/models/<path:name>")
+    async def anthropic_model(name: str) -> Response:
+        return reply(info(name, (await one(name, prefixed=True))[1]))
 
     @app.get("/v1/pricing")
     async def pricing() -> Response:
