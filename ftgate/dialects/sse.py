@@ -42,6 +42,10 @@ def parse(raw: bytes, *, first: bool = True) -> Event:
         return Event(raw, raw[6:-2])  # the ordinary one: a single data line
     if raw.startswith(b"data: ") and raw.find(b"\r") == len(raw) - 4 and raw.find(b"\n") == len(raw) - 3:
         return Event(raw, raw[6:-4])
+    if raw.startswith(b"event: ") and raw.count(b"\n") == 3 and b"\r" not in raw:
+        head, line, _, _ = raw.split(b"\n")  # and the ordinary one of a stream that names its events
+        if line.startswith(b"data: "):
+            return Event(raw, line[6:], head[7:])
     name: bytes | None = None
     data: list[bytes] = []
     stray = False

@@ -10,9 +10,9 @@ from ftgate.core.money import format_usd
 from ftgate.core.usage import Usage
 from ftgate.dialects import sse
 from ftgate.dialects.openai_chat import DONE, StreamReader, stream_of
-from ftgate.dialects.openai_chat.stream import MAX_PENDING_BYTES
 from ftgate.dialects.states import BEGUN, State
 from ftgate.dialects.talk import MAX_ANSWER_BYTES, Meter, NotAnAnswer
+from ftgate.dialects.watching import MAX_PENDING_BYTES
 from tests.dialects.cutting import cut_at, cuts
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from ftgate.core.usage import Usage, count
 from ftgate.dialects import sse
-from ftgate.dialects.complaints import complaint_in, complaint_of, is_error, read_error
+from ftgate.dialects.complaints import complaint_in
 from ftgate.dialects.fields import ABSENT, NULL, Fields, fields_of, loads, rewrite, there
 from ftgate.dialects.openai_chat.answer import (
     CHUNK,
@@ -27,75 +27,27 @@ from ftgate.dialects.openai_chat.answer import (
 )
 from ftgate.dialects.openai_chat.errors import error_event
 from ftgate.dialects.openai_chat.usage import note_usage, usage_object, with_cost
-from ftgate.dialects.states import BEGUN, OVER, TABLE, Sign, State
-from ftgate.dialects.talk import MAX_ANSWER_BYTES, Complaint, Meter
+from ftgate.dialects.states import OVER, TABLE, Sign, State
+from ftgate.dialects.talk import Meter
+from ftgate.dialects.watching import MARK, Watcher
 from ftgate.errors import GateError
 
-MAX_PENDING_BYTES = 65_536
-"""Bytes of chunks without content that are kept back, so that the attempt can still fail over."""
 KEEPALIVE = sse.comment("keepalive")
 """Without a blank line of its own: some clients take a block of comments alone for an event without data."""
-_MARK = b"[DONE]"
 
 
-class StreamReader:
+class StreamReader(Watcher):
     """Watches a stream as it passes (talk.Reader)."""
 
     OBJECT = CHUNK
 
     def __init__(self, meter: Meter, *, show_usage: bool) -> None:
-        self.meter = meter
+        super().__init__(meter)
         self.show_usage = show_usage
-        self.state = State.pending
-        self.complaint: Complaint | None = None
-        self._events = sse.Reader()
-        self._kept: list[bytes] = []  # to be passed on, together, when the state allows it
-        self._kept_bytes = 0
         self._open: set[int] = set()  # answers that have begun and not ended
         self._ended: set[int] = set()
         self._first = b""  # the first chunk, for what all chunks say of themselves
         self._told = b""  # the chunk that told the usage which counts
-
-    def __repr__(self) -> str:
-        return f"<StreamReader {self.state.value}, {self._kept_bytes} bytes kept>"
-
-    def feed(self, data: bytes) -> bytes:
-        """What is to be passed on now of the events that ended within the bytes so far."""
-        for event in self._events.feed(data):
-            self._read(event)
-        if self._events.too_long:
-            self._fail(Complaint(f"an event of more than {MAX_ANSWER_BYTES} bytes"))
-        if self.state is State.pending:
-            if self._kept_bytes <= MAX_PENDING_BYTES:
-                return b""
-            self.state = TABLE[self.state][Sign.full]
-        return self._take_kept()
-
-    def end(self) -> bytes:
-        """The clean end of the body: a last event may lack its blank line and still be whole."""
-        passed = self.feed(b"\n\n") if self._events.unfinished else b""
-        self._events.rest()  # of an event that had half its blank line, one line end is left
-        self.state = TABLE[self.state][Sign.close]
-        return passed
-
-    def _take_kept(self) -> bytes:
-        kept = self._kept
-        if not kept or self.state not in BEGUN:
-            return b""
-        passed = kept[0] if len(kept) == 1 else b"".join(kept)
-        kept.clear()
-        self._kept_bytes = 0
-        return passed
-
-    def _pass(self, raw: bytes, sign: Sign) -> None:
-        self.state = TABLE[self.state][sign]
-        self._kept.append(raw)
-        self._kept_bytes += len(raw)
-
-    def _fail(self, complaint: Complaint) -> None:
-        if self.state not in OVER:
-            self.complaint = complaint
-        self.state = TABLE[self.state][Sign.wrong]
 
     # Events
 
@@ -140,37 +92,13 @@ class StreamReader:
 
     def _read_other(self, event: sse.Event, data: bytes) -> None:
         """Whatever is no plain chunk."""
-        if data.strip() == _MARK:
+        if data.strip() == MARK:
             self.state = TABLE[self.state][Sign.mark]
-            return
-        try:
-            said = loads(data)
-        except ValueError:
-            self._read_no_json(event, data)
-            return
-        if event.name == b"error":
-            self._fail(complaint_of(said))
-        elif isinstance(said, dict):
-            self._read_chunk(said, event.raw if not event.stray else sse.event(data), data)
-        elif isinstance(said, list) and said and isinstance(said[0], dict) and is_error(said[0].get("error")):
-            self._fail(complaint_of(said))
         else:
-            self.meter.unread += 1
+            self._read_any(event, data)
 
-    def _read_no_json(self, event: sse.Event, data: bytes) -> None:
-        """Data that is no JSON value. Several chunks may have come in one block; what only pretends to be one breaks
-        the stream, since a part of the answer is lost with it."""
-        lines = data.split(b"\n")
-        if event.name == b"error":
-            self._fail(read_error(data))
-        elif len(lines) > 1 and all(map(_is_whole, lines)):
-            for line in lines:
-                if line.strip():
-                    self._read(sse.Event(sse.event(line), line))
-        elif data.lstrip()[:1] in (b"{", b"["):
-            self._fail(Complaint("the provider sent an event that cannot be read"))
-        elif data.strip():
-            self.meter.unread += 1
+    def _read_said(self, said: Mapping[str, object], event: sse.Event, data: bytes) -> None:
+        self._read_chunk(said, event.raw if not event.stray else sse.event(data), data)
 
     def _read_chunk(self, said: Mapping[str, object], raw: bytes, data: bytes) -> None:
         """A chunk of any shape; `data` is its JSON as it came, `raw` its event."""
@@ -280,17 +208,6 @@ def _usage_told(chunk: bytes) -> tuple[dict[str, object], dict[str, object]]:
         return dict(fields), dict(fields_of.decode(told))
     except (msgspec.DecodeError, UnicodeDecodeError, StopIteration):
         return {}, {}
-
-
-def _is_whole(line: bytes) -> bool:
-    """Whether a data line is an event by itself: empty, the end marker, or JSON that began as an object."""
-    line = line.strip()
-    if line and line != _MARK:
-        try:
-            return line.startswith(b"{") and isinstance(loads(line), dict)
-        except ValueError:
-            return False
-    return True
 
 
 def _without_usage(data: bytes) -> bytes:
