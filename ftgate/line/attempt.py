@@ -1,4 +1,4 @@
-"""One try at one candidate: render, send, read, pass on. gate.py decides whether there is another.
+"""One try at one candidate: send, read, pass on. gate.py decides whether there is another.
 
 A stream is passed on piece by piece; the meter is filled before a piece is sent, so that whatever cuts it finds the
 right amount. Until the first content nothing goes to the client, and the attempt can still fail over; no content goes
@@ -10,25 +10,25 @@ import zlib
 from collections.abc import Callable, Coroutine
 from math import inf
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import trio
 
 from ftgate import dialects
-from ftgate.core import hops, routing
+from ftgate.core import routing
 from ftgate.core.redact import redact
-from ftgate.core.routing import Candidate, Outcome, Verdict
+from ftgate.core.routing import Outcome, Verdict
 from ftgate.dialects import sse
 from ftgate.dialects.states import OVER, WHOLE, State
-from ftgate.dialects.talk import MAX_ANSWER_BYTES, Aim, Complaint, Dialect, NotAnAnswer, Reader
+from ftgate.dialects.talk import MAX_ANSWER_BYTES, Complaint, Dialect, NotAnAnswer, Reader
 from ftgate.errors import DatabaseBusy, Fault, ProviderError, ProviderTimeout, UpstreamFailed
 from ftgate.line.call import Ended, Exchange, Tried
 from ftgate.line.keepalive import quiet
 from ftgate.line.passing import Translated
 from ftgate.line.pump import Pump
-from ftgate.line.translation import asked_in, writer_for
+from ftgate.line.translation import writer_for
+from ftgate.line.upward import Upward
 from ftgate.line.words import conceal, retry_after_s, stream_headers
-from ftgate.ports import HOPS, Answer, Clock, Headers, Ledger, Upstream, UpstreamRequest
+from ftgate.ports import Answer, Clock, Headers, Ledger, Upstream
 
 DURABLE_WAIT_S = 2.0
 """Seconds an answer waits for its commit before it goes without a balance (or, for a hold, before it is refused)."""
@@ -38,8 +38,6 @@ END_S = 0.02
 """Seconds the end of a body is waited for after the stream's own end marker."""
 ERROR_READ_S = 5.0
 """Seconds an upstream's error body is waited for: the status is known, its words only help."""
-MADE_KEPT = 1000
-"""Candidates whose headers are kept made."""
 MAX_ERROR_BYTES = 65_536
 
 
@@ -59,8 +57,7 @@ class Attempts:
         self.ledger = ledger
         self.clock = clock
         self.passing = passing
-        self.gateway = gateway
-        self._made: dict[tuple[int, int, bool], tuple[object, object, str, tuple[tuple[bytes, bytes], ...]]] = {}
+        self.upward = Upward(gateway)
 
     async def run(self, x: Exchange, tried: Tried, index: int) -> Outcome | None:
         """One try at one candidate. None when it answered: a stream has been passed on, or a whole answer lies in
@@ -93,7 +90,7 @@ class Attempts:
         of its own (the call's end and its time end that wait too); everything else goes on in one."""
         channel = tried.candidate.channel
         dialect = dialects.ALL[tried.candidate.address.dialect]
-        request = self._render(x, tried)
+        request = self.upward.request(x, tried.candidate, tried.cap)
         tried.awaited = "no response head in time"
         until = now + (channel.timeouts.head if x.ask.stream else channel.timeouts.answer)
         begun = None if x.ask.stream else self.upstream.begin(request, tried.sending)
@@ -152,49 +149,6 @@ class Attempts:
         now = trio.current_time()
         here_only = not (x.answering or x.call.left) and now < x.call.began_at + x.settings.total_s
         return now >= x.call.ends_at and not here_only
-
-    def _render(self, x: Exchange, tried: Tried) -> UpstreamRequest:
-        candidate = tried.candidate
-        channel, model = candidate.channel, candidate.model
-        aim = Aim(model.upstream, tried.cap, candidate.cap_field, channel.stream_usage, channel.drop_params)
-        dialect = candidate.address.dialect
-        body = dialects.ALL[dialect].render(asked_in(x, dialect), aim)
-        url, headers = self._constant(candidate, stream=x.ask.stream)
-        if x.call.forwarded and dialect == x.call.dialect.NAME:
-            own = dict(x.call.forwarded)
-            headers = (*(header for header in headers if header[0] not in own), *x.call.forwarded)
-        if x.call.hops:
-            onward = HOPS, hops.onward(x.call.hops, self.gateway)
-            headers = (*(header for header in headers if header[0] != HOPS), onward)
-        return UpstreamRequest(channel.name, url, headers, body, channel.timeouts.connect)
-
-    def _constant(self, candidate: Candidate, *, stream: bool) -> tuple[str, tuple[tuple[bytes, bytes], ...]]:
-        """The address and the headers of a request to this candidate, which are always the same: made once for each.
-        What is in the query may be secret, so it does not stand in the channel's own address."""
-        channel, address, credential = candidate.channel, candidate.address, candidate.credential
-        place = id(address), id(credential), stream
-        known = self._made.get(place)
-        if known is not None:
-            return known[2], known[3]
-        accept = b"text/event-stream" if stream else b"application/json"
-        headers: Headers = [(b"content-type", b"application/json"), (b"accept", accept), (b"user-agent", b"ftgate")]
-        headers += dialects.ALL[address.dialect].HEADERS
-        if self.gateway:
-            headers.append((HOPS, self.gateway))
-        secret = credential.reveal()
-        if secret and address.auth == "x-api-key":
-            headers.append((b"x-api-key", secret.encode()))
-        elif secret:
-            headers.append((b"authorization", b"Bearer " + secret.encode()))
-        own = [(name.lower().encode(), value.encode()) for name, value in channel.headers.items()]
-        headers = [
-            header for header in headers if header[0] not in dict(own)
-        ] + own  # what the operator configured replaces ours
-        if len(self._made) > MADE_KEPT:
-            self._made.clear()
-        url = f"{address.url}?{urlencode(channel.query, quote_via=quote)}" if channel.query else address.url
-        self._made[place] = address, credential, url, tuple(headers)  # both are kept, so that their ids stay theirs
-        return url, tuple(headers)
 
     async def _complaint(self, dialect: Dialect, answer: Answer, index: int) -> Outcome:
         """Read an upstream's error answer as far as it helps."""

@@ -171,7 +171,7 @@ class DirectUpstream(Channels[_Channel]):
         return _Channel(trust, max_connections, self._readiness)
 
     def _head(self, target: Target, request: UpstreamRequest) -> bytes:
-        """The request's head. A candidate's headers are always the same object (attempt.py), which is checked and
+        """The request's head. A candidate's headers are always the same object (line/upward.py), which is checked and
         rendered once."""
         place = id(request.headers), request.url
         known = self._heads.get(place)

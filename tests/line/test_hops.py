@@ -14,7 +14,7 @@ Clock = trio.testing.MockClock
 
 def stage(*scripts: Any, **settings: Any) -> Stage:
     made = Stage(ScriptedUpstream(*scripts), **settings)
-    made.gate.gateway = made.gate.attempts.gateway = b"own"
+    made.gate.gateway = made.gate.attempts.upward.gateway = b"own"
     return made
 
 

@@ -24,14 +24,14 @@ PLANTS = (
     ),
     Plant(
         "the headers that are kept made forget the credential: a channel with two keys signs with the first",
-        "ftgate/line/attempt.py",
+        "ftgate/line/upward.py",
         "place = id(address), id(credential), stream",
         "place = id(address), 0, stream",
         _CALLERS,
     ),
     Plant(
         "the headers that are kept made forget whether it is a stream",
-        "ftgate/line/attempt.py",
+        "ftgate/line/upward.py",
         "place = id(address), id(credential), stream",
         "place = id(address), id(credential), 0",
         _CALLERS,
@@ -171,14 +171,14 @@ PLANTS = (
     ),
     Plant(
         "usage is asked for where the provider refuses to be asked",
-        "ftgate/line/attempt.py",
+        "ftgate/line/upward.py",
         "candidate.cap_field, channel.stream_usage",
         "candidate.cap_field, True",
         "tests/line/test_line.py",
     ),
     Plant(
         "parameters that a channel drops go up",
-        "ftgate/line/attempt.py",
+        "ftgate/line/upward.py",
         "channel.stream_usage, channel.drop_params)",
         "channel.stream_usage, ())",
         "tests/line/test_relaying.py",

@@ -1,0 +1,68 @@
+"""A call as it goes up to a candidate: the address, the headers, the body. Whatever is always the same for a candidate
+is made once.
+"""
+
+from urllib.parse import quote, urlencode
+
+from ftgate import dialects
+from ftgate.core import hops
+from ftgate.core.routing import Candidate
+from ftgate.dialects.talk import Aim
+from ftgate.line.call import Exchange
+from ftgate.line.translation import asked_in
+from ftgate.ports import HOPS, Headers, UpstreamRequest
+
+MADE_KEPT = 1000
+"""Candidates whose headers are kept made."""
+
+
+class Upward:
+    """Makes the requests to upstreams. Built once by the gate; `gateway` is our id among gateways (core.hops)."""
+
+    def __init__(self, gateway: bytes) -> None:
+        self.gateway = gateway
+        self._made: dict[tuple[int, int, bool], tuple[object, object, str, tuple[tuple[bytes, bytes], ...]]] = {}
+
+    def request(self, x: Exchange, candidate: Candidate, cap: int | None) -> UpstreamRequest:
+        """What is asked of this candidate, with this cap on each answer. Raises InvalidRequest where its dialect cannot
+        say it."""
+        channel = candidate.channel
+        aim = Aim(candidate.model.upstream, cap, candidate.cap_field, channel.stream_usage, channel.drop_params)
+        dialect = candidate.address.dialect
+        body = dialects.ALL[dialect].render(asked_in(x, dialect), aim)
+        url, headers = self._constant(candidate, stream=x.ask.stream)
+        if x.call.forwarded and dialect == x.call.dialect.NAME:
+            own = dict(x.call.forwarded)
+            headers = (*(header for header in headers if header[0] not in own), *x.call.forwarded)
+        if x.call.hops:
+            onward = HOPS, hops.onward(x.call.hops, self.gateway)
+            headers = (*(header for header in headers if header[0] != HOPS), onward)
+        return UpstreamRequest(channel.name, url, headers, body, channel.timeouts.connect)
+
+    def _constant(self, candidate: Candidate, *, stream: bool) -> tuple[str, tuple[tuple[bytes, bytes], ...]]:
+        """The address and the headers of a request to this candidate, which are always the same: made once for each.
+        What is in the query may be secret, so it does not stand in the channel's own address."""
+        channel, address, credential = candidate.channel, candidate.address, candidate.credential
+        place = id(address), id(credential), stream
+        known = self._made.get(place)
+        if known is not None:
+            return known[2], known[3]
+        accept = b"text/event-stream" if stream else b"application/json"
+        headers: Headers = [(b"content-type", b"application/json"), (b"accept", accept), (b"user-agent", b"ftgate")]
+        headers += dialects.ALL[address.dialect].HEADERS
+        if self.gateway:
+            headers.append((HOPS, self.gateway))
+        secret = credential.reveal()
+        if secret and address.auth == "x-api-key":
+            headers.append((b"x-api-key", secret.encode()))
+        elif secret:
+            headers.append((b"authorization", b"Bearer " + secret.encode()))
+        own = [(name.lower().encode(), value.encode()) for name, value in channel.headers.items()]
+        headers = [
+            header for header in headers if header[0] not in dict(own)
+        ] + own  # what the operator configured replaces ours
+        if len(self._made) > MADE_KEPT:
+            self._made.clear()
+        url = f"{address.url}?{urlencode(channel.query, quote_via=quote)}" if channel.query else address.url
+        self._made[place] = address, credential, url, tuple(headers)  # both are kept, so that their ids stay theirs
+        return url, tuple(headers)
