@@ -11,13 +11,15 @@ money is settled), several chunks in one block (parted), blocks without data, an
     prompt.py   how long a prompt is                             answer.py  whole answers
     usage.py    usage objects, read and written                  stream.py  streams
     said.py     a conversation of any dialect as a request       assembled.py  streams as whole answers
-    heard.py    answers in neutral words
+    heard.py    answers in neutral words                          asked.py   a request in neutral words
+    written.py  answers of any dialect as chat has them           turns.py   its messages
 """
 
 from functools import partial
 
 from ftgate.dialects.complaints import read_error
 from ftgate.dialects.openai_chat.answer import DONE, read_answer, stream_of
+from ftgate.dialects.openai_chat.asked import talk_of
 from ftgate.dialects.openai_chat.assembled import assembled
 from ftgate.dialects.openai_chat.errors import error, error_event
 from ftgate.dialects.openai_chat.heard import Events, events_of
@@ -25,8 +27,8 @@ from ftgate.dialects.openai_chat.request import CAP_FIELDS, read_request, render
 from ftgate.dialects.openai_chat.said import render_talk
 from ftgate.dialects.openai_chat.stream import KEEPALIVE, StreamReader
 from ftgate.dialects.openai_chat.usage import read_usage, usage_object
+from ftgate.dialects.openai_chat.written import Writer
 from ftgate.dialects.talk import Headers
-from ftgate.dialects.untranslated import Writer, talk_of
 
 NAME = "openai_chat"
 KIND = "chat"

@@ -14,6 +14,7 @@ from ftgate.dialects import sse
 from ftgate.dialects.fields import anything, dumps, typed
 from ftgate.dialects.neutral import Began, Event, Finished, Reason, Refused, Said, Talk, Text, Turn
 from ftgate.dialects.openai_chat.answer import DONE
+from ftgate.dialects.openai_chat.asked import stops
 from ftgate.dialects.openai_chat.errors import error_event
 from ftgate.dialects.openai_chat.usage import usage_object
 from ftgate.dialects.talk import Ask, Told
@@ -43,7 +44,7 @@ def talk_of(ask: Ask) -> Talk:
     number = "a number"
     return Talk(
         turns=(Turn("user", (Text(_prompt(ask)),), "prompt"),),
-        stop=_stop(fields),
+        stop=stops(fields),
         temperature=typed(fields, "temperature", float, number),
         top_p=typed(fields, "top_p", float, number),
         seed=typed(fields, "seed", int, "a whole number"),
@@ -61,13 +62,6 @@ def _prompt(ask: Ask) -> str:
         words = "one text (several prompts, or one as tokens, are for a model of completions)"
         raise InvalidRequest(f"`prompt`: a chat model completes {words}", param="prompt")
     return prompt
-
-
-def _stop(fields: Mapping[str, msgspec.Raw]) -> tuple[str, ...]:
-    if bytes(fields.get("stop", b"null")).lstrip()[:1] == b"[":
-        return tuple(typed(fields, "stop", list[str], "a text or a list of texts") or ())
-    stop = typed(fields, "stop", str, "a text or a list of texts")
-    return (stop,) if stop is not None else ()
 
 
 class Writer:
