@@ -169,14 +169,15 @@ async def _door(house: House[Accounts], gate: "Gate", watches: "Readiness | None
     from ftgate.doors.fast import FastDoor
     from ftgate.doors.hypercorn import HypercornDoor
     from ftgate.doors.intake import Intake
+    from ftgate.line.counting import Counter
     from ftgate.web.site import Site
 
     server = house.settings.server
     site = Site(gate, house.accounts.directory, StoredJournal(house.database), cors=server.cors)
     await site.start()
     intake = Intake(
-        gate.relay, gate.authenticate, max_body_bytes=server.max_body_mb * 1_000_000, cors=server.cors,
-        methods_at=site.methods_at,
+        gate.relay, Counter(gate).count, gate.authenticate, max_body_bytes=server.max_body_mb * 1_000_000,
+        cors=server.cors, methods_at=site.methods_at,
     )  # fmt: skip
     context = serving.tls_context(server.tls_cert, server.tls_key)
     door = HypercornDoor(Relay(intake, site), ssl_context=context)

@@ -7,6 +7,7 @@ This is the one list of them: doors, line and config read it.
 from collections.abc import Mapping
 
 from ftgate.dialects import openai_chat, openai_completions, openai_embeddings
+from ftgate.dialects.counts import Counting
 from ftgate.dialects.talk import Dialect
 
 ALL: Mapping[str, Dialect] = {dialect.NAME: dialect for dialect in (openai_chat, openai_completions, openai_embeddings)}
@@ -14,6 +15,14 @@ ALL: Mapping[str, Dialect] = {dialect.NAME: dialect for dialect in (openai_chat,
 
 ROUTES: Mapping[str, Dialect] = {route: dialect for dialect in ALL.values() for route in dialect.ROUTES}
 """Every relay route (canonical path), with the dialect that its callers speak."""
+
+COUNTED: Mapping[str, Counting] = {}
+"""How tokens are counted, by the name of the dialect: of those that have a count."""
+
+COUNT_ROUTES: Mapping[str, Dialect] = {
+    route + counting.path: ALL[name] for name, counting in COUNTED.items() for route in ALL[name].ROUTES
+}
+"""Every route that counts a request's tokens, with the dialect that its callers speak."""
 
 ADDRESSES: Mapping[str, str] = {
     **{name: dialect.ADDRESS for name, dialect in ALL.items()},

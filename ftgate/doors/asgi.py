@@ -1,7 +1,7 @@
-"""The relay routes as a plain ASGI callable, wrapped around the Quart app.
+"""The routes of calls as a plain ASGI callable, wrapped around the Quart app.
 
 No generator and no framework between the gate and the socket: the gate pushes to `send`, and `receive` is watched for
-the client's leaving. Everything that means no relay route goes to the Quart app, with the path of the route that it
+the client's leaving. Everything that means no route of theirs goes to the Quart app, with the path of the route that it
 means (doors.http.meant).
 """
 
@@ -94,7 +94,7 @@ class Relay:
             )  # fmt: skip
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_watch, receive, call)
-                await intake.walk(call, client)
+                await intake.way_of(path)(call, client)
                 nursery.cancel_scope.cancel()
         finally:
             room.free()

@@ -287,7 +287,7 @@ class _Connection:
                 )
                 if self.left:
                     call.client_gone()
-                await intake.walk(call, answer)
+                await intake.way_of(route)(call, answer)
         except _Left:
             return None
         finally:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 import msgspec
 
-from ftgate.dialects import ROUTES as ROUTES
+from ftgate.dialects import COUNT_ROUTES, ROUTES
 from ftgate.dialects.talk import Headers
 from ftgate.dialects.talk import error_headers as error_headers  # web words its errors with this book alone
 from ftgate.errors import GateError, InvalidRequest, NotAuthenticated
@@ -28,7 +28,10 @@ LATER_ROUTES = (
 )  # fmt: skip
 """Routes of the contract that later versions serve: who asks for one is told so, and not sent to another."""
 
-OPEN_ROUTES = (*ROUTES, "/v1/models", "/anthropic/v1/models", "/v1/pricing")
+CALLS = {**ROUTES, **COUNT_ROUTES}
+"""Every route that the doors take by themselves, with the dialect that its callers speak; all others are the site's."""
+
+OPEN_ROUTES = (*CALLS, "/v1/models", "/anthropic/v1/models", "/v1/pricing")
 """Routes that browsers of other origins may call with a Bearer key (CORS); account and admin routes are not among
 them."""
 
@@ -70,10 +73,10 @@ def meant(method: str, path: str, methods_at: Callable[[str], Collection[str]]) 
     or of the site. `methods_at(path)` says which methods the site takes there, none where it has no route. So a page
     may be called /models, and stays apart from /v1/models; a request that no page takes may leave the /v1 out."""
     written = tidy(path)
-    if written in ROUTES or not path.startswith("/") or method in methods_at(written):
+    if written in CALLS or not path.startswith("/") or method in methods_at(written):
         return written
     route = canonical(written)
-    return route if route in ROUTES or methods_at(route) else written
+    return route if route in CALLS or methods_at(route) else written
 
 
 def route_hint(path: str, known: Iterable[str]) -> str:
@@ -144,7 +147,7 @@ CORS = [
     (
         b"access-control-expose-headers",
         b"X-FindToken-Mode, X-FindToken-Cost, X-FindToken-Balance, X-FindToken-Model, X-FindToken-Provider, "
-        b"X-FindToken-Attempts,"
+        b"X-FindToken-Attempts, X-FindToken-Counted-By,"
         b" X-Request-Id, Retry-After, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, "
         b"x-ratelimit-reset-requests",
     ),

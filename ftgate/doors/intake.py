@@ -1,11 +1,11 @@
-"""What every door does with a relay call before the gate has it, in one place: find its dialect, look at its key, make
-room for its body. Both doors use it, so they cannot differ.
+"""What every door does with a call before the gate has it, in one place: find its dialect, look at its key, make room
+for its body. Both doors use it, so they cannot differ.
 """
 
 from collections.abc import Awaitable, Callable, Collection
 from functools import lru_cache, partial
 
-from ftgate.dialects import ROUTES
+from ftgate.dialects import COUNT_ROUTES
 from ftgate.dialects.talk import Dialect
 from ftgate.doors import http
 from ftgate.errors import BodyTooLarge, BodyTooSlow, Overloaded, UnsupportedBody
@@ -50,13 +50,18 @@ class Room:
         self.taken = 0
 
 
+Walk = Callable[[Call, Client], Awaitable[None]]
+
+
 class Intake:
-    """The way from a door to the gate. `walk` is the gate's relay(call, client), `authenticate` its look at a key;
-    `methods_at(path)` tells which methods the site behind the relay takes there, so that its pages stay its own."""
+    """The way from a door to the gate. `walk` is the gate's relay(call, client), `count` what takes requests that are
+    only to be counted, `authenticate` the gate's look at a key; `methods_at(path)` tells which methods the site behind
+    the relay takes there, so that its pages stay its own."""
 
     def __init__(
         self,
-        walk: Callable[[Call, Client], Awaitable[None]],
+        walk: Walk,
+        count: Walk,
         authenticate: Callable[[bytes | None], Awaitable[Key]],
         *,
         max_body_bytes: int,
@@ -64,6 +69,7 @@ class Intake:
         methods_at: Callable[[str], Collection[str]] = lambda path: (),
     ) -> None:
         self.walk = walk
+        self.count = count
         self.authenticate = authenticate
         self.max_body_bytes = max_body_bytes
         self.extra_headers: Headers = http.CORS if cors else []
@@ -73,8 +79,12 @@ class Intake:
         self.route = lru_cache(maxsize=ROUTES_KEPT)(partial(http.meant, methods_at=methods_at))
 
     def dialect_of(self, route: str) -> Dialect | None:
-        """The dialect of a relay route; None for any other."""
-        return ROUTES.get(route)
+        """The dialect of a route that doors take; None for the site's."""
+        return http.CALLS.get(route)
+
+    def way_of(self, route: str) -> Walk:
+        """Who takes a call to such a route."""
+        return self.count if route in COUNT_ROUTES else self.walk
 
     async def admit(self, headers: Headers) -> tuple[bytes | None, Key]:
         """The secret shown and its key, before a byte of the body is asked for: a stranger must not fill the memory.

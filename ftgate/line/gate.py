@@ -125,7 +125,7 @@ class Gate:
                 error = raised
             except Exception:  # a bug of ours must cost one call, not the process; the hold has been settled on the way
                 log.exception("internal error in call %s", call.id)
-                error = _internal(x)
+                error = internal(x)
             # From here on the call can no longer be cut: what has been paid for is sent, to whoever still reads.
             if x.keeping is not None:
                 await quiet(x)
@@ -138,19 +138,21 @@ class Gate:
             x.leave(self.clock.now())
             x.let_go()
 
-    async def _line(self, x: Exchange) -> None:
+    async def enter(self, call: Call) -> Key:
+        """The key of a call that may come in. Raises GateError."""
         if self.closing:
             raise ShuttingDown("the gateway is shutting down", retry_after_s=5)
-        if x.call.hops and (why := hops.fault(x.call.hops, self.gateway)):
-            log.warning("call %s: %s", x.call.id, why)
+        if call.hops and (why := hops.fault(call.hops, self.gateway)):
+            log.warning("call %s: %s", call.id, why)
             raise LoopDetected(why)
-        x.key = x.call.key or await self.authenticate(x.call.secret)
+        return call.key or await self.authenticate(call.secret)
+
+    async def _line(self, x: Exchange) -> None:
+        x.key = await self.enter(x.call)
         self._admit(x, x.key)
         self.passing("admitted")
         try:
-            x.ask = (
-                x.call.dialect.read_request(x.call.body) if len(x.call.body) < LARGE_BODY else await self._read(x.call)
-            )
+            x.ask = await self.read(x.call, x.call.dialect.read_request)
             first = self.planner.plan(x, x.key)
             if why := self.ledger.busy():
                 raise DatabaseBusy(f"the ledger takes no new calls now: {why}", retry_after_s=2)
@@ -187,9 +189,11 @@ class Gate:
         """Why a call that came now would not be served; None when it would."""
         return "shutting down" if self.closing else self.ledger.busy()
 
-    async def _read(self, call: Call) -> Ask:
-        """A large request, checked and measured beside the loop."""
-        return await trio.to_thread.run_sync(call.dialect.read_request, call.body, limiter=self.readers)
+    async def read(self, call: Call, how: Callable[[bytes], Ask]) -> Ask:
+        """A request, checked and measured: a large one beside the loop. Raises InvalidRequest."""
+        if len(call.body) < LARGE_BODY:
+            return how(call.body)
+        return await trio.to_thread.run_sync(how, call.body, limiter=self.readers)
 
     def _admit(self, x: Exchange, key: Key) -> None:
         x.scopes = self.limits.scopes(("key", key.id), ("account", key.account))
@@ -283,7 +287,7 @@ class Gate:
         except Exception:  # a bug in counting must not leave the hold open: what cannot be counted is not charged
             log.exception("call %s could not be charged; its hold is voided", x.call.id)
             amount, remarks, x.measured = None, ["could not be charged: a bug in counting"], None
-            x.uncounted = _internal(x)
+            x.uncounted = internal(x)
             status, http_error = status_of(x, x.uncounted)
         x.leave_model(self.clock.now())  # the model is free again, however slowly the client reads
         for remark in remarks:
@@ -400,10 +404,11 @@ class _Holding:
                 await self.gate.settle(self.x, error)
             if self.x.settled is None:  # a ledger that breaks its promise: nobody knows what was charged
                 log.error("call %s: the ledger did not take its settlement in time", self.x.call.id)
-                self.x.uncounted = self.x.uncounted or _internal(self.x)
+                self.x.uncounted = self.x.uncounted or internal(self.x)
 
 
-def _internal(x: Exchange) -> InternalError:
+def internal(x: Exchange) -> InternalError:
+    """What the caller is told of a bug of ours."""
     return InternalError(f"internal error; tell the operator this id: {x.call.id}")
 
 

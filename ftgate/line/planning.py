@@ -37,9 +37,9 @@ class Planner:
         # Of each served model: whose turn it is among its channels and their credentials.
         self.turns: dict[str, int] = {}
 
-    def plan(self, x: Exchange, key: Key) -> Candidate:
-        """Which candidates, in which order; the first of them. Raises what the caller can mend: an unknown model, one
-        that the key may not use."""
+    def plan(self, x: Exchange, key: Key, *, turning: bool = True) -> Candidate:
+        """Which candidates, in which order; the first of them. `turning`: the next call gets the next turn. Raises what
+        the caller can mend: an unknown model, one that the key may not use."""
         routes, ask = x.settings.routes, x.ask
         terms = x.settings.terms(key.plan)
         x.multiplier = terms.multiplier
@@ -55,8 +55,8 @@ class Planner:
         dialect = x.call.dialect
         asked = tuple(map(routes.bare, ask.names)) if dialect.NAME in dialects.PREFIXED else ask.names
         names = self._names(x, asked, key, terms, grade)
-        turning = names.asked[0] if names.asked else ""
-        turn = self.turns.get(turning, 0)
+        leader = names.asked[0] if names.asked else ""
+        turn = self.turns.get(leader, 0)
         speech = routing.Speech(dialect.KIND, dialects.translating(dialect))
         ways = chain.from_iterable(
             routing.plan(routes, part, speech, strategy=ask.routing, turn=turn)
@@ -65,7 +65,8 @@ class Planner:
         first = next(ways, None)
         if first is None:
             raise self._unserved(x, key, names)
-        self.turns[turning] = turn + 1
+        if turning:
+            self.turns[leader] = turn + 1
         x.fallback = frozenset(names.fallback)
         x.ways = chain((first,), ways)
         if len(names.asked) + len(names.fallback) <= NAMES_KEPT and routing.is_fixed(

@@ -7,6 +7,7 @@ from urllib.parse import quote, urlencode
 from ftgate import dialects
 from ftgate.core import hops
 from ftgate.core.routing import Candidate
+from ftgate.dialects.counts import Counting
 from ftgate.dialects.talk import Aim
 from ftgate.line.call import Exchange
 from ftgate.line.translation import asked_in
@@ -31,13 +32,31 @@ class Upward:
         dialect = candidate.address.dialect
         body = dialects.ALL[dialect].render(asked_in(x, dialect), aim)
         url, headers = self._constant(candidate, stream=x.ask.stream)
+        return UpstreamRequest(channel.name, url, self._headers(x, dialect, headers), body, channel.timeouts.connect)
+
+    def counting(self, x: Exchange, candidate: Candidate, counting: Counting) -> UpstreamRequest:
+        """The same to be counted, where this candidate's dialect has a count. Raises as request()."""
+        channel, dialect = candidate.channel, candidate.address.dialect
+        aim = Aim(candidate.model.upstream, drop=(*channel.drop_params, *counting.drop))
+        body = dialects.ALL[dialect].render(asked_in(x, dialect), aim)
+        url, headers = self._constant(candidate, stream=False)
+        where, mark, query = url.partition("?")
+        return UpstreamRequest(
+            channel.name, where + counting.path + mark + query, self._headers(x, dialect, headers), body,
+            channel.timeouts.connect,
+        )  # fmt: skip
+
+    def _headers(
+        self, x: Exchange, dialect: str, headers: tuple[tuple[bytes, bytes], ...]
+    ) -> tuple[tuple[bytes, bytes], ...]:
+        """With those of the call itself; the same object where it has none."""
         if x.call.forwarded and dialect == x.call.dialect.NAME:
             own = dict(x.call.forwarded)
             headers = (*(header for header in headers if header[0] not in own), *x.call.forwarded)
         if x.call.hops:
             onward = HOPS, hops.onward(x.call.hops, self.gateway)
             headers = (*(header for header in headers if header[0] != HOPS), onward)
-        return UpstreamRequest(channel.name, url, headers, body, channel.timeouts.connect)
+        return headers
 
     def _constant(self, candidate: Candidate, *, stream: bool) -> tuple[str, tuple[tuple[bytes, bytes], ...]]:
         """The address and the headers of a request to this candidate, which are always the same: made once for each.

@@ -51,7 +51,7 @@ class Site:
     def _known(self) -> list[str]:
         """The routes of the API that a wrong path may have meant."""
         paths = (rule.rule for rule in self.app.url_map.iter_rules() if not rule.arguments)
-        return [*http.ROUTES, *(path for path in paths if "/v1/" in path)]
+        return [*http.CALLS, *(path for path in paths if "/v1/" in path)]
 
     async def _finish(self, answer: Response) -> Response:
         if self.cors and http.is_open(request.path):

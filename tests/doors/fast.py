@@ -148,7 +148,7 @@ async def opened(
         settings["ssl_context"], client_context = contexts()
     walked = Walked()
     methods_at = {"methods_at": site.methods_at} if site else {}
-    intake = Intake(walked.walk, walked.authenticate, max_body_bytes=MAX_BODY, cors=cors, **methods_at)
+    intake = Intake(walked.walk, walked.walk, walked.authenticate, max_body_bytes=MAX_BODY, cors=cors, **methods_at)
     times = {name: value for name, value in settings.items() if name in ("keep_alive_s", "write_limit_s")}
     relay: Any = Relay(intake, site or walked.pages)
     other = HypercornDoor(relay, **times)

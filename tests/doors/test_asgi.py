@@ -29,7 +29,7 @@ class Server:
     def __init__(self, walk: Walk, says: Iterable[dict[str, Any]], *, cors: bool = False) -> None:
         self.says = list(says)
         self.sent: list[dict[str, Any]] = []
-        self.intake = Intake(walk, self.authenticate, max_body_bytes=100, cors=cors)
+        self.intake = Intake(walk, walk, self.authenticate, max_body_bytes=100, cors=cors)
         self.relay = Relay(self.intake, self.pages)
 
     async def authenticate(self, secret: bytes | None) -> Key:

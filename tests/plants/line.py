@@ -246,4 +246,18 @@ PLANTS = (
         "return State.ended if self.reader.state is State.broken else self.reader.state",
         "tests/line/test_cancel_everywhere.py",
     ),
+    Plant(
+        "a count takes the turn of the call that it is counted for",
+        "ftgate/line/counting.py",
+        "gate.planner.plan(x, x.key, turning=False)",
+        "gate.planner.plan(x, x.key)",
+        "tests/line/test_counting.py",
+    ),
+    Plant(
+        "counts ask upstreams as often as anybody likes",
+        "ftgate/line/counting.py",
+        "self.asking >= AT_ONCE or ",
+        "",
+        "tests/line/test_counting.py",
+    ),
 )

@@ -75,7 +75,7 @@ class Asking:
         self.journal = Asked()
         self.site = Site(self.line, Posted(_1=posted), self.journal, cors=cors)
         self.intake = Intake(
-            self._walk, self.line.authenticate, max_body_bytes=1000, cors=cors,
+            self._walk, self._walk, self.line.authenticate, max_body_bytes=1000, cors=cors,
             methods_at=self.site.methods_at,
         )  # fmt: skip
         self.relay = Relay(self.intake, self.site)
