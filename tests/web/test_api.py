@@ -131,6 +131,30 @@ async def test_logs_that_cannot_be_asked_for(query: str, param: str) -> None:
     assert (answer.status, answer.json()["error"]["param"], asking.journal.asked) == (400, param, [])
 
 
+KEPT = [
+    ("GET", "/v1/responses/resp_1"), ("DELETE", "/v1/responses/resp_1"), ("GET", "/v1/responses/resp_1/input_items"),
+    ("POST", "/v1/responses/resp_1/cancel"), ("GET", "/responses/resp_1/?include[]=x"),
+    ("GET", "//v1//v1/responses/resp_1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path"), KEPT)
+async def test_no_response_is_kept(method: str, path: str) -> None:
+    answer = await Asking().ask(path, method=method)
+    said = answer.json()["error"]
+    assert (answer.status, said["type"], said["code"]) == (404, "invalid_request_error", "not_found")
+    assert said["message"] == "The response 'resp_1' is not here: this gateway keeps no responses"
+    assert (await Asking().ask(path, method=method, secret=None)).status == 401
+
+
+async def test_nothing_is_compacted() -> None:
+    answer = await Asking().ask("/v1/responses/compact", method="POST", body=b"{}")
+    assert (answer.status, answer.json()["error"]["code"]) == (404, "not_found")
+    assert (await Asking().ask("/v1/responses/compact", method="POST", secret=None)).status == 401
+    wrong = await Asking().ask("/v1/responses/resp_1", method="PUT")
+    assert (wrong.status, wrong.headers["allow"]) == (405, "DELETE, GET, HEAD")
+
+
 async def test_readiness() -> None:
     asking = Asking()
     assert (await asking.ask("/readyz")).json() == {"status": "ready"}
