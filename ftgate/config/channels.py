@@ -97,11 +97,12 @@ class Builder:
     ) -> dict[str, Address]:
         """The channel's address in each dialect it speaks: its own settings before the provider's overrides before the
         catalogue's."""
-        bases = dict(overridden(shipped, self.overrides.get(shipped.name)).bases)
-        bases |= {dialect: changed(bases, dialect, given[name]) for name, dialect in PREFIXES if name in given}
-        bases[shipped.dialect] = msgspec.structs.replace(bases[shipped.dialect], base_url=base, auth=auth)
+        provider = overridden(shipped, self.overrides.get(shipped.name))
+        bases = elsewhere(provider, shipped) if base != provider.base else dict(provider.bases)
+        bases |= {dialect: changed(shipped.bases, dialect, given[name]) for name, dialect in PREFIXES if name in given}
+        own = msgspec.structs.replace(shipped.bases[shipped.dialect], base_url=base, auth=auth)
         found: dict[str, Address] = {}
-        for dialect, its in bases.items():
+        for dialect, its in ({shipped.dialect: own} | bases | {shipped.dialect: own}).items():
             for spoken in (dialect, *its.also):
                 url = f"{its.base_url}{dialects.ADDRESSES[spoken]}"
                 found.setdefault(spoken, Address(spoken, url, its.auth, dialects.cap_fields(spoken)))
@@ -261,9 +262,15 @@ def overridden(shipped: catalogue.Provider, override: ProviderOverride | None) -
     if override is None:
         return shipped
     named = [(dialect, getattr(override, name)) for name, dialect in (("base_url", shipped.dialect), *PREFIXES)]
-    bases = dict(shipped.bases)
-    bases |= {dialect: changed(bases, dialect, prefix) for dialect, prefix in named if prefix is not None}
+    bases = dict(shipped.bases) if override.base_url in (None, shipped.base) else {}
+    bases |= {dialect: changed(shipped.bases, dialect, prefix) for dialect, prefix in named if prefix is not None}
     return msgspec.structs.replace(shipped, bases=bases)
+
+
+def elsewhere(provider: catalogue.Provider, shipped: catalogue.Provider) -> dict[str, catalogue.Base]:
+    """What is left of a provider's addresses for a channel whose own address is another one: those that the config
+    names. The catalogue's lead to the provider itself, where neither its prompts nor its key are meant to go."""
+    return {dialect: base for dialect, base in provider.bases.items() if base != shipped.bases.get(dialect)}
 
 
 def check_lifetime(reading: Reading, where: tuple[str | int, ...], timeouts: Timeouts, hold_lifetime: float) -> None:

@@ -247,6 +247,31 @@ def test_a_providers_address_may_be_overridden() -> None:
     assert found.routes.channels[0].addresses["anthropic_messages"].url == "http://127.0.0.1:1/v1/messages"
 
 
+OWN = 'base_url = "http://127.0.0.1:1/v1"\n'
+SIDE = "anthropic_base_url"
+
+
+@pytest.mark.parametrize(
+    ("channel", "provider", "side"),
+    [
+        (OWN, "", None),
+        ("", OWN, None),
+        (OWN, OWN, None),
+        (OWN + f'{SIDE} = "http://127.0.0.1:2"\n', "", "http://127.0.0.1:2/messages"),
+        (OWN, f'{SIDE} = "http://127.0.0.1:3"\n', "http://127.0.0.1:3/messages"),
+        (OWN + f'{SIDE} = "http://127.0.0.1:2"\n', OWN + f'{SIDE} = "http://x"\n', "http://127.0.0.1:2/messages"),
+        ('base_url = "https://api.deepseek.com/v1"\n', "", "https://api.deepseek.com/anthropic/v1/messages"),
+        ("", "", "https://api.deepseek.com/anthropic/v1/messages"),
+    ],
+)
+def test_who_has_an_address_of_its_own_is_asked_nowhere_else(channel: str, provider: str, side: str | None) -> None:
+    found = load(DEEP + channel + (f"[provider.deepseek]\n{provider}" if provider else ""))
+    address = found.routes.channels[0].addresses.get("anthropic_messages")
+    assert (address and address.url) == side
+    assert address is None or address.auth == "x-api-key"
+    assert next(iter(found.routes.channels[0].addresses)) == "openai_chat"  # its own comes first
+
+
 def test_who_drains() -> None:
     text = '[[channel]]\nname = "o"\nprovider = "openai"\nkeys = ["none"]\n'
     drains = {name for name, model in config.provider("openai").models.items() if model.drain}
