@@ -6,11 +6,13 @@ This is the one list of them: doors, line and config read it.
 
 from collections.abc import Mapping
 
-from ftgate.dialects import openai_chat, openai_completions, openai_embeddings
+from ftgate.dialects import anthropic_messages, openai_chat, openai_completions, openai_embeddings
 from ftgate.dialects.counts import Counting
 from ftgate.dialects.talk import Dialect
 
-ALL: Mapping[str, Dialect] = {dialect.NAME: dialect for dialect in (openai_chat, openai_completions, openai_embeddings)}
+ALL: Mapping[str, Dialect] = {
+    dialect.NAME: dialect for dialect in (openai_chat, anthropic_messages, openai_completions, openai_embeddings)
+}
 """Every dialect that is spoken, by its name."""
 
 ROUTES: Mapping[str, Dialect] = {route: dialect for dialect in ALL.values() for route in dialect.ROUTES}
@@ -26,7 +28,6 @@ COUNT_ROUTES: Mapping[str, Dialect] = {
 
 ADDRESSES: Mapping[str, str] = {
     **{name: dialect.ADDRESS for name, dialect in ALL.items()},
-    "anthropic_messages": "/messages",
     "openai_responses": "/responses",
 }
 """What is appended to a provider's prefix, by dialect: of those too that a provider may have and that are not spoken

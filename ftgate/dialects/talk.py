@@ -80,7 +80,8 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
 class Aim(msgspec.Struct, frozen=True, gc=False):
     """Where a request goes, as far as its text depends on that. `model` is the provider's name for it; `cap` what one
     answer may take at the most, in tokens (None: nobody caps it), and `cap_field` the field that says so there (None:
-    that model knows none); `usage`: a stream is to tell its usage; `drop` fields that are to be left out.
+    that model knows none); `usage`: a stream is to tell its usage; `drop` fields that are to be left out; `most` what
+    the model can write, in tokens, for a dialect that must be told a cap where there is none.
     """
 
     model: str
@@ -88,6 +89,7 @@ class Aim(msgspec.Struct, frozen=True, gc=False):
     cap_field: str | None = None
     usage: bool = False
     drop: tuple[str, ...] = ()
+    most: int | None = None
 
 
 class Told(msgspec.Struct, frozen=True):

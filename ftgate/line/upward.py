@@ -10,6 +10,7 @@ from ftgate.core.routing import Candidate
 from ftgate.dialects.counts import Counting
 from ftgate.dialects.talk import Aim
 from ftgate.line.call import Exchange
+from ftgate.line.charge import prompt_of
 from ftgate.line.translation import asked_in
 from ftgate.ports import HOPS, Headers, UpstreamRequest
 
@@ -28,7 +29,8 @@ class Upward:
         """What is asked of this candidate, with this cap on each answer. Raises InvalidRequest where its dialect cannot
         say it."""
         channel = candidate.channel
-        aim = Aim(candidate.model.upstream, cap, candidate.cap_field, channel.stream_usage, channel.drop_params)
+        most = None if cap is not None else candidate.model.output_limit(prompt_of(x, candidate.model).longest.bound)
+        aim = Aim(candidate.model.upstream, cap, candidate.cap_field, channel.stream_usage, channel.drop_params, most)
         dialect = candidate.address.dialect
         body = dialects.ALL[dialect].render(asked_in(x, dialect), aim)
         url, headers = self._constant(candidate, stream=x.ask.stream)

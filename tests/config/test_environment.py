@@ -21,25 +21,12 @@ SIX = [
 @pytest.mark.parametrize("variable", SIX)
 def test_a_key_makes_a_channel(variable: str) -> None:
     found = config.from_environment({variable: "sk-1"}, None)
-    channel, *demo = found.routes.channels
+    (channel,) = found.routes.channels
     assert found.found[channel.name] == variable
-    assert [one.name for one in demo] == (["demo"] if variable == "ANTHROPIC_API_KEY" else [])
     assert channel.credentials == (Secret("sk-1"),)
     assert channel.models
     assert found.origin is None
     assert found.warnings == []
-
-
-def test_where_nothing_can_be_called_yet_there_is_the_demo_too() -> None:
-    """A channel whose protocol is not served yet is listed; the first call must succeed all the same."""
-    found = config.from_environment({"ANTHROPIC_API_KEY": "sk-1"}, None)
-    assert [channel.name for channel in found.routes.channels] == ["anthropic", "demo"]
-    assert [row["served"] for row in config.describe(found)["channels"]] == [False, True]
-    for environ, models in (
-        ({"ANTHROPIC_API_KEY": "sk-1", "OPENAI_API_KEY": "sk-2"}, None),
-        ({"ANTHROPIC_API_KEY": "sk-1"}, ["llama"]),
-    ):
-        assert "demo" not in {channel.name for channel in config.from_environment(environ, models).routes.channels}
 
 
 def test_several_keys_make_several() -> None:

@@ -129,7 +129,9 @@ def test_every_channel_setting_reaches_the_channel(tmp_path: Path) -> None:
         Channel(
             name="lab", provider="anthropic-compatible",
             addresses={
-                "anthropic_messages": Address("anthropic_messages", "https://lab.example/v1/messages", "x-api-key"),
+                "anthropic_messages": Address(
+                    "anthropic_messages", "https://lab.example/v1/messages", "x-api-key", ("max_tokens",)
+                ),
             },
             credentials=(Secret("sk-lab-secret-1"), Secret("sk-other-secret-3")),
             models={"my/model": model}, priority=2,

@@ -12,7 +12,8 @@ it saw at GET /_fake/state.
 
 Rules:
 - The request's `model` chooses the Script; an unknown one, or a body that is not JSON, gets `default`. Scripts may be
-  changed while it runs. Every POST path answers alike, in OpenAI's chat shape; GET .../models lists the scripts.
+  changed while it runs. A POST path that ends in /messages answers in Anthropic's shape, every other one in OpenAI's
+  chat shape; GET .../models lists the scripts.
 - What came in is kept: `fake.requests` (with how far each answer got) and `fake.connections` (with who closed when).
   All times are time.monotonic(), so a test can say "the upstream's socket was closed within 250 ms".
 - One task per connection only reads, so a peer that leaves is seen at once, also while the script sleeps or hangs.
@@ -41,6 +42,11 @@ from typing import Any, Literal
 
 import httptools
 import trio
+
+if __package__:
+    from tests.fakes import messages
+else:  # run as a program, from wherever it lies
+    import messages
 
 COMPUTED: Any = "computed"
 """The default of Script.usage: counted from the request and the pieces."""
@@ -145,6 +151,10 @@ class Seen:
     def model(self) -> str | None:
         model = self.json.get("model") if isinstance(self.json, dict) else None
         return model if isinstance(model, str) else None
+
+    @property
+    def is_messages(self) -> bool:
+        return self.path.partition("?")[0].endswith("/messages")
 
     @property
     def stream(self) -> bool:
@@ -287,6 +297,19 @@ def plain_body(script: Script, body: Any) -> bytes:
 def error_body(status: int) -> bytes:
     kind = "invalid_request_error" if status < 500 else "server_error"
     return _compact({"error": {"message": f"scripted {status}", "type": kind, "param": None, "code": None}}).encode()
+
+
+def events_for(script: Script, seen: Seen) -> Iterator[tuple[str, bytes]]:
+    """The events of a streamed answer, in the protocol of the path that was asked."""
+    if not seen.is_messages:
+        return stream_events(script, seen.json)
+    return messages.stream_events(script, seen.json, messages_usage(script, seen.json), prompt_tokens(seen.json))
+
+
+def messages_usage(script: Script, body: Any) -> Any:
+    """The usage of an answer in Anthropic's shape: as the script says it, else as usage_of counts it."""
+    own = None if script.usage is COMPUTED else script.usage
+    return messages.usage_of(own, prompt_tokens(body), piece_count(script))
 
 
 def head(status: int, headers: list[tuple[str, str]]) -> bytes:
@@ -497,7 +520,7 @@ class FakeUpstream:
         whole = b"" if streamed else self._whole_body(seen, script)
         length = len(whole)
         if streamed and framing == "length":
-            length = sum(len(event) for _, event in stream_events(script, seen.json))
+            length = sum(len(event) for _, event in events_for(script, seen))
         kind = "text/event-stream" if seen.stream and script.status == 200 else "application/json"
         headers = [("content-type", script.content_type or kind), ("x-request-id", f"req_{len(self.requests)}")]
         headers += script.headers
@@ -533,11 +556,13 @@ class FakeUpstream:
         elif script.error_body is not None:
             body = _compact(script.error_body).encode()
         elif script.status >= 400:
-            body = error_body(script.status)
+            body = messages.error_body(script.status) if seen.is_messages else error_body(script.status)
         elif script.status >= 300 or script.status == 204:
             body = b""
         elif seen.stream:
-            body = b"".join(event for _, event in stream_events(script, seen.json))
+            body = b"".join(event for _, event in events_for(script, seen))
+        elif seen.is_messages:
+            body = messages.plain_body(script, seen.json, messages_usage(script, seen.json))
         else:
             body = plain_body(script, seen.json)
         return gzip.compress(body, mtime=0) if script.gzip else body
@@ -564,7 +589,7 @@ class FakeUpstream:
                 await write(data)
             seen.pieces_sent = pieces
 
-        for kind, event in stream_events(script, seen.json):
+        for kind, event in events_for(script, seen):
             if kind != "role":
                 if pieces == script.cut_after:
                     await flush()

@@ -11,12 +11,12 @@ import trio.testing
 from ftgate.core.limits import Rates
 from ftgate.core.money import format_usd, parse_price
 from ftgate.core.pricing import Price
-from ftgate.core.routing import Retry, Timeouts
+from ftgate.core.routing import Address, Retry, Timeouts
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.ports import Held, HoldRequest, Poor, Terms
 from ftgate.store.batch import Batch
 from ftgate.store.database import DatabaseFault
-from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, addresses, channel, model
+from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, channel, model
 from tests.line.transcript import DONE, PLAIN, STREAM, answer, ask, chat, delta, leave, status, usage
 
 IN, OUT = parse_price("1"), parse_price("2")
@@ -497,7 +497,11 @@ async def test_an_unknown_model_and_one_without_a_dialect(autojump_clock: Clock)
     stage = Stage(
         ScriptedUpstream(),
         channel("one", model("m")),
-        channel("two", model("claude"), addresses=addresses("http://two.invalid", "anthropic_messages")),
+        channel(
+            "two",
+            model("claude"),
+            addresses={"spoken_nowhere": Address("spoken_nowhere", "http://two.invalid", "bearer")},
+        ),
     )
     client = await stage.relay(ask(model="gpt-0"))
     assert (client.status, error_of(client)["code"]) == (400, "model_not_found")

@@ -109,7 +109,7 @@ async def test_a_wrong_path_names_the_one_meant(path: str, words: str) -> None:
     assert words in said["message"]
 
 
-@pytest.mark.parametrize("path", ["/v1/messages", "/messages/count_tokens", "/anthropic/v1/messages"])
+@pytest.mark.parametrize("path", ["/v1/messages/batches", "/messages/batches", "/anthropic/v1/complete"])
 async def test_errors_of_anthropic_s_routes(path: str) -> None:
     answer = await Asking().ask(path, method="POST")
     said = answer.json()

@@ -1,0 +1,287 @@
+"""A messages request in neutral words: what talk_of reads.
+
+What only tunes, labels or caches stays behind; what another model cannot be given (a file kept at the provider, a tool
+that only Anthropic's models know) is refused with the path to it. The provider's own tools that stand in a history are
+passed over: what they found is in the text behind them.
+"""
+
+import base64
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal, cast
+
+import msgspec
+
+from ftgate.dialects.anthropic_messages.marks import MARK
+from ftgate.dialects.fields import Fields, anything, dumps, loads, there, typed
+from ftgate.dialects.neutral import (
+    NO_EFFORT,
+    Choice,
+    Document,
+    Effort,
+    Format,
+    Image,
+    Part,
+    Talk,
+    Text,
+    Thinking,
+    Tool,
+    ToolResult,
+    ToolUse,
+    Turn,
+)  # fmt: skip
+from ftgate.dialects.talk import Ask
+from ftgate.errors import InvalidRequest
+
+_HOSTED = (
+    "server_tool_use", "web_search_tool_result", "web_fetch_tool_result", "code_execution_tool_result",
+    "bash_code_execution_tool_result", "text_editor_code_execution_tool_result", "tool_search_tool_result",
+    "container_upload", "mcp_tool_use", "mcp_tool_result", "advisor_tool_result",
+)  # fmt: skip
+"""Blocks of what the provider did by itself."""
+_LABEL = "x-anthropic-billing-header:"
+"""How a system text begins that Claude Code addresses to Anthropic's accounts, new with each request: it says nothing
+to a model, and would keep other providers from finding the prompt in their caches."""
+_Said = Mapping[str, object]
+
+
+def talk_of(ask: Ask) -> Talk:
+    """Raises InvalidRequest for what other dialects have no words for."""
+    fields = ask.fields
+    number = "a number"
+    said = {
+        name: typed(fields, name, Fields, "an object") or {} for name in ("tool_choice", "output_config", "metadata")
+    }
+    choice, alone = _choice(said["tool_choice"])
+    return Talk(
+        system=tuple(_system(fields)),
+        turns=tuple(_turns(fields)),
+        tools=tuple(_tools(fields)),
+        choice=choice,
+        parallel=False if alone else None,
+        stop=tuple(typed(fields, "stop_sequences", list[str], "a list of texts") or ()),
+        temperature=typed(fields, "temperature", float, number),
+        top_p=typed(fields, "top_p", float, number),
+        top_k=typed(fields, "top_k", int, "a whole number"),
+        effort=_effort(typed(fields, "thinking", Fields, "an object") or {}, said["output_config"]),
+        format=_format(fields, said["output_config"]),
+        user=typed(said["metadata"], "user_id", str, "a text", path="metadata.user_id") or "",
+    )
+
+
+# What is said
+
+
+def _system(fields: Mapping[str, msgspec.Raw]) -> Iterator[Text]:
+    for text in _texts(anything.decode(fields.get("system", b"null")), "system"):
+        if text.text and not text.text.startswith(_LABEL):
+            yield text
+
+
+def _texts(content: object, path: str) -> Iterator[Text]:
+    for part in _parts(content, path, _text_block):
+        if not isinstance(part, Text):
+            raise InvalidRequest(f"`{path}` must be a string or a list of text blocks", param=path)
+        yield part
+
+
+def _turns(fields: Mapping[str, msgspec.Raw]) -> Iterator[Turn]:
+    said = typed(fields, "messages", list[dict[str, object]], "a list of messages") or []
+    for at, message in enumerate(said):
+        path = f"messages.{at}"
+        role, content = message.get("role"), message.get("content")
+        if role not in ("user", "assistant", "system"):
+            raise InvalidRequest(f'`{path}.role` must be "user" or "assistant"', param=f"{path}.role")
+        parts = tuple(_parts(content, f"{path}.content", _model_block if role == "assistant" else _user_block))
+        yield Turn(role, parts, path)
+
+
+def _parts(content: object, path: str, read: Callable[[str, _Said, str], Part | None]) -> Iterator[Part]:
+    if isinstance(content, str):
+        if content:
+            yield Text(content)
+        return
+    if content is not None and not isinstance(content, list):
+        raise InvalidRequest(f"`{path}` must be a string or a list of blocks", param=path)
+    for at, block in enumerate(content or ()):
+        where = f"{path}.{at}"
+        kind = block.get("type") if isinstance(block, dict) else None
+        if not isinstance(kind, str):
+            raise InvalidRequest(f"`{where}` must be a block with its type", param=where)
+        if (part := read(kind, block, where)) is not None:
+            yield part
+
+
+def _text_block(kind: str, block: _Said, path: str) -> Part | None:
+    if kind == "text":
+        return Text(_word(block.get("text"), f"{path}.text"), cache=_cache(block))
+    raise InvalidRequest(f"`{path}.type`: only text may stand here", param=f"{path}.type")
+
+
+def _user_block(kind: str, block: _Said, path: str) -> Part | None:
+    if kind == "tool_result":
+        id = _word(block.get("tool_use_id"), f"{path}.tool_use_id")
+        parts = tuple(_parts(block.get("content"), f"{path}.content", _shown_block))
+        held = cast("tuple[Text | Image | Document, ...]", parts)
+        return ToolResult(id, held, failed=block.get("is_error") is True, cache=_cache(block), path=path)
+    return None if kind in _HOSTED else _shown_block(kind, block, path)
+
+
+def _shown_block(kind: str, block: _Said, path: str) -> Part | None:
+    """What a user, or a tool, may show."""
+    if kind == "image":
+        return _image(block, path)
+    if kind == "document":
+        return _document(block, path)
+    if kind == "search_result":
+        found = "\n".join(text.text for text in _texts(block.get("content"), f"{path}.content"))
+        return Text(f"{block.get('title') or ''}\n{block.get('source') or ''}\n\n{found}".strip(), cache=_cache(block))
+    if kind == "tool_reference":
+        return Text(f"Tool found: {block.get('tool_name') or ''}")
+    if kind == "text":
+        return Text(_word(block.get("text"), f"{path}.text"), cache=_cache(block))
+    raise InvalidRequest(f"`{path}.type`: this model's provider does not take {kind[:80]}", param=f"{path}.type")
+
+
+def _model_block(kind: str, block: _Said, path: str) -> Part | None:
+    if kind == "text":
+        return Text(_word(block.get("text"), f"{path}.text"), cache=_cache(block))
+    if kind == "thinking":
+        signature = block.get("signature")
+        return Thinking(_word(block.get("thinking"), f"{path}.thinking"), _unmarked(signature))
+    if kind == "redacted_thinking":
+        return Thinking(sealed=_unmarked(block.get("data")))
+    if kind == "tool_use":
+        id, name = _word(block.get("id"), f"{path}.id"), _word(block.get("name"), f"{path}.name")
+        made = block.get("input")
+        return ToolUse(id, name, dumps(made if isinstance(made, dict) else {}).decode(), cache=_cache(block))
+    if kind == "compaction":
+        return Text(_word(block.get("content") or "", f"{path}.content"))
+    if kind in _HOSTED:
+        return None
+    raise InvalidRequest(f"`{path}.type`: this model's provider does not take {kind[:80]}", param=f"{path}.type")
+
+
+def _unmarked(seal: object) -> str:
+    return seal.removeprefix(MARK) if isinstance(seal, str) else ""
+
+
+def _image(block: _Said, path: str) -> Image:
+    source, kind = _source(block, path)
+    if kind == "base64":
+        data, media = (_word(source.get(name), f"{path}.source.{name}") for name in ("data", "media_type"))
+        return Image(data=data, media=media, cache=_cache(block), path=path)
+    if kind == "url":
+        return Image(url=_word(source.get("url"), f"{path}.source.url"), cache=_cache(block), path=path)
+    raise _kept_elsewhere("image", path)
+
+
+def _document(block: _Said, path: str) -> Part:
+    source, kind = _source(block, path)
+    title, cache = block.get("title"), _cache(block)
+    name = title if isinstance(title, str) else ""
+    if kind == "text":
+        return Document(text=_word(source.get("data"), f"{path}.source.data"), name=name, cache=cache, path=path)
+    if kind == "base64":
+        data, media = (_word(source.get(field), f"{path}.source.{field}") for field in ("data", "media_type"))
+        if media.startswith("text/"):
+            try:
+                return Document(text=base64.b64decode(data).decode(), name=name, cache=cache, path=path)
+            except ValueError:
+                raise InvalidRequest(f"`{path}.source.data` must be base64 of UTF-8", param=path) from None
+        return Document(data=data, media=media, name=name, cache=cache, path=path)
+    if kind == "url":
+        return Document(url=_word(source.get("url"), f"{path}.source.url"), name=name, cache=cache, path=path)
+    if kind == "content":
+        text = "\n\n".join(part.text for part in _texts(source.get("content"), f"{path}.source.content"))
+        return Document(text=text, name=name, cache=cache, path=path)
+    raise _kept_elsewhere("document", path)
+
+
+def _source(block: _Said, path: str) -> tuple[_Said, object]:
+    source = block.get("source")
+    if not isinstance(source, dict):
+        raise InvalidRequest(f"`{path}.source` must be an object", param=f"{path}.source")
+    return source, source.get("type")
+
+
+def _kept_elsewhere(what: str, path: str) -> InvalidRequest:
+    words = f"must hold the {what} as base64 or its url; files kept at a provider are not known here"
+    return InvalidRequest(f"`{path}.source` {words}", param=f"{path}.source")
+
+
+def _cache(block: _Said) -> msgspec.Raw | None:
+    mark = block.get("cache_control")
+    return msgspec.Raw(dumps(mark)) if isinstance(mark, dict) else None
+
+
+def _word(value: object, path: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidRequest(f"`{path}` must be a text", param=path)
+    return value
+
+
+# How it is to be answered
+
+
+def _tools(fields: Mapping[str, msgspec.Raw]) -> Iterator[Tool]:
+    for at, said in enumerate(typed(fields, "tools", list[Fields], "a list of tools") or ()):
+        path = f"tools.{at}"
+        kind = typed(said, "type", str, "a tool's type", path=f"{path}.type") or "custom"
+        if kind != "custom":
+            words = "is known to Anthropic's models alone; declare a tool with its own input_schema"
+            raise InvalidRequest(f"`{path}.type`: {kind[:80]} {words}", param=f"{path}.type")
+        name = typed(said, "name", str, "a text", path=f"{path}.name")
+        if not name or not there(said.get("input_schema", msgspec.Raw())):
+            missing = "input_schema" if name else "name"
+            raise InvalidRequest(f"`{path}.{missing}` is missing", code="missing_field", param=f"{path}.{missing}")
+        yield Tool(
+            name,
+            said["input_schema"],
+            typed(said, "description", str, "a text", path=f"{path}.description") or "",
+            typed(said, "strict", bool, "true or false", path=f"{path}.strict"),
+            cache=said.get("cache_control"),
+        )
+
+
+def _choice(said: Fields) -> tuple[Choice | None, bool]:
+    """How tools are chosen, and whether one call at the most may be made."""
+    kind = typed(said, "type", str, "auto, any, tool or none", path="tool_choice.type")
+    alone = typed(
+        said, "disable_parallel_tool_use", bool, "true or false", path="tool_choice.disable_parallel_tool_use"
+    )
+    if kind is None:
+        return None, bool(alone)
+    name = typed(said, "name", str, "a tool's name", path="tool_choice.name") or ""
+    if kind not in ("auto", "any", "tool", "none") or (kind == "tool" and not name):
+        raise InvalidRequest("`tool_choice` must be auto, any, none, or tool with its name", param="tool_choice")
+    return Choice(cast(Literal["auto", "any", "tool", "none"], kind), name if kind == "tool" else ""), bool(alone)
+
+
+def _effort(thinking: Fields, output: Fields) -> Effort:
+    kind = typed(thinking, "type", str, "enabled, adaptive or disabled", path="thinking.type")
+    shown = typed(thinking, "display", str, "summarized or omitted", path="thinking.display")
+    budget = typed(thinking, "budget_tokens", int, "a whole number", path="thinking.budget_tokens")
+    level = typed(output, "effort", str, "a text", path="output_config.effort") or ""
+    if kind in ("disabled", "between_tools"):
+        return Effort(budget=0)
+    if kind is None and not level:
+        return NO_EFFORT
+    return Effort(
+        level,
+        budget if kind == "enabled" else None,
+        adaptive=kind == "adaptive",
+        shown=None if shown is None else shown != "omitted",
+    )
+
+
+def _format(fields: Mapping[str, msgspec.Raw], output: Fields) -> Format | None:
+    """`output_format` is what it was called while it was tried."""
+    name, raw = "output_config.format", output.get("format", msgspec.Raw())
+    if not there(raw):
+        name, raw = "output_format", fields.get("output_format", msgspec.Raw())
+    if not there(raw):
+        return None
+    said = typed({name: raw}, name, Fields, "an object") or {}
+    if loads(bytes(said.get("type", b"null"))) != "json_schema" or not there(said.get("schema", msgspec.Raw())):
+        raise InvalidRequest(f"`{name}` must be json_schema with its schema", param=name)
+    return Format(said["schema"], strict=True)

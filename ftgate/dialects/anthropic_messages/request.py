@@ -1,0 +1,112 @@
+"""Messages requests: what the gate must know of one, and the same request as an upstream is to get it.
+
+What a caller may choose and nobody here can price does not go up: faster or earlier service is left out (the answer is
+the same), tools that are billed by use and another place of computing are refused.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from ftgate.core.usage import UNKNOWN_BOUND
+from ftgate.dialects.anthropic_messages.marks import without_ours
+from ftgate.dialects.asked import OWN_FIELDS, models_asked
+from ftgate.dialects.fields import Fields, decode_object, there, typed, whole
+from ftgate.dialects.openai_chat.prompt import measure
+from ftgate.dialects.talk import Aim, Ask
+from ftgate.errors import InvalidRequest
+
+CAP_FIELDS = ("max_tokens",)
+LEAST_BUDGET = 1024
+"""Tokens of thinking that may be asked for at the least."""
+_UNPRICED = frozenset(("service_tier", "speed", "fallbacks"))
+"""Fields that change what an answer costs, not what it is: left out, so that it costs what the catalogue says."""
+_ELSEWHERE = {
+    "inference_geo": "asks for a place of computing that has a price of its own, which this gateway does not know",
+    "mcp_servers": "lets the provider call other servers, which this gateway cannot see; declare their tools instead",
+    "container": "names something kept at the provider, whose account is the gateway's and not yours",
+}
+_CALLER_RUNS = ("bash_", "text_editor_", "memory_", "computer_", "browser_")
+"""Types of tools that the provider describes and the caller runs: they cost their tokens alone."""
+_PROVIDER_RUNS = ("web_fetch_", "tool_search_tool_")
+"""Types of tools that the provider runs and bills by their tokens alone."""
+
+
+def read_request(body: bytes) -> Ask:
+    """Read and check what the gate needs to know; the rest passes. Raises InvalidRequest with the field's name."""
+    fields = decode_object(body)
+    ask = read_prompt(fields)
+    cap = whole(typed(fields, "max_tokens", int, "a whole number"), "max_tokens", most=UNKNOWN_BOUND)
+    if cap is None:
+        raise InvalidRequest(
+            "`max_tokens` is missing; say how long the answer may be, in tokens", code="missing_field",
+            param="max_tokens",
+        )  # fmt: skip
+    return msgspec.structs.replace(ask, cap=cap)
+
+
+def read_prompt(fields: Fields) -> Ask:
+    """All but the cap: what counting tokens needs too."""
+    names, strategy = models_asked(fields)
+    stream = typed(fields, "stream", bool, "true or false") or False
+    if "messages" not in fields:
+        raise InvalidRequest("`messages` is missing", code="missing_field", param="messages")
+    _refuse(fields)
+    prompt, images, audios, files = measure(fields)
+    return Ask(
+        fields=fields, names=names, routing=strategy, stream=stream, wants_usage=True, cap=None, answers=1,
+        prompt=prompt, images=images, audios=audios, files=files, has_tools="tools" in fields,
+    )  # fmt: skip
+
+
+def _refuse(fields: Fields) -> None:
+    """Raises InvalidRequest for what no upstream is asked."""
+    if there(fields.get("thread", msgspec.Raw())):
+        unkept = InvalidRequest(
+            "`thread` is not supported: this gateway keeps no conversations. Send the full conversation without it.",
+            code="thread_unsupported_request", param="thread",
+        )  # fmt: skip
+        unkept.details = b'{"error_code":"thread_unsupported_request"}'
+        raise unkept
+    for name, why in _ELSEWHERE.items():
+        if name in fields and bytes(fields[name]).strip() not in (b"null", b"[]", b"{}", b'""'):
+            raise InvalidRequest(f"`{name}` {why}; leave it out", param=name)
+    for at, tool in enumerate(typed(fields, "tools", list[Fields], "a list of tools") or ()):
+        kind = typed(tool, "type", str, "a tool's type", path=f"tools.{at}.type") or "custom"
+        if kind != "custom" and not kind.startswith((*_CALLER_RUNS, *_PROVIDER_RUNS)):
+            words = "is run by the provider at a price of its own, which this gateway does not know"
+            raise InvalidRequest(f"`tools.{at}.type`: {kind[:80]} {words}; leave it out", param=f"tools.{at}.type")
+
+
+def render(ask: Ask, aim: Aim) -> bytes:
+    """The request for an upstream of this dialect: the model and the cap replaced, our own fields, those to drop and
+    those that nobody can price left out, and thoughts that we have marked, which no upstream would know."""
+    drop = {*OWN_FIELDS, *_UNPRICED, *aim.drop}
+    fields: dict[str, object] = {name: raw for name, raw in ask.fields.items() if name not in drop}
+    fields["model"] = aim.model
+    cap = aim.cap or ask.cap or aim.most
+    if cap is not None:
+        fields["max_tokens"] = cap
+        _shrink_thinking(fields, ask.fields, cap)
+    if "messages" in fields:
+        fields["messages"], unthought = without_ours(ask.fields["messages"])
+        if unthought:
+            fields.pop("thinking", None)
+    return msgspec.json.encode(fields)
+
+
+def _shrink_thinking(fields: dict[str, object], asked: Mapping[str, msgspec.Raw], cap: int) -> None:
+    """A budget of thinking must be less than the cap. Where that is not the caller's own, what is left of it goes up,
+    or none where that is too little."""
+    raw = asked.get("thinking", msgspec.Raw(b"null"))
+    if b"budget_tokens" not in bytes(raw) or bytes(asked.get("max_tokens", b"")) == b"%d" % cap:
+        return
+    said = typed(asked, "thinking", Fields, "an object") or {}
+    budget = typed(said, "budget_tokens", int, "a whole number", path="thinking.budget_tokens") or 0
+    most = cap - max(cap // 4, 1)
+    if budget <= most:
+        return
+    if most < LEAST_BUDGET:
+        del fields["thinking"]
+    else:
+        fields["thinking"] = {**said, "budget_tokens": most}
