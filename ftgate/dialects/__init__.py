@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from ftgate.dialects import anthropic_messages, openai_chat, openai_completions, openai_embeddings
 from ftgate.dialects.counts import Counting
+from ftgate.dialects.fields import decode_object
 from ftgate.dialects.talk import Dialect
 
 ALL: Mapping[str, Dialect] = {
@@ -18,7 +19,13 @@ ALL: Mapping[str, Dialect] = {
 ROUTES: Mapping[str, Dialect] = {route: dialect for dialect in ALL.values() for route in dialect.ROUTES}
 """Every relay route (canonical path), with the dialect that its callers speak."""
 
-COUNTED: Mapping[str, Counting] = {}
+COUNTED: Mapping[str, Counting] = {
+    "anthropic_messages": Counting(
+        "/count_tokens",
+        lambda body: anthropic_messages.read_prompt(decode_object(body)),
+        drop=("max_tokens", "stream", "temperature", "top_p", "top_k", "stop_sequences", "metadata"),
+    ),
+}
 """How tokens are counted, by the name of the dialect: of those that have a count."""
 
 COUNT_ROUTES: Mapping[str, Dialect] = {

@@ -12,15 +12,12 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 
-import msgspec
-
 from ftgate.dialects import COUNT_ROUTES, ROUTES
-from ftgate.dialects.talk import Headers
-from ftgate.dialects.talk import error_headers as error_headers  # web words its errors with this book alone
-from ftgate.errors import GateError, InvalidRequest, NotAuthenticated
+from ftgate.dialects.talk import Dialect, Headers
+from ftgate.errors import InvalidRequest, NotAuthenticated
 
 LATER_ROUTES = (
-    "/v1/messages", "/anthropic/v1/messages", "/v1/responses", "/v1/auth", "/v1/tokens",
+    "/v1/responses", "/v1/auth", "/v1/tokens",
     "/v1/user/self",
     "/v1/user/stats", "/v1/user/credits", "/v1/user/byok", "/v1/billing/checkout", "/v1/billing/webhook", "/v1/admin",
     "/metrics",
@@ -96,10 +93,13 @@ def is_open(path: str) -> bool:
     return any(_below(path, route) for route in OPEN_ROUTES)
 
 
-def speaks_anthropic(path: str, *, versioned: bool) -> bool:
-    """Whether a route's clients expect Anthropic's words: of its own routes, and of the models, which both protocols
-    have at one path, those that send an `anthropic-version` (`versioned`)."""
-    return any(_below(path, root) for root in (ANTHROPIC, "/v1/messages")) or (versioned and _below(path, "/v1/models"))
+def wording(path: str, *, versioned: bool = False) -> Dialect:
+    """The dialect in whose words the errors at a path are told: of the routes of calls and of all below them, of what
+    stands under /anthropic, and of the models, which two protocols have at one path, by whether an `anthropic-version`
+    was sent (`versioned`). OpenAI's everywhere else."""
+    if _below(path, ANTHROPIC) or (versioned and _below(path, "/v1/models")):
+        return CALLS[ANTHROPIC + "/v1/messages"]
+    return next((dialect for route, dialect in CALLS.items() if _below(path, route)), CALLS["/v1/chat/completions"])
 
 
 def refuse_own_key(headers: Headers) -> None:
@@ -133,13 +133,6 @@ def presented_key(headers: Headers) -> bytes | None:
     if len(shown) > MAX_KEY_BYTES:
         raise NotAuthenticated("Invalid API key")
     return shown or None
-
-
-def plain_error(error: GateError) -> bytes:
-    """An error body in OpenAI's shape, for every route outside a dialect."""
-    return msgspec.json.encode(
-        {"error": {"message": error.message, "type": error.kind, "code": error.code, "param": error.param}}
-    )
 
 
 CORS = [

@@ -26,14 +26,9 @@ def versioned() -> bool:
 
 def error_reply(error: GateError) -> Response:
     """An error, as clients of the route that was asked for expect it."""
-    request_id = http.new_request_id()
-    headers: Headers = [(b"x-request-id", request_id.encode()), *http.error_headers(error)]
     path = request.path if request.url_rule else http.canonical(request.path)
-    if not http.speaks_anthropic(path, versioned=versioned()):
-        return _answer(http.plain_error(error), error.status, headers)
-    kind = "not_found_error" if error.status == 404 else error.kind
-    body = {"type": "error", "error": {"type": kind, "message": error.message}, "request_id": request_id}
-    return reply(body, error.status, headers)
+    status, headers, body = http.wording(path, versioned=versioned()).error(error, http.new_request_id())
+    return _answer(body, status, headers)
 
 
 def _answer(body: bytes, status: int, headers: Headers) -> Response:

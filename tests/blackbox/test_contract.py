@@ -267,21 +267,6 @@ def test_a_route_of_a_later_version_says_so(house: House, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/messages", "/messages", "/v1/messages/count_tokens", "/anthropic/v1/messages", "/anthropic/messages"]
-)
-def test_anthropic_s_routes_say_so_in_their_own_shape(house: House, path: str) -> None:
-    answer = house.http.post(path, json={}, headers=house.account().headers)
-    assert answer.status_code == 404
-    said = answer.json()
-    assert (
-        said["type"] == "error"
-        and said["error"]["type"] == "not_found_error"
-        and said["request_id"] == answer.headers["x-request-id"]
-    )
-    assert said["error"]["message"].endswith(" is not served by this version")
-
-
-@pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [("GET", "/v1/chat/completions", "POST"), ("DELETE", "/v1/embeddings", "POST"), ("POST", "/v1/models", "GET"),
      ("POST", "/v1/user/balance", "GET"), ("PUT", "/v1/user/logs", "GET")],

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ftgate.dialects.talk import error_headers
 from ftgate.doors import http
 from ftgate.errors import InvalidRequest, MethodNotAllowed, NotAuthenticated, RateLimited
 
@@ -252,18 +253,34 @@ def test_any_headers(headers):
     ],
 )
 def test_retry_after(seconds, header):
-    assert http.error_headers(RateLimited("x", retry_after_s=seconds)) == header
+    assert error_headers(RateLimited("x", retry_after_s=seconds)) == header
 
 
 def test_allow():
-    assert http.error_headers(MethodNotAllowed("x", allow="GET, POST")) == [(b"allow", b"GET, POST")]
+    assert error_headers(MethodNotAllowed("x", allow="GET, POST")) == [(b"allow", b"GET, POST")]
 
 
-def test_plain_error():
-    assert http.plain_error(InvalidRequest('no "such" é', param="p")) == (
-        '{"error":{"message":"no \\"such\\" '
-        'é","type":"invalid_request_error","code":"invalid_value","param":"p"}}'.encode()
-    )
+@pytest.mark.parametrize(
+    ("path", "versioned", "dialect"),
+    [
+        (CHAT, False, "openai_chat"),
+        (CHAT + "/x", True, "openai_chat"),
+        ("/v1/completions", False, "openai_completions"),
+        ("/v1/messages", False, "anthropic_messages"),
+        ("/v1/messages/nonesuch", False, "anthropic_messages"),
+        ("/v1/messages/count_tokens", False, "anthropic_messages"),
+        ("/anthropic", False, "anthropic_messages"),
+        ("/anthropic/v1/chat/completions", False, "anthropic_messages"),
+        ("/anthropics", False, "openai_chat"),
+        ("/v1/models", False, "openai_chat"),
+        ("/v1/models/m", True, "anthropic_messages"),
+        ("/v1/modelsx", True, "openai_chat"),
+        ("/v1/user/balance", True, "openai_chat"),
+        ("/somewhere", False, "openai_chat"),
+    ],
+)
+def test_in_whose_words_errors_are_told(path, versioned, dialect):
+    assert dialect == http.wording(path, versioned=versioned).NAME
 
 
 def test_preflight_names_authorization():

@@ -109,12 +109,18 @@ async def test_a_wrong_path_names_the_one_meant(path: str, words: str) -> None:
     assert words in said["message"]
 
 
-@pytest.mark.parametrize("path", ["/v1/messages/batches", "/messages/batches", "/anthropic/v1/complete"])
-async def test_errors_of_anthropic_s_routes(path: str) -> None:
-    answer = await Asking().ask(path, method="POST")
+@pytest.mark.parametrize(("path", "method", "status", "kind"), [
+    ("/v1/messages/nonesuch", "POST", 404, "not_found_error"), ("/messages/x", "GET", 404, "not_found_error"),
+    ("/v1/messages", "GET", 405, "invalid_request_error"), ("/anthropic", "POST", 405, "invalid_request_error"),
+    ("/anthropic/v1/complete", "POST", 404, "not_found_error"), ("/anthropic/x", "GET", 404, "not_found_error"),
+    ("/anthropic/v1/messages/count_tokens", "PUT", 405, "invalid_request_error"),
+])  # fmt: skip
+async def test_errors_of_anthropic_s_routes(path: str, method: str, status: int, kind: str) -> None:
+    answer = await Asking().ask(path, method=method)
     said = answer.json()
-    assert (answer.status, said["type"], said["error"]["type"]) == (404, "error", "not_found_error")
+    assert (answer.status, said["type"], said["error"]["type"]) == (status, "error", kind)
     assert said["request_id"] == answer.headers["x-request-id"]
+    assert ("allow" in answer.headers) == (status == 405)
 
 
 async def test_errors_that_a_route_raises(caplog: pytest.LogCaptureFixture) -> None:
