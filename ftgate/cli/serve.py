@@ -4,6 +4,7 @@ line, `ready URL`."""
 import contextlib
 import json
 import os
+import shlex
 import signal
 import sys
 import urllib.request
@@ -216,10 +217,16 @@ def _started(settings: config.Settings, started: "Started") -> None:
         sys.stdout.flush()
     if started.owner_key is not None:
         with contextlib.suppress(OSError):  # whoever has read `ready` may have left
-            _try_it(url, started.owner_key, demo=any(row["provider"] == "demo" for row in rows))
+            _try_it(url, started.owner_key, _first_model(settings), demo=any(row["provider"] == "demo" for row in rows))
 
 
-def _try_it(url: str, key: str, *, demo: bool) -> None:
+def _first_model(settings: config.Settings) -> str:
+    """A model that answers, for clients that must be told one."""
+    channels = sorted((c for c in settings.routes.channels if c.weight), key=lambda channel: channel.priority)
+    return next((m.name for channel in channels for m in channel.models.values() if m.kind == "chat"), "auto")
+
+
+def _try_it(url: str, key: str, model: str, *, demo: bool) -> None:
     say()
     say("Try it")
     say(f'  curl -i {url}/v1/chat/completions -H "Authorization: Bearer {key}" \\')
@@ -230,6 +237,8 @@ def _try_it(url: str, key: str, *, demo: bool) -> None:
         say("  The demo takes markers in the message: [tool] [long] [slow] [error] [limit] [cut]")
     say("OpenAI clients (aider, LangChain, llm, SDKs)")
     say(f"  export OPENAI_BASE_URL={url}/v1 OPENAI_API_BASE={url}/v1 OPENAI_API_KEY={key}")
-    say("Claude Code (once this gateway serves /anthropic; this version does not yet)")
-    say(f"  export ANTHROPIC_BASE_URL={url}/anthropic ANTHROPIC_AUTH_TOKEN={key} ANTHROPIC_API_KEY=")
+    say("Claude Code")
+    model = shlex.quote(model)
+    say(f"  export ANTHROPIC_BASE_URL={url}/anthropic ANTHROPIC_AUTH_TOKEN={key} ANTHROPIC_API_KEY= \\")
+    say(f"    ANTHROPIC_MODEL={model} ANTHROPIC_DEFAULT_HAIKU_MODEL={model}")
     say(f"Keep it: {program()} init (config file) · Ctrl-C stops")

@@ -79,7 +79,6 @@ backoff = 0.01
 backoff_cap = 0.02
 {channel("lab", [*FAILING, *STREAMED_FAILING], timeouts=QUICK)}
 {channel("dead", ["unreachable"], base_url=f"http://127.0.0.1:{closed_port()}/v1", timeouts={"connect": 0.5})}
-{channel("claude", ["claude-lab"], provider="anthropic-compatible")}
 """
 
 
@@ -264,12 +263,6 @@ def test_413(house: House) -> None:
 
 def test_415(house: House) -> None:
     error(post(house, b"\x1f\x8b\x08", **{"Content-Encoding": "gzip"}), 415, "unsupported_encoding")
-
-
-def test_501_for_a_dialect_not_spoken_yet(house: House) -> None:
-    account = house.account()
-    assert house.get("/v1/models/claude-lab", account)["id"] == "claude-lab"
-    error(house.chat(account, "claude-lab"), 501, "not_implemented")
 
 
 # ---- the upstream's fault: before content it costs nothing ----

@@ -81,18 +81,26 @@ def _whole(process: Process) -> str:
     return said
 
 
-def test_a_provider_that_is_not_served_yet_brings_the_demo_along(tmp_path: Path) -> None:
-    with started(tmp_path, "--port", "0", ANTHROPIC_API_KEY="sk-ant-canary-1") as (url, process):
+@pytest.mark.parametrize("variable", ["DEEPSEEK_API_KEY", "ANTHROPIC_API_KEY"])
+def test_a_provider_comes_without_the_demo(tmp_path: Path, variable: str) -> None:
+    with started(tmp_path, "--port", "0", **{variable: "sk-canary-1"}) as (_, process):
         said = _whole(process)
-        assert re.search(r"channel   anthropic .*ANTHROPIC_API_KEY.*listed; calls answer 501 in this version", said)
-        assert re.search(r"channel   demo ", said) and "[tool]" in said and "canary" not in said
-        assert paste(said, url).status_code == 200
-
-
-def test_a_provider_that_is_served_comes_alone(tmp_path: Path) -> None:
-    with started(tmp_path, "--port", "0", DEEPSEEK_API_KEY="sk-canary-1") as (_, process):
-        said = _whole(process)
+        assert re.search(f"channel   {variable[:-8].lower()} .*from {variable}", said) and "canary" not in said
         assert "channel   demo" not in said and "[tool]" not in said and "501" not in said
+
+
+def test_what_is_printed_for_claude_code_works(tmp_path: Path) -> None:
+    with started(tmp_path, "--port", "0") as (url, process):
+        said = _whole(process)
+        lines = said.partition("Claude Code\n")[2].partition("\n")
+        env = dict(re.findall(r"(ANTHROPIC_\w+)=(\S*)", " ".join([lines[0], lines[2].partition("\n")[0]])))
+        assert (env["ANTHROPIC_API_KEY"], env["ANTHROPIC_BASE_URL"]) == ("", f"{url}/anthropic")
+        headers = {"Authorization": f"Bearer {env['ANTHROPIC_AUTH_TOKEN']}", "anthropic-version": "2023-06-01"}
+        with httpx.Client(base_url=env["ANTHROPIC_BASE_URL"], headers=headers, trust_env=False) as client:
+            for name in ("ANTHROPIC_MODEL", "ANTHROPIC_DEFAULT_HAIKU_MODEL"):
+                body = {"model": env[name], "max_tokens": 20, "messages": [{"role": "user", "content": "Hello"}]}
+                answer = client.post("/v1/messages?beta=true", json=body)
+                assert answer.status_code == 200 and answer.json()["content"][0]["text"], answer.text
 
 
 def test_options_of_the_group_stay_its_own(tmp_path: Path) -> None:
