@@ -6,13 +6,20 @@ This is the one list of them: doors, line and config read it.
 
 from collections.abc import Mapping
 
-from ftgate.dialects import anthropic_messages, openai_chat, openai_completions, openai_embeddings
+from ftgate.dialects import (
+    anthropic_messages,
+    openai_chat,
+    openai_completions,
+    openai_embeddings,
+    openai_responses,
+)  # fmt: skip
 from ftgate.dialects.counts import Counting
 from ftgate.dialects.fields import decode_object
 from ftgate.dialects.talk import Dialect
 
 ALL: Mapping[str, Dialect] = {
-    dialect.NAME: dialect for dialect in (openai_chat, anthropic_messages, openai_completions, openai_embeddings)
+    dialect.NAME: dialect
+    for dialect in (openai_chat, anthropic_messages, openai_responses, openai_completions, openai_embeddings)
 }
 """Every dialect that is spoken, by its name."""
 
@@ -33,12 +40,8 @@ COUNT_ROUTES: Mapping[str, Dialect] = {
 }
 """Every route that counts a request's tokens, with the dialect that its callers speak."""
 
-ADDRESSES: Mapping[str, str] = {
-    **{name: dialect.ADDRESS for name, dialect in ALL.items()},
-    "openai_responses": "/responses",
-}
-"""What is appended to a provider's prefix, by dialect: of those too that a provider may have and that are not spoken
-yet. Prefixes are whole: not every provider's path holds a /v1."""
+ADDRESSES: Mapping[str, str] = {name: dialect.ADDRESS for name, dialect in ALL.items()}
+"""What is appended to a provider's prefix, by dialect. Prefixes are whole: not every provider's path holds a /v1."""
 
 KINDS = tuple(dict.fromkeys(dialect.KIND for dialect in ALL.values()))
 """What models are for: a model is of one kind, and a call goes to models of its dialect's kind."""

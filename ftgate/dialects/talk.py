@@ -210,13 +210,17 @@ class Meter:
 
 class Reader(Protocol):
     """Watches a stream of one dialect as it passes. What feed() and end() return is to be passed on; while `state` is
-    pending they return nothing. `complaint` is what the upstream said went wrong, in failed and broken."""
+    pending they return nothing. `complaint` is what the upstream said went wrong, in failed and broken. `closing` is
+    the upstream's last event where that waits for tail() and says how the answer ended; else nothing."""
 
     @property
     def state(self) -> State: ...
 
     @property
     def complaint(self) -> Complaint | None: ...
+
+    @property
+    def closing(self) -> bytes: ...
 
     def feed(self, data: bytes) -> bytes: ...
 

@@ -28,6 +28,11 @@ class Watcher:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.state.value}, {self._kept_bytes} bytes kept>"
 
+    @property
+    def closing(self) -> bytes:
+        """The last event, in dialects where it is kept back and says how the answer ended (talk.Reader)."""
+        return b""
+
     def feed(self, data: bytes) -> bytes:
         """What is to be passed on now of the events that ended within the bytes so far."""
         for event in self._events.feed(data):

@@ -15,13 +15,15 @@ from ftgate.errors import GateError
 class Translated:
     """A stream of one dialect as one of another (talk.Reader)."""
 
-    __slots__ = ("_blocks", "_events", "reader", "writer")
+    __slots__ = ("_blocks", "_closed", "_events", "closing", "reader", "writer")
 
     def __init__(self, dialect: Dialect, reader: Reader, writer: Writer) -> None:
         self.reader = reader
         self.writer = writer
         self._events = dialect.Events()
         self._blocks = sse.Reader()
+        self._closed = False  # what the reader keeps back for its tail() has been read
+        self.closing = b""
 
     def __repr__(self) -> str:
         return f"<Translated {self.reader!r}>"
@@ -41,6 +43,9 @@ class Translated:
         return self._translate(self.reader.end())
 
     def _translate(self, passed: bytes) -> bytes:
+        if not self._closed and (closing := self.reader.closing):
+            self._closed = True
+            passed += closing
         if not passed:
             return b""
         read = self._events.read

@@ -54,7 +54,7 @@ def render_talk(talk: Talk) -> dict[str, object]:
         "frequency_penalty": talk.frequency_penalty,
         "presence_penalty": talk.presence_penalty,
         "response_format": _format(talk.format) if talk.format is not None else None,
-        "reasoning_effort": _effort(talk.effort) or None,
+        "reasoning_effort": effort_word(talk.effort) or None,
         "verbosity": talk.verbosity or None,
         "user": talk.user or None,
     }
@@ -150,7 +150,7 @@ def _format(wanted: Format) -> dict[str, object]:
     return {"type": "json_schema", "json_schema": shape}
 
 
-def _effort(effort: Effort) -> str:
+def effort_word(effort: Effort) -> str:
     """The effort that chat has a word for; "" where nothing is to be said."""
     if effort.level or effort.budget is None:
         return effort.level

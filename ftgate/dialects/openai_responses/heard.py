@@ -1,0 +1,149 @@
+"""What a Responses upstream answers, in neutral words: Events for a stream, events_of for a whole answer.
+
+A stream's events come here as StreamReader passes them on, the last one too. What an upstream sealed of its thinking is
+the seal of the thought (envelope.seal_of), and goes back to its kind alone.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from ftgate.core.usage import count
+from ftgate.dialects.fields import loads
+from ftgate.dialects.neutral import (
+    Began,
+    CallBegan,
+    CallPart,
+    Event,
+    Finished,
+    Reason,
+    Refused,
+    Said,
+    Sealed,
+    Signed,
+    Thought,
+)  # fmt: skip
+from ftgate.dialects.openai_responses.answer import items_of
+from ftgate.dialects.openai_responses.envelope import seal_of
+
+_SAYS: Mapping[str, type[Said] | type[Refused] | type[Thought]] = {
+    "response.output_text.delta": Said,
+    "response.refusal.delta": Refused,
+    "response.reasoning_summary_text.delta": Thought,
+    "response.reasoning_text.delta": Thought,
+}
+_CALLS = ("function_call", "custom_tool_call")
+_INCOMPLETE: Mapping[str, Reason] = {"max_output_tokens": "length", "content_filter": "filter"}
+
+
+class Events:
+    """Reads one stream (talk.Events)."""
+
+    def __init__(self) -> None:
+        self._began = False
+        self._told: set[int] = set()  # items of which pieces have come
+        self._calls: dict[int, str] = {}  # items that are calls: their type
+        self._thinks: dict[int, str] = {}  # items that think: the event whose pieces are read
+        self._finished = False
+
+    def read(self, data: bytes) -> Iterator[Event]:
+        said = loads(data)
+        if not isinstance(said, dict):
+            return
+        kind, index = _text(said.get("type")), count(said.get("output_index")) or 0
+        response, item = said.get("response"), said.get("item")
+        if not self._began:
+            self._began = True
+            yield Began(_text(response.get("model")) if isinstance(response, dict) else "")
+        if kind in _SAYS:
+            yield from self._piece(kind, index, _text(said.get("delta")))
+        elif kind == "response.function_call_arguments.delta":
+            self._told.add(index)
+            yield CallPart(index, _text(said.get("delta")))
+        elif kind == "response.reasoning_summary_part.added" and count(said.get("summary_index")):
+            yield Thought("\n\n")
+        elif kind == "response.output_item.added" and isinstance(item, dict):
+            yield from self._call(index, item)
+        elif kind == "response.output_item.done" and isinstance(item, dict):
+            yield from self._done(index, item)
+        elif kind in ("response.completed", "response.incomplete") and isinstance(response, dict):
+            yield from self._end(response)
+
+    def _piece(self, kind: str, index: int, text: str) -> Iterator[Event]:
+        says = _SAYS[kind]
+        if says is Thought and self._thinks.setdefault(index, kind) != kind:
+            return  # the same thought, in its summary and in full
+        self._told.add(index)
+        if text:
+            yield says(text)
+
+    def _call(self, index: int, item: Mapping[str, object]) -> Iterator[Event]:
+        kind, name = _text(item.get("type")), _text(item.get("name"))
+        if kind in _CALLS and index not in self._calls and name:
+            self._calls[index] = kind
+            yield CallBegan(index, _text(item.get("call_id")) or _text(item.get("id")) or f"call_{index}", name)
+
+    def _done(self, index: int, item: Mapping[str, object]) -> Iterator[Event]:
+        """An item that is whole: what its pieces have not told is told now."""
+        kind = item.get("type")
+        if kind in _CALLS:
+            yield from self._call(index, item)
+        if kind == "reasoning":
+            thoughts = [] if index in self._told else [Thought(text) for text in _thoughts(item)]
+            yield from thoughts
+            if sealed := _text(item.get("encrypted_content")):
+                yield Signed(seal_of(sealed)) if thoughts or index in self._told else Sealed(seal_of(sealed))
+        elif index not in self._told:
+            if kind == "message":
+                yield from _message(item)
+            elif kind == "function_call" and (arguments := _text(item.get("arguments"))):
+                yield CallPart(index, arguments)
+            elif kind == "custom_tool_call":
+                yield CallPart(index, msgspec.json.encode({"input": _text(item.get("input"))}).decode())
+        self._told.add(index)
+
+    def _end(self, response: Mapping[str, object]) -> Iterator[Event]:
+        if self._finished:
+            return
+        self._finished = True
+        if not self._told:  # some bring everything at the end
+            for index, item in enumerate(items_of(response)):
+                yield from self._done(index, item)
+        details = response.get("incomplete_details")
+        if response.get("status") == "incomplete":
+            reason = details.get("reason") if isinstance(details, dict) else None
+            yield Finished(_INCOMPLETE.get(_text(reason), "length"))
+        else:
+            yield Finished("calls" if self._calls else "end")
+
+
+def events_of(body: bytes) -> Iterator[Event]:
+    """The events of a whole answer that read_answer has looked through."""
+    said = loads(body)
+    assert isinstance(said, dict)
+    yield Began(_text(said.get("model")))
+    yield from Events()._end(said)
+
+
+def _thoughts(item: Mapping[str, object]) -> list[str]:
+    """What is shown of a thought: its summary, else what it was."""
+    for name in ("summary", "content"):
+        parts = item.get(name)
+        texts = [_text(part.get("text")) for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+        if any(texts):
+            return ["\n\n".join(filter(None, texts))]
+    return []
+
+
+def _message(item: Mapping[str, object]) -> Iterator[Event]:
+    parts = item.get("content")
+    for part in parts if isinstance(parts, list) else ():
+        if isinstance(part, dict):
+            if text := _text(part.get("text")):
+                yield Said(text)
+            if refusal := _text(part.get("refusal")):
+                yield Refused(refusal)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,158 @@
+"""The tools of one request under the names that go up, and back.
+
+A caller names a tool by a namespace and a name; the other dialects know one flat name of 64 letters, digits, `_` and
+`-`. The names are built anew for each request, by one rule: what stands in its history goes through the same.
+"""
+
+import hashlib
+import re
+
+import msgspec
+
+from ftgate.dialects.fields import Fields, typed
+from ftgate.dialects.neutral import Choice, Tool
+from ftgate.dialects.openai_responses import hosted
+from ftgate.errors import InvalidRequest
+
+MAX_NAME = 64
+_NONE = "functions"
+"""The namespace that means none: Codex's word."""
+_NO_PARAMETERS = msgspec.Raw(b'{"type":"object","properties":{}}')
+_FREE = msgspec.Raw(
+    b'{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}'
+)
+_FREE_WORDS = "Put the whole text into `input`, as one string."
+_STRANGE = re.compile(r"[^A-Za-z0-9_-]")
+_CHOICES = {"auto": Choice("auto"), "none": Choice("none"), "required": Choice("any")}
+_WORDS = "is one of auto, none, required, or names a tool that is offered"
+
+
+class Tools:
+    """`offered` and `known` are tools by namespace and name; `known` those that stand in the history alone."""
+
+    def __init__(self) -> None:
+        self.offered: dict[tuple[str, str], Tool] = {}
+        self.known: dict[tuple[str, str], Tool] = {}
+        self._taken: set[str] = set()
+
+    def offer(self, tools: list[Fields], path: str, space: str = "") -> None:
+        """Take tools that are declared at this path. Raises InvalidRequest for one that cannot be told to a model of
+        another dialect."""
+        for index, tool in enumerate(tools):
+            place = f"{path}.{index}"
+            kind = typed(tool, "type", str, "a tool's type", path=f"{place}.type") or ""
+            if hosted.left_out(kind):
+                continue
+            if kind == hosted.NAMESPACE:
+                self.offer(hosted.tools_of(tool, place), f"{place}.tools", _name(tool, place))
+            elif kind in hosted.DECLARED:
+                self._declare(tool, space, place, free=kind == "custom")
+            else:
+                raise hosted.refusal(kind, place)
+
+    def _declare(self, tool: Fields, space: str, place: str, *, free: bool) -> None:
+        own = _name(tool, place)
+        pair = _pair(space, own)
+        before = self.offered.get(pair)
+        name = before.name if before is not None else self._flat(*pair)
+        description = typed(tool, "description", str, "a text", path=f"{place}.description") or ""
+        if free:
+            schema, strict, description = _FREE, None, _free_description(tool, description, place)
+        else:
+            given = typed(tool, "parameters", dict[str, msgspec.Raw], "a JSON Schema", path=f"{place}.parameters")
+            schema = _NO_PARAMETERS if given is None else tool["parameters"]
+            strict = typed(tool, "strict", bool, "true or false", path=f"{place}.strict")
+        self.offered[pair] = Tool(
+            name, schema, description, strict, own=own if own != name else "", space=space, free=free
+        )
+
+    def called(self, space: str, own: str, *, free: bool) -> str:
+        """The name that goes up of a tool that was called in an earlier turn."""
+        pair = _pair(space, own)
+        tool = self.offered.get(pair) or self.known.get(pair)
+        if tool is None:
+            name = self._flat(*pair)
+            tool = Tool(name, _FREE if free else _NO_PARAMETERS, own=own if own != name else "", space=space, free=free)
+            self.known[pair] = tool
+        return tool.name
+
+    def _flat(self, space: str, own: str) -> str:
+        whole = f"{space}__{own}" if space else own
+        name = _STRANGE.sub("_", whole)
+        if len(name) > MAX_NAME or name in self._taken:
+            mark = hashlib.sha256(f"{space}\0{own}".encode("utf-8", "replace")).hexdigest()[:8]
+            name = f"{name[: MAX_NAME - 9]}_{mark}"
+        self._taken.add(name)
+        return name
+
+    def choose(self, fields: Fields) -> Choice | None:
+        """What `tool_choice` means; of tools that it leaves out nothing is told. Raises InvalidRequest."""
+        raw = bytes(fields.get("tool_choice", b"null")).lstrip()
+        if raw == b"null":
+            return None
+        if raw.startswith(b"{"):
+            wish = typed(fields, "tool_choice", dict[str, object], _WORDS) or {}
+            if wish.get("type") == "allowed_tools":
+                return self._allow(wish)
+            return Choice("tool", self._find(wish).name)
+        word = typed(fields, "tool_choice", str, _WORDS) or ""
+        choice = _CHOICES.get(word)
+        if choice is None:
+            raise _no_choice()
+        return self._with_tools(choice)
+
+    def _with_tools(self, choice: Choice) -> Choice | None:
+        """The choice, where there is anything to choose from."""
+        if not self.offered and choice.how == "any":
+            raise InvalidRequest("`tool_choice`: no tool is offered that could be called", param="tool_choice")
+        return choice if self.offered else None
+
+    def _find(self, wish: dict[str, object]) -> Tool:
+        own, space = wish.get("name"), wish.get("namespace")
+        if wish.get("type") not in hosted.DECLARED or not isinstance(own, str):
+            raise _no_choice()
+        if (tool := self.offered.get(_pair(space if isinstance(space, str) else "", own))) is not None:
+            return tool
+        named = [tool for (_, name), tool in self.offered.items() if name == own and not isinstance(space, str)]
+        if len(named) != 1:
+            raise _no_choice()
+        return named[0]
+
+    def _allow(self, wish: dict[str, object]) -> Choice | None:
+        allowed, mode = wish.get("tools"), wish.get("mode", "auto")
+        choice = _CHOICES.get(mode) if isinstance(mode, str) else None
+        if not isinstance(allowed, list) or choice is None:
+            raise _no_choice()
+        names: set[str] = set()
+        for one in allowed:
+            if not isinstance(one, dict):
+                raise _no_choice()
+            if not hosted.left_out(str(one.get("type"))):
+                names.add(self._find(one).name)
+        self.known |= {pair: tool for pair, tool in self.offered.items() if tool.name not in names}
+        self.offered = {pair: tool for pair, tool in self.offered.items() if tool.name in names}
+        return self._with_tools(choice)
+
+
+def _pair(space: str, own: str) -> tuple[str, str]:
+    return ("" if space == _NONE else space), own
+
+
+def _name(tool: Fields, place: str) -> str:
+    name = typed(tool, "name", str, "a text", path=f"{place}.name")
+    if not name:
+        raise InvalidRequest(f"`{place}.name` is missing", code="missing_field", param=f"{place}.name")
+    return name
+
+
+def _free_description(tool: Fields, description: str, place: str) -> str:
+    """What is said of a tool of free text: the grammar that its text follows too, since no schema can say that."""
+    format = typed(tool, "format", dict[str, object], "an object", path=f"{place}.format") or {}
+    grammar = ""
+    if isinstance(definition := format.get("definition"), str):
+        grammar = f"The text follows this grammar ({format.get('syntax') or 'lark'}):\n{definition}"
+    return "\n\n".join(part for part in (description, grammar, _FREE_WORDS) if part)
+
+
+def _no_choice() -> InvalidRequest:
+    return InvalidRequest(f"`tool_choice` {_WORDS}", param="tool_choice")

@@ -1,0 +1,173 @@
+"""Answers of any dialect as Responses: what the Writer writes, plain and streamed.
+
+An item ends when another kind of content begins. A call ends so only when its arguments are whole: until then all that
+does not belong to it waits, since some upstreams send the fragments of two calls in turn, and items here come one
+behind the other. At the finish everything ends. Of a stream that breaks off, what was not finished is neither ended nor
+listed.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+
+from ftgate.core.usage import Usage
+from ftgate.dialects import sse
+from ftgate.dialects.neutral import (
+    Began,
+    CallBegan,
+    CallPart,
+    Event,
+    Finished,
+    Refused,
+    Said,
+    Sealed,
+    Signed,
+    Thought,
+)  # fmt: skip
+from ftgate.dialects.openai_responses.frames import Frames
+from ftgate.dialects.openai_responses.output import Call, Message, Reasoning
+from ftgate.dialects.openai_responses.response import Response
+from ftgate.dialects.openai_responses.usage import usage_object
+from ftgate.dialects.talk import Told
+from ftgate.errors import GateError
+
+_INCOMPLETE = {"length": "max_output_tokens", "context": "max_output_tokens", "filter": "content_filter",
+               "refusal": "content_filter"}  # fmt: skip
+
+
+class Writer:
+    """Writes one answer (talk.Writer)."""
+
+    def __init__(self, told: Told) -> None:
+        self.told = told
+        self.frames = Frames()
+        self.response = Response(told.ask.fields, told.mark, told.created, told.model)
+        self._begun = False
+        self._output: list[bytes] = []  # items that are done
+        self._item: Message | Reasoning | Call | None = None  # the one that goes on
+        self._key = -1  # of the call that goes on
+        self._waiting: deque[Event] = deque()  # for that call to be whole
+        self._ending = False  # nothing more belongs to the call that goes on
+        self._reason: str | None = None  # why the answer is incomplete
+
+    def write(self, events: Iterable[Event]) -> bytes:
+        for event in events:
+            self._take(event)
+        return self.frames.take()
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            started = b'"response":' + self.response.written("in_progress", [])
+            self.frames.say(b"response.created", started)
+            self.frames.say(b"response.in_progress", started)
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, Began):
+            self.response.model = event.model or self.response.model
+        self._begin()
+        if isinstance(event, Finished):
+            self._finish(_INCOMPLETE.get(event.reason))
+        elif self._must_wait(event):
+            self._waiting.append(event)
+        else:
+            self._follow(event)
+            self._catch_up()
+
+    def _must_wait(self, event: Event) -> bool:
+        """Whether a call goes on that this event does not belong to."""
+        if self._ending or not isinstance(self._item, Call):
+            return False
+        if isinstance(event, CallPart) and event.key == self._key:
+            return False
+        return bool(self._waiting) or not self._item.whole()
+
+    def _catch_up(self) -> None:
+        """Once a call is whole, what waited for that."""
+        while self._waiting and isinstance(self._item, Call) and self._item.whole():
+            waiting, self._waiting = self._waiting, deque()
+            self._close()
+            self._replay(waiting)
+
+    def _replay(self, waiting: Iterable[Event]) -> None:
+        for event in waiting:
+            if self._must_wait(event):
+                self._waiting.append(event)
+            else:
+                self._follow(event)
+
+    def _follow(self, event: Event) -> None:
+        match event:
+            case Said(text) | Refused(text):
+                if text:
+                    kind = "output_text" if isinstance(event, Said) else "refusal"
+                    self._message().say(kind, text)
+            case Thought(text):
+                if text:
+                    self._reasoning().think(text)
+            case Signed(signature):
+                if signature:
+                    self._reasoning().seal(signature)
+            case Sealed(data):
+                if data:
+                    self._reasoning().add_sealed(data)
+            case CallBegan(key, id, name):
+                self._close()
+                index = len(self._output)
+                self._item = Call(self.frames, f"{self.told.mark}_{index}", index, id, name, self.told.tool(name))
+                self._key = key
+            case CallPart(key, text):
+                if text and isinstance(self._item, Call) and key == self._key:
+                    self._item.add(text)
+
+    def _message(self) -> Message:
+        if not isinstance(self._item, Message):
+            self._close()
+            index = len(self._output)
+            self._item = Message(self.frames, f"msg_{self.told.mark}_{index}", index)
+        return self._item
+
+    def _reasoning(self) -> Reasoning:
+        if not isinstance(self._item, Reasoning):
+            self._close()
+            index = len(self._output)
+            self._item = Reasoning(self.frames, f"rs_{self.told.mark}_{index}", index)
+        return self._item
+
+    def _close(self, status: str = "completed") -> None:
+        if self._item is not None:
+            self._output.append(self._item.close(status))
+            self._item = None
+
+    def _finish(self, reason: str | None) -> None:
+        """The end of the answer: what waited comes now, call by call, each with all its parts."""
+        self._reason = reason
+        while self._waiting:
+            waiting, self._waiting = self._waiting, deque()
+            self._close()
+            self._replay(waiting)
+        self._close("completed" if reason is None else "incomplete")
+
+    def _last(self, usage: dict[str, object]) -> tuple[bytes, bytes]:
+        """The kind of the last event, and the response in it."""
+        status = "completed" if self._reason is None else "incomplete"
+        written = self.response.written(status, self._output, usage=usage, reason=self._reason)
+        return b"response." + status.encode(), written
+
+    def tail(self, usage: Usage, *, exact: bool, cost: int | None, note: str) -> bytes:
+        self._begin()
+        self._close()
+        before = self.frames.take()
+        kind, response = self._last(usage_object(usage, cost))
+        self.frames.say(kind, b'"response":' + response)
+        return before + (sse.comment(note) if note else b"") + self.frames.take()
+
+    def failure(self, error: GateError, request_id: str, note: str) -> bytes:
+        self._begin()
+        before = self.frames.take()
+        self.frames.say(b"response.failed", b'"response":' + self.response.failed(self._output, error))
+        return before + (sse.comment(note) if note else b"") + self.frames.take()
+
+    def whole(self, events: Iterable[Event], usage: Usage, *, exact: bool, cost: int | None) -> bytes:
+        self.write(events)
+        self._close()
+        return self._last(usage_object(usage))[1]
