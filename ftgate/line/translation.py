@@ -9,7 +9,7 @@ import msgspec
 from ftgate import dialects
 from ftgate.core.routing import Candidate
 from ftgate.dialects.neutral import Talk
-from ftgate.dialects.talk import Ask, Told, Writer
+from ftgate.dialects.talk import Ask, Dialect, Told, Writer
 from ftgate.errors import InvalidRequest
 from ftgate.line.call import Exchange
 from ftgate.line.charge import prompt_of
@@ -23,18 +23,23 @@ def asked_in(x: Exchange, dialect: str) -> Ask:
     said = x.said.get(dialect)
     if said is None:
         try:
-            fields = dialects.ALL[dialect].render_talk(_talk(x))
-            if x.ask.stream:
-                fields["stream"] = True
-            said = msgspec.structs.replace(
-                x.ask, fields={name: msgspec.Raw(msgspec.json.encode(value)) for name, value in fields.items()}
-            )
+            said = said_in(dialects.ALL[dialect], x.ask, _talk(x))
         except InvalidRequest as unfit:
             said = unfit
         x.said[dialect] = said
     if isinstance(said, InvalidRequest):
         raise said
     return said
+
+
+def said_in(dialect: Dialect, ask: Ask, talk: Talk) -> Ask:
+    """The same ask with the fields that say this talk in another dialect. Raises InvalidRequest."""
+    fields = dialect.render_talk(talk)
+    if ask.stream:
+        fields["stream"] = True
+    return msgspec.structs.replace(
+        ask, fields={name: msgspec.Raw(msgspec.json.encode(value)) for name, value in fields.items()}
+    )
 
 
 def _talk(x: Exchange) -> Talk:
