@@ -110,7 +110,8 @@ class _Said:
 
     def __init__(self) -> None:
         self._messages: list[tuple[str, list[_Block]]] = []
-        self._ids: dict[str, str] = {}
+        self._ids: dict[str, str] = {}  # of calls, by what the caller calls them
+        self._taken: set[str] = set()
         self.may_think = True  # unless the call that is being answered came without its thought
 
     def take(self, turn: Turn) -> None:
@@ -150,7 +151,12 @@ class _Said:
             if isinstance(part, (Text, Refusal)) and part.text.strip():
                 yield _text(part)
             elif isinstance(part, ToolUse):
-                made = {"type": "tool_use", "id": self._id(part.id), "name": part.name, "input": _input(part.arguments)}
+                made = {
+                    "type": "tool_use",
+                    "id": self._new_id(part.id),
+                    "name": part.name,
+                    "input": _input(part.arguments),
+                }
                 yield made | _cached(part.cache)
 
     def _user(self, turn: Turn) -> Iterator[_Block]:
@@ -172,17 +178,21 @@ class _Said:
             elif not isinstance(part, ToolResult):
                 yield _shown(part)
 
-    def _id(self, id: str) -> str:
-        """A call's id in the letters that are allowed here, the same for both halves."""
-        known = self._ids.get(id)
-        if known is None:
-            known = plain = _NOT_IN_IDS.sub("_", id) or "_"
-            more = 1
-            while known in self._ids.values():
-                more += 1
-                known = f"{plain}_{more}"
-            self._ids[id] = known
+    def _new_id(self, id: str) -> str:
+        """A call's id in the letters that are allowed here, and no other call's of the whole conversation: some servers
+        count anew in each round."""
+        known = plain = _NOT_IN_IDS.sub("_", id) or "_"
+        more = 1
+        while known in self._taken:
+            more += 1
+            known = f"{plain}_{more}"
+        self._taken.add(known)
+        self._ids[id] = known
         return known
+
+    def _id(self, id: str) -> str:
+        """The same for a result: that of the last call which the caller calls so."""
+        return self._ids.get(id) or self._new_id(id)
 
 
 def _short(blocks: list[_Block]) -> object:

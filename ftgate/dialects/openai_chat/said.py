@@ -69,14 +69,20 @@ def _messages(turn: Turn) -> Iterator[dict[str, object]]:
     media: list[Part] = []
     for part in turn.parts:
         if isinstance(part, ToolResult):
-            text = _joined(part.parts)
+            held = [_in_words(inner) for inner in part.parts]
+            text = _joined(held)
             said = text if not part.failed or text.lower().startswith("error") else f"Error: {text}"
             yield {"role": "tool", "tool_call_id": part.id, "content": said}
-            shown = [inner for inner in part.parts if not isinstance(inner, Text)]
+            shown = [inner for inner in held if not isinstance(inner, Text)]
             media += [Text(f"What tool call {part.id} returned:"), *shown] if shown else []
-    others = [*media, *(part for part in turn.parts if not isinstance(part, ToolResult))]
+    others = [*media, *(_in_words(part) for part in turn.parts if not isinstance(part, ToolResult))]
     if others:
         yield {"role": turn.role, "content": _content(others)}
+
+
+def _in_words(part: Part) -> Part:
+    """A document of text as the text that it is; every other part as it is."""
+    return Text(part.text) if isinstance(part, Document) and part.text else part
 
 
 def _assistant(parts: Iterable[Part]) -> dict[str, object]:
@@ -118,8 +124,6 @@ def _part(part: Part) -> dict[str, object]:
         case Document(data=data) if data:
             name = {"filename": part.name} if part.name else {}
             return {"type": "file", "file": {**name, "file_data": f"data:{part.media};base64,{data}"}}
-        case Document(text=text) if text:
-            return {"type": "text", "text": text}
         case Document():
             words = "takes a document's bytes, not its address; send them as base64, or choose another model"
             raise InvalidRequest(f"`{part.path}`: this model's provider {words}", param=part.path)
