@@ -299,3 +299,8 @@ WHOLE: dict[str, tuple[bytes, list[Event]]] = {
 def test_whole_answers_are_heard(name: str) -> None:
     body, events = WHOLE[name]
     assert list(openai_chat.events_of(body)) == events
+
+
+@pytest.mark.parametrize(("user", "up"), [("", None), ("ann", "ann"), ("x" * 64, "x" * 64), ("x" * 65, None)])
+def test_a_long_word_for_who_asks_stays_here(user: str, up: str | None) -> None:
+    assert rendered(Talk((Turn("user", (Text("Hi"),)),), user=user)).get("user") == up

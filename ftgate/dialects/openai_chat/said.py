@@ -28,6 +28,8 @@ from ftgate.errors import InvalidRequest
 
 BETWEEN = "\n\n"
 """What stands between two texts of one message: not every provider of this dialect takes a list of them."""
+USER_LENGTH = 64
+"""Characters of the caller's word for who asks: OpenAI refuses a longer one, and Claude Code's is."""
 _BUDGETS = ((1024, "minimal"), (4096, "low"), (16_384, "medium"))
 """Tokens of thinking up to which an effort is called so; above them it is high."""
 
@@ -56,7 +58,7 @@ def render_talk(talk: Talk) -> dict[str, object]:
         "response_format": _format(talk.format) if talk.format is not None else None,
         "reasoning_effort": effort_word(talk.effort) or None,
         "verbosity": talk.verbosity or None,
-        "user": talk.user or None,
+        "user": talk.user if 0 < len(talk.user) <= USER_LENGTH else None,
     }
     return fields | {name: value for name, value in given.items() if value is not None}
 
