@@ -381,7 +381,9 @@ def test_what_is_no_answer(body: bytes) -> None:
 
 
 def test_an_answer_of_nothing_is_one() -> None:
-    messages.read_answer(b'{"type": "message", "content": [], "stop_reason": "end_turn"}', Meter())
+    meter = Meter()
+    messages.read_answer(b'{"type": "message", "content": [], "stop_reason": "end_turn"}', meter)
+    assert not meter.content_seen
 
 
 @pytest.mark.parametrize("cut", [start() + TEXT + HI, start() + ERROR, b"", ORDINARY[:-40]])
