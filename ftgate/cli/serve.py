@@ -207,7 +207,6 @@ def _started(settings: config.Settings, started: "Started") -> None:
         else:
             models = "1 model" if row["models"] == 1 else f"{row['models']} models"
             detail = models + (f"   from {row['from']}" if row["from"] else "")
-            detail += "" if row["served"] else "   listed; calls answer 501 in this version"
         say(f"  channel   {row['name']:<18} {detail}")
     if started.owner_key is not None:
         say(f"  admin     none yet: run {program()} users create NAME --admin")
@@ -241,4 +240,8 @@ def _try_it(url: str, key: str, model: str, *, demo: bool) -> None:
     model = shlex.quote(model)
     say(f"  export ANTHROPIC_BASE_URL={url}/anthropic ANTHROPIC_AUTH_TOKEN={key} ANTHROPIC_API_KEY= \\")
     say(f"    ANTHROPIC_MODEL={model} ANTHROPIC_DEFAULT_HAIKU_MODEL={model}")
+    say("Codex")
+    provider = f'{{name="ftgate",base_url="{url}/v1",env_key="FTGATE_KEY",wire_api="responses"}}'
+    say(f"  FTGATE_KEY={key} codex -m {model} -c model_provider=ftgate \\")
+    say(f"    -c 'model_providers.ftgate={provider}'")
     say(f"Keep it: {program()} init (config file) · Ctrl-C stops")

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from ftgate import dialects
 from ftgate.config import environment, idle, settings
 from ftgate.config.channel_settings import ProviderOverride
 from ftgate.config.channels import Builder, check_lifetime, overridden
@@ -319,7 +318,6 @@ def describe(config: Settings) -> dict[str, Any]:
             "keys": sum(1 for credential in channel.credentials if credential.reveal()),
             "models": len(channel.models),
             "from": config.found.get(channel.name),
-            "served": bool(channel.addresses.keys() & dialects.ALL.keys()),
         }
         for channel in config.routes.channels
     ]

@@ -32,7 +32,17 @@ COUNTED: Mapping[str, Counting] = {
         lambda body: anthropic_messages.read_prompt(decode_object(body)),
         drop=("max_tokens", "stream", "temperature", "top_p", "top_k", "stop_sequences", "metadata"),
     ),
-}
+    "openai_responses": Counting(
+        "/input_tokens",
+        openai_responses.read_request,
+        drop=(
+            "background", "client_metadata", "include", "max_output_tokens", "max_tool_calls", "metadata",
+            "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "safety_identifier", "store",
+            "stream", "stream_options", "temperature", "top_logprobs", "top_p", "user",
+        ),
+        also={"object": "response.input_tokens"},
+    ),
+}  # fmt: skip
 """How tokens are counted, by the name of the dialect: of those that have a count."""
 
 COUNT_ROUTES: Mapping[str, Dialect] = {

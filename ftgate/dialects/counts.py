@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from ftgate.dialects.fields import loads
+from ftgate.dialects.fields import fields_of, loads
 from ftgate.dialects.talk import Ask
 
 
@@ -20,6 +20,10 @@ class Counting(msgspec.Struct, frozen=True):
     read: Callable[[bytes], Ask]
     drop: tuple[str, ...] = ()
     also: Mapping[str, str] = {}
+
+    def asked(self, body: bytes) -> bytes:
+        """A rendered request as it goes up to be counted."""
+        return msgspec.json.encode({name: raw for name, raw in fields_of.decode(body).items() if name not in self.drop})
 
     def answer(self, tokens: int) -> bytes:
         return msgspec.json.encode({**self.also, "input_tokens": tokens})

@@ -39,8 +39,8 @@ class Upward:
     def counting(self, x: Exchange, candidate: Candidate, counting: Counting) -> UpstreamRequest:
         """The same to be counted, where this candidate's dialect has a count. Raises as request()."""
         channel, dialect = candidate.channel, candidate.address.dialect
-        aim = Aim(candidate.model.upstream, drop=(*channel.drop_params, *counting.drop))
-        body = dialects.ALL[dialect].render(asked_in(x, dialect), aim)
+        aim = Aim(candidate.model.upstream, drop=channel.drop_params)
+        body = counting.asked(dialects.ALL[dialect].render(asked_in(x, dialect), aim))
         url, headers = self._constant(candidate, stream=False)
         where, mark, query = url.partition("?")
         return UpstreamRequest(

@@ -3,9 +3,11 @@ full."""
 
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,6 +103,20 @@ def test_what_is_printed_for_claude_code_works(tmp_path: Path) -> None:
                 body = {"model": env[name], "max_tokens": 20, "messages": [{"role": "user", "content": "Hello"}]}
                 answer = client.post("/v1/messages?beta=true", json=body)
                 assert answer.status_code == 200 and answer.json()["content"][0]["text"], answer.text
+
+
+def test_what_is_printed_for_codex_works(tmp_path: Path) -> None:
+    with started(tmp_path, "--port", "0") as (url, process):
+        words = shlex.split(_whole(process).partition("Codex\n")[2].partition("Keep it:")[0].replace("\\\n", " "))
+        assert words[1:4] == ["codex", "-m", "demo-chat"] and words[4:6] == ["-c", "model_provider=ftgate"]
+        provider = tomllib.loads(words[7])["model_providers"]["ftgate"]
+        assert provider["base_url"] == f"{url}/v1"
+        assert words[0].partition("=")[0] == provider["env_key"] and provider["wire_api"] == "responses"
+        answer = httpx.post(
+            provider["base_url"] + "/responses", json={"model": words[3], "input": "Hello"}, trust_env=False,
+            headers={"Authorization": f"Bearer {words[0].partition('=')[2]}"},
+        )  # fmt: skip
+        assert answer.status_code == 200 and answer.json()["status"] == "completed", answer.text
 
 
 def test_options_of_the_group_stay_its_own(tmp_path: Path) -> None:
