@@ -17,7 +17,8 @@ from ftgate.errors import Fault, UpstreamFailed
 from ftgate.line import counting
 from ftgate.line.counting import Counter
 from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, addresses, channel, model
-from tests.line.transcript import PLAIN, answer, ask, status
+from tests.line.test_cancel_everywhere import Strike
+from tests.line.transcript import PLAIN, WAYS, answer, ask, status
 
 COUNT = Counting("/count", openai_chat.read_request, drop=("temperature", "max_tokens"), also={"object": "count"})
 
@@ -213,6 +214,32 @@ async def test_it_can_be_ended(why: str, status: int | None, autojump_clock: Moc
             call.cancel(why)
     assert client.status == status and trio.current_time() == 1.0
     made.check()
+
+
+async def cut(way: str, k: int) -> bool:
+    """Count, and strike before step k; False when the count ended before it came to that."""
+    made, client = Counted([("wait", 1.0), PLAIN, b'{"input_', b'tokens": 42}']), RecordingClient()
+    call = made.stage.call(ask())
+    with trio.CancelScope() as outer:
+        strike = Strike(k, lambda: WAYS[way](call, outer))
+        strike.task = trio.lowlevel.current_task()
+        trio.lowlevel.add_instrument(strike)
+        try:
+            await made.counter.count(call, client)
+        finally:
+            trio.lowlevel.remove_instrument(strike)
+    if client.ended and client.status == 200:
+        assert shown(client)[1] in ("upstream", "estimate")
+    made.check()
+    return strike.left <= 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_it_can_be_ended_at_every_step(way: str, autojump_clock: MockClock) -> None:
+    steps = 1
+    while await cut(way, steps):
+        steps += 1
+    assert steps > 5
 
 
 async def test_one_that_has_left_already_asks_nobody(autojump_clock: MockClock) -> None:
