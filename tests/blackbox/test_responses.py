@@ -4,7 +4,6 @@ exact money of each."""
 import json
 from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -306,18 +305,3 @@ def test_what_fails_at_once_is_an_attempt_that_failed(native: House) -> None:
     account = native.account()
     error(respond(native, account, "fails-at-once", stream=True), 503, "no_healthy_provider")
     assert native.balance(account) == 1
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_other_callers_are_answered_by_such_a_channel(tmp_path: Path, stream: bool) -> None:
-    """A channel that has no chat at all: completions go the same way."""
-    scripts = {"ends": script(STREAMS["ends"]), "whole": script(json.dumps(RESPONSE), "application/json")}
-    config = channel("native", list(scripts), provider="anthropic-compatible", responses_base_url="FAKE/v1")
-    with House(tmp_path, config, scripts) as house:
-        account = house.account()
-        answer = house.http.post("/v1/completions", headers=account.headers, json={
-            "model": "ends" if stream else "whole", "prompt": "Hello", "stream": stream})  # fmt: skip
-        said = chunks(answer.content) if stream else [answer.json()]
-        assert "".join(one["choices"][0]["text"] for one in said) == "one two"
-        assert said[-1]["choices"][0]["finish_reason"] == "stop"
-        assert Decimal(house.row(account)["cost"]) == NATIVE_COST
