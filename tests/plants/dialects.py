@@ -199,4 +199,32 @@ PLANTS = (
         "yield from self._call_part(list(self._calls.values())[-1], text)",
         "tests/dialects/test_openai_chat_caller.py",
     ),
+    Plant(
+        "two calls of one id, in two rounds, go to Anthropic under it",
+        "ftgate/dialects/anthropic_messages/said.py",
+        "        while known in self._taken:",
+        "        while known in ():",
+        "tests/dialects/test_golden_chat_messages.py",
+    ),
+    Plant(
+        "a document of text that a tool brought is no result for a chat model",
+        "ftgate/dialects/openai_chat/said.py",
+        "held = [_in_words(inner) for inner in part.parts]",
+        "held = list(part.parts)",
+        "tests/dialects/test_golden_chat_messages.py",
+    ),
+    Plant(
+        "a stream that broke off ends as a whole one for who speaks chat",
+        "ftgate/dialects/openai_chat/written.py",
+        "        return error_event(error, request_id, note)",
+        "        return error_event(error, request_id, note) + DONE",
+        "tests/dialects/test_golden_chat_messages_answers.py",
+    ),
+    Plant(
+        "a picture is lost between two dialects",
+        "ftgate/dialects/openai_chat/said.py",
+        "    return [_part(part) for part in parts]",
+        "    return [_part(part) for part in parts if not isinstance(part, Image) or part.data]",
+        "tests/dialects/test_there_and_back.py",
+    ),
 )
