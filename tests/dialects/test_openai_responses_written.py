@@ -311,13 +311,14 @@ def test_a_chat_stream_however_it_comes(name: str) -> None:
 @pytest.mark.parametrize("name", CHATS)
 def test_anything_cut_ends_in_a_failure(name: str) -> None:
     data = CHATS[name]
+    assert data
     for at in range(len(data)):
-        reader, told = passed([data[:at]])
+        reader, out = passed([data[:at]])
         if reader.state is State.broken:
-            said = read(told + reader.failure(ProviderError("it broke off"), "req_0123", ""))
+            said = read(out + reader.failure(ProviderError("it broke off"), "req_0123", ""))
             assert kinds(said)[-1] == "failed" and said[-1]["response"]["status"] == "failed"
             assert not {"completed", "incomplete"} & set(kinds(said))
         elif reader.state is State.ended:  # all but the blank line behind the finish was there
             assert at >= len(data) - 2
         else:
-            assert reader.state is State.failed and not told
+            assert reader.state is State.failed and not out
