@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import openai
 import pytest
 
 from tests.blackbox.harness import Account, House, channel, error
@@ -93,3 +94,15 @@ def test_browsers(house: House) -> None:
     asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
     for path in ("/v1/responses", COUNT):
         assert house.http.options(path, headers=asked).headers["access-control-allow-origin"] == "*"
+
+
+def test_the_sdk(house: House) -> None:
+    account = house.account()
+    with openai.OpenAI(base_url=f"{house.url}/v1", api_key=account.key, max_retries=0) as client:
+        assert client.responses.input_tokens.count(model="counts", input="Hello").input_tokens == 4242
+        assert client.responses.input_tokens.count(model="plain", input="Hello").object == "response.input_tokens"
+        assert client.responses.create(model="plain", input="Hello").output_text == "Hello, world"
+        with pytest.raises(openai.NotFoundError):
+            client.responses.retrieve("resp_1")
+        with pytest.raises(openai.NotFoundError):
+            client.responses.compact(model="plain", input="Hello")
