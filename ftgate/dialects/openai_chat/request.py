@@ -5,6 +5,7 @@ import msgspec
 from ftgate.core.usage import UNKNOWN_BOUND
 from ftgate.dialects.asked import OWN_FIELDS, STRATEGIES, names_of
 from ftgate.dialects.fields import Fields, decode_object, typed, whole
+from ftgate.dialects.openai_chat.mixed import as_chat, is_mixed
 from ftgate.dialects.openai_chat.prompt import measure
 from ftgate.dialects.talk import Aim, Ask
 from ftgate.errors import InvalidRequest
@@ -38,6 +39,9 @@ _asked = msgspec.json.Decoder(_Asked)
 def read_request(body: bytes) -> Ask:
     """Read and check what the gate needs to know; the rest passes. Raises InvalidRequest with the field's name."""
     fields = decode_object(body)
+    if is_mixed(fields):
+        body = as_chat(body)
+        fields = decode_object(body)
     try:
         asked = _asked.decode(body)
     except (msgspec.DecodeError, RecursionError):

@@ -13,6 +13,7 @@ import msgspec
 from ftgate.core.usage import Usage, count
 from ftgate.dialects import sse
 from ftgate.dialects.complaints import complaint_in, complaint_of
+from ftgate.dialects.content import media_tokens
 from ftgate.dialects.fields import ABSENT, dumps, fields_of, loads, rewrite, there
 from ftgate.dialects.openai_chat.stream import KEEPALIVE as KEEPALIVE
 from ftgate.dialects.openai_chat.usage import with_cost
@@ -27,6 +28,7 @@ from ftgate.errors import GateError
 
 _LAST = ("response.completed", "response.incomplete")
 _FAILED = ("response.failed", "response.cancelled")
+_SOUND = "response.audio.delta"
 _QUIET_ITEMS = ("message", "reasoning")
 """Items that say nothing by being there."""
 
@@ -81,7 +83,10 @@ class StreamReader(Watcher):
         sign = Sign.quiet
         if piece.delta:
             self._metered.add(piece.output_index)
-            self.meter.note(piece.delta)
+            if piece.type == _SOUND:
+                self.meter.note_media(media_tokens("audio", piece.delta))
+            else:
+                self.meter.note(piece.delta)
             self.meter.content_seen = True
             sign = Sign.content
         self._pass(event.raw, sign)
