@@ -8,6 +8,7 @@ is delivered at the next await that can take it. k grows until the call ends bef
 import json
 import re
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import pytest
 import trio
@@ -15,7 +16,7 @@ import trio.testing
 from trio.lowlevel import Task
 
 from ftgate.core.money import parse_price
-from ftgate.dialects import openai_completions
+from ftgate.dialects import anthropic_messages, openai_completions, openai_responses
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.line.call import Call
 from ftgate.store.ledger import MemoryLedger
@@ -40,6 +41,24 @@ class Strike(trio.abc.Instrument):
                 self.blow()
 
 
+class Caller(NamedTuple):
+    """How a call is asked in a dialect other than chat's: where the prompt stands and what else must be said; what of
+    an answer is text, and what ends a whole stream."""
+
+    dialect: Any
+    prompt: str
+    more: dict[str, Any]
+    text: bytes
+    end: bytes
+
+    def body(self, chat: bytes) -> bytes:
+        fields = json.loads(chat)
+        said = fields.pop("messages")
+        return json.dumps(
+            {**fields, **self.more, self.prompt: said if self.prompt == "messages" else said[0]["content"]}
+        ).encode()
+
+
 FAILED = UpstreamFailed(Fault.reset, "reset", sent=True)
 SCRIPTS = {
     "plain": (ask(), [[PLAIN, answer()]]),
@@ -57,13 +76,21 @@ SCRIPTS = {
 RECEIVED = ", each piece received"
 """Streams whose pieces are not pumped."""
 SCRIPTS |= {name + RECEIVED: SCRIPTS[name] for name in ("stream", "broken stream", "in-band error", "a pause")}
-TRANSLATED = ", translated"
-"""The same for a caller of completions, where the channels only chat."""
-SCRIPTS |= {
-    name + TRANSLATED: SCRIPTS[name]
-    for name in ("plain", "stream", "fail over in a stream", "broken stream", "in-band error", "a pause")
+CALLERS: dict[str, Caller] = {
+    ", translated for completions": Caller(openai_completions, "prompt", {}, rb'"text":"([^"]*)"', b"[DONE]"),
+    ", translated for messages": Caller(
+        anthropic_messages, "messages", {"max_tokens": 100}, rb'"text":"([^"]*)"', b"event: message_stop"
+    ),
+    ", translated for responses": Caller(
+        openai_responses, "input", {}, rb'"delta":"([^"]*)"', b"event: response.completed"
+    ),
 }
-_TEXT = re.compile(rb'"text":"([^"]*)"')
+"""The same scripts for callers of other dialects, where the channels only chat."""
+SCRIPTS |= {
+    name + caller: SCRIPTS[name]
+    for name in ("plain", "stream", "fail over in a stream", "broken stream", "in-band error", "a pause")
+    for caller in CALLERS
+}
 
 
 async def struck(
@@ -73,8 +100,8 @@ async def struck(
     body, steps = SCRIPTS[script]
     upstream = ScriptedUpstream(*[list(attempt) for attempt in steps])
     upstream.pumps = not script.endswith(RECEIVED)
-    translated = script.endswith(TRANSLATED)
-    spoken = ("openai_chat",) if translated else ()
+    caller = next((its for name, its in CALLERS.items() if script.endswith(name)), None)
+    spoken = ("openai_chat",) if caller else ()
     ways = [
         channel(name, drain=drain, addresses=addresses(f"http://{name}.invalid", *spoken))
         for name in ("one", "two", "three")
@@ -83,10 +110,9 @@ async def struck(
     if immediate:  # as it is in real life; the Stage's own ledger waits within its decisions, as one elsewhere would
         stage.gate.ledger = stage.gate.attempts.ledger = MemoryLedger(stage.books, stage.log, stage.gate.clock)
     call = stage.call(body)
-    if translated:
-        fields = json.loads(body)
-        body = json.dumps({**fields, "prompt": fields.pop("messages")[0]["content"]}).encode()
-        call = Call(id="req_t", dialect=openai_completions, secret=b"sk-ft_test", body=body)
+    if caller:
+        body = caller.body(body)
+        call = Call(id="req_t", dialect=caller.dialect, secret=b"sk-ft_test", body=body)
     client = RecordingClient()
     outer = trio.CancelScope()
     strike = Strike(k, lambda: WAYS[way](call, outer))
@@ -103,26 +129,31 @@ async def struck(
     finally:
         trio.lowlevel.remove_instrument(strike)
     stage.check()
-    check_paid(stage, client, body)
+    check_paid(stage, client, body, caller)
     return strike.left <= 0
 
 
-def check_paid(stage: Stage, client: RecordingClient, body: bytes) -> None:
+def check_paid(stage: Stage, client: RecordingClient, body: bytes, caller: Caller | None) -> None:
     """Whoever got content pays its prompt and at least a token a piece; a whole answer pays exactly its usage."""
     pieces = client.body.count(b'"content": "') - client.body.count(b'"content": ""')
-    pieces += len(b"".join(_TEXT.findall(client.body)))  # each text of these scripts is one letter
+    if caller:
+        pieces = len(b"".join(re.findall(caller.text, client.body)))  # each text of these scripts is one letter
     cost = sum(row.cost for row in stage.log.rows)
     if client.status != 200:
         assert not pieces
         return
     if b'"stream": true' not in body:
         said = json.loads(client.body)["usage"] if client.body else {"prompt_tokens": 10, "completion_tokens": 2}
-        assert cost == said["prompt_tokens"] * IN + said["completion_tokens"] * OUT
-    elif b"[DONE]" in client.body:
+        prompt, output = (said.get(f"{a}_tokens", said.get(f"{b}_tokens")) for a, b in SIDES)
+        assert cost == prompt * IN + output * OUT
+    elif (caller.end if caller else b"[DONE]") in client.body:
         assert cost == 10 * IN + pieces * OUT
         assert not stage.log.rows[-1].estimated
     else:
         assert cost >= IN + OUT or not pieces
+
+
+SIDES = ("prompt", "input"), ("completion", "output")
 
 
 @pytest.mark.parametrize("way", WAYS)
