@@ -217,7 +217,11 @@ class Auditor:
             self.expect(held is not None or nobody, f"{seen.call.id}: content before its hold was durable")
         if not seen.told:
             self.windows.turned_away(seen)
-            why = seen.status in {402, 429} or (seen.status == 503 and busy) or (seen.status == 400 and not seen.names)
+            why = (
+                seen.status in {402, 429}
+                or (seen.status == 503 and busy)
+                or (seen.status in {400, 404} and not seen.names)
+            )
             self.expect(why, f"{seen.call.id}: turned away with {seen.status} for nothing")
         if seen.status == 429:
             self.wrong += [f"{seen.call.id}: {words}" for words in self.windows.refused(seen, now, body)]

@@ -11,6 +11,7 @@ import trio
 from ftgate.core.pricing import Multiplier
 from ftgate.core.routing import Candidate, Channel, Model
 from ftgate.line.call import Call
+from tests.days.callers import CHAT, Caller
 
 LIES: dict[str, Any] = {"negative": -3, "text": "12", "float": 1.5, "huge": 10**18}
 FALLBACK = {"small": ("large",)}
@@ -146,7 +147,8 @@ class Seen:
     plan: str
     metered: bool
     multiplier: Multiplier
-    body: dict[str, Any]
+    body: dict[str, Any]  # in chat's words
+    caller: Caller = CHAT
     channels: tuple[Channel, ...] = ()
     told: list[Told] = field(default_factory=list)
     status: int | None = None
@@ -187,7 +189,7 @@ class Seen:
     @property
     def complete(self) -> bool:
         """The client has a whole answer in its hands."""
-        return self.status == 200 and self.ended and (not self.body["stream"] or b"data: [DONE]" in self.answer)
+        return self.status == 200 and self.ended and (not self.body["stream"] or self.caller.end in self.answer)
 
     @property
     def broke_off(self) -> bool:
@@ -209,7 +211,7 @@ class Seen:
 
     @property
     def wants_usage(self) -> bool:
-        return bool(self.body["stream"] and self.body.get("stream_options"))
+        return bool(self.body["stream"] and (self.body.get("stream_options") or self.caller.shows_cost))
 
     def usage_costs(self) -> list[str]:
         """The cost in every usage that the client was shown."""

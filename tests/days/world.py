@@ -18,13 +18,13 @@ from typing import Any
 import trio
 import trio.testing
 
+from ftgate import dialects
 from ftgate.core.books import Books, Entry, Refusal
 from ftgate.core.limits import Limits, Rates
 from ftgate.core.money import parse_price
 from ftgate.core.pricing import Multiplier, Price, Tier
 from ftgate.core.routing import Channel, Model, Retry, Routes, Timeouts
 from ftgate.core.secret import Secret
-from ftgate.dialects import openai_chat
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.line.call import Call
 from ftgate.line.gate import Gate
@@ -34,6 +34,7 @@ from ftgate.store.batch import Batch, write_batch
 from ftgate.store.database import balances_in, last_entry, spent_in
 from ftgate.store.recovery import expire_orphans
 from tests.days.auditor import ATTEMPTS, Auditor
+from tests.days.callers import CALLERS, CHAT, MESSAGES
 from tests.days.log import SlowLog, Watched, WatchedLedger, empty_database
 from tests.days.seen import FALLBACK, Seen, Told
 from tests.fakes.ports import addresses
@@ -190,7 +191,7 @@ class World:
         } or {"small": Model("small", "small-up", self._price(), context=4096, max_output=64)}
         times = Timeouts(connect=2, head=5, answer=20, first_token=8, idle=6, total=60)
         return Channel(
-            name, name, addresses(f"http://{name}.invalid"),
+            name, name, addresses(f"http://{name}.invalid", "openai_chat"),
             tuple(Secret(f"sk-{name}-{i}") for i in range(rng.randint(1, 2))),
             models, priority=rng.randint(0, 1), weight=rng.randint(1, 3), timeouts=times, drain=rng.random() < 0.35,
             charge_left_before_content=rng.random() < 0.8,
@@ -355,19 +356,21 @@ class World:
             "messages": [{"role": "user", "content": "word " * rng.randint(1, 60)}],
             "stream": rng.random() < 0.6,
         }
-        if rng.random() < 0.5:
+        caller = rng.choice(CALLERS)
+        if rng.random() < 0.5 or caller is MESSAGES:
             body["max_tokens"] = rng.choice([1, 20, 500, 5000])
-        if rng.random() < 0.1:
+        if rng.random() < 0.1 and caller is CHAT:
             body["n"] = 2
-        if rng.random() < 0.3:
+        if rng.random() < 0.3 and caller is CHAT:
             body["stream_options"] = {"include_usage": True}
         call = Call(
             id=f"req_{self.seed}_{self.calls}",
-            dialect=openai_chat,
+            dialect=dialects.ALL[caller.dialect],
             secret=key.name.encode(),
-            body=json.dumps(body).encode(),
+            body=json.dumps(caller.words(body)).encode(),
         )
-        seen = Seen(call, account.id, key.id, account.plan, account.metered, self.plans[account.plan].multiplier, body)
+        terms = account.plan, account.metered, self.plans[account.plan].multiplier
+        seen = Seen(call, account.id, key.id, *terms, body, caller)
         self.auditor.began(seen, self.channels, self.now())
         client = SimClient(self, seen)
         async with trio.open_nursery() as nursery:
