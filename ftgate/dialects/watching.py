@@ -17,6 +17,8 @@ MAX_PENDING_BYTES = 65_536
 class Watcher:
     """Half of a talk.Reader: all but what the events of its dialect mean, and how its stream is closed."""
 
+    MAX_PENDING = MAX_PENDING_BYTES
+
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
         self.state = State.pending
@@ -40,7 +42,7 @@ class Watcher:
         if self._events.too_long:
             self._fail(Complaint(f"an event of more than {MAX_ANSWER_BYTES} bytes"))
         if self.state is State.pending:
-            if self._kept_bytes <= MAX_PENDING_BYTES:
+            if self._kept_bytes <= self.MAX_PENDING:
                 return b""
             self.state = TABLE[self.state][Sign.full]
         return self._take_kept()

@@ -159,6 +159,11 @@ def test_media_are_counted_and_not_measured() -> None:
     ])  # fmt: skip
     assert (read.images, read.files, read.audios) == (3, 1, 1)
     assert read.prompt.likely < 100
+    made = ask(input=[
+        {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": "iVBORw0KGgo" * 4000},
+        {"type": "computer_call_output", "call_id": "c", "output": {"type": "computer_screenshot", "image_url": data}},
+    ])  # fmt: skip
+    assert made.images == 2 and made.prompt.likely < 100
 
 
 # ---- what goes up ----

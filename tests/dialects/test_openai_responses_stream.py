@@ -137,6 +137,12 @@ def test_signs(name: str) -> None:
     assert bool(said) == (state in (State.content, State.broken) or name.startswith("a whole"))
 
 
+def test_what_was_asked_and_is_said_again_starts_no_answer() -> None:
+    reader = openai_responses.StreamReader(Meter(), show_usage=True)
+    begun = event("created", response=response(status="in_progress", usage=None, instructions="x" * 500_000))
+    assert reader.feed(begun + begun) == b"" and reader.state is State.pending
+
+
 @pytest.mark.parametrize("kind", ["completed", "incomplete", "failed"])
 def test_usage_is_read_from_every_end(kind: str) -> None:
     _, meter, _ = passed([PIECES + event(kind, response=response(status=kind))])

@@ -27,6 +27,9 @@ _NO_PROMPT = frozenset(
 _NAMES = frozenset(("type", "id", "status", "role", "call_id", "phase"))
 """Fields of an item that say what it is."""
 _LISTS = frozenset(("content", "output", "summary"))
+_READ = frozenset(("content", "output", "arguments", "input", "name", "namespace"))
+"""Texts of an item that a model reads as they are, should they begin like a picture or not."""
+_SCREEN = "screenshot"
 
 
 class Prompt(msgspec.Struct, gc=False):
@@ -73,7 +76,8 @@ class Prompt(msgspec.Struct, gc=False):
         """A part of an item's content: one of its medium where it says that it is one, whatever its bytes or where they
         lie."""
         self.pieces += 1
-        kind = kind_of(str(part.get("type"))) if isinstance(part, dict) else None
+        told = str(part.get("type")) if isinstance(part, dict) else ""
+        kind = "image" if _SCREEN in told else kind_of(told)
         if kind in ("image", "audio", "file"):
             self._medium(kind)
         else:
@@ -84,18 +88,15 @@ class Prompt(msgspec.Struct, gc=False):
         for name, value in item.items():
             if name in _NAMES or not value:
                 continue
-            if isinstance(value, str):
-                if name == "encrypted_content":
-                    self.take_sealed(value)
-                else:
-                    self.texts.append(value)
-            elif name in _LISTS and isinstance(value, list):
-                for part in value:
+            if isinstance(value, str) and name in _READ:
+                self.texts.append(value)
+            elif name in _LISTS and isinstance(value, (list, dict)):
+                for part in value if isinstance(value, list) else (value,):
                     self.take_part(part)
             elif name == "tools":
                 self.texts.append(written(value))
-            else:
-                self.take(name, value)
+            else:  # what it is says what stands in it: a picture that a tool has made
+                self.take(name, {"type": item.get("type"), name: value})
 
 
 def measure(fields: Fields, items: str | Iterable[Mapping[str, object]]) -> Prompt:

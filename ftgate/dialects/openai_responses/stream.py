@@ -49,6 +49,8 @@ _UNKNOWN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 class StreamReader(Watcher):
     """Watches a stream as it passes (talk.Reader)."""
 
+    MAX_PENDING = 4 * 1024 * 1024  # its first two events say again all that was asked, an agent's tools and all
+
     def __init__(self, meter: Meter, *, show_usage: bool) -> None:
         super().__init__(meter)
         self._number = -1  # of the last event that told one
