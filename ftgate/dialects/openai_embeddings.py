@@ -23,6 +23,7 @@ ROUTES = ("/v1/embeddings",)
 ADDRESS = "/embeddings"
 HEADERS: Headers = []
 FORWARDED: frozenset[bytes] = frozenset()
+ID_HEADERS = (b"x-request-id",)
 CAP_FIELDS: tuple[str, ...] = ()
 KEEPALIVE = b""
 

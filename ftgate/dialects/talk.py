@@ -5,6 +5,7 @@ Every dialect, a module or a package, has the same names:
     NAME KIND                               its name, and what its models are for: chat, embeddings
     ROUTES ADDRESS                          the paths its callers use; what is appended to a provider's prefix
     HEADERS FORWARDED                       what its upstreams are always told; a caller's headers that go up to them
+    ID_HEADERS                              where clients look for the id of their request
     CAP_FIELDS                              the request fields that cap an answer
     KEEPALIVE                               what a client that waits for a stream is told, between two events
     read_request(body) -> Ask               raises errors.InvalidRequest
@@ -286,6 +287,9 @@ class Dialect(Protocol):
 
     @property
     def FORWARDED(self) -> frozenset[bytes]: ...
+
+    @property
+    def ID_HEADERS(self) -> tuple[bytes, ...]: ...
 
     @property
     def CAP_FIELDS(self) -> tuple[str, ...]: ...

@@ -17,7 +17,7 @@ from ftgate.line.call import Call, Ended, Exchange
 from ftgate.line.charge import prompt_of
 from ftgate.line.gate import Gate, internal
 from ftgate.line.translation import fitting
-from ftgate.line.words import cut_error
+from ftgate.line.words import cut_error, id_headers
 from ftgate.ports import Client, Headers
 
 log = logging.getLogger("ftgate.line.counting")
@@ -79,7 +79,7 @@ class Counter:
         tokens = None if said is None else await self._asked(x, way, said)
         headers = [
             (b"content-type", b"application/json"),
-            (b"x-request-id", x.call.id.encode()),
+            *id_headers(x),
             (b"x-findtoken-counted-by", b"estimate" if tokens is None else b"upstream"),
         ]
         return headers, counting.answer(prompt_of(x, way.model).whole.likely if tokens is None else tokens)

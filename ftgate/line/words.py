@@ -190,11 +190,17 @@ def room_headers(room: limits.Room | None) -> Headers:
     ]
 
 
+def id_headers(x: Exchange) -> Headers:
+    """The call's id, under each name that clients of its dialect look for."""
+    id = x.call.id.encode()
+    return [(name, id) for name in x.call.dialect.ID_HEADERS]
+
+
 def answer_headers(x: Exchange) -> Headers:
     """Who answered, in which mode, in how many attempts."""
     candidate = x.tried[-1].candidate
     return [
-        (b"x-request-id", x.call.id.encode()),
+        *id_headers(x),
         (b"x-findtoken-mode", b"standard"),
         (b"x-findtoken-model", candidate.model.name.encode(errors="replace")),
         (b"x-findtoken-provider", candidate.channel.provider.encode()),
@@ -205,7 +211,7 @@ def answer_headers(x: Exchange) -> Headers:
 
 def stream_headers(x: Exchange) -> Headers:
     """The head of a stream. One that goes before anybody has answered cannot say who did; its closing comment does."""
-    said = [(b"x-request-id", x.call.id.encode()), (b"x-findtoken-mode", b"standard"), *room_headers(x.room)]
+    said = [*id_headers(x), (b"x-findtoken-mode", b"standard"), *room_headers(x.room)]
     return (said if x.head_early else answer_headers(x)) + [
         (b"content-type", b"text/event-stream; charset=utf-8"),
         (b"cache-control", b"no-cache"),

@@ -65,6 +65,7 @@ def test_a_plain_call(house: House, path: str) -> None:
     said = answer.json()
     assert answer.status_code == 200, said
     assert said["content"] == [{"type": "text", "text": "one two three"}]
+    assert answer.headers["request-id"] == answer.headers["x-request-id"]
     assert (said["type"], said["role"], said["stop_reason"]) == ("message", "assistant", "end_turn")
     seen = house.fake.requests("words")[-1]
     assert seen["path"] == ("/v1/messages" if own(house) else "/v1/chat/completions")

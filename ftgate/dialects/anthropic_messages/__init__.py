@@ -27,12 +27,14 @@ ROUTES = ("/v1/messages", "/anthropic/v1/messages")
 ADDRESS = "/messages"
 HEADERS: Headers = [(b"anthropic-version", b"2023-06-01")]
 FORWARDED = frozenset((b"anthropic-version", b"anthropic-beta"))
+ID_HEADERS = (b"x-request-id", b"request-id")
 
 __all__ = [
     "ADDRESS",
     "CAP_FIELDS",
     "FORWARDED",
     "HEADERS",
+    "ID_HEADERS",
     "KEEPALIVE",
     "KIND",
     "NAME",

@@ -36,6 +36,7 @@ ROUTES = ("/v1/chat/completions",)
 ADDRESS = "/chat/completions"
 HEADERS: Headers = []
 FORWARDED: frozenset[bytes] = frozenset()
+ID_HEADERS = (b"x-request-id",)
 
 __all__ = [
     "ADDRESS",
@@ -43,6 +44,7 @@ __all__ = [
     "DONE",
     "FORWARDED",
     "HEADERS",
+    "ID_HEADERS",
     "KEEPALIVE",
     "KIND",
     "NAME",

@@ -30,6 +30,7 @@ ROUTES = ("/v1/completions",)
 ADDRESS = "/completions"
 HEADERS: Headers = []
 FORWARDED: frozenset[bytes] = frozenset()
+ID_HEADERS = (b"x-request-id",)
 CAP_FIELDS = ("max_tokens",)
 KEEPALIVE = stream.KEEPALIVE
 
@@ -38,6 +39,7 @@ __all__ = [
     "CAP_FIELDS",
     "FORWARDED",
     "HEADERS",
+    "ID_HEADERS",
     "KEEPALIVE",
     "KIND",
     "NAME",

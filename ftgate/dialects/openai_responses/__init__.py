@@ -30,12 +30,14 @@ ROUTES = ("/v1/responses",)
 ADDRESS = "/responses"
 HEADERS: Headers = []
 FORWARDED: frozenset[bytes] = frozenset()
+ID_HEADERS = (b"x-request-id",)
 
 __all__ = [
     "ADDRESS",
     "CAP_FIELDS",
     "FORWARDED",
     "HEADERS",
+    "ID_HEADERS",
     "KEEPALIVE",
     "KIND",
     "NAME",
