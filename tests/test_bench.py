@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trio
 
-from scripts.benchmark import gateway, paced, plain, plan, sections, streams, subjects, wire
+from scripts.benchmark import gateway, paced, plain, plan, sections, streams, subjects, translation, wire
 from scripts.benchmark.books import judge
 from scripts.benchmark.figures import Load, Spread, added_us, cell, parse_wrk, percentile, plain_dict, ratio, spread
 from scripts.benchmark.picture import panels, svg
@@ -264,3 +264,19 @@ async def test_a_stream_that_was_reset_is_written_to_no_more() -> None:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         await until(lambda: not upstream.streams)
         nursery.cancel_scope.cancel()
+
+
+def test_what_translation_costs_is_told_for_every_direction() -> None:
+    singly, together, requests = translation.tables(40, 1)
+    for written in (singly, together, requests):
+        rows = [line.split(" | ") for line in written.splitlines()[4:]]
+        assert {(row[0].removeprefix("| "), row[1]) for row in rows} == {
+            (upstream, caller) for upstream in translation.NAMES for caller in translation.CALLERS
+        }
+        assert all(float(row[2]) > 0 for row in rows)
+    for caller in translation.CALLERS:  # what is timed does what it is timed for
+        for upstream in translation.NAMES:
+            head, texts = translation.stream(upstream, 3)
+            reader = translation.reader(caller, upstream)
+            passed = reader.feed(head) + b"".join(map(reader.feed, texts))
+            assert passed.count(translation.WORD.encode()) == 3

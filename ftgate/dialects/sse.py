@@ -78,6 +78,9 @@ class Reader:
 
     def feed(self, data: bytes) -> list[Event]:
         """All events that end within the bytes so far."""
+        if not self._size and data.find(b"\n\n") == len(data) - 2 >= 0 and b"\r" not in data:
+            first, self.first = self.first, False
+            return [parse(data, first=first)]  # one whole event, as nearly every piece is
         window = self._tail + data if self._size else data
         if not _end_of(window, 0, _blank_line(window), waits=False):
             self._keep(data)
@@ -116,6 +119,22 @@ class Reader:
         self._size = 0
         self._tail = b""
         return rest
+
+
+def datas(events: bytes) -> list[bytes]:
+    """The data of each of these events, which are whole; those without any are left out."""
+    if b"\r" in events:
+        return [event.data for event in Reader().feed(events) if event.data is not None]
+    found: list[bytes] = []
+    for block in events.removesuffix(b"\n\n").split(b"\n\n"):
+        at = block.find(b"data: ")
+        if (not at or (at > 0 and block.startswith(b"event: ") and block.find(b"\n") == at - 1)) and block.find(
+            b"\n", at
+        ) < 0:
+            found.append(block[at + 6 :])
+        elif (data := parse(block).data) is not None:
+            found.append(data)
+    return found
 
 
 def _blank_line(data: bytes) -> bytes | None:

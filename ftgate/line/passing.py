@@ -15,13 +15,12 @@ from ftgate.errors import GateError
 class Translated:
     """A stream of one dialect as one of another (talk.Reader)."""
 
-    __slots__ = ("_blocks", "_closed", "_events", "closing", "reader", "writer")
+    __slots__ = ("_closed", "_events", "closing", "reader", "writer")
 
     def __init__(self, dialect: Dialect, reader: Reader, writer: Writer) -> None:
         self.reader = reader
         self.writer = writer
         self._events = dialect.Events()
-        self._blocks = sse.Reader()
         self._closed = False  # what the reader keeps back for its tail() has been read
         self.closing = b""
 
@@ -43,13 +42,13 @@ class Translated:
         return self._translate(self.reader.end())
 
     def _translate(self, passed: bytes) -> bytes:
-        if not self._closed and (closing := self.reader.closing):
+        if self.reader.state is not State.content and not self._closed and (closing := self.reader.closing):
             self._closed = True
             passed += closing
         if not passed:
             return b""
         read = self._events.read
-        said = [event for block in self._blocks.feed(passed) if block.data is not None for event in read(block.data)]
+        said = [event for data in sse.datas(passed) for event in read(data)]
         return self.writer.write(said) if said else b""
 
     def tail(self, usage: Usage, *, exact: bool, cost: int | None, note: str) -> bytes:

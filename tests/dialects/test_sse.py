@@ -1,6 +1,7 @@
 """One table of (name, bytes, data events), each read whole, byte by byte, cut at every point and at random ones."""
 
 import time
+from itertools import product
 
 import pytest
 from hypothesis import given, settings
@@ -207,3 +208,35 @@ def test_rest_empties_the_reader():
     assert reader.rest() == b"data: x"
     assert reader.rest() == b""
     assert [event.data for event in reader.feed(b"data: y\n\n")] == [b"y"]
+
+
+WHOLE_EVENTS = [
+    b"data: a\n\n",
+    b"data:a\n\n",
+    b"event: x\ndata: a\n\n",
+    b"event: x\ndata: a\nid: 1\n\n",
+    b"event: x\n: c\ndata: a\n\n",
+    b"id: data: 1\ndata: a\n\n",
+    b": data: a\n\n",
+    b"event: x\n\n",
+    b"data: a\ndata: b\n\n",
+    b"data\n\n",
+    b"data: \n\n",
+    b"data: a\r\n\r\n",
+    b"event: x\r\ndata: a\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("first", [b"", sse.BOM], ids=["plain", "marked"])
+def test_the_data_of_whole_events(first: bytes) -> None:
+    for one, other in product(WHOLE_EVENTS, WHOLE_EVENTS):
+        events = sse.Reader().feed(first + one + other)
+        assert sse.datas(first + one + other) == [event.data for event in events if event.data is not None]
+
+
+@pytest.mark.parametrize("first", [b"", sse.BOM], ids=["plain", "marked"])
+def test_events_that_come_one_a_piece_are_those_that_come_together(first: bytes) -> None:
+    for one, other in product(WHOLE_EVENTS, WHOLE_EVENTS):
+        reader = sse.Reader()
+        assert reader.feed(first + one) + reader.feed(other) == sse.Reader().feed(first + one + other)
+        assert not reader.unfinished

@@ -269,4 +269,18 @@ PLANTS = (
         "    return [_part(part) for part in parts if not isinstance(part, Image) or part.data]",
         "tests/dialects/test_there_and_back.py",
     ),
+    Plant(
+        "an event's data begins with the blank before it",
+        "ftgate/dialects/sse.py",
+        "            found.append(block[at + 6 :])",
+        "            found.append(block[at + 5 :])",
+        "tests/dialects/test_sse.py",
+    ),
+    Plant(
+        "the mark at the head of a stream may stand before any event of it",
+        "ftgate/dialects/sse.py",
+        "            first, self.first = self.first, False\n",
+        "            first = self.first\n",
+        "tests/dialects/test_sse.py",
+    ),
 )

@@ -4,7 +4,7 @@ A stream's events come here as StreamReader passes them on. Tools that the provi
 caller's: what they found is in the text behind them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -59,19 +59,17 @@ class Events:
         self._began = False
         self._made = 0
 
-    def read(self, data: bytes) -> Iterator[Event]:
+    def read(self, data: bytes) -> Iterable[Event]:
+        """A text alone, as nearly every event is, is read in one go."""
         if data.startswith(b'{"type":"content_block_delta"') or b'"text_delta"' in data[:120]:
             try:
                 text = _text_delta.decode(data).delta.text
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 pass
             else:
-                if text:
-                    yield Said(text)
-                return
+                return (Said(text),) if text else ()
         said = loads(data)
-        if isinstance(said, dict):
-            yield from self._read(said)
+        return self._read(said) if isinstance(said, dict) else ()
 
     def _read(self, said: Mapping[str, object]) -> Iterator[Event]:
         index = count(said.get("index")) or 0

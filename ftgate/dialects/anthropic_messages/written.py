@@ -68,7 +68,9 @@ class Writer:
     def write(self, events: Iterable[Event]) -> bytes:
         written: list[bytes] = []
         for event in events:
-            if isinstance(event, Began):
+            if isinstance(event, Said) and self._open == "text":
+                written.append(self._piece(event.text))  # as nearly every event is
+            elif isinstance(event, Began):
                 self.model = event.model or self.model
             elif isinstance(event, Finished):
                 self.ended = event

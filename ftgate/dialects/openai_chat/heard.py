@@ -5,7 +5,7 @@ Calls come in fragments told apart by an index; some providers give every call t
 send an id late, or none.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from ftgate.core.usage import count
 from ftgate.dialects.fields import loads
@@ -53,20 +53,19 @@ class Events:
         self._calls: dict[int, _Call] = {}  # by index: the call that its fragments belong to
         self._made = 0
 
-    def read(self, data: bytes) -> Iterator[Event]:
-        try:
-            chunk = plain.decode(data)
-            if self._began and len(chunk.choices) == 1 and (text := _just_text(chunk.choices[0].delta)) is not None:
-                choice = chunk.choices[0]
-                if choice.index == 0 and not choice.finish_reason:
-                    if text:
-                        yield Said(text)
-                    return
-        except UNKNOWN:
-            pass
+    def read(self, data: bytes) -> Iterable[Event]:
+        """A text alone, as nearly every event is, is read in one go."""
+        if self._began:
+            try:
+                (choice,) = plain.decode(data).choices
+            except (*UNKNOWN, ValueError):
+                pass
+            else:
+                text = _just_text(choice.delta) if choice.index == 0 and not choice.finish_reason else None
+                if text is not None:
+                    return (Said(text),) if text else ()
         said = loads(data)
-        if isinstance(said, dict):
-            yield from self._read(said, "delta")
+        return self._read(said, "delta") if isinstance(said, dict) else ()
 
     def _read(self, said: Mapping[str, object], place: str) -> Iterator[Event]:
         """An answer or a chunk of any shape; `place` is where its choices hold their message."""

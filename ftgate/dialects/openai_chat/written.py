@@ -42,8 +42,12 @@ _FINISH: Mapping[Reason, str] = {
     "refusal": "content_filter",
 }
 """Every other reason is a "stop"."""
+Frame = tuple[bytes, bytes]
+"""What stands before a text in an event, and what behind it."""
 _HERE = b"\x00"
-"""Where a text goes in a frame: no JSON holds this byte."""
+"""No JSON holds this byte."""
+HOLE = msgspec.Raw(_HERE)
+"""Where the text goes in a frame."""
 
 
 class _Call:
@@ -58,7 +62,7 @@ class _Call:
         self.free = free
         self.parts: list[str] = []
         self.said = False  # some of its arguments have been written
-        self.frame: tuple[bytes, bytes] | None = None
+        self.frame: Frame | None = None
 
     def whole(self) -> dict[str, object]:
         arguments = "".join(self.parts)
@@ -89,8 +93,8 @@ class Writer:
         self._calls: dict[int, _Call] = {}  # by their key
         self._thought: list[str] = []  # of the thought that has no seal yet
         self._sealed = 0
-        self._said: tuple[bytes, bytes] | None = None
-        self._thinking: tuple[bytes, bytes] | None = None
+        self._said: Frame | None = None
+        self._thinking: Frame | None = None
 
     # Streams
 
@@ -109,7 +113,7 @@ class Writer:
         if isinstance(event, Began):
             self.model = event.model or self.model
         if self._said is None:
-            self._said, self._thinking = self._frame({"content": None}), self._frame({"reasoning_content": None})
+            self._said, self._thinking = self._frame({"content": HOLE}), self._frame({"reasoning_content": HOLE})
             yield self._chunk({"role": "assistant", "content": ""})
         match event:
             case Said(text):
@@ -133,7 +137,7 @@ class Writer:
             call.parts.append(text)
         elif text:
             if call.frame is None:
-                call.frame = self._frame({"tool_calls": [{"index": call.index, "function": {"arguments": None}}]})
+                call.frame = self._frame({"tool_calls": [{"index": call.index, "function": {"arguments": HOLE}}]})
             call.said = True
             yield from _framed(call.frame, text)
 
@@ -176,13 +180,8 @@ class Writer:
         choice = {"index": 0, "delta": delta, "finish_reason": finish}
         return sse.event(dumps({**self._head(CHUNK), "choices": [choice]}))
 
-    def _frame(self, delta: Mapping[str, object]) -> tuple[bytes, bytes]:
-        """A chunk without the text in it, which is None in `delta`: what goes before it, and what behind."""
-        hole = dumps(delta)
-        before, behind = hole.split(b"null")
-        choice = {"index": 0, "delta": msgspec.Raw(before + _HERE + behind), "finish_reason": None}
-        before, behind = sse.event(dumps({**self._head(CHUNK), "choices": [choice]})).split(_HERE)
-        return before, behind
+    def _frame(self, delta: Mapping[str, object]) -> Frame:
+        return frame({**self._head(CHUNK), "choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
 
     def tail(self, usage: Usage, *, exact: bool, cost: int | None, note: str) -> bytes:
         end = self._chunk({}, self.finish)
@@ -230,5 +229,11 @@ class Writer:
         return dumps({**self._head("chat.completion"), "choices": [choice], "usage": usage_object(usage)})
 
 
-def _framed(frame: tuple[bytes, bytes], text: str) -> tuple[bytes, ...]:
+def frame(chunk: Mapping[str, object]) -> Frame:
+    """The event of this chunk, whose text is a HOLE."""
+    before, behind = sse.event(msgspec.json.encode(chunk)).split(_HERE)
+    return before, behind
+
+
+def _framed(frame: Frame, text: str) -> tuple[bytes, ...]:
     return frame[0], dumps(text), frame[1]

@@ -17,6 +17,7 @@ from ftgate.dialects.openai_chat.answer import DONE
 from ftgate.dialects.openai_chat.asked import stops
 from ftgate.dialects.openai_chat.errors import error_event
 from ftgate.dialects.openai_chat.usage import usage_object
+from ftgate.dialects.openai_chat.written import HOLE, Frame, frame
 from ftgate.dialects.talk import Ask, Told
 from ftgate.errors import GateError, InvalidRequest
 
@@ -71,15 +72,16 @@ class Writer:
         self.told = told
         self.finish = "stop"
         self.model = told.model
-        self._begun = False
+        self._frame: Frame | None = None
 
     def write(self, events: Iterable[Event]) -> bytes:
         """Texts that come together go together; the first thing said begins the stream, be it a text or none."""
         text = self._take(events)
-        if not text and self._begun:
+        if self._frame is None:
+            self._frame = frame({**self._head(), "choices": [self._choice(HOLE, None)]})
+        elif not text:
             return b""
-        self._begun = True
-        return self._chunk([self._choice(text, None)])
+        return self._frame[0] + dumps(text) + self._frame[1]
 
     def _take(self, events: Iterable[Event]) -> str:
         """The text of these events; what else they say is kept."""
@@ -95,7 +97,7 @@ class Writer:
         return "".join(texts)
 
     @staticmethod
-    def _choice(text: str, finish: str | None) -> dict[str, object]:
+    def _choice(text: object, finish: str | None) -> dict[str, object]:
         return {"text": text, "index": 0, "logprobs": None, "finish_reason": finish}
 
     def _head(self) -> dict[str, object]:
