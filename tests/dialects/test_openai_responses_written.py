@@ -227,6 +227,14 @@ def test_a_line_end_in_the_request_ends_no_event() -> None:
     assert read(writer.write([BEGAN]))[0]["response"]["metadata"] == {"a": "b"}
 
 
+def test_half_of_a_surrogate_pair_is_no_harm_anywhere() -> None:
+    half = "\ud83d"
+    events = [Began(half), Thought(half), Signed(half), Said(half), CallBegan(0, half, half), CallPart(0, half)]
+    writer = openai_responses.Writer(told())
+    passed = writer.write([*events, Finished("calls")]) + writer.tail(USAGE, exact=True, cost=1, note="")
+    assert kinds(read(passed))[-1] == "completed"
+
+
 def test_the_end_has_its_cost_and_the_note_in_its_own_block() -> None:
     writer = openai_responses.Writer(told())
     passed = writer.write([BEGAN, Said("a"), Finished("end")])

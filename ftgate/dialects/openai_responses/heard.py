@@ -6,10 +6,8 @@ the seal of the thought (envelope.seal_of), and goes back to its kind alone.
 
 from collections.abc import Iterator, Mapping
 
-import msgspec
-
 from ftgate.core.usage import count
-from ftgate.dialects.fields import loads
+from ftgate.dialects.fields import dumps, loads
 from ftgate.dialects.neutral import (
     Began,
     CallBegan,
@@ -99,7 +97,7 @@ class Events:
             elif kind == "function_call" and (arguments := _text(item.get("arguments"))):
                 yield CallPart(index, arguments)
             elif kind == "custom_tool_call":
-                yield CallPart(index, msgspec.json.encode({"input": _text(item.get("input"))}).decode())
+                yield CallPart(index, dumps({"input": _text(item.get("input"))}).decode())
         self._told.add(index)
 
     def _end(self, response: Mapping[str, object]) -> Iterator[Event]:

@@ -109,7 +109,7 @@ class Tools:
 
     def _find(self, wish: dict[str, object]) -> Tool:
         own, space = wish.get("name"), wish.get("namespace")
-        if wish.get("type") not in hosted.DECLARED or not isinstance(own, str):
+        if str(wish.get("type")) not in hosted.DECLARED or not isinstance(own, str):
             raise _no_choice()
         if (tool := self.offered.get(_pair(space if isinstance(space, str) else "", own))) is not None:
             return tool

@@ -63,7 +63,7 @@ class Writer:
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Began):
-            self.response.model = event.model or self.response.model
+            self.response.model = event.model.encode("utf-8", "replace").decode() or self.response.model
         self._begin()
         if isinstance(event, Finished):
             self._finish(_INCOMPLETE.get(event.reason))
