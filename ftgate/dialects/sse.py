@@ -123,18 +123,13 @@ class Reader:
 
 def datas(events: bytes) -> list[bytes]:
     """The data of each of these events, which are whole; those without any are left out."""
-    if b"\r" in events:
-        return [event.data for event in Reader().feed(events) if event.data is not None]
-    found: list[bytes] = []
-    for block in events.removesuffix(b"\n\n").split(b"\n\n"):
-        at = block.find(b"data: ")
-        if (not at or (at > 0 and block.startswith(b"event: ") and block.find(b"\n") == at - 1)) and block.find(
-            b"\n", at
-        ) < 0:
-            found.append(block[at + 6 :])
-        elif (data := parse(block).data) is not None:
-            found.append(data)
-    return found
+    at = 0 if events.startswith(b"data: ") else events.find(b"\n") + 1
+    plain = events.find(b"\n", at) == len(events) - 2 and events.startswith(b"data: ", at) and b"\r" not in events
+    if plain and (not at or events.startswith(b"event: ")):
+        return [events[at + 6 : -2]]  # the ordinary one: a name or none, and a single data line
+    if b"\r" not in events and len(blocks := events.split(b"\n\n")) > 2:
+        return [data for block in blocks[:-1] for data in datas(block + b"\n\n")]
+    return [event.data for event in Reader().feed(events) if event.data is not None]
 
 
 def _blank_line(data: bytes) -> bytes | None:

@@ -7,6 +7,7 @@ that passes on is read in neutral words and written in the caller's.
 
 from ftgate.core.usage import Usage
 from ftgate.dialects import sse
+from ftgate.dialects.neutral import Event
 from ftgate.dialects.states import State
 from ftgate.dialects.talk import Complaint, Dialect, Reader, Writer
 from ftgate.errors import GateError
@@ -48,7 +49,9 @@ class Translated:
         if not passed:
             return b""
         read = self._events.read
-        said = [event for data in sse.datas(passed) for event in read(data)]
+        said: list[Event] = []
+        for data in sse.datas(passed):
+            said += read(data)
         return self.writer.write(said) if said else b""
 
     def tail(self, usage: Usage, *, exact: bool, cost: int | None, note: str) -> bytes:

@@ -272,8 +272,8 @@ PLANTS = (
     Plant(
         "an event's data begins with the blank before it",
         "ftgate/dialects/sse.py",
-        "            found.append(block[at + 6 :])",
-        "            found.append(block[at + 5 :])",
+        "return [events[at + 6 : -2]]",
+        "return [events[at + 5 : -2]]",
         "tests/dialects/test_sse.py",
     ),
     Plant(

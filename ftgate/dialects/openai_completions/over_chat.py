@@ -87,13 +87,12 @@ class Writer:
         """The text of these events; what else they say is kept."""
         texts: list[str] = []
         for event in events:
-            match event:
-                case Began(model):
-                    self.model = model or self.model
-                case Said(text) | Refused(text):
-                    texts.append(text)
-                case Finished(reason):
-                    self.finish = _FINISH.get(reason, "stop")
+            if isinstance(event, (Said, Refused)):
+                texts.append(event.text)
+            elif isinstance(event, Began):
+                self.model = event.model or self.model
+            elif isinstance(event, Finished):
+                self.finish = _FINISH.get(event.reason, "stop")
         return "".join(texts)
 
     @staticmethod
