@@ -179,7 +179,8 @@ SENT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "nothing more": ({}, {}),
     "ours stay here": ({"routing": "cheapest", "models": ["n"]}, {}),
     "nothing is stored": ({"store": True}, {}),
-    "no other price": ({"service_tier": "priority", "prompt_cache_options": {"ttl": "1h", "mode": "x"}},
+    "no other price": ({"service_tier": "priority", "prompt_cache_options": {"ttl": "1h", "mode": "x"},
+                        "prompt_cache_retention": "24h", "web_search_options": {}},
                        {"prompt_cache_options": {"mode": "x"}}),
     "nothing that costs by the call": (
         {"plugins": [{"id": "web"}], "context_management": [{"type": "compaction"}]}, {}),

@@ -28,7 +28,7 @@ _KEPT = {
     "moderation": "nothing is moderated here; leave it out",
 }
 """Fields that ask for what is not done here, and what to do in their place."""
-_UNPRICED = ("service_tier", "plugins", "web_search_options", "context_management")
+_UNPRICED = ("service_tier", "prompt_cache_retention", "plugins", "web_search_options", "context_management")
 """Fields that never go up: they change a price, add calls that cost, or make the provider keep what comes back as
 something that only it can read."""
 _HELD_THERE = {
