@@ -8,6 +8,7 @@ import pytest
 
 from ftgate.core.usage import Usage
 from ftgate.dialects import anthropic_messages as messages
+from ftgate.dialects.neutral import Began, CallBegan, CallPart, Finished
 from ftgate.dialects.states import BEGUN, WHOLE, State
 from ftgate.dialects.talk import Aim, Meter, NotAnAnswer
 from ftgate.errors import (
@@ -363,6 +364,14 @@ def test_a_whole_answer_and_its_stream_are_the_same() -> None:
 
 
 READ = messages.Events().read
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_call_whose_input_never_comes_has_an_empty_one(closed: bool) -> None:
+    read = messages.Events().read
+    stream = [start(), begun(type="tool_use", id="t", name="f", input={}), *([CLOSED] if closed else []), END]
+    said = [one for data in stream for one in read(data.split(b"data: ")[1])]
+    assert said == [Began("m"), CallBegan(0, "t", "f"), CallPart(0, "{}"), Finished("calls")]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from tests.plants import (
     doors,
     house,
     line,
+    messages,
     providers,
     store,
     transports,
@@ -20,6 +21,20 @@ from tests.plants.plant import Plant
 
 BY_ROOM: Mapping[str, tuple[Plant, ...]] = {
     module.__name__.rpartition(".")[2]: module.PLANTS
-    for module in (core, dialects, line, doors, transports, store, accounts, house, config, providers, cli, web)
+    for module in (
+        core,
+        dialects,
+        messages,
+        line,
+        doors,
+        transports,
+        store,
+        accounts,
+        house,
+        config,
+        providers,
+        cli,
+        web,
+    )
 }
 PLANTS: tuple[Plant, ...] = tuple(plant for plants in BY_ROOM.values() for plant in plants)

@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from ftgate.core.usage import Usage, count
 from ftgate.dialects.talk import Meter
 
-_PROMPT = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-_COUNTS = (*_PROMPT, "output_tokens")
+_COUNTS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
 
 
 class Told:
@@ -30,8 +29,8 @@ class Told:
         return f"<Told {self._counts}>"
 
     def take(self, said: object, meter: Meter) -> None:
-        """Take one usage object and give the meter what is known now. A prompt of zeros replaces none that was told
-        before."""
+        """Take one usage object and give the meter what is known now (where the prompt is zero at the end, it knows
+        better)."""
         if said is None:
             return
         if not isinstance(said, dict):
@@ -42,10 +41,6 @@ class Told:
             meter.misreport()
             return
         counts = {name: number for name, number in given.items() if number is not None}
-        if not any(counts.get(name) for name in _PROMPT):
-            counts = {
-                name: number for name, number in counts.items() if name not in _PROMPT or name not in self._counts
-            }
         self._counts |= counts
         for name, number in _iterated(said.get("iterations")).items():
             self._counts[name] = max(self._counts.get(name, 0), number)
