@@ -15,6 +15,8 @@ from typing import Literal
 import msgspec
 
 Raw = msgspec.Raw
+RESPONSES_SEAL = "rs1."
+"""How a seal begins that an upstream of OpenAI's Responses made. No upstream of another kind can read it."""
 
 
 class Text(msgspec.Struct, frozen=True, gc=False):

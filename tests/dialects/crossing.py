@@ -39,7 +39,7 @@ def request(caller: str, upstream: str, body: dict[str, Any], aim: Aim | None = 
     """What goes up of such a request, as JSON. Raises InvalidRequest."""
     own, other = dialects.ALL[caller], dialects.ALL[upstream]
     ask = own.read_request(msgspec.json.encode(_ASKED[caller] | body))
-    said = said_in(other, ask, own.talk_of(ask))
+    said = ask if other is own else said_in(other, ask, own.talk_of(ask))
     return json.loads(other.render(said, aim or Aim("up", ask.cap, other.CAP_FIELDS[0], usage=True, most=8192)))
 
 

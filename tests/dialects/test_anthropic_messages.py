@@ -131,7 +131,7 @@ def test_thoughts_that_we_marked_stay_here() -> None:
         {"role": "user", "content": "b"},
         {"role": "assistant", "content": [
             {"type": "thinking", "thinking": "a", "signature": "real"},
-            {"type": "redacted_thinking", "data": "ft1.openai:xyz"},
+            {"type": "redacted_thinking", "data": "ft1.rs1.xyz"},
             {"type": "text", "text": "c"}]},
         {"role": "user", "content": "d"},
     ]  # fmt: skip

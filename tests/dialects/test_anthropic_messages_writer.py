@@ -100,7 +100,8 @@ ANSWERS: dict[str, tuple[list[Event], list[dict[str, Any]]]] = {
     "a seal without a thought": ([Signed("s"), Said("a")], [thought("", "s"), text("a")]),
     "what only its upstream can read": ([Sealed("xx"), Said("a")], [{"type": "redacted_thinking", "data": "xx"},
                                                                    text("a")]),
-    "what another upstream sealed": ([Sealed("openai:xx")], [{"type": "redacted_thinking", "data": "ft1.openai:xx"}]),
+    "what another upstream sealed": ([Sealed("rs1.xx")], [{"type": "redacted_thinking", "data": "ft1.rs1.xx"}]),
+    "a thought that another upstream sealed": ([Thought("a"), Signed("rs1.xx")], [thought("a", "ft1.rs1.xx")]),
     "a call": ([call(0, "f"), CallPart(0, '{"a"'), CallPart(0, ":1}")], [use(0, "f", a=1)]),
     "a call of nothing": ([call(0, "f")], [use(0, "f")]),
     "text, then two calls": (

@@ -12,11 +12,20 @@ from collections.abc import Mapping
 import msgspec
 
 from ftgate.dialects.fields import Fields, anything
+from ftgate.dialects.neutral import RESPONSES_SEAL
 
 MARK = "ft1."
-FOREIGN = "openai:"
-"""How a seal begins that an upstream of OpenAI's Responses made (neutral.Thinking, Sealed)."""
 _SHOWN = b'"ft1.'
+
+
+def marked(seal: str) -> str:
+    """A seal as a client gets it: under our mark where an upstream of another dialect made it."""
+    return MARK + seal if seal.startswith(RESPONSES_SEAL) else seal
+
+
+def is_foreign(seal: str) -> bool:
+    """Whether no upstream of this dialect made this seal."""
+    return seal.startswith((RESPONSES_SEAL, MARK))
 
 
 def without_ours(messages: msgspec.Raw) -> tuple[object, bool]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from ftgate.dialects.anthropic_messages.marks import FOREIGN, MARK
+from ftgate.dialects.anthropic_messages.marks import is_foreign
 from ftgate.dialects.fields import fields_of
 from ftgate.dialects.neutral import (
     Audio,
@@ -203,9 +203,9 @@ def _short(blocks: list[_Block]) -> object:
 
 
 def _thought(part: Thinking) -> Iterator[_Block]:
-    if part.sealed and not part.sealed.startswith((FOREIGN, MARK)):
+    if part.sealed and not is_foreign(part.sealed):
         yield {"type": "redacted_thinking", "data": part.sealed}
-    elif part.signature and not part.signature.startswith((FOREIGN, MARK)):
+    elif part.signature and not is_foreign(part.signature):
         yield {"type": "thinking", "thinking": part.text, "signature": part.signature}
 
 

@@ -11,7 +11,7 @@ from ftgate.core.usage import Usage
 from ftgate.dialects import sse
 from ftgate.dialects.anthropic_messages.answer import named
 from ftgate.dialects.anthropic_messages.errors import error_event
-from ftgate.dialects.anthropic_messages.marks import FOREIGN, MARK
+from ftgate.dialects.anthropic_messages.marks import MARK, marked
 from ftgate.dialects.anthropic_messages.stream import STOP
 from ftgate.dialects.anthropic_messages.usage import usage_object
 from ftgate.dialects.fields import dumps, loads
@@ -144,7 +144,7 @@ class Writer:
             case Signed(signature):
                 self._sign(signature, written)
             case Sealed(data):
-                sealed = {"type": "redacted_thinking", "data": _marked(data)}
+                sealed = {"type": "redacted_thinking", "data": marked(data)}
                 self._start("redacted_thinking", sealed, "", "", written)
                 self._close(written)
             case CallBegan(key, id, name):
@@ -172,7 +172,7 @@ class Writer:
     def _sign(self, signature: str, written: list[bytes]) -> None:
         if self._open != "thinking":  # a seal without a thought that may be read
             self._start("thinking", {"type": "thinking", "thinking": "", "signature": ""}, "", "", written)
-        delta = {"type": "signature_delta", "signature": signature}
+        delta = {"type": "signature_delta", "signature": marked(signature)}
         written.append(named({"type": "content_block_delta", "index": self._blocks - 1, "delta": delta}))
         self._sealed = True
 
@@ -224,9 +224,9 @@ class Writer:
                 case Signed(signature):
                     if not blocks or blocks[-1]["type"] != "thinking":
                         piece("thinking", "thinking", "")
-                    blocks[-1]["signature"] = signature
+                    blocks[-1]["signature"] = marked(signature)
                 case Sealed(data):
-                    blocks.append({"type": "redacted_thinking", "data": _marked(data)})
+                    blocks.append({"type": "redacted_thinking", "data": marked(data)})
                 case CallBegan(key, id, name):
                     blocks.append({"type": "tool_use", "id": id, "name": name, "input": {}})
                     calls[key] = blocks[-1], []
@@ -245,11 +245,6 @@ class Writer:
         if self.ended.details is not None:
             message["stop_details"] = self.ended.details
         return dumps(message)
-
-
-def _marked(data: str) -> str:
-    """What an upstream of another dialect sealed, under our mark."""
-    return MARK + data if data.startswith(FOREIGN) else data
 
 
 def _input(arguments: str) -> object:

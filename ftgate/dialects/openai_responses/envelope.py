@@ -15,10 +15,9 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from ftgate.dialects.fields import dumps
-from ftgate.dialects.neutral import Thinking
+from ftgate.dialects.neutral import RESPONSES_SEAL, Thinking
 
 MARK = "ft1."
-_THEIRS = "rs1."
 _entries = msgspec.json.Decoder(list[dict[str, object]])
 
 
@@ -70,9 +69,9 @@ def _text(value: object) -> str:
 
 def seal_of(content: str) -> str:
     """An upstream's own encrypted_content as the seal of a thought."""
-    return _THEIRS + content
+    return RESPONSES_SEAL + content
 
 
 def content_of(seal: str) -> str | None:
     """The encrypted_content that a seal stands for; None for a seal of another kind of upstream."""
-    return seal.removeprefix(_THEIRS) if seal.startswith(_THEIRS) else None
+    return seal.removeprefix(RESPONSES_SEAL) if seal.startswith(RESPONSES_SEAL) else None
