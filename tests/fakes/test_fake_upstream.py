@@ -272,3 +272,26 @@ async def test_as_a_process(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         with trio.fail_after(5):
             assert await process.wait() == 0
+
+
+async def test_an_offered_tool_is_called_once() -> None:
+    calls = ({"id": "a", "name": "read"}, {"id": "b", "name": "write"}, {"id": "c", "name": "exec"})
+    tools = [{"type": "function", "function": {"name": name}} for name in ("exec", "write")]
+    turns = [{"role": "user", "content": "Hello"}, {"role": "assistant"}, {"role": "tool", "content": "done"}]
+    async with FakeUpstream({"m": Script(offered=True, tool_calls=calls)}).serving() as fake:
+        choices = [
+            json.loads(split(await talk(fake, **more))[1])["choices"][0]
+            for more in ({"tools": tools}, {}, {"tools": tools, "messages": turns})
+        ]
+    assert [call["id"] for call in choices[0]["message"]["tool_calls"]] == ["b"]
+    assert [choice["finish_reason"] for choice in choices] == ["tool_calls", "stop", "stop"]
+    assert [choice["message"]["content"] for choice in choices] == [None, "Hello, world", "Hello, world"]
+
+
+def test_an_offered_tool_is_called_once_in_messages_too() -> None:
+    script = Script(offered=True, tool_calls=({"id": "a", "name": "write"},))
+    result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": "done"}]}
+    asked = {"messages": [{"role": "user", "content": "Hello"}], "tools": [{"name": "write", "input_schema": {}}]}
+    assert [call["id"] for call in upstream.answering(script, asked).tool_calls] == ["a"]
+    done = upstream.answering(script, {**asked, "messages": [*asked["messages"], result]})
+    assert (done.tool_calls, done.content, done.finish_reason) == ((), script.content, "stop")

@@ -34,7 +34,7 @@ import ssl
 import struct
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -60,6 +60,9 @@ class Script:
     content: tuple[str, ...] = ("Hello", ", ", "world")
     reasoning: tuple[str, ...] = ()
     tool_calls: tuple[Mapping[str, Any], ...] = ()  # {"id", "name", "arguments"}; each streams as one piece
+    offered: bool = (
+        False  # the first of tool_calls that the request offers in place of the content; once, then the content
+    )
     deltas: tuple[Mapping[str, Any], ...] = ()  # of any shape; each streams as one piece, before the content
     repeat: int = 1  # the content pieces this many times over
     finish_reason: str | None = "stop"  # None: never said
@@ -176,6 +179,20 @@ def _text_length(value: Any) -> int:
     if isinstance(value, dict):
         return _text_length(value.get("content")) + _text_length(value.get("text"))
     return 0
+
+
+def answering(script: Script, body: Any) -> Script:
+    """What a script whose `offered` is set says to this request: one call, or its content when a result has come."""
+    turns = body.get("messages") if isinstance(body, dict) else None
+    last = turns[-1] if isinstance(turns, list) and turns else {}
+    parts = last.get("content") if isinstance(last.get("content"), list) else []
+    if last.get("role") == "tool" or any(part.get("type") == "tool_result" for part in parts):
+        return replace(script, tool_calls=())
+    names = {(tool.get("function") or tool).get("name") for tool in body.get("tools") or ()} if turns else set()
+    call = next((call for call in script.tool_calls if call.get("name") in names), None)
+    if call is None:
+        return replace(script, tool_calls=())
+    return replace(script, tool_calls=(call,), content=(), finish_reason="tool_calls")
 
 
 def piece_count(script: Script) -> int:
@@ -488,7 +505,7 @@ class FakeUpstream:
                 return Script(status=status, retry_after=script.retry_after, headers=script.headers)
         if script.refuse is not None and isinstance(seen.json, dict) and set(script.refuse[1]) <= seen.json.keys():
             return Script(status=script.refuse[0])
-        return script
+        return answering(script, seen.json) if script.offered else script
 
     async def _answer(self, stream: trio.abc.Stream, seen: Seen) -> None:
         if seen.path.startswith("/_fake/") or seen.method != "POST":
