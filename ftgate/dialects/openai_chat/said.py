@@ -158,6 +158,6 @@ def _format(wanted: Format) -> dict[str, object]:
 
 def effort_word(effort: Effort) -> str:
     """The effort that chat has a word for; "" where nothing is to be said."""
-    if effort.level or effort.budget is None:
+    if effort.level or not effort.budget:  # a budget of nothing: models that never think refuse the field
         return effort.level
     return next((word for most, word in _BUDGETS if effort.budget <= most), "high")

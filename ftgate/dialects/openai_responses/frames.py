@@ -22,7 +22,7 @@ class Frames:
         self.number += 1
 
     def take(self) -> bytes:
-        made = b"".join(self._made)
+        made = self._made[0] if len(self._made) == 1 else b"".join(self._made)
         self._made.clear()
         return made
 

@@ -4,7 +4,9 @@ A stream's events come here as StreamReader passes them on, the last one too. Wh
 the seal of the thought (envelope.seal_of), and goes back to its kind alone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+
+import msgspec
 
 from ftgate.core.usage import count
 from ftgate.dialects.fields import dumps, loads
@@ -34,6 +36,18 @@ _CALLS = ("function_call", "custom_tool_call")
 _INCOMPLETE: Mapping[str, Reason] = {"max_output_tokens": "length", "content_filter": "filter"}
 
 
+_TEXT = b'{"type":"response.output_text.delta",'
+"""How a piece of text begins, as OpenAI and most others write it."""
+
+
+class _Piece(msgspec.Struct, gc=False):
+    output_index: int
+    delta: str
+
+
+_piece = msgspec.json.Decoder(_Piece)
+
+
 class Events:
     """Reads one stream (talk.Events)."""
 
@@ -44,10 +58,19 @@ class Events:
         self._thinks: dict[int, str] = {}  # items that think: the event whose pieces are read
         self._finished = False
 
-    def read(self, data: bytes) -> Iterator[Event]:
+    def read(self, data: bytes) -> Iterable[Event]:
+        if self._began and data.startswith(_TEXT):  # nearly every event
+            try:
+                piece = _piece.decode(data)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                pass
+            else:
+                self._told.add(piece.output_index)
+                return (Said(piece.delta),) if piece.delta else ()
         said = loads(data)
-        if not isinstance(said, dict):
-            return
+        return self._read(said) if isinstance(said, dict) else ()
+
+    def _read(self, said: Mapping[str, object]) -> Iterator[Event]:
         kind, index = _text(said.get("type")), count(said.get("output_index")) or 0
         response, item = said.get("response"), said.get("item")
         if not self._began:

@@ -51,7 +51,10 @@ class Writer:
 
     def write(self, events: Iterable[Event]) -> bytes:
         for event in events:
-            self._take(event)
+            if isinstance(event, Said) and isinstance(self._item, Message) and event.text:
+                self._item.say("output_text", event.text)  # nearly every event
+            else:
+                self._take(event)
         return self.frames.take()
 
     def _begin(self) -> None:
