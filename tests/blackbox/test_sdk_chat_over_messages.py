@@ -1,5 +1,6 @@
 """The official OpenAI Python SDK through a real socket, at a channel that speaks Anthropic's words alone."""
 
+import base64
 import json
 from collections.abc import Iterator
 from decimal import Decimal
@@ -7,6 +8,7 @@ from typing import Any
 
 import openai
 import pytest
+from pydantic import BaseModel
 
 from tests.blackbox.harness import HELLO, Account, House, channel
 from tests.fakes.messages import SIGNATURE
@@ -19,6 +21,7 @@ SCRIPTS: dict[str, dict[str, Any]] = {
     "calls": {"content": ["I look."], "tool_calls": [LOOK, HEAR], "finish_reason": "tool_calls"},
     "cached": {"content": ["a"], "usage": {
         "input_tokens": 20, "cache_read_input_tokens": 80, "cache_creation_input_tokens": 0, "output_tokens": 3}},
+    "json": {"content": ['{"city": ', '"Rome", "age": 2779}']},
     "cut": {"cut_after": 1, "content": ["one ", "two"]},
     "529": {"status": 529},
 }  # fmt: skip
@@ -27,11 +30,20 @@ TOOLS: list[Any] = [
     for name in ("look", "hear")
 ]
 USAGE: Any = {"include_usage": True}
+LIMITED = ["limited-False", "limited-True"]
+PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"\x00" * 40).decode()
+
+
+class City(BaseModel):
+    city: str
+    age: int
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    config = "[retry]\nattempts = 1\n" + channel("own", list(SCRIPTS), provider="anthropic-compatible")
+    config = "[retry]\nattempts = 1\n"
+    config += "".join(f'[limits.model."{model}"]\nrequests_per_minute = 1\n' for model in LIMITED)
+    config += channel("own", [*SCRIPTS, *LIMITED], provider="anthropic-compatible")
     with House(tmp_path_factory.mktemp("sdk"), config, SCRIPTS) as house:
         yield house
         house.settle_down()
@@ -121,8 +133,38 @@ def test_thinking_keeps_its_seal_over_turns(client: openai.OpenAI, house: House,
     assert asked(house, "thinks")["messages"][1]["content"] == [block, {"type": "text", "text": "42"}]
 
 
-def test_cached_tokens(client: openai.OpenAI) -> None:
-    usage = client.chat.completions.create(model="cached", messages=HELLO).usage  # type: ignore[call-overload]
+def test_images(client: openai.OpenAI, house: House) -> None:
+    urls = [f"data:image/png;base64,{PIXEL}", "https://example.com/a.png"]
+    parts: list[Any] = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    parts.append({"type": "text", "text": "What is it?"})
+    client.chat.completions.create(model="words", messages=[{"role": "user", "content": parts}])
+    assert asked(house, "words")["messages"][0]["content"] == [
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}},
+        {"type": "image", "source": {"type": "url", "url": urls[1]}},
+        {"type": "text", "text": "What is it?"},
+    ]
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_structured_output(client: openai.OpenAI, house: House, streamed: bool) -> None:
+    if streamed:
+        with client.chat.completions.stream(model="json", messages=HELLO, response_format=City) as stream:  # type: ignore[arg-type]
+            answer = stream.get_final_completion()
+    else:
+        answer = client.chat.completions.parse(model="json", messages=HELLO, response_format=City)  # type: ignore[arg-type]
+    assert answer.choices[0].message.parsed == City(city="Rome", age=2779)
+    went = asked(house, "json")["output_config"]["format"]
+    assert went["type"] == "json_schema" and went["schema"]["properties"].keys() == {"city", "age"}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_cached_tokens(client: openai.OpenAI, streamed: bool) -> None:
+    given: Any = {"model": "cached", "messages": HELLO}
+    if streamed:
+        with client.chat.completions.stream(**given, stream_options=USAGE) as stream:
+            usage: Any = stream.get_final_completion().usage
+    else:
+        usage = client.chat.completions.create(**given).usage
     assert (usage.prompt_tokens, usage.prompt_tokens_details.cached_tokens, usage.completion_tokens) == (100, 80, 3)
 
 
@@ -135,3 +177,20 @@ def test_errors(client: openai.OpenAI) -> None:
     assert refused.value.param == "n"
     with pytest.raises(openai.APIError):
         list(client.chat.completions.create(model="cut", messages=HELLO, stream=True))  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_error_classes(client: openai.OpenAI, house: House, streamed: bool) -> None:
+    def refused(error: type[openai.APIStatusError], model: str = "words", key: str = client.api_key) -> Any:
+        with pytest.raises(error) as raised:
+            given: Any = {"model": model, "messages": HELLO, "stream": streamed}
+            client.with_options(api_key=key).chat.completions.create(**given)
+        return raised.value
+
+    assert refused(openai.BadRequestError, "nonesuch").code == "model_not_found"
+    assert refused(openai.AuthenticationError, key="sk-ft_wrong").code == "invalid_api_key"
+    refused(openai.PermissionDeniedError, key=house.account(models="thinks").key)
+    assert refused(openai.APIStatusError, key=house.account("0").key).status_code == 402
+    limited = f"limited-{streamed}"
+    client.chat.completions.create(model=limited, messages=HELLO)  # type: ignore[call-overload]
+    assert refused(openai.RateLimitError, limited).code == "rate_limit_exceeded"
