@@ -4,6 +4,7 @@ import contextlib
 import re
 from urllib.parse import quote, urlsplit
 
+import msgspec
 import trio
 
 from ftgate.core import limits, receipt
@@ -26,6 +27,8 @@ from ftgate.line.call import Ended, Exchange
 from ftgate.ports import Headers, Row
 
 DAY_S = 86_400.0
+MAX_DETAILS = 4000
+"""Characters of what an upstream says beside the words of an error."""
 OVERLOADED = (503, 529)
 """Statuses by which a provider says that it has too much to do."""
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
@@ -135,7 +138,7 @@ def joint_error(x: Exchange) -> GateError:
         kind = redact(last.kind or "") or "invalid_request_error"
         return Refused(
             message, status=status, kind=kind, code=redact(code or "") or None, param=redact(last.param or "") or None,
-            details=redact(last.details).encode() or None,
+            details=_details(last.details),
         )  # fmt: skip
     error = _nobody(x)
     error.overloaded = all(
@@ -143,6 +146,17 @@ def joint_error(x: Exchange) -> GateError:
         for o in x.outcomes
     )
     return error
+
+
+def _details(said: str) -> bytes | None:
+    """What an upstream says beside its words, redacted; nothing where that leaves no JSON, which would spoil the whole
+    answer."""
+    redacted = redact(said, limit=MAX_DETAILS).encode()
+    try:
+        msgspec.json.decode(redacted)
+    except msgspec.DecodeError:
+        return None
+    return redacted
 
 
 def _nobody(x: Exchange) -> GateError:

@@ -334,6 +334,24 @@ def test_what_is_measured() -> None:
     assert passed.meter.output() >= 4 and passed.state in BEGUN
 
 
+@pytest.mark.parametrize("end", [{}, {"output_tokens": None}, None, {"output_tokens": -1}, "x"])
+def test_output_that_only_the_start_told_is_not_believed(end: Any) -> None:
+    stop = event({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": end})
+    passed = Passed(start() + TEXT + delta(type="text_delta", text="some words " * 50) + stop + STOP)
+    assert passed.state is State.done and passed.meter.content_seen
+    assert not (passed.meter.reported or Usage()).output and passed.meter.output() >= 50
+
+
+@pytest.mark.parametrize("kind", [None, 1, {"a": 1}, ["text"]])
+def test_a_block_of_no_kind_is_content(kind: Any) -> None:
+    passed, meter = Passed(start() + begun(type=kind, text="some words")), Meter()
+    assert passed.state in BEGUN and passed.meter.output() >= 2
+    messages.read_answer(
+        json.dumps({**WHOLE_ANSWER, "content": [{"type": kind, "text": "some words"}]}).encode(), meter
+    )
+    assert meter.content_seen and meter.output() >= 2
+
+
 # Whole answers, and what is put together or taken apart
 
 WHOLE_ANSWER = {

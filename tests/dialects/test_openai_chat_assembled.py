@@ -107,6 +107,12 @@ def test_what_is_no_answer(body, words):
     assert words in caught.value.complaint.message
 
 
+@pytest.mark.parametrize("odd", [1.5, True, "x", {"a": 1}])
+def test_choices_that_are_no_list_are_passed_over(odd):
+    whole = whole_of(said({"content": "x"}, "stop") + event(choices=odd) + DONE)
+    assert json.loads(whole)["choices"][0]["message"]["content"] == "x"
+
+
 @given(st.lists(st.text(max_size=5), max_size=20), st.sampled_from(["stop", "length"]))
 def test_there_and_back(pieces, finish):
     body = b"".join(said({"content": piece}) for piece in pieces) + said(finish=finish) + USED + DONE

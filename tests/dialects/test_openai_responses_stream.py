@@ -157,6 +157,12 @@ METERED: dict[str, tuple[bytes, str]] = {
     "a call": (delta("function_call_arguments", '{"a":1}'), '{"a":1}'),
     "a call at once": (event("output_item.done", output_index=0, item=CALL), 'f{"a":1}'),
     "free text": (delta("custom_tool_call_input", "x"), "x"),
+    "a number that is none": (event("output_text.delta", delta="one two", sequence_number=None), "one two"),
+    "a place that is none": (event("output_text.delta", delta="one two", output_index="0") + DONE, "one two"),
+    "a piece in an object": (event("output_text.delta", delta={"text": "one two"}), "one two"),
+    "a call that began, and the end alone": (
+        event("output_item.added", output_index=0, item={**CALL, "arguments": ""})
+        + event("completed", response=response(CALL)), 'f{"a":1}'),
 }  # fmt: skip
 
 
@@ -243,6 +249,9 @@ HEARD: dict[str, tuple[list[Any], list[Event], Finished]] = {
         [Thought("hm"), Said("one two")], Finished("end")),
     "calls": ([CALL, FREE], [CallBegan(0, "c1", "f"), CallPart(0, '{"a":1}'), CallBegan(1, "c2", "p"),
                              CallPart(1, '{"input":"x"}')], Finished("calls")),
+    "a call without a name": ([{**CALL, "name": None}, {**FREE, "name": ""}],
+                             [CallBegan(0, "c1", ""), CallPart(0, '{"a":1}'), CallBegan(1, "c2", ""),
+                              CallPart(1, '{"input":"x"}')], Finished("calls")),
     "nothing": ([], [], Finished("end")),
 }  # fmt: skip
 

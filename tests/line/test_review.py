@@ -10,6 +10,8 @@ import trio.testing
 from ftgate.core.money import parse_price
 from ftgate.core.routing import Retry
 from ftgate.core.secret import Secret
+from ftgate.dialects import anthropic_messages
+from ftgate.line.call import Call
 from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, addresses, channel, model
 from tests.line.test_line import error_of, leave
 from tests.line.transcript import DONE, PLAIN, STREAM, answer, ask, chat, delta, status, usage
@@ -175,3 +177,24 @@ async def test_a_large_body_is_read_beside_the_loop() -> None:
         client = await stage.relay(ask(messages=[{"role": "user", "content": "wörter und words " * 500_000}]))
         nursery.cancel_scope.cancel()
     assert client.status == 200 and ticks >= 3
+
+
+@pytest.mark.parametrize(
+    ("details", "kept"),
+    [
+        ({"error_code": "x"}, True),
+        ({"many": ["some words"] * 100}, True),
+        ({"more": ["some words"] * 1000}, False),
+        ({"api_key": "abc123def456"}, False),
+    ],
+)
+async def test_an_error_is_json_whatever_stood_beside_its_words(
+    details: Any, kept: bool, autojump_clock: Clock
+) -> None:
+    body = {"type": "error", "error": {"type": "invalid_request_error", "message": "no", "details": details}}
+    stage = Stage(ScriptedUpstream([(400, PLAIN[1]), json.dumps(body).encode()]))
+    client = RecordingClient()
+    asked = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
+    call = Call(id="req_d", dialect=anthropic_messages, secret=b"sk-ft_test", body=json.dumps(asked).encode())
+    await stage.gate.relay(call, client)
+    assert client.status == 400 and json.loads(client.body)["error"].get("details") == (details if kept else None)

@@ -61,7 +61,8 @@ def blocks_of(said: Mapping[str, object]) -> list[Mapping[str, object]]:
 def note_block(block: Mapping[str, object], meter: Meter) -> bool:
     """Give what a block, or a piece of one, says to the meter; whether there is anything in it that a client may want:
     text, thought, or a block that says something by being there."""
-    kind, said = block.get("type"), {name: value for name, value in block.items() if name not in _SEALS}
+    told, said = block.get("type"), {name: value for name, value in block.items() if name not in _SEALS}
+    kind = told if isinstance(told, str) else ""
     if kind in ("tool_use", "server_tool_use"):
         meter.note(str(block.get("name") or ""))
         made = block.get("input")

@@ -91,7 +91,10 @@ class StreamReader(Watcher):
         if kind == "message_start":
             message = said.get("message")
             started = message if isinstance(message, dict) else {}
-            self._told.take(started.get("usage"), self.meter)
+            usage = started.get("usage")
+            # What it tells of the output here is no more than that it has begun; taken for a count, it would be
+            # believed where the end tells none.
+            self._told.take({**usage, "output_tokens": None} if isinstance(usage, dict) else usage, self.meter)
             blocks = started.get("content")
             seen = (
                 [note_block(one, self.meter) for one in blocks if isinstance(one, dict)]

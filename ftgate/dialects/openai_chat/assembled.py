@@ -37,7 +37,8 @@ def assembled(body: bytes, *, kind: str) -> bytes:
             chunk = loads(event.data or b"null")
             if isinstance(chunk, dict):
                 answer.update((name, value) for name, value in chunk.items() if name not in answer or name == "usage")
-                for choice in chunk.get("choices") or ():
+                listed = chunk.get("choices")
+                for choice in listed if isinstance(listed, list) else ():
                     if isinstance(choice, dict):
                         index = choice.get("index")
                         _take(choices.setdefault(index if isinstance(index, int) else 0, {}), choice)

@@ -79,8 +79,9 @@ class Events:
         if kind in _SAYS:
             yield from self._piece(kind, index, _text(said.get("delta")))
         elif kind == "response.function_call_arguments.delta":
-            self._told.add(index)
-            yield CallPart(index, _text(said.get("delta")))
+            if index in self._calls:  # of one that has not said its name, all is told when it is whole
+                self._told.add(index)
+                yield CallPart(index, _text(said.get("delta")))
         elif kind == "response.reasoning_summary_part.added" and count(said.get("summary_index")):
             yield Thought("\n\n")
         elif kind == "response.output_item.added" and isinstance(item, dict):
@@ -98,9 +99,10 @@ class Events:
         if text:
             yield says(text)
 
-    def _call(self, index: int, item: Mapping[str, object]) -> Iterator[Event]:
+    def _call(self, index: int, item: Mapping[str, object], *, whole: bool = False) -> Iterator[Event]:
+        """A call that begins: when it has a name, or when it is whole and has none, since what it holds is not lost."""
         kind, name = _text(item.get("type")), _text(item.get("name"))
-        if kind in _CALLS and index not in self._calls and name:
+        if kind in _CALLS and index not in self._calls and (name or whole):
             self._calls[index] = kind
             yield CallBegan(index, _text(item.get("call_id")) or _text(item.get("id")) or f"call_{index}", name)
 
@@ -108,7 +110,7 @@ class Events:
         """An item that is whole: what its pieces have not told is told now."""
         kind = item.get("type")
         if kind in _CALLS:
-            yield from self._call(index, item)
+            yield from self._call(index, item, whole=True)
         if kind == "reasoning":
             thoughts = [] if index in self._told else [Thought(text) for text in _thoughts(item)]
             yield from thoughts

@@ -13,7 +13,7 @@ import msgspec
 from ftgate.core.usage import Usage, count
 from ftgate.dialects import sse
 from ftgate.dialects.complaints import complaint_in, complaint_of
-from ftgate.dialects.content import media_tokens
+from ftgate.dialects.content import look, media_tokens
 from ftgate.dialects.fields import ABSENT, dumps, fields_of, loads, rewrite, there
 from ftgate.dialects.openai_chat.stream import KEEPALIVE as KEEPALIVE
 from ftgate.dialects.openai_chat.usage import with_cost
@@ -118,7 +118,7 @@ class StreamReader(Watcher):
     def _read_last(self, response: Mapping[str, object], event: sse.Event, data: bytes) -> None:
         """The event that ends the answer. What some bring only here is metered here."""
         note_response(response, self.meter)
-        if not self.meter.content_seen:
+        if not self._metered and not self._output:
             for item in items_of(response):
                 note_item(item, self.meter)
         name = event.name if event.name is not None else b""
@@ -139,10 +139,21 @@ class StreamReader(Watcher):
             if count(said.get("output_index")) in self._metered:
                 return Sign.quiet
             return Sign.content if note_item(item, self.meter) else Sign.quiet
-        if kind.endswith(".delta"):  # of another shape than text
-            self.meter.content_seen = True
-            return Sign.content
+        if kind.endswith(".delta"):  # of another shape than nearly all are
+            return self._read_odd(said)
         return Sign.quiet
+
+    def _read_odd(self, said: Mapping[str, object]) -> Sign:
+        """A piece whose text or whose numbers are of an odd type: it is passed on, so it is metered."""
+        if "delta" in said and not said["delta"]:
+            return Sign.quiet
+        seen = look({"delta": said.get("delta")})
+        if seen.text:
+            self.meter.note(seen.text)
+            self._metered.add(count(said.get("output_index")) or 0)
+        self.meter.note_media(seen.media_tokens)
+        self.meter.content_seen = True
+        return Sign.content
 
     # The end
 
