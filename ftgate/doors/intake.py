@@ -97,8 +97,6 @@ class Intake:
         """Refuse by its head what need not be read. The gateways that the call came through (core.hops), and the
         headers that go up to upstreams of its dialect. Raises UnsupportedBody, BodyTooLarge."""
         came = b""
-        forwarded: Headers | None = None
-        onward = dialect.FORWARDED
         for name, value in headers:
             if name == HOPS:
                 came += b"," * bool(came) + value
@@ -106,9 +104,8 @@ class Intake:
                 raise UnsupportedBody("send the body uncompressed: Content-Encoding is not supported here")
             if name == b"content-length" and value.isdigit() and int(value) > self.max_body_bytes:
                 raise self.too_large()
-            if name in onward:
-                forwarded = [*(forwarded or ()), (name, value)]
-        return came, forwarded
+        onward = dialect.FORWARDED
+        return came, ([header for header in headers if header[0] in onward] or None) if onward else None
 
     def too_large(self) -> BodyTooLarge:
         return BodyTooLarge(

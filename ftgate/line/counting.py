@@ -15,7 +15,7 @@ from ftgate.dialects.counts import Counting, counted
 from ftgate.errors import GateError, UpstreamFailed
 from ftgate.line.call import Call, Ended, Exchange
 from ftgate.line.charge import prompt_of
-from ftgate.line.gate import Gate, internal
+from ftgate.line.gate import LARGE_BODY, Gate, internal
 from ftgate.line.translation import fitting
 from ftgate.line.words import cut_error, id_headers
 from ftgate.ports import Client, Headers
@@ -68,8 +68,10 @@ class Counter:
 
     async def _counted(self, x: Exchange) -> tuple[Headers, bytes]:
         gate, counting = self.gate, dialects.COUNTED[x.call.dialect.NAME]
-        x.key = await gate.enter(x.call)
-        x.ask = await gate.read(x.call, counting.read)
+        gate.enter(x.call)
+        x.key = x.call.key or await gate.authenticate(x.call.secret)
+        body = x.call.body
+        x.ask = counting.read(body) if len(body) < LARGE_BODY else await gate.read_beside(body, counting.read)
         gate.planner.plan(x, x.key, turning=False)
         way = next((fit for way in x.ways if (fit := fitting(x, way)) is not None), None)
         if way is None:

@@ -138,21 +138,22 @@ class Gate:
             x.leave(self.clock.now())
             x.let_go()
 
-    async def enter(self, call: Call) -> Key:
-        """The key of a call that may come in. Raises GateError."""
+    def enter(self, call: Call) -> None:
+        """Raises GateError for a call that may not come in, whoever it is."""
         if self.closing:
             raise ShuttingDown("the gateway is shutting down", retry_after_s=5)
         if call.hops and (why := hops.fault(call.hops, self.gateway)):
             log.warning("call %s: %s", call.id, why)
             raise LoopDetected(why)
-        return call.key or await self.authenticate(call.secret)
 
     async def _line(self, x: Exchange) -> None:
-        x.key = await self.enter(x.call)
+        self.enter(x.call)
+        x.key = x.call.key or await self.authenticate(x.call.secret)
         self._admit(x, x.key)
         self.passing("admitted")
         try:
-            x.ask = await self.read(x.call, x.call.dialect.read_request)
+            read, body = x.call.dialect.read_request, x.call.body
+            x.ask = read(body) if len(body) < LARGE_BODY else await self.read_beside(body, read)
             first = self.planner.plan(x, x.key)
             if why := self.ledger.busy():
                 raise DatabaseBusy(f"the ledger takes no new calls now: {why}", retry_after_s=2)
@@ -189,11 +190,9 @@ class Gate:
         """Why a call that came now would not be served; None when it would."""
         return "shutting down" if self.closing else self.ledger.busy()
 
-    async def read(self, call: Call, how: Callable[[bytes], Ask]) -> Ask:
-        """A request, checked and measured: a large one beside the loop. Raises InvalidRequest."""
-        if len(call.body) < LARGE_BODY:
-            return how(call.body)
-        return await trio.to_thread.run_sync(how, call.body, limiter=self.readers)
+    async def read_beside(self, body: bytes, read: Callable[[bytes], Ask]) -> Ask:
+        """A large request, checked and measured beside the loop. Raises InvalidRequest."""
+        return await trio.to_thread.run_sync(read, body, limiter=self.readers)
 
     def _admit(self, x: Exchange, key: Key) -> None:
         x.scopes = self.limits.scopes(("key", key.id), ("account", key.account))
