@@ -23,6 +23,15 @@ anything = msgspec.json.Decoder()
 ABSENT = msgspec.Raw()
 """msgspec takes no union with Raw: an absent field is empty, a null one is b"null"."""
 NULL = b"null"
+_HEEDED = frozenset(
+    ("model", "models", "routing", "provider_key", "stream", "stream_options", "n", "best_of", "max_tokens",
+     "max_completion_tokens", "max_output_tokens", "messages", "input", "prompt", "system", "instructions", "tools",
+     "functions", "thinking", "reasoning", "service_tier", "speed", "fallbacks", "inference_geo", "mcp_servers",
+     "container", "thread", "store", "background", "generate", "conversation", "previous_response_id", "plugins",
+     "moderation", "web_search_options", "search_parameters", "context_management", "prompt_cache_options", "type",
+     "include_usage")
+)  # fmt: skip
+"""Names of fields by which a request is routed, held, capped and priced, or which do not go up."""
 _HALF = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
@@ -79,7 +88,7 @@ def decode_object(body: bytes) -> Fields:
         if not body.isascii():
             # the JSON reader skips over strings that it need not look at; a client's bad bytes must not go up
             body.decode()
-        return fields_of.decode(body)
+        fields = fields_of.decode(body)
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"the body is not UTF-8 (byte {error.start})", code="invalid_json") from None
     except RecursionError:
@@ -88,6 +97,16 @@ def decode_object(body: bytes) -> Fields:
         raise InvalidRequest("the body must be a JSON object", code="invalid_json") from None
     except msgspec.DecodeError as error:
         raise InvalidRequest(f"the body is not valid JSON: {error}", code="invalid_json") from None
+    refuse_disguised(fields)
+    return fields
+
+
+def refuse_disguised(fields: Mapping[str, object], path: str = "") -> None:
+    """Raises InvalidRequest for a field that is one that matters here in other letters: servers written in Go read
+    `MODEL` as `model`, and the last one wins, so that what goes up would not be what was priced and capped here."""
+    for name in fields:
+        if not (name.isascii() and name.islower()) and (meant := name.casefold()) != name and meant in _HEEDED:
+            raise InvalidRequest(f"`{path}{name[:80]}` must be written `{meant}`", param=path + name[:80])
 
 
 def typed(

@@ -57,6 +57,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "messages that are none": ({"messages": "Hi"}, "messages"),
     "a thread": ({"thread": {"id": "t"}}, "thread"),
     "a search by the provider": ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "tools.0.type"),
+    "pages read by the provider": ({"tools": [{"type": "web_fetch_20250910", "name": "f"}]}, "tools.0.type"),
+    "a tool of two types": ({"tools": [{"type": "custom", "name": "a", "TYPE": "web_search_20250305"}]},
+                            "tools.0.TYPE"),
+    "another cap": ({"Max_Tokens": 9000}, "Max_Tokens"),
     "code run by the provider": ({"tools": [{"name": "a", "input_schema": {}}, {"type": "code_execution_20250825"}]},
                                  "tools.1.type"),
     "another place": ({"inference_geo": "us"}, "inference_geo"),
@@ -85,7 +89,7 @@ def test_a_thread_is_refused_as_its_clients_expect() -> None:
 TOOLS_THAT_PASS = [
     {"name": "a", "input_schema": {}}, {"type": "custom", "name": "a", "input_schema": {}},
     {"type": "bash_20250124", "name": "bash"}, {"type": "text_editor_20250728", "name": "e"},
-    {"type": "web_fetch_20250910", "name": "web_fetch"}, {"type": "computer_20250124", "name": "c"},
+    {"type": "tool_search_tool_regex_20251119", "name": "s"}, {"type": "computer_20250124", "name": "c"},
 ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ftgate import dialects
 from ftgate.core import estimate
 from ftgate.dialects.openai_chat import read_request, render
 from ftgate.dialects.talk import Aim
@@ -535,3 +536,35 @@ def test_long_histories_of_tool_calls_are_measured_quickly():
     began = time.process_time()
     read_request(raw)
     assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize(
+    "name", ["Model", "MODEL", "max_to\u212aens", "me\u017f\u017fages", "N", "Max_Completion_Tokens"]
+)
+@pytest.mark.parametrize("dialect", dialects.ALL.values(), ids=list(dialects.ALL))
+def test_a_field_in_other_letters_is_not_another_one(dialect, name):
+    """Go's JSON reader, which many gateways and servers use, takes it for the same, and the last one wins."""
+    asked = {
+        "model": "m",
+        "max_tokens": 9,
+        "messages": [{"role": "user", "content": "hi"}],
+        "input": "hi",
+        "prompt": "hi",
+    }
+    asked = {key: its for key, its in asked.items() if dialect.NAME != "openai_responses" or key != "prompt"}
+    dialect.read_request(json.dumps(asked).encode())
+    with pytest.raises(InvalidRequest) as refused:
+        dialect.read_request(json.dumps({**asked, name: "x"}).encode())
+    assert refused.value.param == name and name in refused.value.message
+
+
+def test_names_of_their_own_pass():
+    asked = read_request(body(maxTokens="9", topK="1", enableThinking="true", x_Y="1", é="1"))
+    assert {"maxTokens", "topK", "enableThinking", "x_Y", "\u00e9"} <= asked.fields.keys()
+
+
+def test_a_stream_tells_its_usage_whatever_else_is_asked():
+    up = render(
+        read_request(body(stream="true", stream_options='{"INCLUDE_USAGE":false,"x":1}')), Aim("up", usage=True)
+    )
+    assert json.loads(up)["stream_options"] == {"x": 1, "include_usage": True}

@@ -59,6 +59,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
                              "invalid_value")
         for kind in ("file_search", "mcp", "code_interpreter", "shell", "hologram")
     },
+    "a tool of two types": (
+        {"tools": [{"type": "function", "name": "f", "Type": "mcp"}]}, "tools.0.Type", "invalid_value"),
     "a tool in a namespace": (
         {"tools": [{"type": "namespace", "name": "n", "tools": [{"type": "mcp"}]}]}, "tools.0.tools.0.type",
         "invalid_value"),

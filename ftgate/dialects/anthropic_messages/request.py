@@ -11,7 +11,7 @@ import msgspec
 from ftgate.core.usage import UNKNOWN_BOUND
 from ftgate.dialects.anthropic_messages.marks import without_ours
 from ftgate.dialects.asked import OWN_FIELDS, models_asked
-from ftgate.dialects.fields import Fields, decode_object, there, typed, whole
+from ftgate.dialects.fields import Fields, decode_object, refuse_disguised, there, typed, whole
 from ftgate.dialects.openai_chat.prompt import measure
 from ftgate.dialects.talk import Aim, Ask
 from ftgate.errors import InvalidRequest
@@ -28,8 +28,8 @@ _ELSEWHERE = {
 }
 _CALLER_RUNS = ("bash_", "text_editor_", "memory_", "computer_", "browser_")
 """Types of tools that the provider describes and the caller runs: they cost their tokens alone."""
-_PROVIDER_RUNS = ("web_fetch_", "tool_search_tool_")
-"""Types of tools that the provider runs and bills by their tokens alone."""
+_PROVIDER_RUNS = ("tool_search_tool_",)
+"""Types of tools that the provider runs, and that bring nothing to the prompt but what stands in the request."""
 
 
 def read_request(body: bytes) -> Ask:
@@ -73,6 +73,12 @@ def _refuse(fields: Fields) -> None:
             raise InvalidRequest(f"`{name}` {why}; leave it out", param=name)
     for at, tool in enumerate(typed(fields, "tools", list[Fields], "a list of tools") or ()):
         kind = typed(tool, "type", str, "a tool's type", path=f"tools.{at}.type") or "custom"
+        refuse_disguised(tool, f"tools.{at}.")
+        if kind.startswith("web_fetch_"):
+            words = "reads pages of any length at the provider, which no balance can be held for"
+            raise InvalidRequest(
+                f"`tools.{at}.type`: {kind[:80]} {words}; fetch them yourself", param=f"tools.{at}.type"
+            )
         if kind != "custom" and not kind.startswith((*_CALLER_RUNS, *_PROVIDER_RUNS)):
             words = "is run by the provider at a price of its own, which this gateway does not know"
             raise InvalidRequest(f"`tools.{at}.type`: {kind[:80]} {words}; leave it out", param=f"tools.{at}.type")

@@ -106,7 +106,8 @@ def render(ask: Ask, aim: Aim) -> bytes:
     if ask.stream and aim.usage and "stream_options" not in drop:
         options: dict[str, object] = {}
         if "stream_options" in ask.fields:
-            options.update(msgspec.json.decode(ask.fields["stream_options"], type=Fields | None) or {})
+            said = msgspec.json.decode(ask.fields["stream_options"], type=Fields | None) or {}
+            options.update((name, raw) for name, raw in said.items() if name.casefold() != "include_usage")
         options["include_usage"] = True
         fields["stream_options"] = options
     return msgspec.json.encode(fields)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from ftgate.dialects.fields import Fields, typed
+from ftgate.dialects.fields import Fields, refuse_disguised, typed
 from ftgate.errors import InvalidRequest
 
 DECLARED = frozenset(("function", "custom"))
@@ -46,6 +46,7 @@ def check_tools(tools: object, path: str) -> None:
         kind = tool.get("type") if isinstance(tool, dict) else None
         if not isinstance(tool, dict) or not isinstance(kind, str):
             raise InvalidRequest(f"`{place}` must be a tool with a `type`", param=f"{place}.type")
+        refuse_disguised(tool, f"{place}.")
         if kind == NAMESPACE:
             check_tools(tool.get("tools"), f"{place}.tools")
         elif not (kind in DECLARED or left_out(kind) or kind in _KNOWN_THERE or _is_local(tool)):
