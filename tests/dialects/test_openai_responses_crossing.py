@@ -61,7 +61,7 @@ TO_CHAT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             {"type": "function", "function": {"name": "f", "description": "F", "parameters": {"type": "object"},
                                               "strict": True}},
             {"type": "function", "function": {
-                "name": "p", "description": "Put the whole text into `input`, as one string.", "parameters": {
+                "name": "p", "description": "Put the whole text into `input`.", "parameters": {
                     "type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"],
                     "additionalProperties": False}}}]}),
     "hosted tools alone": (

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
+from ftgate.dialects import free
 from ftgate.dialects.fields import Fields, typed
 from ftgate.dialects.neutral import (
     Document,
@@ -21,6 +22,7 @@ from ftgate.dialects.neutral import (
     ToolUse,
     Turn,
 )  # fmt: skip
+from ftgate.dialects.openai_chat.turns import object_text
 from ftgate.dialects.openai_responses import envelope
 from ftgate.dialects.openai_responses.parts import parts_of
 from ftgate.dialects.openai_responses.tools import Tools
@@ -154,10 +156,10 @@ class Conversation:
         for name, value in (("call_id", id), ("name", own)):
             if not value:
                 raise InvalidRequest(f"`{path}.{name}` is missing", code="missing_field", param=f"{path}.{name}")
-        free = text("type") == "custom_tool_call"
-        arguments = msgspec.json.encode({"input": text("input")}).decode() if free else _object(text("arguments"))
+        is_free = text("type") == "custom_tool_call"
+        arguments = free.arguments_of(text("input")) if is_free else object_text(text("arguments"))
         side = self._assistant(path)
-        side.parts.append(ToolUse(id, self.tools.called(text("namespace"), own, free=free), arguments))
+        side.parts.append(ToolUse(id, self.tools.called(text("namespace"), own, is_free=is_free), arguments))
         side.calls.append(id)
 
     def _output(self, item: Fields, path: str) -> None:
@@ -180,15 +182,3 @@ def _thinking_first(parts: list[Part]) -> tuple[Part, ...]:
         return tuple(parts)
     thoughts = [part for part in parts if isinstance(part, Thinking)]
     return (*thoughts, *(part for part in parts if not isinstance(part, Thinking)))
-
-
-def _object(arguments: str) -> str:
-    """Arguments as the JSON text of an object: upstreams refuse a history in which a model wrote anything else."""
-    if not arguments.strip():
-        return "{}"
-    try:
-        if isinstance(msgspec.json.decode(arguments), dict):
-            return arguments
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        pass
-    return msgspec.json.encode({"_raw": arguments}).decode()

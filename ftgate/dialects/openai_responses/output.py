@@ -6,6 +6,7 @@ with a few bytes in each.
 
 import msgspec
 
+from ftgate.dialects import free
 from ftgate.dialects.fields import dumps
 from ftgate.dialects.neutral import Thinking, Tool
 from ftgate.dialects.openai_responses.envelope import enclosed
@@ -159,7 +160,7 @@ class Call:
     def close(self, status: str) -> bytes:
         text = _joined(self._texts)
         if self.free:
-            text = _input(text)
+            text = free.input_of(text)
             self._delta(text)
             said = b'"input":%b' % dumps(text)
             self.frames.say(b"response.custom_tool_call_input.done", b"%b,%b" % (self._place, said))
@@ -170,16 +171,6 @@ class Call:
             said = inner({"arguments": text, "name": self._own["name"]})
             self.frames.say(b"response.function_call_arguments.done", b"%b,%b" % (self._place, said))
         return _done(self.frames, self.index, self._item(status, text))
-
-
-def _input(arguments: str) -> str:
-    """The text that the arguments of a tool of free text hold; they themselves where they are no such JSON."""
-    try:
-        said = msgspec.json.decode(arguments)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        return arguments
-    text = said.get("input") if isinstance(said, dict) else None
-    return text if isinstance(text, str) else arguments
 
 
 def _added(index: int, item: dict[str, object]) -> bytes:

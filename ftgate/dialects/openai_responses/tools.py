@@ -1,28 +1,20 @@
 """The tools of one request under the names that go up, and back.
 
-A caller names a tool by a namespace and a name; the other dialects know one flat name of 64 letters, digits, `_` and
-`-`. The names are built anew for each request, by one rule: what stands in its history goes through the same.
+A caller names a tool by a namespace and a name; the other dialects know one flat name (dialects/names).
 """
-
-import hashlib
-import re
 
 import msgspec
 
+from ftgate.dialects import free
 from ftgate.dialects.fields import Fields, typed
+from ftgate.dialects.names import Names
 from ftgate.dialects.neutral import Choice, Tool
 from ftgate.dialects.openai_responses import hosted
 from ftgate.errors import InvalidRequest
 
-MAX_NAME = 64
 _NONE = "functions"
 """The namespace that means none: Codex's word."""
 _NO_PARAMETERS = msgspec.Raw(b'{"type":"object","properties":{}}')
-_FREE = msgspec.Raw(
-    b'{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}'
-)
-_FREE_WORDS = "Put the whole text into `input`, as one string."
-_STRANGE = re.compile(r"[^A-Za-z0-9_-]")
 _CHOICES = {"auto": Choice("auto"), "none": Choice("none"), "required": Choice("any")}
 _WORDS = "is one of auto, none, required, or names a tool that is offered"
 
@@ -33,7 +25,7 @@ class Tools:
     def __init__(self) -> None:
         self.offered: dict[tuple[str, str], Tool] = {}
         self.known: dict[tuple[str, str], Tool] = {}
-        self._taken: set[str] = set()
+        self._names = Names()
 
     def offer(self, tools: list[Fields], path: str, space: str = "") -> None:
         """Take tools that are declared at this path. Raises InvalidRequest for one that cannot be told to a model of
@@ -46,44 +38,38 @@ class Tools:
             if kind == hosted.NAMESPACE:
                 self.offer(hosted.tools_of(tool, place), f"{place}.tools", _name(tool, place))
             elif kind in hosted.DECLARED:
-                self._declare(tool, space, place, free=kind == "custom")
+                self._declare(tool, space, place, is_free=kind == "custom")
             else:
                 raise hosted.refusal(kind, place)
 
-    def _declare(self, tool: Fields, space: str, place: str, *, free: bool) -> None:
+    def _declare(self, tool: Fields, space: str, place: str, *, is_free: bool) -> None:
         own = _name(tool, place)
         pair = _pair(space, own)
-        before = self.offered.get(pair)
-        name = before.name if before is not None else self._flat(*pair)
+        name = self._flat(*pair)
         description = typed(tool, "description", str, "a text", path=f"{place}.description") or ""
-        if free:
-            schema, strict, description = _FREE, None, _free_description(tool, description, place)
+        if is_free:
+            schema, strict, description = free.SCHEMA, None, _free_description(tool, description, place)
         else:
             given = typed(tool, "parameters", dict[str, msgspec.Raw], "a JSON Schema", path=f"{place}.parameters")
             schema = _NO_PARAMETERS if given is None else tool["parameters"]
             strict = typed(tool, "strict", bool, "true or false", path=f"{place}.strict")
         self.offered[pair] = Tool(
-            name, schema, description, strict, own=own if own != name else "", space=space, free=free
+            name, schema, description, strict, own=own if own != name else "", space=space, free=is_free
         )
 
-    def called(self, space: str, own: str, *, free: bool) -> str:
+    def called(self, space: str, own: str, *, is_free: bool) -> str:
         """The name that goes up of a tool that was called in an earlier turn."""
         pair = _pair(space, own)
         tool = self.offered.get(pair) or self.known.get(pair)
         if tool is None:
             name = self._flat(*pair)
-            tool = Tool(name, _FREE if free else _NO_PARAMETERS, own=own if own != name else "", space=space, free=free)
+            schema = free.SCHEMA if is_free else _NO_PARAMETERS
+            tool = Tool(name, schema, own=own if own != name else "", space=space, free=is_free)
             self.known[pair] = tool
         return tool.name
 
     def _flat(self, space: str, own: str) -> str:
-        whole = f"{space}__{own}" if space else own
-        name = _STRANGE.sub("_", whole)
-        if len(name) > MAX_NAME or name in self._taken:
-            mark = hashlib.sha256(f"{space}\0{own}".encode("utf-8", "replace")).hexdigest()[:8]
-            name = f"{name[: MAX_NAME - 9]}_{mark}"
-        self._taken.add(name)
-        return name
+        return self._names.up(f"{space}__{own}" if space else own, f"{space}\0{own}")
 
     def choose(self, fields: Fields) -> Choice | None:
         """What `tool_choice` means; of tools that it leaves out nothing is told. Raises InvalidRequest."""
@@ -148,10 +134,9 @@ def _name(tool: Fields, place: str) -> str:
 def _free_description(tool: Fields, description: str, place: str) -> str:
     """What is said of a tool of free text: the grammar that its text follows too, since no schema can say that."""
     format = typed(tool, "format", dict[str, object], "an object", path=f"{place}.format") or {}
-    grammar = ""
-    if isinstance(definition := format.get("definition"), str):
-        grammar = f"The text follows this grammar ({format.get('syntax') or 'lark'}):\n{definition}"
-    return "\n\n".join(part for part in (description, grammar, _FREE_WORDS) if part)
+    grammar = format.get("definition")
+    syntax = str(format.get("syntax") or "lark")
+    return free.described(description, syntax=syntax, grammar=grammar if isinstance(grammar, str) else "")
 
 
 def _no_choice() -> InvalidRequest:
