@@ -147,6 +147,19 @@ def test_thoughts_that_we_marked_stay_here() -> None:
     assert "thinking" in kept
 
 
+def test_thoughts_are_not_cleared_where_none_are_to_be_thought() -> None:
+    said = [{"role": "user", "content": "a"}, {"role": "assistant", "content": [
+        {"type": "thinking", "thinking": "a", "signature": "ft1."}, {"type": "text", "text": "b"}]}]  # fmt: skip
+    clears, uses = {"type": "clear_thinking_20251015", "keep": "all"}, {"type": "clear_tool_uses_20250919"}
+    thinks = {"type": "adaptive"}
+    up = rendered(messages=said, thinking=thinks, context_management={"edits": [clears, uses]})
+    assert up["context_management"] == {"edits": [uses]}
+    up = rendered(messages=said, thinking=thinks, context_management={"edits": [clears]})
+    assert "context_management" not in up
+    up = rendered(messages=said[:1], thinking=thinks, context_management={"edits": [clears]})
+    assert up["context_management"] == {"edits": [clears]}
+
+
 # Usage
 
 

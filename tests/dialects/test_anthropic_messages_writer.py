@@ -21,6 +21,7 @@ from ftgate.dialects.neutral import (
     Signed,
     Talk,
     Thought,
+    Tool,
 )
 from ftgate.dialects.talk import NOTHING, Told
 from ftgate.errors import ProviderError
@@ -191,3 +192,12 @@ def test_half_a_pair_goes_out_as_it_came() -> None:
     assert rb'"text":"\ud83d"' in one.write([Began(), Said("\ud83d")])
     whole = one.whole([Said("\ud83d"), Said("\ude00"), Finished("end")], USED, exact=True, cost=None)
     assert json.loads(whole)["content"] == [text("\U0001f600")]
+
+
+def test_a_call_comes_back_under_the_caller_s_own_name() -> None:
+    tools = (Tool("up", msgspec.Raw(b"{}"), own="the caller's"),)
+    told = Told(NOTHING, Talk((), tools=tools), "req_9", 7, "asked", 12)
+    events: list[Event] = [Began("up"), call(0, "up"), CallPart(0, "{}"), Finished("calls")]
+    assert b'"name":"the caller\'s"' in messages.Writer(told).write(events)
+    whole = json.loads(messages.Writer(told).whole(events, USED, exact=True, cost=None))
+    assert whole["content"] == [use(0, "the caller's")]

@@ -6,6 +6,7 @@ outputs, Vision, PDF support), PROVIDERS.md.
 """
 
 import base64
+import hashlib
 import json
 from typing import Any
 
@@ -256,6 +257,7 @@ UNSAID: dict[str, tuple[dict[str, Any], str]] = {
     "a file of another kind": ({"messages": [user(file("a.docx", "application/msword", b"x"))]},
                                "messages.0.content.0.file"),
     "several answers": ({"n": 3}, "n"),
+    "a call of no tool": ({"tool_choice": "required"}, "tool_choice"),
     "a tool of the provider's": ({"tools": [{"type": "web_search"}]}, "tools.0.type"),
 }  # fmt: skip
 
@@ -271,6 +273,9 @@ def test_what_messages_cannot_say_is_refused_by_the_callers_path(name: str) -> N
 # ---- the other way ----
 
 SAID = {"role": "assistant", "content": "Hello"}
+LONG = "mcp__" + 100 * "a"
+SHORT = f"{LONG[:55]}_{hashlib.sha256(LONG.encode()).hexdigest()[:8]}"
+"""OpenAI takes 64 letters of a name, Anthropic 128."""
 TO_CHAT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a text": ({}, {}),
     "a cap": ({"max_tokens": 50}, {"max_tokens": 50}),
@@ -375,6 +380,16 @@ TO_CHAT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "stops": ({"stop_sequences": ["END", "STOP"]}, {"stop": ["END", "STOP"]}),
     "sampling": ({"temperature": 0.2, "top_p": 0.5, "top_k": 5}, {"temperature": 0.2, "top_p": 0.5}),
     "who asks": ({"metadata": {"user_id": "u1"}}, {"user": "u1"}),
+    "a tool with a long name": ({"tools": [{**LOOKS, "name": LONG}]},
+                                {"tools": [{**LOOK, "function": {**LOOK["function"], "name": SHORT}}]}),
+    "a call of a tool with a long name": (
+        {"messages": [HI, {"role": "assistant", "content": [use("c1", LONG, {})]}, user(used("c1", "1"))],
+         "tools": [{**LOOKS, "name": LONG}], "tool_choice": {"type": "tool", "name": LONG}},
+        {"messages": [HI, called(("c1", SHORT, "{}")), result("c1", "1")],
+         "tools": [{**LOOK, "function": {**LOOK["function"], "name": SHORT}}],
+         "tool_choice": {"type": "function", "function": {"name": SHORT}}}),
+    "a choice without tools": ({"tool_choice": {"type": "auto"}}, {}),
+    "no thinking": ({"thinking": {"type": "disabled"}}, {}),
     "a budget": ({"thinking": {"type": "enabled", "budget_tokens": 4096}, "max_tokens": 9000},
                  {"reasoning_effort": "low", "max_tokens": 9000}),
     "a large budget": ({"thinking": {"type": "enabled", "budget_tokens": 31_999}, "max_tokens": 64_000},
@@ -410,6 +425,9 @@ UNSAID_THERE: dict[str, tuple[dict[str, Any], str]] = {
     "a document elsewhere": (
         {"messages": [user({"type": "document", "source": {"type": "url", "url": "https://x.test/a.pdf"}})]},
         "messages.0.content.0"),
+    "a call of no tool": ({"tool_choice": {"type": "any"}}, "tool_choice"),
+    "a call of an unknown tool": ({"tools": [LOOKS], "tool_choice": {"type": "tool", "name": "see"}},
+                                  "tool_choice.name"),
     "a tool that only Claude knows": ({"tools": [{"type": "bash_20250124", "name": "bash"}]}, "tools.0.type"),
 }  # fmt: skip
 

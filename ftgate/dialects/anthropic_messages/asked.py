@@ -13,6 +13,7 @@ import msgspec
 
 from ftgate.dialects.anthropic_messages.marks import MARK
 from ftgate.dialects.fields import Fields, anything, dumps, loads, there, typed
+from ftgate.dialects.names import Names
 from ftgate.dialects.neutral import (
     NO_EFFORT,
     Choice,
@@ -51,11 +52,14 @@ def talk_of(ask: Ask) -> Talk:
     said = {
         name: typed(fields, name, Fields, "an object") or {} for name in ("tool_choice", "output_config", "metadata")
     }
-    choice, alone = _choice(said["tool_choice"])
+    names = Names()
+    tools = tuple(_tools(fields, names))
+    choice, alone = _choice(said["tool_choice"], tools)
+    turns = tuple(_renamed(turn, names) for turn in _turns(fields))
     return Talk(
         system=tuple(_system(fields)),
-        turns=tuple(_turns(fields)),
-        tools=tuple(_tools(fields)),
+        turns=turns,
+        tools=tools,
         choice=choice,
         parallel=False if alone else None,
         stop=tuple(typed(fields, "stop_sequences", list[str], "a list of texts") or ()),
@@ -93,6 +97,17 @@ def _turns(fields: Mapping[str, msgspec.Raw]) -> Iterator[Turn]:
             raise InvalidRequest(f'`{path}.role` must be "user" or "assistant"', param=f"{path}.role")
         parts = tuple(_parts(content, f"{path}.content", _model_block if role == "assistant" else _user_block))
         yield Turn(role, parts, path)
+
+
+def _renamed(turn: Turn, names: Names) -> Turn:
+    """The turn with its calls under the names that go up."""
+    if not any(isinstance(part, ToolUse) and names.up(part.name) != part.name for part in turn.parts):
+        return turn
+    parts = (
+        msgspec.structs.replace(part, name=names.up(part.name)) if isinstance(part, ToolUse) else part
+        for part in turn.parts
+    )
+    return msgspec.structs.replace(turn, parts=tuple(parts))
 
 
 def _parts(content: object, path: str, read: Callable[[str, _Said, str], Part | None]) -> Iterator[Part]:
@@ -223,7 +238,8 @@ def _word(value: object, path: str) -> str:
 # How it is to be answered
 
 
-def _tools(fields: Mapping[str, msgspec.Raw]) -> Iterator[Tool]:
+def _tools(fields: Mapping[str, msgspec.Raw], names: Names) -> Iterator[Tool]:
+    """The tools, each under the name that goes up: here one may have 128 letters."""
     for at, said in enumerate(typed(fields, "tools", list[Fields], "a list of tools") or ()):
         path = f"tools.{at}"
         kind = typed(said, "type", str, "a tool's type", path=f"{path}.type") or "custom"
@@ -234,17 +250,20 @@ def _tools(fields: Mapping[str, msgspec.Raw]) -> Iterator[Tool]:
         if not name or not there(said.get("input_schema", msgspec.Raw())):
             missing = "input_schema" if name else "name"
             raise InvalidRequest(f"`{path}.{missing}` is missing", code="missing_field", param=f"{path}.{missing}")
+        up = names.up(name)
         yield Tool(
-            name,
+            up,
             said["input_schema"],
             typed(said, "description", str, "a text", path=f"{path}.description") or "",
             typed(said, "strict", bool, "true or false", path=f"{path}.strict"),
+            own=name if up != name else "",
             cache=said.get("cache_control"),
         )
 
 
-def _choice(said: Fields) -> tuple[Choice | None, bool]:
-    """How tools are chosen, and whether one call at the most may be made."""
+def _choice(said: Fields, tools: tuple[Tool, ...]) -> tuple[Choice | None, bool]:
+    """How tools are chosen, and whether one call at the most may be made. A call cannot be demanded of a tool that is
+    not there."""
     kind = typed(said, "type", str, "auto, any, tool or none", path="tool_choice.type")
     alone = typed(
         said, "disable_parallel_tool_use", bool, "true or false", path="tool_choice.disable_parallel_tool_use"
@@ -254,7 +273,15 @@ def _choice(said: Fields) -> tuple[Choice | None, bool]:
     name = typed(said, "name", str, "a tool's name", path="tool_choice.name") or ""
     if kind not in ("auto", "any", "tool", "none") or (kind == "tool" and not name):
         raise InvalidRequest("`tool_choice` must be auto, any, none, or tool with its name", param="tool_choice")
-    return Choice(cast(Literal["auto", "any", "tool", "none"], kind), name if kind == "tool" else ""), bool(alone)
+    if kind != "tool":
+        if kind == "any" and not tools:
+            raise InvalidRequest("`tool_choice`: no tool is declared that could be called", param="tool_choice")
+        return Choice(cast(Literal["auto", "any", "none"], kind)), bool(alone)
+    up = next((tool.name for tool in tools if (tool.own or tool.name) == name), None)
+    if up is None:
+        words = f"`tool_choice.name`: no tool is declared that is called {name[:128]!r}"
+        raise InvalidRequest(words, param="tool_choice.name")
+    return Choice("tool", up), bool(alone)
 
 
 def _effort(thinking: Fields, output: Fields) -> Effort:

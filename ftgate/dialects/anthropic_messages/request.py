@@ -98,7 +98,21 @@ def render(ask: Ask, aim: Aim) -> bytes:
         fields["messages"], unthought = without_ours(ask.fields["messages"])
         if unthought:
             fields.pop("thinking", None)
+            _keep_thoughts(fields, ask.fields)
     return msgspec.json.encode(fields)
+
+
+def _keep_thoughts(fields: dict[str, object], asked: Mapping[str, msgspec.Raw]) -> None:
+    """Leave out the wish that old thoughts be cleared, which only a model that is to think may be told."""
+    managed = typed(asked, "context_management", Fields, "an object")
+    edits = typed(managed or {}, "edits", list[Fields], "a list", path="context_management.edits")
+    if managed is None or edits is None:
+        return
+    kept = [edit for edit in edits if not bytes(edit.get("type", b"")).startswith(b'"clear_thinking')]
+    if kept:
+        fields["context_management"] = {**managed, "edits": kept}
+    else:
+        del fields["context_management"]
 
 
 def _shrink_thinking(fields: dict[str, object], asked: Mapping[str, msgspec.Raw], cap: int) -> None:

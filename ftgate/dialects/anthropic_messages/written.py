@@ -148,13 +148,18 @@ class Writer:
                 self._start("redacted_thinking", sealed, "", "", written)
                 self._close(written)
             case CallBegan(key, id, name):
-                call = {"type": "tool_use", "id": id, "name": name, "input": {}}
+                call = {"type": "tool_use", "id": id, "name": self._own(name), "input": {}}
                 self._start("tool_use", call, "input_json_delta", "partial_json", written)
                 self._call, self._made = key, []
             case CallPart(key, text):
                 if key == self._call:  # behind its end only blanks come
                     self._made.append(text)
                     written.append(self._piece(text))
+
+    def _own(self, name: str) -> str:
+        """The caller's own name of a tool that went up under this one."""
+        tool = self.told.tool(name)
+        return (tool.own if tool is not None else "") or name
 
     def _start(self, kind: str, block: Mapping[str, object], delta: str, field: str, written: list[bytes]) -> None:
         self._close(written)
@@ -228,7 +233,7 @@ class Writer:
                 case Sealed(data):
                     blocks.append({"type": "redacted_thinking", "data": marked(data)})
                 case CallBegan(key, id, name):
-                    blocks.append({"type": "tool_use", "id": id, "name": name, "input": {}})
+                    blocks.append({"type": "tool_use", "id": id, "name": self._own(name), "input": {}})
                     calls[key] = blocks[-1], []
                 case CallPart(key, text):
                     calls[key][1].append(text)

@@ -152,7 +152,7 @@ def _choice(fields: Given, tools: tuple[Tool, ...]) -> tuple[Choice | None, froz
             return None, None
         case "auto" | "none":
             return Choice("auto" if said == "auto" else "none"), None
-        case "required" | "any":  # as Mistral has it
+        case "required" | "any" if known:  # as Mistral has it
             return Choice("any"), None
         case {"type": "allowed_tools", "allowed_tools": {"tools": list(allowed), **how}}:
             names = frozenset(_called(one) for one in allowed)

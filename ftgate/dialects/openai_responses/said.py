@@ -23,7 +23,7 @@ from ftgate.dialects.neutral import (
     ToolUse,
     Turn,
 )  # fmt: skip
-from ftgate.dialects.openai_chat.said import BETWEEN, effort_word
+from ftgate.dialects.openai_chat.said import BETWEEN, USER_LENGTH, effort_word
 from ftgate.dialects.openai_responses.envelope import content_of
 from ftgate.dialects.openai_responses.request import ENCRYPTED
 from ftgate.errors import InvalidRequest
@@ -34,10 +34,11 @@ Item = dict[str, object]
 def render_talk(talk: Talk) -> dict[str, object]:
     """Raises InvalidRequest for what Responses cannot say."""
     if talk.stop:
-        words = "this model's provider knows no stop sequences here; leave them out, or choose another model"
-        raise InvalidRequest(f"`stop`: {words}", param="stop")
-    fields: dict[str, object] = {"input": [item for turn in talk.turns for item in _items(turn)], "store": False}
-    if talk.system:
+        words = "this model's provider knows no stop sequences; leave them out, or choose another model"
+        raise InvalidRequest(words, param="stop")
+    turns = talk.turns or (Turn("user", talk.system),)  # all that was said is how to answer
+    fields: dict[str, object] = {"input": [item for turn in turns for item in _items(turn)], "store": False}
+    if talk.system and talk.turns:
         fields["instructions"] = BETWEEN.join(part.text for part in talk.system if part.text)
     if talk.tools:
         fields["tools"] = [_tool(tool) for tool in talk.tools]
@@ -52,13 +53,18 @@ def render_talk(talk: Talk) -> dict[str, object]:
     text = ({"format": _format(talk.format)} if talk.format is not None else {}) | (
         {"verbosity": talk.verbosity} if talk.verbosity else {}
     )
-    given = {"text": text or None, "temperature": talk.temperature, "top_p": talk.top_p, "user": talk.user or None}
+    given = {
+        "text": text or None,
+        "temperature": talk.temperature,
+        "top_p": talk.top_p,
+        "user": talk.user if 0 < len(talk.user) <= USER_LENGTH else None,
+    }
     return fields | {name: value for name, value in given.items() if value is not None}
 
 
 def _thinks(effort: Effort) -> bool:
     """Whether thinking is asked for: a model without it refuses to be asked for what it has thought."""
-    return effort.level not in ("", "none") or effort.budget is not None or effort.adaptive
+    return effort.level not in ("", "none") or bool(effort.budget) or effort.adaptive
 
 
 def _items(turn: Turn) -> Iterator[Item]:
