@@ -1,8 +1,9 @@
 // The checks of one SDK: `check` names and keeps one, `run` lets each pass or fail by itself and ends the process with 1
 // when one failed. The last line says how many passed.
 //
-// ftgate's address, a key, the scripted upstream's address and the kind of channel ("chats" or "own", one that speaks
-// Anthropic's Messages) come in the environment; the models are those of tests/clients/house.py.
+// ftgate's address, a key, the scripted upstream's address and the kind of channel ("chats", "own" for one that speaks
+// Anthropic's Messages, "responds" for one that chats and responds) come in the environment; the models are those of
+// tests/clients/house.py.
 import assert from "node:assert/strict";
 
 export const { GATE, KEY, POOR_KEY, FAKE, CHANNEL } = process.env;

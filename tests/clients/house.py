@@ -6,8 +6,12 @@ from typing import Any
 
 from tests.blackbox.harness import House, channel
 
-KINDS: Mapping[str, Mapping[str, object]] = {"chats": {}, "own": {"provider": "anthropic-compatible"}}
-"""The settings of a channel that chats, and of one that speaks Anthropic's Messages."""
+KINDS: Mapping[str, Mapping[str, object]] = {
+    "chats": {},
+    "own": {"provider": "anthropic-compatible"},
+    "responds": {"responses_base_url": "FAKE/v1"},
+}
+"""The settings of a channel that chats, of one that speaks Anthropic's Messages, and of one that chats and responds."""
 CACHED: Mapping[str, Mapping[str, Any]] = {
     "chats": {"prompt_tokens": 100, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 80}},
     "own": {"input_tokens": 20, "cache_read_input_tokens": 80, "cache_creation_input_tokens": 0, "output_tokens": 3},
@@ -37,7 +41,7 @@ LIMITS = "[limits]\nrequests_per_second = 0\n[retry]\nattempts = 2\nbackoff = 0.
 
 def house(base: Path, kind: str) -> House:
     """The house of this kind of channel, with every model that the clients ask for."""
-    scripts = {**SCRIPTS, "cached": {"usage": CACHED[kind], "content": ["a", "b", "c"]}}
+    scripts = {**SCRIPTS, "cached": {"usage": CACHED.get(kind, CACHED["chats"]), "content": ["a", "b", "c"]}}
     config = LIMITS + "".join(f'[limits.model."{model}"]\nrequests_per_minute = 1\n' for model in LIMITED)
     config += channel(kind, [*scripts, *LIMITED, *CODERS], **KINDS[kind])
     return House(base, config, scripts)

@@ -295,3 +295,37 @@ def test_an_offered_tool_is_called_once_in_messages_too() -> None:
     assert [call["id"] for call in upstream.answering(script, asked).tool_calls] == ["a"]
     done = upstream.answering(script, {**asked, "messages": [*asked["messages"], result]})
     assert (done.tool_calls, done.content, done.finish_reason) == ((), script.content, "stop")
+
+
+def test_an_offered_tool_is_called_once_in_responses_too() -> None:
+    script = Script(offered=True, tool_calls=({"id": "a", "name": "exec", "arguments": '{"input": "ls"}'},))
+    space = {"type": "namespace", "name": "functions", "tools": [{"type": "custom", "name": "exec"}]}
+    brought = {"type": "additional_tools", "tools": [space]}
+    turns = [brought, {"role": "user", "content": "Hello"}]
+    made = upstream.answering(script, {"input": turns})
+    assert upstream.responses.items(made, {"input": turns})[0]["input"] == "ls"
+    assert upstream.answering(script, {"input": turns[1:]}).tool_calls == ()
+    result = {"type": "custom_tool_call_output", "call_id": "a", "output": "done"}
+    assert upstream.answering(script, {"input": [*turns, result]}).tool_calls == ()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_it_responds(stream: bool) -> None:
+    """A custom tool that is offered gets its input as it is, another one its arguments."""
+    calls = ({"id": "a", "name": "patch", "arguments": '{"input": "+x"}'}, {"id": "b", "name": "look"})
+    script = Script(reasoning=("Hm",), tool_calls=calls)
+    body = {"model": "m", "input": "x" * 8, "tools": [{"type": "custom", "name": "patch"}]}
+    usage = upstream.responses_usage(script, body)
+    if stream:
+        told = [event for _, event in upstream.responses.stream_events(script, body, usage)]
+        said = [json.loads(event.partition(b"data: ")[2]) for event in told]
+        assert [one["sequence_number"] for one in said] == list(range(len(said)))
+        assert [one["delta"] for one in said if "delta" in one] == ["Hm", "Hello", ", ", "world", "+x", "{}"]
+        assert (said[0]["type"], said[-1]["type"]) == ("response.created", "response.completed")
+        answer = said[-1]["response"]
+    else:
+        answer = json.loads(upstream.responses.plain_body(script, body, usage))
+    kinds = ["reasoning", "message", "custom_tool_call", "function_call"]
+    assert [item["type"] for item in answer["output"]] == kinds
+    assert (answer["output"][2]["input"], answer["output"][3]["arguments"]) == ("+x", "{}")
+    assert answer["usage"] == {"input_tokens": 5, "output_tokens": 6, "total_tokens": 11}

@@ -12,8 +12,8 @@ it saw at GET /_fake/state.
 
 Rules:
 - The request's `model` chooses the Script; an unknown one, or a body that is not JSON, gets `default`. Scripts may be
-  changed while it runs. A POST path that ends in /messages answers in Anthropic's shape, every other one in OpenAI's
-  chat shape; GET .../models lists the scripts.
+  changed while it runs. A POST path that ends in /messages answers in Anthropic's shape, one in /responses in that of
+  OpenAI's Responses, every other one in OpenAI's chat shape; GET .../models lists the scripts.
 - What came in is kept: `fake.requests` (with how far each answer got) and `fake.connections` (with who closed when).
   All times are time.monotonic(), so a test can say "the upstream's socket was closed within 250 ms".
 - One task per connection only reads, so a peer that leaves is seen at once, also while the script sleeps or hangs.
@@ -44,9 +44,10 @@ import httptools
 import trio
 
 if __package__:
-    from tests.fakes import messages
+    from tests.fakes import messages, responses
 else:  # run as a program, from wherever it lies
     import messages
+    import responses
 
 COMPUTED: Any = "computed"
 """The default of Script.usage: counted from the request and the pieces."""
@@ -160,6 +161,10 @@ class Seen:
         return self.path.partition("?")[0].endswith("/messages")
 
     @property
+    def is_responses(self) -> bool:
+        return self.path.partition("?")[0].endswith("/responses")
+
+    @property
     def stream(self) -> bool:
         return isinstance(self.json, dict) and self.json.get("stream") is True
 
@@ -183,12 +188,13 @@ def _text_length(value: Any) -> int:
 
 def answering(script: Script, body: Any) -> Script:
     """What a script whose `offered` is set says to this request: one call, or its content when a result has come."""
-    turns = body.get("messages") if isinstance(body, dict) else None
+    turns = body.get("messages", body.get("input")) if isinstance(body, dict) else None
     last = turns[-1] if isinstance(turns, list) and turns else {}
     parts = last.get("content") if isinstance(last.get("content"), list) else []
-    if last.get("role") == "tool" or any(part.get("type") == "tool_result" for part in parts):
+    returned = last.get("role") == "tool" or str(last.get("type")).endswith("_call_output")
+    if returned or any(part.get("type") == "tool_result" for part in parts):
         return replace(script, tool_calls=())
-    names = {(tool.get("function") or tool).get("name") for tool in body.get("tools") or ()} if turns else set()
+    names = {(tool.get("function") or tool).get("name") for tool in responses.offered(body)}
     call = next((call for call in script.tool_calls if call.get("name") in names), None)
     if call is None:
         return replace(script, tool_calls=())
@@ -318,6 +324,8 @@ def error_body(status: int) -> bytes:
 
 def events_for(script: Script, seen: Seen) -> Iterator[tuple[str, bytes]]:
     """The events of a streamed answer, in the protocol of the path that was asked."""
+    if seen.is_responses:
+        return responses.stream_events(script, seen.json, responses_usage(script, seen.json))
     if not seen.is_messages:
         return stream_events(script, seen.json)
     return messages.stream_events(script, seen.json, messages_usage(script, seen.json), prompt_tokens(seen.json))
@@ -327,6 +335,12 @@ def messages_usage(script: Script, body: Any) -> Any:
     """The usage of an answer in Anthropic's shape: as the script says it, else as usage_of counts it."""
     own = None if script.usage is COMPUTED else script.usage
     return messages.usage_of(own, prompt_tokens(body), piece_count(script))
+
+
+def responses_usage(script: Script, body: Any) -> Any:
+    """The usage of an answer in Responses' shape: as the script says it, else as usage_of counts it."""
+    own = None if script.usage is COMPUTED else script.usage
+    return responses.usage_of(own, prompt_tokens(body), piece_count(script))
 
 
 def head(status: int, headers: list[tuple[str, str]]) -> bytes:
@@ -580,6 +594,8 @@ class FakeUpstream:
             body = b"".join(event for _, event in events_for(script, seen))
         elif seen.is_messages:
             body = messages.plain_body(script, seen.json, messages_usage(script, seen.json))
+        elif seen.is_responses:
+            body = responses.plain_body(script, seen.json, responses_usage(script, seen.json))
         else:
             body = plain_body(script, seen.json)
         return gzip.compress(body, mtime=0) if script.gzip else body
