@@ -5,6 +5,8 @@ from ftgate.dialects.fields import Fields, typed
 from ftgate.errors import InvalidRequest
 
 OWN_FIELDS = ("routing", "models", "provider_key")
+UNPRICED = ("service_tier", "prompt_cache_retention", "plugins", "web_search_options", "search_parameters")
+"""Fields of OpenAI's dialects that never go up: they change a price, or add calls that cost beside the tokens."""
 STRATEGIES = ("auto", "cheapest", "fallback", "fastest")
 MAX_NAMES = 32
 """Models that one request may name: each is looked up on the loop."""

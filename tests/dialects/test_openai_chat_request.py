@@ -523,7 +523,8 @@ def test_what_a_model_reads_as_text_is_measured_as_text(message):
 
 
 def test_the_names_of_tools_are_no_media():
-    tools = [{"type": "file_search"}, {"type": "image_generation"}, {"type": "function", "function": {"name": "audio"}}]
+    names = ("file_search", "image_generation", "audio")
+    tools = [{"type": "function", "function": {"name": name, "x": {"type": name}}} for name in names]
     ask = read_request(body(tools=json.dumps(tools)))
     assert (ask.images, ask.audios, ask.files) == (0, 0, 0)
     assert ask.prompt.likely > read_request(body()).prompt.likely + 20
@@ -568,3 +569,29 @@ def test_a_stream_tells_its_usage_whatever_else_is_asked():
         read_request(body(stream="true", stream_options='{"INCLUDE_USAGE":false,"x":1}')), Aim("up", usage=True)
     )
     assert json.loads(up)["stream_options"] == {"x": 1, "include_usage": True}
+
+
+def test_what_nobody_can_price_does_not_go_up():
+    asked = read_request(body(service_tier='"priority"', plugins='[{"id":"web"}]', web_search_options="{}", seed="1"))
+    assert json.loads(render(asked, Aim("up"))).keys() == {"model", "messages", "seed"}
+
+
+TOOLS = [
+    ({"type": "function", "function": {"name": "f"}}, None), ({"type": "custom", "custom": {"name": "f"}}, None),
+    ({"function": {"name": "f"}}, None), ({"name": "f", "parameters": {}}, None),
+    ({"type": "web_search"}, "tools.1.type"),
+    ({"type": "builtin_function", "function": {"name": "$web_search"}}, "tools.1.type"),
+    ({"googleSearch": {}}, "tools.1.type"), ({"type": 1}, "tools.1.type"),
+    ({"type": "function", "function": {"name": "f"}, "Type": "web_search"}, "tools.1.Type"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("tool", "param"), TOOLS)
+def test_tools_that_a_provider_runs_are_paid_by_the_call(tool, param):
+    raw = body(tools=json.dumps([TOOLS[0][0], tool]))
+    if param is None:
+        assert json.loads(render(read_request(raw), Aim("up")))["tools"][1] == tool
+        return
+    with pytest.raises(InvalidRequest) as refused:
+        read_request(raw)
+    assert refused.value.param == param

@@ -180,9 +180,9 @@ PLANTS = (
     ),
     Plant(
         "another price goes up as it was asked",
-        "ftgate/dialects/openai_responses/request.py",
-        '_UNPRICED = ("service_tier", ',
-        "_UNPRICED = (",
+        "ftgate/dialects/asked.py",
+        'UNPRICED = ("service_tier", ',
+        "UNPRICED = (",
         "tests/dialects/test_openai_responses_request.py",
     ),
     Plant(

@@ -3,14 +3,16 @@
 import msgspec
 
 from ftgate.core.usage import UNKNOWN_BOUND
-from ftgate.dialects.asked import OWN_FIELDS, STRATEGIES, names_of
-from ftgate.dialects.fields import Fields, decode_object, typed, whole
+from ftgate.dialects.asked import OWN_FIELDS, STRATEGIES, UNPRICED, names_of
+from ftgate.dialects.fields import Fields, decode_object, refuse_disguised, typed, whole
 from ftgate.dialects.openai_chat.mixed import as_chat, is_mixed
 from ftgate.dialects.openai_chat.prompt import measure
 from ftgate.dialects.talk import Aim, Ask
 from ftgate.errors import InvalidRequest
 
 CAP_FIELDS = ("max_tokens", "max_completion_tokens")
+_STAY_HERE = frozenset((*OWN_FIELDS, *UNPRICED))
+_TOOLS = ("function", "custom")
 MAX_ANSWERS = 128
 """Largest n: OpenAI's own limit."""
 
@@ -52,6 +54,8 @@ def read_request(body: bytes) -> Ask:
     answers = max(whole(asked.n, "n", most=MAX_ANSWERS) or 1, whole(asked.best_of, "best_of", most=MAX_ANSWERS) or 1)
     cap = whole(asked.max_completion_tokens, "max_completion_tokens", most=UNKNOWN_BOUND)
     old_cap = whole(asked.max_tokens, "max_tokens", most=UNKNOWN_BOUND)
+    if "tools" in fields:
+        _check_tools(fields)
     prompt, images, audios, files = measure(fields)
     return Ask(
         fields=fields,
@@ -67,6 +71,19 @@ def read_request(body: bytes) -> Ask:
         files=files,
         has_tools="tools" in fields or "functions" in fields,
     )
+
+
+def _check_tools(fields: Fields) -> None:
+    """Raises InvalidRequest for tools that the provider runs: they are paid by the call, beside the tokens."""
+    for at, tool in enumerate(typed(fields, "tools", list[Fields], "a list of tools") or ()):
+        refuse_disguised(tool, f"tools.{at}.")
+        kind = typed(tool, "type", str, "a tool's type", path=f"tools.{at}.type")
+        if kind not in _TOOLS if kind is not None else not {"function", "name"} & tool.keys():
+            words = "is run by the provider at a price of its own, which this gateway does not know"
+            raise InvalidRequest(
+                f"`tools.{at}.type`: {(kind or 'this tool')[:80]} {words}; declare a function in its place",
+                param=f"tools.{at}.type",
+            )
 
 
 def _asked_one_by_one(fields: Fields) -> _Asked:
@@ -94,7 +111,7 @@ def render(ask: Ask, aim: Aim) -> bytes:
     that this model obeys: what was held must bind, and some upstreams refuse to be told both."""
     drop, cap_field = aim.drop, aim.cap_field
     fields: dict[str, object] = {
-        name: raw for name, raw in ask.fields.items() if name not in OWN_FIELDS and name not in drop
+        name: raw for name, raw in ask.fields.items() if name not in _STAY_HERE and name not in drop
     }
     fields["model"] = aim.model
     cap = ask.cap if aim.cap is None else aim.cap

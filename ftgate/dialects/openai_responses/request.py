@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from ftgate.core.usage import UNKNOWN_BOUND
-from ftgate.dialects.asked import OWN_FIELDS, models_asked
+from ftgate.dialects.asked import OWN_FIELDS, UNPRICED, models_asked
 from ftgate.dialects.fields import ABSENT, Fields, decode_object, there, typed, whole
 from ftgate.dialects.openai_responses import envelope, hosted
 from ftgate.dialects.openai_responses.prompt import measure
@@ -28,9 +28,8 @@ _KEPT = {
     "moderation": "nothing is moderated here; leave it out",
 }
 """Fields that ask for what is not done here, and what to do in their place."""
-_UNPRICED = ("service_tier", "prompt_cache_retention", "plugins", "web_search_options", "context_management")
-"""Fields that never go up: they change a price, add calls that cost, or make the provider keep what comes back as
-something that only it can read."""
+_KEEPS = "context_management"
+"""Makes the provider keep what comes back as something that only it can read."""
 _HELD_THERE = {
     "item_reference": "no items are kept here; send the item itself (the Vercel AI SDK does with `store: false`)",
     "compaction": "a compacted conversation can be read by its provider alone; send the items themselves",
@@ -132,7 +131,7 @@ def render(ask: Ask, aim: Aim) -> bytes:
     """The request for an upstream of this dialect: the model and the cap replaced; our own fields, those to drop and
     what is not priced left out; nothing is stored. A caller who did not say himself that nothing is to be stored relies
     on what he would find stored: his next turn needs the reasoning in his own hands."""
-    drop = (*OWN_FIELDS, *_UNPRICED, *CAP_FIELDS, *aim.drop)
+    drop = (*OWN_FIELDS, *UNPRICED, _KEEPS, *CAP_FIELDS, *aim.drop)
     fields: dict[str, object] = {name: raw for name, raw in ask.fields.items() if name not in drop}
     fields["model"] = aim.model
     fields["store"] = False
