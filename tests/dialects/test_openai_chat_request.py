@@ -284,7 +284,8 @@ own = {
 
 @settings(max_examples=150, deadline=None)
 @given(
-    st.dictionaries(st.text(max_size=6).filter(lambda name: name not in own), json_values, max_size=5), st.booleans()
+    st.dictionaries(st.text(max_size=6).filter(lambda name: name.casefold() not in own), json_values, max_size=5),
+    st.booleans(),
 )
 def test_every_other_field_goes_up_as_it_came(extra, indented):
     fields = {**extra, "model": "m", "messages": [{"role": "user", "content": "x"}]}

@@ -135,6 +135,11 @@ class Gateway:
         with trio.fail_after(self.patience_s):
             return await self.http.post("/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"})
 
+    async def post(self, path: str, key: str, **fields: Any) -> httpx.Response:
+        """One whole call in any dialect."""
+        with trio.fail_after(self.patience_s):
+            return await self.http.post(path, json=fields, headers={"Authorization": f"Bearer {key}"})
+
     async def get(self, path: str, key: str, **headers: str) -> httpx.Response:
         answer = await self.http.get(path, headers={"Authorization": f"Bearer {key}", **headers})
         assert answer.status_code == 200, answer.text
@@ -233,3 +238,13 @@ def certified(place: Path) -> ssl.SSLContext:
 
 
 __all__ = ["BASE", "HELLO", "SOON_S", "Gateway", "Script", "running", "until", "written"]
+
+
+async def messages(gateway: Gateway, model: str) -> httpx.Response:
+    """One whole call in Anthropic's words."""
+    return await gateway.post("/v1/messages", await gateway.account(), model=model, max_tokens=9, messages=HELLO)
+
+
+async def responses(gateway: Gateway, model: str) -> httpx.Response:
+    """One whole call in the words of Responses."""
+    return await gateway.post("/v1/responses", await gateway.account(), model=model, input="Hello")

@@ -3,7 +3,7 @@
 import trio
 
 from ftgate.transports.sturdy import SturdyUpstream
-from tests.walk.gateway import Gateway, Script, until
+from tests.walk.gateway import Gateway, Script, messages, responses, until
 from tests.walk.table import walk
 
 ONCE = {"retry.attempts": "1"}
@@ -53,6 +53,18 @@ async def _(gateway: Gateway) -> None:
 async def _(gateway: Gateway) -> None:
     await gateway.chat(await gateway.account())
     assert gateway.asked.path == "/there/chat/completions"
+
+
+@walk("channel.anthropic_base_url", '"FAKE/a"', ONCE)
+async def _(gateway: Gateway) -> None:
+    assert (await messages(gateway, "m")).status_code == 200
+    assert gateway.asked.path == "/a/messages"
+
+
+@walk("channel.responses_base_url", '"FAKE/r"', ONCE)
+async def _(gateway: Gateway) -> None:
+    assert (await responses(gateway, "m")).status_code == 200
+    assert gateway.asked.path == "/r/responses"
 
 
 @walk("channel.priority", "5", tail=SECOND)

@@ -2,7 +2,7 @@
 
 import math
 
-from tests.walk.gateway import Gateway, Script
+from tests.walk.gateway import Gateway, Script, messages, responses
 from tests.walk.table import walk
 
 NEVER = math.inf
@@ -121,3 +121,15 @@ async def _(gateway: Gateway) -> None:
     """A provider on this machine: without the setting its own address must not be one outside."""
     assert (await gateway.chat(await gateway.account(), "b")).status_code == 200
     assert gateway.asked.path == "/override/chat/completions"
+
+
+@walk("provider.ollama.anthropic_base_url", '"FAKE/a"', ONCE, tail=OLLAMA)
+async def _(gateway: Gateway) -> None:
+    assert (await messages(gateway, "b")).status_code == 200
+    assert gateway.asked.path == "/a/messages"
+
+
+@walk("provider.ollama.responses_base_url", '"FAKE/r"', ONCE, tail=OLLAMA)
+async def _(gateway: Gateway) -> None:
+    assert (await responses(gateway, "b")).status_code == 200
+    assert gateway.asked.path == "/r/responses"

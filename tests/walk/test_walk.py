@@ -53,10 +53,6 @@ NOT_YET = {
     "breaker.cooldown": "6",
     "breaker.cooldown_cap": "301",
     "channel.monthly_cap": "5",
-    "channel.anthropic_base_url": '"http://127.0.0.1:1/a"',
-    "channel.responses_base_url": '"http://127.0.0.1:1/r"',
-    "provider.ollama.anthropic_base_url": '"http://127.0.0.1:1/a"',
-    "provider.ollama.responses_base_url": '"http://127.0.0.1:1/r"',
 }
 """Settings that nothing obeys in this version."""
 PAIRS = {"stripe.secret_key": "stripe.webhook_secret", "stripe.webhook_secret": "stripe.secret_key"}
