@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import msgspec
 
 from ftgate.dialects.fields import loads
-from ftgate.dialects.talk import Complaint
+from ftgate.dialects.talk import Complaint, NotAnAnswer
 
 MAX_PLAIN = 200
 """Characters kept of an error that is no JSON."""
@@ -60,6 +60,19 @@ def complaint_of(said: object) -> Complaint:
     kind, code, param = (_text(inner.get(name)) or None for name in ("type", "code", "param"))
     status = _status(inner, said if isinstance(said, dict) else {})
     return Complaint(_text(message), kind, code, param, status, _details(inner.get("details")))
+
+
+def answer_object(body: bytes) -> dict[str, object]:
+    """The JSON object that the body of an answer has to be. Raises NotAnAnswer, with the error where one stands in a
+    list."""
+    try:
+        said = loads(body)
+    except ValueError:
+        raise NotAnAnswer(Complaint("the body is not JSON")) from None
+    if not isinstance(said, dict):
+        wrapped = isinstance(said, list) and bool(said) and isinstance(said[0], dict)
+        raise NotAnAnswer(complaint_of(said) if wrapped else Complaint("the body is not a JSON object"))
+    return said
 
 
 def complaint_in(said: Mapping[str, object]) -> Complaint | None:

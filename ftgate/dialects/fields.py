@@ -56,6 +56,33 @@ def dumps(value: object) -> bytes:
         return json.dumps(value, separators=(",", ":")).encode()
 
 
+def text_of(value: object) -> str:
+    """A text; whatever else stands in its place says nothing."""
+    return value if isinstance(value, str) else ""
+
+
+def word(value: object, path: str) -> str:
+    """A text that has to be one. Raises InvalidRequest with its path."""
+    if not isinstance(value, str):
+        raise InvalidRequest(f"`{path}` must be a text", param=path)
+    return value
+
+
+def cache_mark(part: Mapping[str, object]) -> msgspec.Raw | None:
+    """The cache_control that stands beside a part, raw."""
+    mark = part.get("cache_control")
+    return msgspec.Raw(dumps(mark)) if isinstance(mark, dict) else None
+
+
+def whole_pairs(text: str) -> str:
+    """A text whose surrogate pairs came in halves; a half that stands alone is U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
 def rewrite(data: bytes, change: Callable[[bytes], bytes]) -> bytes:
     """`change(data)`, where that takes JSON apart into Raw values, which keep their bytes, and writes it again in the
     same order. msgspec refuses half of a surrogate pair even where it only passes over it, so halves are put aside for

@@ -7,8 +7,8 @@ import msgspec
 
 from ftgate.dialects import content, sse
 from ftgate.dialects.anthropic_messages.usage import Told
-from ftgate.dialects.complaints import complaint_of, is_error
-from ftgate.dialects.fields import dumps, loads
+from ftgate.dialects.complaints import answer_object, complaint_of, is_error
+from ftgate.dialects.fields import dumps, loads, whole_pairs
 from ftgate.dialects.talk import Complaint, Meter, NotAnAnswer
 
 _PIECES: Mapping[str, tuple[str, str]] = {"text": ("text_delta", "text"), "thinking": ("thinking_delta", "thinking")}
@@ -27,13 +27,7 @@ def read_answer(body: bytes, meter: Meter) -> None:
 
 def message_of(body: bytes) -> Mapping[str, object]:
     """The message that a body is. Raises NotAnAnswer."""
-    try:
-        said = loads(body)
-    except ValueError:
-        raise NotAnAnswer(Complaint("the body is not JSON")) from None
-    if not isinstance(said, dict):
-        wrapped = isinstance(said, list) and bool(said) and isinstance(said[0], dict)
-        raise NotAnAnswer(complaint_of(said) if wrapped else Complaint("the body is not a JSON object"))
+    said = answer_object(body)
     if complaint := complaint_in(said):
         raise NotAnAnswer(complaint)
     if not isinstance(said.get("content"), list):
@@ -197,7 +191,7 @@ class Assembler:
 def _mended(value: object) -> object:
     """A value whose texts have whole surrogate pairs; half of one that stands alone is U+FFFD."""
     if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return whole_pairs(value)
     if isinstance(value, list):
         return [_mended(one) for one in value]
     if isinstance(value, dict):

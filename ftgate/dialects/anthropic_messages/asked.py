@@ -12,7 +12,7 @@ from typing import Literal, cast
 import msgspec
 
 from ftgate.dialects.anthropic_messages.marks import MARK
-from ftgate.dialects.fields import Fields, anything, dumps, loads, there, typed
+from ftgate.dialects.fields import Fields, anything, cache_mark, dumps, loads, there, typed, word
 from ftgate.dialects.names import Names
 from ftgate.dialects.neutral import (
     NO_EFFORT,
@@ -128,16 +128,16 @@ def _parts(content: object, path: str, read: Callable[[str, _Said, str], Part | 
 
 def _text_block(kind: str, block: _Said, path: str) -> Part | None:
     if kind == "text":
-        return Text(_word(block.get("text"), f"{path}.text"), cache=_cache(block))
+        return Text(word(block.get("text"), f"{path}.text"), cache=cache_mark(block))
     raise InvalidRequest(f"`{path}.type`: only text may stand here", param=f"{path}.type")
 
 
 def _user_block(kind: str, block: _Said, path: str) -> Part | None:
     if kind == "tool_result":
-        id = _word(block.get("tool_use_id"), f"{path}.tool_use_id")
+        id = word(block.get("tool_use_id"), f"{path}.tool_use_id")
         parts = tuple(_parts(block.get("content"), f"{path}.content", _shown_block))
         held = cast("tuple[Text | Image | Document, ...]", parts)
-        return ToolResult(id, held, failed=block.get("is_error") is True, cache=_cache(block), path=path)
+        return ToolResult(id, held, failed=block.get("is_error") is True, cache=cache_mark(block), path=path)
     return None if kind in _HOSTED else _shown_block(kind, block, path)
 
 
@@ -149,28 +149,30 @@ def _shown_block(kind: str, block: _Said, path: str) -> Part | None:
         return _document(block, path)
     if kind == "search_result":
         found = "\n".join(text.text for text in _texts(block.get("content"), f"{path}.content"))
-        return Text(f"{block.get('title') or ''}\n{block.get('source') or ''}\n\n{found}".strip(), cache=_cache(block))
+        return Text(
+            f"{block.get('title') or ''}\n{block.get('source') or ''}\n\n{found}".strip(), cache=cache_mark(block)
+        )
     if kind == "tool_reference":
         return Text(f"Tool found: {block.get('tool_name') or ''}")
     if kind == "text":
-        return Text(_word(block.get("text"), f"{path}.text"), cache=_cache(block))
+        return Text(word(block.get("text"), f"{path}.text"), cache=cache_mark(block))
     raise InvalidRequest(f"`{path}.type`: this model's provider does not take {kind[:80]}", param=f"{path}.type")
 
 
 def _model_block(kind: str, block: _Said, path: str) -> Part | None:
     if kind == "text":
-        return Text(_word(block.get("text"), f"{path}.text"), cache=_cache(block))
+        return Text(word(block.get("text"), f"{path}.text"), cache=cache_mark(block))
     if kind == "thinking":
         signature = block.get("signature")
-        return Thinking(_word(block.get("thinking"), f"{path}.thinking"), _unmarked(signature))
+        return Thinking(word(block.get("thinking"), f"{path}.thinking"), _unmarked(signature))
     if kind == "redacted_thinking":
         return Thinking(sealed=_unmarked(block.get("data")))
     if kind == "tool_use":
-        id, name = _word(block.get("id"), f"{path}.id"), _word(block.get("name"), f"{path}.name")
+        id, name = word(block.get("id"), f"{path}.id"), word(block.get("name"), f"{path}.name")
         made = block.get("input")
-        return ToolUse(id, name, dumps(made if isinstance(made, dict) else {}).decode(), cache=_cache(block))
+        return ToolUse(id, name, dumps(made if isinstance(made, dict) else {}).decode(), cache=cache_mark(block))
     if kind == "compaction":
-        return Text(_word(block.get("content") or "", f"{path}.content"))
+        return Text(word(block.get("content") or "", f"{path}.content"))
     if kind in _HOSTED:
         return None
     raise InvalidRequest(f"`{path}.type`: this model's provider does not take {kind[:80]}", param=f"{path}.type")
@@ -183,21 +185,21 @@ def _unmarked(seal: object) -> str:
 def _image(block: _Said, path: str) -> Image:
     source, kind = _source(block, path)
     if kind == "base64":
-        data, media = (_word(source.get(name), f"{path}.source.{name}") for name in ("data", "media_type"))
-        return Image(data=data, media=media, cache=_cache(block), path=path)
+        data, media = (word(source.get(name), f"{path}.source.{name}") for name in ("data", "media_type"))
+        return Image(data=data, media=media, cache=cache_mark(block), path=path)
     if kind == "url":
-        return Image(url=_word(source.get("url"), f"{path}.source.url"), cache=_cache(block), path=path)
+        return Image(url=word(source.get("url"), f"{path}.source.url"), cache=cache_mark(block), path=path)
     raise _kept_elsewhere("image", path)
 
 
 def _document(block: _Said, path: str) -> Part:
     source, kind = _source(block, path)
-    title, cache = block.get("title"), _cache(block)
+    title, cache = block.get("title"), cache_mark(block)
     name = title if isinstance(title, str) else ""
     if kind == "text":
-        return Document(text=_word(source.get("data"), f"{path}.source.data"), name=name, cache=cache, path=path)
+        return Document(text=word(source.get("data"), f"{path}.source.data"), name=name, cache=cache, path=path)
     if kind == "base64":
-        data, media = (_word(source.get(field), f"{path}.source.{field}") for field in ("data", "media_type"))
+        data, media = (word(source.get(field), f"{path}.source.{field}") for field in ("data", "media_type"))
         if media.startswith("text/"):
             try:
                 return Document(text=base64.b64decode(data).decode(), name=name, cache=cache, path=path)
@@ -205,7 +207,7 @@ def _document(block: _Said, path: str) -> Part:
                 raise InvalidRequest(f"`{path}.source.data` must be base64 of UTF-8", param=path) from None
         return Document(data=data, media=media, name=name, cache=cache, path=path)
     if kind == "url":
-        return Document(url=_word(source.get("url"), f"{path}.source.url"), name=name, cache=cache, path=path)
+        return Document(url=word(source.get("url"), f"{path}.source.url"), name=name, cache=cache, path=path)
     if kind == "content":
         text = "\n\n".join(part.text for part in _texts(source.get("content"), f"{path}.source.content"))
         return Document(text=text, name=name, cache=cache, path=path)
@@ -222,17 +224,6 @@ def _source(block: _Said, path: str) -> tuple[_Said, object]:
 def _kept_elsewhere(what: str, path: str) -> InvalidRequest:
     words = f"must hold the {what} as base64 or its url; files kept at a provider are not known here"
     return InvalidRequest(f"`{path}.source` {words}", param=f"{path}.source")
-
-
-def _cache(block: _Said) -> msgspec.Raw | None:
-    mark = block.get("cache_control")
-    return msgspec.Raw(dumps(mark)) if isinstance(mark, dict) else None
-
-
-def _word(value: object, path: str) -> str:
-    if not isinstance(value, str):
-        raise InvalidRequest(f"`{path}` must be a text", param=path)
-    return value
 
 
 # How it is to be answered

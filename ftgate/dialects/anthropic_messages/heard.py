@@ -11,7 +11,7 @@ import msgspec
 from ftgate.core.usage import count
 from ftgate.dialects.anthropic_messages.answer import blocks_of
 from ftgate.dialects.content import written
-from ftgate.dialects.fields import dumps, loads
+from ftgate.dialects.fields import dumps, loads, text_of
 from ftgate.dialects.neutral import (
     Began,
     CallBegan,
@@ -100,47 +100,47 @@ class Events:
             yield from self.block(at, block)
 
     def begin(self, message: Mapping[str, object]) -> Iterator[Event]:
-        self._id = _text(message.get("id"))
+        self._id = text_of(message.get("id"))
         if not self._began:
             self._began = True
-            yield Began(_text(message.get("model")))
+            yield Began(text_of(message.get("model")))
 
     def block(self, index: int, block: Mapping[str, object]) -> Iterator[Event]:
         """A block as it begins; all of it, in a whole answer."""
         match block.get("type"):
             case "text":
-                if text := _text(block.get("text")):
+                if text := text_of(block.get("text")):
                     yield Said(text)
             case "thinking":
-                if text := _text(block.get("thinking")):
+                if text := text_of(block.get("thinking")):
                     yield Thought(text)
-                if seal := _text(block.get("signature")):
+                if seal := text_of(block.get("signature")):
                     yield Signed(seal)
             case "redacted_thinking":
-                if data := _text(block.get("data")):
+                if data := text_of(block.get("data")):
                     yield Sealed(data)
             case "tool_use":
-                if name := _text(block.get("name")):
+                if name := text_of(block.get("name")):
                     made = block.get("input")
                     self._calls[index] = bool(made)
                     self._made += 1
-                    yield CallBegan(index, _text(block.get("id")) or f"toolu_{self._id}_{index}", name)
+                    yield CallBegan(index, text_of(block.get("id")) or f"toolu_{self._id}_{index}", name)
                     if made:
                         yield CallPart(index, written(made))
 
     def _delta(self, index: int, delta: Mapping[str, object]) -> Iterator[Event]:
         match delta.get("type"):
             case "text_delta":
-                if text := _text(delta.get("text")):
+                if text := text_of(delta.get("text")):
                     yield Said(text)
             case "thinking_delta":
-                if text := _text(delta.get("thinking")):
+                if text := text_of(delta.get("thinking")):
                     yield Thought(text)
             case "signature_delta":
-                if seal := _text(delta.get("signature")):
+                if seal := text_of(delta.get("signature")):
                     yield Signed(seal)
             case "input_json_delta":
-                if index in self._calls and (text := _text(delta.get("partial_json"))):
+                if index in self._calls and (text := text_of(delta.get("partial_json"))):
                     self._calls[index] = True
                     yield CallPart(index, text)
 
@@ -149,13 +149,13 @@ class Events:
             if not told:
                 yield CallPart(index, "{}")
         self._calls.clear()
-        reason = _REASONS.get(_text(ended.get("stop_reason")), "end")
+        reason = _REASONS.get(text_of(ended.get("stop_reason")), "end")
         if reason == "end" and self._made:
             reason = "calls"
         details = ended.get("stop_details")
         yield Finished(
             reason,
-            _text(ended.get("stop_sequence")),
+            text_of(ended.get("stop_sequence")),
             msgspec.Raw(dumps(details)) if isinstance(details, dict) else None,
         )
 
@@ -169,7 +169,3 @@ def events_of(body: bytes) -> Iterator[Event]:
     for at, block in enumerate(blocks_of(said)):
         yield from reader.block(at, block)
     yield from reader.finish(said)
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""

@@ -15,7 +15,7 @@ from ftgate.dialects.anthropic_messages.answer import Assembler, complaint_in, n
 from ftgate.dialects.anthropic_messages.errors import error_event
 from ftgate.dialects.anthropic_messages.usage import Told
 from ftgate.dialects.fields import loads
-from ftgate.dialects.states import OVER, TABLE, WHOLE, Sign, State
+from ftgate.dialects.states import OVER, TABLE, WHOLE, Sign
 from ftgate.dialects.talk import Complaint, Meter, NotAnAnswer
 from ftgate.dialects.watching import MARK, Watcher
 from ftgate.errors import GateError
@@ -132,6 +132,3 @@ def whole_of(body: bytes) -> bytes:
         return assembler.whole()
     except (UnicodeEncodeError, RecursionError):
         raise NotAnAnswer(Complaint("a stream that cannot be put together")) from None
-
-
-__all__ = ["KEEPALIVE", "STOP", "State", "StreamReader", "whole_of"]

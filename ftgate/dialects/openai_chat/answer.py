@@ -9,8 +9,8 @@ from functools import partial
 import msgspec
 
 from ftgate.dialects import content, sse
-from ftgate.dialects.complaints import complaint_in, complaint_of, is_error
-from ftgate.dialects.fields import ABSENT, NULL, Fields, anything, fields_of, loads, rewrite, there
+from ftgate.dialects.complaints import answer_object, complaint_in, complaint_of, is_error
+from ftgate.dialects.fields import ABSENT, NULL, Fields, anything, fields_of, rewrite, there
 from ftgate.dialects.openai_chat.usage import PlainUsage, note_usage
 from ftgate.dialects.talk import Complaint, Meter, NotAnAnswer
 
@@ -151,13 +151,7 @@ def read_answer(body: bytes, meter: Meter) -> None:
 
 def _read_odd_answer(body: bytes, meter: Meter) -> None:
     """As read_answer, for an answer of any shape."""
-    try:
-        said = loads(body)
-    except ValueError:
-        raise NotAnAnswer(Complaint("the body is not JSON")) from None
-    if not isinstance(said, dict):
-        wrapped = isinstance(said, list) and bool(said) and isinstance(said[0], dict)
-        raise NotAnAnswer(complaint_of(said) if wrapped else Complaint("the body is not a JSON object"))
+    said = answer_object(body)
     if (complaint := complaint_in(said)) is not None:
         raise NotAnAnswer(complaint)
     choices = said.get("choices")

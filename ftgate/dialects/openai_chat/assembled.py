@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from ftgate.dialects import sse
-from ftgate.dialects.fields import loads
+from ftgate.dialects.fields import loads, whole_pairs
 from ftgate.dialects.openai_chat.answer import ends
 from ftgate.dialects.openai_chat.stream import StreamReader
 from ftgate.dialects.states import WHOLE
@@ -90,19 +90,10 @@ def _listed(listed: list[object], one: object, name: str) -> None:
     listed.append(_joined(None, one, name))
 
 
-def _with_whole_pairs(text: str) -> str:
-    """A text whose surrogate pairs came in halves; a half that stands alone is U+FFFD."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
-
-
 def _plain(value: object, name: str = "") -> object:
     """A value with its texts joined, as a whole answer has it: tool calls are numbered in streams alone."""
     if isinstance(value, _Text):
-        return _with_whole_pairs("".join(value))
+        return whole_pairs("".join(value))
     if isinstance(value, list):
         return [_plain(one, name) for one in value]
     if isinstance(value, dict):

@@ -17,7 +17,7 @@ from typing import cast
 import msgspec
 
 from ftgate.dialects import free
-from ftgate.dialects.fields import dumps, fields_of
+from ftgate.dialects.fields import cache_mark, dumps, fields_of, word
 from ftgate.dialects.neutral import (
     Audio,
     Document,
@@ -115,10 +115,10 @@ def _use(id: str, call: Message, path: str) -> ToolUse:
     if not isinstance(called, dict) or not isinstance(name, str) or not name:
         raise InvalidRequest(f"`{path}` names no {kind}", param=f"{path}.{kind}.name")
     if kind == "custom":
-        arguments = free.arguments_of(_word(called.get("input"), f"{path}.custom.input"))
+        arguments = free.arguments_of(word(called.get("input"), f"{path}.custom.input"))
     else:
         arguments = object_text(called.get("arguments"))
-    return ToolUse(id, name, arguments, cache=_cache(call))
+    return ToolUse(id, name, arguments, cache=cache_mark(call))
 
 
 def object_text(arguments: object) -> str:
@@ -147,7 +147,7 @@ def _result(message: Message, waiting: dict[str, tuple[str, str]], path: str) ->
         raise InvalidRequest(f"`{where}` {words}; leave this message out, or put the call before it", param=where)
     del waiting[id]
     parts = cast(tuple[Text | Image | Document, ...], tuple(_parts(message, "tool", path)))
-    return ToolResult(id, parts, name=name if isinstance(name, str) else "", cache=_cache(message), path=path)
+    return ToolResult(id, parts, name=name if isinstance(name, str) else "", cache=cache_mark(message), path=path)
 
 
 def _thoughts(message: Message) -> list[Thinking]:
@@ -179,7 +179,7 @@ def _parts(message: Message, speaker: str, path: str) -> Iterator[Part]:
     path = f"{path}.content"
     if isinstance(content, str):
         if content:
-            yield Text(content, cache=_cache(message) if speaker != "tool" else None)
+            yield Text(content, cache=cache_mark(message) if speaker != "tool" else None)
         return
     parts = cast(list[str | Message], content or ())
     for at, part in enumerate(parts):
@@ -198,21 +198,21 @@ def _part(part: Message, path: str) -> Part:
     said = inner if isinstance(inner, dict) else {}
     match kind:
         case "text" | "input_text" | "output_text":
-            return Text(_word(part.get("text"), f"{path}.text"), cache=_cache(part))
+            return Text(word(part.get("text"), f"{path}.text"), cache=cache_mark(part))
         case "refusal":
-            return Refusal(_word(inner, f"{path}.refusal"))
+            return Refusal(word(inner, f"{path}.refusal"))
         case "image_url":
             url = inner if isinstance(inner, str) else said.get("url")
-            return _image(_word(url, f"{path}.image_url.url"), said.get("detail"), f"{path}.image_url", _cache(part))
+            return _image(word(url, f"{path}.image_url.url"), said.get("detail"), f"{path}.image_url", cache_mark(part))
         case "thinking":  # among the parts, as Mistral writes it
             texts = inner if isinstance(inner, list) else [{"text": inner}]
-            text = "".join(_word(one.get("text"), f"{path}.thinking") for one in texts if isinstance(one, dict))
+            text = "".join(word(one.get("text"), f"{path}.thinking") for one in texts if isinstance(one, dict))
             return Thinking(text, seal if isinstance(seal := part.get("signature"), str) else "")
         case "input_audio":
             where = f"{path}.input_audio"
-            return Audio(_word(said.get("data"), f"{where}.data"), _word(said.get("format"), f"{where}.format"), where)
+            return Audio(word(said.get("data"), f"{where}.data"), word(said.get("format"), f"{where}.format"), where)
         case "file":
-            return _file(said, f"{path}.file", _cache(part))
+            return _file(said, f"{path}.file", cache_mark(part))
     raise InvalidRequest(f"`{path}.type`: this model's provider takes no such part", param=f"{path}.type")
 
 
@@ -244,14 +244,3 @@ def _file(said: Message, path: str, cache: msgspec.Raw | None) -> Document:
     except ValueError:  # neither base64 nor UTF-8
         raise InvalidRequest(f"`{path}` is no text in base64", param=f"{path}.file_data") from None
     return Document(text=text, name=name, cache=cache, path=path)
-
-
-def _cache(part: Message) -> msgspec.Raw | None:
-    mark = part.get("cache_control")
-    return msgspec.Raw(dumps(mark)) if isinstance(mark, dict) else None
-
-
-def _word(value: object, path: str) -> str:
-    if not isinstance(value, str):
-        raise InvalidRequest(f"`{path}` must be a text", param=path)
-    return value

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from ftgate.dialects.complaints import complaint_in, complaint_of
+from ftgate.dialects.complaints import answer_object, complaint_in
 from ftgate.dialects.content import look
-from ftgate.dialects.fields import dumps, loads
+from ftgate.dialects.fields import dumps
 from ftgate.dialects.openai_chat.usage import note_usage
 from ftgate.dialects.openai_responses.frames import Frames, inner
 from ftgate.dialects.talk import Complaint, Meter, NotAnAnswer
@@ -49,7 +49,7 @@ def complaint_of_response(response: Mapping[str, object]) -> Complaint:
 
 def read_answer(body: bytes, meter: Meter) -> None:
     """Look through a whole answer, giving text and usage to the meter. Raises NotAnAnswer."""
-    said = _object(body)
+    said = answer_object(body)
     status, listed = said.get("status"), isinstance(said.get("output"), list)
     if complaint_in(said) is not None or not listed or status not in (*ENDED, None):
         raise NotAnAnswer(complaint_of_response(said))
@@ -60,21 +60,10 @@ def read_answer(body: bytes, meter: Meter) -> None:
         raise NotAnAnswer(Complaint("neither content nor a status"))
 
 
-def _object(body: bytes) -> dict[str, object]:
-    try:
-        said = loads(body)
-    except ValueError:
-        raise NotAnAnswer(Complaint("the body is not JSON")) from None
-    if not isinstance(said, dict):
-        wrapped = isinstance(said, list) and bool(said) and isinstance(said[0], dict)
-        raise NotAnAnswer(complaint_of(said) if wrapped else Complaint("the body is not a JSON object"))
-    return said
-
-
 def stream_of(body: bytes) -> bytes:
     """A whole answer as a stream: for an upstream that was asked to stream and answered at once. Raises NotAnAnswer."""
     read_answer(body, Meter())
-    said = _object(body)
+    said = answer_object(body)
     frames = Frames()
     started = b'"response":' + dumps({**said, "status": "in_progress", "output": [], "usage": None})
     frames.say(b"response.created", started)

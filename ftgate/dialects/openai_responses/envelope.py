@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from ftgate.dialects.fields import dumps
+from ftgate.dialects.fields import dumps, text_of
 from ftgate.dialects.neutral import RESPONSES_SEAL, Thinking
 
 MARK = "ft1."
@@ -56,15 +56,11 @@ def _thoughts(entries: Iterable[dict[str, object]]) -> Iterator[Thinking]:
     for entry in entries:
         block = entry.get("block")
         if entry.get("type") == "text":
-            yield Thinking(text=_text(entry.get("text")))
+            yield Thinking(text=text_of(entry.get("text")))
         elif isinstance(block, dict) and block.get("type") == "redacted_thinking":
-            yield Thinking(sealed=_text(block.get("data")))
+            yield Thinking(sealed=text_of(block.get("data")))
         elif isinstance(block, dict):
-            yield Thinking(text=_text(block.get("thinking")), signature=_text(block.get("signature")))
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+            yield Thinking(text=text_of(block.get("thinking")), signature=text_of(block.get("signature")))
 
 
 def seal_of(content: str) -> str:

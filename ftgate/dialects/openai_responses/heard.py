@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from ftgate.core.usage import count
-from ftgate.dialects.fields import dumps, loads
+from ftgate.dialects.fields import dumps, loads, text_of
 from ftgate.dialects.neutral import (
     Began,
     CallBegan,
@@ -71,17 +71,17 @@ class Events:
         return self._read(said) if isinstance(said, dict) else ()
 
     def _read(self, said: Mapping[str, object]) -> Iterator[Event]:
-        kind, index = _text(said.get("type")), count(said.get("output_index")) or 0
+        kind, index = text_of(said.get("type")), count(said.get("output_index")) or 0
         response, item = said.get("response"), said.get("item")
         if not self._began:
             self._began = True
-            yield Began(_text(response.get("model")) if isinstance(response, dict) else "")
+            yield Began(text_of(response.get("model")) if isinstance(response, dict) else "")
         if kind in _SAYS:
-            yield from self._piece(kind, index, _text(said.get("delta")))
+            yield from self._piece(kind, index, text_of(said.get("delta")))
         elif kind == "response.function_call_arguments.delta":
             if index in self._calls:  # of one that has not said its name, all is told when it is whole
                 self._told.add(index)
-                yield CallPart(index, _text(said.get("delta")))
+                yield CallPart(index, text_of(said.get("delta")))
         elif kind == "response.reasoning_summary_part.added" and count(said.get("summary_index")):
             yield Thought("\n\n")
         elif kind == "response.output_item.added" and isinstance(item, dict):
@@ -101,10 +101,10 @@ class Events:
 
     def _call(self, index: int, item: Mapping[str, object], *, whole: bool = False) -> Iterator[Event]:
         """A call that begins: when it has a name, or when it is whole and has none, since what it holds is not lost."""
-        kind, name = _text(item.get("type")), _text(item.get("name"))
+        kind, name = text_of(item.get("type")), text_of(item.get("name"))
         if kind in _CALLS and index not in self._calls and (name or whole):
             self._calls[index] = kind
-            yield CallBegan(index, _text(item.get("call_id")) or _text(item.get("id")) or f"call_{index}", name)
+            yield CallBegan(index, text_of(item.get("call_id")) or text_of(item.get("id")) or f"call_{index}", name)
 
     def _done(self, index: int, item: Mapping[str, object]) -> Iterator[Event]:
         """An item that is whole: what its pieces have not told is told now."""
@@ -114,15 +114,15 @@ class Events:
         if kind == "reasoning":
             thoughts = [] if index in self._told else [Thought(text) for text in _thoughts(item)]
             yield from thoughts
-            if sealed := _text(item.get("encrypted_content")):
+            if sealed := text_of(item.get("encrypted_content")):
                 yield Signed(seal_of(sealed)) if thoughts or index in self._told else Sealed(seal_of(sealed))
         elif index not in self._told:
             if kind == "message":
                 yield from _message(item)
-            elif kind == "function_call" and (arguments := _text(item.get("arguments"))):
+            elif kind == "function_call" and (arguments := text_of(item.get("arguments"))):
                 yield CallPart(index, arguments)
             elif kind == "custom_tool_call":
-                yield CallPart(index, dumps({"input": _text(item.get("input"))}).decode())
+                yield CallPart(index, dumps({"input": text_of(item.get("input"))}).decode())
         self._told.add(index)
 
     def _end(self, response: Mapping[str, object]) -> Iterator[Event]:
@@ -135,7 +135,7 @@ class Events:
         details = response.get("incomplete_details")
         if response.get("status") == "incomplete":
             reason = details.get("reason") if isinstance(details, dict) else None
-            yield Finished(_INCOMPLETE.get(_text(reason), "length"))
+            yield Finished(_INCOMPLETE.get(text_of(reason), "length"))
         else:
             yield Finished("calls" if self._calls else "end")
 
@@ -144,7 +144,7 @@ def events_of(body: bytes) -> Iterator[Event]:
     """The events of a whole answer that read_answer has looked through."""
     said = loads(body)
     assert isinstance(said, dict)
-    yield Began(_text(said.get("model")))
+    yield Began(text_of(said.get("model")))
     yield from Events()._end(said)
 
 
@@ -152,7 +152,9 @@ def _thoughts(item: Mapping[str, object]) -> list[str]:
     """What is shown of a thought: its summary, else what it was."""
     for name in ("summary", "content"):
         parts = item.get(name)
-        texts = [_text(part.get("text")) for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+        texts = (
+            [text_of(part.get("text")) for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+        )
         if any(texts):
             return ["\n\n".join(filter(None, texts))]
     return []
@@ -162,11 +164,7 @@ def _message(item: Mapping[str, object]) -> Iterator[Event]:
     parts = item.get("content")
     for part in parts if isinstance(parts, list) else ():
         if isinstance(part, dict):
-            if text := _text(part.get("text")):
+            if text := text_of(part.get("text")):
                 yield Said(text)
-            if refusal := _text(part.get("refusal")):
+            if refusal := text_of(part.get("refusal")):
                 yield Refused(refusal)
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""

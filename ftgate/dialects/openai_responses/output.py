@@ -7,7 +7,7 @@ with a few bytes in each.
 import msgspec
 
 from ftgate.dialects import free
-from ftgate.dialects.fields import dumps
+from ftgate.dialects.fields import dumps, whole_pairs
 from ftgate.dialects.neutral import Thinking, Tool
 from ftgate.dialects.openai_responses.envelope import enclosed
 from ftgate.dialects.openai_responses.frames import Frames, inner
@@ -48,7 +48,7 @@ class Message:
     def _close_part(self) -> None:
         if not self._kind:
             return
-        text = _joined(self._texts)
+        text = whole_pairs("".join(self._texts))
         part = _part(self._kind, text)
         field = b"text" if self._kind == "output_text" else b"refusal"
         self.frames.say(b"response.%b.done" % self._kind.encode(), b'%b,"%b":%b' % (self._head, field, dumps(text)))
@@ -96,7 +96,7 @@ class Reasoning:
         self.frames.say(b"response.reasoning_summary_text.delta", b'%b,"delta":%b' % (self._at, dumps(shown)))
 
     def seal(self, signature: str) -> None:
-        self._thoughts.append(Thinking(_joined(self._texts), signature))
+        self._thoughts.append(Thinking(whole_pairs("".join(self._texts)), signature))
         self._texts = []
 
     def add_sealed(self, data: str) -> None:
@@ -111,7 +111,7 @@ class Reasoning:
         self._end_thought()
         summary: list[dict[str, object]] = []
         if self._shown:
-            text = _joined(self._shown)
+            text = whole_pairs("".join(self._shown))
             part: dict[str, object] = {"type": "summary_text", "text": text}
             summary.append(part)
             self.frames.say(b"response.reasoning_summary_text.done", b'%b,"text":%b' % (self._at, dumps(text)))
@@ -149,7 +149,7 @@ class Call:
 
     def whole(self) -> bool:
         """Whether the arguments so far are JSON."""
-        text = _joined(self._texts).strip()
+        text = whole_pairs("".join(self._texts)).strip()
         if not text.endswith("}"):
             return False
         try:
@@ -158,7 +158,7 @@ class Call:
             return False
 
     def close(self, status: str) -> bytes:
-        text = _joined(self._texts)
+        text = whole_pairs("".join(self._texts))
         if self.free:
             text = free.input_of(text)
             self._delta(text)
@@ -182,13 +182,3 @@ def _done(frames: Frames, index: int, item: dict[str, object]) -> bytes:
     written = dumps(item)
     frames.say(b"response.output_item.done", b'"output_index":%d,"item":%b' % (index, written))
     return written
-
-
-def _joined(texts: list[str]) -> str:
-    """Pieces as one text, with surrogate pairs whole that came in halves; a half that stands alone is U+FFFD."""
-    text = "".join(texts)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
