@@ -21,6 +21,7 @@ from ftgate.dialects import sse
 from ftgate.dialects.states import OVER, WHOLE, State
 from ftgate.dialects.talk import MAX_ANSWER_BYTES, Complaint, Dialect, NotAnAnswer, Reader
 from ftgate.errors import DatabaseBusy, Fault, ProviderError, ProviderTimeout, UpstreamFailed
+from ftgate.line.beside import LARGE_BODY, Beside
 from ftgate.line.call import Ended, Exchange, Tried
 from ftgate.line.keepalive import quiet
 from ftgate.line.passing import Translated
@@ -52,12 +53,14 @@ class Attempts:
         clock: Clock,
         passing: Callable[[str], None],
         gateway: bytes,
+        beside: Beside,
     ) -> None:
         self.upstream = upstream
         self.ledger = ledger
         self.clock = clock
         self.passing = passing
         self.upward = Upward(gateway)
+        self.beside = beside
 
     async def run(self, x: Exchange, tried: Tried, index: int) -> Outcome | None:
         """One try at one candidate. None when it answered: a stream has been passed on, or a whole answer lies in
@@ -90,7 +93,13 @@ class Attempts:
         of its own (the call's end and its time end that wait too); everything else goes on in one."""
         channel = tried.candidate.channel
         dialect = dialects.ALL[tried.candidate.address.dialect]
-        request = self.upward.request(x, tried.candidate, tried.cap)
+        if len(x.call.body) < LARGE_BODY:
+            request = self.upward.request(x, tried.candidate, tried.cap)
+        else:
+            request = await self.beside.run(self.upward.request, x, tried.candidate, tried.cap)
+            if x.call.cancelled:
+                raise Ended
+            now = trio.current_time()
         tried.awaited = "no response head in time"
         until = now + (channel.timeouts.head if x.ask.stream else channel.timeouts.answer)
         begun = None if x.ask.stream else self.upstream.begin(request, tried.sending)

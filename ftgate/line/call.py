@@ -186,7 +186,8 @@ class Exchange:
         self.created_at_us = created_at_us
         self.key: Key | None = None
         self.ask = NOTHING
-        self.talk: Talk | None = None  # what is asked in neutral words, once another dialect needs it
+        # What is asked in neutral words, once another dialect needs it, or why they cannot say it.
+        self.talk: Talk | InvalidRequest | None = None
         self.said: dict[str, Ask | InvalidRequest] = {}  # the same in other dialects, or why it cannot be said there
         self.multiplier = pricing.ONE
         # Where it may go, and what limits count it.

@@ -13,10 +13,11 @@ from ftgate import dialects
 from ftgate.core.routing import Candidate
 from ftgate.dialects.counts import Counting, counted
 from ftgate.errors import GateError, UpstreamFailed
+from ftgate.line.beside import LARGE_BODY
 from ftgate.line.call import Call, Ended, Exchange
 from ftgate.line.charge import prompt_of
-from ftgate.line.gate import LARGE_BODY, Gate, internal
-from ftgate.line.translation import fitting
+from ftgate.line.gate import Gate, internal
+from ftgate.line.translation import first_fitting
 from ftgate.line.words import cut_error, id_headers
 from ftgate.ports import Client, Headers
 
@@ -71,9 +72,10 @@ class Counter:
         gate.enter(x.call)
         x.key = x.call.key or await gate.authenticate(x.call.secret)
         body = x.call.body
-        x.ask = counting.read(body) if len(body) < LARGE_BODY else await gate.read_beside(body, counting.read)
+        small = len(body) < LARGE_BODY
+        x.ask = counting.read(body) if small else await gate.beside.run(counting.read, body)
         gate.planner.plan(x, x.key, turning=False)
-        way = next((fit for way in x.ways if (fit := fitting(x, way)) is not None), None)
+        way = first_fitting(x, x.ways) if small else await gate.beside.run(first_fitting, x, tuple(x.ways))
         if way is None:
             assert x.unfit is not None
             raise x.unfit
@@ -91,10 +93,13 @@ class Counter:
         call, place, now = x.call, (way.address.url, way.model.upstream), self.gate.clock.now()
         if self.asking >= AT_ONCE or self.absent.get(place, -inf) > now:
             return None
-        request = self.gate.attempts.upward.counting(x, way, counting)
-        body = b""
+        counting_request, body = self.gate.attempts.upward.counting, b""
         self.asking += 1
         try:
+            if len(call.body) < LARGE_BODY:
+                request = counting_request(x, way, counting)
+            else:
+                request = await self.gate.beside.run(counting_request, x, way, counting)
             with trio.CancelScope(deadline=trio.current_time() + UPSTREAM_S) as call.scope:
                 if call.cancelled:
                     raise Ended

@@ -24,7 +24,6 @@ import trio
 from ftgate.core import estimate, hops, limits, routing
 from ftgate.core.money import format_usd, format_usd_cents
 from ftgate.core.redact import redact
-from ftgate.dialects.talk import Ask
 from ftgate.errors import (
     DatabaseBusy,
     DatabaseFailed,
@@ -37,10 +36,12 @@ from ftgate.errors import (
     ShuttingDown,
 )  # fmt: skip
 from ftgate.line.attempt import DURABLE_WAIT_S, Attempts
+from ftgate.line.beside import LARGE_BODY, Beside
 from ftgate.line.call import Call, Ended, Exchange, Tried
 from ftgate.line.charge import cap_for, charge, covered, learn, prompt_of
 from ftgate.line.keepalive import Keeper, quiet
 from ftgate.line.planning import Planner
+from ftgate.line.translation import fit_all
 from ftgate.line.words import (
     answer_headers,
     closing_comment,
@@ -71,8 +72,6 @@ log = logging.getLogger("ftgate.line.gate")
 SETTLE_S = 5.0
 """Seconds the end of a hold may take with a ledger that must wait for its decision: it is shielded from every
 cancellation, so it has a limit of its own. One that decides at once needs neither."""
-LARGE_BODY = 262_144
-"""Bytes from which a request is read in a thread: measuring megabytes of text would hold up everybody else."""
 
 
 class Gate:
@@ -93,9 +92,11 @@ class Gate:
         self.passing = passing  # called with the name of each place on the line, for tests that end the process there
         self.gateway = gateway  # our id among gateways, so that a call that comes back to us is known (core.hops)
         self.ratios = estimate.Ratios()
-        self.readers = trio.CapacityLimiter(2)  # large bodies are read two at a time: more would only take turns
+        self.beside = Beside()
         self.planner = Planner(limits, clock)
-        self.attempts = Attempts(upstream=upstream, ledger=ledger, clock=clock, passing=passing, gateway=gateway)
+        self.attempts = Attempts(
+            upstream=upstream, ledger=ledger, clock=clock, passing=passing, gateway=gateway, beside=self.beside
+        )
         self.keeper = Keeper()
         self.calls: set[Call] = set()
         self.closing = False
@@ -153,11 +154,14 @@ class Gate:
         self.passing("admitted")
         try:
             read, body = x.call.dialect.read_request, x.call.body
-            x.ask = read(body) if len(body) < LARGE_BODY else await self.read_beside(body, read)
+            small = len(body) < LARGE_BODY
+            x.ask = read(body) if small else await self.beside.run(read, body)
             first = self.planner.plan(x, x.key)
             if why := self.ledger.busy():
                 raise DatabaseBusy(f"the ledger takes no new calls now: {why}", retry_after_s=2)
             self.planner.take_tokens(x, first.model)
+            if not small:
+                await self._say_beside(x)
             request = self._request(x, x.key)
         except GateError as refused:
             if not isinstance(refused, DatabaseBusy):  # a database that takes nothing must not be given more and more
@@ -190,9 +194,12 @@ class Gate:
         """Why a call that came now would not be served; None when it would."""
         return "shutting down" if self.closing else self.ledger.busy()
 
-    async def read_beside(self, body: bytes, read: Callable[[bytes], Ask]) -> Ask:
-        """A large request, checked and measured beside the loop. Raises InvalidRequest."""
-        return await trio.to_thread.run_sync(read, body, limiter=self.readers)
+    async def _say_beside(self, x: Exchange) -> None:
+        """Say a large request in every other dialect that its plan may come to: whoever walks the plan does not wait.
+        All of the plan is made for that."""
+        x.ways = tuple(x.ways)
+        if any(way.address.dialect != x.call.dialect.NAME for way in x.ways):
+            await self.beside.run(fit_all, x, x.ways)
 
     def _admit(self, x: Exchange, key: Key) -> None:
         x.scopes = self.limits.scopes(("key", key.id), ("account", key.account))

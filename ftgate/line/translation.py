@@ -1,8 +1,10 @@
 """A call in another dialect than its caller's: what was asked as it is said there, and who writes the answer.
 
 What is asked is put into neutral words once a call at the most, and into each other dialect once; a call that stays in
-its own never is.
+its own never is. That takes as long as the request is large: for a large one it is done beforehand, in a thread.
 """
+
+from collections.abc import Iterable
 
 import msgspec
 
@@ -17,8 +19,7 @@ from ftgate.line.charge import prompt_of
 
 def asked_in(x: Exchange, dialect: str) -> Ask:
     """What is asked, in the words of this dialect. Raises InvalidRequest where they cannot say it."""
-    own = x.call.dialect
-    if dialect == own.NAME:
+    if dialect == x.call.dialect.NAME:
         return x.ask
     said = x.said.get(dialect)
     if said is None:
@@ -43,9 +44,17 @@ def said_in(dialect: Dialect, ask: Ask, talk: Talk) -> Ask:
 
 
 def _talk(x: Exchange) -> Talk:
-    if x.talk is None:
-        x.talk = x.call.dialect.talk_of(x.ask)
-    return x.talk
+    """What is asked in neutral words. Raises InvalidRequest where they cannot say it."""
+    talk = x.talk
+    if talk is None:
+        try:
+            talk = x.call.dialect.talk_of(x.ask)
+        except InvalidRequest as unsaid:
+            talk = unsaid
+        x.talk = talk
+    if isinstance(talk, InvalidRequest):
+        raise talk
+    return talk
 
 
 def writer_for(x: Exchange, candidate: Candidate) -> Writer:
@@ -71,3 +80,14 @@ def fitting(x: Exchange, way: Candidate) -> Candidate | None:
             else:
                 return way if address is way.address else msgspec.structs.replace(way, address=address)
     return None
+
+
+def fit_all(x: Exchange, ways: Iterable[Candidate]) -> None:
+    """Find where each of these candidates can be asked, so that fitting() knows it from here on."""
+    for way in ways:
+        fitting(x, way)
+
+
+def first_fitting(x: Exchange, ways: Iterable[Candidate]) -> Candidate | None:
+    """The first of these candidates that can be asked, as fitting() has it."""
+    return next((fit for way in ways if (fit := fitting(x, way)) is not None), None)
