@@ -17,6 +17,8 @@ import msgspec
 Raw = msgspec.Raw
 RESPONSES_SEAL = "rs1."
 """How a seal begins that an upstream of OpenAI's Responses made. No upstream of another kind can read it."""
+CHAT_SEAL = "cs1."
+"""The same for one that an upstream of chat made (openai_chat/seals)."""
 
 
 class Text(msgspec.Struct, frozen=True, gc=False):

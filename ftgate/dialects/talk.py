@@ -37,7 +37,7 @@ from ftgate.core import estimate
 from ftgate.core.estimate import ZERO, Count
 from ftgate.core.usage import NONE_USED, Usage
 from ftgate.dialects.content import without_embedded
-from ftgate.dialects.neutral import Event, Talk, Tool
+from ftgate.dialects.neutral import CHAT_SEAL, Event, Talk, Tool
 from ftgate.dialects.states import State
 from ftgate.errors import GateError, MethodNotAllowed
 
@@ -58,7 +58,8 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     `names` are the models asked for, in order: `model` first, then `models`. `cap` is the output limit the caller set,
     in tokens, or None. `answers` is n. `prompt` counts text and tool definitions, `images`, `audios` and `files` the
     parts that text does not measure. Of several `prompts` in one request a model reads each by itself, and `longest`
-    counts the longest (None: there is one). `prompt_field` is what the caller calls the prompt.
+    counts the longest (None: there is one). `prompt_field` is what the caller calls the prompt. `translated`: the
+    fields are no caller's, they say in this dialect what was asked in another.
     """
 
     fields: Mapping[str, msgspec.Raw]
@@ -76,13 +77,15 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     prompts: int = 1
     longest: Count | None = None
     prompt_field: str = "messages"
+    translated: bool = False
 
 
 class Aim(msgspec.Struct, frozen=True, gc=False):
     """Where a request goes, as far as its text depends on that. `model` is the provider's name for it; `cap` what one
     answer may take at the most, in tokens (None: nobody caps it), and `cap_field` the field that says so there (None:
     that model knows none); `usage`: a stream is to tell its usage; `drop` fields that are to be left out; `most` what
-    the model can write, in tokens, for a dialect that must be told a cap where there is none.
+    the model can write, in tokens, for a dialect that must be told a cap where there is none; `maker` whose seals it
+    can read, among the upstreams of one dialect.
     """
 
     model: str
@@ -91,13 +94,14 @@ class Aim(msgspec.Struct, frozen=True, gc=False):
     usage: bool = False
     drop: tuple[str, ...] = ()
     most: int | None = None
+    maker: str = ""
 
 
 class Told(msgspec.Struct, frozen=True):
     """What a writer must know of the call whose answer it writes: the caller's `ask` and what it means as `talk`; `id`
     is our own for the call (ids of messages and items are made of it, so that no two answers share one), `created` Unix
     seconds, `model` the name that was asked for, `prompt` the tokens it likely has (the upstream says the right number
-    at its end)."""
+    at its end), `maker` who seals what is thought in this answer (Aim has it)."""
 
     ask: Ask
     talk: Talk
@@ -105,6 +109,13 @@ class Told(msgspec.Struct, frozen=True):
     created: int
     model: str
     prompt: int
+    maker: str = ""
+
+    def kept(self, seal: str) -> str:
+        """A seal as the caller keeps it: with its maker, where upstreams of its dialect make seals of several kinds."""
+        if not seal.startswith(CHAT_SEAL):
+            return seal
+        return f"{CHAT_SEAL}{self.maker}.{seal.removeprefix(CHAT_SEAL)}"
 
     def tool(self, name: str) -> Tool | None:
         """The tool that goes up under this name."""

@@ -5,11 +5,13 @@ its own never is. That takes as long as the request is large: for a large one it
 """
 
 from collections.abc import Iterable
+from hashlib import sha256
+from urllib.parse import urlsplit
 
 import msgspec
 
 from ftgate import dialects
-from ftgate.core.routing import Candidate
+from ftgate.core.routing import Address, Candidate
 from ftgate.dialects.neutral import Talk
 from ftgate.dialects.talk import Ask, Dialect, Told, Writer
 from ftgate.errors import InvalidRequest
@@ -39,7 +41,9 @@ def said_in(dialect: Dialect, ask: Ask, talk: Talk) -> Ask:
     if ask.stream:
         fields["stream"] = True
     return msgspec.structs.replace(
-        ask, fields={name: msgspec.Raw(msgspec.json.encode(value)) for name, value in fields.items()}
+        ask,
+        fields={name: msgspec.Raw(msgspec.json.encode(value)) for name, value in fields.items()},
+        translated=True,
     )
 
 
@@ -57,11 +61,17 @@ def _talk(x: Exchange) -> Talk:
     return talk
 
 
+def maker_of(address: Address) -> str:
+    """Who seals what is thought at this address: the server, whatever its channel or model is called. Callers see it,
+    so it is a mark that tells two servers apart and says nothing of either."""
+    return sha256(urlsplit(address.url).netloc.encode()).hexdigest()[:4]
+
+
 def writer_for(x: Exchange, candidate: Candidate) -> Writer:
     """Who writes this candidate's answer in the caller's dialect."""
     told = Told(
         ask=x.ask, talk=_talk(x), id=x.call.id, created=x.created_at_us // 1_000_000, model=candidate.model.name,
-        prompt=prompt_of(x, candidate.model).whole.likely,
+        prompt=prompt_of(x, candidate.model).whole.likely, maker=maker_of(candidate.address),
     )  # fmt: skip
     return x.call.dialect.Writer(told)
 

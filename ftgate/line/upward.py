@@ -11,7 +11,7 @@ from ftgate.dialects.counts import Counting
 from ftgate.dialects.talk import Aim
 from ftgate.line.call import Exchange
 from ftgate.line.charge import prompt_of
-from ftgate.line.translation import asked_in
+from ftgate.line.translation import asked_in, maker_of
 from ftgate.ports import HOPS, Headers, UpstreamRequest
 
 MADE_KEPT = 1000
@@ -30,8 +30,11 @@ class Upward:
         say it."""
         channel = candidate.channel
         most = None if cap is not None else candidate.model.output_limit(prompt_of(x, candidate.model).longest.bound)
-        aim = Aim(candidate.model.upstream, cap, candidate.cap_field, channel.stream_usage, channel.drop_params, most)
         dialect = candidate.address.dialect
+        maker = "" if dialect == x.call.dialect.NAME else maker_of(candidate.address)
+        aim = Aim(
+            candidate.model.upstream, cap, candidate.cap_field, channel.stream_usage, channel.drop_params, most, maker
+        )  # fmt: skip
         body = dialects.ALL[dialect].render(asked_in(x, dialect), aim)
         url, headers = self._constant(candidate, stream=x.ask.stream)
         return UpstreamRequest(channel.name, url, self._headers(x, dialect, headers), body, channel.timeouts.connect)

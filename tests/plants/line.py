@@ -179,8 +179,8 @@ PLANTS = (
     Plant(
         "parameters that a channel drops go up",
         "ftgate/line/upward.py",
-        "channel.stream_usage, channel.drop_params, most)",
-        "channel.stream_usage, (), most)",
+        "channel.stream_usage, channel.drop_params, most, ",
+        "channel.stream_usage, (), most, ",
         "tests/line/test_relaying.py",
     ),
     Plant(

@@ -94,4 +94,32 @@ PLANTS = (
         "                if self._calls.pop(index, True) is None:\n",
         "tests/dialects/test_anthropic_messages.py",
     ),
+    Plant(
+        "what Google's models have sealed does not come back at its call",
+        "ftgate/dialects/openai_chat/said.py",
+        "        | _sealed(seals.get(part.id))\n",
+        "",
+        "tests/dialects/test_chat_seals.py",
+    ),
+    Plant(
+        "what one server has sealed goes to another",
+        "ftgate/dialects/openai_chat/seals.py",
+        "if opened is not None and opened[0] == maker:",
+        "if opened is not None:",
+        "tests/dialects/test_chat_seals.py",
+    ),
+    Plant(
+        "every server takes the same seals",
+        "ftgate/line/upward.py",
+        'maker = "" if dialect == x.call.dialect.NAME else maker_of(candidate.address)',
+        'maker = ""',
+        "tests/line/test_seals.py",
+    ),
+    Plant(
+        "what a chat has sealed goes to Anthropic's models",
+        "ftgate/dialects/anthropic_messages/marks.py",
+        "_FOREIGN = (RESPONSES_SEAL, CHAT_SEAL)",
+        "_FOREIGN = (RESPONSES_SEAL,)",
+        "tests/dialects/test_seals.py",
+    ),
 )

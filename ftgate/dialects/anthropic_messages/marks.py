@@ -12,20 +12,21 @@ from collections.abc import Mapping
 import msgspec
 
 from ftgate.dialects.fields import Fields, anything
-from ftgate.dialects.neutral import RESPONSES_SEAL
+from ftgate.dialects.neutral import CHAT_SEAL, RESPONSES_SEAL
 
 MARK = "ft1."
+_FOREIGN = (RESPONSES_SEAL, CHAT_SEAL)
 _SHOWN = b'"ft1.'
 
 
 def marked(seal: str) -> str:
     """A seal as a client gets it: under our mark where an upstream of another dialect made it."""
-    return MARK + seal if seal.startswith(RESPONSES_SEAL) else seal
+    return MARK + seal if seal.startswith(_FOREIGN) else seal
 
 
 def is_foreign(seal: str) -> bool:
     """Whether no upstream of this dialect made this seal."""
-    return seal.startswith((RESPONSES_SEAL, MARK))
+    return seal.startswith((*_FOREIGN, MARK))
 
 
 def without_ours(messages: msgspec.Raw) -> tuple[object, bool]:

@@ -144,7 +144,7 @@ class Writer:
             case Signed(signature):
                 self._sign(signature, written)
             case Sealed(data):
-                sealed = {"type": "redacted_thinking", "data": marked(data)}
+                sealed = {"type": "redacted_thinking", "data": marked(self.told.kept(data))}
                 self._start("redacted_thinking", sealed, "", "", written)
                 self._close(written)
             case CallBegan(key, id, name):
@@ -231,7 +231,7 @@ class Writer:
                         piece("thinking", "thinking", "")
                     blocks[-1]["signature"] = marked(signature)
                 case Sealed(data):
-                    blocks.append({"type": "redacted_thinking", "data": marked(data)})
+                    blocks.append({"type": "redacted_thinking", "data": marked(self.told.kept(data))})
                 case CallBegan(key, id, name):
                     blocks.append({"type": "tool_use", "id": id, "name": self._own(name), "input": {}})
                     calls[key] = blocks[-1], []

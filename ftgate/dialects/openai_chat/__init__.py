@@ -13,6 +13,7 @@ money is settled), several chunks in one block (parted), blocks without data, an
     said.py     a conversation of any dialect as a request       assembled.py  streams as whole answers
     heard.py    answers in neutral words                          asked.py   a request in neutral words
     written.py  answers of any dialect as chat has them           turns.py   its messages
+    seals.py    what an upstream has sealed, over the turns of another dialect's caller
 """
 
 from functools import partial

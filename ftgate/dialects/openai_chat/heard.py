@@ -3,6 +3,9 @@
 A stream's events come here as StreamReader passes them on: chunks that can be read, usage and end marker taken out.
 Calls come in fragments told apart by an index; some providers give every call the same one, and each its own id; some
 send an id late, or none.
+
+What is sealed beside a call (seals.py) is said before it, or once it comes. A text's own seal is said when it comes
+before the text: behind it, it would be the last block of an answer whose last block clients take for what was said.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,9 +21,11 @@ from ftgate.dialects.neutral import (
     Reason,
     Refused,
     Said,
+    Sealed,
     Thought,
 )
 from ftgate.dialects.openai_chat.answer import UNKNOWN, Message, ends, plain
+from ftgate.dialects.openai_chat.seals import FIELD, seal_of
 
 _REASONS: Mapping[str, Reason] = {
     "stop": "end",
@@ -34,7 +39,7 @@ _REASONS: Mapping[str, Reason] = {
 class _Call:
     """A call while its fragments come."""
 
-    __slots__ = ("began", "id", "key", "name", "waiting")
+    __slots__ = ("began", "brought", "id", "key", "name", "told", "waiting")
 
     def __init__(self, key: int) -> None:
         self.key = key
@@ -42,6 +47,8 @@ class _Call:
         self.name = ""
         self.waiting = ""  # arguments that came before the name
         self.began = False
+        self.told = ""  # the id under which it has begun
+        self.brought: Mapping[str, object] = {}  # the fragment beside which its seal stands
 
 
 class Events:
@@ -52,6 +59,7 @@ class Events:
         self._answer = ""  # the upstream's id of the answer
         self._calls: dict[int, _Call] = {}  # by index: the call that its fragments belong to
         self._made = 0
+        self._said = False  # some text has come
 
     def read(self, data: bytes) -> Iterable[Event]:
         """A text alone, as nearly every event is, is read in one go."""
@@ -63,6 +71,7 @@ class Events:
             else:
                 text = _just_text(choice.delta) if choice.index == 0 and not choice.finish_reason else None
                 if text is not None:
+                    self._said = self._said or bool(text)
                     return (Said(text),) if text else ()
         said = loads(data)
         return self._read(said, "delta") if isinstance(said, dict) else ()
@@ -90,7 +99,10 @@ class Events:
             if thought := _text(message.get(name)):
                 yield Thought(thought)
                 break
+        if not self._said and (seal := seal_of(message, "")):
+            yield Sealed(seal)
         if text := _text(message.get("content")):
+            self._said = True
             yield Said(text)
         if refusal := _text(message.get("refusal")):
             yield Refused(refusal)
@@ -98,11 +110,12 @@ class Events:
         for at, call in enumerate(calls if isinstance(calls, list) else ()):
             if isinstance(call, dict):
                 index = count(call.get("index"))
-                yield from self._call(at if index is None else index, _text(call.get("id")), call.get("function"))
+                yield from self._call(at if index is None else index, call)
         if isinstance(function := message.get("function_call"), dict):
-            yield from self._call(0, "", function)
+            yield from self._call(0, {"function": function})
 
-    def _call(self, index: int, id: str, function: object) -> Iterator[Event]:
+    def _call(self, index: int, said: Mapping[str, object]) -> Iterator[Event]:
+        id, function = _text(said.get("id")), said.get("function")
         made = function if isinstance(function, dict) else {}
         name, arguments = _text(made.get("name")), _text(made.get("arguments"))
         call = self._calls.get(index)
@@ -112,6 +125,10 @@ class Events:
             call = self._calls[index] = _Call(self._made)
             self._made += 1
         call.id, call.name = call.id or id, call.name or name
+        if FIELD in said and not seal_of(call.brought, ""):
+            call.brought = said
+            if call.began and (seal := seal_of(said, call.told)):
+                yield Sealed(seal)
         if not call.began:
             call.waiting += arguments
             if call.name and (call.id or call.waiting):
@@ -124,7 +141,10 @@ class Events:
         if call.began or not call.name:
             return
         call.began = True
-        yield CallBegan(call.key, call.id or f"call_{self._answer or 'none'}_{call.key}", call.name)
+        call.told = call.id or f"call_{self._answer or 'none'}_{call.key}"
+        if seal := seal_of(call.brought, call.told):
+            yield Sealed(seal)
+        yield CallBegan(call.key, call.told, call.name)
         if call.waiting:
             yield CallPart(call.key, call.waiting)
 

@@ -7,6 +7,7 @@ from ftgate.dialects.asked import OWN_FIELDS, STRATEGIES, UNPRICED, names_of
 from ftgate.dialects.fields import Fields, decode_object, refuse_disguised, typed, whole
 from ftgate.dialects.openai_chat.mixed import as_chat, is_mixed
 from ftgate.dialects.openai_chat.prompt import measure
+from ftgate.dialects.openai_chat.seals import given_back
 from ftgate.dialects.talk import Aim, Ask
 from ftgate.errors import InvalidRequest
 
@@ -108,12 +109,15 @@ def _asked_one_by_one(fields: Fields) -> _Asked:
 def render(ask: Ask, aim: Aim) -> bytes:
     """The request for an upstream of this dialect: the model replaced, our own fields and those to drop left out, usage
     asked for in a stream unless that field is to be dropped. The cap, the caller's own or ours, goes into the one field
-    that this model obeys: what was held must bind, and some upstreams refuse to be told both."""
+    that this model obeys: what was held must bind, and some upstreams refuse to be told both. What this upstream has
+    sealed in the turns of another dialect's caller stands again where it stood."""
     drop, cap_field = aim.drop, aim.cap_field
     fields: dict[str, object] = {
         name: raw for name, raw in ask.fields.items() if name not in _STAY_HERE and name not in drop
     }
     fields["model"] = aim.model
+    if ask.translated and "messages" in fields:
+        fields["messages"] = given_back(ask.fields["messages"], aim.maker)
     cap = ask.cap if aim.cap is None else aim.cap
     for name in CAP_FIELDS:
         if name != cap_field or cap is None:

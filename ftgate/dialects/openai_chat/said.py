@@ -2,7 +2,7 @@
 
 Chat knows one system message at its head, texts and pictures in a user's message, and a message of its own for what
 each call of a tool brought, right behind the message that made the call. What it has no words for is refused (a file at
-an address), or left out where that changes only how the answer is come by (cache marks, top_k, seals of thoughts).
+an address), or left out where that changes only how the answer is come by (cache marks, top_k, seals of other kinds).
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,6 +24,7 @@ from ftgate.dialects.neutral import (
     ToolUse,
     Turn,
 )  # fmt: skip
+from ftgate.dialects.openai_chat.seals import FIELD, seals_in
 from ftgate.errors import InvalidRequest
 
 BETWEEN = "\n\n"
@@ -90,18 +91,26 @@ def _in_words(part: Part) -> Part:
 def _assistant(parts: Iterable[Part]) -> dict[str, object]:
     parts = tuple(parts)
     message: dict[str, object] = {"role": "assistant", "content": _joined(parts) or None}
+    seals = seals_in(part for part in parts if isinstance(part, Thinking))
     if thought := BETWEEN.join(part.text for part in parts if isinstance(part, Thinking) and part.text):
         message["reasoning_content"] = thought
     calls = [
         {"id": part.id, "type": "function", "function": {"name": part.name, "arguments": part.arguments}}
+        | _sealed(seals.get(part.id))
         for part in parts
         if isinstance(part, ToolUse)
     ]
+    message |= _sealed(seals.get(""))
     if calls:
         message["tool_calls"] = calls
     elif message["content"] is None:
         message["content"] = ""
     return message
+
+
+def _sealed(seal: str | None) -> dict[str, object]:
+    """A seal in the place of what was sealed, until render knows whether that is to go up."""
+    return {} if seal is None else {FIELD: seal}
 
 
 def _joined(parts: Iterable[Part]) -> str:

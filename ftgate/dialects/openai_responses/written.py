@@ -112,7 +112,7 @@ class Writer:
                     self._reasoning().seal(signature)
             case Sealed(data):
                 if data:
-                    self._reasoning().add_sealed(data)
+                    self._reasoning().add_sealed(self.told.kept(data))
             case CallBegan(key, id, name):
                 self._close()
                 index = len(self._output)
