@@ -101,7 +101,10 @@ class ModelSettings(msgspec.Struct, frozen=True):
     image_tokens: A[
         int | None, Note("The most tokens one image can count.", "an image's length in bytes says nothing.", high=10**7)
     ] = None
-    tags: A[tuple[str, ...] | None, Note("Words to find the model by.", "pages and price tables show them.")] = None
+    tags: A[
+        tuple[str, ...] | None,
+        Note("Words for the model; `reasoning`: it can be told how much to think.", "tables show them."),
+    ] = None
     best_for: A[str | None, Note("What it is good at, in a few words.", "the price table shows it.", kind="words")] = (
         None
     )

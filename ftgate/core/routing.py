@@ -40,7 +40,7 @@ class Model(msgspec.Struct, frozen=True):
 
     `context` and `max_output` in tokens, None where nobody stated them. `cap_field` is the request field that caps the
     output, None when the upstream knows none. `image_tokens` bounds one image. `kind` is what it is for: a call goes to
-    models of its dialect's kind.
+    models of its dialect's kind. `thinks`: whether it can be told how much to think; None where nobody knows.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Model(msgspec.Struct, frozen=True):
     tags: tuple[str, ...] = ()
     best_for: str = ""
     kind: str = "chat"
+    thinks: bool | None = None
 
     def output_limit(self, prompt_bound: int) -> int:
         """Most tokens in one answer after a prompt of this many: what was stated, at most what the context leaves."""

@@ -58,8 +58,8 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     `names` are the models asked for, in order: `model` first, then `models`. `cap` is the output limit the caller set,
     in tokens, or None. `answers` is n. `prompt` counts text and tool definitions, `images`, `audios` and `files` the
     parts that text does not measure. Of several `prompts` in one request a model reads each by itself, and `longest`
-    counts the longest (None: there is one). `prompt_field` is what the caller calls the prompt. `translated`: the
-    fields are no caller's, they say in this dialect what was asked in another.
+    counts the longest (None: there is one). `prompt_field` is what the caller calls the prompt. `talk` is what
+    the fields say, where they are no caller's but say in this dialect what was asked in another.
     """
 
     fields: Mapping[str, msgspec.Raw]
@@ -77,7 +77,7 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     prompts: int = 1
     longest: Count | None = None
     prompt_field: str = "messages"
-    translated: bool = False
+    talk: Talk | None = None
 
 
 class Aim(msgspec.Struct, frozen=True, gc=False):
@@ -85,7 +85,7 @@ class Aim(msgspec.Struct, frozen=True, gc=False):
     answer may take at the most, in tokens (None: nobody caps it), and `cap_field` the field that says so there (None:
     that model knows none); `usage`: a stream is to tell its usage; `drop` fields that are to be left out; `most` what
     the model can write, in tokens, for a dialect that must be told a cap where there is none; `maker` whose seals it
-    can read, among the upstreams of one dialect.
+    can read, among the upstreams of one dialect; `thinks` whether it can be told how much to think (None: nobody said).
     """
 
     model: str
@@ -95,6 +95,7 @@ class Aim(msgspec.Struct, frozen=True, gc=False):
     drop: tuple[str, ...] = ()
     most: int | None = None
     maker: str = ""
+    thinks: bool | None = None
 
 
 class Told(msgspec.Struct, frozen=True):

@@ -43,7 +43,7 @@ def said_in(dialect: Dialect, ask: Ask, talk: Talk) -> Ask:
     return msgspec.structs.replace(
         ask,
         fields={name: msgspec.Raw(msgspec.json.encode(value)) for name, value in fields.items()},
-        translated=True,
+        talk=talk,
     )
 
 

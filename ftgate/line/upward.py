@@ -33,7 +33,8 @@ class Upward:
         dialect = candidate.address.dialect
         maker = "" if dialect == x.call.dialect.NAME else maker_of(candidate.address)
         aim = Aim(
-            candidate.model.upstream, cap, candidate.cap_field, channel.stream_usage, channel.drop_params, most, maker
+            candidate.model.upstream, cap, candidate.cap_field, channel.stream_usage, channel.drop_params, most, maker,
+            candidate.model.thinks,
         )  # fmt: skip
         body = dialects.ALL[dialect].render(asked_in(x, dialect), aim)
         url, headers = self._constant(candidate, stream=x.ask.stream)

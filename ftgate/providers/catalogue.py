@@ -26,6 +26,9 @@ Auth = Literal["bearer", "x-api-key", "none"]
 CapField = Literal["max_tokens", "max_completion_tokens", "none"]
 OnClientGone = Literal["abort", "drain"]
 
+THINKS = "reasoning"
+"""The tag of a model that can be told how much to think. A shipped one that is not tagged so is known not to be, unless
+it thinks out of sight (drain)."""
 CLASSES = ("cached", "cache_write", "cache_write_1h")
 """The input classes that cost the input price unless they are given their own."""
 
@@ -146,7 +149,8 @@ def read(text: str) -> Provider:
     models = {}
     for name, row in raw.model.items():
         try:
-            models[name] = merge(blank, name, _given(row))
+            model = merge(blank, name, _given(row))
+            models[name] = msgspec.structs.replace(model, thinks=model.drain or model.thinks is True)
         except ValueError as problem:
             raise ValueError(f'{raw.name}, model "{name}": {problem}') from None
     for alias, target in raw.alias.items():
@@ -187,6 +191,7 @@ def merge(base: Model, name: str, given: Mapping[str, Any]) -> Model:
         name=name,
         upstream=given.get("upstream") or (base.upstream if base.name else name),
         price=_price(base.price, given),
+        thinks=THINKS in given.get("tags", ()) or base.thinks,
         **{key: given[key] for key in _PLAIN if key in given},
     )
     if model.context and model.max_output and model.max_output > model.context:

@@ -6,6 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ftgate import config
@@ -49,6 +50,21 @@ def test_every_name_of_the_pages_resolves(name: str) -> None:
     environ = {variable: "sk-1" for provider in config.provider_names() for variable in config.provider(provider).env}
     routes = config.from_environment(environ, None).routes
     assert routes.serving(routes.resolve(name))
+
+
+def test_which_models_can_be_told_how_much_to_think() -> None:
+    """It is known of every shipped one; of others where they are said to reason."""
+    shipped = {name: model for one in config.provider_names() for name, model in config.provider(one).models.items()}
+    assert {model.thinks for model in shipped.values()} == {True, False}
+    for name in ("gpt-5.4-mini", "deepseek-v4-pro", "qwen3-max"):
+        assert shipped[name].thinks is True, name
+    for name in ("gpt-4o", "qwen-turbo", "glm-4-plus"):
+        assert shipped[name].thinks is False, name
+    blank = catalogue.read(HEAD + '[model."a"]\ninput = 1\noutput = 1\n').models["a"]
+    own = msgspec.structs.replace(blank, thinks=None)
+    assert blank.thinks is False
+    assert [catalogue.merge(base, "b", {"tags": tags}).thinks for base in (blank, own) for tags in (
+        ("quick",), ("quick", "reasoning"))] == [False, True, None, True]  # fmt: skip
 
 
 HEAD = 'name = "x"\ntitle = "X"\ndialect = "openai_chat"\nbase_url = "http://x/v1"\nauth = "bearer"\n'

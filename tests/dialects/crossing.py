@@ -40,7 +40,9 @@ def request(caller: str, upstream: str, body: dict[str, Any], aim: Aim | None = 
     own, other = dialects.ALL[caller], dialects.ALL[upstream]
     ask = own.read_request(msgspec.json.encode(_ASKED[caller] | body))
     said = ask if other is own else said_in(other, ask, own.talk_of(ask))
-    return json.loads(other.render(said, aim or Aim("up", ask.cap, other.CAP_FIELDS[0], usage=True, most=8192)))
+    return json.loads(
+        other.render(said, aim or Aim("up", ask.cap, other.CAP_FIELDS[0], usage=True, most=8192, thinks=True))
+    )
 
 
 def writer(caller: str, body: dict[str, Any] | None = None) -> Writer:

@@ -1,4 +1,5 @@
-"""What an upstream of chat has sealed goes back to the server that sealed it, through the whole line."""
+"""What depends on the candidate when a call goes up in other words, through the whole line: what an upstream of chat
+has sealed goes back to the server that sealed it; how much is to be thought goes to a model that thinks."""
 
 import json
 from typing import Any
@@ -7,7 +8,7 @@ import pytest
 
 from ftgate.dialects import anthropic_messages
 from ftgate.line.call import Call
-from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, addresses, channel
+from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, addresses, channel, model
 from tests.line.transcript import PLAIN, answer
 
 HI = {"role": "user", "content": "Hi"}
@@ -18,9 +19,9 @@ CALLED = answer(choices=[
 ])  # fmt: skip
 
 
-async def asked(stage: Stage, *messages: Any) -> Any:
+async def asked(stage: Stage, *messages: Any, **fields: Any) -> Any:
     tools = [{"name": "look", "input_schema": {"type": "object"}}]
-    body = {"model": "m", "max_tokens": 99, "messages": messages, "tools": tools}
+    body = {"model": "m", "max_tokens": 99, "messages": messages, "tools": tools, **fields}
     client = RecordingClient()
     call = Call(id="req_7", dialect=anthropic_messages, secret=b"sk-ft_test", body=json.dumps(body).encode())
     await stage.gate.relay(call, client)
@@ -43,3 +44,11 @@ async def test_a_seal_goes_back_to_its_server(first: str, then: str, *, back: bo
     await asked(two, HI, {"role": "assistant", "content": kept}, {"role": "user", "content": [result]})
     (call,) = json.loads(two.upstream.requests[0].body)["messages"][1]["tool_calls"]
     assert call.get("extra_content") == (SIGNED if back else None)
+
+
+@pytest.mark.parametrize(("thinks", "effort"), [(True, "low"), (False, None), (None, None)])
+async def test_a_budget_goes_to_models_that_think(thinks: Any, effort: Any, autojump_clock: Any) -> None:
+    one = channel("one", model(thinks=thinks), addresses=addresses("http://one.invalid", "openai_chat"))
+    stage = Stage(ScriptedUpstream([PLAIN, answer()]), one)
+    await asked(stage, HI, thinking={"type": "enabled", "budget_tokens": 2000}, max_tokens=9000)
+    assert json.loads(stage.upstream.requests[0].body).get("reasoning_effort") == effort

@@ -122,4 +122,18 @@ PLANTS = (
         "_FOREIGN = (RESPONSES_SEAL,)",
         "tests/dialects/test_seals.py",
     ),
+    Plant(
+        "how much is to be thought goes to models that may not think",
+        "ftgate/dialects/openai_chat/request.py",
+        "        if not may_say(ask.talk.effort, aim.thinks):",
+        "        if ask.talk is None:",
+        "tests/dialects/test_efforts.py",
+    ),
+    Plant(
+        "no model is known to think",
+        "ftgate/line/upward.py",
+        "candidate.model.thinks,",
+        "None,",
+        "tests/line/test_seals.py",
+    ),
 )

@@ -7,6 +7,7 @@ from ftgate.dialects.asked import OWN_FIELDS, STRATEGIES, UNPRICED, names_of
 from ftgate.dialects.fields import Fields, decode_object, refuse_disguised, typed, whole
 from ftgate.dialects.openai_chat.mixed import as_chat, is_mixed
 from ftgate.dialects.openai_chat.prompt import measure
+from ftgate.dialects.openai_chat.said import may_say
 from ftgate.dialects.openai_chat.seals import given_back
 from ftgate.dialects.talk import Aim, Ask
 from ftgate.errors import InvalidRequest
@@ -116,8 +117,10 @@ def render(ask: Ask, aim: Aim) -> bytes:
         name: raw for name, raw in ask.fields.items() if name not in _STAY_HERE and name not in drop
     }
     fields["model"] = aim.model
-    if ask.translated and "messages" in fields:
+    if ask.talk is not None:
         fields["messages"] = given_back(ask.fields["messages"], aim.maker)
+        if not may_say(ask.talk.effort, aim.thinks):
+            fields.pop("reasoning_effort", None)
     cap = ask.cap if aim.cap is None else aim.cap
     for name in CAP_FIELDS:
         if name != cap_field or cap is None:

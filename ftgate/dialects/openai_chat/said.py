@@ -31,8 +31,8 @@ BETWEEN = "\n\n"
 """What stands between two texts of one message: not every provider of this dialect takes a list of them."""
 USER_LENGTH = 64
 """Characters of the caller's word for who asks: OpenAI refuses a longer one, and Claude Code's is."""
-_BUDGETS = ((1024, "minimal"), (4096, "low"), (16_384, "medium"))
-"""Tokens of thinking up to which an effort is called so; above them it is high."""
+_BUDGETS = ((4096, "low"), (16_384, "medium"))
+"""Tokens of thinking up to which an effort is called so; above them it is high. Other words are not known to all."""
 
 
 def render_talk(talk: Talk) -> dict[str, object]:
@@ -163,6 +163,13 @@ def _format(wanted: Format) -> dict[str, object]:
         return {"type": "json_object"}
     shape = {"name": wanted.name or "answer", "schema": wanted.schema, **_described(wanted)}
     return {"type": "json_schema", "json_schema": shape}
+
+
+def may_say(effort: Effort, thinks: bool | None) -> bool:
+    """Whether an effort goes up to a model that thinks, does not, or of which that is not known. A level is somebody's
+    own word. A budget, or that the model may think as it likes, some clients send to every model; one that does not
+    think refuses the call for it."""
+    return bool(thinks) if not effort.level else thinks is not False
 
 
 def effort_word(effort: Effort) -> str:

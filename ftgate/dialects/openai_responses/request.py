@@ -13,6 +13,7 @@ import msgspec
 from ftgate.core.usage import UNKNOWN_BOUND
 from ftgate.dialects.asked import OWN_FIELDS, UNPRICED, models_asked
 from ftgate.dialects.fields import ABSENT, Fields, decode_object, there, typed, whole
+from ftgate.dialects.openai_chat.said import may_say
 from ftgate.dialects.openai_responses import envelope, hosted
 from ftgate.dialects.openai_responses.prompt import measure
 from ftgate.dialects.talk import Aim, Ask
@@ -135,6 +136,9 @@ def render(ask: Ask, aim: Aim) -> bytes:
     fields: dict[str, object] = {name: raw for name, raw in ask.fields.items() if name not in drop}
     fields["model"] = aim.model
     fields["store"] = False
+    if ask.talk is not None and not may_say(ask.talk.effort, aim.thinks):
+        for name in ("reasoning", "include"):
+            fields.pop(name, None)
     cap = ask.cap if aim.cap is None else aim.cap
     if cap is not None and aim.cap_field is not None:
         fields[aim.cap_field] = cap
