@@ -2,6 +2,7 @@
 ones never see a thread."""
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import trio
 
 from ftgate.dialects import anthropic_messages, openai_chat, openai_responses
-from ftgate.line.beside import LARGE_BODY
+from ftgate.line.beside import LARGE_BODY, Beside
 from ftgate.line.call import Call
 from ftgate.line.counting import Counter
 from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, addresses, channel, model
@@ -198,3 +199,24 @@ async def test_a_large_request_is_counted_beside_the_loop_too(watch: Watch, monk
     assert client.status == 200 and json.loads(client.body) == {"input_tokens": 42}
     assert watch.names == ["anthropic_messages talk_of", "openai_responses render_talk", "openai_responses render"]
     assert not any(on_the_loop for *_, on_the_loop in watch.done), watch.done
+
+
+async def test_the_loop_has_its_turn_soon_while_a_thread_works_and_as_usual_behind_it() -> None:
+    beside, usual, seen = Beside(), sys.getswitchinterval(), []
+
+    def fails() -> None:
+        seen.append(sys.getswitchinterval())
+        trio.from_thread.run(hold_on.wait)
+        raise ValueError
+
+    async def failing() -> None:
+        with pytest.raises(ValueError):
+            await beside.run(fails)
+
+    hold_on = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(failing)
+        seen.append(await beside.run(sys.getswitchinterval))
+        assert sys.getswitchinterval() < usual  # the other is still at work
+        hold_on.set()
+    assert sys.getswitchinterval() == usual and len(seen) == 2 and max(seen) < usual / 2
