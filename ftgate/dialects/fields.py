@@ -29,7 +29,7 @@ _HEEDED = frozenset(
      "functions", "thinking", "reasoning", "service_tier", "speed", "fallbacks", "inference_geo", "mcp_servers",
      "container", "thread", "store", "background", "generate", "conversation", "previous_response_id", "plugins",
      "moderation", "web_search_options", "search_parameters", "context_management", "prompt_cache_options", "type",
-     "include_usage")
+     "include_usage", "edits")
 )  # fmt: skip
 """Names of fields by which a request is routed, held, capped and priced, or which do not go up."""
 _HALF = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")

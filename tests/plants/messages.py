@@ -20,8 +20,8 @@ PLANTS = (
     Plant(
         "a search that is billed by use goes up",
         "ftgate/dialects/anthropic_messages/request.py",
-        '        if kind != "custom" and not kind.startswith((*_CALLER_RUNS, *_PROVIDER_RUNS)):',
-        '        if kind.startswith("code"):',
+        '        if kind == "custom" or kind.startswith(_CALLER_RUNS):',
+        '        if not kind.startswith("code"):',
         "tests/dialects/test_anthropic_messages.py",
     ),
     Plant(
@@ -135,5 +135,19 @@ PLANTS = (
         "candidate.model.thinks,",
         "None,",
         "tests/line/test_seals.py",
+    ),
+    Plant(
+        "a tool of two types goes up as both",
+        "ftgate/dialects/anthropic_messages/request.py",
+        '    fields["tools"] = msgspec.Raw(msgspec.json.encode(tools))\n',
+        "",
+        "tests/dialects/test_names_twice.py",
+    ),
+    Plant(
+        "a compaction goes up, which no balance is held for",
+        "ftgate/dialects/anthropic_messages/request.py",
+        "        if not kind.startswith(_CLEARS):",
+        "        if not kind:",
+        "tests/dialects/test_anthropic_messages.py",
     ),
 )

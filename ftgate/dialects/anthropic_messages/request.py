@@ -1,7 +1,8 @@
 """Messages requests: what the gate must know of one, and the same request as an upstream is to get it.
 
 What a caller may choose and nobody here can price does not go up: faster or earlier service is left out (the answer is
-the same), tools that are billed by use and another place of computing are refused.
+the same), tools that are billed by use and another place of computing are refused. So is what lets the provider run the
+model several times for one answer: nobody can say beforehand what that takes, and no balance is held for it.
 """
 
 from collections.abc import Mapping
@@ -28,8 +29,14 @@ _ELSEWHERE = {
 }
 _CALLER_RUNS = ("bash_", "text_editor_", "memory_", "computer_", "browser_")
 """Types of tools that the provider describes and the caller runs: they cost their tokens alone."""
-_PROVIDER_RUNS = ("tool_search_tool_",)
-"""Types of tools that the provider runs, and that bring nothing to the prompt but what stands in the request."""
+_RUNS_AGAIN: Mapping[str, str] = {
+    "web_fetch_": "reads pages of any length at the provider, which no balance can be held for; fetch them yourself",
+    "tool_search_tool_": "runs the model again for each search, which no balance can be held for; search with a tool "
+    "of your own, which answers with tool_reference blocks",
+}
+"""Types of tools without a price of their own, and why they are refused all the same."""
+_CLEARS = "clear_"
+"""How the type of an edit of the context begins that only leaves out what was said."""
 
 
 def read_request(body: bytes) -> Ask:
@@ -71,17 +78,46 @@ def _refuse(fields: Fields) -> None:
     for name, why in _ELSEWHERE.items():
         if name in fields and bytes(fields[name]).strip() not in (b"null", b"[]", b"{}", b'""'):
             raise InvalidRequest(f"`{name}` {why}; leave it out", param=name)
-    for at, tool in enumerate(typed(fields, "tools", list[Fields], "a list of tools") or ()):
-        kind = typed(tool, "type", str, "a tool's type", path=f"tools.{at}.type") or "custom"
+    thinking = typed(fields, "thinking", Fields, "an object") or {}
+    typed(thinking, "budget_tokens", int, "a whole number", path="thinking.budget_tokens")
+    if "tools" in fields:
+        _check_tools(fields)
+    if "context_management" in fields:
+        _check_edits(fields)
+
+
+def _check_tools(fields: Fields) -> None:
+    """Raises InvalidRequest for tools that cost more than their tokens. The others stand there once more as they were
+    read: of a name that stands twice in one of them, what counts here is all that goes up."""
+    tools = typed(fields, "tools", list[Fields], "a list of tools")
+    for at, tool in enumerate(tools or ()):
+        path = f"tools.{at}.type"
+        kind = typed(tool, "type", str, "a tool's type", path=path) or "custom"
         refuse_disguised(tool, f"tools.{at}.")
-        if kind.startswith("web_fetch_"):
-            words = "reads pages of any length at the provider, which no balance can be held for"
-            raise InvalidRequest(
-                f"`tools.{at}.type`: {kind[:80]} {words}; fetch them yourself", param=f"tools.{at}.type"
-            )
-        if kind != "custom" and not kind.startswith((*_CALLER_RUNS, *_PROVIDER_RUNS)):
-            words = "is run by the provider at a price of its own, which this gateway does not know"
-            raise InvalidRequest(f"`tools.{at}.type`: {kind[:80]} {words}; leave it out", param=f"tools.{at}.type")
+        if kind == "custom" or kind.startswith(_CALLER_RUNS):
+            continue
+        words = "is run by the provider at a price of its own, which this gateway does not know; leave it out"
+        why = next((why for name, why in _RUNS_AGAIN.items() if kind.startswith(name)), words)
+        raise InvalidRequest(f"`{path}`: {kind[:80]} {why}", param=path)
+    fields["tools"] = msgspec.Raw(msgspec.json.encode(tools))
+
+
+def _check_edits(fields: Fields) -> None:
+    """Raises InvalidRequest for an edit of the context that runs the model for it: a compaction reads all of the
+    conversation once more. The others stand there as they were read (_check_tools)."""
+    path = "context_management"
+    managed = typed(fields, path, Fields, "an object") or {}
+    edits = typed(managed, "edits", list[Fields], "a list of edits", path=f"{path}.edits")
+    refuse_disguised(managed, f"{path}.")
+    for at, edit in enumerate(edits or ()):
+        where = f"{path}.edits.{at}.type"
+        kind = typed(edit, "type", str, "an edit's type", path=where) or ""
+        refuse_disguised(edit, f"{path}.edits.{at}.")
+        if not kind.startswith(_CLEARS):
+            words = "runs the model again, which no balance can be held for; ask for a summary in a call of its own"
+            raise InvalidRequest(f"`{where}`: {kind[:80]} {words}", param=where)
+    if edits is not None:
+        fields[path] = msgspec.Raw(msgspec.json.encode({**managed, "edits": edits}))
 
 
 def render(ask: Ask, aim: Aim) -> bytes:

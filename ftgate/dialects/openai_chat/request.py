@@ -76,8 +76,10 @@ def read_request(body: bytes) -> Ask:
 
 
 def _check_tools(fields: Fields) -> None:
-    """Raises InvalidRequest for tools that the provider runs: they are paid by the call, beside the tokens."""
-    for at, tool in enumerate(typed(fields, "tools", list[Fields], "a list of tools") or ()):
+    """Raises InvalidRequest for tools that the provider runs: they are paid by the call, beside the tokens. The others
+    stand there once more as they were read: of a name that stands twice, what counts here is all that goes up."""
+    tools = typed(fields, "tools", list[Fields], "a list of tools")
+    for at, tool in enumerate(tools or ()):
         refuse_disguised(tool, f"tools.{at}.")
         kind = typed(tool, "type", str, "a tool's type", path=f"tools.{at}.type")
         if kind not in _TOOLS if kind is not None else not {"function", "name"} & tool.keys():
@@ -86,6 +88,7 @@ def _check_tools(fields: Fields) -> None:
                 f"`tools.{at}.type`: {(kind or 'this tool')[:80]} {words}; declare a function in its place",
                 param=f"tools.{at}.type",
             )
+    fields["tools"] = msgspec.Raw(msgspec.json.encode(tools))
 
 
 def _asked_one_by_one(fields: Fields) -> _Asked:

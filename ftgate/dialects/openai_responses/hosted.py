@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from ftgate.dialects.fields import Fields, refuse_disguised, typed
+from ftgate.dialects.fields import Fields, anything, dumps, refuse_disguised, typed
 from ftgate.errors import InvalidRequest
 
 DECLARED = frozenset(("function", "custom"))
@@ -65,12 +65,15 @@ def tools_of(holder: Mapping[str, msgspec.Raw], path: str) -> list[Fields]:
 
 
 def without_added(tools: list[Fields]) -> list[Fields]:
-    """Checked tools as an upstream of this dialect gets them, without those that are paid by the call."""
+    """Checked tools as an upstream of this dialect gets them, without those that are paid by the call. Of a name that
+    stands twice in one of them, what was read here goes up."""
     kept: list[Fields] = []
     for tool in tools:
         kind = typed(tool, "type", str, "a tool's type")
         if kind == NAMESPACE:
             tool = {**tool, "tools": msgspec.Raw(msgspec.json.encode(without_added(tools_of(tool, ""))))}
+        if "environment" in tool:  # where it runs says what it costs
+            tool = {**tool, "environment": msgspec.Raw(dumps(anything.decode(tool["environment"])))}
         if not is_added(kind or ""):
             kept.append(tool)
     return kept

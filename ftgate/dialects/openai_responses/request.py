@@ -173,25 +173,23 @@ def _reasons(fields: Mapping[str, msgspec.Raw]) -> bool:
 
 def _render_input(ask: Ask, fields: dict[str, object]) -> bool:
     """Put the input as an upstream can read it: without reasoning that it has not sealed itself or was not given, and
-    without tools that are paid by the call. Whether items bring tools."""
+    without tools that are paid by the call; and what was read here of a name that stands twice in an item. Whether
+    items bring tools."""
     raw = ask.fields.get("input", ABSENT)
     if not bytes(raw).lstrip().startswith(b"["):
         return False
-    carries = changed = False
+    carries = False
     items: list[object] = []
     for item in msgspec.json.decode(raw, type=list[Fields]):
         kind = typed(item, "type", object, "")
         if kind == "reasoning":
             content = typed(item, "encrypted_content", object, "")
             if not isinstance(content, str) or not content or envelope.is_ours(content):
-                changed = True
                 continue
         elif kind in ("additional_tools", "tool_search_output") and "tools" in item:
             carries = True
             tools = hosted.tools_of(item, "input")
             item = {**item, "tools": msgspec.Raw(msgspec.json.encode(hosted.without_added(tools)))}
-            changed = True
         items.append(item)
-    if changed:
-        fields["input"] = items
+    fields["input"] = items
     return carries
