@@ -16,6 +16,7 @@
     │  ├─ Refused                  4xx     the upstream's own 4xx about the request, handed to the caller
     │  ├─ ProviderError            502     api_error / provider_error
     │  ├─ NoHealthyProvider        503     api_error / no_healthy_provider
+    │  │  └─ ProvidersOverloaded           the same (in Responses: server_is_overloaded)
     │  └─ ProviderTimeout          504     api_error / provider_timeout
     └─ OurFault                            a bug or a state of this process
        ├─ InternalError            500     api_error / internal_error
@@ -159,6 +160,11 @@ class NoHealthyProvider(ProviderFault):
     status = 503
     code = "no_healthy_provider"
     retryable = True
+
+
+class ProvidersOverloaded(NoHealthyProvider):
+    """Every provider that was tried has too much to do, and not for this gateway's calls alone: trying again soon is of
+    little use."""
 
 
 class ProviderTimeout(ProviderFault):

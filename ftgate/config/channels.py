@@ -86,6 +86,7 @@ class Builder:
             models=models,
             timeouts=timeouts,
             stream_usage=shipped.stream_usage,
+            takes=shipped.takes,
             built_in=shipped.built_in,
             drain=given.get("on_client_gone") == "drain",
             ca_file=str(given["ca_file"]) if "ca_file" in given else None,

@@ -5,6 +5,7 @@ The two decisions, `plan` and `next_step`, are pure. The retry table is closed: 
     verdict         from                                          next
     caller          other 4xx                                     to the caller, as it is
     context         context length exceeded                       the next with a longer context, else to the caller
+    unreadable      400, thinking that another one has sealed     once more without it, else to the caller
     rate_limited    429                                           next candidate; alone: after a short Retry-After
     credential      401, 403; a 400 whose words say so            next candidate
     out_of_credit   by the error's words, whatever the status     next candidate
@@ -96,7 +97,8 @@ class Address(msgspec.Struct, frozen=True):
 
 
 class Channel(msgspec.Struct, frozen=True):
-    """One configured way to a provider, with its address for each dialect it speaks, the provider's own first."""
+    """One configured way to a provider, with its address for each dialect it speaks, the provider's own first. `takes`
+    are the request fields it is known to take of those that many refuse (dialects.asked.SELDOM_TAKEN)."""
 
     name: str
     provider: str
@@ -112,6 +114,7 @@ class Channel(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = {}
     query: Mapping[str, str] = {}
     drop_params: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
     ca_file: str | None = None
     proxy: str | None = None
     http2: bool = False
@@ -336,6 +339,7 @@ def is_fixed(routes: Routes, names: Sequence[str]) -> bool:
 class Verdict(Enum):
     caller = "caller"
     context = "context"
+    unreadable = "unreadable"
     rate_limited = "rate_limited"
     credential = "credential"
     out_of_credit = "out_of_credit"
@@ -371,6 +375,10 @@ _LONG = (
 )  # fmt: skip
 
 
+_UNREADABLE = "invalid_encrypted_content"
+"""OpenAI's word for thinking in the history that was sealed in another organisation."""
+
+
 def verdict(status: int, words: str) -> Verdict:
     """What an upstream's error answer means. `words` is its message, type and code in one string."""
     low = words.lower()
@@ -390,6 +398,8 @@ def verdict(status: int, words: str) -> Verdict:
         return Verdict.credential
     if status in {400, 413, 422} and any(mark in low for mark in _LONG):
         return Verdict.context
+    if status == 400 and _UNREADABLE in low:
+        return Verdict.unreadable
     return Verdict.caller if 400 <= status < 500 else Verdict.hollow
 
 
@@ -409,10 +419,11 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """Try the candidate at `index` after `delay_s` seconds."""
+    """Try the candidate at `index` after `delay_s` seconds; `bare`: without what was thought in earlier turns."""
 
     index: int
     delay_s: float = 0.0
+    bare: bool = False
 
 
 _AGAIN = {Verdict.overloaded, Verdict.unreachable}
@@ -430,6 +441,9 @@ def next_step(plan: tuple[Candidate, ...], outcomes: list[Outcome], retry: Retry
             if (plan[index].model.context or 0) > context:
                 return Step(index)
         return None
+    if last.verdict is Verdict.unreadable:
+        again = any(o.verdict is Verdict.unreadable and o.index == last.index for o in outcomes[:-1])
+        return None if again else Step(last.index, bare=True)
     if last.index + 1 < len(plan):
         return Step(last.index + 1)
     if len(plan) > 1:

@@ -59,6 +59,9 @@ KINDS = tuple(dict.fromkeys(dialect.KIND for dialect in ALL.values()))
 PREFIXED = frozenset({"anthropic_messages"})
 """Dialects whose callers may write any model's name with Anthropic's prefix (core.routing.PREFIX)."""
 
+FORGETTING = frozenset({"openai_responses"})
+"""Dialects in which an upstream can be asked without what was thought in earlier turns (talk.Aim.bare)."""
+
 _TRANSLATED = ("openai_chat", "anthropic_messages", "openai_responses")
 """Dialects that others of their kind are translated into, the best first."""
 

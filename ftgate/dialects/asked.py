@@ -7,6 +7,9 @@ from ftgate.errors import InvalidRequest
 OWN_FIELDS = ("routing", "models", "provider_key")
 UNPRICED = ("service_tier", "prompt_cache_retention", "plugins", "web_search_options", "search_parameters")
 """Fields of OpenAI's dialects that never go up: they change a price, or add calls that cost beside the tokens."""
+SELDOM_TAKEN = ("prompt_cache_key", "safety_identifier", "verbosity")
+"""Fields of OpenAI's that only tune or label, and that many of its dialects' upstreams refuse. What is translated holds
+them only for a channel that is known to take them."""
 STRATEGIES = ("auto", "cheapest", "fallback", "fastest")
 MAX_NAMES = 32
 """Models that one request may name: each is looked up on the loop."""

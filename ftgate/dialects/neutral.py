@@ -14,6 +14,8 @@ from typing import Literal
 
 import msgspec
 
+from ftgate.dialects.logprobs import Tokens
+
 Raw = msgspec.Raw
 RESPONSES_SEAL = "rs1."
 """How a seal begins that an upstream of OpenAI's Responses made. No upstream of another kind can read it."""
@@ -151,11 +153,20 @@ class Effort(msgspec.Struct, frozen=True, gc=False):
 NO_EFFORT = Effort()
 
 
+class Logprobs(msgspec.Struct, frozen=True, gc=False):
+    """How likely each token was is to be told, and how likely so many others were in its place (`top`). `path` is the
+    caller's to this wish where he is not to be answered without; "" where an answer without is one."""
+
+    top: int = 0
+    path: str = ""
+
+
 class Talk(msgspec.Struct, frozen=True):
     """A request in neutral words. None and empty are unsaid.
 
     `known` are tools that stand in the history and are no longer offered, beside those that are: their calls come back
-    under their own names. `user` is the caller's word for who asks."""
+    under their own names. `user` is the caller's word for who asks, `safety` his word for the same that says nothing
+    of who that is, `cache_key` his word for prompts that begin alike."""
 
     turns: tuple[Turn, ...]
     system: tuple[Text, ...] = ()
@@ -173,7 +184,10 @@ class Talk(msgspec.Struct, frozen=True):
     effort: Effort = NO_EFFORT
     format: Format | None = None
     verbosity: str = ""
+    logprobs: Logprobs | None = None
     user: str = ""
+    safety: str = ""
+    cache_key: str = ""
 
 
 # An answer. Each reader says Began first, once, and Finished last, once, unless the answer breaks off before.
@@ -186,7 +200,11 @@ class Began(msgspec.Struct, frozen=True, gc=False):
 
 
 class Said(msgspec.Struct, frozen=True, gc=False):
+    """A piece of text. `logprobs` says how likely its tokens were (dialects/logprobs), where the upstream tells it; a
+    token may have no text."""
+
     text: str
+    logprobs: Tokens = ()
 
 
 class Thought(msgspec.Struct, frozen=True, gc=False):

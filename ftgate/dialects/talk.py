@@ -28,7 +28,7 @@ and, for translation between the dialects of one KIND (dialects/neutral):
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -85,7 +85,8 @@ class Aim(msgspec.Struct, frozen=True, gc=False):
     answer may take at the most, in tokens (None: nobody caps it), and `cap_field` the field that says so there (None:
     that model knows none); `usage`: a stream is to tell its usage; `drop` fields that are to be left out; `most` what
     the model can write, in tokens, for a dialect that must be told a cap where there is none; `maker` whose seals it
-    can read, among the upstreams of one dialect; `thinks` whether it can be told how much to think (None: nobody said).
+    can read, among the upstreams of one dialect; `thinks` whether it can be told how much to think (None: nobody said);
+    `bare`: what was thought in earlier turns is left out, for an upstream that cannot read it.
     """
 
     model: str
@@ -96,13 +97,15 @@ class Aim(msgspec.Struct, frozen=True, gc=False):
     most: int | None = None
     maker: str = ""
     thinks: bool | None = None
+    bare: bool = False
 
 
 class Told(msgspec.Struct, frozen=True):
     """What a writer must know of the call whose answer it writes: the caller's `ask` and what it means as `talk`; `id`
     is our own for the call (ids of messages and items are made of it, so that no two answers share one), `created` Unix
     seconds, `model` the name that was asked for, `prompt` the tokens it likely has (the upstream says the right number
-    at its end), `maker` who seals what is thought in this answer (Aim has it)."""
+    at its end), `now` tells the Unix second in which it is asked, `maker` who seals what is thought in this answer (Aim
+    has it)."""
 
     ask: Ask
     talk: Talk
@@ -110,6 +113,7 @@ class Told(msgspec.Struct, frozen=True):
     created: int
     model: str
     prompt: int
+    now: Callable[[], int]
     maker: str = ""
 
     def kept(self, seal: str) -> str:

@@ -94,9 +94,9 @@ class Attempts:
         channel = tried.candidate.channel
         dialect = dialects.ALL[tried.candidate.address.dialect]
         if len(x.call.body) < LARGE_BODY:
-            request = self.upward.request(x, tried.candidate, tried.cap)
+            request = self.upward.request(x, tried)
         else:
-            request = await self.beside.run(self.upward.request, x, tried.candidate, tried.cap)
+            request = await self.beside.run(self.upward.request, x, tried)
             if x.call.cancelled:
                 raise Ended
             now = trio.current_time()
@@ -175,7 +175,7 @@ class Attempts:
                 index, Verdict.hollow, complaint.message or f"status {answer.status} is no answer", answer.status
             )
         return Outcome(
-            index, routing.verdict(answer.status, complaint.words), complaint.message, answer.status,
+            index, _verdict(dialect, answer.status, complaint), complaint.message, answer.status,
             retry_after_s(answer.headers, self.clock.wall_us()),
             complaint.kind, complaint.code, complaint.param, (complaint.details or b"").decode(),
         )  # fmt: skip
@@ -208,17 +208,17 @@ class Attempts:
                 body = dialect.whole_of(body)
             dialect.read_answer(body, tried.meter)
         except NotAnAnswer as hollow:
-            return self._refused(index, hollow.complaint)
+            return self._refused(dialect, index, hollow.complaint)
         if dialect is not x.call.dialect:
             # Read here, before the call is settled: what cannot be read must not be found when it has been charged.
-            x.events, x.writer = tuple(dialect.events_of(body)), writer_for(x, tried.candidate)
+            x.events, x.writer = tuple(dialect.events_of(body)), writer_for(x, tried.candidate, self.clock)
         x.body = body  # it goes out when its settlement is durable, and with that its hold is
         return None
 
-    def _refused(self, index: int, complaint: Complaint) -> Outcome:
+    def _refused(self, dialect: Dialect, index: int, complaint: Complaint) -> Outcome:
         """A 2xx without an answer. An error in it counts as the status that it names; where it names none, its words
         may still say what it is."""
-        found = routing.verdict(complaint.status or 400, complaint.words)
+        found = _verdict(dialect, complaint.status or 400, complaint)
         if complaint.status is None and found is Verdict.caller:
             return Outcome(index, Verdict.hollow, complaint.words or "an empty answer", 200)
         return Outcome(
@@ -234,7 +234,7 @@ class Attempts:
         first_token_until = trio.current_time() + times.first_token
         reader: Reader = dialect.StreamReader(tried.meter, show_usage=x.ask.wants_usage)
         if dialect is not x.call.dialect:
-            reader = Translated(dialect, reader, writer_for(x, tried.candidate))
+            reader = Translated(dialect, reader, writer_for(x, tried.candidate, self.clock))
         x.reader = reader
         tried.awaited = "no first token in time"
         timer.deadline = min(first_token_until, x.call.ends_at)
@@ -277,7 +277,8 @@ class Attempts:
                 await self._start(x, tried)
             return None
         if reader.state is State.failed:
-            return self._refused(index, reader.complaint or Complaint("the stream ended without an answer"))
+            dialect = dialects.ALL[tried.candidate.address.dialect]
+            return self._refused(dialect, index, reader.complaint or Complaint("the stream ended without an answer"))
         assert reader.state is State.broken
         if reader.complaint is None:
             raise ProviderError("the provider's stream ended before its answer did")
@@ -307,7 +308,7 @@ class Attempts:
         try:
             passed = reader.feed(dialect.stream_of(body))
         except NotAnAnswer as hollow:
-            return self._refused(index, hollow.complaint)
+            return self._refused(dialect, index, hollow.complaint)
         if passed:
             await self._pass_on(x, tried, passed)
         return await self._ended(x, tried, reader, index)
@@ -353,6 +354,12 @@ def _inflated(body: bytes, headers: Headers) -> bytes:
         except zlib.error:
             pass
     return b""
+
+
+def _verdict(dialect: Dialect, status: int, complaint: Complaint) -> Verdict:
+    """What an upstream's error means. Earlier thinking that it cannot read is left out only where its dialect can."""
+    found = routing.verdict(status, complaint.words)
+    return Verdict.caller if found is Verdict.unreadable and dialect.NAME not in dialects.FORGETTING else found
 
 
 def _is_good(answer: Answer) -> bool:

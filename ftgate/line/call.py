@@ -114,11 +114,12 @@ class Ended(Exception):
 class Tried:
     """One attempt: where it went, what its meter says, how far it came."""
 
-    __slots__ = ("awaited", "candidate", "cap", "complete", "failed", "meter", "sending")
+    __slots__ = ("awaited", "bare", "candidate", "cap", "complete", "failed", "meter", "sending")
 
-    def __init__(self, candidate: Candidate, cap: int | None = None) -> None:
+    def __init__(self, candidate: Candidate, cap: int | None = None, *, bare: bool = False) -> None:
         self.candidate = candidate
         self.cap = cap  # tokens of one answer, as it goes up: the client's or ours
+        self.bare = bare  # what was thought in earlier turns stays here
         self.meter = Meter()
         self.sending = Sending()
         self.failed = False

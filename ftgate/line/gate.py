@@ -235,7 +235,7 @@ class Gate:
             ):  # at its limit by now: go on as if it were not planned
                 step = self._without(x, step.index, refused)
                 continue
-            tried = Tried(candidate, cap_for(x, offered))
+            tried = Tried(candidate, cap_for(x, offered), bare=step.bare)
             x.tried.append(tried)
             outcome = await self.attempts.run(x, tried, step.index)
             if outcome is None:

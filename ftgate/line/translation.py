@@ -17,6 +17,7 @@ from ftgate.dialects.talk import Ask, Dialect, Told, Writer
 from ftgate.errors import InvalidRequest
 from ftgate.line.call import Exchange
 from ftgate.line.charge import prompt_of
+from ftgate.ports import Clock
 
 
 def asked_in(x: Exchange, dialect: str) -> Ask:
@@ -67,11 +68,12 @@ def maker_of(address: Address) -> str:
     return sha256(urlsplit(address.url).netloc.encode()).hexdigest()[:4]
 
 
-def writer_for(x: Exchange, candidate: Candidate) -> Writer:
+def writer_for(x: Exchange, candidate: Candidate, clock: Clock) -> Writer:
     """Who writes this candidate's answer in the caller's dialect."""
     told = Told(
         ask=x.ask, talk=_talk(x), id=x.call.id, created=x.created_at_us // 1_000_000, model=candidate.model.name,
-        prompt=prompt_of(x, candidate.model).whole.likely, maker=maker_of(candidate.address),
+        prompt=prompt_of(x, candidate.model).whole.likely, now=lambda: clock.wall_us() // 1_000_000,
+        maker=maker_of(candidate.address),
     )  # fmt: skip
     return x.call.dialect.Writer(told)
 

@@ -6,10 +6,11 @@ from urllib.parse import quote, urlencode
 
 from ftgate import dialects
 from ftgate.core import hops
-from ftgate.core.routing import Candidate
+from ftgate.core.routing import Candidate, Channel
+from ftgate.dialects.asked import SELDOM_TAKEN
 from ftgate.dialects.counts import Counting
 from ftgate.dialects.talk import Aim
-from ftgate.line.call import Exchange
+from ftgate.line.call import Exchange, Tried
 from ftgate.line.charge import prompt_of
 from ftgate.line.translation import asked_in, maker_of
 from ftgate.ports import HOPS, Headers, UpstreamRequest
@@ -25,16 +26,18 @@ class Upward:
         self.gateway = gateway
         self._made: dict[tuple[int, int, bool], tuple[object, object, str, tuple[tuple[bytes, bytes], ...]]] = {}
 
-    def request(self, x: Exchange, candidate: Candidate, cap: int | None) -> UpstreamRequest:
-        """What is asked of this candidate, with this cap on each answer. Raises InvalidRequest where its dialect cannot
-        say it."""
+    def request(self, x: Exchange, tried: Tried) -> UpstreamRequest:
+        """What is asked in this attempt. Raises InvalidRequest where its dialect cannot say it."""
+        candidate, cap = tried.candidate, tried.cap
         channel = candidate.channel
         most = None if cap is not None else candidate.model.output_limit(prompt_of(x, candidate.model).longest.bound)
         dialect = candidate.address.dialect
-        maker = "" if dialect == x.call.dialect.NAME else maker_of(candidate.address)
+        own = dialect == x.call.dialect.NAME
+        maker = "" if own else maker_of(candidate.address)
+        drop = channel.drop_params if own else _dropped(channel)
         aim = Aim(
-            candidate.model.upstream, cap, candidate.cap_field, channel.stream_usage, channel.drop_params, most, maker,
-            candidate.model.thinks,
+            candidate.model.upstream, cap, candidate.cap_field, channel.stream_usage, drop, most, maker,
+            candidate.model.thinks, tried.bare,
         )  # fmt: skip
         body = dialects.ALL[dialect].render(asked_in(x, dialect), aim)
         url, headers = self._constant(candidate, stream=x.ask.stream)
@@ -91,3 +94,8 @@ class Upward:
         url = f"{address.url}?{urlencode(channel.query, quote_via=quote)}" if channel.query else address.url
         self._made[place] = address, credential, url, tuple(headers)  # both are kept, so that their ids stay theirs
         return url, tuple(headers)
+
+
+def _dropped(channel: Channel) -> tuple[str, ...]:
+    """Fields that a translated request does not hold at this channel."""
+    return (*channel.drop_params, *(name for name in SELDOM_TAKEN if name not in channel.takes))

@@ -18,6 +18,7 @@ from ftgate.errors import (
     InternalError,
     NoHealthyProvider,
     ProviderError,
+    ProvidersOverloaded,
     ProviderTimeout,
     RateLimited,
     Refused,
@@ -131,7 +132,7 @@ def joint_error(x: Exchange) -> GateError:
             message, status=400, kind="invalid_request_error", code="context_length_exceeded",
             param=redact(last.param or "") or None,
         )  # fmt: skip
-    if last.verdict is Verdict.caller:
+    if last.verdict in (Verdict.caller, Verdict.unreadable):
         status = last.status if last.status is not None and 400 <= last.status < 500 else 400
         code = last.code
         message = redact(last.detail) or f"the provider refused the request with status {status}"
@@ -141,11 +142,16 @@ def joint_error(x: Exchange) -> GateError:
             details=_details(last.details),
         )  # fmt: skip
     error = _nobody(x)
-    error.overloaded = all(
+    error.overloaded = _all_overloaded(x)
+    return error
+
+
+def _all_overloaded(x: Exchange) -> bool:
+    """Whether every provider that was tried said that it has too much to do."""
+    return all(
         o.verdict is Verdict.rate_limited or (o.verdict is Verdict.overloaded and o.status in OVERLOADED)
         for o in x.outcomes
     )
-    return error
 
 
 def _details(said: str) -> bytes | None:
@@ -163,9 +169,11 @@ def _nobody(x: Exchange) -> GateError:
     """What the caller is told where no provider answered and none of them blames the request."""
     report = "; ".join(f"{x.plan[o.index].way.channel.provider} {_said(o)}" for o in x.outcomes)
     verdicts = {o.verdict for o in x.outcomes}
+    waits = [o.retry_after_s for o in x.outcomes if o.retry_after_s is not None]
     if verdicts == {Verdict.rate_limited}:
-        waits = [o.retry_after_s for o in x.outcomes if o.retry_after_s is not None]
         return NoHealthyProvider(f"every provider is rate limited: {report}", retry_after_s=min(waits, default=1.0))
+    if _all_overloaded(x):
+        return ProvidersOverloaded(f"every provider is overloaded: {report}", retry_after_s=min(waits, default=5.0))
     if verdicts == {Verdict.timeout}:
         return ProviderTimeout(f"every provider timed out: {report}")
     if any(o.status is not None or o.verdict is Verdict.hollow for o in x.outcomes):

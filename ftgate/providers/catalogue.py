@@ -25,6 +25,7 @@ Kind = Literal["chat", "embeddings"]
 Auth = Literal["bearer", "x-api-key", "none"]
 CapField = Literal["max_tokens", "max_completion_tokens", "none"]
 OnClientGone = Literal["abort", "drain"]
+Taken = Literal["prompt_cache_key", "safety_identifier", "verbosity"]
 
 THINKS = "reasoning"
 """The tag of a model that can be told how much to think. A shipped one that is not tagged so is known not to be, unless
@@ -45,8 +46,8 @@ class Base(msgspec.Struct, frozen=True):
 class Provider(msgspec.Struct, frozen=True):
     """One provider as shipped. `bases` by dialect, its own `dialect` first. `env` are the environment variables its key
     is looked for in, the first found wins. `models` by the name callers use; `aliases` lead from other names to
-    those. `priced` is false where nothing is to be paid, so that a model may stand without a price; `built_in` means
-    that it answers inside ftgate."""
+    those. `takes` are request fields that it takes and many others refuse. `priced` is false where nothing is to be
+    paid, so that a model may stand without a price; `built_in` means that it answers inside ftgate."""
 
     name: str
     title: str
@@ -63,6 +64,7 @@ class Provider(msgspec.Struct, frozen=True):
     prices_source: str
     models: Mapping[str, Model]
     aliases: Mapping[str, str]
+    takes: tuple[str, ...] = ()
 
     @property
     def base(self) -> str | None:
@@ -124,6 +126,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     thinking_in_cap: bool = True
     stream_usage: bool = True
     on_client_gone: OnClientGone = "abort"
+    takes: tuple[Taken, ...] = ()
     prices_date: Any = ""
     prices_source: str = ""
     model: dict[str, _Model] = {}
@@ -165,6 +168,7 @@ def read(text: str) -> Provider:
         built_in=raw.built_in, cap_field=cap_field(raw.cap_field), thinking_in_cap=raw.thinking_in_cap,
         stream_usage=raw.stream_usage, drain=raw.on_client_gone == "drain", prices_date=str(raw.prices_date),
         prices_source=raw.prices_source, models=models, aliases=raw.alias,
+        takes=raw.takes,
     )  # fmt: skip
 
 

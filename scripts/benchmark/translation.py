@@ -97,7 +97,7 @@ def reader(caller: str, upstream: str) -> Reader:
     if caller == upstream:
         return passing
     ask = own.read_request(_body(caller))
-    told = Told(ask=ask, talk=own.talk_of(ask), id="req_1", created=1, model="m", prompt=9)
+    told = Told(ask=ask, talk=own.talk_of(ask), id="req_1", created=1, model="m", prompt=9, now=lambda: 1)
     return Translated(other, passing, own.Writer(told))
 
 

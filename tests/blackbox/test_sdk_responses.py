@@ -210,7 +210,7 @@ ERRORS: list[tuple[dict[str, Any], type[openai.APIStatusError], int, str | None]
     ({"model": "401"}, openai.InternalServerError, 502, "provider_error"),
     ({"model": "429"}, openai.InternalServerError, 503, "no_healthy_provider"),
     ({"model": "500"}, openai.InternalServerError, 502, "provider_error"),
-    ({"model": "529"}, openai.InternalServerError, 502, "provider_error"),
+    ({"model": "529"}, openai.InternalServerError, 503, "server_is_overloaded"),
 ]
 
 

@@ -5,12 +5,14 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
 
 from ftgate import config
 from ftgate.core.pricing import Price, Tier
+from ftgate.dialects.asked import SELDOM_TAKEN
 from ftgate.providers import catalogue
 
 PAGES = ["deepseek-chat", "deepseek-reasoner", "deepseek-v3", "deepseek-r1", "deepseek-v4-flash", "deepseek-v4-pro",
@@ -36,6 +38,15 @@ def test_a_shipped_file_loads(name: str) -> None:
             assert model.price.free or model.price.output, model.name
         else:
             assert not model.price.output and not model.max_output, model.name
+
+
+def test_what_few_upstreams_take() -> None:
+    assert get_args(catalogue.Taken) == SELDOM_TAKEN
+    taking = {name: config.provider(name).takes for name in config.provider_names() if config.provider(name).takes}
+    assert taking == {"openai": SELDOM_TAKEN}
+    routes = config.from_environment({"OPENAI_API_KEY": "sk-1", "DEEPSEEK_API_KEY": "sk-2"}, None).routes
+    assert {channel.provider: channel.takes for channel in routes.channels} == {
+        "openai": SELDOM_TAKEN, "deepseek": ()}  # fmt: skip
 
 
 def test_no_model_of_one_name_and_no_alias_hides_a_model() -> None:

@@ -389,6 +389,12 @@ def test_the_cap_has_one_field(of_model, of_dialect, field):
         (400, "Total tokens of image and text exceed max message tokens", "context"),
         (400, "input length and `max_tokens` exceed context limit: 198214 + 8192 > 200000", "context"),
         (400, "The decoder prompt (length 10127) is longer than the maximum model length of 8192.", "context"),
+        (
+            400,
+            "The encrypted content could not be verified. invalid_encrypted_content",
+            "unreadable",
+        ),
+        (429, "invalid_encrypted_content", "rate_limited"),
         # a cap past what the model writes is no prompt past its context
         (400, "max_tokens is too large: 65536. This model supports at most 32768 completion tokens", "caller"),
         (400, "Range of max_tokens should be [1, 8192]", "caller"),
@@ -420,6 +426,7 @@ TABLE = [
     # verdict, among others at the first place, at the last place, alone
     ("caller", None, None, None),
     ("context", None, None, None),
+    ("unreadable", Step(0, bare=True), Step(2, bare=True), Step(0, bare=True)),
     ("rate_limited", Step(1), None, None),
     ("credential", Step(1), None, None),
     ("out_of_credit", Step(1), None, None),
@@ -436,6 +443,16 @@ def test_retry_table(verdict, first, last, alone):
         return routing.next_step(plan, [Outcome(index, Verdict(verdict), "")], RETRY, 0.5)
 
     assert (after(THREE, 0), after(THREE, 2), after(ONE, 0)) == (first, last, alone)
+
+
+def test_what_cannot_be_read_is_left_out_once_at_each_candidate():
+    def after(*ended):
+        return routing.next_step(THREE, [Outcome(at, Verdict(verdict), "") for at, verdict in ended], RETRY, 0.5)
+
+    assert after((0, "unreadable"), (0, "unreadable")) is None
+    assert after((0, "unreadable"), (0, "overloaded")) == Step(1)
+    assert after((0, "unreadable"), (1, "unreadable")) == Step(1, bare=True)
+    assert after((0, "overloaded"), (1, "overloaded"), (2, "unreadable")) is None  # no attempt is left
 
 
 def test_the_table_is_whole():

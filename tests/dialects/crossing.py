@@ -48,7 +48,7 @@ def request(caller: str, upstream: str, body: dict[str, Any], aim: Aim | None = 
 def writer(caller: str, body: dict[str, Any] | None = None) -> Writer:
     own = dialects.ALL[caller]
     ask = own.read_request(msgspec.json.encode(_ASKED[caller] | (body or {})))
-    return own.Writer(Told(ask=ask, talk=own.talk_of(ask), id="req_7", created=5, model="m", prompt=7))
+    return own.Writer(Told(ask=ask, talk=own.talk_of(ask), id="req_7", created=5, model="m", prompt=7, now=lambda: 9))
 
 
 def answer(caller: str, upstream: str, said: dict[str, Any], body: dict[str, Any] | None = None) -> Any:

@@ -30,7 +30,7 @@ USED = Usage(input=10, cache_read=4, cache_write=3, cache_write_1h=2, output=7, 
 
 
 def writer() -> messages.Writer:
-    return messages.Writer(Told(NOTHING, Talk(()), "req_9", 7, "asked", 12))
+    return messages.Writer(Told(NOTHING, Talk(()), "req_9", 7, "asked", 12, lambda: 9))
 
 
 def streamed(*pieces: list[Event]) -> list[dict[str, Any]]:
@@ -196,7 +196,7 @@ def test_half_a_pair_goes_out_as_it_came() -> None:
 
 def test_a_call_comes_back_under_the_caller_s_own_name() -> None:
     tools = (Tool("up", msgspec.Raw(b"{}"), own="the caller's"),)
-    told = Told(NOTHING, Talk((), tools=tools), "req_9", 7, "asked", 12)
+    told = Told(NOTHING, Talk((), tools=tools), "req_9", 7, "asked", 12, lambda: 9)
     events: list[Event] = [Began("up"), call(0, "up"), CallPart(0, "{}"), Finished("calls")]
     assert b'"name":"the caller\'s"' in messages.Writer(told).write(events)
     whole = json.loads(messages.Writer(told).whole(events, USED, exact=True, cost=None))

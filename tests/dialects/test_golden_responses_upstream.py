@@ -144,6 +144,8 @@ OF_CHAT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a shape": (
         {"response_format": {"type": "json_schema", "json_schema": {"name": "out", "strict": True, "schema": SCHEMA}}},
         {"text": {"format": {"type": "json_schema", "name": "out", "strict": True, "schema": SCHEMA}}}),
+    "what they are kept by": ({"prompt_cache_key": "k", "safety_identifier": "s"},
+                              {"prompt_cache_key": "k", "safety_identifier": "s"}),
     "few words": ({"verbosity": "low"}, {"text": {"verbosity": "low"}}),
     "sampling": ({"temperature": 0.2, "top_p": 0.5}, {"temperature": 0.2, "top_p": 0.5}),
     "who asks": ({"user": "u1"}, {"user": "u1"}),
@@ -252,7 +254,7 @@ def test_messages_go_up_as_responses(name: str) -> None:
 UNSAID: dict[str, tuple[str, dict[str, Any], str]] = {
     "stops of chat": (CHAT, {"stop": "END"}, "stop"),
     "several answers": (CHAT, {"n": 2}, "n"),
-    "probabilities": (CHAT, {"logprobs": True}, "logprobs"),
+    "weights of tokens": (CHAT, {"logit_bias": {"5": 1}}, "logit_bias"),
     "a call of no tool": (CHAT, {"tool_choice": "required"}, "tool_choice"),
     "stops of messages": (MESSAGES, {"stop_sequences": ["END"]}, "stop"),
     "a file kept at the provider": (

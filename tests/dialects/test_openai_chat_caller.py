@@ -233,7 +233,7 @@ FIELDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "what only tunes or labels": (
         {"store": True, "metadata": {"a": "b"}, "service_tier": "auto", "prompt_cache_key": "k", "seed": 4,
          "prediction": {"type": "content", "content": "x"}, "safety_identifier": "s", "unheard_of": [1]},
-        {"seed": 4},
+        {"seed": 4, "safety": "s", "cache_key": "k"},
     ),
     "sampling": (
         {"temperature": 1, "top_p": 0.5, "top_k": 4, "frequency_penalty": 0.1, "presence_penalty": -1, "user": "u",
@@ -312,8 +312,6 @@ CALLS = said(tool_calls=[call("c1"), call("c2")])
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "several answers": ({"n": 2}, "n"),
     "the best of several": ({"best_of": 2, "n": 1}, "best_of"),
-    "probabilities": ({"logprobs": True}, "logprobs"),
-    "more of them": ({"top_logprobs": 2}, "top_logprobs"),
     "weights": ({"logit_bias": {"1": -100}}, "logit_bias"),
     "an answer that is spoken": ({"modalities": ["text", "audio"]}, "modalities"),
     "a voice": ({"audio": {"voice": "alloy", "format": "wav"}}, "audio"),
@@ -413,7 +411,7 @@ USAGE = {
 
 def writer(**fields: Any) -> Any:
     ask = openai_chat.read_request(body(**fields))
-    told = Told(ask=ask, talk=openai_chat.talk_of(ask), id="req_7", created=5, model="m", prompt=7)
+    told = Told(ask=ask, talk=openai_chat.talk_of(ask), id="req_7", created=5, model="m", prompt=7, now=lambda: 9)
     return openai_chat.Writer(told)
 
 

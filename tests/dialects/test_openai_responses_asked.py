@@ -220,7 +220,10 @@ FIELDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"reasoning": {"effort": "low"},
          "input": [{"type": "configuration_update", "reasoning": {"effort": "high"}}, HI]},
         {"effort": Effort("high")}),
-    "plain text": ({"text": {"format": {"type": "text"}, "verbosity": "low"}}, {}),
+    "plain text": ({"text": {"format": {"type": "text"}}}, {}),
+    "what not everybody takes": (
+        {"text": {"verbosity": "low"}, "prompt_cache_key": "k", "safety_identifier": "s"},
+        {"verbosity": "low", "cache_key": "k", "safety": "s"}),
     "any JSON": ({"text": {"format": {"type": "json_object"}}}, {"format": Format()}),
     "plain text on the way": (
         {"text": {"format": {"type": "json_object"}},
@@ -240,7 +243,10 @@ FIELDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def test_fields(name: str) -> None:
     fields, words = FIELDS[name]
     read, plain = talk(**fields), Talk(())
-    for field in ("choice", "parallel", "temperature", "top_p", "effort", "format", "verbosity", "user", "stop"):
+    for field in (
+        "choice", "parallel", "temperature", "top_p", "effort", "format", "verbosity", "user", "safety", "cache_key",
+        "stop",
+    ):  # fmt: skip
         assert getattr(read, field) == words.get(field, getattr(plain, field)), field
 
 
@@ -346,7 +352,7 @@ def test_what_codex_asks(name: str) -> None:
     read = talk(**{**CODEX, **fields})
     assert [tool.name for tool in read.tools] == tools
     assert [turn.role for turn in read.turns] == ["user", "user"] and read.system == (Text("instructions"),)
-    assert read.verbosity == "" and read.choice == Choice("auto")
+    assert read.cache_key == "k" and read.choice == Choice("auto")
 
 
 def test_codex_compacts_without_tools() -> None:

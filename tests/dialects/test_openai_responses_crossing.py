@@ -48,7 +48,10 @@ TO_CHAT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
                  {**HI, "temperature": 0.5, "top_p": 0.1, "user": "u"}),
     "what only tunes": (
         {"store": True, "service_tier": "flex", "truncation": "auto", "metadata": {"a": "b"}, "include": ["x"],
-         "text": {"verbosity": "low"}, "prompt_cache_key": "k", "reasoning": {"summary": "auto"}, "new": 1}, HI),
+         "reasoning": {"summary": "auto"}, "new": 1}, HI),
+    "what not everybody takes": (
+        {"text": {"verbosity": "low"}, "prompt_cache_key": "k", "safety_identifier": "s"},
+        {**HI, "verbosity": "low", "prompt_cache_key": "k", "safety_identifier": "s"}),
     "effort": ({"reasoning": {"effort": "low"}}, {**HI, "reasoning_effort": "low"}),
     "a shape": (
         {"text": {"format": {"type": "json_schema", "name": "o", "schema": {"a": 1}, "strict": True}}},

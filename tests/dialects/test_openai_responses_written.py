@@ -25,7 +25,7 @@ from ftgate.dialects.neutral import (
 from ftgate.dialects.openai_responses.envelope import opened
 from ftgate.dialects.states import State
 from ftgate.dialects.talk import Meter, Told
-from ftgate.errors import ProviderError, ProviderTimeout
+from ftgate.errors import NoHealthyProvider, ProviderError, ProvidersOverloaded, ProviderTimeout
 from ftgate.line.passing import Translated
 from tests.dialects.cutting import cuts
 
@@ -38,7 +38,7 @@ TOOLS = [{"type": "function", "name": "f"}, {"type": "custom", "name": "p"},
 def told(**fields: Any) -> Told:
     body = {"model": "m", "input": "Hi", "stream": True, "tools": TOOLS, **fields}
     ask = openai_responses.read_request(json.dumps(body).encode())
-    return Told(ask, openai_responses.talk_of(ask), "req_0123", 1_700_000_000, "m", 5)
+    return Told(ask, openai_responses.talk_of(ask), "req_0123", 1_700_000_000, "m", 5, lambda: 1_700_000_003)
 
 
 def read(stream: bytes) -> list[dict[str, Any]]:
@@ -162,7 +162,7 @@ def test_ends(reason: Any) -> None:
     assert response["incomplete_details"] == (None if why is None else {"reason": why})
     assert [item["status"] for item in response["output"]] == ["completed", status]
     assert response["output"][1]["arguments"] == '{"a'  # as far as they came
-    assert (response["completed_at"] is None) == (status == "incomplete")
+    assert response["completed_at"] == (None if status == "incomplete" else 1_700_000_003)
 
 
 def test_what_was_thought_stands_in_the_envelope() -> None:
@@ -223,7 +223,7 @@ def test_what_was_asked_is_said_again() -> None:
 def test_a_line_end_in_the_request_ends_no_event() -> None:
     body = b'{"model": "m", "input": "Hi", "metadata": {\n\r\n"a":\r"b"}}'
     ask = openai_responses.read_request(body)
-    writer = openai_responses.Writer(Told(ask, openai_responses.talk_of(ask), "req_1", 1, "m", 5))
+    writer = openai_responses.Writer(Told(ask, openai_responses.talk_of(ask), "req_1", 1, "m", 5, lambda: 2))
     assert read(writer.write([BEGAN]))[0]["response"]["metadata"] == {"a": "b"}
 
 
@@ -269,6 +269,18 @@ def test_an_error_before_anything_was_said_is_a_stream_of_its_own() -> None:
     assert said[0]["response"]["model"] == "m" and said[0]["response"]["created_at"] == 1_700_000_000
     assert {one["response"]["id"] for one in said} == {"resp_018bcfe56800ffff"}
     assert said[2]["response"]["error"]["message"] == "gone" and said[2]["response"].keys() == ALWAYS
+
+
+def test_providers_that_are_overloaded_have_the_code_that_clients_know() -> None:
+    error = ProvidersOverloaded("busy", retry_after_s=5.0)
+    status, headers, body = openai_responses.error(error, "req_1")
+    said = json.loads(body)["error"]
+    assert (status, said["code"], said["type"]) == (503, "server_is_overloaded", "api_error")
+    assert (b"retry-after", b"5") in headers
+    (*_, last) = read(openai_responses.error_event(error, "req_1", "", told().ask))
+    assert last["response"]["error"]["code"] == "server_is_overloaded"
+    _, _, other = openai_responses.error(NoHealthyProvider("away"), "req_1")
+    assert json.loads(other)["error"]["code"] == "no_healthy_provider"
 
 
 # ---- from a chat upstream's bytes ----

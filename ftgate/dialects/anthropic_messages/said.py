@@ -40,6 +40,9 @@ _Block = dict[str, object]
 
 def render_talk(talk: Talk) -> dict[str, object]:
     """Raises InvalidRequest for what messages cannot say."""
+    if talk.logprobs is not None and talk.logprobs.path:
+        words = "this model's provider gives no probabilities; leave it out"
+        raise InvalidRequest(f"`{talk.logprobs.path}`: {words}", param=talk.logprobs.path)
     system = [text for text in talk.system if text.text]
     if talk.format is not None and talk.format.schema is None:
         system.append(Text(_ANY_JSON))

@@ -68,7 +68,7 @@ class Writer:
     def write(self, events: Iterable[Event]) -> bytes:
         written: list[bytes] = []
         for event in events:
-            if isinstance(event, Said) and self._open == "text":
+            if isinstance(event, Said) and event.text and self._open == "text":
                 written.append(self._piece(event.text))  # as nearly every event is
             elif isinstance(event, Began):
                 self.model = event.model or self.model
@@ -131,7 +131,7 @@ class Writer:
 
     def _say(self, event: Event, written: list[bytes]) -> None:
         match event:
-            case Said(text) | Refused(text):
+            case Said(text) | Refused(text) if text:
                 self._refused |= isinstance(event, Refused)
                 if self._open != "text":
                     self._start("text", {"type": "text", "text": ""}, "text_delta", "text", written)
@@ -221,7 +221,7 @@ class Writer:
             match event:
                 case Began(model):
                     self.model = model or self.model
-                case Said(text) | Refused(text):
+                case Said(text) | Refused(text) if text:
                     self._refused |= isinstance(event, Refused)
                     piece("text", "text", text)
                 case Thought(text):

@@ -77,6 +77,7 @@ class Choice(msgspec.Struct, gc=False):
     message: Message | None = None
     delta: Message | None = None
     finish_reason: str | None = None
+    logprobs: msgspec.Raw = ABSENT
     usage: None = None
     error: None = None
 

@@ -1,9 +1,8 @@
 """A chat request in neutral words: talk_of, for upstreams that speak another dialect (turns.py: its messages).
 
-What such an upstream cannot be told in any words (several answers, probabilities, an answer that is spoken, a search of
-the web) is refused with the field's name. What only tunes, labels or would be kept at OpenAI is left out (store,
-metadata, service_tier, prediction, prompt_cache_key, safety_identifier); so is what nobody knows, since its meaning
-cannot be told.
+What such an upstream cannot be told in any words (several answers, weights of tokens, an answer that is spoken, a
+search of the web) is refused with the field's name. What only tunes, labels or would be kept at OpenAI is left out
+(store, metadata, service_tier, prediction); so is what nobody knows, since its meaning cannot be told.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,16 +12,13 @@ import msgspec
 
 from ftgate.dialects import free
 from ftgate.dialects.fields import Fields, anything, typed
-from ftgate.dialects.neutral import NO_EFFORT, Choice, Effort, Format, Talk, Tool
+from ftgate.dialects.neutral import NO_EFFORT, Choice, Effort, Format, Logprobs, Talk, Tool
 from ftgate.dialects.openai_chat.turns import Message, conversation
 from ftgate.dialects.talk import Ask
 from ftgate.errors import InvalidRequest
 
 Given = Mapping[str, msgspec.Raw]
-_NO_PROBABILITIES = "gives no probabilities"
 _CANNOT: Mapping[str, str] = {
-    "logprobs": _NO_PROBABILITIES,
-    "top_logprobs": _NO_PROBABILITIES,
     "logit_bias": "weighs no tokens",
     "audio": "does not speak",
     "web_search_options": "does not search the web by itself here",
@@ -66,7 +62,10 @@ def talk_of(ask: Ask) -> Talk:
         effort=_effort(fields),
         format=_format(fields),
         verbosity=typed(fields, "verbosity", str, _text) or "",
+        logprobs=_logprobs(fields),
         user=typed(fields, "user", str, _text) or "",
+        safety=typed(fields, "safety_identifier", str, _text) or "",
+        cache_key=typed(fields, "prompt_cache_key", str, _text) or "",
     )
 
 
@@ -218,6 +217,12 @@ def _effort(fields: Given) -> Effort:
     if not level and budget is None and not on:
         return NO_EFFORT if shown is None else Effort(shown=shown)
     return Effort(level, budget, adaptive=on is True and budget is None, shown=shown)
+
+
+def _logprobs(fields: Given) -> Logprobs | None:
+    wanted = typed(fields, "logprobs", bool, "true or false")
+    top = typed(fields, "top_logprobs", int, _whole_number) or 0
+    return Logprobs(top, "logprobs" if wanted else "top_logprobs") if wanted or top else None
 
 
 def _level(said: Given, name: str, path: str) -> str:

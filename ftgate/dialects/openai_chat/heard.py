@@ -11,7 +11,8 @@ before the text: behind it, it would be the last block of an answer whose last b
 from collections.abc import Iterable, Iterator, Mapping
 
 from ftgate.core.usage import count
-from ftgate.dialects.fields import loads
+from ftgate.dialects.fields import loads, there
+from ftgate.dialects.logprobs import tokens_of
 from ftgate.dialects.neutral import (
     Began,
     CallBegan,
@@ -69,7 +70,8 @@ class Events:
             except (*UNKNOWN, ValueError):
                 pass
             else:
-                text = _just_text(choice.delta) if choice.index == 0 and not choice.finish_reason else None
+                plainly = choice.index == 0 and not (choice.finish_reason or there(choice.logprobs))
+                text = _just_text(choice.delta) if plainly else None
                 if text is not None:
                     self._said = self._said or bool(text)
                     return (Said(text),) if text else ()
@@ -88,22 +90,25 @@ class Events:
                 continue
             message = choice.get(place) or choice.get("message") or choice.get("delta")
             if isinstance(message, dict):
-                yield from self._message(message)
+                told = choice.get("logprobs")
+                yield from self._message(message, told.get("content") if isinstance(told, dict) else None)
             elif choice.get("text"):
                 yield Said(_text(choice["text"]))
             if ends(finish := choice.get("finish_reason")):
                 yield from self._finish(_text(finish))
 
-    def _message(self, message: Mapping[str, object]) -> Iterator[Event]:
+    def _message(self, message: Mapping[str, object], logprobs: object) -> Iterator[Event]:
+        """What one message or delta says; `logprobs` are its text's. Those of a refusal have no place elsewhere."""
         for name in ("reasoning_content", "reasoning"):
             if thought := _text(message.get(name)):
                 yield Thought(thought)
                 break
         if not self._said and (seal := seal_of(message, "")):
             yield Sealed(seal)
-        if text := _text(message.get("content")):
-            self._said = True
-            yield Said(text)
+        text, tokens = _text(message.get("content")), tokens_of(logprobs)
+        if text or tokens:
+            self._said = self._said or bool(text)
+            yield Said(text, tokens)
         if refusal := _text(message.get("refusal")):
             yield Refused(refusal)
         calls = message.get("tool_calls")

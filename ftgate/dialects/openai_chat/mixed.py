@@ -6,7 +6,7 @@ dialects of one house know each other here alone.
 
 import msgspec
 
-from ftgate.dialects.asked import OWN_FIELDS
+from ftgate.dialects.asked import OWN_FIELDS, SELDOM_TAKEN
 from ftgate.dialects.fields import Fields
 from ftgate.dialects.openai_chat.said import render_talk
 from ftgate.dialects.openai_responses.asked import talk_of
@@ -26,4 +26,5 @@ def as_chat(body: bytes) -> bytes:
     fields: dict[str, object] = {name: raw for name, raw in ask.fields.items() if name in _KEPT}
     if ask.cap is not None:
         fields.setdefault("max_completion_tokens", ask.cap)
-    return msgspec.json.encode(fields | render_talk(talk_of(ask)))
+    said = render_talk(talk_of(ask))
+    return msgspec.json.encode(fields | {name: said[name] for name in said if name not in SELDOM_TAKEN})

@@ -59,7 +59,11 @@ def render_talk(talk: Talk) -> dict[str, object]:
         "response_format": _format(talk.format) if talk.format is not None else None,
         "reasoning_effort": effort_word(talk.effort) or None,
         "verbosity": talk.verbosity or None,
+        "logprobs": True if talk.logprobs is not None else None,
+        "top_logprobs": (talk.logprobs.top or None) if talk.logprobs is not None else None,
         "user": talk.user if 0 < len(talk.user) <= USER_LENGTH else None,
+        "safety_identifier": talk.safety or None,
+        "prompt_cache_key": talk.cache_key or None,
     }
     return fields | {name: value for name, value in given.items() if value is not None}
 

@@ -101,7 +101,7 @@ class Writer:
     def write(self, events: Iterable[Event]) -> bytes:
         written: list[bytes] = []
         for event in events:
-            if isinstance(event, Said) and self._said is not None:
+            if isinstance(event, Said) and self._said is not None and not event.logprobs:
                 before, behind = self._said
                 written += before, dumps(event.text), behind
             else:
@@ -116,6 +116,8 @@ class Writer:
             self._said, self._thinking = self._frame({"content": HOLE}), self._frame({"reasoning_content": HOLE})
             yield self._chunk({"role": "assistant", "content": ""})
         match event:
+            case Said(text, logprobs) if logprobs:
+                yield self._chunk({"content": text}, logprobs=_told(logprobs))
             case Said(text):
                 yield from _framed(self._said, text)
             case Thought(text):
@@ -176,8 +178,8 @@ class Writer:
         told = self.told
         return {"id": f"chatcmpl-{told.mark}", "object": kind, "created": told.created, "model": self.model}
 
-    def _chunk(self, delta: Mapping[str, object], finish: str | None = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    def _chunk(self, delta: Mapping[str, object], finish: str | None = None, **more: object) -> bytes:
+        choice = {"index": 0, "delta": delta, **more, "finish_reason": finish}
         return sse.event(dumps({**self._head(CHUNK), "choices": [choice]}))
 
     def _frame(self, delta: Mapping[str, object]) -> Frame:
@@ -199,12 +201,14 @@ class Writer:
         message: dict[str, object] = {"role": "assistant", "content": None, "refusal": None}
         texts: dict[str, list[str]] = {}
         details: list[dict[str, object]] = []
+        tokens: list[dict[str, object]] = []
         for event in events:
             match event:
                 case Began(model):
                     self.model = model or self.model
-                case Said(text):
+                case Said(text, logprobs):
                     texts.setdefault("content", []).append(text)
+                    tokens += logprobs
                 case Refused(text):
                     texts.setdefault("refusal", []).append(text)
                 case Thought(text):
@@ -225,7 +229,8 @@ class Writer:
             message["tool_calls"] = [call.whole() for call in self._calls.values()]
         elif message["content"] is None and message["refusal"] is None:
             message["content"] = ""
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self.finish}
+        told = _told(tokens) if tokens else None
+        choice = {"index": 0, "message": message, "logprobs": told, "finish_reason": self.finish}
         return dumps({**self._head("chat.completion"), "choices": [choice], "usage": usage_object(usage)})
 
 
@@ -233,6 +238,10 @@ def frame(chunk: Mapping[str, object]) -> Frame:
     """The event of this chunk, whose text is a HOLE."""
     before, behind = sse.event(msgspec.json.encode(chunk)).split(_HERE)
     return before, behind
+
+
+def _told(tokens: Iterable[Mapping[str, object]]) -> dict[str, object]:
+    return {"content": list(tokens), "refusal": None}
 
 
 def _framed(frame: Frame, text: str) -> tuple[bytes, ...]:

@@ -115,7 +115,8 @@ def _tell_part(frames: Frames, place: Mapping[str, object], at: int, part: Mappi
         return
     around, counted, event, field = known
     here = {**place, counted: at}
-    more: dict[str, object] = {"logprobs": []} if field == "text" and counted == "content_index" else {}
+    told = field == "text" and counted == "content_index"
+    more: dict[str, object] = {"logprobs": part.get("logprobs") or []} if told else {}
     frames.say(around + b".added", inner({**here, "part": {**part, field: ""}}))
     frames.say(event + b".delta", inner({**here, **more, "delta": part.get(field) or ""}))
     frames.say(event + b".done", inner({**here, **more, field: part.get(field) or ""}))

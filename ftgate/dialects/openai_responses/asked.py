@@ -9,10 +9,12 @@ from typing import Literal
 
 import msgspec
 
+from ftgate.dialects import logprobs
 from ftgate.dialects.fields import Fields, typed
-from ftgate.dialects.neutral import NO_EFFORT, Effort, Format, Talk, Text
+from ftgate.dialects.neutral import NO_EFFORT, Effort, Format, Logprobs, Talk, Text
 from ftgate.dialects.openai_responses import hosted
 from ftgate.dialects.openai_responses.items import Conversation
+from ftgate.dialects.openai_responses.request import LOGPROBS
 from ftgate.dialects.openai_responses.tools import Tools
 from ftgate.dialects.talk import Ask
 from ftgate.errors import InvalidRequest
@@ -27,6 +29,7 @@ def talk_of(ask: Ask) -> Talk:
     tools = Tools()
     tools.offer(hosted.tools_of(fields, ""), "tools")
     effort, shape = _effort(fields, ""), _format(fields, "")
+    text = typed(fields, "text", Fields, "an object") or {}
     for index, item in enumerate(items):
         kind, path = typed(item, "type", object, ""), f"input.{index}"
         if kind in ("additional_tools", "tool_search_output"):
@@ -52,7 +55,11 @@ def talk_of(ask: Ask) -> Talk:
         top_p=typed(fields, "top_p", float, "a number"),
         effort=effort or NO_EFFORT,
         format=shape if isinstance(shape, Format) else None,
+        logprobs=_logprobs(fields),
+        verbosity=typed(text, "verbosity", str, "a text", path="text.verbosity") or "",
         user=typed(fields, "user", str, "a text") or "",
+        safety=typed(fields, "safety_identifier", str, "a text") or "",
+        cache_key=typed(fields, "prompt_cache_key", str, "a text") or "",
     )
 
 
@@ -68,6 +75,16 @@ def _effort(fields: Mapping[str, msgspec.Raw], path: str) -> Effort | None:
     reasoning = typed(fields, "reasoning", Fields, "an object", path=f"{path}reasoning") or {}
     level = typed(reasoning, "effort", str, "a text", path=f"{path}reasoning.effort")
     return Effort(level) if level in _EFFORTS else None
+
+
+def _logprobs(fields: Mapping[str, msgspec.Raw]) -> Logprobs | None:
+    """What is to be told of how likely the tokens were. No path: an answer without is one here."""
+    words = f"a whole number from 0 to {logprobs.MOST}"
+    top = typed(fields, "top_logprobs", int, words) or 0
+    if not 0 <= top <= logprobs.MOST:
+        raise InvalidRequest(f"`top_logprobs` must be {words}", param="top_logprobs")
+    included = LOGPROBS in (typed(fields, "include", list[str], "a list of texts") or ())
+    return Logprobs(top) if top or included else None
 
 
 def _format(fields: Mapping[str, msgspec.Raw], path: str) -> Format | Literal["text"] | None:

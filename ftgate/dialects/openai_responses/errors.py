@@ -2,13 +2,16 @@
 failed. Clients do not heed an `error` event, and need the order of a stream's beginning even then."""
 
 from ftgate.dialects import sse
-from ftgate.dialects.openai_chat.errors import error
+from ftgate.dialects.openai_chat import errors
 from ftgate.dialects.openai_responses.frames import Frames
-from ftgate.dialects.openai_responses.response import Response
-from ftgate.dialects.talk import NOTHING, Ask
-from ftgate.errors import GateError
+from ftgate.dialects.openai_responses.response import OVERLOADED, Response
+from ftgate.dialects.talk import NOTHING, Ask, Headers
+from ftgate.errors import GateError, ProvidersOverloaded
 
-__all__ = ["error", "error_event"]
+
+def error(error: GateError, request_id: str) -> tuple[int, Headers, bytes]:
+    """As every route of OpenAI's, with a code of its own for providers that are all overloaded."""
+    return errors.error(error, request_id, code=OVERLOADED if isinstance(error, ProvidersOverloaded) else None)
 
 
 def error_event(error: GateError, request_id: str, note: str = "", ask: Ask = NOTHING) -> bytes:

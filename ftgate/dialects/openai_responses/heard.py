@@ -10,6 +10,7 @@ import msgspec
 
 from ftgate.core.usage import count
 from ftgate.dialects.fields import dumps, loads, text_of
+from ftgate.dialects.logprobs import Tokens, tokens_of
 from ftgate.dialects.neutral import (
     Began,
     CallBegan,
@@ -43,6 +44,7 @@ _TEXT = b'{"type":"response.output_text.delta",'
 class _Piece(msgspec.Struct, gc=False):
     output_index: int
     delta: str
+    logprobs: list[object] = []
 
 
 _piece = msgspec.json.Decoder(_Piece)
@@ -66,6 +68,8 @@ class Events:
                 pass
             else:
                 self._told.add(piece.output_index)
+                if piece.logprobs:
+                    return (Said(piece.delta, tokens_of(piece.logprobs)),)
                 return (Said(piece.delta),) if piece.delta else ()
         said = loads(data)
         return self._read(said) if isinstance(said, dict) else ()
@@ -77,7 +81,7 @@ class Events:
             self._began = True
             yield Began(text_of(response.get("model")) if isinstance(response, dict) else "")
         if kind in _SAYS:
-            yield from self._piece(kind, index, text_of(said.get("delta")))
+            yield from self._piece(kind, index, text_of(said.get("delta")), tokens_of(said.get("logprobs")))
         elif kind == "response.function_call_arguments.delta":
             if index in self._calls:  # of one that has not said its name, all is told when it is whole
                 self._told.add(index)
@@ -91,13 +95,13 @@ class Events:
         elif kind in ("response.completed", "response.incomplete") and isinstance(response, dict):
             yield from self._end(response)
 
-    def _piece(self, kind: str, index: int, text: str) -> Iterator[Event]:
+    def _piece(self, kind: str, index: int, text: str, logprobs: Tokens) -> Iterator[Event]:
         says = _SAYS[kind]
         if says is Thought and self._thinks.setdefault(index, kind) != kind:
             return  # the same thought, in its summary and in full
         self._told.add(index)
-        if text:
-            yield says(text)
+        if text or logprobs:
+            yield Said(text, logprobs) if says is Said else says(text)
 
     def _call(self, index: int, item: Mapping[str, object], *, whole: bool = False) -> Iterator[Event]:
         """A call that begins: when it has a name, or when it is whole and has none, since what it holds is not lost."""
@@ -164,7 +168,8 @@ def _message(item: Mapping[str, object]) -> Iterator[Event]:
     parts = item.get("content")
     for part in parts if isinstance(parts, list) else ():
         if isinstance(part, dict):
-            if text := text_of(part.get("text")):
-                yield Said(text)
+            text, logprobs = text_of(part.get("text")), tokens_of(part.get("logprobs"))
+            if text or logprobs:
+                yield Said(text, logprobs)
             if refusal := text_of(part.get("refusal")):
                 yield Refused(refusal)

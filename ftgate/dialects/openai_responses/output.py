@@ -8,6 +8,7 @@ import msgspec
 
 from ftgate.dialects import free
 from ftgate.dialects.fields import dumps, whole_pairs
+from ftgate.dialects.logprobs import Tokens
 from ftgate.dialects.neutral import Thinking, Tool
 from ftgate.dialects.openai_responses.envelope import enclosed
 from ftgate.dialects.openai_responses.frames import Frames, inner
@@ -24,23 +25,29 @@ class Message:
         self.parts: list[dict[str, object]] = []
         self._kind = ""  # of the part that is open: output_text or refusal
         self._texts: list[str] = []
-        self._name, self._head = b"", b""
+        self._logprobs: list[dict[str, object]] = []
+        self._name, self._head, self._bare = b"", b"", b""
         frames.say(b"response.output_item.added", _added(index, self._item("in_progress")))
 
     def _item(self, status: str) -> dict[str, object]:
         return {"id": self.id, "type": "message", "role": "assistant", "status": status, "content": self.parts}
 
-    def say(self, kind: str, text: str) -> None:
+    def say(self, kind: str, text: str, logprobs: Tokens = ()) -> None:
         if kind != self._kind:
             self._close_part()
             self._open_part(kind)
         self._texts.append(text)
-        self.frames.say(self._name, b'%b,"delta":%b' % (self._head, dumps(text)))
+        head = self._head
+        if logprobs:
+            self._logprobs += logprobs
+            head = b'%b,"logprobs":%b' % (self._bare, dumps(logprobs))
+        self.frames.say(self._name, b'%b,"delta":%b' % (head, dumps(text)))
 
     def _open_part(self, kind: str) -> None:
-        self._kind, self._texts = kind, []
+        self._kind, self._texts, self._logprobs = kind, [], []
         self._name = b"response.%b.delta" % kind.encode()
         at = b'%b,"content_index":%d' % (self.place, len(self.parts))
+        self._bare = at
         self._head = at + b',"logprobs":[]' if kind == "output_text" else at
         part = dumps(_part(kind, ""))
         self.frames.say(b"response.content_part.added", b'%b,"part":%b' % (at, part))
@@ -49,9 +56,10 @@ class Message:
         if not self._kind:
             return
         text = whole_pairs("".join(self._texts))
-        part = _part(self._kind, text)
+        part = _part(self._kind, text, self._logprobs)
+        head = b'%b,"logprobs":%b' % (self._bare, dumps(self._logprobs)) if self._logprobs else self._head
         field = b"text" if self._kind == "output_text" else b"refusal"
-        self.frames.say(b"response.%b.done" % self._kind.encode(), b'%b,"%b":%b' % (self._head, field, dumps(text)))
+        self.frames.say(b"response.%b.done" % self._kind.encode(), b'%b,"%b":%b' % (head, field, dumps(text)))
         at = b'%b,"content_index":%d' % (self.place, len(self.parts))
         self.frames.say(b"response.content_part.done", b'%b,"part":%b' % (at, dumps(part)))
         self.parts.append(part)
@@ -62,10 +70,10 @@ class Message:
         return _done(self.frames, self.index, self._item(status))
 
 
-def _part(kind: str, text: str) -> dict[str, object]:
+def _part(kind: str, text: str, logprobs: list[dict[str, object]] | None = None) -> dict[str, object]:
     if kind == "refusal":
         return {"type": "refusal", "refusal": text}
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": logprobs or []}
 
 
 class Reasoning:

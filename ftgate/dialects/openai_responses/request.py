@@ -21,6 +21,8 @@ from ftgate.errors import InvalidRequest
 
 CAP_FIELDS = ("max_output_tokens",)
 ENCRYPTED = "reasoning.encrypted_content"
+LOGPROBS = "message.output_text.logprobs"
+"""What a caller may ask to be told beside the answer, and has an effect here."""
 Item = dict[str, object]
 
 _KEPT = {
@@ -145,7 +147,7 @@ def render(ask: Ask, aim: Aim) -> bytes:
     if "prompt_cache_options" in fields:
         options = typed(ask.fields, "prompt_cache_options", Fields, "an object") or {}
         fields["prompt_cache_options"] = {name: raw for name, raw in options.items() if name != "ttl"}
-    carries = _render_input(ask, fields)
+    carries = _render_input(ask, fields, bare=aim.bare)
     if "tools" in fields:
         kept = hosted.without_added(hosted.tools_of(ask.fields, ""))
         if kept:
@@ -171,10 +173,10 @@ def _reasons(fields: Mapping[str, msgspec.Raw]) -> bool:
     return reasoning is not None and reasoning.get("effort") != "none"
 
 
-def _render_input(ask: Ask, fields: dict[str, object]) -> bool:
-    """Put the input as an upstream can read it: without reasoning that it has not sealed itself or was not given, and
-    without tools that are paid by the call; and what was read here of a name that stands twice in an item. Whether
-    items bring tools."""
+def _render_input(ask: Ask, fields: dict[str, object], *, bare: bool) -> bool:
+    """Put the input as an upstream can read it: without reasoning that it has not sealed itself or was not given, or
+    without any (`bare`); without tools that are paid by the call; and with what was read here of a name that stands
+    twice in an item. Whether items bring tools."""
     raw = ask.fields.get("input", ABSENT)
     if not bytes(raw).lstrip().startswith(b"["):
         return False
@@ -184,7 +186,7 @@ def _render_input(ask: Ask, fields: dict[str, object]) -> bool:
         kind = typed(item, "type", object, "")
         if kind == "reasoning":
             content = typed(item, "encrypted_content", object, "")
-            if not isinstance(content, str) or not content or envelope.is_ours(content):
+            if bare or not isinstance(content, str) or not content or envelope.is_ours(content):
                 continue
         elif kind in ("additional_tools", "tool_search_output") and "tools" in item:
             carries = True

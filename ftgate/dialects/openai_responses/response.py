@@ -10,7 +10,7 @@ import msgspec
 
 from ftgate.dialects.fields import ABSENT, Fields, fields_of, there
 from ftgate.dialects.openai_responses.frames import inner
-from ftgate.errors import GateError
+from ftgate.errors import GateError, ProvidersOverloaded
 
 _ECHOED: Mapping[str, object] = {
     "instructions": None,
@@ -41,6 +41,10 @@ _TOLD_IN_BAND = ("rate_limit_exceeded", "context_length_exceeded")
 """Codes of an upstream's own that clients know here; every other failure is a server's."""
 
 
+OVERLOADED = "server_is_overloaded"
+"""The code by which clients (Codex) know that a provider has too much to do."""
+
+
 class Response:
     """One response object in its states. `created` in Unix seconds."""
 
@@ -58,13 +62,14 @@ class Response:
         usage: dict[str, object] | None = None,
         reason: str | None = None,
         error: Mapping[str, object] | None = None,
+        completed: int | None = None,
     ) -> bytes:
-        """The object as JSON. `output` are its items, `reason` says why it is incomplete. When it was completed is told
-        as the second in which it was begun: no dialect has a clock."""
+        """The object as JSON. `output` are its items, `reason` says why it is incomplete, `completed` when it was whole
+        (Unix seconds)."""
         head = inner({"id": self.id, "object": "response", "created_at": self.created})
         more = inner(
             {
-                "completed_at": self.created if status == "completed" else None,
+                "completed_at": completed,
                 "status": status,
                 "error": error,
                 "incomplete_details": {"reason": reason} if reason is not None else None,
@@ -80,7 +85,8 @@ class Response:
 
 def error_object(error: GateError) -> dict[str, object]:
     """What a failed response says of its failure. Its code is one of the few that clients know, its type ours."""
-    code = next((code for code in _TOLD_IN_BAND if code == error.code or code in error.message), "server_error")
+    told = (code for code in _TOLD_IN_BAND if code == error.code or code in error.message)
+    code = OVERLOADED if isinstance(error, ProvidersOverloaded) else next(told, "server_error")
     return {"code": code, "message": error.message, "type": error.code, "param": error.param}
 
 

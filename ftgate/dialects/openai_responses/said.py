@@ -25,7 +25,7 @@ from ftgate.dialects.neutral import (
 )  # fmt: skip
 from ftgate.dialects.openai_chat.said import BETWEEN, USER_LENGTH, effort_word
 from ftgate.dialects.openai_responses.envelope import content_of
-from ftgate.dialects.openai_responses.request import ENCRYPTED
+from ftgate.dialects.openai_responses.request import ENCRYPTED, LOGPROBS
 from ftgate.errors import InvalidRequest
 
 Item = dict[str, object]
@@ -48,16 +48,20 @@ def render_talk(talk: Talk) -> dict[str, object]:
             fields["parallel_tool_calls"] = False
     if word := effort_word(talk.effort):
         fields["reasoning"] = {"effort": word} | ({"summary": "auto"} if talk.effort.shown else {})
-    if _thinks(talk.effort):
-        fields["include"] = [ENCRYPTED]
+    included = {ENCRYPTED: _thinks(talk.effort), LOGPROBS: talk.logprobs is not None}
+    if any(included.values()):
+        fields["include"] = [name for name, wanted in included.items() if wanted]
     text = ({"format": _format(talk.format)} if talk.format is not None else {}) | (
         {"verbosity": talk.verbosity} if talk.verbosity else {}
     )
     given = {
         "text": text or None,
+        "top_logprobs": (talk.logprobs.top or None) if talk.logprobs is not None else None,
         "temperature": talk.temperature,
         "top_p": talk.top_p,
         "user": talk.user if 0 < len(talk.user) <= USER_LENGTH else None,
+        "safety_identifier": talk.safety or None,
+        "prompt_cache_key": talk.cache_key or None,
     }
     return fields | {name: value for name, value in given.items() if value is not None}
 

@@ -52,7 +52,7 @@ class Writer:
     def write(self, events: Iterable[Event]) -> bytes:
         for event in events:
             if isinstance(event, Said) and isinstance(self._item, Message) and event.text:
-                self._item.say("output_text", event.text)  # nearly every event
+                self._item.say("output_text", event.text, event.logprobs)  # nearly every event
             else:
                 self._take(event)
         return self.frames.take()
@@ -100,10 +100,12 @@ class Writer:
 
     def _follow(self, event: Event) -> None:
         match event:
-            case Said(text) | Refused(text):
+            case Said(text, logprobs):
+                if text or logprobs:
+                    self._message().say("output_text", text, logprobs)
+            case Refused(text):
                 if text:
-                    kind = "output_text" if isinstance(event, Said) else "refusal"
-                    self._message().say(kind, text)
+                    self._message().say("refusal", text)
             case Thought(text):
                 if text:
                     self._reasoning().think(text)
@@ -153,7 +155,8 @@ class Writer:
     def _last(self, usage: dict[str, object]) -> tuple[bytes, bytes]:
         """The kind of the last event, and the response in it."""
         status = "completed" if self._reason is None else "incomplete"
-        written = self.response.written(status, self._output, usage=usage, reason=self._reason)
+        completed = max(self.told.now(), self.told.created) if self._reason is None else None
+        written = self.response.written(status, self._output, usage=usage, reason=self._reason, completed=completed)
         return b"response." + status.encode(), written
 
     def tail(self, usage: Usage, *, exact: bool, cost: int | None, note: str) -> bytes:
