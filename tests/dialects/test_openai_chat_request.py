@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ftgate import dialects
 from ftgate.core import estimate
+from ftgate.dialects.fields import _HEEDED
 from ftgate.dialects.openai_chat import read_request, render
 from ftgate.dialects.talk import Aim
 from ftgate.errors import InvalidRequest
@@ -268,23 +269,11 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-own = {
-    "model",
-    "messages",
-    "routing",
-    "models",
-    "provider_key",
-    "n",
-    "stream",
-    "stream_options",
-    "max_tokens",
-    "max_completion_tokens",
-}
 
 
 @settings(max_examples=150, deadline=None)
 @given(
-    st.dictionaries(st.text(max_size=6).filter(lambda name: name.casefold() not in own), json_values, max_size=5),
+    st.dictionaries(st.text(max_size=6).filter(lambda name: name.casefold() not in _HEEDED), json_values, max_size=5),
     st.booleans(),
 )
 def test_every_other_field_goes_up_as_it_came(extra, indented):
