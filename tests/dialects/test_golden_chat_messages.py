@@ -378,6 +378,8 @@ TO_CHAT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"messages": [HI, {"role": "system", "content": "be brief"}, SAID, HI]},
     ),
     "stops": ({"stop_sequences": ["END", "STOP"]}, {"stop": ["END", "STOP"]}),
+    # OpenAI takes four and says so itself, with its `param` and nothing charged; others take sixteen, or any number.
+    "more stops than some take": ({"stop_sequences": list("ABCDE")}, {"stop": list("ABCDE")}),
     "sampling": ({"temperature": 0.2, "top_p": 0.5, "top_k": 5}, {"temperature": 0.2, "top_p": 0.5}),
     "who asks": ({"metadata": {"user_id": "u1"}}, {"user": "u1"}),
     "a tool with a long name": ({"tools": [{**LOOKS, "name": LONG}]},

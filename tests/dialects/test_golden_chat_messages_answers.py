@@ -171,7 +171,7 @@ FROM_MESSAGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "cached tokens": (
         message("end_turn", text("a"), usage={"input_tokens": 2, "cache_read_input_tokens": 6,
                                               "cache_creation_input_tokens": 1, "output_tokens": 5}),
-        {"content": "a", "usage": {**USAGE, "prompt_tokens_details": {"cached_tokens": 6}}}),
+        {"content": "a", "usage": {**USAGE, "prompt_tokens_details": {"cached_tokens": 6, "cache_write_tokens": 1}}}),
     "tokens of thinking": (
         message("end_turn", text("a"), usage={**USED, "output_tokens_details": {"thinking_tokens": 4}}),
         {"content": "a", "usage": {**USAGE, "completion_tokens_details": {"reasoning_tokens": 4}}}),

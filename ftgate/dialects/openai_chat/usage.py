@@ -165,13 +165,16 @@ def note_usage(said: object, meter: Meter) -> bool:
 
 
 def usage_object(usage: Usage, cost: int | None = None) -> dict[str, object]:
-    """A usage object as OpenAI writes it, with the `cost` in units where it is known."""
+    """A usage object as OpenAI writes it, with the `cost` in units where it is known. What was written into a cache is
+    told where there is any (OpenRouter's name for it, and Responses')."""
+    written = usage.cache_write + usage.cache_write_1h
     return with_cost(
         {
             "prompt_tokens": usage.prompt,
             "completion_tokens": usage.output,
             "total_tokens": usage.prompt + usage.output,
-            "prompt_tokens_details": {"cached_tokens": usage.cache_read},
+            "prompt_tokens_details": {"cached_tokens": usage.cache_read}
+            | ({"cache_write_tokens": written} if written else {}),
             "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
         },
         cost,
