@@ -68,9 +68,9 @@ PLANTS = (
     ),
     Plant(
         "a later call's parts go into the open one",
-        "ftgate/dialects/anthropic_messages/written.py",
-        "        elif isinstance(event, CallPart) and event.key == self._call:",
-        "        elif isinstance(event, CallPart):",
+        "ftgate/dialects/in_turn.py",
+        "if part.key != self._key:",
+        "if False:",
         "tests/dialects/test_anthropic_messages_writer.py",
     ),
     Plant(

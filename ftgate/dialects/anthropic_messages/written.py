@@ -1,8 +1,7 @@
 """An answer of any dialect as messages write it: the Writer, for streams and whole answers.
 
-Blocks follow each other here, one open at a time, where other dialects let calls come in turn: what belongs to a later
-block waits until the open call is whole. The end (`message_delta`) tells the usage, so it is written when the money is
-known.
+Blocks follow each other here, one open at a time, where other dialects let calls come side by side (dialects/in_turn).
+The end (`message_delta`) tells the usage, so it is written when the money is known.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,6 +14,7 @@ from ftgate.dialects.anthropic_messages.marks import MARK, marked
 from ftgate.dialects.anthropic_messages.stream import STOP
 from ftgate.dialects.anthropic_messages.usage import usage_object
 from ftgate.dialects.fields import dumps, loads
+from ftgate.dialects.in_turn import InTurn
 from ftgate.dialects.neutral import (
     Began,
     CallBegan,
@@ -58,10 +58,7 @@ class Writer:
         self._frame = b""  # what stands before a piece's text in the open block's events
         self._sealed = False  # the open thought has its seal
         self._refused = False
-        self._call = -1  # the key of the call that is open
-        self._made: list[str] = []  # its arguments so far
-        self._waiting: list[Event] = []  # what comes behind it
-        self._closed: set[int] = set()  # keys of calls that have ended
+        self._in_turn = InTurn()
 
     # Streams
 
@@ -74,9 +71,12 @@ class Writer:
                 self.model = event.model or self.model
             elif isinstance(event, Finished):
                 self.ended = event
-                self._settle(written)
+                for waited in self._in_turn.finish():
+                    self._say(waited, written)
+                self._close(written)
             else:
-                self._take(event, written)
+                for told in self._in_turn.take(event):
+                    self._say(told, written)
         if not self._begun:
             self._begin(written)
         return b"".join(written)
@@ -91,43 +91,6 @@ class Writer:
             "id": f"msg_{self.told.mark}", "type": "message", "role": "assistant", "model": self.model,
             "content": content, "stop_reason": stop, "stop_sequence": self.ended.sequence or None, "usage": usage,
         }  # fmt: skip
-
-    def _take(self, event: Event, written: list[bytes]) -> None:
-        if self._call < 0:
-            self._say(event, written)
-        elif isinstance(event, CallPart) and event.key == self._call:
-            self._say(event, written)
-            if self._waiting and self._is_whole():
-                self._release(written)
-        else:
-            self._waiting.append(event)
-            if self._is_whole():
-                self._release(written)
-
-    def _is_whole(self) -> bool:
-        """Whether the open call's arguments are a JSON value by now."""
-        try:
-            loads("".join(self._made).encode("utf-8", "surrogatepass"))
-        except ValueError:
-            return False
-        return True
-
-    def _release(self, written: list[bytes]) -> None:
-        """End the open call, and say what waited for that."""
-        self._close(written)
-        waiting, self._waiting = self._waiting, []
-        for event in waiting:
-            self._take(event, written)
-
-    def _settle(self, written: list[bytes]) -> None:
-        """Nothing more comes: what waits is said, each call with all that belongs to it."""
-        while self._call >= 0:
-            own = [event for event in self._waiting if isinstance(event, CallPart) and event.key == self._call]
-            self._waiting = [event for event in self._waiting if event not in own]
-            for event in own:
-                self._say(event, written)
-            self._release(written)
-        self._close(written)
 
     def _say(self, event: Event, written: list[bytes]) -> None:
         match event:
@@ -147,14 +110,11 @@ class Writer:
                 sealed = {"type": "redacted_thinking", "data": marked(self.told.kept(data))}
                 self._start("redacted_thinking", sealed, "", "", written)
                 self._close(written)
-            case CallBegan(key, id, name):
+            case CallBegan(_, id, name):
                 call = {"type": "tool_use", "id": id, "name": self._own(name), "input": {}}
                 self._start("tool_use", call, "input_json_delta", "partial_json", written)
-                self._call, self._made = key, []
-            case CallPart(key, text):
-                if key == self._call:  # behind its end only blanks come
-                    self._made.append(text)
-                    written.append(self._piece(text))
+            case CallPart(text=text):
+                written.append(self._piece(text))
 
     def _own(self, name: str) -> str:
         """The caller's own name of a tool that went up under this one."""
@@ -187,7 +147,7 @@ class Writer:
         if self._open == "thinking" and not self._sealed:
             self._sign(MARK, written)
         written.append(named({"type": "content_block_stop", "index": self._blocks - 1}))
-        self._open, self._sealed, self._call = "", False, -1
+        self._open, self._sealed = "", False
 
     def tail(self, usage: Usage, *, exact: bool, cost: int | None, note: str) -> bytes:
         ended: dict[str, object] = {"stop_reason": self._stop(), "stop_sequence": self.ended.sequence or None}

@@ -4,8 +4,6 @@ The part of a frame that is the same for all pieces of an item is made once: an 
 with a few bytes in each.
 """
 
-import msgspec
-
 from ftgate.dialects import free
 from ftgate.dialects.fields import dumps, whole_pairs
 from ftgate.dialects.logprobs import Tokens
@@ -154,16 +152,6 @@ class Call:
     def _delta(self, text: str) -> None:
         kind = b"response.custom_tool_call_input.delta" if self.free else b"response.function_call_arguments.delta"
         self.frames.say(kind, b'%b,"delta":%b' % (self._place, dumps(text)))
-
-    def whole(self) -> bool:
-        """Whether the arguments so far are JSON."""
-        text = whole_pairs("".join(self._texts)).strip()
-        if not text.endswith("}"):
-            return False
-        try:
-            return isinstance(msgspec.json.decode(text), dict)
-        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-            return False
 
     def close(self, status: str) -> bytes:
         text = whole_pairs("".join(self._texts))

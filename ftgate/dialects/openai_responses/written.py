@@ -1,16 +1,15 @@
 """Answers of any dialect as Responses: what the Writer writes, plain and streamed.
 
-An item ends when another kind of content begins. A call ends so only when its arguments are whole: until then all that
-does not belong to it waits, since some upstreams send the fragments of two calls in turn, and items here come one
-behind the other. At the finish everything ends. Of a stream that breaks off, what was not finished is neither ended nor
-listed.
+Items come one behind the other here, where other dialects let calls come side by side (dialects/in_turn): one ends
+when another kind of content begins, and at the finish everything ends. Of a stream that breaks off, what was not
+finished is neither ended nor listed.
 """
 
-from collections import deque
 from collections.abc import Iterable
 
 from ftgate.core.usage import Usage
 from ftgate.dialects import sse
+from ftgate.dialects.in_turn import InTurn
 from ftgate.dialects.neutral import (
     Began,
     CallBegan,
@@ -44,9 +43,7 @@ class Writer:
         self._begun = False
         self._output: list[bytes] = []  # items that are done
         self._item: Message | Reasoning | Call | None = None  # the one that goes on
-        self._key = -1  # of the call that goes on
-        self._waiting: deque[Event] = deque()  # for that call to be whole
-        self._ending = False  # nothing more belongs to the call that goes on
+        self._in_turn = InTurn()
         self._reason: str | None = None  # why the answer is incomplete
 
     def write(self, events: Iterable[Event]) -> bytes:
@@ -70,33 +67,9 @@ class Writer:
         self._begin()
         if isinstance(event, Finished):
             self._finish(_INCOMPLETE.get(event.reason))
-        elif self._must_wait(event):
-            self._waiting.append(event)
         else:
-            self._follow(event)
-            self._catch_up()
-
-    def _must_wait(self, event: Event) -> bool:
-        """Whether a call goes on that this event does not belong to."""
-        if self._ending or not isinstance(self._item, Call):
-            return False
-        if isinstance(event, CallPart) and event.key == self._key:
-            return False
-        return bool(self._waiting) or not self._item.whole()
-
-    def _catch_up(self) -> None:
-        """Once a call is whole, what waited for that."""
-        while self._waiting and isinstance(self._item, Call) and self._item.whole():
-            waiting, self._waiting = self._waiting, deque()
-            self._close()
-            self._replay(waiting)
-
-    def _replay(self, waiting: Iterable[Event]) -> None:
-        for event in waiting:
-            if self._must_wait(event):
-                self._waiting.append(event)
-            else:
-                self._follow(event)
+            for told in self._in_turn.take(event):
+                self._follow(told)
 
     def _follow(self, event: Event) -> None:
         match event:
@@ -115,13 +88,12 @@ class Writer:
             case Sealed(data):
                 if data:
                     self._reasoning().add_sealed(self.told.kept(data))
-            case CallBegan(key, id, name):
+            case CallBegan(_, id, name):
                 self._close()
                 index = len(self._output)
                 self._item = Call(self.frames, f"{self.told.mark}_{index}", index, id, name, self.told.tool(name))
-                self._key = key
-            case CallPart(key, text):
-                if text and isinstance(self._item, Call) and key == self._key:
+            case CallPart(text=text):
+                if text and isinstance(self._item, Call):
                     self._item.add(text)
 
     def _message(self) -> Message:
@@ -146,10 +118,8 @@ class Writer:
     def _finish(self, reason: str | None) -> None:
         """The end of the answer: what waited comes now, call by call, each with all its parts."""
         self._reason = reason
-        while self._waiting:
-            waiting, self._waiting = self._waiting, deque()
-            self._close()
-            self._replay(waiting)
+        for waited in self._in_turn.finish():
+            self._follow(waited)
         self._close("completed" if reason is None else "incomplete")
 
     def _last(self, usage: dict[str, object]) -> tuple[bytes, bytes]:
