@@ -55,15 +55,22 @@ class Image(msgspec.Struct, frozen=True, gc=False):
 
 
 class Document(msgspec.Struct, frozen=True, gc=False):
-    """A file: base64 `data` of a `media` type, plain `text`, or at a `url`."""
+    """A file: base64 `data` of a `media` type, plain `text`, or at a `url`. `context` is what is said of a text
+    beside its name."""
 
     data: str = ""
     media: str = ""
     text: str = ""
     url: str = ""
     name: str = ""
+    context: str = ""
     cache: Raw | None = None
     path: str = ""
+
+    @property
+    def words(self) -> str:
+        """A document of text as one text, for models that are shown no documents: what it is called leads."""
+        return "\n\n".join(filter(None, (self.name, self.context, self.text)))
 
 
 class Audio(msgspec.Struct, frozen=True, gc=False):

@@ -21,6 +21,9 @@ SCRIPTS: dict[str, dict[str, Any]] = {
     "cut": {"cut_after": 2, "content": ["one ", "two ", "three"]},
     "busy": {"status": 529},
     "refuses": {"status": 400},
+    "details": {"status": 400, "raw_body": json.dumps({"type": "error", "error": {
+        "type": "invalid_request_error", "message": "no threads here", "details": {
+            "error_code": "thread_unsupported_request", "key": "sk-ant-api03-0123456789abcdef0123456789"}}})},
 }  # fmt: skip
 CHANNELS = {
     "chats": {},
@@ -182,6 +185,25 @@ def test_errors_are_anthropic_s(house: House) -> None:
     assert house.balance(account) == 1
     answer = house.http.post("/v1/messages", json={}, headers={"x-api-key": "sk-ft_wrong"})
     assert (answer.status_code, answer.json()["error"]["type"]) == (401, "authentication_error")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_an_upstream_says_beside_its_error(house: House, stream: bool) -> None:
+    """Callers of messages get it, redacted; OpenAI's have no place for it, and get the words."""
+    account = house.account()
+    error = ask(house, account, "details", stream=stream).json()["error"]
+    assert (error["type"], error["message"]) == ("invalid_request_error", "no threads here")
+    assert error["details"]["error_code"] == "thread_unsupported_request"
+    assert "0123456789abcdef" not in json.dumps(error) and error["details"].keys() == {"error_code", "key"}
+    others: dict[str, Any] = {
+        "/v1/chat/completions": {"messages": [{"role": "user", "content": "Hello"}]},
+        "/v1/responses": {"input": "Hello"},
+    }
+    for path, said in others.items():
+        answer = house.http.post(path, json={"model": "details", "stream": stream, **said}, headers=account.headers)
+        assert answer.status_code == 400 and answer.json() == {"error": {
+            "message": "no threads here", "type": "invalid_request_error", "code": "provider_error", "param": None}}  # fmt: skip
+    assert house.balance(account) == 1
 
 
 def test_a_cut_stream_ends_in_an_error(house: House) -> None:

@@ -298,6 +298,10 @@ TO_CHAT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "type": "base64", "media_type": "application/pdf", "data": "JVBERg=="}})]},
         {"messages": [user(file("a.pdf", "application/pdf", b"%PDF"))]},
     ),
+    "a document of text with its title": (
+        {"messages": [user({"type": "document", "title": "a.txt", "context": "Theirs.", "citations": {"enabled": True},
+                            "source": {"type": "text", "media_type": "text/plain", "data": "All"}})]},
+        {"messages": [{"role": "user", "content": "a.txt\n\nTheirs.\n\nAll"}]}),
     "a document of text": (
         {"messages": [user({"type": "document", "source": {
             "type": "text", "media_type": "text/plain", "data": "All"}}, text("Sum it up"))]},

@@ -180,6 +180,10 @@ OF_MESSAGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a PDF elsewhere": (
         {"messages": [user({"type": "document", "source": {"type": "url", "url": "https://x.test/a.pdf"}})]},
         {"input": [shown({"type": "input_file", "file_url": "https://x.test/a.pdf"})]}),
+    "a document of text with its title": (
+        {"messages": [user({"type": "document", "title": "a.txt", "context": "Theirs.", "citations": {"enabled": True},
+                            "source": {"type": "text", "media_type": "text/plain", "data": "All"}})]},
+        {"input": [shown({"type": "input_text", "text": "a.txt\n\nTheirs.\n\nAll"})]}),
     "a document of text": (
         {"messages": [user({"type": "document", "source": {"type": "text", "media_type": "text/plain",
                                                            "data": "All"}})]},

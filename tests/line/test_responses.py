@@ -248,3 +248,9 @@ async def test_an_answer_that_our_cap_ended_is_remarked(
     assert client.status == 200 and request["max_tokens"] == 1024
     words = "no more were held for it, and its caller set no cap"
     assert (words in stage.log.rows[0].remark, words in caplog.text) == (remarked, remarked)
+
+
+async def test_an_answer_as_long_as_its_model_writes_is_not_remarked(autojump_clock: Clock) -> None:
+    stage = Stage(ScriptedUpstream([PLAIN, answer(completion=1000)]), speaking("one", "openai_chat"))
+    await relay(stage)
+    assert sent(stage)[0]["max_tokens"] == 1000 and stage.log.rows[0].remark == ""

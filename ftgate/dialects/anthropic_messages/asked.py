@@ -1,8 +1,9 @@
 """A messages request in neutral words: what talk_of reads.
 
-What only tunes, labels or caches stays behind; what another model cannot be given (a file kept at the provider, a tool
-that only Anthropic's models know) is refused with the path to it. The provider's own tools that stand in a history are
-passed over: what they found is in the text behind them.
+What only tunes, labels or caches stays behind, and so does the wish that documents be cited: no other dialect has words
+for a citation of what the caller sent, and an answer without them is one. What another model cannot be given (a file
+kept at the provider, a tool that only Anthropic's models know) is refused with the path to it. The provider's own tools
+that stand in a history are passed over: what they found is in the text behind them.
 """
 
 import base64
@@ -12,7 +13,7 @@ from typing import Literal, cast
 import msgspec
 
 from ftgate.dialects.anthropic_messages.marks import MARK
-from ftgate.dialects.fields import Fields, anything, cache_mark, dumps, loads, there, typed, word
+from ftgate.dialects.fields import Fields, anything, cache_mark, dumps, loads, text_of, there, typed, word
 from ftgate.dialects.names import Names
 from ftgate.dialects.neutral import (
     NO_EFFORT,
@@ -195,14 +196,16 @@ def _image(block: _Said, path: str) -> Image:
 def _document(block: _Said, path: str) -> Part:
     source, kind = _source(block, path)
     title, cache = block.get("title"), cache_mark(block)
-    name = title if isinstance(title, str) else ""
+    name, about = title if isinstance(title, str) else "", text_of(block.get("context"))
     if kind == "text":
-        return Document(text=word(source.get("data"), f"{path}.source.data"), name=name, cache=cache, path=path)
+        text = word(source.get("data"), f"{path}.source.data")
+        return Document(text=text, name=name, context=about, cache=cache, path=path)
     if kind == "base64":
         data, media = (word(source.get(field), f"{path}.source.{field}") for field in ("data", "media_type"))
         if media.startswith("text/"):
             try:
-                return Document(text=base64.b64decode(data).decode(), name=name, cache=cache, path=path)
+                text = base64.b64decode(data).decode()
+                return Document(text=text, name=name, context=about, cache=cache, path=path)
             except ValueError:
                 raise InvalidRequest(f"`{path}.source.data` must be base64 of UTF-8", param=path) from None
         return Document(data=data, media=media, name=name, cache=cache, path=path)
@@ -210,7 +213,7 @@ def _document(block: _Said, path: str) -> Part:
         return Document(url=word(source.get("url"), f"{path}.source.url"), name=name, cache=cache, path=path)
     if kind == "content":
         text = "\n\n".join(part.text for part in _texts(source.get("content"), f"{path}.source.content"))
-        return Document(text=text, name=name, cache=cache, path=path)
+        return Document(text=text, name=name, context=about, cache=cache, path=path)
     raise _kept_elsewhere("document", path)
 
 

@@ -89,7 +89,7 @@ def _messages(turn: Turn) -> Iterator[dict[str, object]]:
 
 def _in_words(part: Part) -> Part:
     """A document of text as the text that it is; every other part as it is."""
-    return Text(part.text) if isinstance(part, Document) and part.text else part
+    return Text(part.words) if isinstance(part, Document) and part.text else part
 
 
 def _assistant(parts: Iterable[Part]) -> dict[str, object]:

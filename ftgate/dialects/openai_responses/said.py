@@ -129,7 +129,7 @@ def _part(part: Part) -> Item:
             name = part.name or "document"
             return {"type": "input_file", "filename": name, "file_data": f"data:{part.media};base64,{data}"}
         case Document():
-            return {"type": "input_text", "text": part.text}
+            return {"type": "input_text", "text": part.words}
     raise InvalidRequest("a user's turn holds what only an assistant's may hold", param="messages")
 
 
