@@ -201,8 +201,8 @@ def test_what_an_upstream_says_beside_its_error(house: House, stream: bool) -> N
     }
     for path, said in others.items():
         answer = house.http.post(path, json={"model": "details", "stream": stream, **said}, headers=account.headers)
-        assert answer.status_code == 400 and answer.json() == {"error": {
-            "message": "no threads here", "type": "invalid_request_error", "code": "provider_error", "param": None}}  # fmt: skip
+        told = {"message": "no threads here", "type": "invalid_request_error", "code": "provider_error", "param": None}
+        assert (answer.status_code, answer.json()) == (400, {"error": told})
     assert house.balance(account) == 1
 
 
