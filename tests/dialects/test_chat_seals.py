@@ -12,7 +12,7 @@ from ftgate import dialects
 from ftgate.core.usage import Usage
 from ftgate.dialects.neutral import CallBegan, Event, Sealed
 from ftgate.dialects.openai_chat.heard import Events
-from ftgate.dialects.openai_chat.seals import seal_of
+from ftgate.dialects.openai_chat.seals import Details, seal_of
 from ftgate.dialects.talk import Aim
 from tests.dialects import crossing, putting_together
 
@@ -132,12 +132,14 @@ def test_a_seal_goes_to_its_maker_alone(caller: str) -> None:
 
 
 def test_a_seal_that_is_broken_is_left_out() -> None:
-    for seal in ("cs1.", "cs1..", "cs1..e30", "cs1..!!", "cs1..W10", "cs1.é.é"):
+    for seal in ("cs1.", "cs1..", "cs1..e30", "cs1..!!", "cs1..W10", "cs1..eyJjYWxsIjoidCJ9", "cs1.é.é"):
         blocks = [{"type": "redacted_thinking", "data": "ft1." + seal},
                   {"type": "tool_use", "id": "t", "name": "look", "input": {}}]  # fmt: skip
         kept = {"content": blocks}
         (call,) = up("anthropic_messages", next_request("anthropic_messages", kept))["messages"][1]["tool_calls"]
         assert call.keys() == {"id", "type", "function"}
+        sent = up("anthropic_messages", next_request("anthropic_messages", kept))
+        assert sent["messages"][1].keys() == {"role", "content", "tool_calls"}
 
 
 def test_what_a_user_says_is_no_seal() -> None:
@@ -170,3 +172,53 @@ def test_two_calls_without_an_index_each_in_a_piece_of_its_own() -> None:
         {"tool_calls": [made("look", extra_content=SIGNED)]}, {"tool_calls": [made("hear")]}
     )[0::2]  # fmt: skip
     assert isinstance(first, Sealed) and second == CallBegan(1, "id-hear", "hear")
+
+
+GEMINI = {"type": "reasoning.encrypted", "id": "id-look", "data": "Cv+/", "format": "google-gemini-v1", "index": 1}
+SUMMARY = {"type": "reasoning.text", "text": "hm", "format": "google-gemini-v1", "index": 0}
+CLAUDE = {"type": "reasoning.text", "text": "hm, so", "signature": "Et8", "format": "anthropic-claude-v1", "index": 0}
+IN_PIECES = [{**CLAUDE, "text": "hm"}, {**CLAUDE, "text": ", so"}, {**CLAUDE, "signature": "Et8"}]
+for _at, _piece in enumerate(IN_PIECES):
+    _piece.pop("text" if _at == 2 else "signature")
+DETAILED: dict[str, tuple[list[list[dict[str, Any]]], list[dict[str, Any]]]] = {
+    "with the call": ([[SUMMARY, GEMINI]], [SUMMARY, GEMINI]),
+    "one by one": ([[SUMMARY], [GEMINI]], [SUMMARY, GEMINI]),
+    "a seal that comes behind its text": ([[piece] for piece in IN_PIECES], [CLAUDE]),
+    "nothing that is sealed": ([[SUMMARY]], []),
+    "nothing that is flat": ([[{**GEMINI, "data": [["x"]]}]], []),
+}
+
+
+@pytest.mark.parametrize("words", [None, "So."])
+@pytest.mark.parametrize("caller", ["anthropic_messages", "openai_responses"])
+@pytest.mark.parametrize("case", DETAILED)
+def test_details_come_back_in_their_message(case: str, caller: str, words: str | None) -> None:
+    """As OpenRouter streams them, before the call; and in a whole answer."""
+    pieces, meant = DETAILED[case]
+    head, end = {"role": "assistant", "content": ""}, {"content": words} if words else {}
+    call = {"tool_calls": [made("look", index=0)]}
+    deltas = [head, *({"reasoning_details": piece} for piece in pieces), end, call]
+    chunks = [{"id": "a", "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    chunks.append({"id": "a", "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]})
+    sent = [b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks] + [b"data: [DONE]\n\n"]
+    stream = crossing.stream(caller, CHAT, sent, declared(caller))
+    streamed = putting_together.of_messages(stream) if caller == "anthropic_messages" else json.loads(
+        dialects.ALL[caller].whole_of(stream))  # fmt: skip
+    whole = got(caller, answered(made("look"), content=words, reasoning_details=meant or pieces[0]), streams=False)
+    for kept in (streamed, whole):
+        message = up(caller, next_request(caller, kept))["messages"][1]
+        assert message.get("reasoning_details", []) == meant
+        assert "reasoning_details" not in up(caller, next_request(caller, kept), maker="x")["messages"][1]
+        assert message["content"] == words and message["tool_calls"][0]["id"] == "id-look"
+
+
+def test_details_behind_a_text_are_no_block_of_their_own() -> None:
+    assert read({"content": "So."}, {"reasoning_details": [GEMINI]}, {"content": " Yes."}) == [
+        Sealed(sealed_details(GEMINI))]  # fmt: skip
+    assert read({"content": "So."}, {"reasoning_details": [GEMINI]}) == []
+
+
+def sealed_details(*said: dict[str, Any]) -> str:
+    details = Details()
+    details.take(list(said))
+    return details.seal()

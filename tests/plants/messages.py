@@ -111,7 +111,7 @@ PLANTS = (
     Plant(
         "every server takes the same seals",
         "ftgate/line/upward.py",
-        'maker = "" if dialect == x.call.dialect.NAME else maker_of(candidate.address)',
+        'maker = "" if own else maker_of(candidate.address)',
         'maker = ""',
         "tests/line/test_seals.py",
     ),
@@ -149,5 +149,12 @@ PLANTS = (
         "        if not kind.startswith(_CLEARS):",
         "        if not kind:",
         "tests/dialects/test_anthropic_messages.py",
+    ),
+    Plant(
+        "the pieces of what is sealed are not put together",
+        "ftgate/dialects/openai_chat/seals.py",
+        '            known = self._known.setdefault(flat.get("index", at), {})',
+        "            known = self._known.setdefault(len(self._known), {})",
+        "tests/dialects/test_chat_seals.py",
     ),
 )

@@ -4,8 +4,9 @@ A stream's events come here as StreamReader passes them on: chunks that can be r
 Calls come in fragments told apart by an index; some providers give every call the same one, and each its own id; some
 send an id late, or none.
 
-What is sealed beside a call (seals.py) is said before it, or once it comes. A text's own seal is said when it comes
-before the text: behind it, it would be the last block of an answer whose last block clients take for what was said.
+What is sealed (seals.py) is said before the call or the text that it belongs to, or once it comes. A text's own seal is
+said when it comes before the text: behind it, it would be the last block of an answer whose last block clients take for
+what was said.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +27,7 @@ from ftgate.dialects.neutral import (
     Thought,
 )
 from ftgate.dialects.openai_chat.answer import UNKNOWN, Message, ends, plain
-from ftgate.dialects.openai_chat.seals import FIELD, seal_of
+from ftgate.dialects.openai_chat.seals import DETAILS, FIELD, Details, seal_of
 
 _REASONS: Mapping[str, Reason] = {
     "stop": "end",
@@ -61,6 +62,7 @@ class Events:
         self._calls: dict[int, _Call] = {}  # by index: the call that its fragments belong to
         self._made = 0
         self._said = False  # some text has come
+        self._details = Details()
 
     def read(self, data: bytes) -> Iterable[Event]:
         """A text alone, as nearly every event is, is read in one go."""
@@ -72,7 +74,7 @@ class Events:
             else:
                 plainly = choice.index == 0 and not (choice.finish_reason or there(choice.logprobs))
                 text = _just_text(choice.delta) if plainly else None
-                if text is not None:
+                if text is not None and not self._details.sealed:
                     self._said = self._said or bool(text)
                     return (Said(text),) if text else ()
         said = loads(data)
@@ -103,11 +105,13 @@ class Events:
             if thought := _text(message.get(name)):
                 yield Thought(thought)
                 break
+        self._details.take(message.get(DETAILS))
         if not self._said and (seal := seal_of(message, "")):
             yield Sealed(seal)
         text, tokens = _text(message.get("content")), tokens_of(logprobs)
         if text or tokens:
             self._said = self._said or bool(text)
+            yield from self._sealed()
             yield Said(text, tokens)
         if refusal := _text(message.get("refusal")):
             yield Refused(refusal)
@@ -118,6 +122,10 @@ class Events:
                 yield from self._call(at if index is None else index, call)
         if isinstance(function := message.get("function_call"), dict):
             yield from self._call(0, {"function": function})
+
+    def _sealed(self) -> Iterator[Event]:
+        if seal := self._details.seal():
+            yield Sealed(seal)
 
     def _call(self, index: int, said: Mapping[str, object]) -> Iterator[Event]:
         id, function = _text(said.get("id")), said.get("function")
@@ -147,6 +155,7 @@ class Events:
             return
         call.began = True
         call.told = call.id or f"call_{self._answer or 'none'}_{call.key}"
+        yield from self._sealed()
         if seal := seal_of(call.brought, call.told):
             yield Sealed(seal)
         yield CallBegan(call.key, call.told, call.name)
@@ -158,6 +167,8 @@ class Events:
             yield from self._begin(call)
         reason = _REASONS.get(finish.lower(), "end")
         called = any(call.began for call in self._calls.values())
+        if called:
+            yield from self._sealed()
         yield Finished("calls" if reason == "end" and called else reason)
 
 

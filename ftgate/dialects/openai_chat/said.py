@@ -24,7 +24,7 @@ from ftgate.dialects.neutral import (
     ToolUse,
     Turn,
 )  # fmt: skip
-from ftgate.dialects.openai_chat.seals import FIELD, seals_in
+from ftgate.dialects.openai_chat.seals import DETAILS, FIELD, seals_in
 from ftgate.errors import InvalidRequest
 
 BETWEEN = "\n\n"
@@ -95,7 +95,9 @@ def _in_words(part: Part) -> Part:
 def _assistant(parts: Iterable[Part]) -> dict[str, object]:
     parts = tuple(parts)
     message: dict[str, object] = {"role": "assistant", "content": _joined(parts) or None}
-    seals = seals_in(part for part in parts if isinstance(part, Thinking))
+    seals, details = seals_in(part for part in parts if isinstance(part, Thinking))
+    if details:
+        message[DETAILS] = details
     if thought := BETWEEN.join(part.text for part in parts if isinstance(part, Thinking) and part.text):
         message["reasoning_content"] = thought
     calls = [

@@ -2,15 +2,19 @@
 
 Google's models sign the first of a round's calls, beside it in `extra_content` ({"google": {"thought_signature": …}},
 or {"vertex": …}), and refuse the next request when it does not come back there; a text is signed too, and need not be.
-Messages and Responses have no place at a call, so the seal goes before it, as a thought that nobody else can read:
+OpenRouter has what any maker's model seals in the message's `reasoning_details`, which come in pieces told apart by an
+index, before what was thought of. Messages and Responses have no place for either, so a seal goes before the call or
+the text, as a thought that nobody else can read:
 
-    "cs1." + its maker + "." + base64url of JSON {"call": the call's id, "" for a message, "extra": the field}
+    "cs1." + its maker + "." + base64url of JSON {"call": the call's id, "extra": its field}
+                                             or {"call": "", "extra": the message's field}
+                                             or {"details": some of the message's}
 
 It goes back to its maker alone: other providers refuse a field that they do not know. Whose an upstream is, is known
 when a request goes up (Aim.maker), so render_talk puts the seal itself where the field belongs, and `given_back`
 replaces it.
 
-Source: Google's pages on thought signatures, and on compatibility with OpenAI.
+Source: Google's pages on thought signatures, and on compatibility with OpenAI; OpenRouter's on reasoning tokens.
 """
 
 import base64
@@ -18,17 +22,22 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from ftgate.dialects.fields import Fields, dumps, text_of
+from ftgate.dialects.fields import ABSENT, Fields, dumps, text_of
 from ftgate.dialects.neutral import CHAT_SEAL, Thinking
 
 FIELD = "extra_content"
+DETAILS = "reasoning_details"
 _SIGNATURE = "thought_signature"
+_TEXTS = ("text", "summary", "data")
+"""Fields of a detail that come in pieces."""
+_SEALED = ("data", "signature")
 _SHOWN = b'"' + CHAT_SEAL.encode()
 
 
 class _Kept(msgspec.Struct, gc=False):
-    call: str
-    extra: msgspec.Raw
+    call: str = ""
+    extra: msgspec.Raw = ABSENT
+    details: list[msgspec.Raw] = []
 
 
 _kept = msgspec.json.Decoder(_Kept)
@@ -42,18 +51,54 @@ def seal_of(holder: Mapping[str, object], call: str) -> str:
         for space, its in (spaces.items() if isinstance(spaces, dict) else ())
         if isinstance(its, dict) and (signature := text_of(its.get(_SIGNATURE)))
     }
-    if not extra:
-        return ""
-    return CHAT_SEAL + base64.urlsafe_b64encode(dumps({"call": call, "extra": extra})).decode().rstrip("=")
+    return _packed({"call": call, "extra": extra}) if extra else ""
 
 
-def seals_in(thoughts: Iterable[Thinking]) -> dict[str, str]:
-    """The seals among these thoughts, by the id of their call ("" for that of the message)."""
-    found = {}
+def _packed(kept: Mapping[str, object]) -> str:
+    return CHAT_SEAL + base64.urlsafe_b64encode(dumps(kept)).decode().rstrip("=")
+
+
+class Details:
+    """The details of an answer while their pieces come, until they are told. `sealed`: something in them is."""
+
+    def __init__(self) -> None:
+        self._known: dict[object, dict[str, list[str | int]]] = {}
+        self.sealed = False
+
+    def take(self, said: object) -> None:
+        for at, piece in enumerate(said if isinstance(said, list) else ()):
+            if not isinstance(piece, dict):
+                continue
+            flat = {name: its for name, its in piece.items() if isinstance(its, (str, int))}
+            known = self._known.setdefault(flat.get("index", at), {})
+            for name, its in flat.items():
+                known.setdefault(name, []).append(its)
+            self.sealed |= any(flat.get(name) for name in _SEALED)
+
+    def seal(self) -> str:
+        """Those that have not been told; "" while nothing in them is sealed."""
+        if not self.sealed:
+            return ""
+        details = [{name: _joined(name, pieces) for name, pieces in its.items()} for its in self._known.values()]
+        packed = _packed({"details": details})
+        self._known, self.sealed = {}, False
+        return packed
+
+
+def _joined(name: str, pieces: list[str | int]) -> str | int:
+    return "".join(map(str, pieces)) if name in _TEXTS else pieces[-1]
+
+
+def seals_in(thoughts: Iterable[Thinking]) -> tuple[dict[str, str], list[str]]:
+    """The seals among these thoughts: by the id of their call ("" for that of the message), and those of details."""
+    fields, details = {}, []
     for thought in thoughts:
         if (opened := _opened(thought.sealed)) is not None:
-            found[opened[1].call] = thought.sealed
-    return found
+            if opened[1].details:
+                details.append(thought.sealed)
+            elif bytes(opened[1].extra):
+                fields[opened[1].call] = thought.sealed
+    return fields, details
 
 
 def given_back(messages: msgspec.Raw, maker: str) -> object:
@@ -67,6 +112,12 @@ def _given_back(message: Fields, maker: str) -> Mapping[str, object]:
     given: dict[str, object] = {**message}
     if FIELD in message:
         _replace(given, maker)
+    if DETAILS in message:
+        seals = [_opened(seal) for seal in msgspec.json.decode(message[DETAILS], type=list[str])]
+        details = [detail for opened in seals if opened and opened[0] == maker for detail in opened[1].details]
+        given[DETAILS] = details
+        if not details:
+            del given[DETAILS]
     if _SHOWN in bytes(message.get("tool_calls", b"")):
         calls: list[dict[str, object]] = [
             {**call} for call in msgspec.json.decode(message["tool_calls"], type=list[Fields])
