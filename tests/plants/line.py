@@ -179,7 +179,7 @@ PLANTS = (
     Plant(
         "parameters that a channel drops go up",
         "ftgate/line/upward.py",
-        "channel.stream_usage, channel.drop_params, most, ",
+        "channel.stream_usage, drop, most, ",
         "channel.stream_usage, (), most, ",
         "tests/line/test_relaying.py",
     ),
@@ -270,8 +270,8 @@ PLANTS = (
     Plant(
         "a large request is written for its provider on the loop",
         "ftgate/line/attempt.py",
-        "await self.beside.run(self.upward.request, x, tried.candidate, tried.cap)",
-        "self.upward.request(x, tried.candidate, tried.cap)",
+        "await self.beside.run(self.upward.request, x, tried)",
+        "self.upward.request(x, tried)",
         "tests/line/test_beside.py",
     ),
     Plant(
