@@ -10,6 +10,7 @@ import pytest
 
 from ftgate.dialects import openai_responses
 from ftgate.dialects.logprobs import tokens_of
+from ftgate.dialects.talk import Aim
 from ftgate.errors import InvalidRequest
 from tests.dialects import crossing
 from tests.dialects.cutting import cuts
@@ -35,6 +36,12 @@ def test_what_is_asked_goes_up(name: str) -> None:
     caller, upstream, asked, sent = ASKED[name]
     plain = crossing.request(caller, upstream, {})
     assert crossing.request(caller, upstream, asked) == {**plain, **sent}
+
+
+def test_a_model_that_is_told_of_no_thinking_is_asked_for_them_all_the_same() -> None:
+    asked = {"logprobs": True, "thinking": {"type": "adaptive"}}
+    sent = crossing.request(CHAT, RESPONSES, asked, Aim("up", thinks=False))
+    assert sent["include"] == INCLUDED["include"] and "reasoning" not in sent
 
 
 CANNOT: list[tuple[str, str, dict[str, Any], str]] = [

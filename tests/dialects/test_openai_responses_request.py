@@ -228,6 +228,22 @@ def test_what_goes_up(name: str) -> None:
     assert up(**fields) == {**ALWAYS, **sent}
 
 
+@pytest.mark.parametrize(("fields", "thinks", "included"), [
+    ({}, True, ["reasoning.encrypted_content"]),
+    ({}, False, None),
+    ({}, None, None),
+    ({"include": ["x"]}, True, ["x", "reasoning.encrypted_content"]),
+    ({"store": False}, True, None),
+    ({"reasoning": {"effort": "none"}}, True, None),
+    ({"reasoning": {"summary": "auto"}}, None, ["reasoning.encrypted_content"]),
+])  # fmt: skip
+def test_reasoning_is_handed_out_to_who_relies_on_it_being_stored(
+    fields: dict[str, Any], thinks: bool | None, included: Any
+) -> None:
+    assert up(Aim("up", thinks=thinks), **fields).get("include") == included
+    assert "include" not in up(Aim("up", thinks=thinks, drop=("include",)), **fields)
+
+
 def test_the_cap_goes_up_in_its_own_field() -> None:
     assert up(Aim("up", 7, "max_output_tokens"), max_output_tokens=9)["max_output_tokens"] == 7
     assert up(Aim("up", None, "max_output_tokens"), max_output_tokens=9)["max_output_tokens"] == 9

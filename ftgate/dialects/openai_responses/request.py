@@ -138,9 +138,9 @@ def render(ask: Ask, aim: Aim) -> bytes:
     fields: dict[str, object] = {name: raw for name, raw in ask.fields.items() if name not in drop}
     fields["model"] = aim.model
     fields["store"] = False
-    if ask.talk is not None and not may_say(ask.talk.effort, aim.thinks):
-        for name in ("reasoning", "include"):
-            fields.pop(name, None)
+    untold = ask.talk is not None and not may_say(ask.talk.effort, aim.thinks)
+    if untold:
+        fields.pop("reasoning", None)
     cap = ask.cap if aim.cap is None else aim.cap
     if cap is not None and aim.cap_field is not None:
         fields[aim.cap_field] = cap
@@ -157,20 +157,30 @@ def render(ask: Ask, aim: Aim) -> bytes:
     if "tools" not in fields and not carries:
         for name in ("tool_choice", "parallel_tool_calls"):
             fields.pop(name, None)
-    if (
-        "include" not in aim.drop
-        and _reasons(ask.fields)
-        and typed(ask.fields, "store", bool, "true or false") is not False
-    ):
-        asked = typed(ask.fields, "include", list[str], "a list of texts") or []
-        fields["include"] = [*asked, *([] if ENCRYPTED in asked else [ENCRYPTED])]
+    if "include" not in aim.drop:
+        _render_include(ask, aim, fields, untold=untold)
     return msgspec.json.encode(fields)
 
 
-def _reasons(fields: Mapping[str, msgspec.Raw]) -> bool:
-    """Whether the caller expects reasoning; models without it refuse to be asked for it in any form."""
+def _render_include(ask: Ask, aim: Aim, fields: dict[str, object], *, untold: bool) -> None:
+    """Ask for sealed reasoning where the caller will need it and did not ask himself; do not ask a model for it that is
+    told of no reasoning at all (`untold`)."""
+    asked = typed(ask.fields, "include", list[str], "a list of texts") or []
+    stored = typed(ask.fields, "store", bool, "true or false") is not False
+    wanted = not untold and (ENCRYPTED in asked or (stored and _reasons(ask.fields, aim)))
+    if wanted and ENCRYPTED not in asked:
+        fields["include"] = [*asked, ENCRYPTED]
+    elif ENCRYPTED in asked and not wanted:
+        fields["include"] = left = [name for name in asked if name != ENCRYPTED]
+        if not left:
+            del fields["include"]
+
+
+def _reasons(fields: Mapping[str, msgspec.Raw], aim: Aim) -> bool:
+    """Whether there will be reasoning: where the caller says how much, or says nothing to a model that is known to
+    think. Models without it refuse to be asked for it in any form."""
     reasoning = typed(fields, "reasoning", dict[str, object], "an object")
-    return reasoning is not None and reasoning.get("effort") != "none"
+    return bool(aim.thinks) if reasoning is None else reasoning.get("effort") != "none"
 
 
 def _render_input(ask: Ask, fields: dict[str, object], *, bare: bool) -> bool:
