@@ -220,4 +220,11 @@ PLANTS = (
         "[own]",
         "tests/core/test_hops.py",
     ),
+    Plant(
+        "thinking that nobody can read is left out again and again",
+        "ftgate/core/routing.py",
+        "return None if again else Step(last.index, bare=True)",
+        "return Step(last.index, bare=True)",
+        "tests/core/test_routing.py",
+    ),
 )

@@ -304,4 +304,32 @@ PLANTS = (
         "            first = self.first\n",
         "tests/dialects/test_sse.py",
     ),
+    Plant(
+        "probabilities of one part are told of the next too",
+        "ftgate/dialects/openai_responses/output.py",
+        "self._kind, self._texts, self._logprobs = kind, [], []",
+        "self._kind, self._texts = kind, []",
+        "tests/dialects/test_logprobs.py",
+    ),
+    Plant(
+        "probabilities beside a piece of a chat are passed over",
+        "ftgate/dialects/openai_chat/heard.py",
+        "(choice.finish_reason or there(choice.logprobs))",
+        "choice.finish_reason",
+        "tests/dialects/test_logprobs.py",
+    ),
+    Plant(
+        "a document of text loses its title in other dialects",
+        "ftgate/dialects/neutral.py",
+        "(self.name, self.context, self.text)",
+        "(self.text,)",
+        "tests/dialects/test_golden_chat_messages.py",
+    ),
+    Plant(
+        "the first change of effort on the way holds",
+        "ftgate/dialects/openai_responses/asked.py",
+        'effort = _effort(item, f"{path}.") or effort',
+        'effort = effort or _effort(item, f"{path}.")',
+        "tests/dialects/test_golden_responses_caller.py",
+    ),
 )

@@ -295,4 +295,32 @@ PLANTS = (
         "            raise unsaid\n",
         "tests/line/test_beside.py",
     ),
+    Plant(
+        "an upstream that cannot read earlier thinking is asked the same again",
+        "ftgate/line/upward.py",
+        "candidate.model.thinks, tried.bare,",
+        "candidate.model.thinks, False,",
+        "tests/line/test_responses.py",
+    ),
+    Plant(
+        "what few take goes, translated, to everybody",
+        "ftgate/line/upward.py",
+        "drop = channel.drop_params if own else _dropped(channel)",
+        "drop = channel.drop_params",
+        "tests/line/test_responses.py",
+    ),
+    Plant(
+        "nobody hears of an answer that our cap ended",
+        "ftgate/line/charge.py",
+        "if _cut_by_us(x, tried, measured):",
+        "if False:",
+        "tests/line/test_responses.py",
+    ),
+    Plant(
+        "providers that are all overloaded have failed",
+        "ftgate/line/words.py",
+        "    if _all_overloaded(x):\n        return ProvidersOverloaded",
+        "    if False:\n        return ProvidersOverloaded",
+        "tests/line/test_responses.py",
+    ),
 )
