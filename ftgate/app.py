@@ -7,6 +7,7 @@ starts fast.
 import logging
 import secrets
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,10 @@ from ftgate.accounts import Accounts
 from ftgate.config import Settings
 from ftgate.core.limits import Limits
 from ftgate.errors import DatabaseBusy
-from ftgate.house import control, live, serving
+from ftgate.house import control, serving
 from ftgate.house.house import House
 from ftgate.house.lock import Patience
+from ftgate.house.reload import Reloader
 from ftgate.store.database import DatabaseFault
 from ftgate.store.journal import StoredJournal
 from ftgate.store.ledger import MemoryLedger
@@ -74,20 +76,23 @@ async def serve(
     host: str,
     port: int,
     started: Callable[[serving.Started], None],
+    read: Callable[[], Settings],
     patience: Patience | None = None,
 ) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code. Raises Locked, DatabaseFault, PortTaken, NoSuchHost, LeadsBack,
-    OSError before it serves."""
+    """Serve until SIGTERM or SIGINT; the exit code. `read` gives the settings anew, or raises ConfigFaults. Raises
+    Locked, DatabaseFault, PortTaken, NoSuchHost, LeadsBack, OSError before it serves."""
     serving.allow_open_files()
     # First: a port that is taken must not leave a new data directory behind.
     listeners = await serving.listen(host, port)
     try:
-        if back := serving.leading_back(listeners, settings.routes.channels, settings.server.public_url):
+        leading_back = partial(serving.leading_back, listeners)
+        if back := leading_back(settings):
             raise serving.LeadsBack(back)
         with serving.Signals() as signals:
             house = open_house(settings, data_dir, serving=True, patience=patience)
             try:
-                code = await _serve(house, listeners, started, signals)
+                reloader = Reloader(house.live, read, leading_back)
+                code = await _serve(house, listeners, started, signals, reloader)
             finally:
                 await house.close()  # noqa: ASYNC102 - shielded within
     finally:
@@ -101,6 +106,7 @@ async def _serve(
     listeners: list[trio.SocketListener],
     started: Callable[[serving.Started], None],
     signals: serving.Signals,
+    reloader: Reloader,
 ) -> int:
     from ftgate import readiness
     from ftgate.transports.choice import Transports
@@ -108,13 +114,15 @@ async def _serve(
     settings = house.settings
     orphans = await house.begin()
     watches = readiness.Readiness() if readiness.SUPPORTED else None
-    transports = Transports(settings.routes.channels, direct=settings.server.direct_transport, readiness=watches)
+    transports = Transports(direct=settings.server.direct_transport, readiness=watches)
     gate = _gate(house, transports)
     door = await _door(house, gate, watches)
     code = 0
+    _keep_up(house, gate, transports)
     desk = control.bound(house.lock)
     async with trio.open_nursery() as nursery:
-        await nursery.start(control.serve, desk, commands(house.accounts))
+        asked = {**commands(house.accounts), "config.reload": reloader.command}
+        await nursery.start(control.serve, desk, asked)
         if watches is not None:
             nursery.start_soon(watches.run)
         chores = (
@@ -126,6 +134,8 @@ async def _serve(
         nursery.start_soon(serving.sweep, chores, house)
         nursery.start_soon(gate.keep_alive)
         nursery.start_soon(house.watch_files)
+        nursery.start_soon(reloader.heed, signals.hangup)
+        nursery.start_soon(reloader.watch)
         signals.heed_ends()
         async with trio.open_nursery() as doors:
             await doors.start(door.serve, listeners)
@@ -136,7 +146,7 @@ async def _serve(
             serving.settle_the_heap()
             code = await serving.until_told(signals, house.writer.died)
             # A dead writer bills nothing: then no call is given time to finish.
-            await serving.wind_down(gate, door, doors, signals, 0.0 if code else settings.server.shutdown_grace)
+            await serving.wind_down(gate, door, doors, signals, 0.0 if code else house.settings.server.shutdown_grace)
         nursery.cancel_scope.cancel()
     house.remember_ratios(gate.ratios)
     await transports.aclose_all()
@@ -145,16 +155,23 @@ async def _serve(
     return code
 
 
+def _keep_up(house: House[Accounts], gate: "Gate", transports: "Transports") -> None:
+    """What has to be told when other settings are in force."""
+    house.live.tell(house.accounts.directory.adopt)
+    house.live.tell(gate.adopt)
+    house.live.tell(lambda: transports.adopt(house.settings.routes.channels))
+
+
 def _gate(house: House[Accounts], transports: "Transports") -> "Gate":
     """The line over this house."""
     from ftgate.line.gate import Gate
 
     gate = Gate(
-        settings=live.gate_settings(house.settings),
+        live=house.live,
         keys=house.accounts.directory,
         ledger=MemoryLedger(house.books, house.writer, house.clock),
         upstream=transports,
-        limits=Limits(live.rates_for(house.settings, house.accounts.directory.plan_of_key)),
+        limits=Limits(house.live.rates_for(house.accounts.directory.plan_of_key)),
         clock=house.clock,
         passing=house.passing,
         gateway=secrets.token_hex(8).encode(),
@@ -173,13 +190,14 @@ async def _door(house: House[Accounts], gate: "Gate", watches: "Readiness | None
     from ftgate.web.site import Site
 
     server = house.settings.server
-    site = Site(gate, house.accounts.directory, StoredJournal(house.database), cors=server.cors)
+    site = Site(gate, house.accounts.directory, StoredJournal(house.database), house.live)
     await site.start()
     intake = Intake(
-        gate.relay, Counter(gate).count, gate.authenticate, max_body_bytes=server.max_body_mb * 1_000_000,
-        cors=server.cors, methods_at=site.methods_at,
+        gate.relay, Counter(gate).count, gate.authenticate, live=house.live, methods_at=site.methods_at,
     )  # fmt: skip
     context = serving.tls_context(server.tls_cert, server.tls_key)
+    if context is not None:
+        house.live.tell(lambda: serving.renew(context, house.settings.server))
     door = HypercornDoor(Relay(intake, site), ssl_context=context)
     if not server.fast_door:
         return door

@@ -33,7 +33,9 @@ traceback.
 `UpstreamFailed` stands beside the tree: it is what a transport raises at the gate, and never reaches a caller as it is.
 """
 
+from collections.abc import Mapping
 from enum import Enum
+from pathlib import Path
 
 
 class GateError(Exception):
@@ -246,8 +248,9 @@ class UpstreamFailed(Exception):
 
 class ConfigFaults(Exception):
     """Every fault of a config file at once; `faults` are lines of the form `file:line: what is wrong. How to mend
-    it.`"""
+    it.`, `files` those that were read, as they were then (config.stamps)."""
 
-    def __init__(self, faults: list[str]) -> None:
+    def __init__(self, faults: list[str], files: Mapping[Path, tuple[int, int, int] | None] | None = None) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
+        self.files = files or {}

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from ftgate.core.pricing import ONE, Multiplier, Offer
-from ftgate.core.routing import Retry, Routes
+from ftgate.core.routing import Reach, Retry, Routes
 
 Headers = list[tuple[bytes, bytes]]
 """HTTP headers in order; names in lower case, values without surrounding space."""
@@ -25,13 +25,15 @@ def nowhere(place: str) -> None:
 
 
 class UpstreamRequest(msgspec.Struct, frozen=True, gc=False):
-    """One POST to an upstream. `channel` names the configured way to it, whose pool and TLS settings are used."""
+    """One POST to an upstream. `channel` names the configured way to it, `reach` says how it is gone: both together
+    have connections of their own."""
 
     channel: str
     url: str
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
     connect_s: float
+    reach: Reach = Reach()
 
 
 class Answer(Protocol):
@@ -332,6 +334,24 @@ class GateSettings(msgspec.Struct, frozen=True):
     def terms(self, plan: str) -> Terms:
         """A plan's terms; those of `default` where the plan is no longer there."""
         return self.plans.get(plan) or self.plans["default"]
+
+
+class DoorSettings(msgspec.Struct, frozen=True):
+    """The doors' part: the largest body of a request, and whether browsers on other sites may call."""
+
+    max_body_bytes: int
+    cors: bool
+
+
+class Live(Protocol):
+    """The settings in force. Each part is one immutable snapshot, and all are swapped in one step: who needs a setting
+    asks here whenever it needs one, and keeps no copy of its own but that of a call for the call's length."""
+
+    @property
+    def gate(self) -> GateSettings: ...
+
+    @property
+    def doors(self) -> DoorSettings: ...
 
 
 class Line(Protocol):

@@ -81,6 +81,17 @@ class Directory:
         """Whether its calls are billed without credits: its own mode decides, else its plan's."""
         return user.mode == "metered" or (not user.mode and self.metered_plan(user.plan))
 
+    def adopt(self) -> None:
+        """The plans have changed: whoever is billed otherwise now is so from the next call on; open calls end as they
+        began."""
+        for user in self.users.values():
+            balance, metered = self.books.accounts[user.id], self.metered(user)
+            if balance.metered is not metered:
+                balance.metered = metered
+                for key in self.keys.values():
+                    if key.account == user.id and key.hash in self.by_hash:
+                        self.keep_key(key)
+
     def keep_user(self, user: User) -> None:
         """Take a user in, or what has changed of one."""
         self.users[user.id] = user

@@ -8,7 +8,7 @@ import click
 
 from ftgate import config
 from ftgate.cli.output import document, line, told
-from ftgate.cli.remote import data_dir, places
+from ftgate.cli.remote import ask_server, data_dir, places, whereabouts
 from ftgate.errors import ConfigFaults
 from ftgate.store.owner import keep_owner
 
@@ -18,9 +18,9 @@ class Faulty(click.ClickException):
 
     exit_code = 1
 
-    def __init__(self, faults: list[str]) -> None:
-        them = "it" if len(faults) == 1 else "them"
-        super().__init__("\n".join([*faults, f"{counted(len(faults), 'fault')}. Mend {them} and check again."]))
+    def __init__(self, faults: list[str], then: str = "Mend {them} and check again.") -> None:
+        then = then.format(them="it" if len(faults) == 1 else "them")
+        super().__init__("\n".join([*faults, f"{counted(len(faults), 'fault')}. {then}"]))
 
     def show(self, file: IO[Any] | None = None) -> None:
         click.echo(self.message, file=file, err=file is None)
@@ -60,6 +60,29 @@ def check(as_json: bool, config_path: Path | None, data: Path | None) -> None:
             f"{counted(row['models'], 'model')}{source}"
         )
     click.echo(f"{counted(len(found['channels']), 'channel')}, {counted(found['models'], 'model')}")
+
+
+@click.command("reload")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@places
+def reload_config(as_json: bool, config_path: Path | None, data: Path | None) -> None:
+    """Let the running server read its config again. Calls in flight keep the settings they began with; a config with
+    faults changes nothing."""
+    done = ask_server(whereabouts(config_path, data), "config.reload")
+    if not done["ok"]:
+        if as_json:
+            document(done)
+            raise click.exceptions.Exit(1)
+        raise Faulty(done["faults"], "Nothing was changed. Mend {them} and reload again.")
+    if as_json:
+        document(done)
+        return
+    for name in done["changed"]:
+        line(f"changed  {name}")
+    for name in done["needs_restart"]:
+        line(f"waits for a restart  {name}")
+    if not done["changed"] and not done["needs_restart"]:
+        line("nothing is different")
 
 
 def unusable(place: Path) -> str | None:

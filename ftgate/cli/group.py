@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": "ftgate.cli.serve:demo",
     "init": "ftgate.cli.config:init",
     "check": "ftgate.cli.config:check",
+    "reload": "ftgate.cli.config:reload_config",
     "users": "ftgate.cli.accounts:users",
     "keys": "ftgate.cli.accounts:keys",
     "credit": "ftgate.cli.accounts:credit",

@@ -86,6 +86,30 @@ def run(config_path: Path | None, data: Path | None, command: str, **arguments: 
     return answer["result"]
 
 
+def whereabouts(config_path: Path | None, data: Path | None) -> Path:
+    """The data directory, also of a config that this shell cannot read whole: what it takes from the environment is
+    the server's to know. Raises click.ClickException where even that cannot be told."""
+    if data is not None:
+        return data.resolve()
+    try:
+        path = config_path or config.default_path()
+        named = config.named_data_dir(path) if path else config.Server().data_dir
+    except ConfigFaults as faulty:
+        raise click.ClickException("\n".join(faulty.faults)) from None
+    return named.resolve()
+
+
+def ask_server(place: Path, command: str, **arguments: Any) -> Any:
+    """What only a running server can do. Raises click.ClickException where none serves this directory."""
+    held = holder(place)
+    if held is None or held.socket is None:
+        raise click.ClickException(f"no server runs on {place}. Name its data directory with --data, or its --config.")
+    answer = _ask(held.socket, held.pid, command, arguments)
+    if "error" in answer:
+        raise click.ClickException(answer["error"])
+    return answer["result"]
+
+
 def patience() -> Patience:
     """The waiting of one command, told on standard error."""
     return Patience(lambda words: click.echo(words, err=True), WAIT_S)

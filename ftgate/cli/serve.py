@@ -8,7 +8,8 @@ import shlex
 import signal
 import sys
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ from ftgate.errors import ConfigFaults
 if TYPE_CHECKING:
     from ftgate.house.serving import Started
 
+Reading = Callable[[], config.Settings]
+"""Gives the settings as they are written now, or raises ConfigFaults."""
 OLLAMA_S = 0.5
 """Seconds that a local Ollama has to answer at the start."""
 
@@ -50,10 +53,19 @@ def local_ollama(environ: Mapping[str, str]) -> list[str] | None:
         return None
 
 
-def _settings(path: Path | None) -> config.Settings:
+def read(path: Path | None) -> config.Settings:
+    """The settings as they are written now. Raises ConfigFaults."""
+    path = path or config.default_path()
+    return config.load(path, os.environ) if path else config.from_environment(os.environ, local_ollama(os.environ))
+
+
+def read_demo() -> config.Settings:
+    return config.from_environment({}, None)
+
+
+def _settings(reading: Reading) -> config.Settings:
     try:
-        path = path or config.default_path()
-        return config.load(path, os.environ) if path else config.from_environment(os.environ, local_ollama(os.environ))
+        return reading()
     except ConfigFaults as faulty:
         for fault in faulty.faults:
             say(fault)
@@ -76,7 +88,7 @@ def serve(
     host: str | None = None, port: int | None = None, config_path: Path | None = None, data: Path | None = None
 ) -> None:
     """Serve until SIGTERM or Ctrl-C."""
-    start(_settings(config_path), data, host, port)
+    start(partial(read, config_path), data, host, port)
 
 
 @click.command()
@@ -85,11 +97,12 @@ def serve(
 @data_option
 def demo(host: str | None, port: int | None, data: Path | None) -> None:
     """Serve the built-in demo provider, whatever keys the environment holds."""
-    start(config.from_environment({}, None), data, host, port)
+    start(read_demo, data, host, port)
 
 
-def start(settings: config.Settings, data: Path | None, host: str | None, port: int | None) -> None:
-    """Run the server to its end. Raises click's exceptions for what a person can mend."""
+def start(reading: Reading, data: Path | None, host: str | None, port: int | None) -> None:
+    """Run the server to its end, with the settings that `reading` gives, now and again. Raises click's exceptions for
+    what a person can mend."""
     import trio
 
     from ftgate import app
@@ -98,6 +111,9 @@ def start(settings: config.Settings, data: Path | None, host: str | None, port: 
     from ftgate.store.database import DatabaseFault
 
     log.to_stderr()
+    settings = _settings(reading)
+    if settings.origin is not None:  # a file that is gone must not be another config: that of the environment
+        reading = partial(read, settings.origin)
     place = data_dir(settings, data)
     host = host or settings.server.host
     port = settings.server.port if port is None else port
@@ -119,7 +135,7 @@ def start(settings: config.Settings, data: Path | None, host: str | None, port: 
             os.kill(os.getpid(), signal.SIGTERM)
 
     async def run() -> int:
-        return await app.serve(settings, place, host=host, port=port, started=tell, patience=patience())
+        return await app.serve(settings, place, host=host, port=port, started=tell, read=reading, patience=patience())
 
     try:
         code = trio.run(run)

@@ -9,20 +9,23 @@ load          the walk along the declarations, gathering faults
 channels      [[channel]] rows with the catalogue behind them
 idle          what can have no effect, told
 build         sections, plans, routes, and what must hold between them
+changes       what is different between two of them
+stamps        the files they were read from, as they were then
 environment   channels when nobody wrote a config
 shipped       the catalogue's files
 write         the commented example
 """
 
-from ftgate.config.build import default_path, describe, effective_provider, from_environment, load
+from ftgate.config.build import default_path, describe, effective_provider, from_environment, load, named_data_dir
+from ftgate.config.changes import changed, needing_restart
 from ftgate.config.channel_settings import ProviderOverride
-from ftgate.config.settings import Breaker, Plan, Settings
+from ftgate.config.settings import Breaker, Plan, Server, Settings
 from ftgate.config.shipped import provider, provider_names
 from ftgate.config.values import unquoted
 from ftgate.config.write import write_example
 
 __all__ = [
-    "Breaker", "Plan", "ProviderOverride", "Settings", "default_path", "describe", "effective_provider",
-    "from_environment", "load",
+    "Breaker", "Plan", "ProviderOverride", "Server", "Settings", "changed", "default_path", "describe",
+    "effective_provider", "from_environment", "load", "named_data_dir", "needing_restart",
     "provider", "provider_names", "unquoted", "write_example",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ftgate.config.load import Missing, Reading, dotted, fields, nearest
 from ftgate.config.note import Note
 from ftgate.config.settings import Settings
 from ftgate.config.shipped import provider, provider_names
+from ftgate.config.stamps import look
 from ftgate.config.values import is_key_like, secret, shown, unquoted
 from ftgate.core.limits import Rates
 from ftgate.core.routing import Channel, Retry, Routes, Timeouts
@@ -47,6 +49,18 @@ def default_path(environ: Mapping[str, str] | None = None) -> Path | None:
     return path
 
 
+def named_data_dir(path: Path) -> Path:
+    """The data directory that a file names, whatever else is wrong in it. Raises ConfigFaults where it cannot be told
+    without the server's environment, or the file is no TOML."""
+    reading = _reading(path, {})
+    reading.raise_faults()
+    server = reading.section(("server",), settings.Server())
+    there = reading.raw.get("server", {})
+    if isinstance(there, dict) and "data_dir" in there and any("data_dir" in words for _, words in reading.faults):
+        reading.raise_faults()
+    return server.data_dir
+
+
 def load(path: Path | None, environ: Mapping[str, str], ollama_models: list[str] | None = None) -> Settings:
     """The settings of a file, or without one those of the environment. Raises ConfigFaults with every fault at once.
 
@@ -54,19 +68,27 @@ def load(path: Path | None, environ: Mapping[str, str], ollama_models: list[str]
     """
     if path is None:
         return from_environment(environ, ollama_models)
+    reading = _reading(path, environ)
+    reading.raise_faults()
+    return build(reading, path, ollama_models)
+
+
+def _reading(path: Path, environ: Mapping[str, str]) -> Reading:
+    """Of a file. Raises ConfigFaults where it cannot be read; what is wrong in it is noted."""
     origin = path.name if path.parent == Path() else str(path)
+    own = look([path])
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as problem:
         raise ConfigFaults(
-            [f"{origin}:1: the file cannot be read: {problem.strerror}. ftgate init writes one."]
+            [f"{origin}:1: the file cannot be read: {problem.strerror}. ftgate init writes one."], own
         ) from None
     except UnicodeDecodeError as problem:
         line = problem.object[: problem.start].count(b"\n") + 1
-        raise ConfigFaults([f"{origin}:{line}: the file is not UTF-8. Save it as UTF-8."]) from None
+        raise ConfigFaults([f"{origin}:{line}: the file is not UTF-8. Save it as UTF-8."], own) from None
     reading = Reading(text, origin, environ)
-    reading.raise_faults()
-    return build(reading, path, ollama_models)
+    reading.files.update(own)
+    return reading
 
 
 def from_environment(environ: Mapping[str, str], ollama_models: list[str] | None) -> Settings:
@@ -112,8 +134,9 @@ def build(reading: Reading, origin: Path | None, ollama_models: list[str] | None
         )
     builder = Builder(reading, timeouts, overrides, database.hold_lifetime)
     routes = _routes(reading, builder.build())
+    server = _server(reading)
     result = Settings(
-        server=_server(reading),
+        server=server,
         database=database,
         billing=reading.section(("billing",), settings.Billing()),
         stripe=_stripe(reading),
@@ -130,6 +153,8 @@ def build(reading: Reading, origin: Path | None, ollama_models: list[str] | None
         found=found,
         origin=origin,
         warnings=[],
+        certificate=_fingerprint(server),
+        files=reading.files,
     )
     idle.warn(reading, result)
     reading.raise_faults()
@@ -190,6 +215,19 @@ def _check_certificate(reading: Reading, cert: Path, key: Path) -> None:
             ("server", "tls_key"),
             " is no private key that fits tls_cert. Give the key it was made with, without a password.",
         )
+
+
+def _fingerprint(server: settings.Server) -> str:
+    """Tells one certificate with its key from another; "" without one, or where it cannot be read."""
+    if server.tls_cert is None or server.tls_key is None:
+        return ""
+    found = sha256()
+    try:
+        for path in (server.tls_cert, server.tls_key):
+            found.update(sha256(path.read_bytes()).digest())
+    except OSError:  # it has its fault already
+        return ""
+    return found.hexdigest()
 
 
 def _stripe(reading: Reading) -> settings.Stripe:

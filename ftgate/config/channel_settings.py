@@ -1,7 +1,6 @@
 """The settings of a channel, of its models and of a provider, each declared once, as in settings.py."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated as A
 
 import msgspec
@@ -170,11 +169,12 @@ class ChannelSettings(msgspec.Struct, frozen=True):
         Mapping[str, str], Note("Query parameters sent along.", "some providers want a version there.", kind="pairs")
     ] = {}
     ca_file: A[
-        Path | None,
+        str | None,
         Note(
-            "Certificates to trust instead of the system's.",
+            "Certificates (PEM) to trust instead of the system's.",
             "a private server has a private authority.",
-            kind="readable",
+            kind="authorities",
+            shown='"/etc/ftgate/authority.pem"',
         ),
     ] = None
     drop_params: A[tuple[str, ...], Note("Request fields left out.", "some servers refuse what they do not know.")] = ()

@@ -12,7 +12,7 @@ from ftgate.config.load import Reading, fields, nearest
 from ftgate.config.shipped import provider, provider_names
 from ftgate.config.values import shown
 from ftgate.core.pricing import Price
-from ftgate.core.routing import Address, Channel, Model, Timeouts
+from ftgate.core.routing import Address, Channel, Model, Reach, Timeouts
 from ftgate.core.secret import OWN_KEY, Secret
 from ftgate.providers import catalogue
 
@@ -75,8 +75,6 @@ class Builder:
             "headers",
             "query",
             "drop_params",
-            "proxy",
-            "http2",
         )
         return Channel(
             name=called,
@@ -87,9 +85,10 @@ class Builder:
             timeouts=timeouts,
             stream_usage=shipped.stream_usage,
             takes=shipped.takes,
-            built_in=shipped.built_in,
             drain=given.get("on_client_gone") == "drain",
-            ca_file=str(given["ca_file"]) if "ca_file" in given else None,
+            reach=Reach(
+                given.get("ca_file"), given.get("proxy"), http2=given.get("http2", False), built_in=shipped.built_in
+            ),
             **{key: given[key] for key in plain if key in given},
         )
 

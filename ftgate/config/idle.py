@@ -128,7 +128,7 @@ def _own_address(reading: Reading, config: Settings) -> None:
     rows = reading.raw.get("channel")
     for place, row in enumerate(rows if isinstance(rows, list) else ()):
         channel = next((c for c in config.routes.channels if isinstance(row, dict) and c.name == row.get("name")), None)
-        if channel is None or channel.proxy or channel.built_in:
+        if channel is None or channel.reach.proxy or channel.reach.built_in:
             continue
         for address in channel.addresses.values():
             parts = urlsplit(address.url)

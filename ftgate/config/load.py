@@ -21,6 +21,7 @@ import msgspec
 from ftgate.config import settings, values
 from ftgate.config.lines import Where, lines
 from ftgate.config.note import Note
+from ftgate.config.stamps import Stamp, stamp
 from ftgate.core.secret import Secret
 from ftgate.errors import ConfigFaults
 from ftgate.providers import catalogue
@@ -56,6 +57,7 @@ class Reading:
         self.warned: list[tuple[int, str]] = []
         self.raw: dict[str, Any] = {}
         self.lines: dict[Where, int] = {}
+        self.files: dict[Path, Stamp] = {}  # those that were read for it
         try:
             self.raw = tomllib.loads(text, parse_float=catalogue.decimal)
             self.lines = lines(text)
@@ -104,7 +106,12 @@ class Reading:
 
     def raise_faults(self) -> None:
         if self.faults:
-            raise ConfigFaults(self._written(self.faults))
+            raise ConfigFaults(self._written(self.faults), self.files)
+
+    def noted(self, path: Path) -> Path:
+        """A file that is about to be read."""
+        self.files.setdefault(path, stamp(path))
+        return path
 
     def label(self, where: Where) -> str:
         """A setting's name as a person looks for it: [timeouts] idle, [[channel]] "lab": keys."""
@@ -195,13 +202,14 @@ class Reading:
                 raise Missing(f' = "{raw}" but {name} {state}. Export it, or write "file:/path".')
         else:
             try:
-                with Path(name).expanduser().open("rb") as file:
+                path = self.noted(Path(name).expanduser())
+                with path.open("rb") as file:
                     found = values.unquoted(file.read(LARGEST_FILE).decode())
             except (OSError, ValueError, RuntimeError) as problem:
                 why = getattr(problem, "strerror", None) or "it is no text"
-                path = raw if raw.isprintable() and not values.is_key_like(name) else "file:…"
+                named = raw if raw.isprintable() and not values.is_key_like(name) else "file:…"
                 raise Missing(
-                    f' = "{path}" but the file cannot be read: {why}. Check the path and its rights.'
+                    f' = "{named}" but the file cannot be read: {why}. Check the path and its rights.'
                 ) from None
         return typed(found, kind)
 
@@ -216,6 +224,8 @@ class Reading:
                 raw = {name: self.resolve(item, "text") for name, item in raw.items()}
             else:
                 raw = self.resolve(raw, kind)
+            if kind in {"readable", "authorities"} and isinstance(raw, str):
+                self.noted(Path(raw).expanduser())
             return True, values.READERS[kind](raw, note)
         except ValueError as problem:
             self.at(where, str(problem))

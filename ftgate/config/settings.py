@@ -14,6 +14,7 @@ import msgspec
 
 from ftgate.config.channel_settings import ProviderOverride
 from ftgate.config.note import YEAR_S, Note
+from ftgate.config.stamps import Stamps
 from ftgate.core.limits import Rates
 from ftgate.core.pricing import Multiplier
 from ftgate.core.routing import Retry, Routes, Timeouts
@@ -281,7 +282,7 @@ class Settings(msgspec.Struct, frozen=True):
     `limits` hold for each key, `limits_account` for each account, `limits_model` for each named model. `monthly_caps`
     are units a channel may spend in a month, by channel name. `found` says for channels made without a config where
     they came from. `origin` is the file, None without one. `warnings` are lines like faults, about things that are
-    allowed.
+    allowed. `certificate` tells one TLS certificate from another, "" is none; `files` are all that were read.
     """
 
     server: Server
@@ -301,6 +302,8 @@ class Settings(msgspec.Struct, frozen=True):
     found: Mapping[str, str]
     origin: Path | None
     warnings: list[str]
+    certificate: str = ""
+    files: Stamps = {}
 
 
 LIMITS = Rates(requests_per_second=100)

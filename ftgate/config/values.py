@@ -20,6 +20,9 @@ from ftgate.providers import catalogue
 
 _KINDS = {str: "text", int: "whole", float: "seconds", bool: "flag", Path: "path", Secret: "secret"}
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[\sA-Za-z0-9+/=]+-----END CERTIFICATE-----")
+LARGEST_STORE = 16_000_000
+"""Bytes of a file of certificates that are read: a system's whole store has under one million."""
 _QUOTES = "\"'`"
 _FRAMING = {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect"}
 
@@ -210,6 +213,21 @@ def proxy(value: object, note: Note) -> str:
     return VeiledText(found)
 
 
+def authorities(value: object, note: Note) -> str:
+    """The certificates in a file, as they are: what is written around them is left out. A file that changes is then
+    another setting."""
+    path = readable(value, note)
+    with path.open("rb") as file:
+        found = "\n".join(_CERTIFICATE.findall(file.read(LARGEST_STORE).decode("ascii", "replace")))
+    import ssl  # 20 ms, and rarely needed
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=found)
+    except (ssl.SSLError, ValueError):  # ValueError: there is none
+        raise ValueError(" holds no certificate that can be read (PEM). Give the authority's own file.") from None
+    return found
+
+
 def origins(value: object, note: Note) -> tuple[str, ...]:
     found = tuple(url(item, note) for item in texts(value, note))
     if any(urlsplit(item).path for item in found):
@@ -310,6 +328,7 @@ def headers(value: object, note: Note) -> Mapping[str, str]:
 READERS: Mapping[str, Callable[[object, Note], Any]] = {
     "text": text, "words": words, "whole": whole, "seconds": seconds, "flag": flag, "path": path, "readable": readable,
     "texts": texts,
-    "secret": secret, "url": url, "proxy": proxy, "origins": origins, "networks": networks, "usd": usd, "price": price,
+    "secret": secret, "url": url, "proxy": proxy, "authorities": authorities, "origins": origins,
+    "networks": networks, "usd": usd, "price": price,
     "multiplier": multiplier, "tiers": tiers, "pairs": pairs, "headers": headers,
 }  # fmt: skip

@@ -30,7 +30,7 @@ class Rates(msgspec.Struct, frozen=True, gc=False):
 
 
 class Window:
-    """What was admitted in the last `span_s` seconds, at most `limit` in sum."""
+    """What was admitted in the last `span_s` seconds, at most `limit` in sum; nothing is kept with a limit of 0."""
 
     __slots__ = ("admitted", "limit", "span_s", "used")
 
@@ -89,6 +89,16 @@ class Meters:
         self.minute = Window(60.0, rates.requests_per_minute)
         self.tokens = Window(60.0, rates.tokens_per_minute)
         self.in_flight = 0
+
+    def adopt(self, rates: Rates) -> None:
+        """Go by other limits from now on. What was counted stays: a window whose limit is lowered below it admits
+        nothing until enough of that is over. One that had no limit has counted nothing and begins empty, and calls in
+        flight that were admitted without any limit are not counted."""
+        self.rates = rates
+        self.limited = rates != Rates()
+        self.second.limit = rates.requests_per_second
+        self.minute.limit = rates.requests_per_minute
+        self.tokens.limit = rates.tokens_per_minute
 
     def idle(self, now: float) -> bool:
         """Nothing here counts any more: the meters can be forgotten."""
@@ -217,6 +227,12 @@ class Limits:
         if found is None:
             found = self._meters[scope, name] = Meters(self.rates_for(scope, name))
         return found
+
+    def adopt(self) -> None:
+        """What `rates_for` says has changed. Calls in flight and what the windows have counted stay counted."""
+        for place, meters in self._meters.items():
+            meters.adopt(self.rates_for(*place))
+        self._scopes.clear()
 
     def forget_idle(self, now: float) -> None:
         """Drop meters that count nothing any more: memory follows the keys in use, not all keys ever seen."""

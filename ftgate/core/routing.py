@@ -96,6 +96,17 @@ class Address(msgspec.Struct, frozen=True):
     cap_fields: tuple[str, ...] = ()
 
 
+class Reach(msgspec.Struct, frozen=True):
+    """How a channel's addresses are reached, by content: two that are equal may share connections. `authorities` are
+    the certificates (PEM) to trust in place of the system's; `proxy` is an http, https or socks5 address; a built-in
+    channel is answered here."""
+
+    authorities: str | None = None
+    proxy: str | None = None
+    http2: bool = False
+    built_in: bool = False
+
+
 class Channel(msgspec.Struct, frozen=True):
     """One configured way to a provider, with its address for each dialect it speaks, the provider's own first. `takes`
     are the request fields it is known to take of those that many refuse (dialects.asked.SELDOM_TAKEN)."""
@@ -115,10 +126,7 @@ class Channel(msgspec.Struct, frozen=True):
     query: Mapping[str, str] = {}
     drop_params: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
-    ca_file: str | None = None
-    proxy: str | None = None
-    http2: bool = False
-    built_in: bool = False
+    reach: Reach = Reach()
 
 
 class Candidate(msgspec.Struct, frozen=True):

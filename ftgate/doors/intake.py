@@ -10,7 +10,7 @@ from ftgate.dialects.talk import Dialect
 from ftgate.doors import http
 from ftgate.errors import BodyTooLarge, BodyTooSlow, Overloaded, UnsupportedBody
 from ftgate.line.call import Call
-from ftgate.ports import HOPS, Client, Headers, Key
+from ftgate.ports import HOPS, Client, Headers, Key, Live
 
 HELD_BYTES = 256 * 1024 * 1024
 """Bytes of request bodies in memory at once, over all callers: past it a call is refused for a moment, not everybody
@@ -64,19 +64,30 @@ class Intake:
         count: Walk,
         authenticate: Callable[[bytes | None], Awaitable[Key]],
         *,
-        max_body_bytes: int,
-        cors: bool,
+        live: Live,
         methods_at: Callable[[str], Collection[str]] = lambda path: (),
     ) -> None:
         self.walk = walk
         self.count = count
         self.authenticate = authenticate
-        self.max_body_bytes = max_body_bytes
-        self.extra_headers: Headers = http.CORS if cors else []
-        self.cors = cors
+        self.live = live
         self.held_bytes = 0
         # The route that a request means (doors.http.meant). Asking the site takes longer than all else about a head.
         self.route = lru_cache(maxsize=ROUTES_KEPT)(partial(http.meant, methods_at=methods_at))
+
+    @property
+    def max_body_bytes(self) -> int:
+        return self.live.doors.max_body_bytes
+
+    @property
+    def cors(self) -> bool:
+        """Whether browsers on other sites may call."""
+        return self.live.doors.cors
+
+    @property
+    def extra_headers(self) -> Headers:
+        """What every answer has beside its own headers."""
+        return http.CORS if self.live.doors.cors else []
 
     def dialect_of(self, route: str) -> Dialect | None:
         """The dialect of a route that doors take; None for the site's."""

@@ -22,6 +22,7 @@ from ftgate.core.estimate import Ratios
 from ftgate.core.money import format_usd
 from ftgate.house import failpoint
 from ftgate.house.files import OwnFiles
+from ftgate.house.live import Live
 from ftgate.house.lock import Lock, Patience, make_data_dir
 from ftgate.ports import Clock
 from ftgate.store import checkpoint, database
@@ -85,7 +86,7 @@ class House(Generic[D]):
         accounts: Making[D],
         patience: Patience | None = None,
     ) -> None:
-        self.settings = settings
+        self.live = Live(settings)
         self.data_dir = data_dir.resolve()
         self.fresh = make_data_dir(self.data_dir)
         self.lock = Lock(self.data_dir, serving=serving, patience=patience)
@@ -105,6 +106,11 @@ class House(Generic[D]):
             if isinstance(error, sqlite3.Error):
                 raise DatabaseFault(f"{self.database} cannot be read: {error}") from error
             raise
+
+    @property
+    def settings(self) -> Settings:
+        """Those in force."""
+        return self.live.settings
 
     def __repr__(self) -> str:
         books = self.books
@@ -142,7 +148,7 @@ class House(Generic[D]):
         self.books = Books(
             next_id=database.last_entry(self.connection) + 1, boot=database.last_boot(self.connection) + 1
         )
-        self.accounts = accounts(self.books, self.writer, self.clock, self._metered)
+        self.accounts = accounts(self.books, self.writer, self.clock, self.live.metered)
         self.accounts.load(self.connection)
         self.ratios = {
             (kind, model): milli
@@ -171,10 +177,6 @@ class House(Generic[D]):
         if strangers := {*spent, *(hold.key for hold in audit.open.values())} - set(self.books.quotas):
             raise Disagreement(f"key {min(strangers)} has entries and is not in the list of keys")
         return audit
-
-    def _metered(self, plan: str) -> bool:
-        terms = self.settings.plans.get(plan) or self.settings.plans["default"]
-        return (terms.mode or self.settings.billing.mode) == "metered"
 
     async def begin(self) -> int:
         """Record this boot, end what an earlier one left open, start the writer. The number of holds ended. Raises

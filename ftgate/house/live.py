@@ -1,14 +1,66 @@
-"""What the rooms go by of the settings, each made from one whole snapshot of them."""
+"""The settings in force, and what each room goes by of them.
+
+There is one whole snapshot, and its parts are made of it when it is put in force; no room keeps a copy. What must keep
+something of its own over a change (connections, what limits have counted, whether an account is metered) is told after
+the swap, and takes the new settings on by content.
+"""
 
 from collections.abc import Callable
 
 from ftgate.config import Settings
 from ftgate.core.limits import Name, Rates, RatesFor, Scope
 from ftgate.core.pricing import ONE
-from ftgate.ports import GateSettings, Terms
+from ftgate.ports import DoorSettings, GateSettings, Terms
 
 
-def gate_settings(settings: Settings) -> GateSettings:
+class Live:
+    """ports.Live. `started` are the settings of the start: those that only a start obeys hold until the next one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.started = settings
+        self.keepers: list[Callable[[], None]] = []
+        self._take(settings)
+
+    def __repr__(self) -> str:
+        return f"<Live of {self.settings.origin or 'the environment'}, {len(self.keepers)} told of changes>"
+
+    def _take(self, settings: Settings) -> None:
+        self.settings = settings
+        self.gate = _gate(settings)
+        self.doors = DoorSettings(max_body_bytes=settings.server.max_body_mb * 1_000_000, cors=settings.server.cors)
+
+    def tell(self, keeper: Callable[[], None]) -> None:
+        """Call `keeper` after each change from now on. It must not fail: half of a change would be in force then."""
+        self.keepers.append(keeper)
+
+    def adopt(self, settings: Settings) -> None:
+        """Put other settings in force, between two turns of the loop: no call sees half of them."""
+        self._take(settings)
+        for keeper in self.keepers:
+            keeper()
+
+    def metered(self, plan: str) -> bool:
+        """Whether a plan bills without credits; as the default plan does where it is no longer there."""
+        terms = self.settings.plans.get(plan) or self.settings.plans["default"]
+        return (terms.mode or self.settings.billing.mode) == "metered"
+
+    def rates_for(self, plan_of_key: Callable[[int], str | None]) -> RatesFor:
+        """The limits of every scope. `plan_of_key` names the plan of a key's account; None where there is no such
+        key."""
+
+        def rates(scope: Scope, name: Name) -> Rates:
+            settings = self.settings
+            if scope == "model":
+                return settings.limits_model.get(str(name), Rates())
+            if scope == "account":
+                return settings.limits_account
+            plan = settings.plans.get(plan_of_key(int(name)) or "")
+            return (plan and plan.rates) or settings.limits
+
+        return rates
+
+
+def _gate(settings: Settings) -> GateSettings:
     """The gate's part."""
     plans = {
         name: Terms(
@@ -25,17 +77,3 @@ def gate_settings(settings: Settings) -> GateSettings:
         plans=plans,
         keepalive_s=settings.server.keepalive,
     )
-
-
-def rates_for(settings: Settings, plan_of_key: Callable[[int], str | None]) -> RatesFor:
-    """The limits of every scope. `plan_of_key` names the plan of a key's account; None where there is no such key."""
-
-    def rates(scope: Scope, name: Name) -> Rates:
-        if scope == "model":
-            return settings.limits_model.get(str(name), Rates())
-        if scope == "account":
-            return settings.limits_account
-        plan = settings.plans.get(plan_of_key(int(name)) or "")
-        return (plan and plan.rates) or settings.limits
-
-    return rates

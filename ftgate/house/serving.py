@@ -22,7 +22,8 @@ from urllib.parse import urlsplit
 
 import trio
 
-from ftgate.core.routing import Channel
+from ftgate.config import Settings
+from ftgate.config.settings import Server
 from ftgate.house.house import Directory, House
 
 log = logging.getLogger("ftgate.serving")
@@ -134,17 +135,15 @@ def address(listeners: list[trio.SocketListener], *, tls: bool) -> str:
     return f"{'https' if tls else 'http'}://{host}:{port}"
 
 
-def leading_back(
-    listeners: list[trio.SocketListener], channels: Iterable[Channel], public_url: str | None
-) -> str | None:
+def leading_back(listeners: list[trio.SocketListener], settings: Settings) -> str | None:
     """Which channels lead to these listeners, in words, as far as their addresses tell: names are not looked up. None
     when none does."""
     ours = [listener.socket.getsockname()[:2] for listener in listeners]
-    public = _place(public_url) if public_url else None
-    for channel in channels:
+    public = _place(settings.server.public_url) if settings.server.public_url else None
+    for channel in settings.routes.channels:
         for at in channel.addresses.values():
             place = _place(at.url)
-            if not channel.proxy and (place == public or any(_same(*place, *own) for own in ours)):
+            if not channel.reach.proxy and (place == public or any(_same(*place, *own) for own in ours)):
                 return f'[[channel]] "{channel.name}": its base_url is this gateway itself. Name a provider\'s address.'
     return None
 
@@ -185,6 +184,16 @@ def tls_context(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
     return context
 
 
+def renew(context: ssl.SSLContext, server: Server) -> None:
+    """Serve connections that begin from now on with the certificate as it lies there now."""
+    if server.tls_cert is None:
+        return  # only a start ends TLS
+    try:
+        context.load_cert_chain(server.tls_cert, server.tls_key)
+    except OSError as error:  # it was good a moment ago: the next change of it is another try
+        log.error("the certificate cannot be read anew, the last one is served: %s", error)
+
+
 def settle_the_heap() -> None:
     """What stands after a start stays: the collector need not look through it again and again, which would hold up
     every call for tens of milliseconds. Garbage in cycles is looked for less often: a call leaves little of it."""
@@ -211,6 +220,7 @@ class Signals:
     signals as they come, once `heed_ends` was called: before that, one ends a start as it ends any program."""
 
     def __init__(self) -> None:
+        self.hung_up = trio.Event()
         self.heard: deque[int] = deque()
         self.rung = trio.Event()
         self.before: dict[int, Any] = {}
@@ -246,9 +256,14 @@ class Signals:
             self.heard.append(number)
             self.rung.set()
         elif number == signal.SIGHUP:
-            log.warning("SIGHUP: this version reads its config at a start only; serving goes on")
+            self.hung_up.set()
         else:
             log.warning("%s: it has no meaning here; serving goes on", signal.Signals(number).name)
+
+    async def hangup(self) -> None:
+        """Wait for a SIGHUP; one that came since the last call is at once there."""
+        await self.hung_up.wait()
+        self.hung_up = trio.Event()
 
     def __aiter__(self) -> "Signals":
         return self

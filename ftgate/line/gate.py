@@ -62,6 +62,7 @@ from ftgate.ports import (
     Key,
     Keys,
     Ledger,
+    Live,
     Poor,
     Upstream,
     nowhere,
@@ -78,12 +79,12 @@ class Gate:
     """Owns every call in flight. Built once by app.py, shared by all doors."""
 
     def __init__(
-        self, *, settings: GateSettings, keys: Keys, ledger: Ledger, upstream: Upstream, limits: limits.Limits,
+        self, *, live: Live, keys: Keys, ledger: Ledger, upstream: Upstream, limits: limits.Limits,
         clock: Clock,
         jitter: Callable[[], float] = random.random,
         passing: Callable[[str], None] = nowhere, gateway: bytes = b"",
     ) -> None:  # fmt: skip
-        self.settings = settings
+        self.live = live
         self.keys = keys
         self.ledger = ledger
         self.limits = limits
@@ -101,16 +102,28 @@ class Gate:
         self.calls: set[Call] = set()
         self.closing = False
 
+    @property
+    def settings(self) -> GateSettings:
+        """The snapshot that holds now; a call keeps the one it began with."""
+        return self.live.gate
+
+    def adopt(self) -> None:
+        """The settings have changed: limits go on from what they have counted, and nothing is kept that was made of
+        what is gone."""
+        self.limits.adopt()
+        self.planner.forget()
+        self.attempts.upward.forget()
+
     async def keep_alive(self) -> None:
         """Let clients that wait hear something, for as long as this runs."""
-        await self.keeper.run(lambda: self.settings.keepalive_s)
+        await self.keeper.run(lambda: self.live.gate.keepalive_s)
 
     # The line
 
     async def relay(self, call: Call, client: Client) -> None:
         """Take one call to its end: an answer or an error has gone to the client, its money is settled. Raises nothing
         of its own; a cancellation from outside passes through after settling."""
-        x = Exchange(call, client, self.settings, self.ratios, self.clock.now(), self.clock.wall_us())
+        x = Exchange(call, client, self.live.gate, self.ratios, self.clock.now(), self.clock.wall_us())
         call.began_at = trio.current_time()
         call.may_take(x.settings.total_s)
         self.calls.add(call)

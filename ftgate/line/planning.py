@@ -37,6 +37,10 @@ class Planner:
         # Of each served model: whose turn it is among its channels and their credentials.
         self.turns: dict[str, int] = {}
 
+    def forget(self) -> None:
+        """The settings have changed: no plan of the old ones is kept."""
+        self.planned.clear()
+
     def plan(self, x: Exchange, key: Key, *, turning: bool = True) -> Candidate:
         """Which candidates, in which order; the first of them. `turning`: the next call gets the next turn. Raises what
         the caller can mend: an unknown model, one that the key may not use."""

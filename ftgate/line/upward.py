@@ -26,6 +26,10 @@ class Upward:
         self.gateway = gateway
         self._made: dict[tuple[int, int, bool], tuple[object, object, str, tuple[tuple[bytes, bytes], ...]]] = {}
 
+    def forget(self) -> None:
+        """The settings have changed: what was made for candidates that may be gone is not kept, keys least of all."""
+        self._made.clear()
+
     def request(self, x: Exchange, tried: Tried) -> UpstreamRequest:
         """What is asked in this attempt. Raises InvalidRequest where its dialect cannot say it."""
         candidate, cap = tried.candidate, tried.cap
@@ -41,7 +45,9 @@ class Upward:
         )  # fmt: skip
         body = dialects.ALL[dialect].render(asked_in(x, dialect), aim)
         url, headers = self._constant(candidate, stream=x.ask.stream)
-        return UpstreamRequest(channel.name, url, self._headers(x, dialect, headers), body, channel.timeouts.connect)
+        return UpstreamRequest(
+            channel.name, url, self._headers(x, dialect, headers), body, channel.timeouts.connect, channel.reach
+        )  # fmt: skip
 
     def counting(self, x: Exchange, candidate: Candidate, counting: Counting) -> UpstreamRequest:
         """The same to be counted, where this candidate's dialect has a count. Raises as request()."""
@@ -52,7 +58,7 @@ class Upward:
         where, mark, query = url.partition("?")
         return UpstreamRequest(
             channel.name, where + counting.path + mark + query, self._headers(x, dialect, headers), body,
-            channel.timeouts.connect,
+            channel.timeouts.connect, channel.reach,
         )  # fmt: skip
 
     def _headers(

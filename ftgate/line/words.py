@@ -40,7 +40,7 @@ def conceal(text: str, candidate: Candidate) -> str:
     what has the shape of a key is taken out by redact() later."""
     channel = candidate.channel
     url = urlsplit(candidate.address.url)
-    proxy = urlsplit(channel.proxy or "")
+    proxy = urlsplit(channel.reach.proxy or "")
     secrets = [
         candidate.credential.reveal(),
         *channel.headers.values(),

@@ -4,35 +4,47 @@ others the direct."""
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
-from ftgate.core.routing import Channel
+from ftgate.core.routing import Channel, Reach
 from ftgate.ports import Answer, Begun, Sending, Upstream, UpstreamRequest
 from ftgate.readiness import Readiness
 from ftgate.transports.demo import DemoUpstream
 from ftgate.transports.direct import DirectUpstream
-from ftgate.transports.outgoing import ChannelCounts, ChannelOptions
+from ftgate.transports.outgoing import ChannelCounts
 from ftgate.transports.sturdy import SturdyUpstream
 
 
 class Transports:
-    """ports.Upstream that sends each channel's requests its own way. With `direct` false all go by the sturdy one.
-    `readiness`, where there is one, runs as long as it is used."""
+    """ports.Upstream that sends each request the way its channel is reached. With `direct` false all go by the sturdy
+    one. `readiness`, where there is one, runs as long as it is used."""
 
-    def __init__(self, channels: Sequence[Channel], *, direct: bool, readiness: Readiness | None = None) -> None:
-        real = [channel for channel in channels if not channel.built_in]
-        straight = [channel for channel in real if direct and not channel.proxy and not channel.http2]
-        self.direct = DirectUpstream(_options(straight), readiness=readiness)
-        self.sturdy = SturdyUpstream(_options([channel for channel in real if channel not in straight]))
-        demo = DemoUpstream()
-        self.by_channel: dict[str, Upstream] = {channel.name: demo for channel in channels}
-        self.by_channel.update({channel.name: self.direct if channel in straight else self.sturdy for channel in real})
+    def __init__(self, *, direct: bool, readiness: Readiness | None = None) -> None:
+        self.goes_direct = direct
+        self.direct = DirectUpstream(readiness=readiness)
+        self.sturdy = SturdyUpstream()
+        self.demo = DemoUpstream()
+
+    def for_reach(self, reach: Reach) -> Upstream:
+        """What a request goes out by."""
+        if reach.built_in:
+            return self.demo
+        return self.direct if self._straight(reach) else self.sturdy
+
+    def _straight(self, reach: Reach) -> bool:
+        return self.goes_direct and not (reach.proxy or reach.http2 or reach.built_in)
 
     def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Coroutine[Any, Any, Answer]:
-        """As ports.Upstream says; the channel's own coroutine, with none around it."""
-        return self.by_channel[request.channel].open(request, sending)
+        """As ports.Upstream says; the way's own coroutine, with none around it."""
+        return self.for_reach(request.reach).open(request, sending)
 
     def begin(self, request: UpstreamRequest, sending: Sending) -> Begun | None:
         """As ports.Upstream says."""
-        return self.direct.begin(request, sending) if self.by_channel[request.channel] is self.direct else None
+        return self.direct.begin(request, sending) if self._straight(request.reach) else None
+
+    def adopt(self, channels: Sequence[Channel]) -> None:
+        """From now on there are these channels. Those that are reached as before keep their connections."""
+        straight = {channel.name: channel.reach for channel in channels if self._straight(channel.reach)}
+        self.direct.adopt(straight)
+        self.sturdy.adopt({channel.name: channel.reach for channel in channels if channel.name not in straight})
 
     def close_idle(self) -> None:
         """Close the connections that have been idle for too long."""
@@ -47,10 +59,3 @@ class Transports:
         """Close every kept connection now, and those in use when their answers are closed."""
         await self.direct.aclose_all()
         await self.sturdy.aclose_all()
-
-
-def _options(channels: Sequence[Channel]) -> dict[str, ChannelOptions]:
-    return {
-        channel.name: ChannelOptions(ca_file=channel.ca_file, proxy=channel.proxy, http2=channel.http2)
-        for channel in channels
-    }

@@ -11,13 +11,14 @@ from typing import Any
 
 import trio
 
+from ftgate.core.routing import Reach
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.ports import Answer, Headers, Sending, UpstreamRequest
 from ftgate.readiness import Readiness
 from ftgate.transports import outgoing
 from ftgate.transports.direct_line import DirectLine
 from ftgate.transports.incoming import Incoming, unreadable
-from ftgate.transports.outgoing import MAX_CONNECTIONS, Channel, ChannelOptions, Channels, Target
+from ftgate.transports.outgoing import MAX_CONNECTIONS, Channel, Channels, Target
 
 HEADS_KEPT = 1000
 
@@ -25,12 +26,12 @@ HEADS_KEPT = 1000
 class Begun:
     """ports.Begun: a request that went up without waiting, on a kept connection."""
 
-    __slots__ = ("_channel", "_go_on", "line")
+    __slots__ = ("_go_on", "channel", "line")
 
     def __init__(
-        self, channel: Channel[DirectLine], line: DirectLine, go_on: Callable[["Begun"], Coroutine[Any, Any, Answer]]
+        self, channel: "_Channel", line: DirectLine, go_on: Callable[["Begun"], Coroutine[Any, Any, Answer]]
     ) -> None:
-        self._channel, self.line, self._go_on = channel, line, go_on
+        self.channel, self.line, self._go_on = channel, line, go_on
 
     async def word(self, until: float) -> Answer | None:
         """As ports.Begun says. A cancelled wait leaves no connection behind, and a further call is an error."""
@@ -44,7 +45,7 @@ class Begun:
             if not line.incoming.ended:
                 return None
             outgoing.check_head(line.incoming.status, line.incoming.headers)
-            return DirectAnswer(self._channel, line, line.incoming)
+            return DirectAnswer(self.channel, line, line.incoming)
         except BaseException:  # a cancellation too gives its place back
             self._drop()
             raise
@@ -63,7 +64,7 @@ class Begun:
     def _drop(self) -> None:
         """Close the connection and give the place back."""
         self.line.close()
-        self._channel.places.release()
+        self.channel.places.release()
 
 
 class DirectAnswer:
@@ -127,8 +128,8 @@ class DirectAnswer:
 
 
 class _Channel(Channel[DirectLine]):
-    def __init__(self, trust: ssl.SSLContext, max_connections: int, readiness: Readiness | None) -> None:
-        super().__init__(max_connections)
+    def __init__(self, reach: Reach, trust: ssl.SSLContext, max_connections: int, readiness: Readiness | None) -> None:
+        super().__init__(reach, max_connections)
         self._trust = trust
         self._readiness = readiness
 
@@ -144,31 +145,24 @@ class _Channel(Channel[DirectLine]):
 
 
 class DirectUpstream(Channels[_Channel]):
-    """ports.Upstream straight on sockets, made as outgoing.Channels says. Raises ValueError for a channel with a proxy
-    or HTTP/2."""
+    """ports.Upstream straight on sockets, made as outgoing.Channels says. Raises ValueError for a request that wants a
+    proxy or HTTP/2."""
 
-    def __init__(
-        self,
-        options: Mapping[str, ChannelOptions],
-        *,
-        readiness: Readiness | None = None,
-        max_connections: int = MAX_CONNECTIONS,
-    ) -> None:
-        for name, option in options.items():
-            if option.proxy or option.http2:
-                raise ValueError(f"channel {name}: a proxy or HTTP/2 is not for this transport")
-        super().__init__(options, max_connections=max_connections)
+    def __init__(self, *, readiness: Readiness | None = None, max_connections: int = MAX_CONNECTIONS) -> None:
+        super().__init__(max_connections=max_connections)
         self._readiness = readiness
         self._heads: dict[
             tuple[int, str], tuple[object, bytes]
         ] = {}  # with the headers themselves, so that their ids stay theirs
 
-    def _new_channel(self, options: ChannelOptions, trust: ssl.SSLContext, max_connections: int) -> _Channel:
+    def _new_channel(self, reach: Reach, trust: ssl.SSLContext, max_connections: int) -> _Channel:
+        if reach.proxy or reach.http2:
+            raise ValueError("a proxy or HTTP/2 is not for this transport")
         trust.set_alpn_protocols(["http/1.1"])
         # Many close without TLS's goodbye. OpenSSL would call that an error and send an alert, which the closed peer
         # answers with a reset; whether an answer was cut is told by its framing.
         trust.options |= getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
-        return _Channel(trust, max_connections, self._readiness)
+        return _Channel(reach, trust, max_connections, self._readiness)
 
     def _head(self, target: Target, request: UpstreamRequest) -> bytes:
         """The request's head. A candidate's headers are always the same object (line/upward.py), which is checked and
@@ -181,8 +175,13 @@ class DirectUpstream(Channels[_Channel]):
             known = self._heads[place] = request.headers, _render(target, outgoing.headers(request, target.authority))
         return b"%b%d\r\n\r\n" % (known[1], len(request.body))
 
+    def adopt(self, reaches: Mapping[str, Reach]) -> None:
+        """As outgoing.Channels says."""
+        super().adopt(reaches)
+        self._heads.clear()  # the headers of credentials that are gone need not stay in memory
+
     def begin(self, request: UpstreamRequest, sending: Sending) -> Begun | None:
-        channel = self._channel(request.channel)
+        channel = self._channel(request.channel, request.reach)
         target = outgoing.target(request.url)
         head = self._head(target, request)
         if not channel.entered():
@@ -199,7 +198,7 @@ class DirectUpstream(Channels[_Channel]):
         return self._open(request, sending)
 
     async def _open(self, request: UpstreamRequest, sending: Sending | None, begun: Begun | None = None) -> Answer:
-        channel = self._channel(request.channel)
+        channel = begun.channel if begun else self._channel(request.channel, request.reach)
         target = outgoing.target(request.url)
         line: DirectLine | None = None
         sent = False

@@ -29,6 +29,7 @@ from urllib.parse import urlsplit
 import msgspec
 import trio
 
+from ftgate.core.routing import Reach
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.ports import Headers, UpstreamRequest
 
@@ -50,15 +51,6 @@ def described(line: "Line", state: str) -> str:
     scheme, host, port = line.origin
     age = "kept" if line.reused else "new"
     return f"<Line to {scheme.decode()}://{host.decode()}:{port}, {age}, {state}>"
-
-
-class ChannelOptions(msgspec.Struct, frozen=True):
-    """How one channel is reached. `ca_file` replaces the system's trust store; `proxy` is an http, https or socks5
-    URL."""
-
-    ca_file: str | None = None
-    proxy: str | None = None
-    http2: bool = False
 
 
 class ChannelCounts(msgspec.Struct, frozen=True):
@@ -183,9 +175,10 @@ L = TypeVar("L", bound=Line)
 
 
 class Channel(Generic[L]):
-    """One channel's places and kept connections."""
+    """The places and kept connections of one channel, reached in one way."""
 
-    def __init__(self, max_connections: int) -> None:
+    def __init__(self, reach: Reach, max_connections: int) -> None:
+        self.reach = reach
         # A place that is given back twice is an error of ours, and told as one.
         self.places = trio.Semaphore(max_connections, max_value=max_connections)
         self.max_connections = max_connections
@@ -239,6 +232,12 @@ class Channel(Generic[L]):
             self.idle.popleft().close()
         self.places.release()
 
+    def retire(self) -> None:
+        """Close every kept connection now, and those in use when their answers are closed."""
+        self.keeps = False
+        while self.idle:
+            self.idle.pop().close()
+
     def close_idle(self) -> None:
         now = trio.current_time()
         for line in [line for line in self.idle if line.idle_until <= now or not line.is_good()]:
@@ -257,13 +256,17 @@ C = TypeVar("C", bound=Channel[Any])
 
 
 class Channels(ABC, Generic[C]):
-    """The channels of a transport, made when first used. `options` has every channel by name; `max_connections` is per
-    channel: further calls wait for a place, under the gate's limits."""
+    """The channels of a transport, made when first used. `max_connections` is per channel: further calls wait for a
+    place, under the gate's limits.
 
-    def __init__(self, options: Mapping[str, ChannelOptions], *, max_connections: int = MAX_CONNECTIONS) -> None:
-        self._options = dict(options)
+    A channel is known by its name and by how it is reached: calls that began before its settings changed go on with
+    connections of the old kind, and those that are the same keep their connections.
+    """
+
+    def __init__(self, *, max_connections: int = MAX_CONNECTIONS) -> None:
         self._max_connections = max_connections
-        self._channels: dict[str, C] = {}
+        self._channels: dict[str, C] = {}  # those last asked for, by name
+        self._others: dict[tuple[str, Reach], C] = {}  # the other kinds of a name, while calls of both are there
         self._trust: dict[str | None, ssl.SSLContext] = {}
         self._keeps = True
 
@@ -272,22 +275,43 @@ class Channels(ABC, Generic[C]):
         return f"<{type(self).__name__} {used or 'not used yet'}>"
 
     @abstractmethod
-    def _new_channel(self, options: ChannelOptions, trust: ssl.SSLContext, max_connections: int) -> C: ...
+    def _new_channel(self, reach: Reach, trust: ssl.SSLContext, max_connections: int) -> C: ...
 
-    def _channel(self, name: str) -> C:
+    def _channel(self, name: str, reach: Reach) -> C:
         channel = self._channels.get(name)
-        if channel is None:
-            options = self._options[name]
-            if options.ca_file not in self._trust:  # loading a trust store takes 20-50 ms: once per file
-                self._trust[options.ca_file] = ssl.create_default_context(cafile=options.ca_file)
-            channel = self._new_channel(options, self._trust[options.ca_file], self._max_connections)
-            channel.keeps = self._keeps
-            self._channels[name] = channel
+        if channel is not None and channel.reach is reach:
+            return channel
+        if channel is not None:
+            if channel.reach == reach:
+                channel.reach = reach  # the same in newer settings
+                return channel
+            self._others[name, channel.reach] = channel
+        channel = self._channels[name] = self._others.pop((name, reach), None) or self._made(reach)
         return channel
+
+    def _made(self, reach: Reach) -> C:
+        if reach.authorities not in self._trust:  # making a trust store takes 20-50 ms: once for each
+            self._trust[reach.authorities] = ssl.create_default_context(cadata=reach.authorities)
+        channel = self._new_channel(reach, self._trust[reach.authorities], self._max_connections)
+        channel.keeps = self._keeps
+        return channel
+
+    def adopt(self, reaches: Mapping[str, Reach]) -> None:
+        """From now on there are these channels; of others, and of other ways to reach these, no connection is kept."""
+        known = [*self._others.items(), *(((name, channel.reach), channel) for name, channel in self._channels.items())]
+        stay = {}
+        for (name, reach), channel in known:
+            if reaches.get(name) == reach:
+                stay[name] = channel
+            else:
+                channel.retire()
+        self._channels, self._others = stay, {}
+        trusted = {reach.authorities for reach in reaches.values()}
+        self._trust = {text: context for text, context in self._trust.items() if text in trusted}
 
     def close_idle(self) -> None:
         """Close the connections that have been idle for too long, without waiting for the next call to find them."""
-        for channel in self._channels.values():
+        for channel in (*self._channels.values(), *self._others.values()):
             channel.close_idle()
 
     def counts(self) -> dict[str, ChannelCounts]:
@@ -297,7 +321,5 @@ class Channels(ABC, Generic[C]):
     async def aclose_all(self) -> None:
         """Close every kept connection now, and those in use when their answers are closed."""
         self._keeps = False
-        for channel in self._channels.values():
-            channel.keeps = False
-            while channel.idle:
-                channel.idle.pop().close()
+        for channel in (*self._channels.values(), *self._others.values()):
+            channel.retire()

@@ -28,6 +28,7 @@ import h11
 import httpcore
 import trio
 
+from ftgate.core.routing import Reach
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.ports import Answer, Headers, Sending, UpstreamRequest
 from ftgate.transports import outgoing
@@ -36,13 +37,12 @@ from ftgate.transports.outgoing import (
     MAX_CONNECTIONS,
     Channel,
     ChannelCounts,
-    ChannelOptions,
     Channels,
     Origin,
     Target,
 )
 
-__all__ = ["ChannelCounts", "ChannelOptions", "SturdyAnswer", "SturdyUpstream"]
+__all__ = ["ChannelCounts", "SturdyAnswer", "SturdyUpstream"]
 
 CLOSE_S = 0.2  # httpcore's book-keeping after the socket is closed; it does not wait for the network
 
@@ -230,11 +230,10 @@ class _Line(httpcore.AsyncNetworkBackend):
 class _Channel(Channel[_Line]):
     """One channel, with what makes its connections."""
 
-    def __init__(self, options: ChannelOptions, trust: ssl.SSLContext, max_connections: int) -> None:
-        super().__init__(max_connections)
-        self._options = options
+    def __init__(self, reach: Reach, trust: ssl.SSLContext, max_connections: int) -> None:
+        super().__init__(reach, max_connections)
         self._trust = trust
-        self._proxy = _proxy(options.proxy, trust) if options.proxy else None
+        self._proxy = _proxy(reach.proxy, trust) if reach.proxy else None
 
     def new_line(self, target: Target) -> _Line:
         line = _Line(target.origin)
@@ -242,7 +241,7 @@ class _Channel(Channel[_Line]):
         factory = httpcore.AsyncConnectionPool(
             ssl_context=self._trust,
             proxy=self._proxy,
-            http2=self._options.http2,
+            http2=self.reach.http2,
             network_backend=line,
         )
         line.connection = factory.create_connection(_url(target.raw).origin)
@@ -357,23 +356,20 @@ class SturdyAnswer:
 class SturdyUpstream(Channels[_Channel]):
     """ports.Upstream over httpcore on Trio, made as outgoing.Channels says."""
 
-    def __init__(self, options: Mapping[str, ChannelOptions], *, max_connections: int = MAX_CONNECTIONS) -> None:
+    def __init__(self, *, max_connections: int = MAX_CONNECTIONS) -> None:
         # They write addresses with their query, and headers with keys, at INFO and DEBUG.
         for name in ("httpx", "httpcore", "hpack"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        for option in options.values():
-            if option.proxy is not None:
-                _proxy(option.proxy, None)  # a wrong one is told now, not at the first call
-        super().__init__(options, max_connections=max_connections)
+        super().__init__(max_connections=max_connections)
 
-    def _new_channel(self, options: ChannelOptions, trust: ssl.SSLContext, max_connections: int) -> _Channel:
-        return _Channel(options, trust, max_connections)
+    def _new_channel(self, reach: Reach, trust: ssl.SSLContext, max_connections: int) -> _Channel:
+        return _Channel(reach, trust, max_connections)
 
     def begin(self, request: UpstreamRequest, sending: Sending) -> None:
         """As ports.Upstream says: each call is opened."""
 
     async def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Answer:
-        channel = self._channel(request.channel)
+        channel = self._channel(request.channel, request.reach)
         target = outgoing.target(request.url)
         headers = outgoing.headers(request, target.authority)
         await channel.enter()

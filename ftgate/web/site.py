@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException
 
 from ftgate.doors import http
 from ftgate.errors import GateError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
-from ftgate.ports import Accounts, Journal, Line
+from ftgate.ports import Accounts, Journal, Line, Live
 from ftgate.web.api import account, health, models, responses
 from ftgate.web.connection import ShieldedConnection
 from ftgate.web.replies import error_reply
@@ -20,8 +20,8 @@ Message = MutableMapping[str, Any]
 class Site:
     """An ASGI application around a Quart app. Paths of its routes end in no slash; those it is asked for are tidy."""
 
-    def __init__(self, line: Line, accounts: Accounts, journal: Journal, *, cors: bool) -> None:
-        self.cors = cors
+    def __init__(self, line: Line, accounts: Accounts, journal: Journal, live: Live) -> None:
+        self.live = live
         self.app = app = QuartTrio("ftgate", static_folder=None)
         app.asgi_http_class = ShieldedConnection
         app.config["RESPONSE_TIMEOUT"] = None
@@ -55,7 +55,7 @@ class Site:
         return [*http.CALLS, *(path for path in paths if "/v1/" in path)]
 
     async def _finish(self, answer: Response) -> Response:
-        if self.cors and http.is_open(request.path):
+        if self.live.doors.cors and http.is_open(request.path):
             for name, value in http.CORS:
                 answer.headers[name.decode()] = value.decode()
         answer.headers.setdefault("X-Request-Id", http.new_request_id())

@@ -1,6 +1,9 @@
 """What can have no effect is allowed and told; an alias counts as its model."""
 
+from pathlib import Path
+
 import pytest
+import trustme
 
 from ftgate.core.limits import Rates
 from tests.config.reading import CHANNEL, load, warnings
@@ -49,9 +52,11 @@ def test_auto_is_a_name_of_its_own() -> None:
     ]
 
 
-@pytest.mark.parametrize("setting", ["http2 = true", "ca_file = '/dev/null'"])
-def test_what_only_tls_has_is_told_without_it(setting: str) -> None:
-    plain = CHANNEL.replace("keys =", f"{setting}\nkeys =")
+@pytest.mark.parametrize("setting", ["http2 = true", "ca_file = 'PLACE/ca.pem'"])
+def test_what_only_tls_has_is_told_without_it(setting: str, tmp_path: Path) -> None:
+    authority = trustme.CA().cert_pem
+    authority.write_to_path(tmp_path / "ca.pem")
+    plain = CHANNEL.replace("keys =", f"{setting.replace('PLACE', str(tmp_path))}\nkeys =")
     assert warnings(plain) == [f'6: [[channel]] "lab": {setting.split()[0]} has no effect: base_url is not https.']
     assert warnings(plain.replace("http:", "https:")) == []
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from ftgate.config.load import fields
 from ftgate.config.values import READERS, kind_of
 from ftgate.core.limits import Rates
 from ftgate.core.pricing import Multiplier, Price, Tier
-from ftgate.core.routing import Address, Channel, Model, Retry, Timeouts
+from ftgate.core.routing import Address, Channel, Model, Reach, Retry, Timeouts
 from ftgate.core.secret import Secret
 from tests.config.reading import CHANNEL, ENVIRON, faults, load, warnings
 
@@ -77,7 +78,8 @@ def test_every_setting_has_help_reason_and_reader(struct: type[msgspec.Struct]) 
 
 def test_every_channel_setting_reaches_the_channel(tmp_path: Path) -> None:
     authority = tmp_path / "ca.pem"
-    authority.write_text("x")
+    certificate = trustme.CA().cert_pem.bytes().decode().strip()
+    authority.write_text(f"# our own\n{certificate}\n# ✓\n", "utf-8")
     found = load(f"""
         [timeouts]
         idle = 7
@@ -138,7 +140,7 @@ def test_every_channel_setting_reaches_the_channel(tmp_path: Path) -> None:
             weight=5, timeouts=Timeouts(idle=7.0, first_token=20.0, total=100.5), stream_usage=False, drain=True,
             charge_left_before_content=False, headers={"X-Team": "blue", "X-Key": "sk-lab-secret-1"},
             query={"version": "3"},
-            drop_params=("seed",), ca_file=str(authority), proxy="socks5://u:p@127.0.0.1:1080", http2=True,
+            drop_params=("seed",), reach=Reach(certificate, "socks5://u:p@127.0.0.1:1080", http2=True),
         ),
     )  # fmt: skip
     assert found.monthly_caps == {"lab": 50 * USD}

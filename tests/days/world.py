@@ -37,7 +37,7 @@ from tests.days.auditor import ATTEMPTS, Auditor
 from tests.days.callers import CALLERS, CHAT, MESSAGES
 from tests.days.log import SlowLog, Watched, WatchedLedger, empty_database
 from tests.days.seen import FALLBACK, Seen, Told
-from tests.fakes.ports import addresses
+from tests.fakes.ports import Still, addresses
 
 MODELS = ("small", "large")
 
@@ -208,7 +208,7 @@ class World:
         fields = {f: getattr(chosen, f) for f in chosen.__struct_fields__}
         changed = Channel(**{**fields, "models": models})
         self.channels = tuple(changed if c is chosen else c for c in self.channels)
-        self.gate.settings = self._settings()
+        self.gate.live.gate = self._settings()
 
     def _settings(self) -> GateSettings:
         retry = Retry(attempts=ATTEMPTS, max_retry_after=3, backoff=0.5, backoff_cap=2)
@@ -238,7 +238,7 @@ class World:
         self.auditor.booted(self.connection)
         self.log = SlowLog(self.connection, rng, rng.choice([0.0, 0.01, 0.5, 3.0]), self.auditor)
         self.gate = Gate(
-            settings=self._settings(), keys=self, ledger=WatchedLedger(self.books, self.log, self, self.auditor),
+            live=Still(self._settings()), keys=self, ledger=WatchedLedger(self.books, self.log, self, self.auditor),
             upstream=self,
             limits=Limits(self._rates),
             clock=self, jitter=rng.random,

@@ -15,9 +15,10 @@ from ftgate.doors.hypercorn import HypercornDoor
 from ftgate.doors.intake import Intake
 from ftgate.errors import NotAuthenticated
 from ftgate.line.call import Call
-from ftgate.ports import Client, Key
+from ftgate.ports import Client, DoorSettings, Key
 from ftgate.readiness import Readiness
 from tests.doors.doors import PIECE, Running, contexts, get
+from tests.fakes.ports import Still
 from tests.patience import SOON_S
 
 ROUTE = "/v1/chat/completions"
@@ -148,7 +149,13 @@ async def opened(
         settings["ssl_context"], client_context = contexts()
     walked = Walked()
     methods_at = {"methods_at": site.methods_at} if site else {}
-    intake = Intake(walked.walk, walked.walk, walked.authenticate, max_body_bytes=MAX_BODY, cors=cors, **methods_at)
+    intake = Intake(
+        walked.walk,
+        walked.walk,
+        walked.authenticate,
+        live=Still(doors=DoorSettings(MAX_BODY, cors)),
+        **methods_at,
+    )
     times = {name: value for name, value in settings.items() if name in ("keep_alive_s", "write_limit_s")}
     relay: Any = Relay(intake, site or walked.pages)
     other = HypercornDoor(relay, **times)

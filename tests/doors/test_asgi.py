@@ -12,7 +12,8 @@ from ftgate.doors.asgi import Relay
 from ftgate.doors.intake import Intake
 from ftgate.errors import NotAuthenticated
 from ftgate.line.call import Call
-from ftgate.ports import Client, Key
+from ftgate.ports import Client, DoorSettings, Key
+from tests.fakes.ports import Still
 
 KEY = Key(
     id=1, account=1, name="k", prefix="sk-ft_", active=True, account_active=True, metered=False, plan="default"
@@ -29,7 +30,7 @@ class Server:
     def __init__(self, walk: Walk, says: Iterable[dict[str, Any]], *, cors: bool = False) -> None:
         self.says = list(says)
         self.sent: list[dict[str, Any]] = []
-        self.intake = Intake(walk, walk, self.authenticate, max_body_bytes=100, cors=cors)
+        self.intake = Intake(walk, walk, self.authenticate, live=Still(doors=DoorSettings(100, cors=cors)))
         self.relay = Relay(self.intake, self.pages)
 
     async def authenticate(self, secret: bytes | None) -> Key:

@@ -6,7 +6,8 @@ import pytest
 
 from ftgate.doors.intake import Intake
 from ftgate.errors import GateError
-from ftgate.ports import Headers, Key
+from ftgate.ports import DoorSettings, Headers, Key
+from tests.fakes.ports import Still
 
 KEY = Key(
     id=1, account=1, name="k", prefix="sk-ft_", active=True, account_active=True, metered=False, plan="default"
@@ -37,7 +38,7 @@ class Gate:
 )
 async def test_a_key_is_looked_at(headers: Headers, shown: bytes | None) -> None:
     gate = Gate()
-    intake = Intake(gate.walk, gate.walk, gate.authenticate, max_body_bytes=100, cors=False)
+    intake = Intake(gate.walk, gate.walk, gate.authenticate, live=Still(doors=DoorSettings(100, cors=False)))
     assert await intake.admit(headers) == (shown, KEY)
     assert gate.shown == [shown]
 
@@ -55,7 +56,7 @@ async def test_what_could_be_billed_to_another_than_the_caller_means_is_refused(
     more: Headers, param: str | None
 ) -> None:
     gate = Gate()
-    intake = Intake(gate.walk, gate.walk, gate.authenticate, max_body_bytes=100, cors=False)
+    intake = Intake(gate.walk, gate.walk, gate.authenticate, live=Still(doors=DoorSettings(100, cors=False)))
     with pytest.raises(GateError) as refused:
         await intake.admit([(b"authorization", b"Bearer sk-ft_a"), *more])
     assert (refused.value.status, refused.value.param, gate.shown) == (400, param, [])

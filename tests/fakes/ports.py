@@ -23,7 +23,7 @@ from ftgate.dialects import openai_chat
 from ftgate.errors import UpstreamFailed
 from ftgate.line.call import Call
 from ftgate.line.gate import Gate
-from ftgate.ports import Answer, GateSettings, Headers, Held, Key, Row, Sending, Terms, UpstreamRequest
+from ftgate.ports import Answer, DoorSettings, GateSettings, Headers, Held, Key, Row, Sending, Terms, UpstreamRequest
 from ftgate.store.batch import Batch
 from ftgate.store.ledger import MemoryLedger
 
@@ -247,6 +247,14 @@ class OneKey:
         return self.key if secret == b"sk-ft_test" else None
 
 
+class Still:
+    """ports.Live: settings that change when a test puts others in their place."""
+
+    def __init__(self, gate: GateSettings | None = None, *, doors: DoorSettings | None = None) -> None:
+        self.gate = gate or GateSettings(routes=Routes(channels=()), retry=Retry(), total_s=1, plans={})
+        self.doors = doors or DoorSettings(max_body_bytes=10**6, cors=False)
+
+
 class TrioClock:
     def now(self) -> float:
         return trio.current_time()
@@ -321,9 +329,11 @@ class Stage:
         clock = TrioClock()
         ways = tuple(_with_total(way, total_s) for way in channels or (channel(),))
         self.gate = Gate(
-            settings=GateSettings(
-                routes=Routes(channels=ways, **routes), retry=retry or Retry(), total_s=total_s,
-                plans={"default": terms or Terms()}, keepalive_s=keepalive_s,
+            live=Still(
+                GateSettings(
+                    routes=Routes(channels=ways, **routes), retry=retry or Retry(), total_s=total_s,
+                    plans={"default": terms or Terms()}, keepalive_s=keepalive_s,
+                )
             ),
             keys=OneKey(Key(**{**fields, **(key or {})})),
             ledger=PausingLedger(self.books, self.log, clock),

@@ -17,7 +17,7 @@ from ftgate.core.routing import Channel, Retry, Timeouts
 from ftgate.line.call import Call
 from ftgate.readiness import SUPPORTED, TICK_S, Readiness
 from ftgate.transports.direct import DirectUpstream
-from ftgate.transports.outgoing import ChannelCounts, ChannelOptions
+from ftgate.transports.outgoing import ChannelCounts
 from tests.fakes.ports import RecordingClient, Stage, addresses, channel, model
 from tests.fakes.upstream import Script
 from tests.line.test_cancel_everywhere import Strike
@@ -39,7 +39,7 @@ class Direct(DirectUpstream):
     """As the Stage wants it; `words` counts the waits without a scope and what they brought."""
 
     def __init__(self, readiness: Readiness) -> None:
-        super().__init__({name: ChannelOptions() for name in ("one", "two")}, readiness=readiness)
+        super().__init__(readiness=readiness)
         self.begun = 0
 
     @property

@@ -24,14 +24,13 @@ from ftgate import dialects
 from ftgate.core.books import Entry
 from ftgate.core.money import parse_price
 from ftgate.core.pricing import Multiplier, Price
-from ftgate.core.routing import Channel, Model, Retry
+from ftgate.core.routing import Channel, Model, Reach, Retry
 from ftgate.core.secret import Secret
 from ftgate.line.call import Call
 from ftgate.ports import Key, Terms, UpstreamRequest
-from ftgate.transports.outgoing import ChannelOptions
 from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, addresses, channel
 from tests.line.transcript import PLAIN, STREAM, answer, chat
-from tests.transports.transports import KINDS, tls_server
+from tests.transports.transports import KINDS, reach_all, tls_server
 
 MODELS = ("red", "green", "blue", "vector")
 """The last one is for embeddings."""
@@ -317,15 +316,21 @@ async def test_what_a_transport_sends(kind: str, tmp_path: Path) -> None:
         seen.append(data)
         await stream.send_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
 
-    options = dict.fromkeys("ab", ChannelOptions(ca_file=tls_server(tmp_path)[1]))  # a short list is read quickly
+    own = Reach(Path(tls_server(tmp_path)[1]).read_text())  # a short list is read quickly
+
+    def fresh() -> Any:
+        upstream = KINDS[kind]()
+        reach_all(upstream, own)
+        return upstream
+
     dice = random.Random(1)
     shared = [((b"x-api-key", b"sk-%d" % number), (b"accept", b"*/*")) for number in range(3)]
     async with trio.open_nursery() as nursery:
         (listener,) = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
         port = listener.socket.getsockname()[1]
         state = dice.getstate()
-        together = await sent(KINDS[kind](options), (asked(dice, shared) for _ in range(ASKED)), port, seen)
+        together = await sent(fresh(), (asked(dice, shared) for _ in range(ASKED)), port, seen)
         dice.setstate(state)
-        alone = [(await sent(KINDS[kind](options), [asked(dice, shared)], port, seen))[0] for _ in range(ASKED)]
+        alone = [(await sent(fresh(), [asked(dice, shared)], port, seen))[0] for _ in range(ASKED)]
         nursery.cancel_scope.cancel()
     assert together == alone and len(set(together)) > ASKED // 2

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import trio
 
+from ftgate.core.routing import Reach
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.ports import Answer, Sending, UpstreamRequest
 from ftgate.transports import demo
@@ -238,12 +239,13 @@ async def test_markers_through_the_gate(
 
 async def test_each_channel_goes_its_own_way() -> None:
     channels = [
-        channel("demo", provider="demo", built_in=True), channel("lab"), channel("by proxy", proxy="http://127.0.0.1:9"),
-        channel("two", http2=True),
+        channel("demo", provider="demo", reach=Reach(built_in=True)), channel("lab"),
+        channel("by proxy", reach=Reach(proxy="http://127.0.0.1:9")), channel("two", reach=Reach(http2=True)),
     ]  # fmt: skip
     for direct in (True, False):
-        ways = Transports(channels, direct=direct)
+        ways = Transports(direct=direct)
+        by_channel = {channel.name: ways.for_reach(channel.reach) for channel in channels}
         straight = ways.direct if direct else ways.sturdy
-        assert isinstance(ways.by_channel.pop("demo"), DemoUpstream)
-        assert ways.by_channel == {"lab": straight, "by proxy": ways.sturdy, "two": ways.sturdy}
+        assert isinstance(by_channel.pop("demo"), DemoUpstream)
+        assert by_channel == {"lab": straight, "by proxy": ways.sturdy, "two": ways.sturdy}
         await ways.aclose_all()

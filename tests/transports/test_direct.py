@@ -16,15 +16,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 import trio
 
+from ftgate.core.routing import Reach
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.readiness import Watch
 from ftgate.transports.direct import DirectUpstream
 from ftgate.transports.direct_line import FAIR_TURNS, DirectLine
 from ftgate.transports.incoming import Incoming, _Events, unreadable
-from ftgate.transports.outgoing import HEAD_LIMIT, ChannelCounts, ChannelOptions
+from ftgate.transports.outgoing import HEAD_LIMIT, ChannelCounts
 from tests.fakes.upstream import FakeUpstream, Script
 from tests.patience import SOON_S
 from tests.transports.transports import (
@@ -343,8 +345,9 @@ async def test_the_table_on_a_socket(transport: Make, name: str) -> None:
 
 @pytest.mark.parametrize("options", [{"proxy": "http://127.0.0.1:1"}, {"http2": True}])
 async def test_channels_that_are_the_other_transports(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="channel c"):
-        DirectUpstream({"c": ChannelOptions(**options)})
+    asked = msgspec.structs.replace(request("http://127.0.0.1:1"), reach=Reach(**options))
+    with pytest.raises(ValueError, match="not for this transport"):
+        await DirectUpstream().open(asked)
 
 
 async def test_a_wrong_byte_late_in_a_body_comes_after_what_was_right(transport: Make) -> None:

@@ -10,12 +10,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 
+from ftgate.core.routing import Reach
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.ports import Sending
-from ftgate.transports.outgoing import HEAD_LIMIT, ChannelCounts, ChannelOptions
+from ftgate.transports.outgoing import HEAD_LIMIT, ChannelCounts
 from tests.fakes.upstream import FakeUpstream, Script
 from tests.patience import AT_ONCE_S
 from tests.transports.transports import (
@@ -125,7 +127,7 @@ async def test_connections_and_pools_say_how_they_stand(transport: Make) -> None
         assert repr(upstream) == f"<{name} c <Channel 1 in use, 0 waiting, 0 kept>>"
         await read(answer)
         await answer.aclose()
-        (line,) = upstream._channel("c").idle
+        (line,) = upstream._channel("c", Reach()).idle
         assert repr(upstream) == f"<{name} c <Channel 0 in use, 0 waiting, 1 kept>>"
         answer = await upstream.open(request(fake.url, "slow", stream=True))
         assert answer._line is line and repr(line) == f"<Line {there}, kept, heard>"
@@ -134,7 +136,7 @@ async def test_connections_and_pools_say_how_they_stand(transport: Make) -> None
         await upstream.aclose_all()
         assert repr(upstream) == f"<{name} c <Channel 0 in use, 0 waiting, 0 kept, keeps none any more>>"
         with pytest.raises(ValueError):  # a place that nobody has cannot be given back
-            upstream._channel("c").places.release()
+            upstream._channel("c", Reach()).places.release()
 
 
 async def test_connection_close_is_honoured(transport: Make) -> None:
@@ -694,11 +696,52 @@ async def test_tls_against_a_plain_port(transport: Make) -> None:
 @pytest.mark.parametrize("kind", ["httpx", "direct"])
 async def test_trust_stores_are_shared(kind: str, tmp_path: Path) -> None:
     _, ca_file = tls_server(tmp_path)
-    names = {"a": None, "b": None, "c": ca_file, "d": ca_file}
-    upstream = KINDS[kind]({name: ChannelOptions(ca_file=file) for name, file in names.items()})
-    for name in names:
-        await failure(upstream, request("http://127.0.0.1:1", channel=name))
+    own = Path(ca_file).read_text()
+    upstream = KINDS[kind]()
+    for name, reach in {"a": Reach(), "b": Reach(), "c": Reach(own), "d": Reach(own)}.items():
+        asked = request("http://127.0.0.1:1", channel=name)
+        await failure(upstream, msgspec.structs.replace(asked, reach=reach))
     assert len(upstream._trust) == 2
+    upstream.adopt({"a": Reach()})
+    assert list(upstream._trust) == [None]
+
+
+async def test_other_settings_leave_connections_of_what_is_the_same(transport: Make) -> None:
+    """Adoption is by content: a channel that is reached as before keeps its connections, others lose theirs, and an
+    answer that is still coming is read to its end."""
+    async with FakeUpstream({"m": Script(piece_delay_s=0.02)}).serving() as fake:
+        upstream = transport()
+        for name in ("same", "gone"):
+            await call(upstream, request(fake.url, channel=name))
+        coming = await upstream.open(request(fake.url, channel="gone", stream=True))
+        before = len(fake.connections)
+        upstream.adopt({"same": Reach()})
+        assert {name: counts.idle for name, counts in upstream.counts().items()} == {"same": 1}
+        assert b"[DONE]" in await read(coming)
+        await coming.aclose()
+        await call(upstream, request(fake.url, channel="same"))
+        assert len(fake.connections) == before
+        await call(upstream, request(fake.url, channel="gone"))
+        assert len(fake.connections) == before + 1
+        assert upstream.counts()["same"] == ChannelCounts(in_use=0, waiting=0, idle=1)
+
+
+@pytest.mark.parametrize("kind", ["httpx", "direct"])
+async def test_calls_go_on_as_they_are_reached(kind: str, tmp_path: Path) -> None:
+    """Two settings of one channel are used in turn: each has its own connections, and none goes the other's way."""
+    server, ca_file = tls_server(tmp_path)
+    trusting = Reach(Path(ca_file).read_text())
+    async with FakeUpstream(ssl_context=server).serving() as fake:
+        upstream = KINDS[kind]()
+        for _ in range(2):
+            asked = request(fake.url)
+            await call(upstream, msgspec.structs.replace(asked, reach=trusting))
+            assert (await failure(upstream, asked)).fault is Fault.tls
+        assert len(fake.connections) == 3  # the trusting one was kept
+        upstream.adopt({"c": Reach(trusting.authorities)})
+        await call(upstream, msgspec.structs.replace(asked, reach=Reach(trusting.authorities)))
+        assert len(fake.connections) == 3
+        await upstream.aclose_all()
 
 
 async def test_environment_is_not_asked(transport: Make, monkeypatch: pytest.MonkeyPatch) -> None:

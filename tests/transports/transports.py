@@ -17,11 +17,11 @@ import pytest
 import trio
 import trustme
 
+from ftgate.core.routing import Reach
 from ftgate.errors import UpstreamFailed
 from ftgate.ports import UpstreamRequest
 from ftgate.readiness import SUPPORTED, Readiness
 from ftgate.transports.direct import DirectUpstream
-from ftgate.transports.outgoing import ChannelOptions
 from ftgate.transports.sturdy import SturdyUpstream
 from tests.fakes.upstream import FakeUpstream
 
@@ -64,6 +64,16 @@ Make = Callable[..., Any]
 """Makes a transport with one channel, `c`: make(max_connections, **options of the channel)."""
 
 
+def reach(ca_file: str | None = None, **options: Any) -> Reach:
+    return Reach(Path(ca_file).read_text() if ca_file else None, **options)
+
+
+def reach_all(upstream: Any, reach: Reach) -> None:
+    """From now on every request goes out so, whatever it says itself."""
+    channel = upstream._channel
+    upstream._channel = lambda name, _: channel(name, reach)
+
+
 @asynccontextmanager
 async def making(kind: str) -> AsyncIterator[Make]:
     """A Make whose transports are closed at the end."""
@@ -71,8 +81,10 @@ async def making(kind: str) -> AsyncIterator[Make]:
     more: dict[str, Any] = {}
 
     def make(max_connections: int = 1000, **options: Any) -> Any:
-        made.append(KINDS[kind]({"c": ChannelOptions(**options)}, max_connections=max_connections, **more))
-        return made[-1]
+        upstream = KINDS[kind](max_connections=max_connections, **more)
+        reach_all(upstream, reach(**options))
+        made.append(upstream)
+        return upstream
 
     if kind not in {"watched", "pumped"}:
         yield make

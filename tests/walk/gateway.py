@@ -64,14 +64,34 @@ class Gateway:
         self.fake = fake
         self.patience_s = patience_s
         self.file = place / "ftgate.toml"
-        self.file.write_text(text.replace("FAKE", fake.url).replace("PLACE", str(place)))
-        self.settings = config.load(self.file, {"FROM_ENV": "sk-from-env"})
+        self.write(text)
+        self.settings = self.read()
         self.data = place / "data"
         self.doors: list[type] = []
         self.ways: list[type] = []
         self.accounts = 0
         self.trust = ssl.create_default_context(cafile=place / "ca.pem")
         self.ids: dict[str, int] = {}  # of every key that was made
+
+    def write(self, text: str) -> None:
+        self.file.write_text(text.replace("FAKE", self.fake.url).replace("PLACE", str(self.place)))
+
+    async def reload(self, text: str) -> None:
+        """Other settings, by SIGHUP."""
+        before = self.house.live.settings
+        self.write(text)
+        signal.raise_signal(signal.SIGHUP)
+        await until(lambda: self.house.live.settings is not before)
+
+    def forget(self) -> None:
+        """What was seen so far."""
+        self.fake.requests.clear()
+        self.fake.connections.clear()
+        self.doors.clear()
+        self.ways.clear()
+
+    def read(self) -> config.Settings:
+        return config.load(self.file, {"FROM_ENV": "sk-from-env"})
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Serve until cancelled or told by SIGTERM."""
@@ -82,7 +102,8 @@ class Gateway:
 
         server = self.settings.server
         self.ended = trio.Event()
-        assert await app.serve(self.settings, self.data, host=server.host, port=server.port, started=ready) == 0
+        served = app.serve(self.settings, self.data, host=server.host, port=server.port, started=ready, read=self.read)
+        assert await served == 0
         self.ended.set()
 
     async def __aenter__(self) -> "Gateway":

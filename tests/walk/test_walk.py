@@ -16,8 +16,9 @@ from click.testing import CliRunner
 
 from ftgate import app, config
 from ftgate.cli.group import cli
-from ftgate.config import settings
+from ftgate.config import needing_restart, settings
 from ftgate.config.build import SECTIONS as SECTIONS_OF_A_FILE
+from ftgate.config.changes import AT_A_START
 from ftgate.config.channel_settings import ChannelSettings, ModelSettings, ProviderOverride
 from ftgate.config.load import fields
 from ftgate.core.limits import Rates
@@ -98,6 +99,23 @@ async def test_without_it_there_is_none(walk: Walk, tmp_path: Path, silent: int)
     fails = pytest.RaisesExc((AssertionError, ConfigFaults, KeyError, trio.TooSlowError, httpx.HTTPError))
     with pytest.RaisesGroup(fails, allow_unwrapped=True, flatten_subgroups=True):
         async with running(tmp_path, text, walk.scripts, tls=walk.tls, patience_s=IMPATIENT_S) as gateway:
+            await walk.check(gateway)
+
+
+@pytest.mark.parametrize("walk", [walk for walk in WALKS if "tls" not in walk.setting], ids=named)
+async def test_a_reload_brings_it_into_a_gateway_that_has_served(walk: Walk, tmp_path: Path, silent: int) -> None:
+    """All rooms that keep something have something kept: connections, plans, made headers, counted limits."""
+    before = written(walk.given, tail=walk.tail).replace("SILENT", str(silent))
+    after = written(walk.given, {walk.setting: walk.value}, tail=walk.tail).replace("SILENT", str(silent))
+    section, _, name = walk.setting.rpartition(".")
+    async with running(tmp_path, before, walk.scripts, tls=walk.tls) as gateway:
+        with trio.move_on_after(0.3):
+            await gateway.chat(await gateway.account())
+        await gateway.reload(after)
+        if (section, name) in AT_A_START:
+            assert needing_restart(gateway.settings, gateway.read()) == [walk.setting]
+        else:
+            gateway.forget()
             await walk.check(gateway)
 
 

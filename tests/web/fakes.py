@@ -11,9 +11,9 @@ from ftgate.doors.asgi import Relay
 from ftgate.doors.intake import Intake
 from ftgate.errors import NotAuthenticated
 from ftgate.line.call import Call
-from ftgate.ports import Client, GateSettings, Key, Terms
+from ftgate.ports import Client, DoorSettings, GateSettings, Key, Terms
 from ftgate.web.site import Site
-from tests.fakes.ports import channel
+from tests.fakes.ports import Still, channel
 
 SECRET = b"sk-ft_right"
 KEY = Key(7, 1, "k", "sk-ft_", active=True, account_active=True, metered=False, plan="default")
@@ -73,10 +73,10 @@ class Asking:
     def __init__(self, line: OneLine | None = None, *, posted: int = 0, cors: bool = False) -> None:
         self.line = line or OneLine()
         self.journal = Asked()
-        self.site = Site(self.line, Posted(_1=posted), self.journal, cors=cors)
+        live = Still(doors=DoorSettings(max_body_bytes=1000, cors=cors))
+        self.site = Site(self.line, Posted(_1=posted), self.journal, live)
         self.intake = Intake(
-            self._walk, self._walk, self.line.authenticate, max_body_bytes=1000, cors=cors,
-            methods_at=self.site.methods_at,
+            self._walk, self._walk, self.line.authenticate, live=live, methods_at=self.site.methods_at,
         )  # fmt: skip
         self.relay = Relay(self.intake, self.site)
 

@@ -1,0 +1,21 @@
+"""Which files a config was read from, and whether they are still the same."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+Stamp = tuple[int, int, int] | None
+"""When a file was last written (ns), its size, and which file it is; None where there is none that can be seen."""
+Stamps = Mapping[Path, Stamp]
+
+
+def stamp(path: Path) -> Stamp:
+    """Taken before a file is read, so that a change in between shows."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def look(paths: Iterable[Path]) -> Stamps:
+    return {path: stamp(path) for path in paths}
