@@ -5,6 +5,7 @@ import json
 import os
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,12 @@ def _default_path(data: Path | None) -> Path | None:
 
 
 def data_dir(settings: config.Settings, data: Path | None) -> Path:
+    return _there(data or settings.server.data_dir)
+
+
+def _there(place: Path) -> Path:
     try:
-        return (data or settings.server.data_dir).resolve()
+        return place.resolve()
     except FileNotFoundError:
         raise click.ClickException("the directory this was started in is gone; go to one that is there") from None
 
@@ -78,9 +83,8 @@ def data_dir(settings: config.Settings, data: Path | None) -> Path:
 def run(config_path: Path | None, data: Path | None, command: str, **arguments: Any) -> Any:
     """Do one command and return its result. What holds the data directory for a moment, another command or a server
     that starts or stops, is waited for. Raises click.ClickException with the server's own words."""
-    settings = load(config_path, data)
-    place = data_dir(settings, data)
-    answer = _perform(settings, place, command, arguments)
+    place = whereabouts(config_path, data)
+    answer = _perform(partial(load, config_path, data), place, command, arguments)
     if "error" in answer:
         raise click.ClickException(answer["error"])
     return answer["result"]
@@ -89,14 +93,13 @@ def run(config_path: Path | None, data: Path | None, command: str, **arguments: 
 def whereabouts(config_path: Path | None, data: Path | None) -> Path:
     """The data directory, also of a config that this shell cannot read whole: what it takes from the environment is
     the server's to know. Raises click.ClickException where even that cannot be told."""
-    if data is not None:
-        return data.resolve()
     try:
-        path = config_path or config.default_path()
-        named = config.named_data_dir(path) if path else config.Server().data_dir
+        if data is None:
+            path = config_path or config.default_path()
+            data = config.named_data_dir(path) if path else config.Server().data_dir
     except ConfigFaults as faulty:
         raise click.ClickException("\n".join(faulty.faults)) from None
-    return named.resolve()
+    return _there(data)
 
 
 def ask_server(place: Path, command: str, **arguments: Any) -> Any:
@@ -115,13 +118,15 @@ def patience() -> Patience:
     return Patience(lambda words: click.echo(words, err=True), WAIT_S)
 
 
-def _perform(settings: config.Settings, place: Path, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
+def _perform(
+    settings: Callable[[], config.Settings], place: Path, command: str, arguments: dict[str, Any]
+) -> dict[str, Any]:
     waiting = patience()
     while True:
         held = holder(place)
         try:
             if held is None:
-                return _offline(settings, place, command, arguments, waiting)
+                return _offline(settings(), place, command, arguments, waiting)
             if held.socket is not None:
                 return _ask(held.socket, held.pid, command, arguments)
             words = f"{held}, which takes no commands"
@@ -195,7 +200,7 @@ def database(config_path: Path | None, data: Path | None) -> Path:
     """The database file, made if it is not there, for commands that only read. A running server is not disturbed."""
     from ftgate.house.house import DATABASE
 
-    path = data_dir(load(config_path, data), data) / DATABASE
+    path = whereabouts(config_path, data) / DATABASE
     if not present(path):
         run(config_path, data, "users.list")  # opens, and so makes, the data directory
     return path

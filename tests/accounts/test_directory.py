@@ -80,3 +80,33 @@ async def test_who_is_metered(path: Path, mode: str, plan_metered: bool, metered
         accounts.credits.writer.changed().statements.append(("UPDATE users SET mode = ?", (mode,)))
     async with opened(path, metered_plans=("default",) if plan_metered else ()) as accounts:
         assert (await found(accounts, secret)).metered is metered is accounts.books.accounts[1].metered
+
+
+async def test_plans_that_change_bill_from_the_next_call_on(path: Path) -> None:
+    """A user's own mode stays; open calls end as they began; deleted keys stay away."""
+    async with opened(path) as accounts:
+        made = {}
+        for name, own in (("ann", False), ("bob", True)):
+            await accounts.users.create(username=name, metered=own)
+            made[name] = str((await accounts.keys.create(username=name))["key"])
+        gone = str((await accounts.keys.create(username="ann"))["key"])
+        await accounts.keys.set_status(key_id="3", status="deleted")
+        directory, books = accounts.directory, accounts.books
+
+        async def modes() -> list[tuple[bool, bool]]:
+            keys = [await directory.find(made[name].encode()) for name in ("ann", "bob")]
+            return [(key.metered, books.accounts[key.account].metered) for key in keys if key]
+
+        assert await modes() == [(False, False), (True, True)]
+        directory.metered_plan = lambda plan: True
+        directory.adopt()
+        assert await modes() == [(True, True), (True, True)]
+        assert await directory.find(gone.encode()) is None
+        held = books.hold(1, 1, 1000, ref="r", estimate=1, at_us=0)
+        assert isinstance(held, tuple)
+        directory.metered_plan = lambda plan: False
+        directory.adopt()
+        assert await modes() == [(False, False), (True, True)]
+        books.post(held[0].id, 700, at_us=0)
+        assert (books.accounts[1].used, books.accounts[1].posted) == (700, 0)
+        assert not isinstance(books.hold(1, 1, 1000, ref="s", estimate=1, at_us=0), tuple)

@@ -233,3 +233,29 @@ def test_forget_idle():
     assert kept(1.0) == ["k2", "k3"]
     assert kept(59.9) == ["k2", "k3"]
     assert kept(60.0) == []
+
+
+def test_other_limits_go_on_from_what_was_counted():
+    rates = {"k": Rates(requests_per_second=3, concurrent=9), "free": Rates()}
+    every = Limits(lambda scope, name: rates[name])
+
+    def asked(name, now):
+        scopes = every.scopes(("key", name))
+        return [] if take_requests(scopes, now, ticket := Ticket()) else [ticket]
+
+    running = asked("k", 0.0) + asked("k", 0.1)
+    assert len(running) == 2 and every.scopes(("key", "free")) == []
+    rates["k"] = Rates(requests_per_second=2)  # lower: full at once, and free again as it would have been
+    rates["free"] = Rates(concurrent=1)
+    every.adopt()
+    assert not asked("k", 0.9) and asked("k", 1.0) and not asked("k", 1.05) and asked("k", 1.1)
+    (one,) = asked("free", 0.0)  # scopes without limits were kept as such
+    assert not asked("free", 0.0)
+    rates["free"] = Rates()
+    rates["k"] = Rates(concurrent=4)
+    every.adopt()
+    assert every.scopes(("key", "free")) == []
+    one.release(0.0, 0)
+    assert not asked("k", 2.0)  # four are in flight: those two, and the two of 1.0 and 1.1
+    running[0].release(2.0, 0)
+    assert asked("k", 2.0)
