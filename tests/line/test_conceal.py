@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from trio.testing import MockClock
 
-from ftgate.core.routing import Candidate
+from ftgate.core.routing import Candidate, Reach
 from ftgate.core.secret import Secret
 from ftgate.line.words import conceal
 from tests.fakes.ports import ScriptedUpstream, Stage, addresses, channel
@@ -15,7 +15,7 @@ CHANNEL = channel(
     addresses=addresses("https://private-host.example:8443/v1"),
     headers={"x-project": "atlas-secret"},
     query={"token": "tök en/1"},
-    proxy="http://proxy-user:pw@proxy-host.example:3128",
+    reach=Reach(proxy="http://proxy-user:pw@proxy-host.example:3128"),
 )
 CANDIDATE = Candidate(
     CHANNEL, CHANNEL.addresses["openai_chat"], Secret("any shape of credential"), next(iter(CHANNEL.models.values()))

@@ -282,7 +282,7 @@ async def test_the_setting_of_a_call_is_the_one_it_began_with(autojump_clock: Cl
 
         async def change() -> None:
             await trio.sleep(20)
-            on.gate.settings = msgspec.structs.replace(on.gate.settings, keepalive_s=0.0)
+            on.gate.live.gate = msgspec.structs.replace(on.gate.settings, keepalive_s=0.0)
 
         nursery.start_soon(change)
         await on.gate.relay(on.call(ask(stream=True)), client)

@@ -593,7 +593,7 @@ async def test_a_full_model_gives_way_to_its_fallback(autojump_clock: Clock) -> 
 async def test_a_fallback_counts_at_its_own_model(autojump_clock: Clock) -> None:
     down = [*status(500)]
     stage = two_models(down, [PLAIN, answer()], down, down, down, [PLAIN, answer()], n=Rates(requests_per_minute=1))
-    stage.gate.settings = msgspec.structs.replace(stage.gate.settings, retry=Retry(attempts=3))
+    stage.gate.live.gate = msgspec.structs.replace(stage.gate.settings, retry=Retry(attempts=3))
     assert (await stage.relay(ask())).status == 200
     client = await stage.relay(ask())  # n is full: m alone is tried, again and again
     assert client.status == 502 and [request.channel for request in stage.upstream.requests] == [

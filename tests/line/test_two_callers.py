@@ -196,7 +196,7 @@ class Gateway:
                 )
             )  # fmt: skip
         stage.gate.keys = TwoKeys(keys)
-        stage.gate.settings = msgspec.structs.replace(stage.gate.settings, plans=world.plans)
+        stage.gate.live.gate = msgspec.structs.replace(stage.gate.settings, plans=world.plans)
         self.made = 0
 
     async def call(self, who: int, kind: str, body: bytes) -> Got:

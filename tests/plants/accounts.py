@@ -87,4 +87,18 @@ PLANTS = (
         "if units is None:",
         "tests/accounts/test_credits.py",
     ),
+    Plant(
+        "a plan that bills otherwise shows after a restart only",
+        "ftgate/accounts/directory.py",
+        "                balance.metered = metered\n",
+        "",
+        "tests/accounts/test_directory.py",
+    ),
+    Plant(
+        "a deleted key comes back with other plans",
+        "ftgate/accounts/directory.py",
+        " and key.hash in self.by_hash:",
+        ":",
+        "tests/accounts/test_directory.py",
+    ),
 )

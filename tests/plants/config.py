@@ -108,4 +108,18 @@ PLANTS = (
         "Multiplier(int(number))",
         "tests/config/test_settings.py",
     ),
+    Plant(
+        "a file that was read is not watched",
+        "ftgate/config/load.py",
+        "        self.files.setdefault(path, stamp(path))\n",
+        "",
+        "tests/house/test_reload.py",
+    ),
+    Plant(
+        "another certificate is no change",
+        "ftgate/config/changes.py",
+        'if section == "server" and old.certificate != new.certificate and',
+        'if section == "server" and False and',
+        "tests/config/test_changes.py",
+    ),
 )

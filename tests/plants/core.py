@@ -227,4 +227,18 @@ PLANTS = (
         "return Step(last.index, bare=True)",
         "tests/core/test_routing.py",
     ),
+    Plant(
+        "limits that change forget what they counted",
+        "ftgate/core/limits.py",
+        "            meters.adopt(self.rates_for(*place))\n",
+        "            meters.__init__(self.rates_for(*place))  # type: ignore[misc]\n",
+        "tests/core/test_limits.py",
+    ),
+    Plant(
+        "scopes that had no limit never get one",
+        "ftgate/core/limits.py",
+        "            meters.adopt(self.rates_for(*place))\n        self._scopes.clear()",
+        "            meters.adopt(self.rates_for(*place))",
+        "tests/core/test_limits.py",
+    ),
 )

@@ -75,9 +75,9 @@ PLANTS = (
     ),
     Plant(
         "a channel's own trust store is not used",
-        "ftgate/transports/choice.py",
-        "ca_file=channel.ca_file, ",
-        "",
+        "ftgate/transports/outgoing.py",
+        "ssl.create_default_context(cadata=reach.authorities)",
+        "ssl.create_default_context()",
         "tests/walk/test_walk.py::test_a_setting_has_its_effect[channel.ca_file]",
     ),
     Plant(
@@ -86,5 +86,26 @@ PLANTS = (
         "with trio.move_on_after(connect_s):",
         "with trio.move_on_after(10 * connect_s + 5):",
         "tests/transports/test_transports.py::test_connect_limit",
+    ),
+    Plant(
+        "calls that began before a change go the new way",
+        "ftgate/transports/outgoing.py",
+        "            if channel.reach == reach:\n",
+        "            if True:\n",
+        "tests/transports/test_transports.py",
+    ),
+    Plant(
+        "connections of a channel that is gone are kept",
+        "ftgate/transports/outgoing.py",
+        "            else:\n                channel.retire()\n        self._channels",
+        "        self._channels",
+        "tests/transports/test_transports.py -k settings",
+    ),
+    Plant(
+        "a change closes all connections",
+        "ftgate/transports/outgoing.py",
+        "if reaches.get(name) == reach:",
+        "if reaches.get(name) is reach and False:",
+        "tests/transports/test_transports.py -k settings",
     ),
 )

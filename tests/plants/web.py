@@ -20,7 +20,7 @@ PLANTS = (
     Plant(
         "account routes are open to other origins",
         "ftgate/web/site.py",
-        "if self.cors and http.is_open(request.path):",
+        "if self.live.doors.cors and http.is_open(request.path):",
         "if self.cors:",
         "tests/web/test_site.py",
     ),
