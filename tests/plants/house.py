@@ -127,6 +127,6 @@ PLANTS = (
         "ftgate/house/live.py",
         "        for keeper in self.keepers:\n            keeper()\n",
         "",
-        "tests/walk/test_walk.py -k reload",
+        "tests/walk/test_walk.py::test_a_reload_brings_it_into_a_gateway_that_has_served",
     ),
 )

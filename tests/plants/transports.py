@@ -99,13 +99,13 @@ PLANTS = (
         "ftgate/transports/outgoing.py",
         "            else:\n                channel.retire()\n        self._channels",
         "        self._channels",
-        "tests/transports/test_transports.py -k settings",
+        "tests/transports/test_transports.py::test_other_settings_leave_connections_of_what_is_the_same",
     ),
     Plant(
         "a change closes all connections",
         "ftgate/transports/outgoing.py",
         "if reaches.get(name) == reach:",
         "if reaches.get(name) is reach and False:",
-        "tests/transports/test_transports.py -k settings",
+        "tests/transports/test_transports.py::test_other_settings_leave_connections_of_what_is_the_same",
     ),
 )
