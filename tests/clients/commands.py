@@ -1,7 +1,8 @@
 """The command lines: how each is set up beside ftgate, and two tasks that each must finish.
 
 One task is a question. The other has the upstream call the client's own tool, which writes a file, and say that it is
-done when the tool's result has come back. Each run has a home and a working directory of its own, both empty.
+done when the tool's result has come back. A channel that chats seals that call, as Google's models do, and must get its
+seal back at it. Each run has a home and a working directory of its own, both empty.
 """
 
 import json
@@ -17,6 +18,7 @@ from tests.clients.house import CODERS
 
 PATCH = "*** Begin Patch\n*** Add File: hello.txt\n+hello\n*** End Patch\n"
 SHELL = "echo hello > hello.txt"
+SEALED = {"google": {"thought_signature": "CvcB+/=="}}
 ANSWER, WRITTEN = "The answer is 42.", "The file is written."
 TASKS = {"asks": "What is the answer? Use no tool.", "writes": "Write the word hello into hello.txt."}
 
@@ -34,11 +36,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Command:
-    """A client with its model: `prepared` writes its settings and gives its arguments and environment for a prompt."""
+    """A client with its model: `prepared` writes its settings and gives its arguments and environment for a prompt.
+    `chats`: it speaks chat itself, and what comes back of a seal is its own business."""
 
     name: str
     model: str
     prepared: Callable[[Place, str, str], tuple[list[str | Path], dict[str, str]]]
+    chats: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ COMMANDS = [
     Command("claude", "claude-sonnet-5-5", claude),
     # Codex has a set of tools for a model that it does not know, and two more for those that it knows.
     *(Command(f"codex, {model}", model, codex) for model in ("coder", "gpt-5.5", "gpt-5.6-sol")),
-    Command("opencode, @ai-sdk/openai-compatible", "coder", opencode("@ai-sdk/openai-compatible", "/v1")),
+    Command("opencode, @ai-sdk/openai-compatible", "coder", opencode("@ai-sdk/openai-compatible", "/v1"), chats=True),
     Command("opencode, @ai-sdk/anthropic", "coder", opencode("@ai-sdk/anthropic", "/anthropic/v1")),
 ]
 
@@ -125,7 +129,8 @@ def tool_calls(work: Path) -> list[dict[str, Any]]:
         ("exec_command", {"cmd": SHELL}),
         ("shell", {"command": ["bash", "-lc", SHELL]}),
     ]
-    return [{"id": "call_1", "name": name, "arguments": json.dumps(given)} for name, given in ways]
+    call = {"id": "call_1", "extra_content": SEALED}
+    return [{**call, "name": name, "arguments": json.dumps(given)} for name, given in ways]
 
 
 def verdicts(house: House, kind: str, programs: Path, words: list[str]) -> Iterator[Verdict]:
@@ -148,13 +153,26 @@ def _verdict(house: House, command: Command, programs: Path, task: str, prompt: 
     script["tool_calls"] = tool_calls(place.work) if writes else []
     house.fake.script(**dict.fromkeys(CODERS, script))
     arguments, env = command.prepared(place, command.model, prompt)
-    began = time.monotonic()
+    since, began = len(house.fake.requests(command.model)), time.monotonic()
     ended = running.run(arguments, cwd=place.work, env={"HOME": str(place.home), **env})
     took_s = time.monotonic() - began
-    return Verdict(name, "; ".join(_wrong(house, account, ended, place, writes)), ended.said, took_s)
+    wrong = _wrong(house, account, ended, place, command, since, writes=writes)
+    return Verdict(name, "; ".join(wrong), ended.said, took_s)
 
 
-def _wrong(house: House, account: Account, ended: running.Ended, place: Place, writes: bool) -> Iterator[str]:
+def _lost(house: House, command: Command, since: int) -> bool:
+    """Whether a seal did not come back at its call, in what went to a channel that chats."""
+    if command.chats:
+        return False
+    chats = [seen["json"] for seen in house.fake.requests(command.model)[since:]
+             if seen["path"].endswith("/chat/completions")]  # fmt: skip
+    calls = [call for body in chats for message in body["messages"] for call in message.get("tool_calls") or ()]
+    return bool(chats) and (not calls or any(call.get("extra_content") != SEALED for call in calls))
+
+
+def _wrong(
+    house: House, account: Account, ended: running.Ended, place: Place, command: Command, since: int, *, writes: bool
+) -> Iterator[str]:
     if ended.code != 0:
         yield "it took too long" if ended.code is None else f"exit code {ended.code}"
     if (WRITTEN if writes else ANSWER) not in ended.said:
@@ -162,6 +180,8 @@ def _wrong(house: House, account: Account, ended: running.Ended, place: Place, w
     file = place.work / "hello.txt"
     if writes and (not file.exists() or file.read_text() != "hello\n"):
         yield "hello.txt is not written" if not file.exists() else f"hello.txt holds {file.read_text()!r}"
+    if writes and _lost(house, command, since):
+        yield "the call's seal did not come back"
     rows = house.rows(account)
     failed = [f"{row['model']} {row['status']}" for row in rows if row["status"] != "ok"]
     if failed or len(rows) < 1 + writes:

@@ -237,7 +237,8 @@ def _compact(value: Any) -> str:
 
 def _tool_call(index: int, call: Mapping[str, Any]) -> dict[str, Any]:
     function = {"name": call.get("name", "f"), "arguments": call.get("arguments", "{}")}
-    return {"index": index, "id": call.get("id", f"call_{index}"), "type": "function", "function": function}
+    sealed = {name: call[name] for name in ("extra_content",) if name in call}
+    return {"index": index, "id": call.get("id", f"call_{index}"), "type": "function", "function": function, **sealed}
 
 
 def _deltas(script: Script) -> Iterator[dict[str, Any]]:
