@@ -383,8 +383,8 @@ _LONG = (
 )  # fmt: skip
 
 
-_UNREADABLE = "invalid_encrypted_content"
-"""OpenAI's word for thinking in the history that was sealed in another organisation."""
+_UNREADABLE = ("invalid_encrypted_content", "encrypted content could not be decrypted")
+"""OpenAI's words for thinking in the history that was sealed in another organisation."""
 
 
 def verdict(status: int, words: str) -> Verdict:
@@ -406,7 +406,7 @@ def verdict(status: int, words: str) -> Verdict:
         return Verdict.credential
     if status in {400, 413, 422} and any(mark in low for mark in _LONG):
         return Verdict.context
-    if status == 400 and _UNREADABLE in low:
+    if status == 400 and any(mark in low for mark in _UNREADABLE):
         return Verdict.unreadable
     return Verdict.caller if 400 <= status < 500 else Verdict.hollow
 

@@ -23,7 +23,7 @@ _STATUS_OF = {
     "not_found_error": 404, "rate_limit_error": 429, "rate_limit_exceeded": 429, "resource_exhausted": 429,
     "overloaded_error": 529, "server_error": 500, "internal_error": 500, "internal_server_error": 500,
     "api_error": 500, "internal": 500, "server_is_overloaded": 503, "slow_down": 503,
-    "unavailable": 503, "service_unavailable": 503, "timeout_error": 504,
+    "unavailable": 503, "service_unavailable": 503, "service_unavailable_error": 503, "timeout_error": 504,
 }  # fmt: skip
 """The status that a type, a code or a status word stands for, where the error names no number."""
 _MINIMAX = {1002: 429, 1004: 401, 1008: 402, 1026: 400, 1027: 400}

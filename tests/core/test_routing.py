@@ -394,6 +394,7 @@ def test_the_cap_has_one_field(of_model, of_dialect, field):
             "The encrypted content could not be verified. invalid_encrypted_content",
             "unreadable",
         ),
+        (400, "rs_1 could not be verified. Reason: Encrypted content could not be decrypted or parsed.", "unreadable"),
         (429, "invalid_encrypted_content", "rate_limited"),
         # a cap past what the model writes is no prompt past its context
         (400, "max_tokens is too large: 65536. This model supports at most 32768 completion tokens", "caller"),

@@ -45,6 +45,18 @@ def request(caller: str, upstream: str, body: dict[str, Any], aim: Aim | None = 
     )
 
 
+def with_called(sent: dict[str, Any]) -> dict[str, Any]:
+    """What must go up to Anthropic's with messages that hold calls, where no tool is offered: the tools that were
+    called, and that none is to be."""
+    blocks = [block for one in sent.get("messages", ()) for block in one["content"] if isinstance(block, dict)]
+    names = dict.fromkeys(block["name"] for block in blocks if block["type"] == "tool_use")
+    if not names or "tools" in sent:
+        return sent
+    shape = {"type": "object", "properties": {}}
+    tools = [{"name": name, "input_schema": shape} for name in names]
+    return {**sent, "tools": tools, "tool_choice": {"type": "none"}}
+
+
 def writer(caller: str, body: dict[str, Any] | None = None) -> Writer:
     own = dialects.ALL[caller]
     ask = own.read_request(msgspec.json.encode(_ASKED[caller] | (body or {})))

@@ -231,7 +231,17 @@ TO_MESSAGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("name", TO_MESSAGES)
 def test_chat_goes_up_as_messages(name: str) -> None:
     asked, sent = TO_MESSAGES[name]
-    assert crossing.request(CHAT, MESSAGES, asked) == {"model": "up", "max_tokens": 8192, "messages": [HI], **sent}
+    least = {"model": "up", "max_tokens": 8192, "messages": [HI]}
+    assert crossing.request(CHAT, MESSAGES, asked) == {**least, **crossing.with_called(sent)}
+
+
+def test_tools_that_were_called_are_told_of_though_none_is_offered() -> None:
+    """Anthropic's API refuses a conversation with calls in it and no tools."""
+    sent = crossing.request(CHAT, MESSAGES, {"messages": [*ROUND, HI]})
+    assert sent["tools"] == [{"name": "look", "input_schema": {"type": "object", "properties": {}}}]
+    assert sent["tool_choice"] == {"type": "none"}
+    offered = crossing.request(CHAT, MESSAGES, {"messages": [*ROUND, HI], "tools": [LOOK]})
+    assert offered["tools"] == [LOOKS] and "tool_choice" not in offered
 
 
 def test_any_json_is_asked_for_in_words() -> None:

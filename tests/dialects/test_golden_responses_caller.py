@@ -299,7 +299,8 @@ ITEMS: dict[str, Row] = {
         asks({"type": "custom_tool_call", "call_id": "c1", "name": "patch", "input": "***\n"},
              {"type": "custom_tool_call_output", "call_id": "c1", "output": "done"}),
         turns(calls(("c1", "patch", '{"input":"***\\n"}')), result("c1", "done")),
-        turns(blocks("assistant", use("c1", {"input": "***\n"}, "patch")), blocks("user", used("c1", "done")))),
+        turns(blocks("assistant", use("c1", {"input": "***\n"}, "patch")), blocks("user", used("c1", "done")),
+              tools=[tool("patch", schema=FREE)], tool_choice={"type": "none"})),
     "a call of a namespace": (
         asks(call("c1", "{}", "see", namespace="n"), output("c1")),
         turns(calls(("c1", "n__see", "{}")), result("c1")),
@@ -445,6 +446,7 @@ def test_responses_go_up_as_a_chat(name: str) -> None:
 @pytest.mark.parametrize("name", ROWS)
 def test_responses_go_up_as_messages(name: str) -> None:
     asked, _, sent = ROWS[name]
+    sent = sent if isinstance(sent, str) else crossing.with_called(sent)
     check(MESSAGES, asked, sent, {"model": "up", "messages": [HI], "max_tokens": 8192})
 
 
@@ -460,3 +462,16 @@ def test_a_grammar_is_said_in_words() -> None:
     (told,) = crossing.request(RESPONSES, MESSAGES, asked)["tools"]
     assert told["description"].startswith("Patches.") and "start: WORD" in told["description"]
     assert "lark" in told["description"] and TOLD in told["description"]
+
+
+def test_a_conversation_is_summed_up_without_tools() -> None:
+    """Codex's compaction: all that was called stands in it, no tool is offered, and how to choose is said all the same.
+    Anthropic's API refuses calls without their tools."""
+    asked = {**asks(HI, *ROUND, output("c1"), output("c2"), HI), "tools": [], "tool_choice": "auto",
+             "parallel_tool_calls": False}  # fmt: skip
+    sent = crossing.request(RESPONSES, MESSAGES, asked)
+    assert (sent["tools"], sent["tool_choice"]) == ([tool("look")], {"type": "none"})
+    assert not {"tools", "tool_choice", "parallel_tool_calls"} & crossing.request(RESPONSES, CHAT, asked).keys()
+    alone = {"type": "allowed_tools", "mode": "auto", "tools": []}
+    sent = crossing.request(RESPONSES, MESSAGES, {**asked, "tools": [LOOK], "tool_choice": alone})
+    assert (sent["tools"], sent["tool_choice"]) == ([LOOKED], {"type": "none"})

@@ -65,13 +65,16 @@ def turns(draw: st.DrawFn) -> tuple[Turn, ...]:
 
 @st.composite
 def talks(draw: st.DrawFn) -> Talk:
-    names = draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=3))
+    """Tools are offered wherever some have been called: Anthropic's models must be told of those in any case."""
+    said = draw(turns())
+    called = any(isinstance(part, ToolUse) for turn in said for part in turn.parts)
+    names = draw(st.lists(st.sampled_from(NAMES), unique=True, min_size=1 if called else 0, max_size=3))
     tools = tuple(Tool(name, msgspec.Raw(draw(schemas)), draw(st.sampled_from(["", "Does it"]))) for name in names)
     hows: list[Choice | None] = [None, Choice("auto"), Choice("any"), Choice("none")]
     hows += [Choice("tool", name) for name in names]
     thinks = draw(st.sampled_from(["", "low", "medium", "high", "xhigh", "max"]))
     return Talk(
-        turns=draw(turns()),
+        turns=said,
         system=tuple(map(Text, draw(st.lists(words, max_size=2)))),
         tools=tools,
         choice=draw(st.sampled_from(hows)) if tools else None,

@@ -216,6 +216,17 @@ async def test_a_stream_that_fails_of_it_goes_elsewhere(code: str, autojump_cloc
     assert (client.status, client.headers["x-findtoken-provider"]) == (200, "two")
 
 
+async def test_a_stream_that_says_so_in_an_event_of_its_own(autojump_clock: Clock) -> None:
+    """As OpenAI was seen to say it: in a 200, before it fails."""
+    said = {
+        "type": "error",
+        "sequence_number": 2,
+        "error": {**BUSY, "type": "service_unavailable_error", "param": None},
+    }
+    script = [STREAM, events({"type": "response.created", "response": response("in_progress", output=[])}, said)]
+    assert (await told(script, openai_responses, stream=True))[:2] == (503, "server_is_overloaded")
+
+
 @pytest.mark.parametrize("script", [[*status(500)], failed({"message": "died", "code": "server_error"})])
 async def test_an_upstream_that_died_is_not_overloaded(script: list[Any], autojump_clock: Clock) -> None:
     assert (await told(script, openai_responses, stream=True))[:2] == (502, "provider_error")

@@ -157,4 +157,11 @@ PLANTS = (
         "            known = self._known.setdefault(len(self._known), {})",
         "tests/dialects/test_chat_seals.py",
     ),
+    Plant(
+        "calls of a history go to Anthropic's models without their tools",
+        "ftgate/dialects/anthropic_messages/said.py",
+        "_tools(talk) if talk.tools else _called(talk, said.called)",
+        "_tools(talk) if talk.tools else {}",
+        "tests/dialects/test_golden_responses_caller.py",
+    ),
 )

@@ -35,6 +35,7 @@ _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 _EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 _NOT_IN_IDS = re.compile(r"[^a-zA-Z0-9_-]")
 _ANY_JSON = "Answer with one JSON object and nothing else."
+_NO_PARAMETERS = msgspec.Raw(b'{"type":"object","properties":{}}')
 _Block = dict[str, object]
 
 
@@ -57,7 +58,7 @@ def render_talk(talk: Talk) -> dict[str, object]:
         fields["system"] = system[0].text
     elif system:
         fields["system"] = [_text(text) for text in system]
-    fields |= _tools(talk)
+    fields |= _tools(talk) if talk.tools else _called(talk, said.called)
     thinking = _thinking(talk.effort) if said.may_think and not _forced(talk) else None
     if thinking is not None:
         fields["thinking"] = thinking
@@ -115,6 +116,7 @@ class _Said:
         self._messages: list[tuple[str, list[_Block]]] = []
         self._ids: dict[str, str] = {}  # of calls, by what the caller calls them
         self._taken: set[str] = set()
+        self.called: dict[str, None] = {}  # names of tools, in the order of their first calls
         self.may_think = True  # unless the call that is being answered came without its thought
 
     def take(self, turn: Turn) -> None:
@@ -154,6 +156,7 @@ class _Said:
             if isinstance(part, (Text, Refusal)) and part.text.strip():
                 yield _text(part)
             elif isinstance(part, ToolUse):
+                self.called[part.name] = None
                 made = {
                     "type": "tool_use",
                     "id": self._new_id(part.id),
@@ -271,9 +274,15 @@ def _file(part: Document) -> _Block:
 # Tools
 
 
+def _called(talk: Talk, names: Iterable[str]) -> dict[str, object]:
+    """Where no tool is offered, those that stand in the history, and that none is to be called: a conversation with
+    calls in it is refused without its tools, and some clients have it summed up without any."""
+    known = {tool.name: tool for tool in talk.known}
+    tools = [_tool(known.get(name) or Tool(name, _NO_PARAMETERS)) for name in names]
+    return {"tools": tools, "tool_choice": {"type": "none"}} if tools else {}
+
+
 def _tools(talk: Talk) -> dict[str, object]:
-    if not talk.tools:
-        return {}
     fields: dict[str, object] = {"tools": [_tool(tool) for tool in talk.tools]}
     choice = talk.choice or (Choice("auto") if talk.parallel is False else None)
     if choice is not None:
