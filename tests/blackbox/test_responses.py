@@ -255,6 +255,10 @@ def script(body: str, kind: str = "text/event-stream") -> dict[str, Any]:
 def native(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     scripts = {name: script(body) for name, body in STREAMS.items()}
     scripts["whole"] = script(json.dumps(RESPONSE), "application/json")
+    unreadable = {"fail_first": (1, 400), "error_body": {"error": {
+        "message": "The encrypted content gAAA... could not be verified.", "type": "invalid_request_error",
+        "param": None, "code": "invalid_encrypted_content"}}}  # fmt: skip
+    scripts |= {"unreadable": {**scripts["whole"], **unreadable}, "unreadable-s": {**scripts["ends"], **unreadable}}
     config = channel("native", list(scripts), responses_base_url="FAKE/v1", **CHATS)
     with House(tmp_path_factory.mktemp("native"), config, scripts) as house:
         yield house
@@ -305,3 +309,17 @@ def test_what_fails_at_once_is_an_attempt_that_failed(native: House) -> None:
     account = native.account()
     error(respond(native, account, "fails-at-once", stream=True), 503, "no_healthy_provider")
     assert native.balance(account) == 1
+
+
+@pytest.mark.parametrize("model", ["unreadable", "unreadable-s"])
+def test_thinking_that_cannot_be_read_is_left_out_once(native: House, model: str) -> None:
+    """Charged once, and its client sees the second answer alone."""
+    account, stream = native.account(), model.endswith("-s")
+    sealed = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAAA"}
+    items = [{"role": "user", "content": "Hello"}, sealed, {"role": "assistant", "content": "Hi"}]
+    answer = respond(native, account, model, input=items, stream=stream)
+    assert (answer.status_code, answer.headers["x-findtoken-attempts"]) == (200, "2")
+    assert answer.content.startswith((HEAD + PIECES + DONE).encode() if stream else json.dumps(RESPONSE).encode())
+    assert [seen["json"]["input"] for seen in native.fake.requests(model)] == [items, [items[0], items[2]]]
+    (row,) = native.rows(account)
+    assert Decimal(row["cost"]) == NATIVE_COST and native.balance(account) == 1 - NATIVE_COST

@@ -517,7 +517,9 @@ class FakeUpstream:
                 self._failed[seen.model] = failed + 1
                 if status == 0:
                     return Script(drop="close")
-                return Script(status=status, retry_after=script.retry_after, headers=script.headers)
+                return Script(
+                    status=status, error_body=script.error_body, retry_after=script.retry_after, headers=script.headers
+                )  # fmt: skip
         if script.refuse is not None and isinstance(seen.json, dict) and set(script.refuse[1]) <= seen.json.keys():
             return Script(status=script.refuse[0])
         return answering(script, seen.json) if script.offered else script

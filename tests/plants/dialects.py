@@ -314,8 +314,8 @@ PLANTS = (
     Plant(
         "probabilities beside a piece of a chat are passed over",
         "ftgate/dialects/openai_chat/heard.py",
-        "(choice.finish_reason or there(choice.logprobs))",
-        "choice.finish_reason",
+        "not choice.finish_reason and choice.logprobs is None:",
+        "not choice.finish_reason:",
         "tests/dialects/test_logprobs.py",
     ),
     Plant(

@@ -69,6 +69,12 @@ class Message(msgspec.Struct, forbid_unknown_fields=True, gc=False):
         return seen
 
 
+class _Logprobs(msgspec.Struct, gc=False):
+    """How likely a text's tokens were: only that it is told."""
+
+    content: msgspec.Raw = ABSENT
+
+
 class Choice(msgspec.Struct, gc=False):
     """A choice of an answer or a chunk as most are. `text` is what completions have in place of a message."""
 
@@ -77,7 +83,7 @@ class Choice(msgspec.Struct, gc=False):
     message: Message | None = None
     delta: Message | None = None
     finish_reason: str | None = None
-    logprobs: msgspec.Raw = ABSENT
+    logprobs: _Logprobs | None = None
     usage: None = None
     error: None = None
 

@@ -12,7 +12,7 @@ what was said.
 from collections.abc import Iterable, Iterator, Mapping
 
 from ftgate.core.usage import count
-from ftgate.dialects.fields import loads, there
+from ftgate.dialects.fields import loads
 from ftgate.dialects.logprobs import tokens_of
 from ftgate.dialects.neutral import (
     Began,
@@ -72,8 +72,9 @@ class Events:
             except (*UNKNOWN, ValueError):
                 pass
             else:
-                plainly = choice.index == 0 and not (choice.finish_reason or there(choice.logprobs))
-                text = _just_text(choice.delta) if plainly else None
+                text = None
+                if choice.index == 0 and not choice.finish_reason and choice.logprobs is None:
+                    text = _just_text(choice.delta)
                 if text is not None and not self._details.sealed:
                     self._said = self._said or bool(text)
                     return (Said(text),) if text else ()
