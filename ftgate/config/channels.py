@@ -10,7 +10,8 @@ from ftgate import dialects
 from ftgate.config.channel_settings import ChannelSettings, ModelSettings, ProviderOverride
 from ftgate.config.load import Reading, fields, nearest
 from ftgate.config.shipped import provider, provider_names
-from ftgate.config.values import shown
+from ftgate.config.values import Veiled, shown
+from ftgate.core.habits import Habits
 from ftgate.core.pricing import Price
 from ftgate.core.routing import Address, Channel, Model, Reach, Timeouts
 from ftgate.core.secret import OWN_KEY, Secret
@@ -68,14 +69,7 @@ class Builder:
         if not called or base is None:
             return None
         self._check_drops(where, given, models)
-        plain = (
-            "priority",
-            "weight",
-            "charge_left_before_content",
-            "headers",
-            "query",
-            "drop_params",
-        )
+        plain = ("priority", "weight", "charge_left_before_content", "query")
         return Channel(
             name=called,
             provider=shipped.name,
@@ -85,6 +79,9 @@ class Builder:
             timeouts=timeouts,
             stream_usage=shipped.stream_usage,
             takes=shipped.takes,
+            errors=shipped.errors,
+            headers=_over(shipped.headers, given.get("headers", {})),
+            drop_params=tuple(dict.fromkeys((*shipped.drop, *given.get("drop_params", ())))),
             drain=given.get("on_client_gone") == "drain",
             reach=Reach(
                 given.get("ca_file"), given.get("proxy"), http2=given.get("http2", False), built_in=shipped.built_in
@@ -101,11 +98,13 @@ class Builder:
         bases = elsewhere(provider, shipped) if base != provider.base else dict(provider.bases)
         bases |= {dialect: changed(shipped.bases, dialect, given[name]) for name, dialect in PREFIXES if name in given}
         own = msgspec.structs.replace(shipped.bases[shipped.dialect], base_url=base, auth=auth)
+        dropped = given.get("drop_params", ())
         found: dict[str, Address] = {}
         for dialect, its in ({shipped.dialect: own} | bases | {shipped.dialect: own}).items():
+            habits = _without(its.habits, dropped)
             for spoken in (dialect, *its.also):
                 url = f"{its.base_url}{dialects.ADDRESSES[spoken]}"
-                found.setdefault(spoken, Address(spoken, url, its.auth, dialects.cap_fields(spoken)))
+                found.setdefault(spoken, Address(spoken, url, its.auth, dialects.cap_fields(spoken), habits))
         return found
 
     def _check_drops(self, where: tuple[str, int], given: dict[str, Any], models: dict[str, Model]) -> None:
@@ -243,6 +242,19 @@ class Builder:
                 f"{reading.label(where)}: {problem}. Lower the one or raise the other.",
             )
             return None
+
+
+def _over(headers: Mapping[str, str], own: Mapping[str, str]) -> Mapping[str, str]:
+    """A provider's headers under the channel's own, whatever the case of their names."""
+    written = {name.lower() for name in own}
+    return Veiled({name: value for name, value in headers.items() if name.lower() not in written} | dict(own))
+
+
+def _without(habits: Habits | None, dropped: tuple[str, ...]) -> Habits | None:
+    """What a provider wants of every request, but for fields that the channel leaves out."""
+    if habits is None or not habits.fill.keys() & set(dropped):
+        return habits
+    return msgspec.structs.replace(habits, fill={n: v for n, v in habits.fill.items() if n not in dropped})
 
 
 PREFIXES = (("anthropic_base_url", "anthropic_messages"), ("responses_base_url", "openai_responses"))

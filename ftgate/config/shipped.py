@@ -29,4 +29,8 @@ def provider(name: str) -> catalogue.Provider:
     """One provider as shipped. Raises KeyError for a name the catalogue does not have."""
     if name not in provider_names():
         raise KeyError(name)
-    return catalogue.read((_files() / f"{name}.toml").read_text("utf-8"))
+    return catalogue.read(_text(name), _text)
+
+
+def _text(name: str) -> str:
+    return (_files() / f"{name}.toml").read_text("utf-8")

@@ -53,6 +53,33 @@ class Price(msgspec.Struct, frozen=True, gc=False):
         )
 
 
+class Hours(msgspec.Struct, frozen=True, gc=False):
+    """A price that holds at certain hours. `spans` are pairs of minutes of a day, UTC, the second not included: one
+    that is not after the first lies in the next day. `days` are those on which a span begins, 0 is Monday."""
+
+    spans: tuple[tuple[int, int], ...]
+    days: tuple[int, ...]
+    price: Price
+
+    def hold(self, day: int, minute: int) -> bool:
+        """Whether they hold in this minute of this weekday."""
+        for start, end in self.spans:
+            if start < end:
+                if start <= minute < end and day in self.days:
+                    return True
+            elif (minute >= start and day in self.days) or (minute < end and (day - 1) % 7 in self.days):
+                return True
+        return False
+
+
+def price_at(price: Price, hours: tuple[Hours, ...], wall_us: int) -> Price:
+    """The price of a call that begins at this time (microseconds since 1970): that of the first hours that hold then,
+    else the plain one."""
+    days, minute = divmod(wall_us // 60_000_000, 1440)
+    day = (days + 3) % 7  # 1970 began on a Thursday
+    return next((its.price for its in hours if its.hold(day, minute)), price)
+
+
 class Multiplier(msgspec.Struct, frozen=True, gc=False):
     """A plan's factor on every charge, as a fraction."""
 

@@ -24,7 +24,8 @@ from functools import cached_property
 
 import msgspec
 
-from ftgate.core.pricing import Price
+from ftgate.core.habits import Habits
+from ftgate.core.pricing import Hours, Price, price_at
 from ftgate.core.secret import Secret
 
 UNSTATED_OUTPUT = 4096
@@ -41,7 +42,8 @@ class Model(msgspec.Struct, frozen=True):
 
     `context` and `max_output` in tokens, None where nobody stated them. `cap_field` is the request field that caps the
     output, None when the upstream knows none. `image_tokens` bounds one image. `kind` is what it is for: a call goes to
-    models of its dialect's kind. `thinks`: whether it can be told how much to think; None where nobody knows.
+    models of its dialect's kind. `thinks`: whether it can be told how much to think; None where nobody knows. `drop`
+    are request fields that it refuses. `price` holds where none of its `hours` does.
     """
 
     name: str
@@ -57,6 +59,12 @@ class Model(msgspec.Struct, frozen=True):
     best_for: str = ""
     kind: str = "chat"
     thinks: bool | None = None
+    drop: tuple[str, ...] = ()
+    hours: tuple[Hours, ...] = ()
+
+    def price_at(self, wall_us: int) -> Price:
+        """What a call that begins at this time (microseconds since 1970) costs."""
+        return price_at(self.price, self.hours, wall_us) if self.hours else self.price
 
     def output_limit(self, prompt_bound: int) -> int:
         """Most tokens in one answer after a prompt of this many: what was stated, at most what the context leaves."""
@@ -88,12 +96,13 @@ class Retry(msgspec.Struct, frozen=True):
 
 class Address(msgspec.Struct, frozen=True):
     """Where and how a channel is spoken to in one dialect. `url` is whole, and never shown to a caller; `cap_fields`
-    are the request fields that cap an answer in it."""
+    are the request fields that cap an answer in it, `habits` what is wanted of every request there."""
 
     dialect: str
     url: str
     auth: str
     cap_fields: tuple[str, ...] = ()
+    habits: Habits | None = None
 
 
 class Reach(msgspec.Struct, frozen=True):
@@ -109,7 +118,8 @@ class Reach(msgspec.Struct, frozen=True):
 
 class Channel(msgspec.Struct, frozen=True):
     """One configured way to a provider, with its address for each dialect it speaks, the provider's own first. `takes`
-    are the request fields it is known to take of those that many refuse (dialects.asked.SELDOM_TAKEN)."""
+    are the request fields it is known to take of those that many refuse (dialects.asked.SELDOM_TAKEN); `errors` what
+    the provider's own error codes and types mean, in lower case, where neither status nor words tell."""
 
     name: str
     provider: str
@@ -126,6 +136,7 @@ class Channel(msgspec.Struct, frozen=True):
     query: Mapping[str, str] = {}
     drop_params: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
+    errors: Mapping[str, "Verdict"] = {}
     reach: Reach = Reach()
 
 
@@ -409,6 +420,14 @@ def verdict(status: int, words: str) -> Verdict:
     if status == 400 and any(mark in low for mark in _UNREADABLE):
         return Verdict.unreadable
     return Verdict.caller if 400 <= status < 500 else Verdict.hollow
+
+
+def meant(channel: Channel, *names: str | None) -> Verdict | None:
+    """What one of these names (an error's code, its type) means at the channel's provider; None where it says nothing
+    of its own."""
+    if not channel.errors:
+        return None
+    return next((channel.errors[name.lower()] for name in names if name and name.lower() in channel.errors), None)
 
 
 class Outcome(msgspec.Struct, frozen=True):

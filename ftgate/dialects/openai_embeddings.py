@@ -7,6 +7,7 @@ and no stream.
 
 import msgspec
 
+from ftgate.core.habits import follow
 from ftgate.core.usage import Usage, count
 from ftgate.dialects import inputs
 from ftgate.dialects.asked import OWN_FIELDS, models_asked
@@ -55,6 +56,8 @@ def render(ask: Ask, aim: Aim) -> bytes:
         name: raw for name, raw in ask.fields.items() if name not in OWN_FIELDS and name not in aim.drop
     }
     fields["model"] = aim.model
+    if aim.habits is not None:
+        follow(fields, aim.habits)
     return msgspec.json.encode(fields)
 
 

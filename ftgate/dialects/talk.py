@@ -35,6 +35,7 @@ import msgspec
 
 from ftgate.core import estimate
 from ftgate.core.estimate import ZERO, Count
+from ftgate.core.habits import Habits
 from ftgate.core.usage import NONE_USED, Usage
 from ftgate.dialects.content import without_embedded
 from ftgate.dialects.neutral import CHAT_SEAL, Event, Talk, Tool
@@ -86,7 +87,8 @@ class Aim(msgspec.Struct, frozen=True, gc=False):
     that model knows none); `usage`: a stream is to tell its usage; `drop` fields that are to be left out; `most` what
     the model can write, in tokens, for a dialect that must be told a cap where there is none; `maker` whose seals it
     can read, among the upstreams of one dialect; `thinks` whether it can be told how much to think (None: nobody said);
-    `bare`: what was thought in earlier turns is left out, for an upstream that cannot read it.
+    `bare`: what was thought in earlier turns is left out, for an upstream that cannot read it; `habits` what it wants
+    of every request (core.habits.follow).
     """
 
     model: str
@@ -98,6 +100,7 @@ class Aim(msgspec.Struct, frozen=True, gc=False):
     maker: str = ""
     thinks: bool | None = None
     bare: bool = False
+    habits: Habits | None = None
 
 
 class Told(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from math import inf
 from typing import Any
 
+import msgspec
 import trio
 
 from ftgate import dialects
@@ -137,7 +138,7 @@ class Attempts:
                 if not _is_good(answer):
                     tried.failed = True  # whoever leaves while its error is read pays nothing
                     timer.deadline = x.call.ends_at
-                    return await self._complaint(dialect, answer, index)
+                    return await self._complaint(tried, answer, index)
                 if x.ask.stream:
                     return await self._pass_stream(x, dialect, tried, answer, index, timer)
                 body = answer.whole if answer.whole is not None else await self._read_answer(x, tried, answer, timer)
@@ -159,8 +160,9 @@ class Attempts:
         here_only = not (x.answering or x.call.left) and now < x.call.began_at + x.settings.total_s
         return now >= x.call.ends_at and not here_only
 
-    async def _complaint(self, dialect: Dialect, answer: Answer, index: int) -> Outcome:
+    async def _complaint(self, tried: Tried, answer: Answer, index: int) -> Outcome:
         """Read an upstream's error answer as far as it helps."""
+        dialect = dialects.ALL[tried.candidate.address.dialect]
         body = b""
         with trio.move_on_after(ERROR_READ_S):
             try:
@@ -175,7 +177,7 @@ class Attempts:
                 index, Verdict.hollow, complaint.message or f"status {answer.status} is no answer", answer.status
             )
         return Outcome(
-            index, _verdict(dialect, answer.status, complaint), complaint.message, answer.status,
+            index, _verdict(tried, answer.status, complaint), complaint.message, answer.status,
             retry_after_s(answer.headers, self.clock.wall_us()),
             complaint.kind, complaint.code, complaint.param, (complaint.details or b"").decode(),
         )  # fmt: skip
@@ -208,18 +210,20 @@ class Attempts:
                 body = dialect.whole_of(body)
             dialect.read_answer(body, tried.meter)
         except NotAnAnswer as hollow:
-            return self._refused(dialect, index, hollow.complaint)
+            return self._refused(tried, index, hollow.complaint)
         if dialect is not x.call.dialect:
             # Read here, before the call is settled: what cannot be read must not be found when it has been charged.
             x.events, x.writer = tuple(dialect.events_of(body)), writer_for(x, tried.candidate, self.clock)
         x.body = body  # it goes out when its settlement is durable, and with that its hold is
         return None
 
-    def _refused(self, dialect: Dialect, index: int, complaint: Complaint) -> Outcome:
+    def _refused(self, tried: Tried, index: int, complaint: Complaint) -> Outcome:
         """A 2xx without an answer. An error in it counts as the status that it names; where it names none, its words
         may still say what it is."""
-        found = _verdict(dialect, complaint.status or 400, complaint)
-        if complaint.status is None and found is Verdict.caller:
+        found = _verdict(tried, complaint.status or 400, complaint)
+        if complaint.status is None and _meant(tried, complaint) is Verdict.caller:
+            complaint = msgspec.structs.replace(complaint, status=400)
+        elif complaint.status is None and found is Verdict.caller:
             return Outcome(index, Verdict.hollow, complaint.words or "an empty answer", 200)
         return Outcome(
             index, found, complaint.message, complaint.status or 200, None,
@@ -277,8 +281,7 @@ class Attempts:
                 await self._start(x, tried)
             return None
         if reader.state is State.failed:
-            dialect = dialects.ALL[tried.candidate.address.dialect]
-            return self._refused(dialect, index, reader.complaint or Complaint("the stream ended without an answer"))
+            return self._refused(tried, index, reader.complaint or Complaint("the stream ended without an answer"))
         assert reader.state is State.broken
         if reader.complaint is None:
             raise ProviderError("the provider's stream ended before its answer did")
@@ -308,7 +311,7 @@ class Attempts:
         try:
             passed = reader.feed(dialect.stream_of(body))
         except NotAnAnswer as hollow:
-            return self._refused(dialect, index, hollow.complaint)
+            return self._refused(tried, index, hollow.complaint)
         if passed:
             await self._pass_on(x, tried, passed)
         return await self._ended(x, tried, reader, index)
@@ -356,10 +359,16 @@ def _inflated(body: bytes, headers: Headers) -> bytes:
     return b""
 
 
-def _verdict(dialect: Dialect, status: int, complaint: Complaint) -> Verdict:
+def _verdict(tried: Tried, status: int, complaint: Complaint) -> Verdict:
     """What an upstream's error means. Earlier thinking that it cannot read is left out only where its dialect can."""
-    found = routing.verdict(status, complaint.words)
-    return Verdict.caller if found is Verdict.unreadable and dialect.NAME not in dialects.FORGETTING else found
+    found = _meant(tried, complaint) or routing.verdict(status, complaint.words)
+    forgets = tried.candidate.address.dialect in dialects.FORGETTING
+    return Verdict.caller if found is Verdict.unreadable and not forgets else found
+
+
+def _meant(tried: Tried, complaint: Complaint) -> Verdict | None:
+    """What the provider itself means by an error of this name."""
+    return routing.meant(tried.candidate.channel, complaint.code, complaint.kind)
 
 
 def _is_good(answer: Answer) -> bool:

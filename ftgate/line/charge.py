@@ -1,6 +1,7 @@
 """What a call costs: its bound before the hold, its charge at the end. Pure decisions over an Exchange.
 
-What is charged is the sum over the attempts, each at its own price:
+What is charged is the sum over the attempts, each at its own price. A price that depends on the hour is that of the
+moment in which the call came, for its hold as for its charge, however long it takes:
 
     failed before content             nothing
     complete, usage believed          the usage
@@ -54,8 +55,8 @@ def quote(x: Exchange, candidate: Candidate) -> pricing.Quote:
     prompt = prompt_of(x, model)
     limit = model.output_limit(prompt.longest.bound)
     return pricing.Quote(
-        price=model.price, prompt_tokens=prompt.whole.bound, answers=x.ask.answers, cap=x.ask.cap, model_limit=limit,
-        uncapped=0 if model.thinking_in_cap else limit, binds=candidate.cap_field is not None,
+        price=model.price_at(x.created_at_us), prompt_tokens=prompt.whole.bound, answers=x.ask.answers, cap=x.ask.cap,
+        model_limit=limit, uncapped=0 if model.thinking_in_cap else limit, binds=candidate.cap_field is not None,
         max_output=model.max_output, likely_tokens=prompt.whole.likely,
     )  # fmt: skip
 
@@ -86,7 +87,7 @@ def charge(x: Exchange) -> tuple[int | None, list[str]]:
         if measured is None:
             continue
         x.measured = measured
-        price = tried.candidate.model.price
+        price = tried.candidate.model.price_at(x.created_at_us)
         x.charged.append((price, measured.usage))
         charges.append(pricing.charge(price, measured.usage))
         remarks += _remarks(x, tried, measured)

@@ -39,9 +39,11 @@ class Upward:
         own = dialect == x.call.dialect.NAME
         maker = "" if own else maker_of(candidate.address)
         drop = channel.drop_params if own else _dropped(channel)
+        if candidate.model.drop:
+            drop = (*drop, *candidate.model.drop)
         aim = Aim(
             candidate.model.upstream, cap, candidate.cap_field, channel.stream_usage, drop, most, maker,
-            candidate.model.thinks, tried.bare,
+            candidate.model.thinks, tried.bare, candidate.address.habits,
         )  # fmt: skip
         body = dialects.ALL[dialect].render(asked_in(x, dialect), aim)
         url, headers = self._constant(candidate, stream=x.ask.stream)
@@ -52,7 +54,10 @@ class Upward:
     def counting(self, x: Exchange, candidate: Candidate, counting: Counting) -> UpstreamRequest:
         """The same to be counted, where this candidate's dialect has a count. Raises as request()."""
         channel, dialect = candidate.channel, candidate.address.dialect
-        aim = Aim(candidate.model.upstream, drop=channel.drop_params)
+        aim = Aim(
+            candidate.model.upstream, drop=(*channel.drop_params, *candidate.model.drop),
+            habits=candidate.address.habits,
+        )  # fmt: skip
         body = counting.asked(dialects.ALL[dialect].render(asked_in(x, dialect), aim))
         url, headers = self._constant(candidate, stream=False)
         where, mark, query = url.partition("?")

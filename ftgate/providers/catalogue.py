@@ -6,19 +6,26 @@ price of its own costs the input price.
 
 Prices are read as decimals, USD per 1M tokens, and become units per token (core/money.py); `per_request` is USD a
 request.
+
+A provider that is `like` another one (its twin in another region, with keys of its own) is as that one in all that it
+does not say itself. Where it is spoken to, it always says itself.
 """
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from typing import Any, Literal
 
 import msgspec
 
+from ftgate.core.habits import Bound, Habits
 from ftgate.core.money import parse_price, parse_usd
-from ftgate.core.pricing import Price, Tier
-from ftgate.core.routing import Model
+from ftgate.core.pricing import Hours, Price, Tier
+from ftgate.core.routing import Model, Verdict
+from ftgate.providers.clock import days_of, spans_of
+from ftgate.providers.quirks import QUIRKS
 
 Dialect = Literal["openai_chat", "openai_completions", "openai_embeddings", "anthropic_messages", "openai_responses"]
 Kind = Literal["chat", "embeddings"]
@@ -41,13 +48,34 @@ class Base(msgspec.Struct, frozen=True):
     base_url: str | None
     auth: Auth
     also: tuple[Dialect, ...] = ()
+    habits: Habits | None = None
+
+
+class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How to find out whether a key is good: `get` is what to GET, seen from the prefix of the provider's own dialect
+    ("models", "../user/balance"), so that it is always the same server that is asked; `model` the cheapest model to ask
+    for one token. With neither, any model that the channel has must be asked."""
+
+    get: str | None = None
+    model: str | None = None
+
+    def url(self, base_url: str) -> str | None:
+        """What to GET under this prefix. A prefix that has no folder to leave is left as it is."""
+        if self.get is None:
+            return None
+        up, path = self.get.count("../"), self.get.replace("../", "")
+        server, slashes, folders = base_url.rstrip("/").partition("://")
+        host, *names = folders.split("/")
+        return "/".join([f"{server}{slashes}{host}", *names[: max(len(names) - up, 0)], path])
 
 
 class Provider(msgspec.Struct, frozen=True):
     """One provider as shipped. `bases` by dialect, its own `dialect` first. `env` are the environment variables its key
     is looked for in, the first found wins. `models` by the name callers use; `aliases` lead from other names to
-    those. `takes` are request fields that it takes and many others refuse. `priced` is false where nothing is to be
-    paid, so that a model may stand without a price; `built_in` means that it answers inside ftgate."""
+    those. `takes` are request fields that it takes and many others refuse, `drop` those that it refuses; `headers` go
+    with every request; `errors` say what its error codes mean (routing.meant). `check` tells a good key. `known_as` are
+    its names in public price lists. `priced` is false where nothing is to be paid, so that a model may stand without a
+    price; `built_in` means that it answers inside ftgate."""
 
     name: str
     title: str
@@ -65,6 +93,11 @@ class Provider(msgspec.Struct, frozen=True):
     models: Mapping[str, Model]
     aliases: Mapping[str, str]
     takes: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    headers: Mapping[str, str] = {}
+    errors: Mapping[str, Verdict] = {}
+    check: Check = Check()
+    known_as: Mapping[str, str] = {}
 
     @property
     def base(self) -> str | None:
@@ -85,15 +118,26 @@ class _Tier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cache_write_1h: Decimal | None = None
 
 
-class _Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class _Hours(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    utc: tuple[str, ...]
     input: Decimal
     output: Decimal
+    days: str = ""
+    cached: Decimal | None = None
+    cache_write: Decimal | None = None
+    cache_write_1h: Decimal | None = None
+
+
+class _Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    input: Decimal
+    output: Decimal | None = None
     upstream: str | None = None
     cached: Decimal | None = None
     cache_write: Decimal | None = None
     cache_write_1h: Decimal | None = None
     per_request: Decimal | None = None
     tiers: tuple[_Tier, ...] = ()
+    hours: tuple[_Hours, ...] = ()
     context: int | None = None
     max_output: int | None = None
     cap_field: CapField | None = None
@@ -103,12 +147,15 @@ class _Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     tags: tuple[str, ...] = ()
     best_for: str = ""
     kind: Kind = "chat"
+    drop: tuple[str, ...] = ()
 
 
 class _Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     base_url: str
     auth: Auth | None = None
     also: tuple[Dialect, ...] = ()
+    fill: dict[str, Any] = {}
+    quirks: tuple[str, ...] = ()
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -127,6 +174,14 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stream_usage: bool = True
     on_client_gone: OnClientGone = "abort"
     takes: tuple[Taken, ...] = ()
+    headers: dict[str, str] = {}
+    drop: tuple[str, ...] = ()
+    clamp: dict[str, tuple[Decimal, Decimal]] = {}
+    fill: dict[str, Any] = {}
+    quirks: tuple[str, ...] = ()
+    errors: dict[str, Verdict] = {}
+    check: Check = Check()
+    known_as: dict[str, str] = {}
     prices_date: Any = ""
     prices_source: str = ""
     model: dict[str, _Model] = {}
@@ -142,9 +197,28 @@ def decimal(text: str) -> Decimal:
         return Decimal("NaN")
 
 
-def read(text: str) -> Provider:
-    """One provider from its TOML. Raises ValueError (tomllib's, msgspec's, money's) naming what is wrong."""
-    raw = msgspec.convert(tomllib.loads(text, parse_float=decimal), _File)
+_PATH = re.compile(r"(\.\./)*[a-z0-9_-]+(/[a-z0-9_-]+)*")
+_OWN = ("base_url", "address", "env", "check", "known_as")
+"""What a provider never has from the one it is like: a key must not go to another's address."""
+
+
+def _written(text: str, like: Callable[[str], str]) -> dict[str, Any]:
+    """A provider's TOML with all that it has from the one it is like."""
+    own = tomllib.loads(text, parse_float=decimal)
+    if "like" not in own:
+        return own
+    other = _written(like(own.pop("like")), like)
+    return {name: value for name, value in other.items() if name not in _OWN} | own
+
+
+def _nothing_like(name: str) -> str:
+    raise ValueError(f'like = "{name}": there is no other provider here')
+
+
+def read(text: str, like: Callable[[str], str] = _nothing_like) -> Provider:
+    """One provider from its TOML; `like` gives the text of another one by name. Raises ValueError (tomllib's,
+    msgspec's, money's) naming what is wrong."""
+    raw = msgspec.convert(_written(text, like), _File)
     blank = Model(
         name="", upstream="", price=Price(0, 0, 0, 0, 0), cap_field=cap_field(raw.cap_field),
         thinking_in_cap=raw.thinking_in_cap, drain=raw.on_client_gone == "drain",
@@ -161,15 +235,40 @@ def read(text: str) -> Provider:
             raise ValueError(f'{raw.name}, alias "{alias}": it must be no model of its own and lead to one')
     if raw.dialect in raw.address:
         raise ValueError(f"{raw.name}: the address of its own dialect stands at the top")
-    bases: dict[str, Base] = {raw.dialect: Base(raw.base_url, raw.auth, raw.also)}
-    bases |= {dialect: Base(its.base_url, its.auth or raw.auth, its.also) for dialect, its in raw.address.items()}
+    clamp = tuple(Bound(field, float(low), float(high)) for field, (low, high) in raw.clamp.items())
+    bases: dict[str, Base] = {
+        raw.dialect: Base(raw.base_url, raw.auth, raw.also, _habits(raw, clamp)),
+        **{
+            dialect: Base(its.base_url, its.auth or raw.auth, its.also, _habits(its, clamp))
+            for dialect, its in raw.address.items()
+        },
+    }
+    _check_check(raw, models)
     return Provider(
         name=raw.name, title=raw.title, dialect=raw.dialect, bases=bases, env=raw.env, priced=raw.priced,
         built_in=raw.built_in, cap_field=cap_field(raw.cap_field), thinking_in_cap=raw.thinking_in_cap,
         stream_usage=raw.stream_usage, drain=raw.on_client_gone == "drain", prices_date=str(raw.prices_date),
         prices_source=raw.prices_source, models=models, aliases=raw.alias,
-        takes=raw.takes,
+        takes=raw.takes, drop=raw.drop, headers=raw.headers, check=raw.check, known_as=raw.known_as,
+        errors={name.lower(): verdict for name, verdict in raw.errors.items()},
     )  # fmt: skip
+
+
+def _habits(said: _File | _Address, clamp: tuple[Bound, ...]) -> Habits | None:
+    """What is wanted of every request at one address: bounds are the provider's everywhere, the rest is its own."""
+    for name in said.quirks:
+        if name not in QUIRKS:
+            raise ValueError(f'quirk "{name}" is not in providers/quirks.py')
+    habits = Habits(clamp, said.fill, tuple(QUIRKS[name] for name in said.quirks))
+    return None if habits == Habits() else habits
+
+
+def _check_check(raw: _File, models: Mapping[str, Model]) -> None:
+    """A key is shown to its own provider only."""
+    if raw.check.get is not None and not _PATH.fullmatch(raw.check.get):
+        raise ValueError(f"{raw.name}: check.get is a path, seen from the prefix")
+    if raw.check.model is not None and raw.check.model not in models:
+        raise ValueError(f'{raw.name}: check.model "{raw.check.model}" is none of its models')
 
 
 def cap_field(written: str) -> str | None:
@@ -183,18 +282,28 @@ def tier(above: int, prices: Mapping[str, int]) -> Tier:
     return Tier(above=above, input=prices["input"], output=prices["output"], **whole)
 
 
+def hours(utc: tuple[str, ...], days: str, prices: Mapping[str, int]) -> Hours:
+    """A price by the hour from units per token by class; input and output must be there. Raises ValueError."""
+    entry = prices["input"]
+    cached, write, write_1h = (prices.get(name, entry) for name in CLASSES)
+    return Hours(spans_of(utc), days_of(days), Price(entry, prices["output"], cached, write, write_1h))
+
+
 def merge(base: Model, name: str, given: Mapping[str, Any]) -> Model:
     """`base` with the given fields laid over it, under the name `name`.
 
-    `given` holds Model's fields and, beside them, Price's (units per token; `tiers` as Tier). A class that cost the
-    input price before goes on costing the input price when only `input` is given. Raises ValueError: tiers not
-    ascending, max_output over context.
+    `given` holds Model's fields and, beside them, Price's (units per token; `tiers` as Tier, `hours` as Hours). A class
+    that cost the input price before goes on costing the input price when only `input` is given; a price that is given
+    holds at every hour, unless `hours` are given too. Raises ValueError: tiers not ascending, max_output over context,
+    tiers beside hours.
     """
+    price = _price(base.price, given)
     model = msgspec.structs.replace(
         base,
         name=name,
         upstream=given.get("upstream") or (base.upstream if base.name else name),
-        price=_price(base.price, given),
+        price=price,
+        hours=_hours(base, price, given),
         thinks=THINKS in given.get("tags", ()) or base.thinks,
         **{key: given[key] for key in _PLAIN if key in given},
     )
@@ -203,7 +312,22 @@ def merge(base: Model, name: str, given: Mapping[str, Any]) -> Model:
     return model
 
 
-_PLAIN = ("context", "max_output", "cap_field", "thinking_in_cap", "image_tokens", "drain", "tags", "best_for", "kind")
+_PLAIN = (
+    "context", "max_output", "cap_field", "thinking_in_cap", "image_tokens", "drain", "tags", "best_for", "kind",
+    "drop",
+)  # fmt: skip
+
+
+def _hours(base: Model, price: Price, given: Mapping[str, Any]) -> tuple[Hours, ...]:
+    """The hours of a model with this plain price; each has its price for a request."""
+    own = given.keys() & {"input", "output", *CLASSES, "tiers"}
+    found: tuple[Hours, ...] = given.get("hours", () if own else base.hours)
+    if found and price.tiers:
+        raise ValueError("prices by the hour and by the prompt's length (tiers) cannot stand side by side")
+    return tuple(
+        msgspec.structs.replace(its, price=msgspec.structs.replace(its.price, per_request=price.per_request))
+        for its in found
+    )
 
 
 def _price(base: Price, given: Mapping[str, Any]) -> Price:
@@ -227,6 +351,8 @@ def _price(base: Price, given: Mapping[str, Any]) -> Price:
 
 def _given(row: _Model) -> dict[str, Any]:
     given: dict[str, Any] = {}
+    if row.output is None and row.kind == "chat":
+        raise ValueError("output has no price")
     for name in ("input", "output", *CLASSES):
         if (value := getattr(row, name)) is not None:
             given[name] = parse_price(value)
@@ -236,13 +362,9 @@ def _given(row: _Model) -> dict[str, Any]:
             raise ValueError("per_request is zero or more")
     tiers = []
     for line in row.tiers:
-        prices = {
-            name: parse_price(value)
-            for name in ("input", "output", *CLASSES)
-            if (value := getattr(line, name)) is not None
-        }
-        tiers.append(tier(line.above, prices))
+        tiers.append(tier(line.above, _prices(line)))
     given["tiers"] = tuple(tiers)
+    given["hours"] = tuple(hours(line.utc, line.days, _prices(line)) for line in row.hours)
     for name in ("upstream", "context", "max_output", "thinking_in_cap", "image_tokens"):
         if (value := getattr(row, name)) is not None:
             given[name] = value
@@ -250,4 +372,10 @@ def _given(row: _Model) -> dict[str, Any]:
         given["cap_field"] = cap_field(row.cap_field)
     if row.on_client_gone is not None:
         given["drain"] = row.on_client_gone == "drain"
-    return {**given, "tags": row.tags, "best_for": row.best_for, "kind": row.kind}
+    return {**given, "tags": row.tags, "best_for": row.best_for, "kind": row.kind, "drop": row.drop}
+
+
+def _prices(row: _Tier | _Hours) -> dict[str, int]:
+    """Units per token of those classes that a row names."""
+    written = {name: getattr(row, name) for name in ("input", "output", *CLASSES)}
+    return {name: parse_price(value) for name, value in written.items() if value is not None}

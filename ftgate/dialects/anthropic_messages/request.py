@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from ftgate.core.habits import follow
 from ftgate.core.usage import UNKNOWN_BOUND
 from ftgate.dialects.anthropic_messages.marks import without_ours
 from ftgate.dialects.asked import OWN_FIELDS, models_asked
@@ -135,6 +136,8 @@ def render(ask: Ask, aim: Aim) -> bytes:
         if unthought:
             fields.pop("thinking", None)
             _keep_thoughts(fields, ask.fields)
+    if aim.habits is not None:
+        follow(fields, aim.habits)
     return msgspec.json.encode(fields)
 
 

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from ftgate.core.habits import follow
 from ftgate.core.usage import UNKNOWN_BOUND
 from ftgate.dialects.asked import OWN_FIELDS, STRATEGIES, UNPRICED, names_of
 from ftgate.dialects.fields import Fields, decode_object, refuse_disguised, typed, whole
@@ -137,4 +138,6 @@ def render(ask: Ask, aim: Aim) -> bytes:
             options.update((name, raw) for name, raw in said.items() if name.casefold() != "include_usage")
         options["include_usage"] = True
         fields["stream_options"] = options
+    if aim.habits is not None:
+        follow(fields, aim.habits)
     return msgspec.json.encode(fields)

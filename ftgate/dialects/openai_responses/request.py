@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from ftgate.core.habits import follow
 from ftgate.core.usage import UNKNOWN_BOUND
 from ftgate.dialects.asked import OWN_FIELDS, UNPRICED, models_asked
 from ftgate.dialects.fields import ABSENT, Fields, decode_object, there, typed, whole
@@ -159,6 +160,8 @@ def render(ask: Ask, aim: Aim) -> bytes:
             fields.pop(name, None)
     if "include" not in aim.drop:
         _render_include(ask, aim, fields, untold=untold)
+    if aim.habits is not None:
+        follow(fields, aim.habits)
     return msgspec.json.encode(fields)
 
 
