@@ -321,6 +321,7 @@ def test_content_of_a_type_of_its_own_is_an_answer():
         (answer(message('{"content":""}', '"null"')), "neither content nor a finish_reason"),
         (answer(message('{"content":""}', '"error"')), 'finish_reason "error"'),
         (answer(message('{"content":"half of it"}', '"error"')), 'finish_reason "error"'),
+        (answer(message('{"content":"half of it"}', '"insufficient_system_resource"')), "insufficient_system"),
         (
             answer('[{"message":{"content":null},"finish_reason":"error","error":{"code":502,"message":"gone"}}]'),
             "gone",

@@ -250,6 +250,48 @@ STREAMS: dict[str, tuple[list[dict[str, Any]], list[Event]]] = {
         [calls(call(0, None, "look")), chunk("tool_calls")],
         [BEGAN, CallBegan(0, "call_up_0", "look"), Finished("calls")],
     ),
+    "calls of one index without an id": (
+        [calls(call(0, "", "look", '{"a":1}')), calls(call(0, "", "see", "{}")), calls(call(0, "", "see", "{}")),
+         chunk("stop")],
+        [BEGAN, CallBegan(0, "call_up_0", "look"), CallPart(0, '{"a":1}'), CallBegan(1, "call_up_1", "see"),
+         CallPart(1, "{}"), CallBegan(2, "call_up_2", "see"), CallPart(2, "{}"), Finished("calls")],
+    ),
+    "a name that is said again": (
+        [calls(call(0, "c1", "look", '{"a":')), calls(call(0, "c1", "look", "1}")), calls(call(0, "c1", "look", "")),
+         chunk("tool_calls")],
+        [BEGAN, CallBegan(0, "c1", "look"), CallPart(0, '{"a":'), CallPart(0, "1}"), Finished("calls")],
+    ),
+    "a new id beside each fragment": (
+        [calls(call(0, "c1", "look", "")), calls(call(0, "c2", None, '{"a":')), calls(call(0, "c3", None, "1}")),
+         calls(call(1, "c4", "see")), calls(call(1, "c5", None, "{}")), chunk("tool_calls")],
+        [BEGAN, CallBegan(0, "c1", "look"), CallPart(0, '{"a":'), CallPart(0, "1}"), CallBegan(1, "c4", "see"),
+         CallPart(1, "{}"), Finished("calls")],
+    ),
+    "a fragment under an index of its own": (
+        [calls(call(0, "c1", "look", "")), calls(call(1, None, None, '{"a":')), calls(call(2, None, None, "1}")),
+         chunk("tool_calls")],
+        [BEGAN, CallBegan(0, "c1", "look"), CallPart(0, '{"a":'), CallPart(0, "1}"), Finished("calls")],
+    ),
+    "one id for two calls": (
+        [calls(call(0, "c1", "look", "{}"), call(1, "c1", "see", "{}")), chunk("tool_calls")],
+        [BEGAN, CallBegan(0, "c1", "look"), CallPart(0, "{}"), CallBegan(1, "c1_1", "see"), CallPart(1, "{}"),
+         Finished("calls")],
+    ),
+    "arguments that are an object": (
+        [calls({"index": 0, "id": "c1", "function": {"name": "look", "arguments": {"a": "é"}}}), chunk("tool_calls")],
+        [BEGAN, CallBegan(0, "c1", "look"), CallPart(0, '{"a":"é"}'), Finished("calls")],
+    ),
+    "thought among the parts": (
+        [chunk(content=[{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]),
+         chunk("stop", content=[{"type": "thinking", "thinking": "so"}, {"type": "text", "text": "a"}])],
+        [BEGAN, Thought("hm"), Thought("so"), Said("a"), Finished("end")],
+    ),
+    "thought in its details alone": (
+        [chunk(reasoning_details=[{"type": "reasoning.text", "text": "hm", "index": 0}]),
+         chunk(reasoning_details=[{"type": "reasoning.summary", "summary": "so", "index": 1}]),
+         chunk("stop", content="a")],
+        [BEGAN, Thought("hm"), Thought("so"), Said("a"), Finished("end")],
+    ),
     "a function call of old": (
         [chunk(function_call={"name": "look", "arguments": "{"}), chunk("function_call", function_call={
             "arguments": "}"})],
@@ -299,6 +341,18 @@ WHOLE: dict[str, tuple[bytes, list[Event]]] = {
 def test_whole_answers_are_heard(name: str) -> None:
     body, events = WHOLE[name]
     assert list(openai_chat.events_of(body)) == events
+
+
+FINISHES = {
+    "max_tokens": "length", "MAX_TOKENS": "length", "model_length": "context",
+    "model_context_window_exceeded": "context", "sensitive": "filter", "SAFETY": "filter",
+    "content_filter: PROHIBITED_CONTENT": "filter", "eos": "end", "end_turn": "end", "tool_use": "end",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("finish", FINISHES)
+def test_why_an_answer_ended_is_known_in_other_words_too(finish: str) -> None:
+    assert heard(sse.event(json.dumps(chunk(finish, content="a")).encode()))[-1] == Finished(FINISHES[finish])
 
 
 @pytest.mark.parametrize(("user", "up"), [("", None), ("ann", "ann"), ("x" * 64, "x" * 64), ("x" * 65, None)])

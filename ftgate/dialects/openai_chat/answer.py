@@ -19,8 +19,9 @@ CHUNK = "chat.completion.chunk"
 """The `object` of a stream's events."""
 NO_END = frozenset(("", "null", "none"))
 """Values of finish_reason that say nothing, in lower case: some write null as a text, or "" until the end."""
-FAILED_END = "error"
-"""The finish_reason of an answer that broke off at the provider (OpenRouter)."""
+FAILED_ENDS = frozenset(("error", "insufficient_system_resource", "network_error", "abort"))
+"""Values of finish_reason of an answer that broke off at the provider: OpenRouter's, DeepSeek's, Zhipu's, and those of
+vLLM and SGLang."""
 
 
 class _Function(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -133,8 +134,9 @@ def choice_complaint(choice: Mapping[str, object]) -> Complaint | None:
     """The error that stands in a choice, or that its finish_reason stands for."""
     if is_error(choice.get("error")):
         return complaint_of({"error": choice["error"]})
-    if choice.get("finish_reason") == FAILED_END:
-        return Complaint('the provider ended its answer with finish_reason "error"')
+    finish = choice.get("finish_reason")
+    if isinstance(finish, str) and finish in FAILED_ENDS:
+        return Complaint(f'the provider ended its answer with finish_reason "{finish}"')
     return None
 
 
@@ -147,7 +149,7 @@ def read_answer(body: bytes, meter: Meter) -> None:
         pass
     else:
         ended = [choice.finish_reason for choice in answer.choices]
-        if (usage is not None or answer.usage is None) and any(map(ends, ended)) and FAILED_END not in ended:
+        if (usage is not None or answer.usage is None) and any(map(ends, ended)) and FAILED_ENDS.isdisjoint(ended):
             for choice in answer.choices:
                 choice.note(meter)
             if usage is not None:

@@ -1,8 +1,9 @@
 """What a chat upstream answers, in neutral words: Events for a stream, events_of for a whole answer.
 
 A stream's events come here as StreamReader passes them on: chunks that can be read, usage and end marker taken out.
-Calls come in fragments told apart by an index; some providers give every call the same one, and each its own id; some
-send an id late, or none.
+Calls come in fragments told apart by an index. Some providers give every call the same one, and each its own id, or no
+id either; some send an id late, a new one with each fragment, or one for all calls; some put a fragment under another
+index than its call's. No call may take another's arguments, or lose its own (Events._belongs).
 
 What is sealed (seals.py) is said before the call or the text that it belongs to, or once it comes. A text's own seal is
 said when it comes before the text: behind it, it would be the last block of an answer whose last block clients take for
@@ -12,7 +13,8 @@ what was said.
 from collections.abc import Iterable, Iterator, Mapping
 
 from ftgate.core.usage import count
-from ftgate.dialects.fields import loads
+from ftgate.dialects.fields import dumps, loads
+from ftgate.dialects.in_turn import Arguments
 from ftgate.dialects.logprobs import tokens_of
 from ftgate.dialects.neutral import (
     Began,
@@ -35,18 +37,26 @@ _REASONS: Mapping[str, Reason] = {
     "tool_calls": "calls",
     "function_call": "calls",
     "content_filter": "filter",
+    "max_tokens": "length",
+    "model_length": "context",
+    "model_context_window_exceeded": "context",
+    "sensitive": "filter",
+    "safety": "filter",
+    "recitation": "filter",
 }
+"""OpenAI's, then those of Gemini, Mistral and Zhipu."""
 
 
 class _Call:
     """A call while its fragments come."""
 
-    __slots__ = ("began", "brought", "id", "key", "name", "told", "waiting")
+    __slots__ = ("arguments", "began", "brought", "id", "key", "name", "told", "waiting")
 
     def __init__(self, key: int) -> None:
         self.key = key
         self.id = ""
         self.name = ""
+        self.arguments = Arguments()
         self.waiting = ""  # arguments that came before the name
         self.began = False
         self.told = ""  # the id under which it has begun
@@ -60,6 +70,8 @@ class Events:
         self._began = False
         self._answer = ""  # the upstream's id of the answer
         self._calls: dict[int, _Call] = {}  # by index: the call that its fragments belong to
+        self._last: _Call | None = None  # of which a fragment came
+        self._ids: set[str] = set()  # under which calls have begun
         self._made = 0
         self._said = False  # some text has come
         self._details = Details()
@@ -102,10 +114,7 @@ class Events:
 
     def _message(self, message: Mapping[str, object], logprobs: object) -> Iterator[Event]:
         """What one message or delta says; `logprobs` are its text's. Those of a refusal have no place elsewhere."""
-        for name in ("reasoning_content", "reasoning"):
-            if thought := _text(message.get(name)):
-                yield Thought(thought)
-                break
+        yield from map(Thought, _thoughts(message))
         self._details.take(message.get(DETAILS))
         if not self._said and (seal := seal_of(message, "")):
             yield Sealed(seal)
@@ -131,14 +140,19 @@ class Events:
     def _call(self, index: int, said: Mapping[str, object]) -> Iterator[Event]:
         id, function = _text(said.get("id")), said.get("function")
         made = function if isinstance(function, dict) else {}
-        name, arguments = _text(made.get("name")), _text(made.get("arguments"))
+        name, arguments = _text(made.get("name")), _arguments(made.get("arguments"))
         call = self._calls.get(index)
-        if call is None or (id and call.id and id != call.id):
+        if call is None and not (id or name) and self._last is not None and not self._last.arguments.whole():
+            call = self._last
+        elif call is None or not _belongs(call, id, name, arguments):
             if call is not None:
                 yield from self._begin(call)
             call = self._calls[index] = _Call(self._made)
             self._made += 1
+        self._last = call
         call.id, call.name = call.id or id, call.name or name
+        if arguments:
+            call.arguments.add(arguments)
         if FIELD in said and not seal_of(call.brought, ""):
             call.brought = said
             if call.began and (seal := seal_of(said, call.told)):
@@ -156,6 +170,9 @@ class Events:
             return
         call.began = True
         call.told = call.id or f"call_{self._answer or 'none'}_{call.key}"
+        if call.told in self._ids:
+            call.told = f"{call.told}_{call.key}"
+        self._ids.add(call.told)
         yield from self._sealed()
         if seal := seal_of(call.brought, call.told):
             yield Sealed(seal)
@@ -166,11 +183,45 @@ class Events:
     def _finish(self, finish: str) -> Iterator[Event]:
         for call in self._calls.values():
             yield from self._begin(call)
-        reason = _REASONS.get(finish.lower(), "end")
+        reason = _REASONS.get(finish.lower().partition(":")[0], "end")  # Gemini's layer says why behind a colon
         called = any(call.began for call in self._calls.values())
         if called:
             yield from self._sealed()
         yield Finished("calls" if reason == "end" and called else reason)
+
+
+def _belongs(call: _Call, id: str, name: str, arguments: str) -> bool:
+    """Whether a fragment under a call's index is one of its own, and does not begin another call. A fragment without a
+    name never begins one that could be told, unless its id says so where the call before is whole."""
+    if id and call.id and id != call.id:
+        return not name and not call.arguments.whole()
+    if not (name and call.name) or (id and id == call.id):
+        return True
+    return not ((arguments or name != call.name) and call.arguments.whole())
+
+
+def _thoughts(message: Mapping[str, object]) -> list[str]:
+    """What a message or a delta says of thinking, under whichever name: one thought may stand under several."""
+    for name in ("reasoning_content", "reasoning"):
+        if thought := _text(message.get(name)):
+            return [thought]
+    parts, details = message.get("content"), message.get(DETAILS)
+    among = [
+        _text(part.get("thinking"))
+        for part in (parts if isinstance(parts, list) else ())
+        if isinstance(part, dict) and part.get("type") == "thinking"
+    ]
+    told = [
+        _text(detail.get("text")) or _text(detail.get("summary"))
+        for detail in (details if isinstance(details, list) else ())
+        if isinstance(detail, dict)
+    ]
+    return [thought for thought in (among if any(among) else told) if thought]
+
+
+def _arguments(value: object) -> str:
+    """The text of a call's arguments, which some send as the object itself."""
+    return dumps(value).decode() if isinstance(value, dict) else _text(value)
 
 
 def events_of(body: bytes) -> Iterator[Event]:
@@ -195,7 +246,7 @@ def _just_text(delta: Message | None) -> str | None:
 
 
 def _text(value: object) -> str:
-    """A text, or the texts of a list of parts; thinking that stands among them is none (some put it there)."""
+    """A text, or the texts of a list of parts; thinking that stands among them is none."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):

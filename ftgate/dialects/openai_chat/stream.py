@@ -17,7 +17,7 @@ from ftgate.dialects.fields import ABSENT, NULL, Fields, fields_of, loads, rewri
 from ftgate.dialects.openai_chat.answer import (
     CHUNK,
     DONE,
-    FAILED_END,
+    FAILED_ENDS,
     UNKNOWN,
     Plain,
     choice_complaint,
@@ -74,7 +74,7 @@ class StreamReader(Watcher):
         if chunk.usage is not None and (usage := chunk.usage.neutral()) is None:
             return False
         for choice in chunk.choices:
-            if choice.finish_reason == FAILED_END or choice.message is not None:
+            if choice.finish_reason in FAILED_ENDS or choice.message is not None:
                 return False
         self._first = self._first or data
         content = False
