@@ -196,6 +196,12 @@ class Talk(msgspec.Struct, frozen=True):
     safety: str = ""
     cache_key: str = ""
 
+    @property
+    def says(self) -> bool:
+        """Whether anything is said but blanks, by anybody."""
+        said = (part for turn in self.turns for part in turn.parts)
+        return any(not isinstance(part, Text) or part.text.strip() for part in (*self.system, *said))
+
 
 # An answer. Each reader says Began first, once, and Finished last, once, unless the answer breaks off before.
 

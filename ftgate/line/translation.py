@@ -37,7 +37,10 @@ def asked_in(x: Exchange, dialect: str) -> Ask:
 
 
 def said_in(dialect: Dialect, ask: Ask, talk: Talk) -> Ask:
-    """The same ask with the fields that say this talk in another dialect. Raises InvalidRequest."""
+    """The same ask with the fields that say this talk in another dialect. Raises InvalidRequest, also where nothing is
+    said: a conversation of empty texts would be none there."""
+    if not talk.says:
+        raise InvalidRequest(f"`{ask.prompt_field}`: somebody must say something", param=ask.prompt_field)
     fields = dialect.render_talk(talk)
     if ask.stream:
         fields["stream"] = True

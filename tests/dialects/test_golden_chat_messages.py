@@ -342,7 +342,7 @@ TO_CHAT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             text("I look."), use("c1", "look", {"a": "x"}), use("c2", "look", {})]},
             user(used("c2", "two"), used("c1", [text("one")]), text("And?"))]},
         {"messages": [HI, called(("c1", "look", '{"a":"x"}'), ("c2", "look", "{}"), content="I look."),
-                      result("c2", "two"), result("c1", "one"), {"role": "user", "content": "And?"}]},
+                      result("c1", "one"), result("c2", "two"), {"role": "user", "content": "And?"}]},
     ),
     "a result that failed": (
         {"messages": [HI, {"role": "assistant", "content": [use("c1", "look", {})]},
@@ -432,6 +432,84 @@ def test_messages_go_up_as_chat(name: str) -> None:
     for message in got["messages"]:
         for call in message.get("tool_calls", ()):
             json.loads(call["function"]["arguments"])
+
+
+LOOKED = {"role": "assistant", "content": None, "tool_calls": [
+    {"id": id, "type": "function", "function": {"name": "look", "arguments": "{}"}} for id in ("c1", "c2")]}  # fmt: skip
+BOTH = [HI, LOOKED, result("c1", "one"), result("c2", "two")]
+ROUNDS: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
+    "in another order": ([user(used("c2", "two"), used("c1", "one"))], BOTH),
+    "in turns of their own": ([user(used("c1", "one")), user(used("c2", "two"))], BOTH),
+    "behind what the user says": ([user(text("Go")), user(used("c2", "two"), text("on"), used("c1", "one"))],
+                                  [*BOTH, {"role": "user", "content": "Go"}, {"role": "user", "content": "on"}]),
+    "behind what the system says": (
+        [{"role": "system", "content": "Soon"}, user(used("c1", "one"), used("c2", "two"))],
+        [*BOTH, {"role": "system", "content": "Soon"}]),
+    "one told twice": ([user(used("c1", "one"), used("c2", "tw"), used("c2", "o"))],
+                       [*BOTH[:3], result("c2", "tw\n\no")]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ROUNDS)
+def test_what_calls_brought_stands_right_behind_them(name: str) -> None:
+    said, sent = ROUNDS[name]
+    calls = {"role": "assistant", "content": [use("c1", "look", {}), use("c2", "look", {})]}
+    assert crossing.request(MESSAGES, CHAT, {"messages": [HI, calls, *said]})["messages"] == sent
+
+
+def test_calls_in_two_turns_are_one_round() -> None:
+    parted = [{"role": "assistant", "content": [use(id, "look", {})]} for id in ("c1", "c2")]
+    asked = [HI, *parted, user(used("c1", "one"), used("c2", "two"))]
+    assert crossing.request(MESSAGES, CHAT, {"messages": asked})["messages"] == BOTH
+
+
+def test_calls_of_one_id_have_a_result_each() -> None:
+    calls = {"role": "assistant", "content": [use("c1", "look", {}), use("c1", "look", {})]}
+    asked = [HI, calls, user(used("c1", "one"), used("c1", "two"))]
+    sent = crossing.request(MESSAGES, CHAT, {"messages": asked})["messages"]
+    assert [one["content"] for one in sent[2:]] == ["one", "two"]
+
+
+CALLED = {"role": "assistant", "content": [use("c1", "look", {}), use("c2", "look", {})]}
+HALVES: dict[str, tuple[list[dict[str, Any]], str, str]] = {
+    "no result": ([HI, CALLED, user(text("Never mind"))], "messages.1", "without `tool_result` blocks immediately"),
+    "nothing behind it": ([HI, CALLED], "messages.1", "immediately after: c1, c2. Each"),
+    "one of two": ([HI, CALLED, user(used("c1", "one"))], "messages.1", "immediately after: c2. Each"),
+    "of no call": ([HI, user(used("c1", "one"))], "messages.1.content.0.tool_use_id", "unexpected `tool_use_id`"),
+    "a round too late": ([HI, CALLED, user(used("c1"), used("c2")), SAID, user(text("a"), used("c1"))],
+                         "messages.4.content.1.tool_use_id", "unexpected `tool_use_id`"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HALVES)
+@pytest.mark.parametrize("upstream", [CHAT, "openai_responses"])
+def test_half_a_round_is_refused(name: str, upstream: str) -> None:
+    messages, param, words = HALVES[name]
+    with pytest.raises(InvalidRequest) as refused:
+        crossing.request(MESSAGES, upstream, {"messages": messages})
+    assert refused.value.param == param and words in refused.value.message
+
+
+SILENT: dict[str, tuple[str, dict[str, Any], str]] = {
+    "no blocks": (MESSAGES, {"messages": [user(), {"role": "user", "content": ""}]}, "messages"),
+    "an empty block": (MESSAGES, {"messages": [user(text("", cache_control=CACHE))]}, "messages"),
+    "an empty text": (CHAT, {"messages": [{"role": "system", "content": ""}, {"role": "user", "content": ""}]},
+                      "messages"),
+    "nothing": (CHAT, {"messages": [{"role": "user", "content": None}]}, "messages"),
+    "blanks": (CHAT, {"messages": [{"role": "user", "content": [text(" \n")]}]}, "messages"),
+    "an input of nothing": ("openai_responses", {"input": ""}, "input"),
+    "an item of nothing": ("openai_responses", {"input": [{"role": "user", "content": []}]}, "input"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "upstream"), [(name, there) for name in SILENT for there in (CHAT, MESSAGES) if SILENT[name][0] != there]
+)
+def test_who_says_nothing_is_refused(name: str, upstream: str) -> None:
+    caller, asked, param = SILENT[name]
+    with pytest.raises(InvalidRequest) as refused:
+        crossing.request(caller, upstream, asked)
+    assert refused.value.param == param
 
 
 UNSAID_THERE: dict[str, tuple[dict[str, Any], str]] = {

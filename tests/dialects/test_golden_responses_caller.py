@@ -339,6 +339,9 @@ ITEMS: dict[str, Row] = {
     **{f"{kind} is refused": (asks(HI, {"type": kind, "id": "x"}), "input.1.type", "input.1.type") for kind in (
         "local_shell_call", "local_shell_call_output", "shell_call", "shell_call_output", "apply_patch_call",
         "apply_patch_call_output", "compaction", "compaction_trigger", "hologram")},
+    "an assistant's picture": (
+        asks(HI, {"role": "assistant", "content": [{"type": "input_image", "image_url": "https://x.test/a.png"}]}, HI),
+        "input.1.content", "input.1.content"),
     "a reference": (asks(HI, {"type": "item_reference", "id": "m"}), "input.1.id", "input.1.id"),
     "a reference that does not say so": (asks({"id": "m"}), "input.0.id", "input.0.id"),
     "no item": (asks("Hi"), "input.0", "input.0"),

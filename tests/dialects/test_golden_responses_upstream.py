@@ -201,7 +201,7 @@ OF_MESSAGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a round of calls": (
         {"messages": [HI, model(text("I look."), use("c1"), use("c2")),
                       user(used("c2", "two"), used("c1", [text("one")]), text("And?"))]},
-        {"input": [ASKED, said("I look."), called("c1"), called("c2"), brought("c2", "two"), brought("c1", "one"),
+        {"input": [ASKED, said("I look."), called("c1"), called("c2"), brought("c1", "one"), brought("c2", "two"),
                    {"type": "message", "role": "user", "content": "And?"}]}),
     "a result that failed": (
         {"messages": [HI, model(use("c1")), user(used("c1", "gone", is_error=True))]},

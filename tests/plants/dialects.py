@@ -132,8 +132,22 @@ PLANTS = (
     Plant(
         "calls of one index are one call",
         "ftgate/dialects/openai_chat/heard.py",
-        "if call is None or (id and call.id and id != call.id):",
-        "if call is None:",
+        "elif call is None or not _belongs(call, id, name, arguments):",
+        "elif call is None:",
+        "tests/dialects/test_openai_chat_neutral.py",
+    ),
+    Plant(
+        "half a round of calls goes up",
+        "ftgate/dialects/anthropic_messages/rounds.py",
+        "if len(found) < len(calls):",
+        "if False:",
+        "tests/dialects/test_golden_chat_messages.py",
+    ),
+    Plant(
+        "a new id begins a new call, though the call before is not whole",
+        "ftgate/dialects/openai_chat/heard.py",
+        "return not name and not call.arguments.whole()",
+        "return False",
         "tests/dialects/test_openai_chat_neutral.py",
     ),
     Plant(

@@ -13,6 +13,7 @@ from typing import Literal, cast
 import msgspec
 
 from ftgate.dialects.anthropic_messages.marks import MARK
+from ftgate.dialects.anthropic_messages.rounds import in_rounds
 from ftgate.dialects.fields import Fields, anything, cache_mark, dumps, loads, text_of, there, typed, word
 from ftgate.dialects.names import Names
 from ftgate.dialects.neutral import (
@@ -56,7 +57,7 @@ def talk_of(ask: Ask) -> Talk:
     names = Names()
     tools = tuple(_tools(fields, names))
     choice, alone = _choice(said["tool_choice"], tools)
-    turns = tuple(_renamed(turn, names) for turn in _turns(fields))
+    turns = tuple(_renamed(turn, names) for turn in in_rounds(_turns(fields)))
     return Talk(
         system=tuple(_system(fields)),
         turns=turns,

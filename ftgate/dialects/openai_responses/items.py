@@ -16,6 +16,7 @@ from ftgate.dialects.neutral import (
     Document,
     Image,
     Part,
+    Refusal,
     Text,
     Thinking,
     ToolResult,
@@ -129,6 +130,9 @@ class Conversation:
         role = typed(item, "role", str, "a role", path=f"{path}.role")
         parts = parts_of(item, "content", path)
         if role == "assistant":
+            if not all(isinstance(part, (Text, Refusal)) for part in parts):
+                words = "an assistant's message holds text alone; put the rest into a user's message"
+                raise InvalidRequest(f"`{path}.content`: {words}", param=f"{path}.content")
             self._assistant(path).parts += parts
         elif role in ("system", "developer"):
             texts = [part for part in parts if isinstance(part, Text)]
