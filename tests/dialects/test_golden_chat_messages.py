@@ -434,8 +434,7 @@ def test_messages_go_up_as_chat(name: str) -> None:
             json.loads(call["function"]["arguments"])
 
 
-LOOKED = {"role": "assistant", "content": None, "tool_calls": [
-    {"id": id, "type": "function", "function": {"name": "look", "arguments": "{}"}} for id in ("c1", "c2")]}  # fmt: skip
+LOOKED = called(("c1", "look", "{}"), ("c2", "look", "{}"))
 BOTH = [HI, LOOKED, result("c1", "one"), result("c2", "two")]
 ROUNDS: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
     "in another order": ([user(used("c2", "two"), used("c1", "one"))], BOTH),

@@ -1,9 +1,9 @@
-"""Rounds of calls in a messages request: what the calls of a turn brought stands right behind that turn, in the order of
-the calls, as other dialects demand.
+"""Rounds of calls in a messages request: what the calls of a turn brought stands right behind that turn, in the order
+of the calls, as other dialects demand.
 
-Here turns of one side that follow each other count as one, so the calls of a round may stand in several, and so may what
-they brought, with other things said before and between. Who sends a call without its result, or a result without its
-call, is told so in Anthropic's own words, which clients know: no upstream takes half a round.
+Here turns of one side that follow each other count as one, so the calls of a round may stand in several, and so may
+what they brought, with other things said before and between. Who sends a call without its result, or a result without
+its call, is told so in Anthropic's own words, which clients know: no upstream takes half a round.
 """
 
 from collections.abc import Iterable, Iterator
