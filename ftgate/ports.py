@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from ftgate.core.health import Breaker
 from ftgate.core.pricing import ONE, Multiplier, Offer
 from ftgate.core.routing import Reach, Retry, Routes
 
@@ -330,6 +331,7 @@ class GateSettings(msgspec.Struct, frozen=True):
     plans: Mapping[str, Terms]
     keepalive_s: float = 15.0
     """0: never."""
+    breaker: Breaker = Breaker()
 
     def terms(self, plan: str) -> Terms:
         """A plan's terms; those of `default` where the plan is no longer there."""

@@ -19,13 +19,13 @@ write         the commented example
 from ftgate.config.build import default_path, describe, effective_provider, from_environment, load, named_data_dir
 from ftgate.config.changes import changed, needing_restart
 from ftgate.config.channel_settings import ProviderOverride
-from ftgate.config.settings import Breaker, Plan, Server, Settings
+from ftgate.config.settings import Plan, Server, Settings
 from ftgate.config.shipped import provider, provider_names
 from ftgate.config.values import unquoted
 from ftgate.config.write import write_example
 
 __all__ = [
-    "Breaker", "Plan", "ProviderOverride", "Server", "Settings", "changed", "default_path", "describe",
+    "Plan", "ProviderOverride", "Server", "Settings", "changed", "default_path", "describe",
     "effective_provider", "from_environment", "load", "named_data_dir", "needing_restart",
     "provider", "provider_names", "unquoted", "write_example",
 ]  # fmt: skip

@@ -17,6 +17,7 @@ from ftgate.config.settings import Settings
 from ftgate.config.shipped import provider, provider_names
 from ftgate.config.stamps import look
 from ftgate.config.values import is_key_like, secret, shown, unquoted
+from ftgate.core.health import Breaker
 from ftgate.core.limits import Rates
 from ftgate.core.routing import Channel, Retry, Routes, Timeouts
 from ftgate.core.secret import OWN_KEY, Secret
@@ -123,7 +124,7 @@ def build(reading: Reading, origin: Path | None, ollama_models: list[str] | None
     timeouts = reading.section(("timeouts",), Timeouts())
     check_lifetime(reading, ("timeouts", "total"), timeouts, database.hold_lifetime)
     limits = reading.section(("limits",), settings.LIMITS, also=("account", "model"))
-    breaker = reading.section(("breaker",), settings.Breaker())
+    breaker = reading.section(("breaker",), Breaker())
     if breaker.cooldown_cap < breaker.cooldown:
         reading.at(("breaker", "cooldown_cap"), " is under cooldown. Raise it.")
     overrides = _named(reading, ("provider",), ProviderOverride())

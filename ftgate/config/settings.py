@@ -15,6 +15,7 @@ import msgspec
 from ftgate.config.channel_settings import ProviderOverride
 from ftgate.config.note import YEAR_S, Note
 from ftgate.config.stamps import Stamps
+from ftgate.core.health import Breaker
 from ftgate.core.limits import Rates
 from ftgate.core.pricing import Multiplier
 from ftgate.core.routing import Retry, Routes, Timeouts
@@ -201,30 +202,6 @@ class Stripe(msgspec.Struct, frozen=True):
         return self.secret_key is not None and self.webhook_secret is not None
 
 
-class Breaker(msgspec.Struct, frozen=True):
-    failures: A[
-        int,
-        Note(
-            "Failures within `window` that open a channel's circuit for a model.", "one bad answer is no outage.", low=1
-        ),
-    ] = 3
-    window: A[
-        float,
-        Note(
-            "Seconds over which failures are counted.",
-            "yesterday's failure says nothing about now.",
-            above=True,
-            high=YEAR_S,
-        ),
-    ] = 60.0
-    cooldown: A[float, Note("Seconds an open circuit rests before one probe.", "long enough to matter, short enough "
-    "to come back soon.",
-                            above=True, high=YEAR_S)] = 5.0  # fmt: skip
-    cooldown_cap: A[float, Note("The cool-down doubles up to this many seconds.", "a dead provider is asked rarely, "
-    "never forgotten.",
-                                above=True, high=YEAR_S)] = 300.0  # fmt: skip
-
-
 class PlanSettings(msgspec.Struct, frozen=True):
     """[plan.NAME] as written; the rate limits of [limits] may stand here too."""
 
@@ -330,6 +307,15 @@ BORROWED: Mapping[type, Mapping[str, Note]] = {
         "given up."),
         "idle": _span("Between two pieces of a stream.", "a stream that stopped is told, not waited for."),
         "total": _span("The whole call, all attempts.", "no call lives for ever, and no hold outlives it."),
+    },
+    Breaker: {
+        "failures": Note("Calls in a row that fail within `window` and open a channel's circuit for a "
+        "model.", "one bad answer is no outage.", low=1, high=1000),
+        "window": _span("Over which failures are counted.", "yesterday's failure says nothing about now."),
+        "cooldown": _span("An open circuit rests so long before one probe.", "long enough to matter, short enough to "
+        "come back soon."),
+        "cooldown_cap": _span("The longest rest: it doubles up to this, and no Retry-After counts for more.", "a dead "
+        "provider is asked rarely, never forgotten."),
     },
     Retry: {
         "attempts": Note("Tries in all, the first included.", "two more ways out of a bad moment; more only costs "

@@ -14,6 +14,7 @@ from ftgate.config import settings
 from ftgate.config.channel_settings import ChannelSettings, ModelSettings, ProviderOverride
 from ftgate.config.load import fields
 from ftgate.config.note import Note
+from ftgate.core.health import Breaker
 from ftgate.core.money import format_usd
 from ftgate.core.routing import Retry, Timeouts
 
@@ -92,7 +93,7 @@ def write_example() -> str:
         '#[limits.model."deepseek-chat"]\n#requests_per_minute = 0\n',
         _section("timeouts", Timeouts(), "Time limits, in seconds. No order among them is required."),
         _section("retry", Retry(), "How patiently a call is tried."),
-        _section("breaker", settings.Breaker(), "When a channel is left alone for a while."),
+        _section("breaker", Breaker(), "When a channel is left alone for a while."),
         _section(
             "plan.default", settings.PlanSettings(), 'Accounts are on the plan "default"; add others as [plan.NAME].'
         ),

@@ -18,7 +18,7 @@ The two decisions, `plan` and `next_step`, are pure. The retry table is closed: 
 Source: DESIGN.md, "Upstreams that fail"; PROVIDERS.md, cross-provider rule 4.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cached_property
 
@@ -454,34 +454,56 @@ class Step(msgspec.Struct, frozen=True):
 
 
 _AGAIN = {Verdict.overloaded, Verdict.unreachable}
+_DOWN = {Verdict.overloaded, Verdict.unreachable, Verdict.timeout}
+"""What another credential of the same channel would very likely meet too."""
 
 
-def next_step(plan: tuple[Candidate, ...], outcomes: list[Outcome], retry: Retry, jitter: float) -> Step | None:
-    """What to try after the last outcome; None when the call has failed. `jitter` in 0..1 spreads the backoff over the
-    upper half of its span."""
+def next_step(
+    plan: tuple[Candidate, ...],
+    outcomes: Sequence[Outcome],
+    retry: Retry,
+    jitter: float,
+    rests: Callable[[Candidate], float] = lambda way: 0.0,
+) -> Step | None:
+    """What to try after these outcomes; None when the call has failed. `jitter` in 0..1 spreads the backoff over the
+    upper half of its span; `rests` says for how many seconds nobody should ask a candidate (core.health)."""
+    if not outcomes:
+        return next((Step(index) for index in range(len(plan)) if rests(plan[index]) <= 0), None)
     last = outcomes[-1]
     if last.verdict is Verdict.caller or len(outcomes) >= retry.attempts:
-        return None
-    if last.verdict is Verdict.context:
-        context = plan[last.index].model.context or 0
-        for index in range(last.index + 1, len(plan)):
-            if (plan[index].model.context or 0) > context:
-                return Step(index)
         return None
     if last.verdict is Verdict.unreadable:
         again = any(o.verdict is Verdict.unreadable and o.index == last.index for o in outcomes[:-1])
         return None if again else Step(last.index, bare=True)
-    if last.index + 1 < len(plan):
-        return Step(last.index + 1)
-    if len(plan) > 1:
+    left = _left(plan, outcomes, rests)
+    if left is not None:
+        return Step(left)
+    if len(plan) > 1 or last.verdict is Verdict.context:
         return None
-    if (
-        last.verdict is Verdict.rate_limited
-        and last.retry_after_s is not None
-        and last.retry_after_s <= retry.max_retry_after
-    ):
-        return Step(0, last.retry_after_s)
-    if last.verdict in _AGAIN:
+    rest = rests(plan[0])
+    if last.verdict is Verdict.rate_limited and last.retry_after_s is not None:
+        wait = max(last.retry_after_s, rest)
+        return Step(0, wait) if wait <= retry.max_retry_after else None
+    if last.verdict in _AGAIN and rest <= 0:
         span = min(retry.backoff * 2 ** (len(outcomes) - 1), retry.backoff_cap)
         return Step(0, span * (0.5 + 0.5 * jitter))
     return None
+
+
+def _left(plan: tuple[Candidate, ...], outcomes: Sequence[Outcome], rests: Callable[[Candidate], float]) -> int | None:
+    """Which of the candidates that were not tried comes next: one that does not rest, with a longer context than those
+    for which the prompt was too long; first those at another channel than one that has just failed with this model,
+    since another credential changes nothing about that."""
+    tried = {outcome.index for outcome in outcomes}
+    too_short = max((plan[o.index].model.context or 0 for o in outcomes if o.verdict is Verdict.context), default=-1)
+    down = {_place(plan[o.index]) for o in outcomes if o.verdict in _DOWN}
+    left = [
+        index
+        for index in range(len(plan))
+        if index not in tried and (plan[index].model.context or 0) > too_short and rests(plan[index]) <= 0
+    ]
+    return min(left, key=lambda index: (_place(plan[index]) in down, index), default=None)
+
+
+def _place(way: Candidate) -> tuple[str, str]:
+    return way.channel.name, way.model.name

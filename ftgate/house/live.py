@@ -76,4 +76,5 @@ def _gate(settings: Settings) -> GateSettings:
         total_s=settings.timeouts.total,
         plans=plans,
         keepalive_s=settings.server.keepalive,
+        breaker=settings.breaker,
     )

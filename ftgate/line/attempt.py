@@ -27,6 +27,7 @@ from ftgate.line.call import Ended, Exchange, Tried
 from ftgate.line.keepalive import quiet
 from ftgate.line.passing import Translated
 from ftgate.line.pump import Pump
+from ftgate.line.standing import Standing
 from ftgate.line.translation import writer_for
 from ftgate.line.upward import Upward
 from ftgate.line.words import conceal, retry_after_s, stream_headers
@@ -55,6 +56,7 @@ class Attempts:
         passing: Callable[[str], None],
         gateway: bytes,
         beside: Beside,
+        standing: Standing,
     ) -> None:
         self.upstream = upstream
         self.ledger = ledger
@@ -62,6 +64,7 @@ class Attempts:
         self.passing = passing
         self.upward = Upward(gateway)
         self.beside = beside
+        self.standing = standing
 
     async def run(self, x: Exchange, tried: Tried, index: int) -> Outcome | None:
         """One try at one candidate. None when it answered: a stream has been passed on, or a whole answer lies in
@@ -214,6 +217,7 @@ class Attempts:
         if dialect is not x.call.dialect:
             # Read here, before the call is settled: what cannot be read must not be found when it has been charged.
             x.events, x.writer = tuple(dialect.events_of(body)), writer_for(x, tried.candidate, self.clock)
+        self.standing.answered(tried.candidate)
         x.body = body  # it goes out when its settlement is durable, and with that its hold is
         return None
 
@@ -332,6 +336,7 @@ class Attempts:
         await quiet(x)
         x.heard_at = inf
         x.first_content_at = self.clock.now()
+        self.standing.answered(tried.candidate)
         if not x.head_sent:
             x.head_sent = True
             await x.client.start(200, stream_headers(x))

@@ -138,11 +138,14 @@ class Prompt(msgspec.Struct, frozen=True, gc=False):
 class Offered:
     """One candidate as a hold sees it (pricing.Offer): quoted only if somebody looks at it, and once."""
 
-    __slots__ = ("_quote", "_quoted", "asked", "context", "way")
+    __slots__ = ("_quote", "_quoted", "asked", "context", "rest_s", "way")
 
-    def __init__(self, way: Candidate, quote: Callable[[Candidate], pricing.Quote], *, asked: bool) -> None:
+    def __init__(
+        self, way: Candidate, quote: Callable[[Candidate], pricing.Quote], *, asked: bool, rest_s: float = 0.0
+    ) -> None:
         self.way = way
         self.asked = asked
+        self.rest_s = rest_s  # seconds to wait before it may be asked
         self.context = way.model.context or 0
         self._quote = quote
         self._quoted: pricing.Quote | None = None
@@ -165,9 +168,9 @@ class Exchange:
         "__weakref__",
         "ask", "behind", "body", "call", "charged", "client", "counts", "created_at_us", "entered", "events",
         "fallback", "first_content_at", "head_early", "head_sent", "heard_at", "held", "keeping", "key", "measured",
-        "model_ticket", "multiplier", "offered", "outcomes", "plan", "ratios", "reader", "room", "said", "scopes",
-        "settings", "settled", "started", "talk", "ticket", "too_long_for", "tried", "uncounted", "unfit", "waits",
-        "ways", "writer",
+        "model_ticket", "multiplier", "offered", "outcomes", "plan", "ratios", "reader", "resting", "room", "said",
+        "scopes", "settings", "settled", "started", "talk", "ticket", "too_long_for", "tried", "uncounted", "unfit",
+        "waits", "ways", "writer",
     )  # fmt: skip
 
     def __init__(
@@ -199,6 +202,7 @@ class Exchange:
         self.plan: tuple[Offered, ...] = ()  # those of them that the hold covers
         self.behind: Iterable[Offered] = ()  # those that the hold was not sized for
         self.waits: list[limits.Refused] = []  # of models that are at their limits
+        self.resting: list[tuple[float, Candidate]] = []  # candidates that were left out, and for how many seconds
         self.too_long_for: list[Model] = []
         self.unfit: InvalidRequest | None = None  # why the first of those fell out that speak no dialect it fits into
         self.scopes: Sequence[tuple[limits.Scope, limits.Meters]] = ()  # its key's and its account's, if they limit it

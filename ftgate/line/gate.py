@@ -24,6 +24,7 @@ import trio
 from ftgate.core import estimate, hops, limits, routing
 from ftgate.core.money import format_usd, format_usd_cents
 from ftgate.core.redact import redact
+from ftgate.core.routing import Outcome, Verdict
 from ftgate.errors import (
     DatabaseBusy,
     DatabaseFailed,
@@ -33,6 +34,8 @@ from ftgate.errors import (
     LoopDetected,
     NotAuthenticated,
     PaymentRequired,
+    ProviderError,
+    ProviderTimeout,
     ShuttingDown,
 )  # fmt: skip
 from ftgate.line.attempt import DURABLE_WAIT_S, Attempts
@@ -41,6 +44,7 @@ from ftgate.line.call import Call, Ended, Exchange, Tried
 from ftgate.line.charge import cap_for, charge, covered, learn, prompt_of
 from ftgate.line.keepalive import Keeper, quiet
 from ftgate.line.planning import Planner
+from ftgate.line.standing import Standing, all_rest
 from ftgate.line.translation import fit_all
 from ftgate.line.words import (
     answer_headers,
@@ -94,10 +98,12 @@ class Gate:
         self.gateway = gateway  # our id among gateways, so that a call that comes back to us is known (core.hops)
         self.ratios = estimate.Ratios()
         self.beside = Beside()
-        self.planner = Planner(limits, clock)
+        self.standing = Standing(clock)
+        self.planner = Planner(limits, self.standing, clock)
         self.attempts = Attempts(
-            upstream=upstream, ledger=ledger, clock=clock, passing=passing, gateway=gateway, beside=self.beside
-        )
+            upstream=upstream, ledger=ledger, clock=clock, passing=passing, gateway=gateway, beside=self.beside,
+            standing=self.standing,
+        )  # fmt: skip
         self.keeper = Keeper()
         self.calls: set[Call] = set()
         self.closing = False
@@ -111,6 +117,7 @@ class Gate:
         """The settings have changed: limits go on from what they have counted, and nothing is kept that was made of
         what is gone."""
         self.limits.adopt()
+        self.standing.adopt(self.settings.routes.channels)
         self.planner.forget()
         self.attempts.upward.forget()
 
@@ -236,8 +243,7 @@ class Gate:
 
     async def _attempts(self, x: Exchange) -> None:
         """Try candidates until one has answered. Raises the joint error of all when none has."""
-        retry = x.settings.retry
-        step: routing.Step | None = routing.Step(0)
+        step: routing.Step | None = routing.Step(0, x.plan[0].rest_s)
         while step is not None:
             if step.delay_s:
                 await self._pause(x.call, step.delay_s)
@@ -248,9 +254,15 @@ class Gate:
             ):  # at its limit by now: go on as if it were not planned
                 step = self._without(x, step.index, refused)
                 continue
+            if not self.standing.enter(x, candidate):  # it has failed for somebody else meanwhile
+                step = self._next(x)
+                if step is None and not x.outcomes:
+                    x.resting.append((self.standing.rests(x)(candidate), candidate))
+                    raise all_rest(x)
+                continue
             tried = Tried(candidate, cap_for(x, offered), bare=step.bare)
             x.tried.append(tried)
-            outcome = await self.attempts.run(x, tried, step.index)
+            outcome = await self._attempt(x, tried, step.index)
             if outcome is None:
                 tried.complete = True
                 return
@@ -260,14 +272,30 @@ class Gate:
                 detail=conceal(outcome.detail, tried.candidate),
                 details=conceal(outcome.details, tried.candidate),
             )
-            x.outcomes.append(outcome)
             name = candidate.channel.name
             log.warning("call %s: %s failed: %s %s", x.call.id, name, outcome.verdict.value, redact(outcome.detail))
+            self.standing.failed(x, tried, outcome)
+            x.outcomes.append(outcome)
             if x.call.left:  # drained in vain: nobody waits for another try
                 break
             x.call.may_take(x.settings.total_s)
-            step = routing.next_step(x.planned, x.outcomes, retry, self.jitter())
+            step = self._next(x)
         raise joint_error(x)
+
+    async def _attempt(self, x: Exchange, tried: Tried, index: int) -> Outcome | None:
+        """Attempts.run, and what is learned where it raises."""
+        try:
+            return await self.attempts.run(x, tried, index)
+        except (ProviderError, ProviderTimeout) as broken:  # behind content
+            self.standing.failed(x, tried, Outcome(index, Verdict.unreachable, broken.message))
+            raise
+        except BaseException:
+            self.standing.left(x, tried.candidate)
+            raise
+
+    def _next(self, x: Exchange) -> routing.Step | None:
+        """What to try now; None when nothing is left."""
+        return routing.next_step(x.planned, x.outcomes, x.settings.retry, self.jitter(), self.standing.rests(x))
 
     def _without(self, x: Exchange, index: int, refused: limits.Refused) -> routing.Step | None:
         """What to try in place of a candidate whose model is at its limit: what comes next, with one from behind the
@@ -278,7 +306,7 @@ class Gate:
         if behind is not None:
             x.plan = (*x.plan, behind)
         if x.outcomes:
-            return routing.next_step(x.planned, x.outcomes, x.settings.retry, self.jitter())
+            return self._next(x)
         if index < len(x.plan):
             return routing.Step(index)
         raise too_many(refused)
@@ -432,8 +460,10 @@ def internal(x: Exchange) -> InternalError:
 
 
 def _nothing_left(x: Exchange) -> GateError:
-    """Why no candidate could be offered to the ledger: every model is at its limit, or the prompt fits none, or none
-    speaks a dialect in which it can be asked."""
+    """Why no candidate could be offered to the ledger: every one rests, or its model is at its limit, or the prompt
+    fits none, or none speaks a dialect in which it can be asked."""
+    if x.resting and not x.waits:
+        return all_rest(x)
     if x.waits:
         return too_many(min(x.waits, key=lambda wait: wait.retry_after_s))
     if x.unfit is not None and not x.too_long_for:

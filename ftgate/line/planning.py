@@ -1,7 +1,8 @@
 """Where a call may go: its candidates in their order, and the limits of the models among them.
 
 What falls out, and in which order: unknown or forbidden, of another kind, without an address that is spoken, unfit
-(what is asked cannot be said in any dialect that it speaks), a context that is too short, a limit that is reached. What
+(what is asked cannot be said in any dialect that it speaks), a context that is too short, resting after failures, a
+limit that is reached. What
 can be paid is the ledger's to say (pricing.hold_for). A plan is made as far as it is walked: behind "auto" may stand a
 catalogue of hundreds.
 """
@@ -16,6 +17,7 @@ from ftgate.core.routing import SMALLEST_ROOM, Candidate, Model
 from ftgate.errors import Forbidden, GateError, InvalidRequest, NotServed
 from ftgate.line.call import Exchange, Offered
 from ftgate.line.charge import likely_tokens, prompt_of, quote
+from ftgate.line.standing import Standing
 from ftgate.line.translation import fitting
 from ftgate.line.words import too_many
 from ftgate.ports import Clock, Key, Terms
@@ -29,8 +31,9 @@ PLANS_KEPT = 1000
 class Planner:
     """Makes plans. Built once by the gate."""
 
-    def __init__(self, meters: limits.Limits, clock: Clock) -> None:
+    def __init__(self, meters: limits.Limits, standing: Standing, clock: Clock) -> None:
         self.limits = meters
+        self.standing = standing
         self.clock = clock
         # Plans that are the same at every turn, with the models among them that are fallbacks.
         self.planned: dict[tuple[object, ...], tuple[routing.Routes, tuple[Candidate, ...], frozenset[str]]] = {}
@@ -121,8 +124,9 @@ class Planner:
         return routing.Names(tuple(filter(may, names.asked)), tuple(filter(may, names.fallback)))
 
     def offers(self, x: Exchange) -> Iterator[Offered]:
-        """The candidates that can be asked now, in order: what is asked can be said to them, the prompt fits, and their
-        model is not at its limit."""
+        """The candidates that can be asked now, in order: what is asked can be said to them, the prompt fits, they do
+        not rest, and their model is not at its limit. Where none is left, one that rests and may be asked all the
+        same."""
         quoting = partial(quote, x)
         room = SMALLEST_ROOM if x.ask.answers else 0
         for way in x.ways:
@@ -133,12 +137,21 @@ class Planner:
                 continue
             if model.context is not None and model.context - prompt.likely < room:
                 x.too_long_for.append(model)
+            elif self.standing.passed_over(x, fit):
+                continue
             elif refused := self._at_limit(x, model):
                 x.waits.append(refused)
             else:
                 offered = Offered(fit, quoting, asked=model.name not in x.fallback)
                 x.offered.append(offered)
                 yield offered
+        if x.resting and not x.offered and (found := self.standing.last_resort(x)) is not None:
+            rest_s, way = found
+            if refused := self._at_limit(x, way.model):
+                x.waits.append(refused)
+            else:
+                x.offered.append(Offered(way, quoting, asked=way.model.name not in x.fallback, rest_s=max(rest_s, 0.0)))
+                yield x.offered[-1]
 
     def _at_limit(self, x: Exchange, model: Model) -> limits.Refused | None:
         """Whether this model takes one call more now; nothing is counted yet."""

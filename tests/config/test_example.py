@@ -11,6 +11,7 @@ from ftgate import config
 from ftgate.config import settings
 from ftgate.config.channel_settings import ChannelSettings, ModelSettings
 from ftgate.config.load import fields
+from ftgate.core.health import Breaker
 from ftgate.core.limits import Rates
 from ftgate.core.routing import Retry, Timeouts
 from tests.config.reading import faults, load
@@ -48,7 +49,7 @@ def test_uncommented_it_loads_and_keeps_the_defaults() -> None:
 SECTIONS = {
     "server": settings.Server, "database": settings.Database, "billing": settings.Billing, "stripe": settings.Stripe,
     "limits": Rates,
-    "timeouts": Timeouts, "retry": Retry, "breaker": settings.Breaker, "auto": settings.Auto,
+    "timeouts": Timeouts, "retry": Retry, "breaker": Breaker, "auto": settings.Auto,
 }  # fmt: skip
 
 

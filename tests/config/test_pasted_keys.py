@@ -7,6 +7,7 @@ import pytest
 from ftgate.config import settings
 from ftgate.config.channel_settings import ChannelSettings, ModelSettings, ProviderOverride
 from ftgate.config.load import fields
+from ftgate.core.health import Breaker
 from ftgate.core.limits import Rates
 from ftgate.core.routing import Retry, Timeouts
 from ftgate.errors import ConfigFaults
@@ -16,7 +17,7 @@ KEY = "sk-4f9c2a7be01d"
 SECTIONS = {
     "server": settings.Server, "database": settings.Database, "billing": settings.Billing, "stripe": settings.Stripe,
     "limits": Rates, "limits.account": Rates, "limits.model.m": Rates, "timeouts": Timeouts, "retry": Retry,
-    "breaker": settings.Breaker, "plan.default": settings.PlanSettings, "provider.deepseek": ProviderOverride,
+    "breaker": Breaker, "plan.default": settings.PlanSettings, "provider.deepseek": ProviderOverride,
     "auto": settings.Auto,
 }  # fmt: skip
 VALUES = [

@@ -15,6 +15,7 @@ from ftgate.config import settings
 from ftgate.config.channel_settings import ChannelSettings, ModelSettings, ProviderOverride
 from ftgate.config.load import fields
 from ftgate.config.values import READERS, kind_of
+from ftgate.core.health import Breaker
 from ftgate.core.limits import Rates
 from ftgate.core.pricing import Multiplier, Price, Tier
 from ftgate.core.routing import Address, Channel, Model, Reach, Retry, Timeouts
@@ -62,7 +63,7 @@ def test_defaults_of_the_rest() -> None:
 
 
 STRUCTS = [settings.Server, settings.Database, settings.Billing, settings.Stripe, Rates, Timeouts, Retry,
-           settings.Breaker,
+           Breaker,
            settings.PlanSettings, ProviderOverride, ChannelSettings, ModelSettings,
            settings.Auto]  # fmt: skip
 

@@ -441,7 +441,8 @@ TABLE = [
 @pytest.mark.parametrize(("verdict", "first", "last", "alone"), TABLE)
 def test_retry_table(verdict, first, last, alone):
     def after(plan, index):
-        return routing.next_step(plan, [Outcome(index, Verdict(verdict), "")], RETRY, 0.5)
+        before = [Outcome(n, Verdict.hollow, "") for n in range(index)]
+        return routing.next_step(plan, [*before, Outcome(index, Verdict(verdict), "")], Retry(attempts=9), 0.5)
 
     assert (after(THREE, 0), after(THREE, 2), after(ONE, 0)) == (first, last, alone)
 
@@ -469,12 +470,55 @@ def test_the_table_is_whole():
         ((8, 4, 8, None), 0, None),
         ((8, 16, 32), 1, Step(2)),
         ((16, 8), 0, None),
+        ((32, 8, 16), 0, None),
         ((None, 8), 0, Step(1)),  # what nobody stated may be short
-        ((32, 8, 16), 1, Step(2)),
     ],
 )
 def test_context_looks_for_a_longer_one(contexts, index, step):
-    assert routing.next_step(plan_of(*contexts), [Outcome(index, Verdict.context, "")], RETRY, 0.5) == step
+    before = [Outcome(n, Verdict.hollow, "") for n in range(index)]
+    assert routing.next_step(plan_of(*contexts), [*before, Outcome(index, Verdict.context, "")], RETRY, 0.5) == step
+
+
+def keyed(*places):
+    """A plan of channels by their names, each with the next key."""
+    return tuple(Candidate(channel(name), CHAT, Secret(f"k{n}"), model()) for n, name in enumerate(places))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "walk"),
+    [
+        ("overloaded", [0, 2, 3, 1]),  # what is down is down for its other keys too: they come last
+        ("unreachable", [0, 2, 3, 1]),
+        ("timeout", [0, 2, 3, 1]),
+        ("rate_limited", [0, 1, 2, 3]),  # another key is another limit
+        ("credential", [0, 1, 2, 3]),
+        ("out_of_credit", [0, 1, 2, 3]),
+        ("hollow", [0, 1, 2, 3]),
+    ],
+)
+def test_another_channel_before_another_key_of_one_that_is_down(verdict, walk):
+    plan, outcomes = keyed("a", "a", "b", "c"), []
+    for index in walk:
+        step = routing.next_step(plan, outcomes, Retry(attempts=9), 0.5)
+        assert step == Step(index)
+        outcomes.append(Outcome(index, Verdict(verdict), ""))
+    assert routing.next_step(plan, outcomes, Retry(attempts=9), 0.5) is None
+
+
+def test_who_rests_is_not_asked():
+    plan = keyed("a", "b", "c")
+
+    def step(*ended, verdict="overloaded", **waits):
+        outcomes = [Outcome(index, Verdict(verdict), "", retry_after_s=2.0) for index in ended]
+        rests = lambda way: waits.get(way.channel.name, 0.0)  # noqa: E731
+        return routing.next_step(plan, outcomes, RETRY, 1.0, rests)
+
+    assert (step(), step(a=1), step(a=1, b=1, c=1)) == (Step(0), Step(1), None)
+    assert (step(0, b=1), step(0, b=1, c=1)) == (Step(2), None)
+    plan = plan[:1]
+    assert (step(0), step(0, a=1)) == (Step(0, 0.5), None)  # its own failure was one too many: it is left alone
+    assert step(0, verdict="rate_limited", a=3.0) == Step(0, 3.0)
+    assert step(0, verdict="rate_limited", a=11.0) is None
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ from tests.days.auditor import ATTEMPTS, Auditor
 from tests.days.callers import CALLERS, CHAT, MESSAGES
 from tests.days.log import SlowLog, Watched, WatchedLedger, empty_database
 from tests.days.seen import FALLBACK, Seen, Told
-from tests.fakes.ports import Still, addresses
+from tests.fakes.ports import Forgetful, Still, addresses
 
 MODELS = ("small", "large")
 
@@ -243,6 +243,7 @@ class World:
             limits=Limits(self._rates),
             clock=self, jitter=rng.random,
         )  # fmt: skip
+        self.gate.standing.health = Forgetful()  # the auditor knows limits and money, not who rests
         for account in self.accounts:
             if rng.random() < 0.8:
                 self._move("grant", account, rng.choice([10**9, 10**10, 10**11, 10**12]))

@@ -14,6 +14,7 @@ import trio
 from ftgate import dialects
 from ftgate.core.audit import Audit
 from ftgate.core.books import Books, Ended, Entry
+from ftgate.core.health import Health
 from ftgate.core.limits import Limits, Rates
 from ftgate.core.money import parse_price
 from ftgate.core.pricing import Price
@@ -253,6 +254,13 @@ class Still:
     def __init__(self, gate: GateSettings | None = None, *, doors: DoorSettings | None = None) -> None:
         self.gate = gate or GateSettings(routes=Routes(channels=()), retry=Retry(), total_s=1, plans={})
         self.doors = doors or DoorSettings(max_body_bytes=10**6, cors=False)
+
+
+class Forgetful(Health):
+    """Nothing that attempts say is remembered: for tests whose calls must not depend on each other."""
+
+    def note(self, *said: Any, **more: Any) -> str:
+        return ""
 
 
 class TrioClock:

@@ -28,7 +28,7 @@ from ftgate.core.routing import Channel, Model, Reach, Retry
 from ftgate.core.secret import Secret
 from ftgate.line.call import Call
 from ftgate.ports import Key, Terms, UpstreamRequest
-from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, addresses, channel
+from tests.fakes.ports import Forgetful, RecordingClient, ScriptedUpstream, Stage, addresses, channel
 from tests.line.transcript import PLAIN, STREAM, answer, chat
 from tests.transports.transports import KINDS, reach_all, tls_server
 
@@ -197,6 +197,7 @@ class Gateway:
             )  # fmt: skip
         stage.gate.keys = TwoKeys(keys)
         stage.gate.live.gate = msgspec.structs.replace(stage.gate.settings, plans=world.plans)
+        stage.gate.standing.health = Forgetful()
         self.made = 0
 
     async def call(self, who: int, kind: str, body: bytes) -> Got:

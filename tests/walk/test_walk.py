@@ -21,6 +21,7 @@ from ftgate.config.build import SECTIONS as SECTIONS_OF_A_FILE
 from ftgate.config.changes import AT_A_START
 from ftgate.config.channel_settings import ChannelSettings, ModelSettings, ProviderOverride
 from ftgate.config.load import fields
+from ftgate.core.health import Breaker
 from ftgate.core.limits import Rates
 from ftgate.core.routing import Retry, Timeouts
 from ftgate.errors import ConfigFaults
@@ -68,7 +69,7 @@ SECTIONS = {
     "limits.model.m": (Rates,),
     "timeouts": (Timeouts,),
     "retry": (Retry,),
-    "breaker": (settings.Breaker,),
+    "breaker": (Breaker,),
     "plan.default": (settings.PlanSettings, Rates),
     "provider.ollama": (ProviderOverride,),
     "channel": (ChannelSettings,),

@@ -1,0 +1,222 @@
+"""Which candidates rest, and for how long: circuits of channels, cool-downs of credentials. Pure: times are given.
+
+    what an attempt said                    what follows
+    408, 5xx, 529, out of reach, cut off,   a failure of this channel with this model; `failures` of them in a row
+    a time limit, no answer in a 200        within `window` open its circuit: it rests for `cooldown`, doubled each
+                                            time, up to `cooldown_cap`; then one call goes there, as a probe
+    429                                     this credential rests with this model: for Retry-After, else for a second,
+                                            doubled each time; up to `cooldown_cap`
+    401, 403                                this credential is refused, until the settings change: only where nothing
+                                            else is left is it tried
+    out of credit                           the same for `cooldown_cap`, since accounts are topped up elsewhere
+    an answer; an error of the request      the upstream works: circuit closed, nothing counted
+
+A call that fails several times at one candidate is one failure: one bad call is no outage. Models are kept apart:
+providers limit and lose them one by one. While all is well nothing is remembered, and asking costs nothing.
+
+Source: DESIGN.md, "Upstreams that fail".
+"""
+
+from collections.abc import Iterable, Mapping
+from math import inf
+
+import msgspec
+
+from ftgate.core.routing import Candidate, Channel, Outcome, Verdict
+from ftgate.core.secret import Secret
+
+FAILURES = frozenset({Verdict.overloaded, Verdict.unreachable, Verdict.timeout, Verdict.hollow})
+"""What speaks against a channel with a model."""
+REFUSALS = frozenset({Verdict.credential, Verdict.out_of_credit})
+"""What speaks against a credential."""
+FIRST_REST_S = 1.0
+"""Seconds a credential rests after a 429 that does not say how long."""
+ERRORS_KEPT = 1000
+"""Channels whose last error is remembered."""
+
+
+class Breaker(msgspec.Struct, frozen=True):
+    """When a channel is left alone, and for how long. Seconds."""
+
+    failures: int = 3
+    window: float = 60.0
+    cooldown: float = 5.0
+    cooldown_cap: float = 300.0
+
+
+class Circuit:
+    """Of one channel with one model. It is there from the first failure to the next answer."""
+
+    __slots__ = ("failed_at", "opened", "probe", "until")
+
+    def __init__(self) -> None:
+        self.failed_at: list[float] = []
+        self.opened = 0  # how often in a row
+        self.until = -inf
+        self.probe: str | None = None  # the call that is the probe now
+
+    def state(self, now: float) -> str:
+        """closed, open or half-open."""
+        return "closed" if not self.opened else "open" if now < self.until else "half-open"
+
+    def rest_s(self, now: float, breaker: Breaker) -> float:
+        """Seconds until a call may take it: while a probe is on its way, as long as a first rest."""
+        if not self.opened:
+            return 0.0
+        return breaker.cooldown if self.probe is not None else max(self.until - now, 0.0)
+
+    def fail(self, call: str, now: float, breaker: Breaker) -> bool:
+        """Count a failure of this call; whether that opens it."""
+        if self.opened:
+            if self.probe != call:
+                return False  # it had begun before it opened
+        else:
+            self.failed_at = [at for at in self.failed_at if at > now - breaker.window]
+            self.failed_at.append(now)
+            if len(self.failed_at) < breaker.failures:
+                return False
+        self.probe = None
+        self.until = now + min(breaker.cooldown * 2.0 ** min(self.opened, 60), breaker.cooldown_cap)
+        self.opened += 1
+        return True
+
+
+class Rest(msgspec.Struct):
+    """A credential that is left alone until `until`, because of `verdict`, for the `times`-th time in a row."""
+
+    until: float
+    verdict: Verdict
+    times: int = 1
+
+
+class LastError(msgspec.Struct, frozen=True):
+    """What a channel last failed with; `text` has no secret in it."""
+
+    at_us: int
+    text: str
+
+
+class Health:
+    """What is known against the channels of this process. It outlives other settings, as far as they leave a channel as
+    it was."""
+
+    def __init__(self) -> None:
+        self.circuits: dict[tuple[str, str], Circuit] = {}
+        self.rests: dict[tuple[str, Secret, str], Rest] = {}
+        self.refused: dict[tuple[str, Secret], Rest] = {}
+        self.errors: dict[str, LastError] = {}
+
+    def __repr__(self) -> str:
+        return f"<Health {len(self.circuits)} circuits, {len(self.rests)} rests, {len(self.refused)} refused>"
+
+    @property
+    def fine(self) -> bool:
+        """Nothing is known against anybody."""
+        return not (self.circuits or self.rests or self.refused)
+
+    def rest_s(self, way: Candidate, now: float, breaker: Breaker) -> float:
+        """Seconds until a call may go to a candidate; 0 is now. A refused credential is asked for apart (`is_refused`):
+        it may be all there is."""
+        wait = 0.0
+        if self.circuits:
+            circuit = self.circuits.get((way.channel.name, way.model.name))
+            wait = circuit.rest_s(now, breaker) if circuit else 0.0
+        if self.rests:
+            rest = self.rests.get((way.channel.name, way.credential, way.model.name))
+            wait = max(wait, rest.until - now) if rest else wait
+        return wait
+
+    def is_refused(self, way: Candidate, now: float) -> bool:
+        """Whether its credential is better not shown again."""
+        rest = self.refused.get((way.channel.name, way.credential)) if self.refused else None
+        return rest is not None and rest.until > now
+
+    def is_limited(self, way: Candidate, now: float) -> bool:
+        """Whether it rests by a 429, which says itself when it ends."""
+        rest = self.rests.get((way.channel.name, way.credential, way.model.name)) if self.rests else None
+        return rest is not None and rest.until > now
+
+    def enter(self, way: Candidate, call: str, now: float, breaker: Breaker) -> bool:
+        """A call (its id) goes there now; whether it may. Where the circuit is half-open it is the probe, and the only
+        one."""
+        if self.fine:
+            return True
+        if self.rest_s(way, now, breaker) > 0:
+            return False
+        circuit = self.circuits.get((way.channel.name, way.model.name))
+        if circuit is not None and circuit.opened:
+            circuit.probe = call
+        return True
+
+    def left(self, way: Candidate, call: str) -> None:
+        """A call has gone from there and nothing was learned: if it was the probe, the next is."""
+        circuit = self.circuits.get((way.channel.name, way.model.name)) if self.circuits else None
+        if circuit is not None and circuit.probe == call:
+            circuit.probe = None
+
+    def answered(self, way: Candidate) -> None:
+        """It works."""
+        if not self.fine:
+            self.circuits.pop((way.channel.name, way.model.name), None)
+            self.rests.pop((way.channel.name, way.credential, way.model.name), None)
+            self.refused.pop((way.channel.name, way.credential), None)
+
+    def note(
+        self, way: Candidate, call: str, outcome: Outcome, now: float, breaker: Breaker, *, again: bool = False
+    ) -> str:
+        """What an attempt there has said; `again`: of a call that has failed there before. In words what follows for
+        others, "" is nothing."""
+        name, model, verdict = way.channel.name, way.model.name, outcome.verdict
+        if verdict in FAILURES:
+            circuit = self.circuits.setdefault((name, model), Circuit())
+            if again and not circuit.opened:
+                return ""
+            if circuit.fail(call, now, breaker):
+                return f"{name} rests with {model} for {circuit.until - now:g} s: its circuit is open"
+            return ""
+        self.circuits.pop((name, model), None)  # whatever it said, it works
+        if verdict is Verdict.rate_limited:
+            return self._limit(way, outcome, now, breaker)
+        if verdict in REFUSALS:
+            until = now + breaker.cooldown_cap if verdict is Verdict.out_of_credit else inf
+            known = self.is_refused(way, now)
+            self.refused[name, way.credential] = Rest(until, verdict)
+            why = "is out of credit" if verdict is Verdict.out_of_credit else "was refused"
+            return "" if known else f"a key of {name} {why} and is left alone: give it another, or reload the config"
+        return ""
+
+    def _limit(self, way: Candidate, outcome: Outcome, now: float, breaker: Breaker) -> str:
+        place = way.channel.name, way.credential, way.model.name
+        before = self.rests.get(place)
+        times = before.times + 1 if before is not None and before.verdict is Verdict.rate_limited else 1
+        rest = FIRST_REST_S * 2.0 ** min(times - 1, 60) if outcome.retry_after_s is None else outcome.retry_after_s
+        until = now + min(rest, breaker.cooldown_cap)
+        if before is None or until > before.until:
+            self.rests[place] = Rest(until, Verdict.rate_limited, times)
+        return ""
+
+    def remember(self, way: Candidate, at_us: int, text: str) -> None:
+        """Keep the last error of a channel, to be shown."""
+        if len(self.errors) >= ERRORS_KEPT and way.channel.name not in self.errors:
+            self.errors.clear()
+        self.errors[way.channel.name] = LastError(at_us, text)
+
+    def adopt(self, before: Iterable[Channel], after: Iterable[Channel]) -> None:
+        """Other channels are there. What is known of one that is reached as before stays; refused credentials get
+        another chance, as whoever changes the settings expects."""
+        same = _reached(before)
+        stay = {name for name, reached in _reached(after).items() if same.get(name) == reached}
+        self.circuits = {place: circuit for place, circuit in self.circuits.items() if place[0] in stay}
+        self.rests = {place: rest for place, rest in self.rests.items() if place[0] in stay}
+        self.refused = {}
+        self.errors = {name: error for name, error in self.errors.items() if name in stay}
+
+    def reset(self, name: str) -> None:
+        """Forget what is known against a channel."""
+        self.circuits = {place: circuit for place, circuit in self.circuits.items() if place[0] != name}
+        self.rests = {place: rest for place, rest in self.rests.items() if place[0] != name}
+        self.refused = {place: rest for place, rest in self.refused.items() if place[0] != name}
+
+
+def _reached(channels: Iterable[Channel]) -> Mapping[str, object]:
+    return {channel.name: (channel.addresses, channel.reach) for channel in channels}

@@ -1,0 +1,100 @@
+"""How channels stand (core.health), as the line sees it: who may be asked now, and what attempts have taught."""
+
+import logging
+from collections.abc import Callable, Iterable
+from math import inf
+
+from ftgate.core.health import Health
+from ftgate.core.redact import redact
+from ftgate.core.routing import Candidate, Channel, Outcome, Verdict
+from ftgate.errors import NoHealthyProvider
+from ftgate.line.call import Exchange, Tried
+from ftgate.ports import Clock
+
+log = logging.getLogger("ftgate.line.standing")
+
+
+class Standing:
+    """Built once by the gate."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.health = Health()
+        self.clock = clock
+        self.channels: tuple[Channel, ...] = ()
+
+    def rests(self, x: Exchange) -> Callable[[Candidate], float]:
+        """How long a candidate rests from now on, in seconds."""
+        if self.health.fine:
+            return _never
+        now, breaker = self.clock.now(), x.settings.breaker
+        return lambda way: self.health.rest_s(way, now, breaker)
+
+    def passed_over(self, x: Exchange, way: Candidate) -> bool:
+        """Whether a plan leaves this candidate out, as long as there is another. It is noted in x.resting then."""
+        if self.health.fine:
+            return False
+        now = self.clock.now()
+        wait = self.health.rest_s(way, now, x.settings.breaker)
+        if wait <= 0 and not self.health.is_refused(way, now):
+            return False
+        x.resting.append((wait, way))
+        return True
+
+    def last_resort(self, x: Exchange) -> tuple[float, Candidate] | None:
+        """Of what was left out, what may be asked all the same where nothing else is left, and after how many seconds:
+        a refused credential, or one whose limit ends soon. Never a channel whose circuit is open."""
+        now, most = self.clock.now(), x.settings.retry.max_retry_after
+        found = [
+            (wait, way)
+            for wait, way in x.resting
+            if wait <= 0 or (wait <= most and self.health.is_limited(way, now) and not self._open(way, now))
+        ]
+        return min(found, key=lambda one: one[0], default=None)
+
+    def _open(self, way: Candidate, now: float) -> bool:
+        circuit = self.health.circuits.get((way.channel.name, way.model.name))
+        return circuit is not None and circuit.state(now) != "closed"
+
+    def enter(self, x: Exchange, way: Candidate) -> bool:
+        """An attempt begins there; whether it may. It ends with one of the next three."""
+        return self.health.fine or self.health.enter(way, x.call.id, self.clock.now(), x.settings.breaker)
+
+    def answered(self, way: Candidate) -> None:
+        """Its answer has begun."""
+        self.health.answered(way)
+
+    def left(self, x: Exchange, way: Candidate) -> None:
+        """It was ended, and nothing was learned."""
+        self.health.left(way, x.call.id)
+
+    def failed(self, x: Exchange, tried: Tried, outcome: Outcome) -> None:
+        """It has failed. `outcome` is of this attempt and not yet in x.outcomes; its words hold no credential."""
+        way = tried.candidate
+        self.health.remember(way, self.clock.wall_us(), redact(outcome.detail)[:500] or outcome.verdict.value)
+        if outcome.verdict is Verdict.timeout and not tried.awaited:  # there was no time to ask
+            self.left(x, way)
+            return
+        again = any(x.tried[at].candidate.channel.name == way.channel.name for at in range(len(x.tried) - 1))
+        words = self.health.note(way, x.call.id, outcome, self.clock.now(), x.settings.breaker, again=again)
+        if words:
+            log.warning("%s", words)
+
+    def adopt(self, channels: Iterable[Channel]) -> None:
+        """Other settings are in force."""
+        after = tuple(channels)
+        self.health.adopt(self.channels, after)
+        self.channels = after
+
+
+def _never(way: Candidate) -> float:
+    return 0.0
+
+
+def all_rest(x: Exchange) -> NoHealthyProvider:
+    """What a caller is told where everything that could serve it rests."""
+    names = ", ".join(dict.fromkeys(way.channel.provider for _, way in x.resting))
+    wait = min((wait for wait, _ in x.resting), default=inf)
+    return NoHealthyProvider(
+        f"every provider that could answer rests after failures or at its limit ({names})",
+        retry_after_s=min(max(wait, 1.0), 3600.0),
+    )
