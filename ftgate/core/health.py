@@ -9,7 +9,8 @@
     401, 403                                this credential is refused, until the settings change: only where nothing
                                             else is left is it tried
     out of credit                           the same for `cooldown_cap`, since accounts are topped up elsewhere
-    an answer; an error of the request      the upstream works: circuit closed, nothing counted
+    a whole answer, or the beginning of     the upstream works: circuit closed, nothing counted
+    a probe's; an error of the request
 
 A call that fails several times at one candidate is one failure: one bad call is no outage. Models are kept apart:
 providers limit and lose them one by one. While all is well nothing is remembered, and asking costs nothing.
@@ -31,6 +32,8 @@ REFUSALS = frozenset({Verdict.credential, Verdict.out_of_credit})
 """What speaks against a credential."""
 FIRST_REST_S = 1.0
 """Seconds a credential rests after a 429 that does not say how long."""
+SLACK_S = 0.001
+"""A rest that is nearly over is over: who has waited for it must not be turned away for a rounding."""
 ERRORS_KEPT = 1000
 """Channels whose last error is remembered."""
 
@@ -124,7 +127,7 @@ class Health:
         if self.rests:
             rest = self.rests.get((way.channel.name, way.credential, way.model.name))
             wait = max(wait, rest.until - now) if rest else wait
-        return wait
+        return wait if wait > SLACK_S else 0.0
 
     def is_refused(self, way: Candidate, now: float) -> bool:
         """Whether its credential is better not shown again."""
@@ -153,6 +156,13 @@ class Health:
         circuit = self.circuits.get((way.channel.name, way.model.name)) if self.circuits else None
         if circuit is not None and circuit.probe == call:
             circuit.probe = None
+
+    def begun(self, way: Candidate) -> None:
+        """A stream has begun: a probe need not wait for its end. One that breaks off is a failure all the same."""
+        if not self.fine:
+            circuit = self.circuits.get((way.channel.name, way.model.name))
+            if circuit is None or circuit.opened:
+                self.answered(way)
 
     def answered(self, way: Candidate) -> None:
         """It works."""

@@ -217,7 +217,6 @@ class Attempts:
         if dialect is not x.call.dialect:
             # Read here, before the call is settled: what cannot be read must not be found when it has been charged.
             x.events, x.writer = tuple(dialect.events_of(body)), writer_for(x, tried.candidate, self.clock)
-        self.standing.answered(tried.candidate)
         x.body = body  # it goes out when its settlement is durable, and with that its hold is
         return None
 
@@ -336,7 +335,7 @@ class Attempts:
         await quiet(x)
         x.heard_at = inf
         x.first_content_at = self.clock.now()
-        self.standing.answered(tried.candidate)
+        self.standing.begun(tried.candidate)
         if not x.head_sent:
             x.head_sent = True
             await x.client.start(200, stream_headers(x))

@@ -22,7 +22,7 @@ import msgspec
 import trio
 
 from ftgate.core import estimate, hops, limits, routing
-from ftgate.core.money import format_usd, format_usd_cents
+from ftgate.core.money import format_usd
 from ftgate.core.redact import redact
 from ftgate.core.routing import Outcome, Verdict
 from ftgate.errors import (
@@ -30,10 +30,8 @@ from ftgate.errors import (
     DatabaseFailed,
     GateError,
     InternalError,
-    InvalidRequest,
     LoopDetected,
     NotAuthenticated,
-    PaymentRequired,
     ProviderError,
     ProviderTimeout,
     ShuttingDown,
@@ -41,10 +39,10 @@ from ftgate.errors import (
 from ftgate.line.attempt import DURABLE_WAIT_S, Attempts
 from ftgate.line.beside import LARGE_BODY, Beside
 from ftgate.line.call import Call, Ended, Exchange, Tried
-from ftgate.line.charge import cap_for, charge, covered, learn, prompt_of
+from ftgate.line.charge import cap_for, charge, covered, learn
 from ftgate.line.keepalive import Keeper, quiet
 from ftgate.line.planning import Planner
-from ftgate.line.standing import Standing, all_rest
+from ftgate.line.standing import Standing
 from ftgate.line.translation import fit_all
 from ftgate.line.words import (
     answer_headers,
@@ -52,10 +50,12 @@ from ftgate.line.words import (
     conceal,
     cut_error,
     joint_error,
+    poor,
     room_headers,
     row,
     status_of,
     too_many,
+    unfit,
 )  # fmt: skip
 from ftgate.ports import (
     Client,
@@ -67,7 +67,6 @@ from ftgate.ports import (
     Keys,
     Ledger,
     Live,
-    Poor,
     Upstream,
     nowhere,
 )  # fmt: skip
@@ -258,13 +257,14 @@ class Gate:
                 step = self._next(x)
                 if step is None and not x.outcomes:
                     x.resting.append((self.standing.rests(x)(candidate), candidate))
-                    raise all_rest(x)
+                    raise self.standing.all_rest(x)
                 continue
             tried = Tried(candidate, cap_for(x, offered), bare=step.bare)
             x.tried.append(tried)
             outcome = await self._attempt(x, tried, step.index)
             if outcome is None:
                 tried.complete = True
+                self.standing.answered(candidate)
                 return
             tried.failed = True
             outcome = msgspec.structs.replace(
@@ -292,6 +292,10 @@ class Gate:
         except BaseException:
             self.standing.left(x, tried.candidate)
             raise
+
+    def nothing_left(self, x: Exchange) -> GateError:
+        """Why no candidate could be offered to the ledger."""
+        return self.standing.all_rest(x) if x.resting and not x.waits else unfit(x)
 
     def _next(self, x: Exchange) -> routing.Step | None:
         """What to try now; None when nothing is left."""
@@ -431,7 +435,7 @@ class _Holding:
             if patience.cancelled_caught:
                 raise DatabaseBusy("the ledger did not decide in time; nothing was charged", retry_after_s=2)
         if not isinstance(held, Held):
-            refused = _nothing_left(x) if held is None else _poor(held)
+            refused = self.gate.nothing_left(x) if held is None else poor(held)
             await ledger.note(row(x, "refused", refused, cost=0, now=self.gate.clock.now()))
             raise refused
         x.held = held
@@ -457,32 +461,3 @@ class _Holding:
 def internal(x: Exchange) -> InternalError:
     """What the caller is told of a bug of ours."""
     return InternalError(f"internal error; tell the operator this id: {x.call.id}")
-
-
-def _nothing_left(x: Exchange) -> GateError:
-    """Why no candidate could be offered to the ledger: every one rests, or its model is at its limit, or the prompt
-    fits none, or none speaks a dialect in which it can be asked."""
-    if x.resting and not x.waits:
-        return all_rest(x)
-    if x.waits:
-        return too_many(min(x.waits, key=lambda wait: wait.retry_after_s))
-    if x.unfit is not None and not x.too_long_for:
-        return x.unfit
-    longest = max(x.too_long_for, key=lambda model: model.context or 0)
-    likely = prompt_of(x, longest).longest.likely
-    return InvalidRequest(
-        f"the prompt has about {likely} tokens, more than {longest.name} with its context of {longest.context} tokens"
-        " has room for; shorten it, or choose a model with a longer context",
-        code="context_length_exceeded",
-        param=x.ask.prompt_field,
-    )
-
-
-def _poor(poor: Poor) -> PaymentRequired:
-    required = format_usd_cents(poor.required)
-    if poor.quota:
-        return PaymentRequired(
-            f"The quota of this API key is used up. Left: ${format_usd_cents(poor.available)}, Required: ${required}",
-            code="key_quota_exceeded",
-        )
-    return PaymentRequired(f"Insufficient credits. Balance: ${format_usd_cents(poor.available)}, Required: ${required}")

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Iterable
-from math import inf
 
 from ftgate.core.health import Health
 from ftgate.core.redact import redact
@@ -56,11 +55,15 @@ class Standing:
         return circuit is not None and circuit.state(now) != "closed"
 
     def enter(self, x: Exchange, way: Candidate) -> bool:
-        """An attempt begins there; whether it may. It ends with one of the next three."""
+        """An attempt begins there; whether it may. It ends with answered, left or failed."""
         return self.health.fine or self.health.enter(way, x.call.id, self.clock.now(), x.settings.breaker)
 
+    def begun(self, way: Candidate) -> None:
+        """Its stream has begun."""
+        self.health.begun(way)
+
     def answered(self, way: Candidate) -> None:
-        """Its answer has begun."""
+        """It has answered whole."""
         self.health.answered(way)
 
     def left(self, x: Exchange, way: Candidate) -> None:
@@ -85,16 +88,19 @@ class Standing:
         self.health.adopt(self.channels, after)
         self.channels = after
 
+    def all_rest(self, x: Exchange) -> NoHealthyProvider:
+        """What a caller is told where everything that could serve it rests."""
+        now = self.clock.now()
+        names = ", ".join(dict.fromkeys(way.channel.provider for _, way in x.resting))
+        wait = min((wait for wait, _ in x.resting), default=1.0)
+        limited = all(self.health.is_limited(way, now) for _, way in x.resting)
+        words = "is rate limited" if limited else "rests after failures"
+        error = NoHealthyProvider(
+            f"every provider that could answer {words}: {names}", retry_after_s=min(max(wait, 1.0), 3600.0)
+        )
+        error.overloaded = limited
+        return error
+
 
 def _never(way: Candidate) -> float:
     return 0.0
-
-
-def all_rest(x: Exchange) -> NoHealthyProvider:
-    """What a caller is told where everything that could serve it rests."""
-    names = ", ".join(dict.fromkeys(way.channel.provider for _, way in x.resting))
-    wait = min((wait for wait, _ in x.resting), default=inf)
-    return NoHealthyProvider(
-        f"every provider that could answer rests after failures or at its limit ({names})",
-        retry_after_s=min(max(wait, 1.0), 3600.0),
-    )

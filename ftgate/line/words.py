@@ -9,14 +9,16 @@ import trio
 
 from ftgate.core import limits, receipt
 from ftgate.core.moments import parse_http_date
-from ftgate.core.money import format_usd
+from ftgate.core.money import format_usd, format_usd_cents
 from ftgate.core.redact import redact
 from ftgate.core.routing import Candidate, Outcome, Verdict
 from ftgate.core.usage import NONE_USED
 from ftgate.errors import (
     GateError,
     InternalError,
+    InvalidRequest,
     NoHealthyProvider,
+    PaymentRequired,
     ProviderError,
     ProvidersOverloaded,
     ProviderTimeout,
@@ -25,7 +27,8 @@ from ftgate.errors import (
     ShuttingDown,
 )
 from ftgate.line.call import Ended, Exchange
-from ftgate.ports import Headers, Row
+from ftgate.line.charge import prompt_of
+from ftgate.ports import Headers, Poor, Row
 
 DAY_S = 86_400.0
 MAX_DETAILS = 4000
@@ -200,6 +203,34 @@ def _said(outcome: Outcome) -> str:
 def too_many(refused: limits.Refused) -> RateLimited:
     tenths = max(int(-(-refused.retry_after_s * 10 // 1)), 1)
     return RateLimited(f"Rate limit exceeded. Try again in {tenths / 10:g}s", retry_after_s=refused.retry_after_s)
+
+
+def unfit(x: Exchange) -> GateError:
+    """Why no candidate could be offered to the ledger, where none rests: its model is at its limit, or the prompt fits
+    none, or none speaks a dialect in which it can be asked."""
+    if x.waits:
+        return too_many(min(x.waits, key=lambda wait: wait.retry_after_s))
+    if x.unfit is not None and not x.too_long_for:
+        return x.unfit
+    longest = max(x.too_long_for, key=lambda model: model.context or 0)
+    likely = prompt_of(x, longest).longest.likely
+    return InvalidRequest(
+        f"the prompt has about {likely} tokens, more than {longest.name} with its context of {longest.context} tokens"
+        " has room for; shorten it, or choose a model with a longer context",
+        code="context_length_exceeded",
+        param=x.ask.prompt_field,
+    )
+
+
+def poor(poor: Poor) -> PaymentRequired:
+    """Why the ledger gave no hold."""
+    required = format_usd_cents(poor.required)
+    if poor.quota:
+        return PaymentRequired(
+            f"The quota of this API key is used up. Left: ${format_usd_cents(poor.available)}, Required: ${required}",
+            code="key_quota_exceeded",
+        )
+    return PaymentRequired(f"Insufficient credits. Balance: ${format_usd_cents(poor.available)}, Required: ${required}")
 
 
 def room_headers(room: limits.Room | None) -> Headers:

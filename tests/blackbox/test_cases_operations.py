@@ -555,7 +555,10 @@ def test_a_signal_that_ends_it_charges_what_was_delivered(tmp_path: Path, number
 def test_a_log_that_nobody_reads_holds_nobody_up(tmp_path: Path, stream: str) -> None:
     """stderr is a pipe that is full, or whose reader is gone; each failed call of an upstream logs a line."""
     scripts = {"bad": {"status": 500}}
-    config = channel("lab", ["plain", "bad"]) + "[retry]\nattempts = 1\n[limits]\nrequests_per_second = 0\n"
+    config = (
+        channel("lab", ["plain", "bad"])
+        + "[retry]\nattempts = 1\n[breaker]\nfailures = 1000\n[limits]\nrequests_per_second = 0\n"
+    )
     with House(tmp_path / "log", config, scripts, serving=False) as house:
         out, into = os.pipe()
         written = house.base / "serve.out"

@@ -112,6 +112,8 @@ CONFIG = f"""
 requests_per_second = 0
 [retry]
 backoff = 0.01
+[breaker]
+failures = 1000
 {channel("lab", [*WHOLE, *WITHOUT_DONE, *TRUNCATED, "strange", "paced", "half-of-two"], timeouts=LIMITS)}
 {channel("first", FAILING_OVER, priority=1, timeouts=LIMITS)}
 {channel("second", {name: {"upstream": "good", "output": 4} for name in FAILING_OVER}, priority=2)}
