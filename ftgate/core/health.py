@@ -6,14 +6,14 @@
                                             time, up to `cooldown_cap`; then one call goes there, as a probe
     429                                     this credential rests with this model: for Retry-After, else for a second,
                                             doubled each time; up to `cooldown_cap`
-    401, 403                                this credential is refused, until the settings change: only where nothing
-                                            else is left is it tried
+    401, 403                                this credential is refused with this model, until the settings change: only
+                                            where nothing else is left is it tried
     out of credit                           the same for `cooldown_cap`, since accounts are topped up elsewhere
     a whole answer, or the beginning of     the upstream works: circuit closed, nothing counted
     a probe's; an error of the request
 
 A call that fails several times at one candidate is one failure: one bad call is no outage. Models are kept apart:
-providers limit and lose them one by one. While all is well nothing is remembered, and asking costs nothing.
+providers limit, lose and forbid them one by one. While all is well nothing is remembered, and asking costs nothing.
 
 Source: DESIGN.md, "Upstreams that fail".
 """
@@ -106,16 +106,15 @@ class Health:
     def __init__(self) -> None:
         self.circuits: dict[tuple[str, str], Circuit] = {}
         self.rests: dict[tuple[str, Secret, str], Rest] = {}
-        self.refused: dict[tuple[str, Secret], Rest] = {}
         self.errors: dict[str, LastError] = {}
 
     def __repr__(self) -> str:
-        return f"<Health {len(self.circuits)} circuits, {len(self.rests)} rests, {len(self.refused)} refused>"
+        return f"<Health {len(self.circuits)} circuits, {len(self.rests)} credentials rest>"
 
     @property
     def fine(self) -> bool:
         """Nothing is known against anybody."""
-        return not (self.circuits or self.rests or self.refused)
+        return not (self.circuits or self.rests)
 
     def rest_s(self, way: Candidate, now: float, breaker: Breaker) -> float:
         """Seconds until a call may go to a candidate; 0 is now. A refused credential is asked for apart (`is_refused`):
@@ -124,20 +123,22 @@ class Health:
         if self.circuits:
             circuit = self.circuits.get((way.channel.name, way.model.name))
             wait = circuit.rest_s(now, breaker) if circuit else 0.0
-        if self.rests:
-            rest = self.rests.get((way.channel.name, way.credential, way.model.name))
-            wait = max(wait, rest.until - now) if rest else wait
+        if self.is_limited(way, now):
+            wait = max(wait, self.rests[way.channel.name, way.credential, way.model.name].until - now)
         return wait if wait > SLACK_S else 0.0
 
     def is_refused(self, way: Candidate, now: float) -> bool:
         """Whether its credential is better not shown again."""
-        rest = self.refused.get((way.channel.name, way.credential)) if self.refused else None
-        return rest is not None and rest.until > now
+        return self._rests(way, now) in REFUSALS
 
     def is_limited(self, way: Candidate, now: float) -> bool:
         """Whether it rests by a 429, which says itself when it ends."""
+        return self._rests(way, now) is Verdict.rate_limited
+
+    def _rests(self, way: Candidate, now: float) -> Verdict | None:
+        """Because of what, if at all."""
         rest = self.rests.get((way.channel.name, way.credential, way.model.name)) if self.rests else None
-        return rest is not None and rest.until > now
+        return rest.verdict if rest is not None and rest.until > now else None
 
     def enter(self, way: Candidate, call: str, now: float, breaker: Breaker) -> bool:
         """A call (its id) goes there now; whether it may. Where the circuit is half-open it is the probe, and the only
@@ -169,7 +170,6 @@ class Health:
         if not self.fine:
             self.circuits.pop((way.channel.name, way.model.name), None)
             self.rests.pop((way.channel.name, way.credential, way.model.name), None)
-            self.refused.pop((way.channel.name, way.credential), None)
 
     def note(
         self, way: Candidate, call: str, outcome: Outcome, now: float, breaker: Breaker, *, again: bool = False
@@ -190,8 +190,8 @@ class Health:
         if verdict in REFUSALS:
             until = now + breaker.cooldown_cap if verdict is Verdict.out_of_credit else inf
             known = self.is_refused(way, now)
-            self.refused[name, way.credential] = Rest(until, verdict)
-            why = "is out of credit" if verdict is Verdict.out_of_credit else "was refused"
+            self.rests[name, way.credential, model] = Rest(until, verdict)
+            why = "is out of credit" if verdict is Verdict.out_of_credit else f"was refused for {model}"
             return "" if known else f"a key of {name} {why} and is left alone: give it another, or reload the config"
         return ""
 
@@ -201,7 +201,7 @@ class Health:
         times = before.times + 1 if before is not None and before.verdict is Verdict.rate_limited else 1
         rest = FIRST_REST_S * 2.0 ** min(times - 1, 60) if outcome.retry_after_s is None else outcome.retry_after_s
         until = now + min(rest, breaker.cooldown_cap)
-        if before is None or until > before.until:
+        if before is None or until > before.until or before.verdict is not Verdict.rate_limited:
             self.rests[place] = Rest(until, Verdict.rate_limited, times)
         return ""
 
@@ -217,15 +217,15 @@ class Health:
         same = _reached(before)
         stay = {name for name, reached in _reached(after).items() if same.get(name) == reached}
         self.circuits = {place: circuit for place, circuit in self.circuits.items() if place[0] in stay}
-        self.rests = {place: rest for place, rest in self.rests.items() if place[0] in stay}
-        self.refused = {}
+        self.rests = {
+            place: rest for place, rest in self.rests.items() if place[0] in stay and rest.verdict not in REFUSALS
+        }
         self.errors = {name: error for name, error in self.errors.items() if name in stay}
 
     def reset(self, name: str) -> None:
         """Forget what is known against a channel."""
         self.circuits = {place: circuit for place, circuit in self.circuits.items() if place[0] != name}
         self.rests = {place: rest for place, rest in self.rests.items() if place[0] != name}
-        self.refused = {place: rest for place, rest in self.refused.items() if place[0] != name}
 
 
 def _reached(channels: Iterable[Channel]) -> Mapping[str, object]:

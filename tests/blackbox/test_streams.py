@@ -278,7 +278,7 @@ def test_failover_before_the_first_content(house: House, model: str) -> None:
     assert len(house.fake.requests("good")) == good + 1 and len(house.rows(account)) == 1
 
 
-@pytest.mark.parametrize("model", ["bad-500", "bad-drop", "bad-429"])
+@pytest.mark.parametrize("model", ["bad-500", "bad-drop"])
 def test_failover_of_a_plain_call(house: House, model: str) -> None:
     answer = house.chat(house.account(), model)
     assert answer.status_code == 200 and answer.headers["x-findtoken-attempts"] == "2"

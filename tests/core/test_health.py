@@ -190,16 +190,16 @@ def test_a_shorter_limit_does_not_end_a_longer_one():
 
 @pytest.mark.parametrize(("verdict", "after"), [("credential", None), ("out_of_credit", 30.0)])
 def test_a_refused_credential(verdict, after):
-    """It is refused for all models, and asked for apart."""
+    """It is asked for apart, since it may be all there is."""
     told = Told()
     words = told.health.note(way(), "x", said(verdict), 0.0, BREAKER)
     assert "a key of a" in words and "reload" in words
     assert told.health.note(way(), "y", said(verdict), 0.0, BREAKER) == ""  # told once
-    assert told.rest() == 0 and told.health.is_refused(way(model="n"), 10**9 if after is None else after - 1)
-    assert not told.health.is_refused(way(key="other"), 0.0)
+    assert told.rest() == 0 and told.health.is_refused(way(), 10**9 if after is None else after - 1)
+    assert not told.health.is_refused(way(key="other"), 0.0) and not told.health.is_refused(way(model="n"), 0.0)
     if after is not None:
         assert not told.health.is_refused(way(), after)
-    told.health.answered(way(model="n"))
+    told.health.answered(way())
     assert told.health.fine
 
 
@@ -212,13 +212,13 @@ def test_other_settings():
         told.health.note(one, "x", said("rate_limited", 9.0), 0.0, BREAKER)
         for _ in range(3):
             told.call("overloaded", way=way(one.channel.name, model="n"))
-        told.health.note(one, "x", said("credential"), 0.0, BREAKER)
+        told.health.note(way(one.channel.name, key="bad"), "x", said("credential"), 0.0, BREAKER)
         told.health.remember(one, 7, "it failed")
     before = [one.channel for one in (same, moved, gone)]
     told.health.adopt(before, [way("same", priority=3).channel, way("moved", reach=Reach(proxy="http://p")).channel])
     assert {place[0] for place in told.health.circuits} == {place[0] for place in told.health.rests} == {"same"}
     assert list(told.health.errors) == ["same"]
-    assert not told.health.is_refused(same, 0.0)
+    assert not told.health.is_refused(way("same", key="bad"), 0.0) and told.rest(same) == 9.0
     told.health.reset("same")
     assert told.health.fine
 

@@ -128,7 +128,13 @@ class Auditor:
 
     def _in_order(self, seen: Seen, offered: list[Candidate]) -> None:
         """Candidates come name by name, as asked for and then as they fall back, and of one name by priority; none is
-        passed over but one whose model may be at its limit."""
+        passed over but one whose model may be at its limit. The last that may be tried is at another channel than
+        those before, and comes out of turn for that."""
+        at = ATTEMPTS - 1
+        if len(offered) > at and len({way.channel.name for way in offered[:at]}) == 1:
+            first = next((w for w in offered[at:] if w.channel.name != offered[0].channel.name), offered[at])
+            self.expect(offered[at] is first, f"{seen.call.id}: the last try is at the channel of those before")
+            offered = sorted(offered, key=lambda way: (seen.names.index(way.model.name), way.channel.priority))
         names = list(dict.fromkeys(way.model.name for way in offered))
         due = [name for name in seen.names if name in names]
         skipped = [name for name in seen.names[: seen.names.index(due[-1])] if name not in names] if due else []

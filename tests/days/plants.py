@@ -259,8 +259,8 @@ def show_another_cost() -> Patch:
 
 def ask_for_too_little() -> Patch:
     """A 402 names a lower sum than the call needs."""
-    real = ftgate.line.gate._poor
-    return ftgate.line.gate, "_poor", lambda poor: real(msgspec.structs.replace(poor, required=poor.required * 9 // 10))
+    real = ftgate.line.gate.poor
+    return ftgate.line.gate, "poor", lambda poor: real(msgspec.structs.replace(poor, required=poor.required * 9 // 10))
 
 
 def refuse() -> Patch:

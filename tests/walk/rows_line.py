@@ -2,6 +2,8 @@
 
 import math
 
+import trio
+
 from tests.walk.gateway import Gateway, Script, messages, responses
 from tests.walk.table import walk
 
@@ -73,6 +75,40 @@ async def _(gateway: Gateway) -> None:
     before = len(gateway.fake.requests)
     assert (await gateway.chat(await gateway.account())).status_code == 503
     assert len(gateway.fake.requests) - before == 1
+
+
+# [breaker]
+
+DOWN = {"m": Script(status=500)}
+
+
+async def _fails(gateway: Gateway, key: str, *statuses: int, rest_s: float = 0.0) -> None:
+    """Calls with these statuses, one after the other, each after a rest."""
+    for status in statuses:
+        await trio.sleep(rest_s)
+        assert (await gateway.chat(key)).status_code == status
+
+
+@walk("breaker.failures", "1", ONCE, scripts=DOWN)
+async def _(gateway: Gateway) -> None:
+    await _fails(gateway, await gateway.account(), 502, 503)
+
+
+@walk("breaker.window", "0.05", {**ONCE, "breaker.failures": "2"}, scripts=DOWN)
+async def _(gateway: Gateway) -> None:
+    await _fails(gateway, await gateway.account(), 502, 502, 502, 502, rest_s=0.1)
+
+
+@walk("breaker.cooldown", "0.1", {**ONCE, "breaker.failures": "1"}, scripts=DOWN)
+async def _(gateway: Gateway) -> None:
+    key = await gateway.account()
+    await _fails(gateway, key, 502)
+    await _fails(gateway, key, 502, rest_s=0.15)
+
+
+@walk("breaker.cooldown_cap", "0.1", {**ONCE, "breaker.failures": "1", "breaker.cooldown": "0.1"}, scripts=DOWN)
+async def _(gateway: Gateway) -> None:
+    await _fails(gateway, await gateway.account(), 502, 502, 502, 502, 502, rest_s=0.15)
 
 
 # Names

@@ -50,10 +50,6 @@ NOT_YET = {
     "stripe.min_amount": "6",
     "stripe.max_amount": "900",
     "stripe.return_origins": '["https://shop.example"]',
-    "breaker.failures": "4",
-    "breaker.window": "61",
-    "breaker.cooldown": "6",
-    "breaker.cooldown_cap": "301",
     "channel.monthly_cap": "5",
 }
 """Settings that nothing obeys in this version."""
