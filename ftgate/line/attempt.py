@@ -30,7 +30,7 @@ from ftgate.line.pump import Pump
 from ftgate.line.standing import Standing
 from ftgate.line.translation import writer_for
 from ftgate.line.upward import Upward
-from ftgate.line.words import conceal, retry_after_s, stream_headers
+from ftgate.line.words import OVERLOADED, conceal, retry_after_s, stream_headers
 from ftgate.ports import Answer, Clock, Headers, Ledger, Upstream
 
 DURABLE_WAIT_S = 2.0
@@ -289,7 +289,9 @@ class Attempts:
         if reader.complaint is None:
             raise ProviderError("the provider's stream ended before its answer did")
         words = redact(conceal(reader.complaint.words, tried.candidate))
-        raise ProviderError(f"the provider reported an error inside the stream: {words}")
+        error = ProviderError(f"the provider reported an error inside the stream: {words}")
+        error.overloaded = reader.complaint.status in OVERLOADED
+        raise error
 
     async def _pass_on(self, x: Exchange, tried: Tried, data: bytes) -> None:
         """Send what a reader has given out; the answer begins with the first of it."""

@@ -20,6 +20,8 @@ SCRIPTS: dict[str, dict[str, Any]] = {
     "bytewise": {"content": ["é", "世界", "\u2028", "😀"], "write_size": 1},
     "cut": {"cut_after": 2, "content": ["one ", "two ", "three"]},
     "busy": {"status": 529},
+    "busy-later": {"content": ["one ", "two "], "error_after": 1,
+                   "error_event": {"error": {"type": "overloaded_error", "message": "too much"}}},
     "refuses": {"status": 400},
     "details": {"status": 400, "raw_body": json.dumps({"type": "error", "error": {
         "type": "invalid_request_error", "message": "no threads here", "details": {
@@ -213,6 +215,14 @@ def test_a_cut_stream_ends_in_an_error(house: House) -> None:
     assert "message_stop" not in dict(said)
     row = house.row(account)
     assert row["status"] == "error" and row["completion_tokens"] == 2
+
+
+def test_a_provider_that_is_overloaded_in_the_midst_is_told_as_that(house: House) -> None:
+    """Clients try again later by that type, where any other error ends their work."""
+    account = house.account()
+    name, said = named(ask(house, account, "busy-later", stream=True).content)[-1]
+    assert (name, said["error"]["type"]) == ("error", "overloaded_error") and "too much" in said["error"]["message"]
+    assert house.row(account)["completion_tokens"] == 1
 
 
 def test_what_another_model_cannot_be_given(house: House) -> None:

@@ -503,7 +503,7 @@ def test_base64_is_never_text_at_any_depth(message, images, audios, files):
         {"role": "tool", "content": json.dumps({"screenshot": URL})},
         {"content": "", "tool_calls": [{"function": {"name": "f", "arguments": json.dumps({"a": URL})}}]},
         {"content": [{"type": "document", "source": {"media_type": "text/plain", "data": "word " * 20_000}}]},
-        {"content": [{"type": "tool_result", "content": [{"type": "image"}, *range(30_000)]}]},
+        {"role": "tool", "content": [{"type": "tool_result", "content": [{"type": "image"}, *range(30_000)]}]},
     ],
 )  # fmt: skip
 def test_what_a_model_reads_as_text_is_measured_as_text(message):

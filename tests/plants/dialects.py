@@ -137,6 +137,13 @@ PLANTS = (
         "tests/dialects/test_openai_chat_neutral.py",
     ),
     Plant(
+        "what a call brought stays among what its user says",
+        "ftgate/dialects/openai_chat/blocks.py",
+        'elif kind == "tool_result" and message.get("role") == "user":',
+        "elif False:",
+        "tests/dialects/test_openai_chat_blocks.py",
+    ),
+    Plant(
         "half a round of calls goes up",
         "ftgate/dialects/anthropic_messages/rounds.py",
         "if len(found) < len(calls):",

@@ -14,6 +14,7 @@ money is settled), several chunks in one block (parted), blocks without data, an
     heard.py    answers in neutral words                          asked.py   a request in neutral words
     written.py  answers of any dialect as chat has them           turns.py   its messages
     seals.py    what an upstream has sealed, over the turns of another dialect's caller
+    mixed.py    a Responses body at the chat route                blocks.py  Anthropic's blocks and tools in a chat
 """
 
 from functools import partial

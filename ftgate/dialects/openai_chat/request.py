@@ -6,6 +6,7 @@ from ftgate.core.habits import follow
 from ftgate.core.usage import UNKNOWN_BOUND
 from ftgate.dialects.asked import OWN_FIELDS, STRATEGIES, UNPRICED, names_of
 from ftgate.dialects.fields import Fields, decode_object, refuse_disguised, typed, whole
+from ftgate.dialects.openai_chat.blocks import may_hold, put_in_words
 from ftgate.dialects.openai_chat.mixed import as_chat, is_mixed
 from ftgate.dialects.openai_chat.prompt import measure
 from ftgate.dialects.openai_chat.said import may_say
@@ -57,6 +58,8 @@ def read_request(body: bytes) -> Ask:
     answers = max(whole(asked.n, "n", most=MAX_ANSWERS) or 1, whole(asked.best_of, "best_of", most=MAX_ANSWERS) or 1)
     cap = whole(asked.max_completion_tokens, "max_completion_tokens", most=UNKNOWN_BOUND)
     old_cap = whole(asked.max_tokens, "max_tokens", most=UNKNOWN_BOUND)
+    if may_hold(fields, body):
+        put_in_words(fields)
     if "tools" in fields:
         _check_tools(fields)
     prompt, images, audios, files = measure(fields)
