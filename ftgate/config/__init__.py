@@ -13,12 +13,14 @@ changes       what is different between two of them
 stamps        the files they were read from, as they were then
 environment   channels when nobody wrote a config
 shipped       the catalogue's files
+listed        its providers, as the README and the example show them
 write         the commented example
 """
 
 from ftgate.config.build import default_path, describe, effective_provider, from_environment, load, named_data_dir
 from ftgate.config.changes import changed, needing_restart
 from ftgate.config.channel_settings import ProviderOverride
+from ftgate.config.listed import provider_table
 from ftgate.config.settings import Plan, Server, Settings
 from ftgate.config.shipped import provider, provider_names
 from ftgate.config.values import unquoted
@@ -27,5 +29,5 @@ from ftgate.config.write import write_example
 __all__ = [
     "Plan", "ProviderOverride", "Server", "Settings", "changed", "default_path", "describe",
     "effective_provider", "from_environment", "load", "named_data_dir", "needing_restart",
-    "provider", "provider_names", "unquoted", "write_example",
+    "provider", "provider_names", "provider_table", "unquoted", "write_example",
 ]  # fmt: skip

@@ -148,7 +148,7 @@ def build(reading: Reading, origin: Path | None, ollama_models: list[str] | None
         retry=reading.section(("retry",), Retry()),
         breaker=breaker,
         plans=_plans(reading, limits),
-        providers=overrides,
+        providers=builder.overrides,
         routes=routes,
         monthly_caps=builder.caps,
         found=found,

@@ -6,50 +6,25 @@ from typing import Annotated as A
 import msgspec
 
 from ftgate.config.note import Note
-from ftgate.core.pricing import Tier
+from ftgate.core.pricing import Hours, Tier
 from ftgate.core.routing import Timeouts
 from ftgate.core.secret import Secret
 
 
-class ProviderOverride(msgspec.Struct, frozen=True):
-    """[provider.NAME]: other addresses than the catalogue's, for channels and BYOK calls alike. None keeps the
-    catalogue's."""
-
-    base_url: A[
-        str | None,
-        Note(
-            "The provider's address for its own dialect.",
-            "a region, a mirror or a test server.",
-            kind="url",
-            shown='"https://api.deepseek.com/v1"',
-        ),
-    ] = None
-    anthropic_base_url: A[
-        str | None,
-        Note(
-            "Its address for Anthropic's dialect.",
-            "it differs from the other one at most providers.",
-            kind="url",
-            shown='"https://api.deepseek.com/anthropic/v1"',
-        ),
-    ] = None
-    responses_base_url: A[
-        str | None,
-        Note(
-            "Its address for OpenAI's Responses.",
-            "not every provider has one.",
-            kind="url",
-            shown='"https://api.deepseek.com/v1"',
-        ),
-    ] = None
-
-
 class ModelSettings(msgspec.Struct, frozen=True):
-    """[channel.models."NAME"] as written; only what is given is laid over the catalogue's model of the same name."""
+    """[channel.models."NAME"] or [provider.X.models."NAME"] as written; only what is given is laid over the catalogue's
+    model of the same name."""
 
     upstream: A[
         str | None,
         Note("The name the provider uses, if another.", "callers keep one name when providers change theirs."),
+    ] = None
+    like: A[
+        str | None,
+        Note(
+            "A model of the provider's that it is, under a name of your own.",
+            "an endpoint's id (ep-…) has its model's price.",
+        ),
     ] = None
     input: A[
         int | None,
@@ -76,6 +51,10 @@ class ModelSettings(msgspec.Struct, frozen=True):
     tiers: A[
         tuple[Tier, ...] | None,
         Note("Other prices above a prompt length.", "long prompts are dearer at some providers.", kind="tiers"),
+    ] = None
+    hours: A[
+        tuple[Hours, ...] | None,
+        Note("Other prices at certain hours (UTC).", "some providers are cheaper at night.", kind="hours"),
     ] = None
     context: A[
         int | None,
@@ -107,6 +86,45 @@ class ModelSettings(msgspec.Struct, frozen=True):
     best_for: A[str | None, Note("What it is good at, in a few words.", "the price table shows it.", kind="words")] = (
         None
     )
+
+
+class ProviderOverride(msgspec.Struct, frozen=True):
+    """[provider.NAME]: other addresses, prices and models than the catalogue's, for channels and BYOK calls alike. None
+    keeps the catalogue's."""
+
+    base_url: A[
+        str | None,
+        Note(
+            "The provider's address for its own dialect.",
+            "a region, a mirror or a test server.",
+            kind="url",
+            shown='"https://api.deepseek.com/v1"',
+        ),
+    ] = None
+    anthropic_base_url: A[
+        str | None,
+        Note(
+            "Its address for Anthropic's dialect.",
+            "it differs from the other one at most providers.",
+            kind="url",
+            shown='"https://api.deepseek.com/anthropic/v1"',
+        ),
+    ] = None
+    responses_base_url: A[
+        str | None,
+        Note(
+            "Its address for OpenAI's Responses.",
+            "not every provider has one.",
+            kind="url",
+            shown='"https://api.deepseek.com/v1"',
+        ),
+    ] = None
+    models: A[
+        Mapping[str, ModelSettings],
+        Note(
+            "Its models and their prices, over the catalogue's.", "`ftgate prices import` writes them.", kind="section"
+        ),
+    ] = {}
 
 
 class ChannelSettings(msgspec.Struct, frozen=True):

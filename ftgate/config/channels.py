@@ -29,10 +29,12 @@ class Builder:
     ) -> None:
         self.reading = reading
         self.timeouts = timeouts
-        self.overrides = overrides
         self.hold_lifetime = hold_lifetime
         self.caps: dict[str, int] = {}
         self.names: dict[str, int] = {}
+        self.overrides = {
+            name: msgspec.structs.replace(its, models=self._own_models(name, its)) for name, its in overrides.items()
+        }
 
     def build(self) -> tuple[Channel, ...]:
         rows = self.reading.raw.get("channel", [])
@@ -126,7 +128,8 @@ class Builder:
     def _provider(self, where: tuple[str, int], given: dict[str, Any]) -> catalogue.Provider | None:
         name = given.get("provider")
         if name in provider_names():
-            return provider(name)
+            shipped, override = provider(name), self.overrides.get(name)
+            return msgspec.structs.replace(shipped, models=_models_of(shipped, override)) if override else shipped
         if name:
             hint = nearest(name, provider_names())
             self.reading.at(
@@ -191,6 +194,14 @@ class Builder:
 
     # -- models
 
+    def _own_models(self, name: str, override: ProviderOverride) -> dict[str, Model]:
+        """Those of [provider.NAME], over the catalogue's."""
+        where = ("provider", name, "models")
+        rows = self.reading.named(where, override.models, fields(ModelSettings))
+        shipped = provider(name) if name in provider_names() else None
+        found = {n: self._model((*where, n), n, row, shipped) for n, row in rows.items() if shipped is not None}
+        return {n: model for n, model in found.items() if model is not None}
+
     def _models(self, where: tuple[str, int], given: dict[str, Any], shipped: catalogue.Provider) -> dict[str, Model]:
         reading, path = self.reading, (*where, "models")
         own = reading.named(path, given.get("models", {}), fields(ModelSettings))
@@ -216,6 +227,13 @@ class Builder:
         row = reading.table(where, raw)
         given = reading.given(where, row, ModelSettings)
         base = shipped.models.get(name)
+        if likeness := given.pop("like", None):
+            base = shipped.models.get(likeness)
+            if base is None:
+                hint = nearest(likeness, shipped.models)
+                reading.at((*where, "like"), f" = {shown(likeness)} is no model of {shipped.name}. {hint}")
+                return None
+            base = msgspec.structs.replace(base, upstream=name)
         if base is None:
             absent = [price for price in ("input", "output") if price not in row]
             if absent and shipped.priced and isinstance(raw, dict):
@@ -270,13 +288,19 @@ def changed(bases: Mapping[str, catalogue.Base], dialect: str, prefix: str) -> c
 
 
 def overridden(shipped: catalogue.Provider, override: ProviderOverride | None) -> catalogue.Provider:
-    """The provider with the config's addresses in place of the catalogue's."""
+    """The provider with the config's addresses and models in place of the catalogue's."""
     if override is None:
         return shipped
     named = [(dialect, getattr(override, name)) for name, dialect in (("base_url", shipped.dialect), *PREFIXES)]
     bases = dict(shipped.bases) if override.base_url in (None, shipped.base) else {}
     bases |= {dialect: changed(shipped.bases, dialect, prefix) for dialect, prefix in named if prefix is not None}
-    return msgspec.structs.replace(shipped, bases=bases)
+    return msgspec.structs.replace(shipped, bases=bases, models=_models_of(shipped, override))
+
+
+def _models_of(shipped: catalogue.Provider, override: ProviderOverride) -> Mapping[str, Model]:
+    """The catalogue's models with the config's over them, once those are read (Builder)."""
+    own: Mapping[str, Any] = override.models
+    return {**shipped.models, **own} if own else shipped.models
 
 
 def elsewhere(provider: catalogue.Provider, shipped: catalogue.Provider) -> dict[str, catalogue.Base]:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from ftgate import dialects
 from ftgate.config.note import Note
 from ftgate.core.money import parse_price, parse_usd
-from ftgate.core.pricing import Multiplier, Tier
+from ftgate.core.pricing import Hours, Multiplier, Tier
 from ftgate.core.secret import Secret
 from ftgate.providers import catalogue
 
@@ -306,6 +306,29 @@ def tiers(value: object, note: Note) -> tuple[Tier, ...]:
     return tuple(rows)
 
 
+_HOURS = {"utc", "days", "input", "output", *catalogue.CLASSES}
+
+
+def hours(value: object, note: Note) -> tuple[Hours, ...]:
+    like = '[{ utc = ["16:30-00:30"], days = "mon-fri", input = 0.14, output = 0.55 }]'
+    rows = []
+    for row in _of(value, list, "a list of tables", like):
+        if type(row) is not dict or not {"utc", "input", "output"} <= set(row) <= _HOURS:
+            raise ValueError(
+                f": each row has utc, input and output, and may have days, {', '.join(catalogue.CLASSES)}. Write it "
+                f"like {like}."
+            )
+        spans, days = texts(row["utc"], note), row.get("days", "")
+        if type(days) is not str:
+            raise ValueError(f": days is text. Write it like {like}.")
+        prices = {name: price(row[name], note) for name in row if name not in {"utc", "days"}}
+        try:
+            rows.append(catalogue.hours(spans, days, prices))
+        except ValueError as problem:
+            raise ValueError(f": {problem}.") from None
+    return tuple(rows)
+
+
 def pairs(value: object, note: Note) -> Mapping[str, str]:
     found = _of(value, dict, "a table of texts", '{ name = "value" }')
     for item in found.values():
@@ -330,5 +353,5 @@ READERS: Mapping[str, Callable[[object, Note], Any]] = {
     "texts": texts,
     "secret": secret, "url": url, "proxy": proxy, "authorities": authorities, "origins": origins,
     "networks": networks, "usd": usd, "price": price,
-    "multiplier": multiplier, "tiers": tiers, "pairs": pairs, "headers": headers,
+    "multiplier": multiplier, "tiers": tiers, "hours": hours, "pairs": pairs, "headers": headers,
 }  # fmt: skip

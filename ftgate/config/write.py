@@ -12,6 +12,7 @@ import msgspec
 
 from ftgate.config import settings
 from ftgate.config.channel_settings import ChannelSettings, ModelSettings, ProviderOverride
+from ftgate.config.listed import provider_comment
 from ftgate.config.load import fields
 from ftgate.config.note import Note
 from ftgate.core.health import Breaker
@@ -26,9 +27,8 @@ HEAD = """\
 # A value "env:NAME" is read from the environment, "file:PATH" from a file, so that no secret need stand here; a pair of
 # quotes around what is found there is taken off. A name with a dot needs quotes: [channel.models."gpt-4.1"].
 # Prices are USD per 1M tokens, kept as exact decimals. Times are seconds. Relative paths start at the working
-# directory. Without any channel ftgate makes them from the provider keys it finds in the environment
-# (DEEPSEEK_API_KEY, MOONSHOT_API_KEY, ZHIPU_API_KEY, DASHSCOPE_API_KEY, OPENAI_API_KEY, ANTHROPIC_API_KEY, …),
-# or serves the built-in demo.
+# directory. Without any channel ftgate makes them from the provider keys it finds in the environment (below), or serves
+# the built-in demo.
 # `ftgate check` names every fault of this file, with its line and how to mend it.
 """
 
@@ -36,7 +36,7 @@ CHANNELS = """
 # -- channels: one [[channel]] for each way to a provider ------------------------------------------------------------
 
 # A provider of the catalogue: its address, dialect, models and prices are known; a key is all it needs.
-#[[channel]]
+PROVIDERS#[[channel]]
 #name = "deepseek-main"
 #provider = "deepseek"
 #keys = ["env:DEEPSEEK_API_KEY"]
@@ -62,6 +62,12 @@ CHANNELS = """
 
 MODELS = """
 # All settings of a model in [channel.models."NAME"]; over a model of the catalogue, only those that are given count:
+"""
+
+OWN_PRICES = """\
+#[provider.deepseek.models."deepseek-flash"]
+#input = 0.3
+#output = 1.2
 """
 
 ROUTES = """
@@ -101,7 +107,8 @@ def write_example() -> str:
         "there.\n#requests_per_second = 100\n",
     ]
     auto = [_setting(name, ("", note), None) for name, (_, note) in fields(settings.Auto).items()]
-    return "".join([HEAD, *plain, CHANNELS, *_all_of(ChannelSettings), MODELS,
+    channels = CHANNELS.replace("PROVIDERS", provider_comment(WIDTH))
+    return "".join([HEAD, *plain, channels, *_all_of(ChannelSettings), MODELS,
                     *_all_of(ModelSettings), _providers(), ROUTES, *auto])  # fmt: skip
 
 
@@ -130,9 +137,15 @@ def _all_of(struct: type[msgspec.Struct]) -> Iterable[str]:
 
 
 def _providers() -> str:
-    about = "# -- other addresses of a catalogue provider, for channels and BYOK calls alike "
-    rows = "".join(_setting(name, field, None) for name, field in fields(ProviderOverride).items())
-    return f"\n{about:-<118}\n\n#[provider.deepseek]\n{rows}"
+    about = "# -- other addresses and prices of a catalogue provider, for channels and BYOK calls alike "
+    plain, models = {}, ""
+    for name, field in fields(ProviderOverride).items():
+        if field[1].kind == "section":
+            models = _prose(field[1].help, field[1].reason) + OWN_PRICES
+        else:
+            plain[name] = field
+    rows = "".join(_setting(name, field, None) for name, field in plain.items())
+    return f"\n{about:-<118}\n\n#[provider.deepseek]\n{rows}{models}"
 
 
 def toml(value: object, kind: str) -> str:

@@ -8,7 +8,7 @@ Prices are read as decimals, USD per 1M tokens, and become units per token (core
 request.
 
 A provider that is `like` another one (its twin in another region, with keys of its own) is as that one in all that it
-does not say itself. Where it is spoken to, it always says itself.
+does not say itself, `without` some of its models. Where it is spoken to, it always says itself.
 """
 
 import re
@@ -208,6 +208,11 @@ def _written(text: str, like: Callable[[str], str]) -> dict[str, Any]:
     if "like" not in own:
         return own
     other = _written(like(own.pop("like")), like)
+    without = own.pop("without", [])
+    named = {name: row for name, row in other.get("model", {}).items() if name not in without}
+    own["model"] = named | own.get("model", {})
+    led = {alias: name for alias, name in other.get("alias", {}).items() if name in own["model"]}
+    own["alias"] = led | own.get("alias", {})
     return {name: value for name, value in other.items() if name not in _OWN} | own
 
 

@@ -202,6 +202,25 @@ async def _(gateway: Gateway) -> None:
     await _costs(gateway, 7009)
 
 
+_ALL_DAY = '[{ utc = ["00:00-24:00"], input = 7, output = 9 }]'
+
+
+@walk("channel.models.m.hours", _ALL_DAY, scripts=_usage(**_ONE))
+async def _(gateway: Gateway) -> None:
+    await _costs(gateway, 7009)
+
+
+_ARK = {"channel.provider": '"volcengine"', "channel.models.m.input": "8", "channel.models.m.output": "8"}
+
+
+@walk("channel.models.m.like", '"doubao-seed-2-1-pro-260628"', _ARK)
+async def _(gateway: Gateway) -> None:
+    """Under its own name, and in the catalogue's field for a cap."""
+    await gateway.chat(await gateway.account())
+    assert gateway.asked.json["model"] == "m"
+    assert (await _priced(gateway))["best_for"] == "Hard reasoning, coding"
+
+
 @walk("channel.models.m.context", "2000", {"channel.models.m.max_output": "500"})
 async def _(gateway: Gateway) -> None:
     said = await gateway.chat(await gateway.account(), messages=[{"role": "user", "content": "word " * 4000}])

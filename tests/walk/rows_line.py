@@ -169,3 +169,9 @@ async def _(gateway: Gateway) -> None:
 async def _(gateway: Gateway) -> None:
     assert (await responses(gateway, "b")).status_code == 200
     assert gateway.asked.path == "/r/responses"
+
+
+@walk("provider.ollama.models", "{ big = { input = 3, output = 3, context = 9 } }", tail=OLLAMA)
+async def _(gateway: Gateway) -> None:
+    rows = (await gateway.get("/v1/pricing", await gateway.account())).json()["data"]
+    assert [row["context"] for row in rows if row["id"] == "big"] == [9]
