@@ -64,17 +64,26 @@ FORGETTING = frozenset({"openai_responses"})
 
 _TRANSLATED = ("openai_chat", "anthropic_messages", "openai_responses")
 """Dialects that others of their kind are translated into, the best first."""
+_WITH_TOOLS = ("openai_responses", "openai_chat", "anthropic_messages")
+"""The same where a model that thinks is to have tools: OpenAI's refuse them in chat."""
+
+LEAST_CAP = 16
+"""The least output cap that Responses takes."""
 
 
-def translating(own: Dialect) -> tuple[str, ...]:
+def translating(own: Dialect, *, thinks_with_tools: bool = False) -> tuple[str, ...]:
     """The dialects in which an upstream can be asked what was asked in this one: itself, then the others."""
-    return _SPEECH[own.NAME]
+    return (_WITH_TOOLS_IN if thinks_with_tools else _SPEECH)[own.NAME]
 
 
-_SPEECH: Mapping[str, tuple[str, ...]] = {
-    name: (name, *(other for other in _TRANSLATED if other in ALL and other != name and ALL[other].KIND == its.KIND))
-    for name, its in ALL.items()
-}
+def _speech(best_first: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
+    return {
+        name: (name, *(other for other in best_first if other in ALL and other != name and ALL[other].KIND == its.KIND))
+        for name, its in ALL.items()
+    }
+
+
+_SPEECH, _WITH_TOOLS_IN = _speech(_TRANSLATED), _speech(_WITH_TOOLS)
 
 
 def cap_fields(name: str) -> tuple[str, ...]:

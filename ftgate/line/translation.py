@@ -86,7 +86,8 @@ def fitting(x: Exchange, way: Candidate) -> Candidate | None:
     and then x.unfit says why."""
     if way.address.dialect == x.call.dialect.NAME:
         return way
-    for dialect in dialects.translating(x.call.dialect):
+    agent = x.ask.has_tools and way.model.thinks is True and (x.ask.cap is None or x.ask.cap >= dialects.LEAST_CAP)
+    for dialect in dialects.translating(x.call.dialect, thinks_with_tools=agent):
         if address := way.channel.addresses.get(dialect):
             try:
                 asked_in(x, dialect)

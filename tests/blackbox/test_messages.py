@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -234,3 +235,22 @@ def test_what_another_model_cannot_be_given(house: House) -> None:
         return
     assert answer.status_code == 400 and "tools.0.type" in answer.json()["error"]["message"]
     assert house.balance(account) == 1
+
+
+def test_a_model_that_thinks_is_asked_with_tools_in_responses(tmp_path: Path) -> None:
+    """OpenAI's reasoning models refuse tools at the chat address. What Responses cannot say goes there all the same."""
+    models: dict[str, dict[str, object]] = {"thinks": {"tags": ["reasoning"]}, "plain": {}}
+    looks = {"tools": [{"name": "look", "input_schema": {"type": "object"}}]}
+    asked: list[tuple[str, dict[str, Any], str]] = [
+        ("thinks", looks, "/v1/responses"),
+        ("thinks", {**looks, "stream": True}, "/v1/responses"),
+        ("thinks", {}, "/v1/chat/completions"),
+        ("thinks", {**looks, "stop_sequences": ["x"]}, "/v1/chat/completions"),
+        ("thinks", {**looks, "max_tokens": 15}, "/v1/chat/completions"),
+        ("plain", looks, "/v1/chat/completions"),
+    ]
+    with House(tmp_path, channel("openai", models, responses_base_url="FAKE/v1"), {"thinks": {}, "plain": {}}) as house:
+        account = house.account()
+        for model, fields, path in asked:
+            assert ask(house, account, model, **fields).status_code == 200
+            assert house.fake.requests(model)[-1]["path"] == path, fields

@@ -144,6 +144,13 @@ PLANTS = (
         "tests/dialects/test_openai_chat_blocks.py",
     ),
     Plant(
+        "models that think are asked with tools in chat",
+        "ftgate/dialects/__init__.py",
+        "(_WITH_TOOLS_IN if thinks_with_tools else _SPEECH)",
+        "_SPEECH",
+        "tests/blackbox/test_messages.py",
+    ),
+    Plant(
         "half a round of calls goes up",
         "ftgate/dialects/anthropic_messages/rounds.py",
         "if len(found) < len(calls):",
