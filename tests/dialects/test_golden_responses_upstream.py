@@ -198,6 +198,7 @@ OF_MESSAGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"tools": [LOOKS], "tool_choice": {"type": "any", "disable_parallel_tool_use": True}},
         {"tools": [LOOKED], "tool_choice": "required", "parallel_tool_calls": False}),
     "auto without tools": ({"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}, {}),
+    "sampling as it is by itself": ({"temperature": 1, "top_p": 1.0}, {}),
     "a round of calls": (
         {"messages": [HI, model(text("I look."), use("c1"), use("c2")),
                       user(used("c2", "two"), used("c1", [text("one")]), text("And?"))]},

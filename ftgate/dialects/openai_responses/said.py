@@ -57,13 +57,19 @@ def render_talk(talk: Talk) -> dict[str, object]:
     given = {
         "text": text or None,
         "top_logprobs": (talk.logprobs.top or None) if talk.logprobs is not None else None,
-        "temperature": talk.temperature,
-        "top_p": talk.top_p,
+        "temperature": _unless_default(talk.temperature),
+        "top_p": _unless_default(talk.top_p),
         "user": talk.user if 0 < len(talk.user) <= USER_LENGTH else None,
         "safety_identifier": talk.safety or None,
         "prompt_cache_key": talk.cache_key or None,
     }
     return fields | {name: value for name, value in given.items() if value is not None}
+
+
+def _unless_default(value: float | None) -> float | None:
+    """Temperature, or top_p, where it is not 1, which both are by themselves: models that think refuse to be told
+    either, and some agents tell all models 1."""
+    return None if value == 1 else value
 
 
 def _thinks(effort: Effort) -> bool:
