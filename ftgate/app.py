@@ -16,9 +16,11 @@ import trio
 from ftgate.accounts import Accounts
 from ftgate.config import Settings
 from ftgate.core.limits import Limits
-from ftgate.errors import DatabaseBusy
+from ftgate.core.routing import Channel
+from ftgate.errors import DatabaseBusy, NotFound
 from ftgate.house import control, serving
-from ftgate.house.house import House
+from ftgate.house.house import House, SystemClock
+from ftgate.house.live import Live
 from ftgate.house.lock import Patience
 from ftgate.house.reload import Reloader
 from ftgate.store.database import DatabaseFault
@@ -27,6 +29,7 @@ from ftgate.store.ledger import MemoryLedger
 
 if TYPE_CHECKING:
     from ftgate.line.gate import Gate
+    from ftgate.ports import Upstream
     from ftgate.readiness import Readiness
     from ftgate.transports.choice import Transports
 
@@ -52,6 +55,41 @@ def commands(accounts: Accounts) -> control.Commands:
         "credit.grant": accounts.credits.grant,
         "credit.correct": accounts.credits.correct,
     }
+
+
+def channel_commands(gate: "Gate", upstream: "Upstream", house: House[Accounts]) -> control.Commands:
+    """What only a running server knows or does."""
+    from ftgate.line.trial import trial
+
+    def named(name: str) -> Channel:
+        found = next((c for c in house.settings.routes.channels if c.name == name), None)
+        if found is None:
+            raise NotFound(f"no channel named {name!r}; `ftgate channels list` shows them")
+        return found
+
+    async def states() -> dict[str, object]:
+        return {c.name: gate.standing.shown(c) for c in house.settings.routes.channels}
+
+    async def test(name: str, model: str | None) -> dict[str, object]:
+        return (await trial(upstream, gate.settings, named(name), model, house.clock)).shown()
+
+    async def reset(name: str) -> dict[str, object]:
+        gate.standing.health.reset(named(name).name)
+        return gate.standing.shown(named(name))
+
+    return {"channels.states": states, "channels.test": test, "channels.reset": reset}
+
+
+async def try_channel(settings: Settings, channel: Channel, model: str | None) -> dict[str, Any]:
+    """A trial of one channel where no server runs. Raises InvalidRequest."""
+    from ftgate.line.trial import trial
+    from ftgate.transports.choice import Transports
+
+    transports = Transports(direct=settings.server.direct_transport)
+    try:
+        return (await trial(transports, Live(settings).gate, channel, model, SystemClock())).shown()
+    finally:
+        await transports.aclose_all()  # noqa: ASYNC102 - nothing in it waits
 
 
 async def command(
@@ -121,7 +159,9 @@ async def _serve(
     _keep_up(house, gate, transports)
     desk = control.bound(house.lock)
     async with trio.open_nursery() as nursery:
-        asked = {**commands(house.accounts), "config.reload": reloader.command}
+        asked = {
+            **commands(house.accounts), **channel_commands(gate, transports, house), "config.reload": reloader.command,
+        }  # fmt: skip
         await nursery.start(control.serve, desk, asked)
         if watches is not None:
             nursery.start_soon(watches.run)

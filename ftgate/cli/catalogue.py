@@ -1,13 +1,16 @@
 """`ftgate channels`, `ftgate models`, `ftgate prices`: what the config makes of the catalogue."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ftgate.cli.accounts import as_json_option
-from ftgate.cli.output import document, table
-from ftgate.cli.remote import load, places
+from ftgate.cli.output import document, line, table
+from ftgate.cli.remote import ask_server, load, places, serves, whereabouts
 from ftgate.core.money import format_price
+from ftgate.errors import GateError
 
 
 @click.group()
@@ -19,15 +22,19 @@ def channels() -> None:
 @as_json_option
 @places
 def list_channels(as_json: bool, config_path: Path | None, data: Path | None) -> None:
-    """All channels, in the order they are tried."""
+    """All channels, in the order they are tried, and how they stand where a server runs."""
+    states = _states(config_path, data)
     rows = [
         {
             "name": c.name, "provider": c.provider, "priority": c.priority, "weight": c.weight,
             "keys": len(c.credentials),
-            "models": len(c.models), "dialect": next(iter(c.addresses)),
+            "models": len(c.models), "dialect": next(iter(c.addresses)), **states.get(c.name, {}),
         }
         for c in sorted(load(config_path).routes.channels, key=lambda c: c.priority)
     ]  # fmt: skip
+    if as_json:
+        document(rows)
+        return
     columns = {
         "name": "Channel",
         "provider": "Provider",
@@ -35,8 +42,88 @@ def list_channels(as_json: bool, config_path: Path | None, data: Path | None) ->
         "weight": "Weight",
         "keys": "Keys",
         "models": "Models",
+        **({"state": "State"} if states else {}),
     }
-    document(rows) if as_json else table(rows, columns)
+    table(rows, columns)
+    for row in rows:
+        for said in _troubles(row):
+            line(f"  {row['name']}: {said}")
+
+
+def _states(config_path: Path | None, data: Path | None) -> dict[str, Any]:
+    """Of every channel of the running server; none where none runs, or it is another version."""
+    try:
+        said: dict[str, Any] = ask_server(whereabouts(config_path, data), "channels.states")
+    except click.ClickException:
+        return {}
+    return said
+
+
+def _troubles(row: dict[str, Any]) -> Iterator[str]:
+    """What is known against a channel, in words."""
+    for circuit in row.get("circuits", ()):
+        if circuit["state"] != "closed":
+            yield f"{circuit['model']} rests after failures" + (f" until {circuit['until']}" * bool(circuit["until"]))
+    for key in row.get("credentials", ()):
+        until = f" until {key['until']}" if key["until"] else ""
+        yield f"key {key['hint']} is {key['state']} with {key['model']}{until} ({key['reason']})"
+    if row.get("state", "ok") != "ok" and row.get("last_error"):
+        yield f"last error at {row['last_error']['at']}: {row['last_error']['text']}"
+
+
+@channels.command("test")
+@click.argument("name", required=False)
+@click.option("--model", help="The model to ask for. [default: the channel's cheapest]")
+@as_json_option
+@places
+def test_channels(
+    name: str | None, model: str | None, as_json: bool, config_path: Path | None, data: Path | None
+) -> None:
+    """One real call of a few tokens to each channel, or the one named; charged to nobody here."""
+    known = {c.name: c for c in load(config_path).routes.channels}
+    if name is not None and name not in known:
+        raise click.ClickException(f"no channel named {name!r}; `ftgate channels list` shows them")
+    rows = []
+    for each in [name] if name else list(known):
+        if not as_json:
+            click.echo(f"{each:<20}  ", nl=False)
+        row = {"channel": each, **_tried(config_path, data, each, model)}
+        rows.append(row)
+        if not as_json:
+            first = f", first token after {row['first_token_ms']} ms" if row["first_token_ms"] is not None else ""
+            said = f"ok      {row['latency_ms']} ms{first}" if row["ok"] else f"failed  {row['error']}"
+            line(f"{row['model']}  {said}")
+    if as_json:
+        document(rows)
+    if not all(row["ok"] for row in rows):
+        raise click.exceptions.Exit(1)
+
+
+def _tried(config_path: Path | None, data: Path | None, name: str, model: str | None) -> dict[str, Any]:
+    """By the running server, whose keys and ways count; by ourselves where none runs."""
+    place = whereabouts(config_path, data)
+    if serves(place):
+        said: dict[str, Any] = ask_server(place, "channels.test", name=name, model=model)
+        return said
+    import trio
+
+    from ftgate import app
+
+    settings = load(config_path)
+    channel = next(c for c in settings.routes.channels if c.name == name)
+    try:
+        return trio.run(app.try_channel, settings, channel, model)
+    except GateError as wrong:
+        raise click.ClickException(wrong.message) from None
+
+
+@channels.command("reset")
+@click.argument("name")
+@places
+def reset_channel(name: str, config_path: Path | None, data: Path | None) -> None:
+    """Forget what the running server knows against a channel: its circuits, and keys that rest."""
+    ask_server(whereabouts(config_path, data), "channels.reset", name=name)
+    click.echo(f"nothing is known against {name} any more")
 
 
 @click.group()

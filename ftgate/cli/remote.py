@@ -102,6 +102,12 @@ def whereabouts(config_path: Path | None, data: Path | None) -> Path:
     return _there(data)
 
 
+def serves(place: Path) -> bool:
+    """Whether a server runs on this data directory."""
+    held = holder(place)
+    return held is not None and held.socket is not None
+
+
 def ask_server(place: Path, command: str, **arguments: Any) -> Any:
     """What only a running server can do. Raises click.ClickException where none serves this directory."""
     held = holder(place)

@@ -222,6 +222,18 @@ class Health:
         }
         self.errors = {name: error for name, error in self.errors.items() if name in stay}
 
+    def state_of(self, channel: Channel, now: float) -> str:
+        """In a word: ok; degraded, where some of it rests; open, where all of its models or of its keys do."""
+        circuits = [self.circuits.get((channel.name, model)) for model in channel.models]
+        out = [circuit is not None and circuit.state(now) != "closed" for circuit in circuits]
+        verdicts = [
+            {rest.verdict for at, rest in self.rests.items() if at[:2] == (channel.name, key) and rest.until > now}
+            for key in channel.credentials
+        ]
+        if not any(out) and not any(verdicts):
+            return "ok"
+        return "open" if all(out) or all(said & REFUSALS for said in verdicts) else "degraded"
+
     def reset(self, name: str) -> None:
         """Forget what is known against a channel."""
         self.circuits = {place: circuit for place, circuit in self.circuits.items() if place[0] != name}

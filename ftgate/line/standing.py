@@ -2,10 +2,13 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from math import inf
 
-from ftgate.core.health import Health
+from ftgate.core.health import REFUSALS, Health
+from ftgate.core.moments import iso
 from ftgate.core.redact import redact
 from ftgate.core.routing import Candidate, Channel, Outcome, Verdict
+from ftgate.core.secret import Secret
 from ftgate.errors import NoHealthyProvider
 from ftgate.line.call import Exchange, Tried
 from ftgate.ports import Clock
@@ -100,6 +103,42 @@ class Standing:
         )
         error.overloaded = limited
         return error
+
+    def shown(self, channel: Channel) -> dict[str, object]:
+        """A channel's state as the operator sees it; of its keys the last characters only."""
+        now, health = self.clock.now(), self.health
+        error = health.errors.get(channel.name)
+        return {
+            "state": health.state_of(channel, now),
+            "circuits": [
+                {
+                    "model": model, "state": circuit.state(now), "failures": len(circuit.failed_at),
+                    "until": self._moment(circuit.until),
+                }
+                for (name, model), circuit in sorted(health.circuits.items())
+                if name == channel.name
+            ],
+            "credentials": [
+                {
+                    "hint": hint(key), "model": model, "state": "refused" if rest.verdict in REFUSALS else "resting",
+                    "until": self._moment(rest.until), "reason": rest.verdict.value,
+                }
+                for (name, key, model), rest in health.rests.items()
+                if name == channel.name and rest.until > now
+            ],
+            "last_error": {"at": iso(error.at_us), "text": error.text} if error else None,
+        }  # fmt: skip
+
+    def _moment(self, until: float) -> str | None:
+        """A time of the clock that only counts, as one that people read; None where it is past or never."""
+        left = until - self.clock.now()
+        return iso(self.clock.wall_us() + int(left * 1_000_000)) if 0 < left < inf else None
+
+
+def hint(key: Secret) -> str:
+    """Tells an operator which of his keys is meant."""
+    text = key.reveal()
+    return f"…{text[-4:]}" if len(text) >= 16 else "…"
 
 
 def _never(way: Candidate) -> float:

@@ -1,0 +1,163 @@
+"""One real call of a few tokens to one channel, charged to nobody: whether it answers, and how fast.
+
+It walks the same line as any call, over a ledger that holds nothing; what it teaches of the channel is not remembered.
+"""
+
+import msgspec
+import trio
+
+from ftgate import dialects
+from ftgate.core.limits import Limits, Rates
+from ftgate.core.redact import redact
+from ftgate.core.routing import Channel, Model, Retry, Routes
+from ftgate.errors import InvalidRequest
+from ftgate.line.call import Call
+from ftgate.line.gate import Gate
+from ftgate.ports import (
+    Clock,
+    DoorSettings,
+    GateSettings,
+    Headers,
+    Held,
+    HoldRequest,
+    Key,
+    Row,
+    Settled,
+    Terms,
+    Upstream,
+)  # fmt: skip
+
+MOST_TOKENS = 16
+"""Of the answer: some providers refuse less."""
+TRIAL_S = 60.0
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """How it went. `status` is what a caller would have seen; `error` is the channel's own word, without a secret."""
+
+    ok: bool
+    model: str
+    status: int
+    latency_ms: int
+    first_token_ms: int | None
+    error: str | None
+
+    def shown(self) -> dict[str, object]:
+        return msgspec.structs.asdict(self)
+
+
+async def trial(upstream: Upstream, settings: GateSettings, channel: Channel, model: str | None, clock: Clock) -> Trial:
+    """Ask this channel, whatever is known of it. `model` by default is its cheapest. Raises InvalidRequest for one
+    that is not its own."""
+    chosen = _chosen(channel, model)
+    alone = msgspec.structs.replace(channel, weight=1, models={chosen.name: chosen})
+    routes = Routes(channels=(alone,))
+    once = msgspec.structs.replace(
+        settings, routes=routes, retry=Retry(attempts=1), plans={"default": Terms()}, keepalive_s=0
+    )
+    gate = Gate(
+        live=_Just(once),
+        keys=_Nobody(), ledger=_Unbilled(), upstream=upstream, limits=Limits(lambda scope, name: Rates()), clock=clock,
+    )  # fmt: skip
+    kind = "openai_embeddings" if chosen.kind == "embeddings" else "openai_chat"
+    asked = {"model": chosen.name, "input": "Hello"} if chosen.kind == "embeddings" else {
+        "model": chosen.name, "messages": [{"role": "user", "content": "Say OK."}], "max_tokens": MOST_TOKENS,
+        "stream": True,
+    }  # fmt: skip
+    call = Call(id="req_trial", dialect=dialects.ALL[kind], secret=None, body=msgspec.json.encode(asked), key=_KEY)
+    client = _Told(clock)
+    began = clock.now()
+    with trio.move_on_after(TRIAL_S):
+        await gate.relay(call, client)
+    took = int((clock.now() - began) * 1000)
+    failed = gate.standing.health.errors.get(channel.name)
+    ok = client.status == 200 and failed is None
+    error = None if ok else failed.text if failed else redact(client.body.decode(errors="replace"))[:500] or "no answer"
+    first = None if client.first_at is None else int((client.first_at - began) * 1000)
+    return Trial(ok, chosen.name, client.status, took, first, error)
+
+
+def _chosen(channel: Channel, model: str | None) -> Model:
+    if model is None:
+        of_kind = [m for m in channel.models.values() if m.kind == "chat"] or list(channel.models.values())
+        if not of_kind:
+            raise InvalidRequest(f"the channel {channel.name} has no models", code="invalid_value", param="model")
+        return min(of_kind, key=lambda m: (m.price.input + m.price.output, m.name))
+    if model not in channel.models:
+        raise InvalidRequest(
+            f"{model!r} is no model of the channel {channel.name}", code="invalid_value", param="model"
+        )  # fmt: skip
+    return channel.models[model]
+
+
+_KEY = Key(
+    id=0, account=0, name="trial", prefix="", active=True, account_active=True, metered=True, plan="default"
+)  # fmt: skip
+
+
+class _Just:
+    """ports.Live of one moment."""
+
+    def __init__(self, gate: GateSettings) -> None:
+        self.gate = gate
+        self.doors = DoorSettings(max_body_bytes=1_000_000, cors=False)
+
+
+class _Nobody:
+    """ports.Keys: the call brings its own."""
+
+    async def find(self, secret: bytes) -> Key | None:
+        return None
+
+
+class _Unbilled:
+    """ports.Ledger that sets nothing aside and remembers nothing."""
+
+    immediate = True
+
+    def busy(self) -> str | None:
+        return None
+
+    async def hold(self, request: HoldRequest) -> Held | None:
+        kept = tuple(at for at, _ in enumerate(request.offers))
+        return Held("trial", 0, bounded=False, kept=kept, ticket=None) if kept else None
+
+    async def settle(self, hold: object, charge: int | None, row: Row) -> Settled:
+        return Settled(0, 0, None, None)
+
+    async def note(self, row: Row) -> None:
+        pass
+
+    def is_durable(self, ticket: object) -> bool:
+        return True
+
+    async def durable_within(self, ticket: object, seconds: float) -> bool:
+        return True
+
+
+class _Told:
+    """ports.Client that keeps its answer and the time of its first piece."""
+
+    immediate = False
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.status = 0
+        self.body = b""
+        self.first_at: float | None = None
+
+    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        self.status, self.body = status, body
+
+    async def start(self, status: int, headers: Headers) -> None:
+        self.status = status
+
+    def send_now(self, data: bytes) -> bool:
+        raise AssertionError("it is not immediate")
+
+    async def send(self, data: bytes) -> None:
+        self.first_at = self.clock.now() if self.first_at is None else self.first_at
+        self.body += data
+
+    async def end(self, data: bytes = b"") -> None:
+        self.body += data
