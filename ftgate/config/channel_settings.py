@@ -5,7 +5,7 @@ from typing import Annotated as A
 
 import msgspec
 
-from ftgate.config.note import Note
+from ftgate.config.note import YEAR_S, Note
 from ftgate.core.pricing import Hours, Tier
 from ftgate.core.routing import Timeouts
 from ftgate.core.secret import Secret
@@ -174,6 +174,18 @@ class ChannelSettings(msgspec.Struct, frozen=True):
         "hidden-reasoning models drain.",
              choices=("abort", "drain")),
     ] = None  # fmt: skip
+    drain_seconds: A[
+        float,
+        Note(
+            "How long a drain may take.",
+            "its call keeps its places in all limits until then.",
+            above=True, high=YEAR_S,
+        ),
+    ] = 120.0  # fmt: skip
+    drain_usd: A[
+        int,
+        Note("What may still come during a drain, in USD of the channel's price.", "nobody reads it.", kind="usd"),
+    ] = 5 * 10**11
     timeouts: A[Timeouts | None, Note("Its own time limits; what is not given is as in "
     "[timeouts].", "a slow box at home is no cloud.",
                                       kind="section")] = None  # fmt: skip

@@ -19,6 +19,9 @@ from ftgate.providers import catalogue
 
 FREE = Price(0, 0, 0, 0, 0)
 
+DRAINS = (("drain_s", "drain_seconds"), ("drain_most", "drain_usd"))
+"""Fields of a channel, and the settings they are."""
+
 
 class Builder:
     """Builds the channels of one reading, noting every fault in it. `caps` gathers the monthly caps, in units by
@@ -89,6 +92,7 @@ class Builder:
                 given.get("ca_file"), given.get("proxy"), http2=given.get("http2", False), built_in=shipped.built_in
             ),
             **{key: given[key] for key in plain if key in given},
+            **{field: given[key] for field, key in DRAINS if key in given},
         )
 
     def _addresses(

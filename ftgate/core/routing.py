@@ -117,7 +117,9 @@ class Reach(msgspec.Struct, frozen=True):
 
 
 class Channel(msgspec.Struct, frozen=True):
-    """One configured way to a provider, with its address for each dialect it speaks, the provider's own first. `takes`
+    """One configured way to a provider, with its address for each dialect it speaks, the provider's own first. A drain
+    (an upstream read on after its client has left) ends after `drain_s` seconds, or when what came since then costs
+    `drain_most` units. `takes`
     are the request fields it is known to take of those that many refuse (dialects.asked.SELDOM_TAKEN); `errors` what
     the provider's own error codes and types mean, in lower case, where neither status nor words tell."""
 
@@ -131,6 +133,8 @@ class Channel(msgspec.Struct, frozen=True):
     timeouts: Timeouts = Timeouts()
     stream_usage: bool = True
     drain: bool = False
+    drain_s: float = 120.0
+    drain_most: int = 5 * 10**11
     charge_left_before_content: bool = True
     headers: Mapping[str, str] = {}
     query: Mapping[str, str] = {}

@@ -24,6 +24,7 @@ from ftgate.dialects.talk import MAX_ANSWER_BYTES, Complaint, Dialect, NotAnAnsw
 from ftgate.errors import DatabaseBusy, Fault, ProviderError, ProviderTimeout, UpstreamFailed
 from ftgate.line.beside import LARGE_BODY, Beside
 from ftgate.line.call import Ended, Exchange, Tried
+from ftgate.line.charge import drained_enough
 from ftgate.line.keepalive import quiet
 from ftgate.line.passing import Translated
 from ftgate.line.pump import Pump
@@ -261,6 +262,8 @@ class Attempts:
                 await self._pass_on(x, tried, pump.kept)  # and what did not go at once
             if reader.state in OVER:
                 break
+            if x.call.left and drained_enough(x, tried):
+                x.call.cancel("client_gone")
             timer.deadline = min(trio.current_time() + times.idle if x.answering else first_token_until, x.call.ends_at)
             data = await answer.receive()
         timer.deadline = x.call.ends_at
@@ -271,7 +274,7 @@ class Attempts:
     async def _pumped(self, x: Exchange, pump: Pump, answer: Answer) -> bool:
         """Let the pieces of an answer that has begun pass by without this task, as long as nothing is to be decided;
         whether the client has yet to be waited for."""
-        if pump.reader.state in OVER or not x.client.immediate:
+        if pump.reader.state in OVER or not x.client.immediate or x.call.left:
             return False
         pump.begin()
         await answer.pump(pump.take)

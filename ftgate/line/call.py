@@ -17,9 +17,6 @@ from ftgate.dialects.talk import NOTHING, Ask, Dialect, Meter, Reader, Writer
 from ftgate.errors import GateError, InvalidRequest
 from ftgate.ports import Begun, Client, GateSettings, Headers, Held, Key, Sending, Settled
 
-DRAIN_S = 60.0
-"""Seconds an upstream is read on after its client has left, for its usage."""
-
 
 class Call:
     """A request as a door hands it over, and the handle by which the door ends it early.
@@ -88,7 +85,7 @@ class Call:
         self.left = True
         if self.draining is not None and self.draining.sending.sent:
             self.ended_by = why
-            self.ends_at = min(self.ends_at, trio.current_time() + DRAIN_S)
+            self.ends_at = min(self.ends_at, trio.current_time() + self.draining.candidate.channel.drain_s)
             if self.scope is not None:
                 self.scope.deadline = min(self.scope.deadline, self.ends_at)
             elif self.begun is not None:
@@ -114,7 +111,7 @@ class Ended(Exception):
 class Tried:
     """One attempt: where it went, what its meter says, how far it came."""
 
-    __slots__ = ("awaited", "bare", "candidate", "cap", "complete", "failed", "meter", "sending")
+    __slots__ = ("awaited", "bare", "candidate", "cap", "complete", "failed", "left_at", "meter", "sending")
 
     def __init__(self, candidate: Candidate, cap: int | None = None, *, bare: bool = False) -> None:
         self.candidate = candidate
@@ -124,6 +121,7 @@ class Tried:
         self.sending = Sending()
         self.failed = False
         self.complete = False
+        self.left_at: int | None = None  # tokens that had come when it was first seen that its client has left
         self.awaited = ""  # what has not come, in words, when the time for it is up
 
 

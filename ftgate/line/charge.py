@@ -77,6 +77,15 @@ def covered(x: Exchange, offered: Offered) -> bool:
     return not x.held.bounded or pricing.times(offered.quote().least, x.multiplier) <= x.held.amount
 
 
+def drained_enough(x: Exchange, tried: Tried) -> bool:
+    """Whether what has come since its client left costs as much as a drain may."""
+    tokens, channel = tried.meter.output(), tried.candidate.channel
+    if tried.left_at is None:
+        tried.left_at = tokens
+    price = tried.candidate.model.price_at(x.created_at_us)
+    return pricing.charge(price, Usage(output=tokens - tried.left_at)) >= channel.drain_most
+
+
 def charge(x: Exchange) -> tuple[int | None, list[str]]:
     """Units to post for all attempts, and what to tell the operator. None voids the hold: nothing was delivered,
     nothing is to be paid. Leaves the measured usage in x.measured, and each price and usage charged in x.charged."""

@@ -63,4 +63,4 @@ class Pump:
             if self.full:
                 return False
         self._heard()
-        return self.reader.state not in OVER
+        return self.reader.state not in OVER and not x.call.left

@@ -315,9 +315,8 @@ async def test_left_and_drained(house: House, pieces: bool) -> None:
 
 
 @pytest.mark.parametrize("half", [False, True])
-async def test_a_drain_has_an_end(house: House, half: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ftgate.line.call.DRAIN_S", 0.15)
-    await house.set(house.way("one", drain=True), house.way("two", drain=True))
+async def test_a_drain_has_an_end(house: House, half: bool) -> None:
+    await house.set(house.way("one", drain=True, drain_s=0.15), house.way("two", drain=True))
     house.fake.scripts["m-one"] = Script(head_delay_s=0.05, first_delay_s=inf) if half else NEVER
     at = await house.ended(WAYS["client_gone"])
     assert 0.15 <= time.monotonic() - at < 0.15 + TICK_S + AT_ONCE_S

@@ -1,13 +1,15 @@
 """A call's handle: what a door, a limit or the operator does to a call that runs."""
 
 import math
-from typing import Any
 
 import trio
 import trio.testing
 
+from ftgate.core.routing import Candidate
+from ftgate.core.secret import Secret
 from ftgate.dialects import openai_chat
-from ftgate.line.call import DRAIN_S, Call
+from ftgate.line.call import Call, Tried
+from tests.fakes.ports import addresses, channel, model
 
 
 def call() -> Call:
@@ -35,12 +37,13 @@ def test_the_first_end_is_the_one_that_counts() -> None:
 
 async def test_a_call_that_drains_is_read_on_for_a_while(autojump_clock: trio.testing.MockClock) -> None:
     one = call()
-    sent: Any = type("Tried", (), {"sending": type("Sending", (), {"sent": True})})
-    one.draining = sent
+    there = channel(drain=True, drain_s=7.0)
+    one.draining = Tried(Candidate(there, addresses("http://x", "openai_chat")["openai_chat"], Secret("k"), model()))
+    one.draining.sending.sent = True
     with trio.CancelScope() as one.scope:
         one.client_gone()
         assert repr(one) == "<Call req_1 openai_chat: ended by client_gone, left, draining>"
-        assert not one.scope.cancel_called and one.ends_at == trio.current_time() + DRAIN_S == one.scope.deadline
+        assert not one.scope.cancel_called and one.ends_at == trio.current_time() + 7.0 == one.scope.deadline
         one.client_gone("write_timeout")  # says nothing new
         assert one.ended_by == "client_gone"
         await trio.sleep(math.inf)

@@ -562,6 +562,22 @@ async def test_calls_in_flight_are_limited_and_given_back(autojump_clock: Clock)
     assert (await stage.relay(ask())).status == 200
 
 
+# Drains
+
+
+@pytest.mark.parametrize(("most", "read"), [(0, 4), (1, 5), (5, 9), (100, 20)])
+async def test_a_drain_ends_when_what_came_in_it_costs_enough(autojump_clock: Clock, most: int, read: int) -> None:
+    """Its client leaves when three pieces have come, one a second, of about a token each."""
+    pieces = [step for _ in range(20) for step in (("wait", 1.0), delta("word "))]
+    upstream = ScriptedUpstream([STREAM, *pieces, delta(finish="stop"), usage(10, 20), DONE])
+    stage = Stage(upstream, channel(drain=True, drain_most=most * OUT))
+    await leave(stage, 3.5)
+    (row,) = stage.log.rows
+    assert row.status == "client_gone" and trio.current_time() == pytest.approx(read, abs=1)
+    assert row.estimated is (read < 20) and row.cost == row.prompt_tokens * IN + row.completion_tokens * OUT
+    assert read <= row.completion_tokens <= 1.3 * read
+
+
 # The limits of models
 
 
@@ -792,7 +808,7 @@ async def test_draining_reads_on_for_the_exact_usage(
 async def test_draining_has_an_end(autojump_clock: Clock) -> None:
     stage = Stage(ScriptedUpstream([STREAM, *[delta("a"), ("wait", 20)] * 50]), channel(drain=True))
     await leave(stage, 5)
-    assert trio.current_time() == pytest.approx(65)
+    assert trio.current_time() == pytest.approx(125)
     assert stage.log.rows[0].estimated
 
 

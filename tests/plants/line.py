@@ -193,7 +193,7 @@ PLANTS = (
     Plant(
         "a call that is drained has no end",
         "ftgate/line/call.py",
-        "min(self.ends_at, trio.current_time() + DRAIN_S)",
+        "min(self.ends_at, trio.current_time() + self.draining.candidate.channel.drain_s)",
         "self.ends_at",
         "tests/line/test_call.py",
     ),
@@ -357,5 +357,19 @@ PLANTS = (
         "            self.standing.failed(x, tried, Outcome(index, Verdict.unreachable, broken.message))\n",
         "",
         "tests/line/test_standing.py",
+    ),
+    Plant(
+        "a drain may cost what it likes",
+        "ftgate/line/charge.py",
+        ">= channel.drain_most",
+        ">= 10**18",
+        "tests/line/test_line.py",
+    ),
+    Plant(
+        "a drain is ended for what came before it",
+        "ftgate/line/charge.py",
+        "output=tokens - tried.left_at",
+        "output=tokens",
+        "tests/line/test_line.py",
     ),
 )

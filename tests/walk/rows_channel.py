@@ -85,6 +85,31 @@ async def _(gateway: Gateway) -> None:
     assert await gateway.row("status, estimated, completion_tokens", key) == ("client_gone", 0, 10)
 
 
+DRAINED = {"channel.on_client_gone": '"drain"'}
+TICKS = {"m": Script(content=("tick ",), repeat=60, piece_delay_s=0.03)}
+
+
+async def _drained(gateway: Gateway) -> int:
+    """The output of a call whose client leaves at its first word."""
+    key = await gateway.account()
+    async with gateway.stream(key) as wire:
+        await wire.until(b"tick")
+    status, tokens = await gateway.row("status, completion_tokens", key)
+    assert status == "client_gone"
+    return int(tokens)
+
+
+@walk("channel.drain_seconds", "0.3", DRAINED, scripts=TICKS)
+async def _(gateway: Gateway) -> None:
+    assert 2 < await _drained(gateway) < 40
+
+
+@walk("channel.drain_usd", "0.00001", DRAINED, scripts=TICKS)
+async def _(gateway: Gateway) -> None:
+    """Five tokens of two dollars a million."""
+    assert 2 < await _drained(gateway) < 40
+
+
 @walk("channel.charge_left_before_content", "false", scripts={"m": Script(first_delay_s=60)})
 async def _(gateway: Gateway) -> None:
     key = await gateway.account()
