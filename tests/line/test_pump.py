@@ -82,6 +82,6 @@ async def test_a_client_that_leaves_between_pieces_stops_the_upstream(autojump_c
 async def test_a_drain_keeps_its_own_end(autojump_clock: MockClock) -> None:
     """Pieces that go on coming do not lengthen the time that a drained call may take."""
     endless = [step for n in range(400) for step in (delta(f"{n} "), ("wait", 1))]
-    stage = Stage(ScriptedUpstream([STREAM, *endless]), channel("one", drain=True))
+    stage = Stage(ScriptedUpstream([STREAM, *endless]), channel("one", drain=True, drain_s=60.0))
     await leave(stage, 5)
     assert 64 < trio.current_time() < 66.5
