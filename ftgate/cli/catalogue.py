@@ -8,6 +8,7 @@ import click
 
 from ftgate.cli.accounts import as_json_option
 from ftgate.cli.output import document, line, table
+from ftgate.cli.prices import import_prices
 from ftgate.cli.remote import ask_server, load, places, serves, whereabouts
 from ftgate.core.money import format_price
 from ftgate.errors import GateError
@@ -163,6 +164,9 @@ def list_models(as_json: bool, config_path: Path | None, data: Path | None) -> N
 @click.group()
 def prices() -> None:
     """What callers are charged."""
+
+
+prices.add_command(import_prices)
 
 
 @prices.command("list")

@@ -49,4 +49,8 @@ def span_text(span: tuple[int, int]) -> str:
 
 def days_text(days: tuple[int, ...]) -> str:
     """As days_of reads it."""
-    return "" if len(days) == len(DAYS) else ",".join(DAYS[day] for day in days)
+    if len(days) == len(DAYS):
+        return ""
+    if len(days) > 2 and days == tuple(range(days[0], days[-1] + 1)):
+        return f"{DAYS[days[0]]}-{DAYS[days[-1]]}"
+    return ",".join(DAYS[day] for day in days)

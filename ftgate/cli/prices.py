@@ -1,0 +1,159 @@
+"""`ftgate prices import`: a public list's prices beside the config's, and into it."""
+
+import os
+import sys
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from ftgate import config
+from ftgate.cli.accounts import as_json_option
+from ftgate.cli.output import document, line, table, told
+from ftgate.cli.remote import load, places
+from ftgate.config import imported
+from ftgate.errors import ConfigFaults
+from ftgate.providers import lists
+from ftgate.store.owner import keep_owner
+
+LARGEST_LIST = 64 * 1024 * 1024
+"""Bytes of a list that are read; LiteLLM's has under four million."""
+
+
+@click.command("import")
+@click.option("--from", "format", required=True, type=click.Choice(lists.FORMATS), help="Whose list it is.")
+@click.option("--file", "source", required=True, metavar="FILE", help="The list, as downloaded; - reads it from stdin.")
+@click.option("--provider", "name", metavar="NAME", help="This provider only. [default: those that have a channel]")
+@click.option("--new", is_flag=True, help="Also models that the catalogue does not have.")
+@click.option("--apply", "applied", is_flag=True, help="Write the changes into the config.")
+@click.option("--force", is_flag=True, help="Take changes over threefold, and to or from zero, too.")
+@as_json_option
+@places
+def import_prices(
+    format: str, source: str, name: str | None, new: bool, applied: bool, force: bool, as_json: bool,
+    config_path: Path | None, data: Path | None,
+) -> None:  # fmt: skip
+    """Compare a public price list with the config, and with --apply write what differs into it.
+
+    Lists: model_prices_and_context_window.json of LiteLLM, api.json of models.dev, /api/v1/models of OpenRouter. What
+    is written stands between two marks at the end of the config, as [provider.NAME.models."MODEL"], and is all that is
+    ever written; a running server takes it up by itself. Exit code 1 where a change was left out for want of --force.
+    """
+    settings = load(config_path)
+    path = settings.origin or config_path or Path("ftgate.toml")
+    try:
+        before = path.read_text("utf-8-sig") if settings.origin else ""
+        known = imported.known_as(settings, format, name)
+        found = imported.compare(
+            settings, lists.read(format, _text(source)), known, imported.by_hand(before), new=new,
+            hourly=format in lists.HOURLY,
+        )  # fmt: skip
+    except ValueError as problem:
+        raise click.ClickException(f"{source}: {problem}." if str(problem)[:2] == "it" else f"{problem}.") from None
+    taken = [change for change in found.changes if not change.hand and (force or not change.large)]
+    if applied and taken:
+        stamp = f"from {format}'s list, {datetime.now(UTC):%Y-%m-%d}"
+        try:
+            _write(path, imported.with_prices(before, taken, stamp), new=settings.origin is None)
+        except ValueError as problem:
+            raise click.ClickException(f"{path}: {problem}.") from None
+    _tell(found, taken, path, known=known, applied=applied, as_json=as_json)
+    if applied and any(change.large and not change.hand for change in found.changes if change not in taken):
+        raise click.exceptions.Exit(1)
+
+
+def _text(source: str) -> str:
+    """The list's text. Raises click.ClickException, ValueError."""
+    try:
+        if source == "-":
+            data = sys.stdin.buffer.read(LARGEST_LIST + 1)
+        else:
+            with Path(source).open("rb") as file:
+                data = file.read(LARGEST_LIST + 1)
+    except OSError as problem:
+        raise click.ClickException(f"the list cannot be read: {told(problem)}") from None
+    if len(data) > LARGEST_LIST:
+        raise ValueError(f"it has more than {LARGEST_LIST} bytes, which no price list has")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError("it is no UTF-8") from None
+
+
+def _write(path: Path, text: str, *, new: bool) -> None:
+    """Put a config in the place of the one that is there, once it is seen to load. Raises click.ClickException."""
+    place = path.resolve()
+    beside = place.with_name(f"{place.name}.new")
+    try:
+        if new and place.exists():
+            raise click.ClickException(f"{path} is there, but is not the config in use. Name it with --config.")
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            os.chmod(file.fileno(), 0o600 if new else place.stat().st_mode & 0o7777)
+            keep_owner(beside, place.parent if new else place)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        config.load(beside, os.environ)
+        beside.replace(place)
+    except ConfigFaults as faulty:
+        faults = "\n".join(fault.replace(f"{beside}:", f"{path}:") for fault in faulty.faults)
+        raise click.ClickException(f"with these prices the config would not load; it is as it was.\n{faults}") from None
+    except OSError as problem:
+        raise click.ClickException(f"{path} cannot be written: {told(problem)}") from None
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def _tell(
+    found: imported.Compared, taken: list[imported.Change], path: Path, *, known: dict[str, str], applied: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    rows = [
+        {"provider": change.provider, "model": change.model, "field": of, "now": now, "new": then,
+         "state": _state(change, taken, applied=applied)}
+        for change in found.changes
+        for of, now, then in change.fields
+    ]  # fmt: skip
+    unread = [{"model": model, "why": why} for model, why in found.unread]
+    if as_json:
+        document({
+            "applied": applied and bool(taken), "config": str(path), "changes": rows, "same": found.same,
+            "unlisted": list(found.unlisted), "unread": unread, "not_in_catalogue": found.others,
+        })  # fmt: skip
+        return
+    if rows:
+        table(rows, {"provider": "Provider", "model": "Model", "field": "Price of", "now": "Now", "new": "New",
+                     "state": ""})  # fmt: skip
+    for change in found.changes:
+        if change.channels:
+            line(f"{change.provider}/{change.model}: {', '.join(change.channels)} has a price of its own", err=True)
+    for row in unread:
+        line(f"left out  {row['model']}: {row['why']}", err=True)
+    line(_summary(found, taken, path, known=known, applied=applied), err=True)
+
+
+def _state(change: imported.Change, taken: list[imported.Change], *, applied: bool) -> str:
+    if change.hand:
+        return "set by hand, left as it is"
+    if change not in taken:
+        return "large: only with --force"
+    return "written" if applied else "new model" if change.was is None else ""
+
+
+def _summary(
+    found: imported.Compared, taken: list[imported.Change], path: Path, *, known: dict[str, str], applied: bool
+) -> str:
+    if not known:
+        return "no channel has a provider that this list knows; name one with --provider"
+    said = [f"{found.same} models as listed, {len(found.changes)} differ"]
+    if found.unlisted:
+        said.append(f"{len(found.unlisted)} are not in the list")
+    if found.others:
+        said.append(f"{found.others} of the list are not in the catalogue (--new)")
+    if applied:
+        said.append(f"{len(taken)} written to {path}" if taken else "nothing to write")
+    elif taken:
+        said.append(f"nothing is written: --apply writes {len(taken)} to {path}")
+    return "; ".join(said)
