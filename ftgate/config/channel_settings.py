@@ -189,6 +189,14 @@ class ChannelSettings(msgspec.Struct, frozen=True):
     timeouts: A[Timeouts | None, Note("Its own time limits; what is not given is as in "
     "[timeouts].", "a slow box at home is no cloud.",
                                       kind="section")] = None  # fmt: skip
+    affinity: A[
+        str,
+        Note(
+            "Send a conversation where it was last: known by key (prompt_cache_key, user) or prefix.",
+            "upstream caches stay warm, and calls are less evenly spread.",
+            choices=("off", "key", "prefix"),
+        ),
+    ] = "off"
     charge_left_before_content: A[
         bool, Note("Charge the prompt when the client left before content.", "the provider charges it too.")
     ] = True

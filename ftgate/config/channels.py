@@ -74,7 +74,7 @@ class Builder:
         if not called or base is None:
             return None
         self._check_drops(where, given, models)
-        plain = ("priority", "weight", "charge_left_before_content", "query")
+        plain = ("priority", "weight", "charge_left_before_content", "query", "affinity")
         return Channel(
             name=called,
             provider=shipped.name,

@@ -119,7 +119,7 @@ class Reach(msgspec.Struct, frozen=True):
 class Channel(msgspec.Struct, frozen=True):
     """One configured way to a provider, with its address for each dialect it speaks, the provider's own first. A drain
     (an upstream read on after its client has left) ends after `drain_s` seconds, or when what came since then costs
-    `drain_most` units. `takes`
+    `drain_most` units. `affinity` is by what it knows a conversation again (off, key, prefix; core.affinity). `takes`
     are the request fields it is known to take of those that many refuse (dialects.asked.SELDOM_TAKEN); `errors` what
     the provider's own error codes and types mean, in lower case, where neither status nor words tell."""
 
@@ -142,6 +142,7 @@ class Channel(msgspec.Struct, frozen=True):
     takes: tuple[str, ...] = ()
     errors: Mapping[str, "Verdict"] = {}
     reach: Reach = Reach()
+    affinity: str = "off"
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -186,6 +187,11 @@ class Routes(msgspec.Struct, frozen=True, dict=True):
             for name in channel.models:
                 found.setdefault(name, []).append(channel)
         return {name: tuple(channels) for name, channels in found.items()}
+
+    @cached_property
+    def affine(self) -> bool:
+        """Whether any channel knows conversations again."""
+        return any(channel.affinity != "off" for channel in self.channels)
 
     @cached_property
     def by_price(self) -> Mapping[str, tuple[str, ...]]:

@@ -164,7 +164,7 @@ class Exchange:
     # its own, which is several times as slow.
     __slots__ = (
         "__weakref__",
-        "ask", "behind", "body", "call", "charged", "client", "counts", "created_at_us", "entered", "events",
+        "affine", "ask", "behind", "body", "call", "charged", "client", "counts", "created_at_us", "entered", "events",
         "fallback", "first_content_at", "head_early", "head_sent", "heard_at", "held", "keeping", "key", "measured",
         "model_ticket", "multiplier", "offered", "outcomes", "plan", "ratios", "reader", "resting", "room", "said",
         "scopes", "settings", "settled", "started", "talk", "ticket", "too_long_for", "tried", "uncounted", "unfit",
@@ -200,6 +200,7 @@ class Exchange:
         self.plan: tuple[Offered, ...] = ()  # those of them that the hold covers
         self.behind: Iterable[Offered] = ()  # those that the hold was not sized for
         self.waits: list[limits.Refused] = []  # of models that are at their limits
+        self.affine = b""  # the conversation's digest, where it is known again (core.affinity)
         self.resting: list[tuple[float, Candidate]] = []  # candidates that were left out, and for how many seconds
         self.too_long_for: list[Model] = []
         self.unfit: InvalidRequest | None = None  # why the first of those fell out that speak no dialect it fits into

@@ -265,6 +265,7 @@ class Gate:
             if outcome is None:
                 tried.complete = True
                 self.standing.answered(candidate)
+                self.planner.answered(x, candidate)
                 return
             tried.failed = True
             outcome = msgspec.structs.replace(

@@ -13,7 +13,9 @@ from itertools import chain
 
 from ftgate import dialects
 from ftgate.core import limits, routing
+from ftgate.core.affinity import Affinity, digest
 from ftgate.core.routing import SMALLEST_ROOM, Candidate, Model
+from ftgate.dialects.conversation import beginning_of, name_of
 from ftgate.errors import Forbidden, GateError, InvalidRequest, NotServed
 from ftgate.line.call import Exchange, Offered
 from ftgate.line.charge import likely_tokens, prompt_of, quote
@@ -39,6 +41,7 @@ class Planner:
         self.planned: dict[tuple[object, ...], tuple[routing.Routes, tuple[Candidate, ...], frozenset[str]]] = {}
         # Of each served model: whose turn it is among its channels and their credentials.
         self.turns: dict[str, int] = {}
+        self.affinity = Affinity()
 
     def forget(self) -> None:
         """The settings have changed: no plan of the old ones is kept."""
@@ -76,6 +79,10 @@ class Planner:
             self.turns[leader] = turn + 1
         x.fallback = frozenset(names.fallback)
         x.ways = chain((first,), ways)
+        if routes.affine and (said := self._known_by(x, first)):
+            x.affine = digest(key.id, first.model.name, said)
+            x.ways = self.affinity.warm(x.affine, tuple(x.ways), self.clock.now())
+            first = x.ways[0]
         if len(names.asked) + len(names.fallback) <= NAMES_KEPT and routing.is_fixed(
             routes, (*names.asked, *names.fallback)
         ):
@@ -84,6 +91,18 @@ class Planner:
             x.ways = tuple(x.ways)
             self.planned[place] = routes, x.ways, x.fallback
         return first
+
+    @staticmethod
+    def _known_by(x: Exchange, first: Candidate) -> bytes:
+        """What the conversation is known by at the channels that its model has; b"" where they do not care."""
+        kinds = {channel.affinity for channel in x.settings.routes.serving(first.model.name)}
+        said = name_of(x.ask.fields) if "key" in kinds else b""
+        return said or (beginning_of(x.ask.fields) if "prefix" in kinds else b"")
+
+    def answered(self, x: Exchange, way: Candidate) -> None:
+        """It was answered there: its next turn goes there again, if its channel cares."""
+        if x.affine and way.channel.affinity != "off":
+            self.affinity.answered(x.affine, way, self.clock.now())
 
     @staticmethod
     def _unserved(x: Exchange, key: Key, names: routing.Names) -> GateError:

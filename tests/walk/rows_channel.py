@@ -85,6 +85,17 @@ async def _(gateway: Gateway) -> None:
     assert await gateway.row("status, estimated, completion_tokens", key) == ("client_gone", 0, 10)
 
 
+TWO_KEYS = {"channel.keys": '["sk-one-1", "sk-two-2"]'}
+
+
+@walk("channel.affinity", '"key"', TWO_KEYS)
+async def _(gateway: Gateway) -> None:
+    key = await gateway.account()
+    for _ in range(4):
+        assert (await gateway.chat(key, user="ann")).status_code == 200
+    assert len({request.header("authorization") for request in gateway.fake.requests}) == 1
+
+
 DRAINED = {"channel.on_client_gone": '"drain"'}
 TICKS = {"m": Script(content=("tick ",), repeat=60, piece_delay_s=0.03)}
 
