@@ -151,7 +151,7 @@ def _is_large(was: Model, will: Model) -> bool:
     rows += [(least, its.price) for its in will.hours for least in [min(before, key=lambda price: price.input)]]
     pairs = [(getattr(old, of), getattr(now, of)) for old, now in rows for of in _RATES]
     pairs.append((was.price.per_request, will.price.per_request))
-    return any(old != now and (not old or not now or max(old, now) > FOLD * min(old, now)) for old, now in pairs)
+    return any(old != now and max(old, now) > FOLD * min(old, now) for old, now in pairs)
 
 
 # ---- as TOML ----
