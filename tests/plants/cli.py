@@ -67,20 +67,6 @@ PLANTS = (
         "tests/house/test_unanswered.py",
     ),
     Plant(
-        "a change over threefold is taken without a word",
-        "ftgate/config/imported.py",
-        "max(old, now) > FOLD * min(old, now)",
-        "max(old, now) < 0",
-        "tests/cli/test_prices.py",
-    ),
-    Plant(
-        "what somebody set himself is overwritten",
-        "ftgate/config/imported.py",
-        'hand = was.name in own.get(name, {}).get("models", {})',
-        "hand = False",
-        "tests/cli/test_prices.py",
-    ),
-    Plant(
         "prices are written before the config is seen to load",
         "ftgate/cli/prices.py",
         "        config.load(beside, os.environ)\n",
@@ -92,20 +78,6 @@ PLANTS = (
         "ftgate/cli/prices.py",
         "    if applied and taken:",
         "    if taken:",
-        "tests/cli/test_prices.py",
-    ),
-    Plant(
-        "a list without hours takes them away",
-        "ftgate/config/imported.py",
-        '("" if hourly or not model.hours else NO_HOURS)',
-        '""',
-        "tests/cli/test_prices.py",
-    ),
-    Plant(
-        "an import forgets what an earlier one wrote",
-        "ftgate/config/imported.py",
-        "                rows[name, model] = row\n",
-        "                pass\n",
         "tests/cli/test_prices.py",
     ),
 )

@@ -360,4 +360,11 @@ PLANTS = (
         'effort = effort or _effort(item, f"{path}.")',
         "tests/dialects/test_golden_responses_caller.py",
     ),
+    Plant(
+        "a chat's habits are forgotten when it is rendered",
+        "ftgate/dialects/openai_chat/request.py",
+        "    if aim.habits is not None:",
+        "    if aim.habits is not None and not aim.cap:",
+        "tests/line/test_provider_habits.py",
+    ),
 )

@@ -372,4 +372,25 @@ PLANTS = (
         "output=tokens",
         "tests/line/test_line.py",
     ),
+    Plant(
+        "a model's own refusals go up",
+        "ftgate/line/upward.py",
+        "        if candidate.model.drop:\n",
+        "        if candidate.model.drop and not own:\n",
+        "tests/line/test_provider_habits.py",
+    ),
+    Plant(
+        "a call is charged by another clock than its hold",
+        "ftgate/line/charge.py",
+        "        price = tried.candidate.model.price_at(x.created_at_us)\n",
+        "        price = tried.candidate.model.price\n",
+        "tests/line/test_provider_habits.py",
+    ),
+    Plant(
+        "a call is held at the plain price",
+        "ftgate/line/charge.py",
+        "price=model.price_at(x.created_at_us),",
+        "price=model.price,",
+        "tests/line/test_provider_habits.py",
+    ),
 )
