@@ -23,6 +23,7 @@ from ftgate.house.house import House, SystemClock
 from ftgate.house.live import Live
 from ftgate.house.lock import Patience
 from ftgate.house.reload import Reloader
+from ftgate.ports import GateSettings
 from ftgate.store.database import DatabaseFault
 from ftgate.store.journal import StoredJournal
 from ftgate.store.ledger import MemoryLedger
@@ -199,7 +200,12 @@ def _keep_up(house: House[Accounts], gate: "Gate", transports: "Transports") -> 
     """What has to be told when other settings are in force."""
     house.live.tell(house.accounts.directory.adopt)
     house.live.tell(gate.adopt)
-    house.live.tell(lambda: transports.adopt(house.settings.routes.channels))
+    house.live.tell(lambda: transports.adopt(_channels(house.live.gate)))
+
+
+def _channels(settings: GateSettings) -> list[Channel]:
+    """Every channel that calls go by: those of the config, and those for callers with keys of their own."""
+    return [*settings.routes.channels, *(taker.channel for taker in settings.takers.values())]
 
 
 def _gate(house: House[Accounts], transports: "Transports") -> "Gate":

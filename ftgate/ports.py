@@ -11,11 +11,14 @@ import msgspec
 
 from ftgate.core.health import Breaker
 from ftgate.core.pricing import ONE, Multiplier, Offer
-from ftgate.core.routing import Reach, Retry, Routes
+from ftgate.core.routing import Channel, Model, Reach, Retry, Routes
 
 Headers = list[tuple[bytes, bytes]]
 """HTTP headers in order; names in lower case, values without surrounding space."""
 
+
+STANDARD, BYOK = "standard", "byok"
+"""Modes of a call: its account's credits pay, or it brings a provider key of its own (core.secret.Brought)."""
 
 HOPS = b"x-ftgate-hops"
 """The header that names the gateways a call has come through (core.hops)."""
@@ -27,7 +30,7 @@ def nowhere(place: str) -> None:
 
 class UpstreamRequest(msgspec.Struct, frozen=True, gc=False):
     """One POST to an upstream. `channel` names the configured way to it, `reach` says how it is gone: both together
-    have connections of their own."""
+    have connections of their own. `brought`: a caller's own key stands in the headers, and nobody keeps them."""
 
     channel: str
     url: str
@@ -35,6 +38,7 @@ class UpstreamRequest(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     connect_s: float
     reach: Reach = Reach()
+    brought: bool = False
 
 
 class Answer(Protocol):
@@ -135,7 +139,8 @@ class Keys(Protocol):
 class HoldRequest(msgspec.Struct, frozen=True):
     """What a hold is sized from (pricing.hold_for): the candidates in their order, of which `tries` will be tried at
     the most. They are walked once, as far as that needs. `ref` is the call's own id. `soon`: its durability will be
-    waited for before its end's; else it may be remembered together with that."""
+    waited for before its end's; else it may be remembered together with that. A BYOK call says in which `month` its
+    tokens count (core.moments.month), and of how many of the account's no more are taken."""
 
     account: int
     key: int
@@ -144,6 +149,8 @@ class HoldRequest(msgspec.Struct, frozen=True):
     tries: int
     ref: str
     soon: bool = True
+    month: str = ""
+    month_limit: int = 0
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -165,6 +172,13 @@ class Poor(msgspec.Struct, frozen=True):
     quota: bool
     available: int
     required: int
+
+
+class Exhausted(msgspec.Struct, frozen=True):
+    """No hold: the BYOK calls of this month have used `used` tokens, and `limit` are all."""
+
+    used: int
+    limit: int
 
 
 class Row(msgspec.Struct, gc=False, array_like=True):
@@ -252,13 +266,15 @@ class Ledger(Protocol):
         """Why no new hold can be taken now (the database does not take commits); None when it can."""
         ...
 
-    async def hold(self, request: HoldRequest) -> Held | Poor | None:
-        """Set aside what the call may cost at most. None when no candidate was offered."""
+    async def hold(self, request: HoldRequest) -> Held | Poor | Exhausted | None:
+        """Set aside what the call may cost at most. None when no candidate was offered. A BYOK call is only counted,
+        when it settles: those in flight may pass the month's limit by what they use."""
         ...
 
     async def settle(self, hold: object, charge: int | None, row: Row) -> Settled:
-        """End a hold: post `charge` units, or void it (None). The row is remembered in the same transaction; the ledger
-        writes the hold, the cost and the loss into it as they came out."""
+        """End a hold: post `charge` units, or void it (None). The row is remembered in the same transaction, and so are
+        a BYOK call's tokens, in the month in which it came; the ledger writes the hold, the cost and the loss into it
+        as they came out."""
         ...
 
     async def note(self, row: Row) -> None:
@@ -321,6 +337,14 @@ class Terms(msgspec.Struct, frozen=True):
     byok_tokens_per_month: int = 0
 
 
+class Taker(msgspec.Struct, frozen=True):
+    """A provider that takes the keys of callers (BYOK): the channel by which it is asked, without a key, its models
+    under every name that they have; and what a model is like there that only the provider knows."""
+
+    channel: Channel
+    stranger: Model
+
+
 class GateSettings(msgspec.Struct, frozen=True):
     """The gate's part of the configuration: one immutable snapshot, swapped whole. A call keeps the one it began
     with."""
@@ -331,6 +355,8 @@ class GateSettings(msgspec.Struct, frozen=True):
     plans: Mapping[str, Terms]
     keepalive_s: float = 15.0
     """0: never."""
+    takers: Mapping[str, Taker] = {}
+    """The providers that take the keys of callers, by name."""
     breaker: Breaker = Breaker()
 
     def terms(self, plan: str) -> Terms:
@@ -378,6 +404,10 @@ class Accounts(Protocol):
 
     async def posted(self, account: int) -> int:
         """Units of credit that an account has, those its open calls hold among them."""
+        ...
+
+    async def byok_tokens(self, account: int, month: str) -> int:
+        """Tokens that an account's BYOK calls have used in a month (core.moments.month), this one or the last."""
         ...
 
 

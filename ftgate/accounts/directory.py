@@ -13,7 +13,7 @@ import msgspec
 from ftgate.core.books import Books
 from ftgate.errors import NotFound
 from ftgate.ports import Key
-from ftgate.store.database import balances_in, spent_in
+from ftgate.store.database import balances_in, last_months_in, spent_in
 
 
 class User(msgspec.Struct):
@@ -66,6 +66,7 @@ class Directory:
             self.keep_user(user)
             posted, _, used = balances.get(user.id, (0, 0, 0))
             self.books.open_account(user.id, posted=posted, used=used, metered=self.metered(user))
+        self.books.months.update(last_months_in(connection))
         spent = spent_in(connection)
         columns = "id, account, name, prefix, hash, status, models, quota, expires_at_us, created_at_us"
         for row in connection.execute(f"SELECT {columns} FROM keys"):  # noqa: S608 - names of ours
@@ -121,6 +122,10 @@ class Directory:
     async def posted(self, account: int) -> int:
         """As ports.Accounts says."""
         return self.books.accounts[account].posted
+
+    async def byok_tokens(self, account: int, month: str) -> int:
+        """As ports.Accounts says."""
+        return self.books.used_in(account, month)
 
     def plan_of_key(self, key: int) -> str | None:
         """The plan that a key's account is on; None when there is no such key."""

@@ -7,6 +7,7 @@ lines         which line a key stands in
 values        single values, checked
 load          the walk along the declarations, gathering faults
 channels      [[channel]] rows with the catalogue behind them
+brought       where calls go that bring a provider key of their own
 idle          what can have no effect, told
 build         sections, plans, routes, and what must hold between them
 changes       what is different between two of them
@@ -17,6 +18,7 @@ listed        its providers, as the README and the example show them
 write         the commented example
 """
 
+from ftgate.config.brought import brought
 from ftgate.config.build import default_path, describe, effective_provider, from_environment, load, named_data_dir
 from ftgate.config.changes import changed, needing_restart
 from ftgate.config.channel_settings import ProviderOverride
@@ -27,7 +29,7 @@ from ftgate.config.values import unquoted
 from ftgate.config.write import write_example
 
 __all__ = [
-    "Plan", "ProviderOverride", "Server", "Settings", "changed", "default_path", "describe",
+    "Plan", "ProviderOverride", "Server", "Settings", "brought", "changed", "default_path", "describe",
     "effective_provider", "from_environment", "load", "named_data_dir", "needing_restart",
     "provider", "provider_names", "provider_table", "unquoted", "write_example",
 ]  # fmt: skip

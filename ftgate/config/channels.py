@@ -105,13 +105,7 @@ class Builder:
         bases |= {dialect: changed(shipped.bases, dialect, given[name]) for name, dialect in PREFIXES if name in given}
         own = msgspec.structs.replace(shipped.bases[shipped.dialect], base_url=base, auth=auth)
         dropped = given.get("drop_params", ())
-        found: dict[str, Address] = {}
-        for dialect, its in ({shipped.dialect: own} | bases | {shipped.dialect: own}).items():
-            habits = _without(its.habits, dropped)
-            for spoken in (dialect, *its.also):
-                url = f"{its.base_url}{dialects.ADDRESSES[spoken]}"
-                found.setdefault(spoken, Address(spoken, url, its.auth, dialects.cap_fields(spoken), habits))
-        return found
+        return spoken({shipped.dialect: own} | bases | {shipped.dialect: own}, dropped)
 
     def _check_drops(self, where: tuple[str, int], given: dict[str, Any], models: dict[str, Model]) -> None:
         """A dropped field must not be one that the call, or its price, depends on."""
@@ -264,6 +258,17 @@ class Builder:
                 f"{reading.label(where)}: {problem}. Lower the one or raise the other.",
             )
             return None
+
+
+def spoken(bases: Mapping[str, catalogue.Base], dropped: tuple[str, ...] = ()) -> dict[str, Address]:
+    """The address in each dialect that is spoken at these bases, whose own dialect comes first."""
+    found: dict[str, Address] = {}
+    for dialect, its in bases.items():
+        habits = _without(its.habits, dropped)
+        for name in (dialect, *its.also):
+            url = f"{its.base_url}{dialects.ADDRESSES[name]}"
+            found.setdefault(name, Address(name, url, its.auth, dialects.cap_fields(name), habits))
+    return found
 
 
 def _over(headers: Mapping[str, str], own: Mapping[str, str]) -> Mapping[str, str]:

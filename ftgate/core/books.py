@@ -156,6 +156,7 @@ class Books:
         # The latest ended holds -> how and for how much it was asked, and its ref. Ordered: a dict's oldest key is
         # found behind the gaps of all that were taken out before it.
         self.ended: OrderedDict[int, tuple[str, int, str]] = OrderedDict()
+        self.months: dict[int, tuple[str, int]] = {}  # of accounts with BYOK calls the last month, and its tokens
         self.held: dict[
             str, tuple[int, int, int]
         ] = {}  # ref of every open and every latest ended hold -> account, key, amount asked
@@ -169,6 +170,18 @@ class Books:
     def open_key(self, key: int, *, limit: int | None, used: int = 0) -> None:
         assert key not in self.quotas
         self.quotas[key] = Quota(key, limit=limit, used=used)
+
+    def count_month(self, account: int, month: str, tokens: int) -> None:
+        """BYOK calls have used tokens in a month. A call that ends in a later month than it came in counts in a month
+        that nobody asks for any more: only the database remembers it."""
+        last, used = self.months.get(account, ("", 0))
+        if month >= last:
+            self.months[account] = month, tokens + (used if month == last else 0)
+
+    def used_in(self, account: int, month: str) -> int:
+        """Tokens of BYOK calls in a month, which is the last one."""
+        last, used = self.months.get(account, ("", 0))
+        return used if month == last else 0
 
     def room(self, account: int, key: int) -> int | None:
         """Units that a new hold of this key may set aside; None when nothing bounds it."""
@@ -232,9 +245,10 @@ class Books:
         return self._entry(kind, account, 0, debit, credit, abs(amount), ref=ref, at_us=at_us, note=note)
 
     def hold(
-        self, account: int, key: int, amount: int, *, ref: str, estimate: int, at_us: int
+        self, account: int, key: int, amount: int, *, ref: str, estimate: int, at_us: int, note: str = ""
     ) -> tuple[Hold, Entry] | Refusal:
-        """Set `amount` aside for a call. A metered account sets nothing aside and is never refused for credits."""
+        """Set `amount` aside for a call. A metered account sets nothing aside and is never refused for credits. `note`
+        is the call's mode, where that is not the standard one."""
         balance = self.accounts.get(account)
         quota = self.quotas.get(key)
         known = self.held.get(ref)
@@ -254,8 +268,9 @@ class Books:
         aside = 0 if balance.metered else amount
         ledger = "usage" if balance.metered else "credits"
         entry = self._entry(
-            "hold", account, key, ledger, "revenue", aside, ref=ref, estimate=min(estimate, MAX_AMOUNT), at_us=at_us
-        )
+            "hold", account, key, ledger, "revenue", aside, ref=ref, estimate=min(estimate, MAX_AMOUNT), at_us=at_us,
+            note=note,
+        )  # fmt: skip
         held = Hold(entry.id, account, key, aside, amount if quota.limit is not None else 0, balance.metered, ref)
         balance.held += aside
         quota.held += held.quota_held

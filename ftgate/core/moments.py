@@ -17,6 +17,18 @@ def iso(at_us: int) -> str:
     return (EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def month(at_us: int) -> str:
+    """The month of an instant, in UTC: 2026-05."""
+    return (EPOCH + timedelta(microseconds=at_us)).strftime("%Y-%m")
+
+
+def next_month_us(at_us: int) -> int:
+    """The first moment of the month after an instant's, in UTC, in microseconds since 1970."""
+    now = EPOCH + timedelta(microseconds=at_us)
+    first = datetime(now.year + now.month // 12, now.month % 12 + 1, 1, tzinfo=UTC)
+    return (first - EPOCH) // timedelta(microseconds=1)
+
+
 def _counted(text: str) -> str | None:
     """The hint for a number that counts from 1970."""
     whole = text.partition(".")[0]

@@ -146,12 +146,15 @@ class Channel(msgspec.Struct, frozen=True):
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """One channel at one of its addresses, with one of its credentials and one model: somewhere a call can go."""
+    """One channel at one of its addresses, with one of its credentials and one model: somewhere a call can go.
+    `brought`: the credential is the caller's own (BYOK). It ends with the call, and what becomes of it teaches nothing
+    about anybody else's."""
 
     channel: Channel
     address: Address
     credential: Secret
     model: Model
+    brought: bool = False
 
     @property
     def cap_field(self) -> str | None:

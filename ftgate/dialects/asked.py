@@ -1,10 +1,11 @@
 """What a request of any dialect says to ftgate itself: which models, and how to choose among them. These fields never
 go upstream."""
 
+from ftgate.dialects.brought import FIELD
 from ftgate.dialects.fields import Fields, typed
 from ftgate.errors import InvalidRequest
 
-OWN_FIELDS = ("routing", "models", "provider_key")
+OWN_FIELDS = ("routing", "models", FIELD)
 UNPRICED = ("service_tier", "prompt_cache_retention", "plugins", "web_search_options", "search_parameters")
 """Fields of OpenAI's dialects that never go up: they change a price, or add calls that cost beside the tokens."""
 SELDOM_TAKEN = ("prompt_cache_key", "safety_identifier", "verbosity")
@@ -34,11 +35,6 @@ def names_of(
         )
     if (strategy or "auto") not in STRATEGIES:
         raise InvalidRequest(f"`routing` is one of {', '.join(STRATEGIES)}", param="routing")
-    if "provider_key" in fields:
-        raise InvalidRequest(
-            "this version does not take `provider_key`; leave it out to use the gateway's channels",
-            param="provider_key",
-        )
     if len(names) > MAX_NAMES:
         raise InvalidRequest(f"`models` may name {MAX_NAMES} models at most", param="models")
     return names, strategy or "auto"

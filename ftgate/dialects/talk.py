@@ -48,7 +48,7 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 both, and an upstream may answer either way, so there is one limit for both; past it, it is no answer."""
 SMALL_TEXT = 256
 """Characters of a piece that hold no picture worth looking for."""
-MAX_RETRY_AFTER_S = 86_400
+MAX_RETRY_AFTER_S = 31 * 86_400
 """A longer Retry-After tells a client nothing; an upstream's own may be any number, infinite too."""
 
 

@@ -82,7 +82,7 @@ class Relay:
                     raise MethodNotAllowed(f"{path} takes POST", allow="POST, OPTIONS" if intake.cors else "POST")
                 headers: Headers = list(scope["headers"])
                 secret, _ = await intake.admit(headers)
-                hops, forwarded = intake.check_head(dialect, headers)
+                hops, forwarded, brought = intake.check_head(dialect, headers)
                 body = await self._body(receive, room)
             except _ClientLeft:
                 return
@@ -90,7 +90,8 @@ class Relay:
                 await client.answer(*dialect.error(error, request_id))
                 return
             call = Call(
-                id=request_id, dialect=dialect, secret=secret, body=body, route=path, hops=hops, forwarded=forwarded
+                id=request_id, dialect=dialect, secret=secret, body=body, route=path, hops=hops, forwarded=forwarded,
+                brought=brought,
             )  # fmt: skip
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_watch, receive, call)

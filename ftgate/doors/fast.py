@@ -267,7 +267,7 @@ class _Connection:
         try:
             try:
                 secret, key = await intake.admit(head.headers)
-                hops, forwarded = intake.check_head(dialect, head.headers)
+                hops, forwarded, brought = intake.check_head(dialect, head.headers)
                 whole = len(data) >= head.length and not head.chunked  # then the gate need not look at the key again
                 body, data = await self._body(head, chunks, raw + data if chunks else data, room)
             except GateError as error:
@@ -284,6 +284,7 @@ class _Connection:
                     route=route,
                     hops=hops,
                     forwarded=forwarded,
+                    brought=brought,
                 )
                 if self.left:
                     call.client_gone()

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 from ftgate.dialects import COUNT_ROUTES, ROUTES
+from ftgate.dialects.brought import HEADER, Brought, in_header
 from ftgate.dialects.talk import Dialect, Headers
 from ftgate.errors import InvalidRequest, NotAuthenticated
 
@@ -102,15 +103,13 @@ def wording(path: str, *, versioned: bool = False) -> Dialect:
     return next((dialect for route, dialect in CALLS.items() if _below(path, route)), CALLS["/v1/chat/completions"])
 
 
-def refuse_own_key(headers: Headers) -> None:
-    """Raise InvalidRequest when a caller sends a provider key of its own: unheeded, the call would be billed to its
-    credits."""
-    for name, _ in headers:
-        if name == b"x-findtoken-provider-key":
-            raise InvalidRequest(
-                "this version does not take a provider key of your own; leave the header out",
-                param="X-FindToken-Provider-Key",
-            )
+def brought_key(known: Brought | None, value: bytes) -> Brought:
+    """The provider key that a header brings beside what another one brought. Raises InvalidRequest, also where the two
+    differ."""
+    found = in_header(value)
+    if known not in (None, found):
+        raise InvalidRequest(f"the request has two different {HEADER}", param=HEADER)
+    return found
 
 
 def presented_key(headers: Headers) -> bytes | None:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Collection
 from functools import lru_cache, partial
 
 from ftgate.dialects import COUNT_ROUTES
+from ftgate.dialects.brought import HEADER, Brought
 from ftgate.dialects.talk import Dialect
 from ftgate.doors import http
 from ftgate.errors import BodyTooLarge, BodyTooSlow, Overloaded, UnsupportedBody
@@ -17,6 +18,7 @@ HELD_BYTES = 256 * 1024 * 1024
 served from swap."""
 BODY_S = 60.0
 """Seconds in which a request's body must have come whole. No hold is taken before that."""
+_PROVIDER_KEY = HEADER.lower().encode()
 ROUTES_KEPT = 256
 """Paths of which is remembered what they mean: callers write few, and strangers must not fill the memory."""
 
@@ -101,22 +103,25 @@ class Intake:
         """The secret shown and its key, before a byte of the body is asked for: a stranger must not fill the memory.
         Raises GateError."""
         secret = http.presented_key(headers)
-        http.refuse_own_key(headers)
         return secret, await self.authenticate(secret)
 
-    def check_head(self, dialect: Dialect, headers: Headers) -> tuple[bytes, Headers | None]:
-        """Refuse by its head what need not be read. The gateways that the call came through (core.hops), and the
-        headers that go up to upstreams of its dialect. Raises UnsupportedBody, BodyTooLarge."""
-        came = b""
+    def check_head(self, dialect: Dialect, headers: Headers) -> tuple[bytes, Headers | None, Brought | None]:
+        """Refuse by its head what need not be read. The gateways that the call came through (core.hops), the headers
+        that go up to upstreams of its dialect, and the provider key that it brings. Raises UnsupportedBody,
+        BodyTooLarge, InvalidRequest."""
+        came, brought = b"", None
         for name, value in headers:
             if name == HOPS:
                 came += b"," * bool(came) + value
             if name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
                 raise UnsupportedBody("send the body uncompressed: Content-Encoding is not supported here")
+            if name == _PROVIDER_KEY:
+                brought = http.brought_key(brought, value)
             if name == b"content-length" and value.isdigit() and int(value) > self.max_body_bytes:
                 raise self.too_large()
         onward = dialect.FORWARDED
-        return came, ([header for header in headers if header[0] in onward] or None) if onward else None
+        forwarded = ([header for header in headers if header[0] in onward] or None) if onward else None
+        return came, forwarded, brought
 
     def too_large(self) -> BodyTooLarge:
         return BodyTooLarge(

@@ -7,10 +7,10 @@ the swap, and takes the new settings on by content.
 
 from collections.abc import Callable
 
-from ftgate.config import Settings
+from ftgate.config import Settings, brought
 from ftgate.core.limits import Name, Rates, RatesFor, Scope
 from ftgate.core.pricing import ONE
-from ftgate.ports import DoorSettings, GateSettings, Terms
+from ftgate.ports import DoorSettings, GateSettings, Taker, Terms
 
 
 class Live:
@@ -77,4 +77,5 @@ def _gate(settings: Settings) -> GateSettings:
         plans=plans,
         keepalive_s=settings.server.keepalive,
         breaker=settings.breaker,
+        takers={name: Taker(*known) for name, known in brought(settings).items()},
     )

@@ -12,10 +12,11 @@ import trio
 from ftgate.core import estimate, limits, pricing
 from ftgate.core.routing import Candidate, Model, Outcome
 from ftgate.core.usage import Measured, Usage
+from ftgate.dialects.brought import Brought
 from ftgate.dialects.neutral import Event, Talk
 from ftgate.dialects.talk import NOTHING, Ask, Dialect, Meter, Reader, Writer
 from ftgate.errors import GateError, InvalidRequest
-from ftgate.ports import Begun, Client, GateSettings, Headers, Held, Key, Sending, Settled
+from ftgate.ports import STANDARD, Begun, Client, GateSettings, Headers, Held, Key, Sending, Settled
 
 
 class Call:
@@ -23,12 +24,13 @@ class Call:
 
     `id` is ours and unique; `secret` the key shown, None if none; `key` its key where the door has just looked at it;
     `dialect` what the caller speaks; `route` the path of the relay route it came to; `hops` the gateways that it came
-    through (core.hops); `forwarded` those of its headers that go up to upstreams of its dialect.
+    through (core.hops); `forwarded` those of its headers that go up to upstreams of its dialect; `brought` the provider
+    key that a header brings.
     """
 
     __slots__ = (
-        "began_at", "begun", "body", "cancelled", "dialect", "draining", "ended_by", "ends_at", "forwarded", "hops",
-        "id", "key", "left", "route", "scope", "secret", "total_s",
+        "began_at", "begun", "body", "brought", "cancelled", "dialect", "draining", "ended_by", "ends_at", "forwarded",
+        "hops", "id", "key", "left", "route", "scope", "secret", "total_s",
     )  # fmt: skip
 
     def __init__(
@@ -42,6 +44,7 @@ class Call:
         route: str = "",
         hops: bytes = b"",
         forwarded: Headers | None = None,
+        brought: Brought | None = None,
     ) -> None:
         self.id = id
         self.dialect = dialect
@@ -51,6 +54,7 @@ class Call:
         self.body = body
         self.hops = hops
         self.forwarded = forwarded
+        self.brought = brought
         self.scope: trio.CancelScope | None = (
             None  # around what takes long now: an attempt, or the pause before the next
         )
@@ -166,9 +170,9 @@ class Exchange:
         "__weakref__",
         "affine", "ask", "behind", "body", "call", "charged", "client", "counts", "created_at_us", "entered", "events",
         "fallback", "first_content_at", "head_early", "head_sent", "heard_at", "held", "keeping", "key", "measured",
-        "model_ticket", "multiplier", "offered", "outcomes", "plan", "ratios", "reader", "resting", "room", "said",
-        "scopes", "settings", "settled", "started", "talk", "ticket", "too_long_for", "tried", "uncounted", "unfit",
-        "waits", "ways", "writer",
+        "mode", "model_ticket", "multiplier", "offered", "outcomes", "plan", "ratios", "reader", "resting", "room",
+        "said", "scopes", "settings", "settled", "started", "talk", "ticket", "too_long_for", "tried", "uncounted",
+        "unfit", "waits", "ways", "writer",
     )  # fmt: skip
 
     def __init__(
@@ -188,6 +192,7 @@ class Exchange:
         self.created_at_us = created_at_us
         self.key: Key | None = None
         self.ask = NOTHING
+        self.mode = STANDARD
         # What is asked in neutral words, once another dialect needs it, or why they cannot say it.
         self.talk: Talk | InvalidRequest | None = None
         self.said: dict[str, Ask | InvalidRequest] = {}  # the same in other dialects, or why it cannot be said there

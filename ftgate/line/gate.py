@@ -18,10 +18,10 @@ from collections.abc import Callable
 from itertools import chain
 from types import TracebackType
 
-import msgspec
 import trio
 
 from ftgate.core import estimate, hops, limits, routing
+from ftgate.core.moments import month
 from ftgate.core.money import format_usd
 from ftgate.core.redact import redact
 from ftgate.core.routing import Outcome, Verdict
@@ -47,10 +47,10 @@ from ftgate.line.translation import fit_all
 from ftgate.line.words import (
     answer_headers,
     closing_comment,
-    conceal,
+    concealed,
     cut_error,
     joint_error,
-    poor,
+    no_hold,
     room_headers,
     row,
     status_of,
@@ -58,6 +58,7 @@ from ftgate.line.words import (
     unfit,
 )  # fmt: skip
 from ftgate.ports import (
+    BYOK,
     Client,
     Clock,
     GateSettings,
@@ -233,9 +234,11 @@ class Gate:
     def _request(self, x: Exchange, key: Key) -> HoldRequest:
         """What the hold is sized from."""
         x.behind = self.planner.offers(x)
+        byok = x.mode is BYOK
         return HoldRequest(
             account=key.account, key=key.id, offers=x.behind, multiplier=x.multiplier, tries=x.settings.retry.attempts,
-            ref=x.call.id, soon=x.ask.stream,
+            ref=x.call.id, soon=x.ask.stream, month=month(x.created_at_us) if byok else "",
+            month_limit=x.settings.terms(key.plan).byok_tokens_per_month if byok else 0,
         )  # fmt: skip
 
     # Attempts
@@ -268,11 +271,7 @@ class Gate:
                 self.planner.answered(x, candidate)
                 return
             tried.failed = True
-            outcome = msgspec.structs.replace(
-                outcome,
-                detail=conceal(outcome.detail, tried.candidate),
-                details=conceal(outcome.details, tried.candidate),
-            )
+            outcome = concealed(outcome, tried.candidate)
             name = candidate.channel.name
             log.warning("call %s: %s failed: %s %s", x.call.id, name, outcome.verdict.value, redact(outcome.detail))
             self.standing.failed(x, tried, outcome)
@@ -347,7 +346,8 @@ class Gate:
         ended = row(x, status, http_error, cost=amount or 0, now=self.clock.now(), remark="; ".join(remarks))
         x.settled = await self.ledger.settle(x.held.id, amount, ended)
         self.passing("settled")
-        learn(x)
+        if x.mode is not BYOK:  # whoever names a model as he likes must not fill what is known of models
+            learn(x)
         if x.settled.lost:
             log.warning("call %s used %s USD more than its account could pay", x.call.id, format_usd(x.settled.lost))
 
@@ -436,7 +436,7 @@ class _Holding:
             if patience.cancelled_caught:
                 raise DatabaseBusy("the ledger did not decide in time; nothing was charged", retry_after_s=2)
         if not isinstance(held, Held):
-            refused = self.gate.nothing_left(x) if held is None else poor(held)
+            refused = self.gate.nothing_left(x) if held is None else no_hold(held, x.created_at_us)
             await ledger.note(row(x, "refused", refused, cost=0, now=self.gate.clock.now()))
             raise refused
         x.held = held

@@ -17,12 +17,13 @@ from ftgate.core.affinity import Affinity, digest
 from ftgate.core.routing import SMALLEST_ROOM, Candidate, Model
 from ftgate.dialects.conversation import beginning_of, name_of
 from ftgate.errors import Forbidden, GateError, InvalidRequest, NotServed
+from ftgate.line.brought import brings_key, ways_of
 from ftgate.line.call import Exchange, Offered
 from ftgate.line.charge import likely_tokens, prompt_of, quote
 from ftgate.line.standing import Standing
 from ftgate.line.translation import fitting
 from ftgate.line.words import too_many
-from ftgate.ports import Clock, Key, Terms
+from ftgate.ports import BYOK, Clock, Key, Terms
 
 NAMES_KEPT = 16
 """Names in a plan up to which it is made whole and remembered; a longer one is walked anew, as far as it is needed."""
@@ -53,6 +54,9 @@ class Planner:
         routes, ask = x.settings.routes, x.ask
         terms = x.settings.terms(key.plan)
         x.multiplier = terms.multiplier
+        if brings_key(x) and (brought := ways_of(x, key, terms)):
+            x.ways = brought
+            return brought[0]
         grade = ""
         if "auto" in ask.names:
             media = bool(ask.images or ask.audios or ask.files)
@@ -183,8 +187,8 @@ class Planner:
 
     def _at_limit(self, x: Exchange, model: Model) -> limits.Refused | None:
         """Whether this model takes one call more now; nothing is counted yet."""
-        if not (scopes := self.limits.scopes(("model", model.name))):
-            return None
+        if x.mode is BYOK or not (scopes := self.limits.scopes(("model", model.name))):
+            return None  # of a model are limited the calls that use our keys
         now = self.clock.now()
         return limits.tokens_wait(scopes, now, likely_tokens(x, model)) or limits.requests_wait(scopes, now)
 
@@ -198,7 +202,7 @@ class Planner:
 
     def enter(self, x: Exchange, model: Model) -> limits.Refused | None:
         """Count the call at this model, and no longer at the one it tried before. Refused, it stays where it was."""
-        if x.entered == model.name:
+        if x.entered == model.name or x.mode is BYOK:
             return None
         ticket = limits.NO_TICKET
         if scopes := self.limits.scopes(("model", model.name)):

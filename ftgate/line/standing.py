@@ -1,4 +1,5 @@
-"""How channels stand (core.health), as the line sees it: who may be asked now, and what attempts have taught."""
+"""How channels stand (core.health), as the line sees it: who may be asked now, and what attempts have taught. A call
+with a key of its caller's own is asked whatever is known, and teaches nothing."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -29,11 +30,11 @@ class Standing:
         if self.health.fine:
             return _never
         now, breaker = self.clock.now(), x.settings.breaker
-        return lambda way: self.health.rest_s(way, now, breaker)
+        return lambda way: 0.0 if way.brought else self.health.rest_s(way, now, breaker)
 
     def passed_over(self, x: Exchange, way: Candidate) -> bool:
         """Whether a plan leaves this candidate out, as long as there is another. It is noted in x.resting then."""
-        if self.health.fine:
+        if self.health.fine or way.brought:
             return False
         now = self.clock.now()
         wait = self.health.rest_s(way, now, x.settings.breaker)
@@ -59,23 +60,30 @@ class Standing:
 
     def enter(self, x: Exchange, way: Candidate) -> bool:
         """An attempt begins there; whether it may. It ends with answered, left or failed."""
-        return self.health.fine or self.health.enter(way, x.call.id, self.clock.now(), x.settings.breaker)
+        return (
+            self.health.fine or way.brought or self.health.enter(way, x.call.id, self.clock.now(), x.settings.breaker)
+        )
 
     def begun(self, way: Candidate) -> None:
         """Its stream has begun."""
-        self.health.begun(way)
+        if not way.brought:
+            self.health.begun(way)
 
     def answered(self, way: Candidate) -> None:
         """It has answered whole."""
-        self.health.answered(way)
+        if not way.brought:
+            self.health.answered(way)
 
     def left(self, x: Exchange, way: Candidate) -> None:
         """It was ended, and nothing was learned."""
-        self.health.left(way, x.call.id)
+        if not way.brought:
+            self.health.left(way, x.call.id)
 
     def failed(self, x: Exchange, tried: Tried, outcome: Outcome) -> None:
         """It has failed. `outcome` is of this attempt and not yet in x.outcomes; its words hold no credential."""
         way = tried.candidate
+        if way.brought:
+            return
         self.health.remember(way, self.clock.wall_us(), redact(outcome.detail)[:500] or outcome.verdict.value)
         if outcome.verdict is Verdict.timeout and not tried.awaited:  # there was no time to ask
             self.left(x, way)

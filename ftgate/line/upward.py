@@ -48,7 +48,8 @@ class Upward:
         body = dialects.ALL[dialect].render(asked_in(x, dialect), aim)
         url, headers = self._constant(candidate, stream=x.ask.stream)
         return UpstreamRequest(
-            channel.name, url, self._headers(x, dialect, headers), body, channel.timeouts.connect, channel.reach
+            channel.name, url, self._headers(x, dialect, headers), body, channel.timeouts.connect, channel.reach,
+            candidate.brought,
         )  # fmt: skip
 
     def counting(self, x: Exchange, candidate: Candidate, counting: Counting) -> UpstreamRequest:
@@ -63,7 +64,7 @@ class Upward:
         where, mark, query = url.partition("?")
         return UpstreamRequest(
             channel.name, where + counting.path + mark + query, self._headers(x, dialect, headers), body,
-            channel.timeouts.connect, channel.reach,
+            channel.timeouts.connect, channel.reach, candidate.brought,
         )  # fmt: skip
 
     def _headers(
@@ -79,19 +80,30 @@ class Upward:
         return headers
 
     def _constant(self, candidate: Candidate, *, stream: bool) -> tuple[str, tuple[tuple[bytes, bytes], ...]]:
-        """The address and the headers of a request to this candidate, which are always the same: made once for each.
-        What is in the query may be secret, so it does not stand in the channel's own address."""
-        channel, address, credential = candidate.channel, candidate.address, candidate.credential
+        """The address and the headers of a request to this candidate, which are always the same: made once for each,
+        but for one with a key of its caller's own, of which nothing is kept."""
+        if candidate.brought:
+            return self._make(candidate, stream=stream)
+        address, credential = candidate.address, candidate.credential
         place = id(address), id(credential), stream
         known = self._made.get(place)
         if known is not None:
             return known[2], known[3]
+        url, headers = self._make(candidate, stream=stream)
+        if len(self._made) > MADE_KEPT:
+            self._made.clear()
+        self._made[place] = address, credential, url, headers  # both are kept, so that their ids stay theirs
+        return url, headers
+
+    def _make(self, candidate: Candidate, *, stream: bool) -> tuple[str, tuple[tuple[bytes, bytes], ...]]:
+        """What is in the query may be secret, so it does not stand in the channel's own address."""
+        channel, address = candidate.channel, candidate.address
         accept = b"text/event-stream" if stream else b"application/json"
         headers: Headers = [(b"content-type", b"application/json"), (b"accept", accept), (b"user-agent", b"ftgate")]
         headers += dialects.ALL[address.dialect].HEADERS
         if self.gateway:
             headers.append((HOPS, self.gateway))
-        secret = credential.reveal()
+        secret = candidate.credential.reveal()
         if secret and address.auth == "x-api-key":
             headers.append((b"x-api-key", secret.encode()))
         elif secret:
@@ -100,10 +112,7 @@ class Upward:
         headers = [
             header for header in headers if header[0] not in dict(own)
         ] + own  # what the operator configured replaces ours
-        if len(self._made) > MADE_KEPT:
-            self._made.clear()
         url = f"{address.url}?{urlencode(channel.query, quote_via=quote)}" if channel.query else address.url
-        self._made[place] = address, credential, url, tuple(headers)  # both are kept, so that their ids stay theirs
         return url, tuple(headers)
 
 

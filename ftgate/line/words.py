@@ -8,7 +8,7 @@ import msgspec
 import trio
 
 from ftgate.core import limits, receipt
-from ftgate.core.moments import parse_http_date
+from ftgate.core.moments import next_month_us, parse_http_date
 from ftgate.core.money import format_usd, format_usd_cents
 from ftgate.core.redact import redact
 from ftgate.core.routing import Candidate, Outcome, Verdict
@@ -18,6 +18,7 @@ from ftgate.errors import (
     InternalError,
     InvalidRequest,
     NoHealthyProvider,
+    NotAuthenticated,
     PaymentRequired,
     ProviderError,
     ProvidersOverloaded,
@@ -28,7 +29,7 @@ from ftgate.errors import (
 )
 from ftgate.line.call import Ended, Exchange
 from ftgate.line.charge import prompt_of
-from ftgate.ports import Headers, Poor, Row
+from ftgate.ports import BYOK, Exhausted, Headers, Poor, Row
 
 DAY_S = 86_400.0
 MAX_DETAILS = 4000
@@ -53,9 +54,22 @@ def conceal(text: str, candidate: Candidate) -> str:
         url.hostname or "",
     ]
     secrets += [proxy.netloc, proxy.hostname or ""]
+    secrets += [msgspec.json.encode(secret)[1:-1].decode() for secret in secrets]  # as they stand in JSON
     for secret in sorted({secret for secret in secrets if len(secret) >= 4}, key=len, reverse=True):
         text = text.replace(secret, "[redacted]")
     return text
+
+
+def concealed(outcome: Outcome, candidate: Candidate) -> Outcome:
+    """What an upstream has said, each word of it without what conceal() takes out."""
+    return msgspec.structs.replace(
+        outcome,
+        detail=conceal(outcome.detail, candidate),
+        kind=outcome.kind and conceal(outcome.kind, candidate),
+        code=outcome.code and conceal(outcome.code, candidate),
+        param=outcome.param and conceal(outcome.param, candidate),
+        details=conceal(outcome.details, candidate),
+    )
 
 
 def status_of(x: Exchange, error: BaseException | None) -> tuple[str, GateError | None]:
@@ -100,7 +114,7 @@ def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: fl
         status=status,
         http_status=http_status,
         error_code=(error.code if error else "")[:100].replace("\0", "\ufffd"),
-        mode="standard",
+        mode=x.mode,
         prompt_tokens=usage.prompt,
         cached_tokens=usage.cache_read,
         cache_write_tokens=usage.cache_write,
@@ -144,9 +158,24 @@ def joint_error(x: Exchange) -> GateError:
             message, status=status, kind=kind, code=redact(code or "") or None, param=redact(last.param or "") or None,
             details=_details(last.details),
         )  # fmt: skip
+    if x.mode is BYOK and last.verdict in (Verdict.credential, Verdict.out_of_credit):
+        return _key_refused(x, last)
     error = _nobody(x)
     error.overloaded = _all_overloaded(x)
     return error
+
+
+def _key_refused(x: Exchange, last: Outcome) -> GateError:
+    """What a caller is told of its own provider key, in the provider's words."""
+    provider = x.plan[last.index].way.channel.provider
+    said = redact(last.detail)
+    if last.verdict is Verdict.credential:
+        return NotAuthenticated(
+            f"{provider} refused the provider key: {said}" if said else f"{provider} refused the provider key",
+            code="invalid_provider_key",
+            param="provider_key",
+        )
+    return ProviderError(f"the account of the provider key has no credit left at {provider}{said and f': {said}'}")
 
 
 def _all_overloaded(x: Exchange) -> bool:
@@ -222,8 +251,19 @@ def unfit(x: Exchange) -> GateError:
     )
 
 
-def poor(poor: Poor) -> PaymentRequired:
+def no_hold(why: Poor | Exhausted, now_us: int) -> GateError:
     """Why the ledger gave no hold."""
+    if isinstance(why, Poor):
+        return _poor(why)
+    return RateLimited(
+        f"The calls with provider keys of this account have used {why.used} tokens this month (UTC), and its plan"
+        f" gives {why.limit}",
+        code="byok_limit_exceeded",
+        retry_after_s=max((next_month_us(now_us) - now_us) / 1_000_000, 1.0),
+    )
+
+
+def _poor(poor: Poor) -> PaymentRequired:
     required = format_usd_cents(poor.required)
     if poor.quota:
         return PaymentRequired(
@@ -254,7 +294,7 @@ def answer_headers(x: Exchange) -> Headers:
     candidate = x.tried[-1].candidate
     return [
         *id_headers(x),
-        (b"x-findtoken-mode", b"standard"),
+        (b"x-findtoken-mode", x.mode.encode()),
         (b"x-findtoken-model", candidate.model.name.encode(errors="replace")),
         (b"x-findtoken-provider", candidate.channel.provider.encode()),
         (b"x-findtoken-attempts", b"%d" % len(x.tried)),
@@ -264,7 +304,7 @@ def answer_headers(x: Exchange) -> Headers:
 
 def stream_headers(x: Exchange) -> Headers:
     """The head of a stream. One that goes before anybody has answered cannot say who did; its closing comment does."""
-    said = [*id_headers(x), (b"x-findtoken-mode", b"standard"), *room_headers(x.room)]
+    said = [*id_headers(x), (b"x-findtoken-mode", x.mode.encode()), *room_headers(x.room)]
     return (said if x.head_early else answer_headers(x)) + [
         (b"content-type", b"text/event-stream; charset=utf-8"),
         (b"cache-control", b"no-cache"),

@@ -23,6 +23,10 @@ from ftgate.ports import Row
 log = logging.getLogger("ftgate.store")
 
 _INBOX_SQL = "INSERT INTO inbox (mark, entries, balances, spent, requests) VALUES (?, ?, ?, ?, ?)"
+_MONTH_SQL = (
+    "INSERT INTO byok_months (account, month, tokens) VALUES (?, ?, ?)"
+    " ON CONFLICT (account, month) DO UPDATE SET tokens = tokens + excluded.tokens"
+)
 _json = msgspec.json.Encoder()
 _marks = itertools.count(
     secrets.randbits(62)
@@ -62,6 +66,10 @@ class Batch:
         self.balances[balance.account] = (balance.account, balance.posted, balance.held, balance.used)
         if quota is not None:
             self.spent[quota.key] = (quota.key, quota.used)
+
+    def count_month(self, account: int, month: str, tokens: int) -> None:
+        """Tokens that BYOK calls have used: they reach the database together with the row that says so."""
+        self.statements.append((_MONTH_SQL, (account, month, tokens)))
 
     def size(self) -> int:
         return len(self.entries) + len(self.rows) + len(self.statements)

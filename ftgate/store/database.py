@@ -139,3 +139,15 @@ def balances_in(connection: sqlite3.Connection) -> dict[int, tuple[int, int, int
 def spent_in(connection: sqlite3.Connection) -> dict[int, int]:
     """Key -> the units it has spent, ever."""
     return dict(connection.execute("SELECT key, used FROM spent"))
+
+
+def months_in(connection: sqlite3.Connection) -> dict[tuple[int, str], int]:
+    """Account and month -> tokens that its BYOK calls have used in it."""
+    rows = connection.execute("SELECT account, month, tokens FROM byok_months")
+    return {(account, month): tokens for account, month, tokens in rows}
+
+
+def last_months_in(connection: sqlite3.Connection) -> dict[int, tuple[str, int]]:
+    """Account -> the last month in which it had BYOK calls, and their tokens."""
+    rows = connection.execute("SELECT account, max(month), tokens FROM byok_months GROUP BY account")
+    return {account: (month, tokens) for account, month, tokens in rows}

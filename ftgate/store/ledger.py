@@ -9,8 +9,9 @@ import trio
 
 from ftgate.core import pricing
 from ftgate.core.books import MAX_SPENT, Balance, Books, Ended, Quota, Refusal
+from ftgate.core.moments import month
 from ftgate.errors import DatabaseFailed
-from ftgate.ports import Clock, Held, HoldRequest, Poor, Row, Settled
+from ftgate.ports import BYOK, Clock, Exhausted, Held, HoldRequest, Poor, Row, Settled
 from ftgate.store.batch import Batch
 from ftgate.store.database import DatabaseFault
 
@@ -46,7 +47,7 @@ class MemoryLedger:
     def busy(self) -> str | None:
         return self.log.busy()
 
-    async def hold(self, request: HoldRequest) -> Held | Poor | None:
+    async def hold(self, request: HoldRequest) -> Held | Poor | Exhausted | None:
         """Decide and take. Raises IdReused."""
         balance = self.books.accounts[request.account]
         quota = self.books.quotas[request.key]
@@ -55,6 +56,8 @@ class MemoryLedger:
         sized = pricing.hold_for(request.offers, room, request.multiplier, tries=request.tries)
         if sized is None:
             return None
+        if request.month and (used := self.books.used_in(request.account, request.month)) >= request.month_limit:
+            return Exhausted(used, request.month_limit)
         if isinstance(sized, pricing.TooPoor):
             return self._poor(sized.required, balance, quota)
         taken = self.books.hold(
@@ -64,6 +67,7 @@ class MemoryLedger:
             ref=request.ref,
             estimate=sized.estimate,
             at_us=self.clock.wall_us(),
+            note=BYOK if request.month else "",
         )
         if taken is Refusal.id_reused or taken is Refusal.already_done:
             raise IdReused(f"{request.ref}: {taken.value}")
@@ -95,7 +99,17 @@ class MemoryLedger:
         batch.remember(ended.entries, balance, self.books.quotas[held.key])
         row.hold, row.cost, row.lost = hold, ended.charged, ended.lost
         batch.rows.append(row)
-        return Settled(ended.charged, ended.lost, None if held.metered else ended.posted, batch)
+        byok = row.mode == BYOK
+        if byok:
+            self._count(batch, row)
+        return Settled(ended.charged, ended.lost, None if held.metered or byok else ended.posted, batch)
+
+    def _count(self, batch: Batch, row: Row) -> None:
+        """A BYOK call's tokens, in the month in which it came: so its row alone says where they count."""
+        if tokens := row.prompt_tokens + row.completion_tokens:
+            when = month(row.created_at_us)
+            self.books.count_month(row.account, when, tokens)
+            batch.count_month(row.account, when, tokens)
 
     async def note(self, row: Row) -> None:
         self.log.changed().rows.append(row)

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterable
 
 from ftgate.core.books import Books, Ended, Entry, Hold
-from ftgate.ports import Row
+from ftgate.ports import STANDARD, Row
 from ftgate.store.batch import Batch
 
 _OPEN = (
@@ -59,7 +59,7 @@ def _row(hold: Entry, charged: int) -> Row:
     """The row of a call that a kill ended: what its hold knew of it."""
     return Row(
         request_id=hold.ref, created_at_us=hold.at_us, account=hold.account, key=hold.key, model="", served_model="",
-        provider="", channel="", status="crashed", http_status=0, error_code="", mode="standard", prompt_tokens=0,
-        cached_tokens=0, cache_write_tokens=0, completion_tokens=0, reasoning_tokens=0, cost=charged, lost=0,
-        estimated=charged > 0, latency_ms=0, first_token_ms=None, attempts=0, stream=False, hold=hold.id,
+        provider="", channel="", status="crashed", http_status=0, error_code="", mode=hold.note or STANDARD,
+        prompt_tokens=0, cached_tokens=0, cache_write_tokens=0, completion_tokens=0, reasoning_tokens=0, cost=charged,
+        lost=0, estimated=charged > 0, latency_ms=0, first_token_ms=None, attempts=0, stream=False, hold=hold.id,
     )  # fmt: skip

@@ -94,7 +94,20 @@ def _added(columns: Mapping[str, Mapping[str, str]]) -> str:
     return "".join(lines)
 
 
-_MIGRATIONS = {"0001_first": _FIRST, **{name: _added(columns) for name, columns in _ADDED.items()}}
+_BYOK_MONTHS = """
+CREATE TABLE byok_months (
+  account INTEGER NOT NULL, month TEXT NOT NULL, tokens INTEGER NOT NULL CHECK (tokens >= 0),
+  PRIMARY KEY (account, month)
+) STRICT;
+"""
+"""The fourth's: the tokens of an account's BYOK calls in each month, as core.moments.month writes it."""
+_TABLES = {"0004_byok_months": {"byok_months": ("account", "month", "tokens")}}
+"""Tables that came later, with their columns: for who reads a database that lacks them."""
+_MIGRATIONS = {
+    "0001_first": _FIRST,
+    **{name: _added(columns) for name, columns in _ADDED.items()},
+    "0004_byok_months": _BYOK_MONTHS,
+}
 
 
 def _insert_all(table: str, columns: tuple[str, ...], source: str, conflict: str = "") -> str:
@@ -177,7 +190,7 @@ def _migration(script: str) -> "Callable[[sqlite_utils.Database], None]":
 def show_newest(connection: sqlite3.Connection) -> None:
     """Let a database that an older version wrote be read as if it were migrated, and leave it as it is: a backup is
     verified before it is put back, and a command beside no server only reads. The tables are hidden behind views of
-    this connection, which have the missing columns. Raises sqlite3.DatabaseError."""
+    this connection, which have the missing columns; a table that came later is empty. Raises sqlite3.DatabaseError."""
     if "0001_first" not in (applied := _applied(connection)):
         return
     missing: dict[str, list[str]] = {}
@@ -187,12 +200,16 @@ def show_newest(connection: sqlite3.Connection) -> None:
                 missing.setdefault(table, []).extend(
                     f"{kind.rpartition(' ')[2]} AS {name}" for name, kind in columns.items()
                 )
-    if not missing:
+    absent = {t: names for migration, its in _TABLES.items() if migration not in applied for t, names in its.items()}
+    if not missing and not absent:
         return
     connection.execute("PRAGMA query_only = OFF")  # the file itself is open for reading only
     for table, named in missing.items():
         added = ", ".join(named)
         connection.execute(f"CREATE TEMP VIEW {table} AS SELECT *, {added} FROM main.{table}")  # noqa: S608 - names of ours
+    for table, names in absent.items():
+        nothing = ", ".join(f"NULL AS {name}" for name in names)
+        connection.execute(f"CREATE TEMP VIEW {table} AS SELECT {nothing} WHERE 0")
     connection.execute("PRAGMA query_only = ON")
 
 

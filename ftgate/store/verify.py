@@ -7,6 +7,7 @@ from being folded back.
 """
 
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import msgspec
 
 from ftgate.core import receipt
 from ftgate.core.audit import Audit, Disagreement, State
-from ftgate.store.database import balances_in, last_entry, last_request, read_only, spent_in
+from ftgate.store.database import balances_in, last_entry, last_request, months_in, read_only, spent_in
 from ftgate.store.entries import entries_after
 from ftgate.store.schema import show_newest
 
@@ -50,7 +51,7 @@ def verify_ledger(path: Path) -> dict[str, object]:
         show_newest(connection)
         connection.execute("BEGIN")
         last, newest = last_entry(connection), last_request(connection)
-        balances, spent = balances_in(connection), spent_in(connection)
+        balances, spent, months = balances_in(connection), spent_in(connection), months_in(connection)
         checkpoints = connection.execute(
             "SELECT last_id, id, CAST(state AS BLOB) FROM checkpoints ORDER BY last_id, id"
         ).fetchall()
@@ -58,6 +59,7 @@ def verify_ledger(path: Path) -> dict[str, object]:
         _read_all(connection, audit, last, checkpoints)
         audit.finish(balances, spent)
         rows = compare_requests(connection, audit, newest)
+        compare_months(connection, months, newest)
     except Disagreement as found:
         return {
             "ok": False,
@@ -123,6 +125,35 @@ def compare_requests(connection: sqlite3.Connection, audit: Audit, last: int | N
             _missing(connection, pruned, audit.last_id) or f"{rows} requests have a hold and {ended} calls have ended"
         )
     return found
+
+
+_OF_BYOK = (
+    "SELECT account, strftime('%Y-%m', created_at_us / 1000000, 'unixepoch'), sum(prompt_tokens + completion_tokens),"
+    " max(abs(cost) + abs(lost)) FROM requests WHERE id > ? AND id <= ? AND mode = 'byok' GROUP BY 1, 2"
+)
+
+
+def compare_months(
+    connection: sqlite3.Connection, months: Mapping[tuple[int, str], int], last: int, *, pruned: bool = False
+) -> None:
+    """The tokens of every month's BYOK calls against the rows up to `last`, both of one moment; no such call costs
+    anything. Where rows may be gone (`pruned`) a month may hold more than is left of it. Raises Disagreement."""
+    found: dict[tuple[int, str], int] = dict.fromkeys(months, 0)
+    after = 0
+    while after < last:
+        until = _next(connection, "SELECT id FROM requests WHERE id > ? AND id <= ? ORDER BY id LIMIT ?", after, last)
+        for account, month, tokens, money in connection.execute(_OF_BYOK, (after, until)):
+            if money:
+                raise Disagreement(f"account {account} has paid for a BYOK call in {month}")
+            found[account, month] = found.get((account, month), 0) + tokens
+        after = until
+    for place, tokens in sorted(found.items()):
+        said = months.get(place, 0)
+        if said < tokens or (said > tokens and not pruned):
+            account, month = place
+            raise Disagreement(
+                f"account {account}: {said} tokens of BYOK calls are remembered of {month}; its requests say {tokens}"
+            )
 
 
 class _Said(NamedTuple):

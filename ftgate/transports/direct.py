@@ -166,7 +166,10 @@ class DirectUpstream(Channels[_Channel]):
 
     def _head(self, target: Target, request: UpstreamRequest) -> bytes:
         """The request's head. A candidate's headers are always the same object (line/upward.py), which is checked and
-        rendered once."""
+        rendered once; one with a key of its caller's own is kept nowhere."""
+        if request.brought:
+            rendered = _render(target, outgoing.headers(request, target.authority))
+            return b"%b%d\r\n\r\n" % (rendered, len(request.body))
         place = id(request.headers), request.url
         known = self._heads.get(place)
         if known is None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ftgate.core.moments import EPOCH, iso, parse_http_date, parse_time
+from ftgate.core.moments import EPOCH, iso, month, next_month_us, parse_http_date, parse_time
 
 
 @pytest.mark.parametrize(
@@ -100,3 +100,18 @@ def test_no_http_date(text):
 def test_reading_an_http_date_raises_nothing_else(text):
     with suppress(ValueError):
         parse_http_date(text)
+
+
+@pytest.mark.parametrize(
+    ("now", "its", "after"),
+    [
+        ("2026-01-31T23:59:59.999999Z", "2026-01", "2026-02-01T00:00:00.000Z"),
+        ("2026-02-01T00:00:00Z", "2026-02", "2026-03-01T00:00:00.000Z"),
+        ("2026-12-01T00:00:00Z", "2026-12", "2027-01-01T00:00:00.000Z"),
+        ("2024-02-29T12:00:00Z", "2024-02", "2024-03-01T00:00:00.000Z"),
+        ("2026-05-31T20:00:00-05:00", "2026-06", "2026-07-01T00:00:00.000Z"),
+    ],
+)
+def test_months_are_those_of_utc(now: str, its: str, after: str) -> None:
+    at_us = parse_time(now)
+    assert (month(at_us), iso(next_month_us(at_us))) == (its, after)

@@ -75,7 +75,6 @@ BAD = [
     ("best_of a word", body(best_of='"2"'), "invalid_value", "best_of"),
     ("routing unknown", body(routing='"best"'), "invalid_value", "routing"),
     ("routing a number", body(routing="5"), "invalid_value", "routing"),
-    ("provider_key", body(provider_key='{"provider":"x","api_key":"y"}'), "invalid_value", "provider_key"),
     ("no messages", body(messages=""), "missing_field", "messages"),
     ("messages null", body(messages="null"), "invalid_value", "messages"),
     ("messages a string", body(messages='"hi"'), "invalid_value", "messages"),

@@ -24,7 +24,19 @@ from ftgate.dialects import openai_chat
 from ftgate.errors import UpstreamFailed
 from ftgate.line.call import Call
 from ftgate.line.gate import Gate
-from ftgate.ports import Answer, DoorSettings, GateSettings, Headers, Held, Key, Row, Sending, Terms, UpstreamRequest
+from ftgate.ports import (
+    Answer,
+    DoorSettings,
+    GateSettings,
+    Headers,
+    Held,
+    Key,
+    Row,
+    Sending,
+    Taker,
+    Terms,
+    UpstreamRequest,
+)
 from ftgate.store.batch import Batch
 from ftgate.store.ledger import MemoryLedger
 
@@ -317,7 +329,7 @@ class Stage:
         quota: int | None = None,
         key: dict[str, Any] | None = None, rates: Rates | None = None, model_rates: dict[str, Rates] | None = None,
         retry: Retry | None = None, total_s: float = 1800, terms: Terms | None = None,
-        keepalive_s: float = 15.0, **routes: Any,
+        keepalive_s: float = 15.0, takers: dict[str, Taker] | None = None, **routes: Any,
     ) -> None:  # fmt: skip
         self.upstream = upstream
         self.log = InlineLog()
@@ -340,7 +352,7 @@ class Stage:
             live=Still(
                 GateSettings(
                     routes=Routes(channels=ways, **routes), retry=retry or Retry(), total_s=total_s,
-                    plans={"default": terms or Terms()}, keepalive_s=keepalive_s,
+                    plans={"default": terms or Terms()}, keepalive_s=keepalive_s, takers=takers or {},
                 )
             ),
             keys=OneKey(Key(**{**fields, **(key or {})})),

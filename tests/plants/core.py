@@ -4,6 +4,13 @@ from tests.plants.plant import Plant
 
 PLANTS = (
     Plant(
+        "after December comes January of the same year",
+        "ftgate/core/moments.py",
+        "now.year + now.month // 12",
+        "now.year",
+        "tests/core/test_moments.py",
+    ),
+    Plant(
         "the cap that credits buy forgets the price of a request",
         "ftgate/core/pricing.py",
         "* rate + self.price.per_request",

@@ -13,8 +13,8 @@ PLANTS = (
     Plant(
         "a provider key of the caller's own is passed over, and the call billed",
         "ftgate/doors/intake.py",
-        "        http.refuse_own_key(headers)\n",
-        "",
+        "brought = http.brought_key(brought, value)",
+        "pass",
         "tests/doors/test_intake.py",
     ),
     Plant(

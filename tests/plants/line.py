@@ -66,8 +66,8 @@ PLANTS = (
     ),
     Plant(
         "an upstream's words are not concealed",
-        "ftgate/line/gate.py",
-        "detail=conceal(outcome.detail, tried.candidate)",
+        "ftgate/line/words.py",
+        "detail=conceal(outcome.detail, candidate)",
         "detail=outcome.detail",
         "tests/line/test_conceal.py",
     ),

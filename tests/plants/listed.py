@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from tests.plants import (
     accounts,
+    brought,
     cli,
     config,
     core,
@@ -25,6 +26,7 @@ BY_ROOM: Mapping[str, tuple[Plant, ...]] = {
         core,
         dialects,
         messages,
+        brought,
         line,
         doors,
         transports,

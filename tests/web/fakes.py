@@ -41,10 +41,14 @@ class Posted:
     """ports.Accounts."""
 
     def __init__(self, **units: int) -> None:
+        self.tokens: dict[tuple[int, str], int] = {}
         self.units = {1: 0} | {int(account[1:]): posted for account, posted in units.items()}
 
     async def posted(self, account: int) -> int:
         return self.units[account]
+
+    async def byok_tokens(self, account: int, month: str) -> int:
+        return self.tokens.get((account, month), 0)
 
 
 class Asked:
@@ -74,7 +78,8 @@ class Asking:
         self.line = line or OneLine()
         self.journal = Asked()
         live = Still(doors=DoorSettings(max_body_bytes=1000, cors=cors))
-        self.site = Site(self.line, Posted(_1=posted), self.journal, live)
+        self.accounts = Posted(_1=posted)
+        self.site = Site(self.line, self.accounts, self.journal, live)
         self.intake = Intake(
             self._walk, self._walk, self.line.authenticate, live=live, methods_at=self.site.methods_at,
         )  # fmt: skip

@@ -1,17 +1,17 @@
 """The routes of the API that make no calls, asked by themselves."""
 
 import json
-from datetime import UTC, datetime
+import time
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
 
+from ftgate.core.moments import iso, month, next_month_us
 from ftgate.core.money import PICO_PER_USD
 from ftgate.core.pricing import Price
 from ftgate.ports import Terms
-from ftgate.web.api.account import next_month
 from tests.fakes.ports import channel
 from tests.fakes.ports import model as fake_model
 from tests.web.fakes import KEY, Asking, OneLine
@@ -82,16 +82,13 @@ async def test_balances() -> None:
     assert billing.body == b'{"balance":9.459123456789}'
 
 
-@pytest.mark.parametrize(
-    ("now", "reset"),
-    [
-        (datetime(2026, 1, 31, 23, 59, 59, 999_999, UTC), datetime(2026, 2, 1, tzinfo=UTC)),
-        (datetime(2026, 12, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)),
-        (datetime(2024, 2, 29, 12, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC)),
-    ],
-)
-def test_the_next_month(now: datetime, reset: datetime) -> None:
-    assert next_month(now) == reset
+async def test_what_byok_calls_have_used_this_month() -> None:
+    asking = Asking(posted=0)
+    now_us = time.time_ns() // 1000
+    asking.accounts.tokens = {(1, month(now_us)): 50_000, (1, "2001-01"): 3, (2, month(now_us)): 4}
+    said = (await asking.ask("/v1/user/balance")).json()
+    assert (said["byok_usage_month"], said["byok_limit_month"]) == (50_000, 5)
+    assert said["reset_date"] == iso(next_month_us(now_us)).replace(".000Z", "Z")
 
 
 NONE = {"account": 1, "model": None, "status": None, "from_us": None, "to_us": None, "page": 1, "page_size": 20}

@@ -26,8 +26,8 @@ class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 _plain = msgspec.json.Decoder(list[_Plain])
 _messages = msgspec.json.Decoder(list[Fields])
 _NO_PROMPT = frozenset(
-    ("messages", "model", "models", "routing", "stream_options", "logit_bias", "metadata", "user", "stop",
-    "service_tier",
+    ("messages", "model", "models", "routing", "provider_key", "stream_options", "logit_bias", "metadata", "user",
+    "stop", "service_tier",
      "reasoning_effort", "verbosity", "safety_identifier", "prompt_cache_key", "modalities", "audio",
      "stream", "max_tokens", "max_completion_tokens", "n", "temperature", "top_p")
 )  # fmt: skip

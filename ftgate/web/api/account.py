@@ -1,9 +1,10 @@
 """An account's own figures: its balance and its calls."""
 
-from datetime import UTC, datetime
+import time
 
 from quart import Quart, Response
 
+from ftgate.core.moments import iso, month, next_month_us
 from ftgate.core.money import PICO_PER_USD
 from ftgate.ports import Accounts, Journal, Line
 from ftgate.web.asked import moment, own_key, text, whole
@@ -18,13 +19,13 @@ def add(app: Quart, line: Line, accounts: Accounts, journal: Journal) -> None:
     @app.get("/v1/user/balance")
     async def balance() -> Response:
         key = await own_key(line)
-        posted = await accounts.posted(key.account)
+        posted, now_us = await accounts.posted(key.account), time.time_ns() // 1000
         said = {
             "credits": number(posted),
             "credits_cents": posted * 100 // PICO_PER_USD,
-            "byok_usage_month": 0,
+            "byok_usage_month": await accounts.byok_tokens(key.account, month(now_us)),
             "byok_limit_month": line.settings.terms(key.plan).byok_tokens_per_month,
-            "reset_date": next_month(datetime.now(UTC)).isoformat().replace("+00:00", "Z"),
+            "reset_date": iso(next_month_us(now_us)).replace(".000Z", "Z"),
         }
         return reply(said)
 
@@ -42,9 +43,3 @@ def add(app: Quart, line: Line, accounts: Accounts, journal: Journal) -> None:
             page=page, page_size=page_size,
         )  # fmt: skip
         return reply(said)
-
-
-def next_month(now: datetime) -> datetime:
-    """The first moment of the month after `now`."""
-    first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return first.replace(year=now.year + now.month // 12, month=now.month % 12 + 1)

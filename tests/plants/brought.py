@@ -1,0 +1,83 @@
+"""Calls that bring a provider key of their own, in all rooms."""
+
+from tests.plants.plant import Plant
+
+_BROUGHT = "tests/line/test_brought.py"
+PLANTS = (
+    *(
+        Plant(f"a caller's own provider key: {what}", f"ftgate/{file}", old, new, _BROUGHT)
+        for what, file, old, new in (
+            ("its headers are kept made", "line/upward.py", "if candidate.brought:", "if not candidate:"),
+            ("its call is sold for credits", "line/brought.py", "x.mode = BYOK  # also", "x.mode = STANDARD  # also"),
+            (
+                "what fails speaks against a channel",
+                "line/standing.py",
+                "        if way.brought:\n            return\n",
+                "",
+            ),
+            ("it waits for a circuit", "line/standing.py", "self.health.fine or way.brought:", "self.health.fine:"),
+            ("the model that its call names is remembered", "line/gate.py", "if x.mode is not BYOK:", "if True:"),
+            (
+                "a code may echo it",
+                "line/words.py",
+                "outcome.code and conceal(outcome.code, candidate)",
+                "outcome.code",
+            ),
+            ("it is echoed where JSON is", "line/words.py", "msgspec.json.encode(secret)[1:-1].decode()", "secret"),
+            ("two that differ", "line/brought.py", "in_fields != x.call.brought", "False"),
+            (
+                "any model may be named",
+                "line/brought.py",
+                "for models in (key.models, terms.models)",
+                "for models in ()",
+            ),
+            ("the month is not asked for", "store/ledger.py", ">= request.month_limit", "> 10**18"),
+            (
+                "its tokens are not counted",
+                "store/ledger.py",
+                "            self._count(batch, row)",
+                "            pass",
+            ),
+            ("it may be one of ours", "dialects/brought.py", "if key.startswith(OWN_KEY):", "if False:"),
+            ("it may end its header", "dialects/brought.py", "_KEY.fullmatch(key)", "len(key) >= 8"),
+        )
+    ),
+    Plant(
+        "a caller's own provider key: its request's head is kept",
+        "ftgate/transports/direct.py",
+        "if request.brought:",
+        "if False:",
+        "tests/transports/test_brought.py",
+    ),
+    *(
+        Plant(f"months of BYOK calls: {what}", f"ftgate/{file}", old, new, "tests/store/test_months.py")
+        for what, file, old, new in (
+            (
+                "a second call replaces the first",
+                "store/batch.py",
+                "SET tokens = tokens + excluded.tokens",
+                "SET tokens = excluded.tokens",
+            ),
+            (
+                "a restart forgets them",
+                "accounts/directory.py",
+                "        self.books.months.update(last_months_in(connection))\n",
+                "",
+            ),
+            (
+                "nobody compares them with the rows",
+                "store/verify.py",
+                "        compare_months(connection, months, newest)\n",
+                "",
+            ),
+            (
+                "a call counts when it ends",
+                "store/ledger.py",
+                "when = month(row.created_at_us)",
+                "when = month(self.clock.wall_us())",
+            ),
+            ("an older month takes the newer one's place", "core/books.py", "if month >= last:", "if True:"),
+            ("a crashed call was paid for", "store/recovery.py", "mode=hold.note or STANDARD", "mode=STANDARD"),
+        )
+    ),
+)
