@@ -38,6 +38,8 @@ requests_per_second = 0
 [retry]
 attempts = 2
 backoff = 0.01
+[provider.deepseek]
+base_url = "FAKE/deepseek/v1"
 {channel("lab", [*SCRIPTS], headers={"X-Project": HEADER}, timeouts={"head": 0.3, "answer": 0.3})}
 """
 
@@ -96,27 +98,28 @@ def test_keys_in_every_place_of_a_request(house: House) -> None:
 def test_a_byok_key_never_goes_to_a_channel_of_ours(house: House) -> None:
     account = house.account()
     before = len(house.fake.state()["requests"])
-    answer = house.http.post(
-        "/v1/chat/completions",
-        json={"model": "plain", "messages": HELLO, "provider_key": {"provider": "deepseek", "api_key": BYOK}},
-        headers=account.headers,
-    )
+    for fields, headers in (
+        ({"provider_key": {"provider": "openai-compatible", "api_key": BYOK}}, {}),
+        ({"provider_key": {"provider": "demo", "api_key": BYOK}}, {}),
+        ({}, {"X-FindToken-Provider-Key": f"ollama:{BYOK}"}),
+        ({}, {"X-FindToken-Provider-Key": ""}),
+    ):
+        answer = house.chat(account, headers=headers, **fields)
+        assert answer.status_code == 400, answer.text
+        assert answer.json()["error"]["param"] in ("provider_key.provider", "X-FindToken-Provider-Key")
+    assert house.fake.state()["requests"][before:] == [] and house.balance(account) == 1
+    answer = house.chat(account, provider_key={"provider": "deepseek", "api_key": BYOK})
+    assert (answer.status_code, answer.headers["x-findtoken-mode"]) == (200, "byok")
+    (seen,) = house.fake.state()["requests"][before:]
     assert (
-        answer.status_code == 400 and answer.json()["error"]["param"] == "provider_key"
-    )  # this version does not take it
-    house.http.post(
-        "/v1/chat/completions",
-        json={"model": "plain", "messages": HELLO},
-        headers={**account.headers, "X-FindToken-Provider-Key": f"deepseek:{BYOK}"},
+        seen["path"] == "/deepseek/v1/chat/completions" and dict(seen["headers"])["authorization"] == f"Bearer {BYOK}"
     )
-    assert BYOK not in str(house.fake.state()["requests"][before:])
+    assert "provider_key" not in seen["json"] and house.balance(account) == 1
 
 
 def test_the_upstream_sees_its_own_key_only(house: House) -> None:
     account = house.account()
-    house.chat(
-        account, headers={"Cookie": "session=1", "X-Forwarded-For": "10.0.0.1", "X-FindToken-Provider-Key": "x:y"}
-    )
+    house.chat(account, headers={"Cookie": "session=1", "X-Forwarded-For": "10.0.0.1"})
     seen = dict(house.fake.requests("plain")[-1]["headers"])
     assert seen["authorization"] == f"Bearer {PROVIDER_KEY}" and seen["x-project"] == HEADER
     assert account.key not in str(seen)

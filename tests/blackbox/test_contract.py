@@ -90,21 +90,6 @@ def test_a_log_row_says_everything(house: House) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d.*Z", row["created_at"])
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_provider_key_of_one_s_own_is_refused_and_nothing_is_billed(house: House, stream: bool) -> None:
-    account = house.account()
-    answer = house.chat(account, headers={"X-FindToken-Provider-Key": "deepseek:sk-canary-own-key-77b1"}, stream=stream)
-    message = error(answer, 400, "invalid_value", "X-FindToken-Provider-Key")
-    assert "this version does not take" in message and "canary" not in answer.text
-    error(
-        house.chat(account, headers={"X-FindToken-Provider-Key": ""}), 400, "invalid_value", "X-FindToken-Provider-Key"
-    )
-    error(
-        house.chat(account, provider_key={"provider": "deepseek", "api_key": "x"}), 400, "invalid_value", "provider_key"
-    )
-    assert house.balance(account) == 1
-
-
 def test_either_header_shows_the_key(house: House) -> None:
     account = house.account()
     assert house.chat(None, headers={"x-api-key": account.key}).status_code == 200

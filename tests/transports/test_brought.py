@@ -43,5 +43,6 @@ async def test_the_connection_is_kept_and_nothing_of_the_key(make: Make, upstrea
     texts = held_by(transport)
     assert transport.counts()["c"].idle == 1 and "127.0.0.1" in texts  # it looks into the connection
     assert not [text for text in texts if KEY in text]
-    keys = [dict(seen.headers)["authorization"] for seen in upstream.requests]
-    assert keys == [f"Bearer {KEY}", "Bearer ours"] * 6
+    # One that was cut on a kept connection has gone up twice.
+    keys = [dict(seen.headers)["authorization"] for seen in upstream.requests if seen.json["model"] != "cut"]
+    assert keys == [f"Bearer {KEY}", "Bearer ours"] * 5
