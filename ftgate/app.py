@@ -17,6 +17,7 @@ from ftgate.accounts import Accounts
 from ftgate.config import Settings
 from ftgate.core.limits import Limits
 from ftgate.core.routing import Channel
+from ftgate.core.spending import month_of
 from ftgate.errors import DatabaseBusy, NotFound
 from ftgate.house import control, serving
 from ftgate.house.house import House, SystemClock
@@ -27,6 +28,7 @@ from ftgate.ports import GateSettings
 from ftgate.store.database import DatabaseFault
 from ftgate.store.journal import StoredJournal
 from ftgate.store.ledger import MemoryLedger
+from ftgate.store.requests import spent_since
 
 if TYPE_CHECKING:
     from ftgate.line.gate import Gate
@@ -158,6 +160,9 @@ async def _serve(
     door = await _door(house, gate, watches)
     code = 0
     _keep_up(house, gate, transports)
+    now_us = house.clock.wall_us()
+    spent = await trio.to_thread.run_sync(spent_since, house.database, month_of(now_us)[0])
+    gate.standing.spending.known(spent, now_us)
     desk = control.bound(house.lock)
     async with trio.open_nursery() as nursery:
         asked = {

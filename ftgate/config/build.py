@@ -150,7 +150,6 @@ def build(reading: Reading, origin: Path | None, ollama_models: list[str] | None
         plans=_plans(reading, limits),
         providers=builder.overrides,
         routes=routes,
-        monthly_caps=builder.caps,
         found=found,
         origin=origin,
         warnings=[],

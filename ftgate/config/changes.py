@@ -53,7 +53,7 @@ def _differing(old: Settings, new: Settings) -> Iterator[Name]:
 
 
 def _channels(settings: Settings) -> Mapping[str, Any]:
-    return {channel.name: (channel, settings.monthly_caps.get(channel.name)) for channel in settings.routes.channels}
+    return {channel.name: channel for channel in settings.routes.channels}
 
 
 def _fields(where: Name, old: msgspec.Struct, new: msgspec.Struct) -> Iterator[Name]:

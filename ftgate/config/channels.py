@@ -24,8 +24,7 @@ DRAINS = (("drain_s", "drain_seconds"), ("drain_most", "drain_usd"))
 
 
 class Builder:
-    """Builds the channels of one reading, noting every fault in it. `caps` gathers the monthly caps, in units by
-    name."""
+    """Builds the channels of one reading, noting every fault in it."""
 
     def __init__(
         self, reading: Reading, timeouts: Timeouts, overrides: Mapping[str, ProviderOverride], hold_lifetime: float
@@ -33,7 +32,6 @@ class Builder:
         self.reading = reading
         self.timeouts = timeouts
         self.hold_lifetime = hold_lifetime
-        self.caps: dict[str, int] = {}
         self.names: dict[str, int] = {}
         self.overrides = {
             name: msgspec.structs.replace(its, models=self._own_models(name, its)) for name, its in overrides.items()
@@ -62,8 +60,6 @@ class Builder:
                     f" is taken by the channel of line {self.names[called]}. Give each channel a name of its own.",
                 )
             self.names.setdefault(called, reading.line((*where, "name")))
-            if "monthly_cap" in given:
-                self.caps[called] = given["monthly_cap"]
         shipped = self._provider(where, given)
         timeouts = self._timeouts(where, given)
         if shipped is None:
@@ -74,7 +70,7 @@ class Builder:
         if not called or base is None:
             return None
         self._check_drops(where, given, models)
-        plain = ("priority", "weight", "charge_left_before_content", "query", "affinity")
+        plain = ("priority", "weight", "charge_left_before_content", "query", "affinity", "monthly_cap")
         return Channel(
             name=called,
             provider=shipped.name,

@@ -50,8 +50,6 @@ def _not_yet(reading: Reading, config: Settings) -> None:
             if name in row and dialect not in dialects.ALL:
                 place = (*table, name)
                 reading.warn(place, f"{reading.label(place)} has no effect yet: this version does not speak {dialect}.")
-    for name in config.monthly_caps:
-        reading.warn(("channel",), f'[[channel]] "{name}": monthly_cap has no effect yet: nothing limits a channel.')
 
 
 def _rows(reading: Reading, section: str) -> Iterable[tuple[tuple[str | int, ...], dict[str, Any]]]:

@@ -256,10 +256,10 @@ class Auto(msgspec.Struct, frozen=True):
 class Settings(msgspec.Struct, frozen=True):
     """One immutable snapshot of the configuration.
 
-    `limits` hold for each key, `limits_account` for each account, `limits_model` for each named model. `monthly_caps`
-    are units a channel may spend in a month, by channel name. `found` says for channels made without a config where
-    they came from. `origin` is the file, None without one. `warnings` are lines like faults, about things that are
-    allowed. `certificate` tells one TLS certificate from another, "" is none; `files` are all that were read.
+    `limits` hold for each key, `limits_account` for each account, `limits_model` for each named model. `found` says for
+    channels made without a config where they came from. `origin` is the file, None without one. `warnings` are lines
+    like faults, about things that are allowed. `certificate` tells one TLS certificate from another, "" is none;
+    `files` are all that were read.
     """
 
     server: Server
@@ -275,7 +275,6 @@ class Settings(msgspec.Struct, frozen=True):
     plans: Mapping[str, Plan]
     providers: Mapping[str, ProviderOverride]
     routes: Routes
-    monthly_caps: Mapping[str, int]
     found: Mapping[str, str]
     origin: Path | None
     warnings: list[str]

@@ -119,7 +119,8 @@ class Reach(msgspec.Struct, frozen=True):
 class Channel(msgspec.Struct, frozen=True):
     """One configured way to a provider, with its address for each dialect it speaks, the provider's own first. A drain
     (an upstream read on after its client has left) ends after `drain_s` seconds, or when what came since then costs
-    `drain_most` units. `affinity` is by what it knows a conversation again (off, key, prefix; core.affinity). `takes`
+    `drain_most` units. `affinity` is by what it knows a conversation again (off, key, prefix;
+    core.affinity). `monthly_cap` is what may be spent there in a month, in units (core.spending). `takes`
     are the request fields it is known to take of those that many refuse (dialects.asked.SELDOM_TAKEN); `errors` what
     the provider's own error codes and types mean, in lower case, where neither status nor words tell."""
 
@@ -143,6 +144,7 @@ class Channel(msgspec.Struct, frozen=True):
     errors: Mapping[str, "Verdict"] = {}
     reach: Reach = Reach()
     affinity: str = "off"
+    monthly_cap: int | None = None
 
 
 class Candidate(msgspec.Struct, frozen=True):

@@ -115,7 +115,7 @@ class Ended(Exception):
 class Tried:
     """One attempt: where it went, what its meter says, how far it came."""
 
-    __slots__ = ("awaited", "bare", "candidate", "cap", "complete", "failed", "left_at", "meter", "sending")
+    __slots__ = ("awaited", "bare", "candidate", "cap", "complete", "cost", "failed", "left_at", "meter", "sending")
 
     def __init__(self, candidate: Candidate, cap: int | None = None, *, bare: bool = False) -> None:
         self.candidate = candidate
@@ -125,6 +125,7 @@ class Tried:
         self.sending = Sending()
         self.failed = False
         self.complete = False
+        self.cost = 0  # units that are charged for it, at the channel's own price
         self.left_at: int | None = None  # tokens that had come when it was first seen that its client has left
         self.awaited = ""  # what has not come, in words, when the time for it is up
 

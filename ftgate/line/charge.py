@@ -98,7 +98,8 @@ def charge(x: Exchange) -> tuple[int | None, list[str]]:
         x.measured = measured
         price = tried.candidate.model.price_at(x.created_at_us)
         x.charged.append((price, measured.usage))
-        charges.append(pricing.charge(price, measured.usage))
+        tried.cost = pricing.charge(price, measured.usage)
+        charges.append(tried.cost)
         remarks += _remarks(x, tried, measured)
     return (pricing.total(charges, x.multiplier) if charges else None), remarks
 

@@ -7,9 +7,11 @@ from math import inf
 
 from ftgate.core.health import REFUSALS, Health
 from ftgate.core.moments import iso
+from ftgate.core.money import format_usd_cents
 from ftgate.core.redact import redact
 from ftgate.core.routing import Candidate, Channel, Outcome, Verdict
 from ftgate.core.secret import Secret
+from ftgate.core.spending import Spending
 from ftgate.errors import NoHealthyProvider
 from ftgate.line.call import Exchange, Tried
 from ftgate.ports import Clock
@@ -23,6 +25,7 @@ class Standing:
     def __init__(self, clock: Clock) -> None:
         self.health = Health()
         self.clock = clock
+        self.spending = Spending()
         self.channels: tuple[Channel, ...] = ()
 
     def rests(self, x: Exchange) -> Callable[[Candidate], float]:
@@ -34,6 +37,9 @@ class Standing:
 
     def passed_over(self, x: Exchange, way: Candidate) -> bool:
         """Whether a plan leaves this candidate out, as long as there is another. It is noted in x.resting then."""
+        if way.channel.monthly_cap is not None and self.spending.capped(way.channel, self.clock.wall_us()):
+            x.resting.append((self.spending.left_s(self.clock.wall_us()), way))
+            return True
         if self.health.fine or way.brought:
             return False
         now = self.clock.now()
@@ -93,6 +99,12 @@ class Standing:
         if words:
             log.warning("%s", words)
 
+    def charged(self, x: Exchange) -> None:
+        """What its attempts have cost counts toward their channels' monthly caps."""
+        for tried in x.tried:
+            if tried.cost and not tried.candidate.brought:
+                self.spending.add(tried.candidate.channel.name, tried.cost, x.created_at_us, self.clock.wall_us())
+
     def adopt(self, channels: Iterable[Channel]) -> None:
         """Other settings are in force."""
         after = tuple(channels)
@@ -105,7 +117,8 @@ class Standing:
         names = ", ".join(dict.fromkeys(way.channel.provider for _, way in x.resting))
         wait = min((wait for wait, _ in x.resting), default=1.0)
         limited = all(self.health.is_limited(way, now) for _, way in x.resting)
-        words = "is rate limited" if limited else "rests after failures"
+        capped = all(self.spending.capped(way.channel, self.clock.wall_us()) for _, way in x.resting)
+        words = "is rate limited" if limited else "has reached its monthly cap" if capped else "rests after failures"
         error = NoHealthyProvider(
             f"every provider that could answer {words}: {names}", retry_after_s=min(max(wait, 1.0), 3600.0)
         )
@@ -117,7 +130,7 @@ class Standing:
         now, health = self.clock.now(), self.health
         error = health.errors.get(channel.name)
         return {
-            "state": health.state_of(channel, now),
+            "state": "open" if self.spending.capped(channel, self.clock.wall_us()) else health.state_of(channel, now),
             "circuits": [
                 {
                     "model": model, "state": circuit.state(now), "failures": len(circuit.failed_at),
@@ -134,6 +147,8 @@ class Standing:
                 for (name, key, model), rest in health.rests.items()
                 if name == channel.name and rest.until > now
             ],
+            "spent_month": format_usd_cents(self.spending.of(channel.name, self.clock.wall_us())),
+            "monthly_cap": None if channel.monthly_cap is None else format_usd_cents(channel.monthly_cap),
             "last_error": {"at": iso(error.at_us), "text": error.text} if error else None,
         }  # fmt: skip
 

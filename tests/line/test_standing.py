@@ -10,10 +10,11 @@ import trio
 import trio.testing
 
 from ftgate.core.health import Breaker
+from ftgate.core.pricing import Multiplier
 from ftgate.core.routing import Channel, Retry
 from ftgate.core.secret import Secret
 from ftgate.errors import Fault, UpstreamFailed
-from ftgate.ports import UpstreamRequest
+from ftgate.ports import Terms, UpstreamRequest
 from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, channel, model
 from tests.line.transcript import DONE, PLAIN, STREAM, answer, ask, delta, leave, status
 
@@ -321,3 +322,42 @@ async def test_a_reload_keeps_what_is_known_of_channels_that_stay(autojump_clock
     stage.gate.adopt()
     await stage.relay(ask())
     assert upstream.took() == ["a/k1", "b/k2"]
+
+
+# Monthly caps
+
+
+async def test_a_channel_that_has_reached_its_cap_is_passed_over(autojump_clock: Clock) -> None:
+    """A call costs 10 x 1 and 2 x 2 dollars a million: 14 millionths, whatever the plan makes of it."""
+    cost = 14 * 10**6
+    ways = keyed("a", "k1", monthly_cap=3 * cost), keyed("b", "k2", priority=1)
+    stage, upstream = house(*ways, terms=Terms(multiplier=Multiplier(3, 2)))
+    for _ in range(5):
+        assert (await stage.relay(ask())).status == 200
+    assert upstream.took() == ["a/k1"] * 3 + ["b/k2"] * 2
+    assert stage.gate.standing.shown(stage.gate.settings.routes.channels[0])["state"] == "open"
+    stage.gate.adopt()
+    await stage.relay(ask())
+    assert upstream.took() == ["b/k2"]
+
+
+async def test_nothing_is_left_but_a_channel_at_its_cap(autojump_clock: Clock) -> None:
+    stage, upstream = house(keyed("a", "k1", monthly_cap=1))
+    assert (await stage.relay(ask())).status == 200
+    client = await stage.relay(ask())
+    error = json.loads(client.body)["error"]
+    assert (client.status, error["code"]) == (503, "no_healthy_provider") and "monthly cap" in error["message"]
+    assert len(upstream.took()) == 1
+
+
+async def test_each_attempt_counts_where_it_was(autojump_clock: Clock) -> None:
+    stage, upstream = house()
+
+    def broken() -> list[Any]:
+        return [STREAM, delta("Hi"), UpstreamFailed(Fault.incomplete, "cut", sent=True)]
+
+    upstream.says["a"] = broken
+    await stage.relay(ask(stream=True))
+    (row,) = stage.log.rows
+    spent = stage.gate.standing.spending.units
+    assert spent == {"a": row.cost} and row.cost > 0

@@ -125,6 +125,7 @@ class Gateway:
         await self.stack.aclose()
 
     async def start(self) -> None:
+        self.settings = self.read()
         await self.nursery.start(self.run)
 
     def tell_to_stop(self) -> None:

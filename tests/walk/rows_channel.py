@@ -85,6 +85,18 @@ async def _(gateway: Gateway) -> None:
     assert await gateway.row("status, estimated, completion_tokens", key) == ("client_gone", 0, 10)
 
 
+@walk("channel.monthly_cap", "0.000001")
+async def _(gateway: Gateway) -> None:
+    """Less than one call costs; it holds over a restart."""
+    key = await gateway.account()
+    await gateway.chat(key)
+    assert (await gateway.chat(key)).status_code == 503
+    await gateway.stop()
+    await gateway.start()
+    gateway.http.base_url = gateway.url
+    assert (await gateway.chat(key)).status_code == 503
+
+
 TWO_KEYS = {"channel.keys": '["sk-one-1", "sk-two-2"]'}
 
 

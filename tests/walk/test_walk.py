@@ -50,7 +50,6 @@ NOT_YET = {
     "stripe.min_amount": "6",
     "stripe.max_amount": "900",
     "stripe.return_origins": '["https://shop.example"]',
-    "channel.monthly_cap": "5",
 }
 """Settings that nothing obeys in this version."""
 PAIRS = {"stripe.secret_key": "stripe.webhook_secret", "stripe.webhook_secret": "stripe.secret_key"}

@@ -1,0 +1,62 @@
+"""What each channel has cost in this month, at its own prices: for `monthly_cap`. Pure: times are given.
+
+A month is one of UTC's. A call belongs to the month in which it came. What a plan's multiplier makes of a cost, and
+calls with a caller's own key, do not count: it is about what we may spend at a provider.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from ftgate.core.routing import Channel
+
+SECOND_US = 1_000_000
+
+
+def month_of(at_us: int) -> tuple[int, int]:
+    """When the month of this instant begins, and the next one, in microseconds since 1970."""
+    at = datetime.fromtimestamp(at_us // SECOND_US, UTC)
+    begins = datetime(at.year, at.month, 1, tzinfo=UTC)
+    ends = datetime(at.year + at.month // 12, at.month % 12 + 1, 1, tzinfo=UTC)
+    return int(begins.timestamp()) * SECOND_US, int(ends.timestamp()) * SECOND_US
+
+
+class Spending:
+    """Of this process, and before it as far as it was told (`known`)."""
+
+    def __init__(self) -> None:
+        self.units: dict[str, int] = {}
+        self.begins_us = self.ends_us = 0
+
+    def __repr__(self) -> str:
+        return f"<Spending of {len(self.units)} channels>"
+
+    def _turn(self, now_us: int) -> None:
+        if not self.begins_us <= now_us < self.ends_us:
+            self.begins_us, self.ends_us = month_of(now_us)
+            self.units = {}
+
+    def add(self, channel: str, units: int, at_us: int, now_us: int) -> None:
+        """A call that came at `at_us` was charged so much for an attempt at this channel."""
+        self._turn(now_us)
+        if at_us >= self.begins_us:
+            self.units[channel] = self.units.get(channel, 0) + units
+
+    def known(self, units: Mapping[str, int], now_us: int) -> None:
+        """What the calls of this month have cost by now, these of this process among them."""
+        self._turn(now_us)
+        self.units = dict(units)
+
+    def of(self, channel: str, now_us: int) -> int:
+        """Units of this month."""
+        self._turn(now_us)
+        return self.units.get(channel, 0)
+
+    def capped(self, channel: Channel, now_us: int) -> bool:
+        """Whether nothing more may be spent there in this month."""
+        cap = channel.monthly_cap
+        return cap is not None and self.of(channel.name, now_us) >= cap
+
+    def left_s(self, now_us: int) -> float:
+        """Seconds to the next month."""
+        self._turn(now_us)
+        return (self.ends_us - now_us) / SECOND_US
