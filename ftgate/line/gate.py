@@ -264,7 +264,14 @@ class Gate:
                 continue
             tried = Tried(candidate, cap_for(x, offered), bare=step.bare)
             x.tried.append(tried)
-            outcome = await self._attempt(x, tried, step.index)
+            try:
+                outcome = await self.attempts.run(x, tried, step.index)
+            except (ProviderError, ProviderTimeout) as broken:  # behind content
+                self.standing.failed(x, tried, Outcome(step.index, Verdict.unreachable, broken.message))
+                raise
+            except BaseException:
+                self.standing.left(x, candidate)
+                raise
             if outcome is None:
                 tried.complete = True
                 self.standing.answered(candidate)
@@ -281,17 +288,6 @@ class Gate:
             x.call.may_take(x.settings.total_s)
             step = self._next(x)
         raise joint_error(x)
-
-    async def _attempt(self, x: Exchange, tried: Tried, index: int) -> Outcome | None:
-        """Attempts.run, and what is learned where it raises."""
-        try:
-            return await self.attempts.run(x, tried, index)
-        except (ProviderError, ProviderTimeout) as broken:  # behind content
-            self.standing.failed(x, tried, Outcome(index, Verdict.unreachable, broken.message))
-            raise
-        except BaseException:
-            self.standing.left(x, tried.candidate)
-            raise
 
     def nothing_left(self, x: Exchange) -> GateError:
         """Why no candidate could be offered to the ledger."""

@@ -347,14 +347,14 @@ PLANTS = (
     Plant(
         "a probe that was left stays one for ever",
         "ftgate/line/gate.py",
-        "            self.standing.left(x, tried.candidate)\n            raise",
-        "            raise",
+        "                self.standing.left(x, candidate)\n                raise",
+        "                raise",
         "tests/line/test_standing.py",
     ),
     Plant(
         "streams that break off count for nothing",
         "ftgate/line/gate.py",
-        "            self.standing.failed(x, tried, Outcome(index, Verdict.unreachable, broken.message))\n",
+        "                self.standing.failed(x, tried, Outcome(step.index, Verdict.unreachable, broken.message))\n",
         "",
         "tests/line/test_standing.py",
     ),
