@@ -11,9 +11,10 @@ import trio.testing
 
 from ftgate.core.health import Breaker
 from ftgate.core.pricing import Multiplier
-from ftgate.core.routing import Channel, Retry
+from ftgate.core.routing import Candidate, Channel, Retry
 from ftgate.core.secret import Secret
 from ftgate.errors import Fault, UpstreamFailed
+from ftgate.line.call import Exchange, Tried
 from ftgate.ports import Terms, UpstreamRequest
 from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, channel, model
 from tests.line.transcript import DONE, PLAIN, STREAM, answer, ask, delta, leave, status
@@ -361,3 +362,14 @@ async def test_each_attempt_counts_where_it_was(autojump_clock: Clock) -> None:
     (row,) = stage.log.rows
     spent = stage.gate.standing.spending.units
     assert spent == {"a": row.cost} and row.cost > 0
+
+
+async def test_a_callers_own_key_spends_nothing_of_ours(autojump_clock: Clock) -> None:
+    stage, _ = house()
+    there = stage.gate.settings.routes.channels[0]
+    tried = Tried(Candidate(there, there.addresses["openai_chat"], Secret("own"), model(), brought=True))
+    tried.cost = 5
+    x = Exchange(stage.call(ask()), RecordingClient(), stage.gate.settings, stage.gate.ratios, 0.0, 0)
+    x.tried.append(tried)
+    stage.gate.standing.charged(x)
+    assert not stage.gate.standing.spending.units
