@@ -244,12 +244,13 @@ class Plan(msgspec.Struct, frozen=True):
 class Auto(msgspec.Struct, frozen=True):
     """[auto]: what model = "auto" tries, by the call's complexity."""
 
-    simple: A[tuple[str, ...], Note("Models for short questions.", "small questions need no big model.",
+    simple: A[tuple[str, ...], Note("Models for small questions and changes.", "small wishes need no big model.",
                                     shown='["glm-4-flash", "qwen-turbo"]')] = ()  # fmt: skip
     medium: A[
-        tuple[str, ...], Note("Models for longer prompts.", "the everyday model.", shown='["deepseek-chat"]')
+        tuple[str, ...],
+        Note("Models for everyday writing and programming.", "the everyday model.", shown='["deepseek-chat"]'),
     ] = ()
-    complex: A[tuple[str, ...], Note("Models for tools, images and long prompts.", "hard work is worth its price.",
+    complex: A[tuple[str, ...], Note("Models for proofs, hard debugging and design.", "hard work is worth its price.",
                                      shown='["deepseek-reasoner", "qwen-max"]')] = ()  # fmt: skip
 
 

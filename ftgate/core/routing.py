@@ -309,13 +309,6 @@ def _ways(channel: Channel, address: Address, name: str, nth: int) -> Iterator[C
         yield Candidate(channel, address, credential, model)
 
 
-def complexity(prompt_tokens: int, *, has_tools: bool, has_media: bool) -> str:
-    """Which list of [auto] a call falls under."""
-    if has_tools or has_media or prompt_tokens > 4000:
-        return "complex"
-    return "simple" if prompt_tokens <= 500 else "medium"
-
-
 class Names(msgspec.Struct, frozen=True, gc=False):
     """Served names in the order to try them: those that were asked for, then the fallbacks configured for these."""
 

@@ -9,7 +9,7 @@ from math import inf
 import msgspec
 import trio
 
-from ftgate.core import estimate, limits, pricing
+from ftgate.core import complexity, estimate, limits, pricing
 from ftgate.core.routing import Candidate, Model, Outcome
 from ftgate.core.usage import Measured, Usage
 from ftgate.dialects.brought import Brought
@@ -170,8 +170,9 @@ class Exchange:
     __slots__ = (
         "__weakref__",
         "affine", "ask", "behind", "body", "call", "charged", "client", "counts", "created_at_us", "entered", "events",
-        "fallback", "first_content_at", "head_early", "head_sent", "heard_at", "held", "keeping", "key", "measured",
-        "mode", "model_ticket", "multiplier", "offered", "outcomes", "plan", "ratios", "reader", "resting", "room",
+        "fallback", "first_content_at", "grade", "head_early", "head_sent", "heard_at", "held", "keeping", "key",
+        "measured", "mode", "model_ticket", "multiplier", "offered", "outcomes", "plan", "ratios", "reader", "resting",
+        "room",
         "said", "scopes", "settings", "settled", "started", "talk", "ticket", "too_long_for", "tried", "uncounted",
         "unfit", "waits", "ways", "writer",
     )  # fmt: skip
@@ -198,6 +199,7 @@ class Exchange:
         self.talk: Talk | InvalidRequest | None = None
         self.said: dict[str, Ask | InvalidRequest] = {}  # the same in other dialects, or why it cannot be said there
         self.multiplier = pricing.ONE
+        self.grade: complexity.Grade | None = None  # how hard it is, where that decides
         # Where it may go, and what limits count it.
         self.ways: Iterable[Candidate] = ()  # every candidate, in order
         self.fallback: frozenset[str] = _NONE  # models among these that were not asked for

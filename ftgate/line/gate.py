@@ -176,6 +176,8 @@ class Gate:
             read, body = x.call.dialect.read_request, x.call.body
             small = len(body) < LARGE_BODY
             x.ask = read(body) if small else await self.beside.run(read, body)
+            if not small and "auto" in x.ask.names:
+                await self.beside.run(self.planner.grade, x)
             first = self.planner.plan(x, x.key)
             if why := self.ledger.busy():
                 raise DatabaseBusy(f"the ledger takes no new calls now: {why}", retry_after_s=2)

@@ -12,9 +12,10 @@ from functools import partial
 from itertools import chain
 
 from ftgate import dialects
-from ftgate.core import limits, routing
+from ftgate.core import complexity, limits, routing
 from ftgate.core.affinity import Affinity, digest
 from ftgate.core.routing import SMALLEST_ROOM, Candidate, Model
+from ftgate.dialects import gist
 from ftgate.dialects.conversation import beginning_of, name_of
 from ftgate.errors import Forbidden, GateError, InvalidRequest, NotServed
 from ftgate.line.brought import brings_key, ways_of
@@ -59,8 +60,7 @@ class Planner:
             return brought[0]
         grade = ""
         if "auto" in ask.names:
-            media = bool(ask.images or ask.audios or ask.files)
-            grade = routing.complexity(ask.prompt.likely, has_tools=ask.has_tools, has_media=media)
+            grade = self.grade(x).name
         place = (ask.names, ask.routing, grade, key.models, terms.models, x.call.dialect.NAME)
         known = self.planned.get(place)
         if known is not None and known[0] is routes:
@@ -107,6 +107,14 @@ class Planner:
         """It was answered there: its next turn goes there again, if its channel cares."""
         if x.affine and way.channel.affinity != "off":
             self.affinity.answered(x.affine, way, self.clock.now())
+
+    @staticmethod
+    def grade(x: Exchange) -> complexity.Grade:
+        """How hard an "auto" call is; what is no chat is not told apart."""
+        if x.grade is None:
+            is_chat = x.call.dialect.KIND == "chat"
+            x.grade = complexity.grade(gist.asked(x.ask)) if is_chat else complexity.Grade("", 0)
+        return x.grade
 
     @staticmethod
     def _unserved(x: Exchange, key: Key, names: routing.Names) -> GateError:

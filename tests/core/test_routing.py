@@ -202,22 +202,6 @@ def test_a_model_may_be_called_auto():
 
 
 @pytest.mark.parametrize(
-    ("tokens", "tools", "media", "grade"),
-    [
-        (0, False, False, "simple"),
-        (500, False, False, "simple"),
-        (501, False, False, "medium"),
-        (4000, False, False, "medium"),
-        (4001, False, False, "complex"),
-        (1, True, False, "complex"),
-        (1, False, True, "complex"),
-    ],
-)
-def test_complexity(tokens, tools, media, grade):
-    assert routing.complexity(tokens, has_tools=tools, has_media=media) == grade
-
-
-@pytest.mark.parametrize(
     ("patterns", "names", "lets"),
     [
         ((), ("m",), True),

@@ -127,8 +127,8 @@ async def _(gateway: Gateway) -> None:
 
 @walk("auto.complex", '["n"]')
 async def _(gateway: Gateway) -> None:
-    tools = [{"type": "function", "function": {"name": "f"}}]
-    assert (await gateway.chat(await gateway.account(), "auto", tools=tools)).headers["x-findtoken-model"] == "n"
+    hard = [{"role": "user", "content": "Prove that every group of prime order is cyclic, and refute the converse."}]
+    assert (await gateway.chat(await gateway.account(), "auto", messages=hard)).headers["x-findtoken-model"] == "n"
 
 
 @walk("alias.other", '"m"')
