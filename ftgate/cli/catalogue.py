@@ -10,6 +10,7 @@ from ftgate.cli.accounts import as_json_option
 from ftgate.cli.output import document, line, table
 from ftgate.cli.prices import import_prices
 from ftgate.cli.remote import ask_server, load, places, serves, whereabouts
+from ftgate.config import imported
 from ftgate.core.money import format_price
 from ftgate.errors import GateError
 
@@ -138,7 +139,7 @@ def _models(config_path: Path | None) -> list[dict[str, object]]:
             "id": name, "channel": c.name, "provider": c.provider, "input": format_price(m.price.input),
             "output": format_price(m.price.output),
             "cached": format_price(m.price.cached), "context": m.context, "max_output": m.max_output,
-            "tags": list(m.tags),
+            "tags": list(m.tags), "tiers": imported.steps_of(m, "tiers"), "hours": imported.steps_of(m, "hours"),
         }
         for c in load(config_path).routes.channels
         for name, m in c.models.items()
@@ -173,6 +174,13 @@ prices.add_command(import_prices)
 @as_json_option
 @places
 def list_prices(as_json: bool, config_path: Path | None, data: Path | None) -> None:
-    """USD per million tokens for every model and channel."""
+    """USD per million tokens for every model and channel. What also depends on the hour (UTC) or on the prompt's length
+    is named; --json has those prices."""
+    rows = _models(config_path)
+    if as_json:
+        document(rows)
+        return
+    for row in rows:
+        row["also"] = [words for of, words in (("hours", "by the hour"), ("tiers", "by length")) if row[of]]
     columns = {"id": "Model", "channel": "Channel", "input": "Input $", "cached": "Cached $", "output": "Output $"}
-    document(_models(config_path)) if as_json else table(_models(config_path), columns)
+    table(rows, {**columns, "also": "Also"}, seldom="also")

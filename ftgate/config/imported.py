@@ -136,7 +136,7 @@ def _differences(was: Model | None, will: Model) -> Iterator[tuple[str, str, str
         if now != then and (was or then or of in ("input", "output")) and not as_input:
             yield of, "-" if now is None else write(now), write(then)
     for of in ("tiers", "hours"):
-        now, then = (_steps(model, of) if model else [] for model in (was, will))
+        now, then = (steps_of(model, of) if model else [] for model in (was, will))
         if now != then:
             yield of, _inline(now), _inline(then)
 
@@ -157,7 +157,7 @@ def _is_large(was: Model, will: Model) -> bool:
 # ---- as TOML ----
 
 
-def _steps(model: Model, of: str) -> list[dict[str, Any]]:
+def steps_of(model: Model, of: str) -> list[dict[str, Any]]:
     """The tiers or hours of a model as a config has them."""
     if of == "tiers":
         return [{"above": tier.above, **_classes(tier)} for tier in model.price.tiers]
@@ -195,8 +195,8 @@ def _written(change: Change) -> dict[str, Any]:
     if will.price.per_request or (change.was and change.was.price.per_request):
         found["per_request"] = Amount(format_usd(will.price.per_request))
     for of in ("tiers", "hours"):
-        steps = _steps(will, of)
-        if steps or (change.was and _steps(change.was, of)):
+        steps = steps_of(will, of)
+        if steps or (change.was and steps_of(change.was, of)):
             found[of] = steps
     if change.was is None:
         found |= {of: value for of in ("context", "max_output") if (value := getattr(will, of)) is not None}

@@ -15,6 +15,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -202,9 +203,15 @@ _OWN = ("base_url", "address", "env", "check", "known_as")
 """What a provider never has from the one it is like: a key must not go to another's address."""
 
 
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> Mapping[str, Any]:
+    """Read once, though another one is like it: every start reads all of them."""
+    return tomllib.loads(text, parse_float=decimal)
+
+
 def _written(text: str, like: Callable[[str], str]) -> dict[str, Any]:
     """A provider's TOML with all that it has from the one it is like."""
-    own = tomllib.loads(text, parse_float=decimal)
+    own = dict(_parsed(text))
     if "like" not in own:
         return own
     other = _written(like(own.pop("like")), like)

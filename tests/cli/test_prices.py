@@ -265,3 +265,15 @@ def test_every_shipped_price_can_be_written_and_read_again(run: CliRunner) -> No
         assert provider
         read = provider.models[change.model]
         assert (read.price, read.hours) == (change.will.price, change.will.hours), change.model
+
+
+def test_prices_by_the_hour_and_by_length_are_shown(run: CliRunner) -> None:
+    tiers = "tiers = [{ above = 9, input = 2, output = 2, cached = 1 }]"
+    Path("ftgate.toml").write_text(CHANNEL + f'[channel.models."long"]\ninput = 1\noutput = 1\n{tiers}\n')
+    lines = dict(row.split("\t", 1) for row in run.invoke(cli, ["prices", "list"]).stdout.splitlines())
+    assert lines["deepseek-flash"].endswith("\t1.2\tby the hour") and lines["long"].endswith("\t1\tby length")
+    rows = {row["id"]: row for row in json.loads(run.invoke(cli, ["prices", "list", "--json"]).stdout)}
+    assert rows["long"]["tiers"] == [{"above": 9, "input": "2", "output": "2", "cached": "1"}]
+    assert rows["deepseek-flash"]["hours"][1] == {
+        "utc": ["00:00-24:00"], "days": "sat,sun", "input": "0.15", "output": "0.6", "cached": "0.003",
+    }  # fmt: skip
