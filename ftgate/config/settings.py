@@ -310,7 +310,7 @@ BORROWED: Mapping[type, Mapping[str, Note]] = {
     },
     Breaker: {
         "failures": Note("Calls in a row that fail within `window` and open a channel's circuit for a "
-        "model.", "one bad answer is no outage.", low=1, high=1000),
+        "model.", "one bad answer is no outage.", low=1),
         "window": _span("Over which failures are counted.", "yesterday's failure says nothing about now."),
         "cooldown": _span("An open circuit rests so long before one probe.", "long enough to matter, short enough to "
         "come back soon."),

@@ -4,8 +4,9 @@
     408, 5xx, 529, out of reach, cut off,   a failure of this channel with this model; `failures` of them in a row
     a time limit, no answer in a 200        within `window` open its circuit: it rests for `cooldown`, doubled each
                                             time, up to `cooldown_cap`; then one call goes there, as a probe
-    429                                     this credential rests with this model: for Retry-After, else for a second,
-                                            doubled each time; up to `cooldown_cap`
+    429                                     this credential rests with this model: for Retry-After; else for a second,
+                                            doubled each time, and is asked where nothing else is left; up to
+                                            `cooldown_cap`
     401, 403                                this credential is refused with this model, until the settings change: only
                                             where nothing else is left is it tried
     out of credit                           the same for `cooldown_cap`, since accounts are topped up elsewhere
@@ -85,11 +86,13 @@ class Circuit:
 
 
 class Rest(msgspec.Struct):
-    """A credential that is left alone until `until`, because of `verdict`, for the `times`-th time in a row."""
+    """A credential that is left alone until `until`, because of `verdict`, for the `times`-th time in a row; `told` by
+    the provider for how long, and not guessed."""
 
     until: float
     verdict: Verdict
     times: int = 1
+    told: bool = False
 
 
 class LastError(msgspec.Struct, frozen=True):
@@ -145,12 +148,19 @@ class Health:
         one."""
         if self.fine:
             return True
-        if self.rest_s(way, now, breaker) > 0:
+        if self.rest_s(way, now, breaker) > 0 and not self.is_guessed(way, now, breaker):
             return False
         circuit = self.circuits.get((way.channel.name, way.model.name))
         if circuit is not None and circuit.opened:
             circuit.probe = call
         return True
+
+    def is_guessed(self, way: Candidate, now: float, breaker: Breaker) -> bool:
+        """Whether it rests only because of a 429 that did not say for how long: who has nothing else may ask."""
+        circuit = self.circuits.get((way.channel.name, way.model.name))
+        if circuit is not None and circuit.rest_s(now, breaker) > 0:
+            return False
+        return self.is_limited(way, now) and not self.rests[way.channel.name, way.credential, way.model.name].told
 
     def left(self, way: Candidate, call: str) -> None:
         """A call has gone from there and nothing was learned: if it was the probe, the next is."""
@@ -202,7 +212,7 @@ class Health:
         rest = FIRST_REST_S * 2.0 ** min(times - 1, 60) if outcome.retry_after_s is None else outcome.retry_after_s
         until = now + min(rest, breaker.cooldown_cap)
         if before is None or until > before.until or before.verdict is not Verdict.rate_limited:
-            self.rests[place] = Rest(until, Verdict.rate_limited, times)
+            self.rests[place] = Rest(until, Verdict.rate_limited, times, outcome.retry_after_s is not None)
         return ""
 
     def remember(self, way: Candidate, at_us: int, text: str) -> None:

@@ -51,13 +51,17 @@ class Standing:
 
     def last_resort(self, x: Exchange) -> tuple[float, Candidate] | None:
         """Of what was left out, what may be asked all the same where nothing else is left, and after how many seconds:
-        a refused credential, or one whose limit ends soon. Never a channel whose circuit is open."""
+        a refused credential, one at a limit that did not say when it ends, or one whose limit ends soon. Never a
+        channel whose circuit is open, or that may cost no more."""
         now, most = self.clock.now(), x.settings.retry.max_retry_after
-        found = [
-            (wait, way)
-            for wait, way in x.resting
-            if wait <= 0 or (wait <= most and self.health.is_limited(way, now) and not self._open(way, now))
-        ]
+        found = []
+        for wait, way in x.resting:
+            if way.channel.monthly_cap is not None and self.spending.capped(way.channel, self.clock.wall_us()):
+                continue
+            if wait <= 0 or self.health.is_guessed(way, now, x.settings.breaker):
+                found.append((0.0, way))
+            elif wait <= most and self.health.is_limited(way, now) and not self._open(way, now):
+                found.append((wait, way))
         return min(found, key=lambda one: one[0], default=None)
 
     def _open(self, way: Candidate, now: float) -> bool:

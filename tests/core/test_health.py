@@ -181,6 +181,21 @@ def test_a_limited_credential_rests(waits, rests):
     assert told.call("ok") and told.health.fine
 
 
+def test_a_limit_of_unknown_length_is_a_guess():
+    told = Told()
+    told.call("rate_limited")
+    assert told.rest() == 1.0 and told.health.is_guessed(way(), told.now, BREAKER)
+    assert told.health.enter(way(), "who has nothing else", told.now, BREAKER)
+    told.call("rate_limited", retry_after_s=9.0)
+    assert told.rest() == 9.0 and not told.health.is_guessed(way(), told.now, BREAKER)
+    assert not told.call("ok")
+    told.now += 9.0
+    told.call("rate_limited")
+    for n in range(3):
+        told.health.note(way(), f"old {n}", said("overloaded"), told.now, BREAKER)
+    assert not told.health.is_guessed(way(), told.now, BREAKER) and not told.call("ok")  # its circuit is open too
+
+
 def test_a_shorter_limit_does_not_end_a_longer_one():
     told = Told()
     told.health.note(way(), "x", said("rate_limited", 20.0), 0.0, BREAKER)

@@ -225,6 +225,20 @@ async def test_the_only_key_is_waited_for_where_its_limit_ends_soon(autojump_clo
     assert trio.current_time() - began == 8.0
 
 
+async def test_nobody_waits_for_a_limit_that_does_not_say_when_it_ends(autojump_clock: Clock) -> None:
+    """Alone it is asked, and each caller gets its word; beside another channel it is passed over."""
+    stage, upstream = house(keyed("a", "k1"))
+    upstream.says["a"] = busy
+    for _ in range(5):
+        assert (await stage.relay(ask())).status == 503
+    assert trio.current_time() == 0 and len(upstream.took()) == 5
+    stage, upstream = house()
+    upstream.says["a"] = busy
+    for _ in range(3):
+        assert (await stage.relay(ask())).status == 200
+    assert upstream.took() == ["a/k1", "b/k2", "b/k2", "b/k2"]
+
+
 @pytest.mark.parametrize("code", [401, 403])
 async def test_a_refused_key_is_left_alone_until_the_settings_change(autojump_clock: Clock, code: int) -> None:
     stage, upstream = house(keyed("a", "k1", "k2"), keyed("b", "k3", priority=1))
@@ -349,6 +363,17 @@ async def test_nothing_is_left_but_a_channel_at_its_cap(autojump_clock: Clock) -
     error = json.loads(client.body)["error"]
     assert (client.status, error["code"]) == (503, "no_healthy_provider") and "monthly cap" in error["message"]
     assert len(upstream.took()) == 1
+
+
+async def test_a_limit_does_not_open_a_channel_at_its_cap(autojump_clock: Clock) -> None:
+    stage, upstream = house(keyed("a", "k1", monthly_cap=1))
+    upstream.says["a"] = busy
+    assert (await stage.relay(ask())).status == 503
+    upstream.says.clear()
+    assert (await stage.relay(ask())).status == 200
+    upstream.says["a"] = busy
+    upstream.took()
+    assert (await stage.relay(ask())).status == 503 and not upstream.took()
 
 
 async def test_each_attempt_counts_where_it_was(autojump_clock: Clock) -> None:

@@ -340,8 +340,8 @@ PLANTS = (
     Plant(
         "a refused key that is all there is is never asked",
         "ftgate/line/standing.py",
-        "            if wait <= 0 or (wait <= most",
-        "            if (wait > 0 and wait <= most",
+        "            if wait <= 0 or self.health.is_guessed",
+        "            if self.health.is_guessed",
         "tests/line/test_standing.py",
     ),
     Plant(
