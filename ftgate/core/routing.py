@@ -42,7 +42,8 @@ class Model(msgspec.Struct, frozen=True):
 
     `context` and `max_output` in tokens, None where nobody stated them. `cap_field` is the request field that caps the
     output, None when the upstream knows none. `image_tokens` bounds one image. `kind` is what it is for: a call goes to
-    models of its dialect's kind. `thinks`: whether it can be told how much to think; None where nobody knows. `drop`
+    models of its dialect's kind. `thinks`: whether it can be told how much to think; None where nobody knows;
+    `thinking`: in which form alone, budget or adaptive. `drop`
     are request fields that it refuses. `price` holds where none of its `hours` does.
     """
 
@@ -59,6 +60,7 @@ class Model(msgspec.Struct, frozen=True):
     best_for: str = ""
     kind: str = "chat"
     thinks: bool | None = None
+    thinking: str = ""
     drop: tuple[str, ...] = ()
     hours: tuple[Hours, ...] = ()
 

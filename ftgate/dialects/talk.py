@@ -88,7 +88,8 @@ class Aim(msgspec.Struct, frozen=True, gc=False):
     the model can write, in tokens, for a dialect that must be told a cap where there is none; `maker` whose seals it
     can read, among the upstreams of one dialect; `thinks` whether it can be told how much to think (None: nobody said);
     `bare`: what was thought in earlier turns is left out, for an upstream that cannot read it; `habits` what it wants
-    of every request (core.habits.follow).
+    of every request (core.habits.follow); `thinking` how it is told to think, where it takes one form only: budget or
+    adaptive.
     """
 
     model: str
@@ -101,6 +102,7 @@ class Aim(msgspec.Struct, frozen=True, gc=False):
     thinks: bool | None = None
     bare: bool = False
     habits: Habits | None = None
+    thinking: str = ""
 
 
 class Told(msgspec.Struct, frozen=True):

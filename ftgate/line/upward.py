@@ -43,7 +43,7 @@ class Upward:
             drop = (*drop, *candidate.model.drop)
         aim = Aim(
             candidate.model.upstream, cap, candidate.cap_field, channel.stream_usage, drop, most, maker,
-            candidate.model.thinks, tried.bare, candidate.address.habits,
+            candidate.model.thinks, tried.bare, candidate.address.habits, candidate.model.thinking,
         )  # fmt: skip
         body = dialects.ALL[dialect].render(asked_in(x, dialect), aim)
         url, headers = self._constant(candidate, stream=x.ask.stream)

@@ -149,6 +149,7 @@ class _Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     best_for: str = ""
     kind: Kind = "chat"
     drop: tuple[str, ...] = ()
+    thinking: Literal["", "budget", "adaptive"] = ""
 
 
 class _Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -326,7 +327,7 @@ def merge(base: Model, name: str, given: Mapping[str, Any]) -> Model:
 
 _PLAIN = (
     "context", "max_output", "cap_field", "thinking_in_cap", "image_tokens", "drain", "tags", "best_for", "kind",
-    "drop",
+    "drop", "thinking",
 )  # fmt: skip
 
 
@@ -377,7 +378,7 @@ def _given(row: _Model) -> dict[str, Any]:
         tiers.append(tier(line.above, _prices(line)))
     given["tiers"] = tuple(tiers)
     given["hours"] = tuple(hours(line.utc, line.days, _prices(line)) for line in row.hours)
-    for name in ("upstream", "context", "max_output", "thinking_in_cap", "image_tokens"):
+    for name in ("upstream", "context", "max_output", "thinking_in_cap", "image_tokens", "thinking"):
         if (value := getattr(row, name)) is not None:
             given[name] = value
     if row.cap_field is not None:

@@ -164,4 +164,18 @@ PLANTS = (
         "_tools(talk) if talk.tools else {}",
         "tests/dialects/test_golden_responses_caller.py",
     ),
+    Plant(
+        "old models are told to think as new ones are",
+        "ftgate/dialects/anthropic_messages/request.py",
+        "if aim.thinking and ask.talk is not None:",
+        "if False:",
+        "tests/dialects/test_thinking_taken.py",
+    ),
+    Plant(
+        "a caller's own thinking is put into another form",
+        "ftgate/dialects/anthropic_messages/request.py",
+        "if aim.thinking and ask.talk is not None:",
+        "if aim.thinking:",
+        "tests/dialects/test_thinking_taken.py",
+    ),
 )

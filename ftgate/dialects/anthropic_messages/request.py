@@ -12,6 +12,7 @@ import msgspec
 from ftgate.core.habits import follow
 from ftgate.core.usage import UNKNOWN_BOUND
 from ftgate.dialects.anthropic_messages.marks import without_ours
+from ftgate.dialects.anthropic_messages.thinking import as_taken
 from ftgate.dialects.asked import OWN_FIELDS, models_asked
 from ftgate.dialects.fields import Fields, decode_object, refuse_disguised, there, typed, whole
 from ftgate.dialects.openai_chat.prompt import measure
@@ -127,6 +128,8 @@ def render(ask: Ask, aim: Aim) -> bytes:
     drop = {*OWN_FIELDS, *_UNPRICED, *aim.drop}
     fields: dict[str, object] = {name: raw for name, raw in ask.fields.items() if name not in drop}
     fields["model"] = aim.model
+    if aim.thinking and ask.talk is not None:
+        as_taken(fields, aim.thinking)
     cap = aim.cap or ask.cap or aim.most
     if cap is not None:
         fields["max_tokens"] = cap
@@ -157,10 +160,12 @@ def _keep_thoughts(fields: dict[str, object], asked: Mapping[str, msgspec.Raw]) 
 def _shrink_thinking(fields: dict[str, object], asked: Mapping[str, msgspec.Raw], cap: int) -> None:
     """A budget of thinking must be less than the cap. Where that is not the caller's own, what is left of it goes up,
     or none where that is too little."""
-    raw = asked.get("thinking", msgspec.Raw(b"null"))
-    if b"budget_tokens" not in bytes(raw) or bytes(asked.get("max_tokens", b"")) == b"%d" % cap:
+    raw = fields.get("thinking")
+    if not isinstance(raw, (bytes, msgspec.Raw)) or b"budget_tokens" not in bytes(raw):
         return
-    said = typed(asked, "thinking", Fields, "an object") or {}
+    if raw is asked.get("thinking") and bytes(asked.get("max_tokens", b"")) == b"%d" % cap:
+        return
+    said = typed({"thinking": msgspec.Raw(raw)}, "thinking", Fields, "an object") or {}
     budget = typed(said, "budget_tokens", int, "a whole number", path="thinking.budget_tokens") or 0
     most = cap - max(cap // 4, 1)
     if budget <= most:
