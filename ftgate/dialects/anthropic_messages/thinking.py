@@ -2,8 +2,8 @@
 themselves; some in between take both. What a caller of this dialect writes is its own business; what is translated is
 put as the model takes it.
 
-Source: public reports of Anthropic's refusals ("thinking.type.enabled" is not supported for this model, use adaptive and
-an effort): models from Opus 4.7 on refuse budgets and `disabled`, those up to 4.5 refuse `adaptive`.
+Source: public reports of Anthropic's refusals ("thinking.type.enabled" is not supported for this model, use adaptive
+and an effort): models from Opus 4.7 on refuse budgets and `disabled`, those up to 4.5 refuse `adaptive`.
 """
 
 import msgspec
