@@ -17,6 +17,7 @@ from ftgate.config.settings import Settings
 from ftgate.config.shipped import provider, provider_names
 from ftgate.config.stamps import look
 from ftgate.config.values import is_key_like, secret, shown, unquoted
+from ftgate.core.complexity import GRADES
 from ftgate.core.health import Breaker
 from ftgate.core.limits import Rates
 from ftgate.core.routing import Channel, Retry, Routes, Timeouts
@@ -295,10 +296,11 @@ def _routes(reading: Reading, channels: tuple[Channel, ...]) -> Routes:
     for name in list(fallback):  # written for an alias, it holds for the model behind it and so for all its names
         fallback.setdefault(routes.resolve(name), fallback[name])
     auto = reading.section(("auto",), settings.Auto())
-    grades = {grade: getattr(auto, grade) for grade in fields(settings.Auto)}
+    grades = {grade: getattr(auto, grade) for grade in GRADES}
     return msgspec.structs.replace(
-        routes, fallback=fallback, auto={grade: names for grade, names in grades.items() if names}
-    )
+        routes, fallback=fallback, auto={grade: names for grade, names in grades.items() if names},
+        first_token_target=auto.first_token_target,
+    )  # fmt: skip
 
 
 def _aliases(reading: Reading, channels: tuple[Channel, ...], served: set[str]) -> dict[str, str]:

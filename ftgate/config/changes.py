@@ -49,6 +49,8 @@ def _differing(old: Settings, new: Settings) -> Iterator[Name]:
     yield from _rows(("provider",), old.providers, new.providers)
     yield from _rows(("alias",), old.routes.aliases, new.routes.aliases)
     yield from _rows(("fallback",), old.routes.fallback, new.routes.fallback)
+    if old.routes.first_token_target != new.routes.first_token_target:
+        yield "auto", "first_token_target"
     yield from _rows(("auto",), old.routes.auto, new.routes.auto)
 
 

@@ -244,6 +244,14 @@ class Plan(msgspec.Struct, frozen=True):
 class Auto(msgspec.Struct, frozen=True):
     """[auto]: what model = "auto" tries, by the call's complexity."""
 
+    first_token_target: A[
+        float,
+        Note(
+            "Seconds to a first token: of the models below the cheapest that keeps to them goes first, else the quickest.",
+            "people wait for the first word; what follows may take its time.",
+            above=True, high=3600,
+        ),
+    ] = 2.0  # fmt: skip
     simple: A[tuple[str, ...], Note("Models for small questions and changes.", "small wishes need no big model.",
                                     shown='["glm-4-flash", "qwen-turbo"]')] = ()  # fmt: skip
     medium: A[

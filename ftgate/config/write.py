@@ -106,7 +106,9 @@ def write_example() -> str:
         "# Its own rate limits for each key, with the names of [limits]; what is not given is as "
         "there.\n#requests_per_second = 100\n",
     ]
-    auto = [_setting(name, ("", note), None) for name, (_, note) in fields(settings.Auto).items()]
+    auto = [
+        _setting(name, ("", note), getattr(settings.Auto(), name)) for name, (_, note) in fields(settings.Auto).items()
+    ]
     channels = CHANNELS.replace("PROVIDERS", provider_comment(WIDTH))
     return "".join([HEAD, *plain, channels, *_all_of(ChannelSettings), MODELS,
                     *_all_of(ModelSettings), _providers(), ROUTES, *auto])  # fmt: skip

@@ -18,7 +18,7 @@ The two decisions, `plan` and `next_step`, are pure. The retry table is closed: 
 Source: DESIGN.md, "Upstreams that fail"; PROVIDERS.md, cross-provider rule 4.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cached_property
 
@@ -185,6 +185,7 @@ class Routes(msgspec.Struct, frozen=True, dict=True):
     aliases: Mapping[str, str] = {}
     fallback: Mapping[str, tuple[str, ...]] = {}
     auto: Mapping[str, tuple[str, ...]] = {}
+    first_token_target: float | None = None
 
     @cached_property
     def served(self) -> Mapping[str, tuple[Channel, ...]]:
@@ -312,10 +313,12 @@ def _ways(channel: Channel, address: Address, name: str, nth: int) -> Iterator[C
 
 
 class Names(msgspec.Struct, frozen=True, gc=False):
-    """Served names in the order to try them: those that were asked for, then the fallbacks configured for these."""
+    """Served names in the order to try them: those that were asked for, then the fallbacks configured for these.
+    `free`: the first so many that were asked for are of one grade of "auto", and may change places."""
 
     asked: tuple[str, ...]
     fallback: tuple[str, ...] = ()
+    free: int = 0
 
 
 def names_for(routes: Routes, asked: tuple[str, ...], grade: str, kind: str) -> Names:
@@ -325,35 +328,54 @@ def names_for(routes: Routes, asked: tuple[str, ...], grade: str, kind: str) -> 
     for chat.
     """
     names: list[str] = []
+    free = 0
     for name in asked:
         if name == "auto" and not routes.serving("auto"):
             grades = (grade, "medium", "simple", "complex") if kind == "chat" else ()
+            if not names and grades:
+                free = len(dict.fromkeys(map(routes.resolve, routes.auto.get(grade, ()))))
             chosen = [routes.resolve(n) for g in grades for n in routes.auto.get(g, ())]
             names += chosen or routes.by_price.get(kind, ())
         else:
             names.append(routes.resolve(name))
     wanted = tuple(dict.fromkeys(names)) if len(names) > 1 else tuple(names)
     if not routes.fallback:
-        return Names(wanted)
+        return Names(wanted, free=free)
     # A fallback may be written for the alias too.
     behind = dict.fromkeys(routes.resolve(n) for name in (*wanted, *asked) for n in routes.fallback.get(name, ()))
     first = set(wanted)
-    return Names(wanted, tuple(name for name in behind if name not in first))
+    return Names(wanted, tuple(name for name in behind if name not in first), free)
 
 
-def plan(routes: Routes, names: Sequence[str], speech: Speech, *, strategy: str, turn: int) -> Iterator[Candidate]:
-    """The ordered candidates for these names, made one by one as they are asked for. `strategy`: auto and fallback keep
-    the order of names; cheapest sorts by the sum of input and output price (stable). Nothing comes when no channel
-    serves any of the names to such a call."""
-    if strategy != "cheapest":
-        for name in names:
-            for channel, address, nth in _channels(routes, name, speech, turn):
-                yield from _ways(channel, address, name, nth)
-        return
-    ways = [(name, *found) for name in names for found in _channels(routes, name, speech, turn)]
-    ways.sort(key=lambda way: way[1].models[way[0]].price.input + way[1].models[way[0]].price.output)
-    for name, channel, address, nth in ways:
-        yield from _ways(channel, address, name, nth)
+class Spot(msgspec.Struct, frozen=True, gc=False):
+    """A model at a channel, at the address where such a call is spoken: where it can go, before a credential is chosen.
+    `nth` is how often the channel was the first."""
+
+    name: str
+    channel: Channel
+    address: Address
+    nth: int
+
+    @property
+    def model(self) -> Model:
+        return self.channel.models[self.name]
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return self.channel.name, self.name
+
+
+def spots(routes: Routes, names: Sequence[str], speech: Speech, turn: int) -> Iterator[Spot]:
+    """Where these names can be asked, in their order, made one by one as they are asked for."""
+    for name in names:
+        for found in _channels(routes, name, speech, turn):
+            yield Spot(name, *found)
+
+
+def plan(spots: Iterable[Spot]) -> Iterator[Candidate]:
+    """The candidates at these spots, each of a channel's credentials in turn, made one by one as they are asked for."""
+    for spot in spots:
+        yield from _ways(spot.channel, spot.address, spot.name, spot.nth)
 
 
 def is_fixed(routes: Routes, names: Sequence[str]) -> bool:

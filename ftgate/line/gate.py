@@ -119,6 +119,7 @@ class Gate:
         self.limits.adopt()
         self.standing.adopt(self.settings.routes.channels)
         self.planner.forget()
+        self.planner.pace.adopt(channel.name for channel in self.settings.routes.channels)
         self.attempts.upward.forget()
 
     async def keep_alive(self) -> None:
@@ -347,6 +348,7 @@ class Gate:
         self.passing("settled")
         if x.mode is not BYOK:  # whoever names a model as he likes must not fill what is known of models
             learn(x)
+        self.planner.learn(x)
         if x.settled.lost:
             log.warning("call %s used %s USD more than its account could pay", x.call.id, format_usd(x.settled.lost))
 

@@ -12,15 +12,18 @@ from functools import partial
 from itertools import chain
 
 from ftgate import dialects
-from ftgate.core import complexity, limits, routing
+from ftgate.core import complexity, limits, ranking, routing
 from ftgate.core.affinity import Affinity, digest
-from ftgate.core.routing import SMALLEST_ROOM, Candidate, Model
+from ftgate.core.pace import Pace
+from ftgate.core.ranking import Ranked
+from ftgate.core.routing import SMALLEST_ROOM, Candidate, Model, Speech, Spot
 from ftgate.dialects import gist
 from ftgate.dialects.conversation import beginning_of, name_of
 from ftgate.errors import Forbidden, GateError, InvalidRequest, NotServed
 from ftgate.line.brought import brings_key, ways_of
 from ftgate.line.call import Exchange, Offered
 from ftgate.line.charge import likely_tokens, prompt_of, quote
+from ftgate.line.outlook import Outlook
 from ftgate.line.standing import Standing
 from ftgate.line.translation import fitting
 from ftgate.line.words import too_many
@@ -44,6 +47,7 @@ class Planner:
         # Of each served model: whose turn it is among its channels and their credentials.
         self.turns: dict[str, int] = {}
         self.affinity = Affinity()
+        self.pace = Pace()
 
     def forget(self) -> None:
         """The settings have changed: no plan of the old ones is kept."""
@@ -72,10 +76,7 @@ class Planner:
         leader = names.asked[0] if names.asked else ""
         turn = self.turns.get(leader, 0)
         speech = routing.Speech(dialect.KIND, dialects.translating(dialect))
-        ways = chain.from_iterable(
-            routing.plan(routes, part, speech, strategy=ask.routing, turn=turn)
-            for part in (names.asked, names.fallback)
-        )
+        ways = routing.plan(self._spots(x, names, speech, turn))
         first = next(ways, None)
         if first is None:
             raise self._unserved(x, key, names)
@@ -87,14 +88,49 @@ class Planner:
             x.affine = digest(key.id, first.model.name, said)
             x.ways = self.affinity.warm(x.affine, tuple(x.ways), self.clock.now())
             first = x.ways[0]
-        if len(names.asked) + len(names.fallback) <= NAMES_KEPT and routing.is_fixed(
-            routes, (*names.asked, *names.fallback)
+        if (
+            len(names.asked) + len(names.fallback) <= NAMES_KEPT
+            and routing.is_fixed(routes, (*names.asked, *names.fallback))
+            and not _is_ranked(routes, ask.routing, names)
         ):
             if len(self.planned) >= PLANS_KEPT:
                 self.planned.clear()
             x.ways = tuple(x.ways)
             self.planned[place] = routes, x.ways, x.fallback
         return first
+
+    def _spots(self, x: Exchange, names: routing.Names, speech: Speech, turn: int) -> Iterator[Spot]:
+        """Where it may go, in order: what is not ranked is made one by one."""
+        routes = x.settings.routes
+        if not _is_ranked(routes, x.ask.routing, names):
+            return routing.spots(routes, (*names.asked, *names.fallback), speech, turn)
+        return (found.spot for found in self.ranked(x, names, speech, turn))
+
+    def ranked(self, x: Exchange, names: routing.Names, speech: Speech, turn: int) -> Iterator[Ranked]:
+        """Where it may go, in order and with the reasons, where cost or pace decide."""
+        routes, view = x.settings.routes, Outlook(x, self.pace, self.clock.now())
+        if x.ask.routing in ranking.STRATEGIES:
+            for part in (names.asked, names.fallback):
+                yield from ranking.rank(x.ask.routing, [*routing.spots(routes, part, speech, turn)], view, turn)
+            return
+        # Of "auto" the models change places, each by the channel that comes first for it: among those of one model the
+        # operator's order holds.
+        free, rest = names.asked[: names.free], (*names.asked[names.free :], *names.fallback)
+        leaders = [spot for name in free for spot in [*routing.spots(routes, (name,), speech, turn)][:1]]
+        for found in ranking.rank("auto", leaders, view, turn, routes.first_token_target):
+            for spot in routing.spots(routes, (found.spot.name,), speech, turn):
+                yield Ranked(spot, found.score, found.why)
+        for spot in routing.spots(routes, rest, speech, turn):
+            yield Ranked(spot, 0.0, "after the models for this complexity")
+
+    def learn(self, x: Exchange) -> None:
+        """How fast it was and how much it wrote, where it was answered whole at the first try."""
+        if len(x.tried) == 1 and x.tried[0].complete and x.measured is not None and x.mode != BYOK:
+            way = x.tried[0].candidate
+            self.pace.learn(
+                (way.channel.name, way.model.name), self.clock.now(), x.started, x.first_content_at,
+                x.measured.usage.output,
+            )  # fmt: skip
 
     @staticmethod
     def _known_by(x: Exchange, first: Candidate) -> bytes:
@@ -152,7 +188,8 @@ class Planner:
         def may(name: str) -> bool:
             return name in asked or (routes.permits(key.models, name) and routes.permits(terms.models, name))
 
-        return routing.Names(tuple(filter(may, names.asked)), tuple(filter(may, names.fallback)))
+        free = sum(map(may, names.asked[: names.free]))
+        return routing.Names(tuple(filter(may, names.asked)), tuple(filter(may, names.fallback)), free)
 
     def offers(self, x: Exchange) -> Iterator[Offered]:
         """The candidates that can be asked now, in order: what is asked can be said to them, the prompt fits, they do
@@ -222,3 +259,11 @@ class Planner:
             x.model_ticket.release(self.clock.now(), 0)
         x.model_ticket, x.entered = ticket, model.name
         return None
+
+
+def _is_ranked(routes: routing.Routes, strategy: str, names: routing.Names) -> bool:
+    """Whether cost or pace decide the order of these names, so that it may be another for the next call."""
+    if strategy in ranking.STRATEGIES:
+        parts = names.asked, names.fallback
+        return any(len(part) > 1 or any(len(routes.serving(name)) > 1 for name in part) for part in parts)
+    return strategy == "auto" and names.free > 1

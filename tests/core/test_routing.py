@@ -47,8 +47,12 @@ def shown(ways):
     return " ".join(f"{way.channel.name}/{way.credential.reveal()}/{way.model.name}" for way in ways)
 
 
-def planned(routes, *names, strategy="auto", turn=0):
-    return shown(routing.plan(routes, list(names), SPEECH, strategy=strategy, turn=turn))
+def ways_of(routes, names, speech=SPEECH, turn=0):
+    return routing.plan(routing.spots(routes, list(names), speech, turn))
+
+
+def planned(routes, *names, turn=0):
+    return shown(ways_of(routes, names, turn=turn))
 
 
 # plan
@@ -76,11 +80,11 @@ def test_each_channel_gets_its_weight(weights, start):
     firsts = Counter(
         ways[0].channel.name
         for turn in range(start, start + total)
-        if (ways := tuple(routing.plan(routes, ["m"], SPEECH, strategy="auto", turn=turn)))
+        if (ways := tuple(ways_of(routes, ["m"], turn=turn)))
     )
     assert [firsts[str(n)] for n in range(len(weights))] == weights
     for turn in range(start, start + total):
-        assert sorted(way.channel.name for way in routing.plan(routes, ["m"], SPEECH, strategy="auto", turn=turn)) == [
+        assert sorted(way.channel.name for way in ways_of(routes, ["m"], turn=turn)) == [
             str(n) for n, weight in enumerate(weights) if weight
         ]
 
@@ -92,7 +96,7 @@ def test_each_credential_gets_its_turn(channels):
     rounds = 12 * sum(w for w, _ in channels)
     firsts = Counter(
         (way.channel.name, way.credential.reveal())
-        for way in (next(routing.plan(routes, ["m"], SPEECH, strategy="auto", turn=turn)) for turn in range(rounds))
+        for way in (next(ways_of(routes, ["m"], turn=turn)) for turn in range(rounds))
     )
     for n, (weight, keys) in enumerate(channels):
         assert [firsts[str(n), key] for key in "abcd"[:keys]] == [12 * weight // keys] * keys
@@ -104,14 +108,11 @@ def test_weight_nothing_and_no_credentials():
     assert planned(Routes(()), "m") == ""
 
 
-def test_strategies():
+def test_names_keep_their_order():
     routes = Routes(
         (channel("dear", model("m", 9), model("n", 5)), channel("cheap", model("m", 1)), channel("even", model("o", 5)))
     )
-    assert planned(routes, "m", "n", "o", strategy="auto") == "dear/k/m cheap/k/m dear/k/n even/k/o"
-    assert planned(routes, "m", "n", "o", strategy="fallback") == "dear/k/m cheap/k/m dear/k/n even/k/o"
-    assert planned(routes, "m", "n", "o", strategy="cheapest") == "cheap/k/m dear/k/n even/k/o dear/k/m"
-    assert planned(routes, "o", "n", "m", strategy="cheapest") == "cheap/k/m even/k/o dear/k/n dear/k/m"  # stable
+    assert planned(routes, "m", "n", "o") == "dear/k/m cheap/k/m dear/k/n even/k/o"
 
 
 # names
@@ -184,9 +185,7 @@ def test_candidates_are_made_as_they_are_asked_for():
 
     models = Counted((f"m{n}", model(f"m{n}", n)) for n in range(480))
     routes = Routes((msgspec.structs.replace(channel("a"), models=models),))
-    ways = routing.plan(
-        routes, routing.names_for(routes, ("auto",), "simple", "chat").asked, SPEECH, strategy="auto", turn=0
-    )
+    ways = ways_of(routes, routing.names_for(routes, ("auto",), "simple", "chat").asked)
     assert [next(ways).model.name for _ in range(4)] == ["m0", "m1", "m2", "m3"] and len(made) < 10
 
 
@@ -294,7 +293,7 @@ def test_a_call_goes_to_models_of_its_kind_in_a_dialect_that_both_speak():
     embed = Speech("embeddings", ("embed",))
 
     def addresses(names, speech):
-        return [(w.channel.name, w.address) for w in routing.plan(routes, names, speech, strategy="cheapest", turn=0)]
+        return [(w.channel.name, w.address) for w in ways_of(routes, names, speech)]
 
     assert addresses(["m", "e"], SPEECH) == [("both", CHAT), ("chat", CHAT)]
     assert addresses(["m", "e"], embed) == [("both", EMBED)]

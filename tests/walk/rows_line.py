@@ -114,6 +114,13 @@ async def _(gateway: Gateway) -> None:
 # Names
 
 
+@walk("auto.first_token_target", "0.1", {"auto.simple": '["m", "n"]'}, scripts={"m": Script(first_delay_s=0.3)})
+async def _(gateway: Gateway) -> None:
+    key = await gateway.account()
+    asked = [await gateway.chat(key, "auto", stream=True) for _ in range(2)]
+    assert [answer.headers["x-findtoken-model"] for answer in asked] == ["m", "n"]
+
+
 @walk("auto.simple", '["n"]')
 async def _(gateway: Gateway) -> None:
     assert (await gateway.chat(await gateway.account(), "auto")).headers["x-findtoken-model"] == "n"
