@@ -247,7 +247,7 @@ class Auto(msgspec.Struct, frozen=True):
     first_token_target: A[
         float,
         Note(
-            "Seconds to a first token: of the models below the cheapest that keeps to them goes first, else the quickest.",
+            "Seconds to a first token: of these models the cheapest that keeps to them goes first, else the quickest.",
             "people wait for the first word; what follows may take its time.",
             above=True, high=3600,
         ),
