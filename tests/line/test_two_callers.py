@@ -23,6 +23,7 @@ import trio.testing
 from ftgate import dialects
 from ftgate.core.books import Entry
 from ftgate.core.money import parse_price
+from ftgate.core.pace import Pace
 from ftgate.core.pricing import Multiplier, Price
 from ftgate.core.routing import Channel, Model, Reach, Retry
 from ftgate.core.secret import Secret
@@ -176,6 +177,13 @@ def calls(dice: random.Random) -> list[Asked]:
     return made
 
 
+class Unlearned(Pace):
+    """How fast upstreams are is learned from everybody's calls, and meant to be."""
+
+    def learn(self, *args: object, **more: object) -> None:
+        pass
+
+
 class Gateway:
     """A fresh gate in this world."""
 
@@ -198,6 +206,7 @@ class Gateway:
         stage.gate.keys = TwoKeys(keys)
         stage.gate.live.gate = msgspec.structs.replace(stage.gate.settings, plans=world.plans)
         stage.gate.standing.health = Forgetful()
+        stage.gate.planner.pace = Unlearned()
         self.made = 0
 
     async def call(self, who: int, kind: str, body: bytes) -> Got:
