@@ -123,6 +123,7 @@ async def serve(
     """Serve until SIGTERM or SIGINT; the exit code. `read` gives the settings anew, or raises ConfigFaults. Raises
     Locked, DatabaseFault, PortTaken, NoSuchHost, LeadsBack, OSError before it serves."""
     serving.allow_open_files()
+    serving.keep_no_core()
     # First: a port that is taken must not leave a new data directory behind.
     listeners = await serving.listen(host, port)
     try:

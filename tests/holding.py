@@ -1,6 +1,7 @@
 """What objects hold: for tests that look for what must not be kept."""
 
 import gc
+from contextlib import suppress
 
 
 def held_by(*roots: object) -> set[str]:
@@ -13,7 +14,10 @@ def held_by(*roots: object) -> set[str]:
             continue
         seen[id(one)] = one
         left += gc.get_referents(one)
-        named = (*getattr(type(one), "__slots__", ()), *getattr(type(one), "__struct_fields__", ()))
-        left += [getattr(one, name) for name in named if isinstance(name, str) and hasattr(one, name)]
+        for kind in type(one).__mro__:  # what the collector does not follow
+            for names in (vars(kind).get("__slots__"), vars(kind).get("__struct_fields__")):
+                for name in names if isinstance(names, (tuple, list)) else ():
+                    with suppress(Exception):  # some have a slot that cannot be looked into
+                        left.append(object.__getattribute__(one, name))
     texts = {one for one in seen.values() if isinstance(one, str)}
     return texts | {bytes(one).decode("latin1") for one in seen.values() if isinstance(one, (bytes, bytearray))}

@@ -3,6 +3,7 @@
 What it serves stands behind small Protocols here: app.py hands in the doors and the gate.
 """
 
+import ctypes
 import errno
 import gc
 import logging
@@ -11,6 +12,7 @@ import resource
 import signal
 import socket
 import ssl
+import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import suppress
@@ -35,6 +37,8 @@ LOOK_S = 0.05
 """How often a process that winds down looks whether calls are still running."""
 SWEEP_S = 60.0
 OPEN_FILES = 65_536
+PR_SET_DUMPABLE = 4
+"""Of prctl(2)."""
 GC_THRESHOLD = 20_000
 """New objects in containers after which the collector looks at the youngest."""
 
@@ -102,6 +106,18 @@ def allow_open_files() -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def keep_no_core() -> None:
+    """Leave no core file behind, in which the keys of channels and of callers would stand: no size is allowed for one,
+    and on Linux the process is not dumpable, since a core that goes to a program (core_pattern) has no size. So its
+    files in /proc, its open files among them, are for root's eyes alone, and no other process of this user reads its
+    memory."""
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # a system without it has no such files either
+            ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 async def listen(host: str, port: int) -> list[trio.SocketListener]:

@@ -105,7 +105,7 @@ class Counter:
                     raise Ended
                 answer = await self.gate.attempts.upstream.open(request)
                 try:
-                    if answer.status in NO_COUNT:
+                    if answer.status in NO_COUNT and not way.brought:  # such a caller names models as he likes
                         if len(self.absent) >= ABSENT_KEPT:
                             self.absent.clear()
                         self.absent[place] = now + ABSENT_S

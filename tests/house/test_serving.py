@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 from math import inf
 from typing import Any
 
@@ -247,3 +249,13 @@ def test_whose_limits_hold() -> None:
     assert [rates("key", key).requests_per_second for key in (2, 3, 4)] == [7, 7, 7]
     assert (rates("account", 1).concurrent, rates("account", 9).concurrent) == (3, 3)
     assert (rates("model", "m1").concurrent, rates("model", "m2").concurrent) == (2, 0)
+
+
+def test_a_server_leaves_no_core_file() -> None:
+    """In a process of its own: what has been given up does not come back."""
+    code = (
+        "import ctypes, resource, sys; from ftgate.house.serving import keep_no_core; keep_no_core();"
+        " print(resource.getrlimit(resource.RLIMIT_CORE), sys.platform != 'linux' or ctypes.CDLL(None).prctl(3) == 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "(0, 0) True\n"

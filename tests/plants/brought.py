@@ -80,4 +80,25 @@ PLANTS = (
             ("a crashed call was paid for", "store/recovery.py", "mode=hold.note or STANDARD", "mode=STANDARD"),
         )
     ),
+    Plant(
+        "a server may leave a core file",
+        "ftgate/app.py",
+        "    serving.keep_no_core()\n",
+        "",
+        "tests/blackbox/test_byok.py",
+    ),
+    *(
+        Plant(f"core files: {what}", "ftgate/house/serving.py", old, new, "tests/house/test_serving.py")
+        for what, old, new in (
+            ("they have a size", "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))", "pass"),
+            ("they go to a program", "prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)", "prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)"),
+        )
+    ),
+    Plant(
+        "an ftgate of somebody else's holds the port",
+        "ftgate/cli/serve.py",
+        "user in users and",
+        "",
+        "tests/cli/test_serve.py",
+    ),
 )
