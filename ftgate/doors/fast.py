@@ -293,6 +293,8 @@ class _Connection:
             return None
         finally:
             self.call = None
+            if answer.ended:  # it knows the head, and an idle connection must not hold a caller's keys
+                self.answer = None
             room.free()
         if answer.kept and not self.gone and not self.left:
             return data

@@ -248,10 +248,10 @@ async def test_connections_say_how_they_stand(nursery: trio.Nursery) -> None:
         place.walked.go_on.set()
         assert (await client.answer("POST")).status == 200
         await rest()
-        assert shown(place) == ["<Connection idle, None, <Answer ended>>"]
+        assert shown(place) == ["<Connection idle, None, None>"]
         await client.ask("/ok")
         await rest()
-        assert shown(place) == ["<Connection handed over, None, <Answer ended>>", "<Connection idle>"]
+        assert shown(place) == ["<Connection handed over, None, None>", "<Connection idle>"]
         assert repr(place.door) == "<FastDoor 1 connections, <HypercornDoor 1 connections>>"
         gone = await place.connect()
         await gone.write(call(b"wait"))

@@ -101,4 +101,11 @@ PLANTS = (
         "",
         "tests/cli/test_serve.py",
     ),
+    Plant(
+        "an idle connection holds the head of its last request, and the key in it",
+        "ftgate/doors/fast.py",
+        "                self.answer = None\n",
+        "                pass\n",
+        "tests/doors/test_fast.py tests/blackbox/test_byok.py",
+    ),
 )
