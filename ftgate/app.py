@@ -80,7 +80,24 @@ def channel_commands(gate: "Gate", upstream: "Upstream", house: House[Accounts])
         gate.standing.health.reset(named(name).name)
         return gate.standing.shown(named(name))
 
-    return {"channels.states": states, "channels.test": test, "channels.reset": reset}
+    async def explain(body: str, route: str | None) -> dict[str, object]:
+        return await _explained(gate, body, route)
+
+    return {"channels.states": states, "channels.test": test, "channels.reset": reset, "route.explain": explain}
+
+
+async def explain_route(settings: Settings, body: str, route: str | None) -> dict[str, Any]:
+    """How a call would be routed where no server runs, by the config alone. Raises GateError."""
+    from ftgate.line.trial import unbilled
+
+    return await _explained(unbilled(Live(settings).gate, SystemClock()), body, route)
+
+
+async def _explained(gate: "Gate", body: str, route: str | None) -> dict[str, Any]:
+    """For the operator, who may use every model."""
+    from ftgate.line.trial import OPERATOR
+
+    return (await gate.explain(OPERATOR, body.encode(), route)).shown()
 
 
 async def try_channel(settings: Settings, channel: Channel, model: str | None) -> dict[str, Any]:

@@ -382,6 +382,40 @@ class Live(Protocol):
     def doors(self) -> DoorSettings: ...
 
 
+class Explained(msgspec.Struct, frozen=True):
+    """One candidate of a call. `score` compares it with the best; `expected_cost` is in units, with the plan's factor,
+    0 where the caller's own key pays."""
+
+    model: str
+    channel: str
+    provider: str
+    score: float
+    expected_cost: int
+    why: str
+
+
+class LeftOut(msgspec.Struct, frozen=True):
+    """One that would not be asked; `channel` is None where no channel comes into it."""
+
+    model: str
+    channel: str | None
+    reason: str
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """`complexity` is the grade by which "auto" goes, None for what is no chat; `complexity_why` its reasons."""
+
+    data: tuple[Explained, ...]
+    left_out: tuple[LeftOut, ...]
+    complexity: str | None
+    complexity_why: str
+
+    def shown(self) -> dict[str, Any]:
+        """As plain values; costs stay in units."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+
 class Line(Protocol):
     """The line as pages and account routes see it, which make no calls."""
 
@@ -396,6 +430,11 @@ class Line(Protocol):
 
     def not_ready(self) -> str | None:
         """Why calls cannot be served now; None when they can."""
+        ...
+
+    async def explain(self, key: Key, body: bytes, route: str | None = None) -> Explanation:
+        """How a call with this body would be routed, without the call. `route`: the relay route it is for; by default
+        the one whose body it looks like. Raises GateError for what the call would be refused for as it is planned."""
         ...
 
 

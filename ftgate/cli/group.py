@@ -16,6 +16,7 @@ COMMANDS = {
     "init": "ftgate.cli.config:init",
     "check": "ftgate.cli.config:check",
     "reload": "ftgate.cli.config:reload_config",
+    "route": "ftgate.cli.route:route",
     "users": "ftgate.cli.accounts:users",
     "keys": "ftgate.cli.accounts:keys",
     "credit": "ftgate.cli.accounts:credit",

@@ -16,7 +16,6 @@ from typing import Protocol
 
 import msgspec
 
-from ftgate.core.money import format_usd
 from ftgate.core.routing import Spot
 
 STRATEGIES = ("cheapest", "fastest")
@@ -63,15 +62,19 @@ def rank(strategy: str, spots: Sequence[Spot], view: View, turn: int, target_s: 
 
 def _by_cost(spots: Sequence[Spot], view: View) -> list[Ranked]:
     least = view.cost(spots[0]) if spots else 0
-    return [
-        Ranked(spot, _ratio(least, cost), f"expected to cost {format_usd(cost)} USD{_paced(view.first_s(spot))}")
-        for spot in spots
-        for cost in (view.cost(spot),)
-    ]
-
-
-def _paced(first: float | None) -> str:
-    return "" if first is None else f", first token after {first:.2f} s"
+    found = []
+    for spot in spots:
+        cost, first = view.cost(spot), view.first_s(spot)
+        why = (
+            "the least expected cost"
+            if cost <= least
+            else f"{cost / least:.1f} times the cost"
+            if least
+            else "not free"
+        )
+        paced = "" if first is None else f", first token after {first:.2f} s"
+        found.append(Ranked(spot, _ratio(least, cost), why + paced))
+    return found
 
 
 def _late(spot: Spot, first: float, best: float, behind: bool) -> Ranked:

@@ -40,7 +40,7 @@ _SLASHES = re.compile(r"/{2,}")
 _V1S = re.compile(r"^(?:/v1)+(?=/|$)")
 _WORDS = frozenset(
     ["chat", "models", "pricing", "user", "billing", "auth", "tokens", "embeddings", "completions", "messages",
-    "responses", "admin"]
+    "responses", "route", "admin"]
 )  # fmt: skip
 """What stands behind /v1 in a route, and may stand in front where the /v1 was left out."""
 MAX_KEY_BYTES = 512

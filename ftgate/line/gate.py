@@ -40,6 +40,7 @@ from ftgate.line.attempt import DURABLE_WAIT_S, Attempts
 from ftgate.line.beside import LARGE_BODY, Beside
 from ftgate.line.call import Call, Ended, Exchange, Tried
 from ftgate.line.charge import cap_for, charge, covered, learn
+from ftgate.line.explaining import explain
 from ftgate.line.keepalive import Keeper, quiet
 from ftgate.line.planning import Planner
 from ftgate.line.standing import Standing
@@ -61,6 +62,7 @@ from ftgate.ports import (
     BYOK,
     Client,
     Clock,
+    Explanation,
     GateSettings,
     Held,
     HoldRequest,
@@ -212,6 +214,10 @@ class Gate:
         if key.expires_at_us is not None and key.expires_at_us <= self.clock.wall_us():
             raise NotAuthenticated("This API key has expired", code="key_expired")
         return key
+
+    async def explain(self, key: Key, body: bytes, route: str | None = None) -> Explanation:
+        """As ports.Line has it."""
+        return await explain(self, key, body, route)
 
     def not_ready(self) -> str | None:
         """Why a call that came now would not be served; None when it would."""

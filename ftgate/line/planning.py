@@ -71,8 +71,7 @@ class Planner:
             _, x.ways, x.fallback = known
             return known[1][0]
         dialect = x.call.dialect
-        asked = tuple(map(routes.bare, ask.names)) if dialect.NAME in dialects.PREFIXED else ask.names
-        names = self._names(x, asked, key, terms, grade)
+        names = self._names(x, _asked(x), key, terms, grade)
         leader = names.asked[0] if names.asked else ""
         turn = self.turns.get(leader, 0)
         speech = routing.Speech(dialect.KIND, dialects.translating(dialect))
@@ -122,6 +121,18 @@ class Planner:
                 yield Ranked(spot, found.score, found.why)
         for spot in routing.spots(routes, rest, speech, turn):
             yield Ranked(spot, 0.0, "after the models for this complexity")
+
+    def reasons(self, x: Exchange, key: Key) -> Iterator[Ranked]:
+        """Where cost or pace decide, in which order and why, for the turn that is next."""
+        names = self._names(x, _asked(x), key, x.settings.terms(key.plan), self.grade(x).name)
+        if _is_ranked(x.settings.routes, x.ask.routing, names):
+            turn = self.turns.get(names.asked[0] if names.asked else "", 0)
+            speech = routing.Speech(x.call.dialect.KIND, dialects.translating(x.call.dialect))
+            yield from self.ranked(x, names, speech, turn)
+
+    def all_names(self, x: Exchange) -> routing.Names:
+        """What a call names, whoever asks."""
+        return routing.names_for(x.settings.routes, _asked(x), self.grade(x).name, x.call.dialect.KIND)
 
     def learn(self, x: Exchange) -> None:
         """How fast it was and how much it wrote, where it was answered whole at the first try."""
@@ -210,7 +221,7 @@ class Planner:
                 x.too_long_for.append(model)
             elif self.standing.passed_over(x, fit):
                 continue
-            elif refused := self._at_limit(x, model):
+            elif refused := self.at_limit(x, model):
                 x.waits.append(refused)
             else:
                 offered = Offered(fit, quoting, asked=model.name not in x.fallback)
@@ -224,13 +235,13 @@ class Planner:
             yield offered
         if x.resting and not x.offered and (found := self.standing.last_resort(x)) is not None:
             rest_s, way = found
-            if refused := self._at_limit(x, way.model):
+            if refused := self.at_limit(x, way.model):
                 x.waits.append(refused)
             else:
                 x.offered.append(Offered(way, quoting, asked=way.model.name not in x.fallback, rest_s=max(rest_s, 0.0)))
                 yield x.offered[-1]
 
-    def _at_limit(self, x: Exchange, model: Model) -> limits.Refused | None:
+    def at_limit(self, x: Exchange, model: Model) -> limits.Refused | None:
         """Whether this model takes one call more now; nothing is counted yet."""
         if x.mode is BYOK or not (scopes := self.limits.scopes(("model", model.name))):
             return None  # of a model are limited the calls that use our keys
@@ -259,6 +270,12 @@ class Planner:
             x.model_ticket.release(self.clock.now(), 0)
         x.model_ticket, x.entered = ticket, model.name
         return None
+
+
+def _asked(x: Exchange) -> tuple[str, ...]:
+    """The names that were asked for, without a prefix that they may have."""
+    names = x.ask.names
+    return tuple(map(x.settings.routes.bare, names)) if x.call.dialect.NAME in dialects.PREFIXED else names
 
 
 def _is_ranked(routes: routing.Routes, strategy: str, names: routing.Names) -> bool:

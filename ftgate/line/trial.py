@@ -14,6 +14,8 @@ from ftgate.errors import InvalidRequest
 from ftgate.line.call import Call
 from ftgate.line.gate import Gate
 from ftgate.ports import (
+    Answer,
+    Begun,
     Clock,
     DoorSettings,
     GateSettings,
@@ -22,9 +24,11 @@ from ftgate.ports import (
     HoldRequest,
     Key,
     Row,
+    Sending,
     Settled,
     Terms,
     Upstream,
+    UpstreamRequest,
 )  # fmt: skip
 
 MOST_TOKENS = 16
@@ -55,16 +59,13 @@ async def trial(upstream: Upstream, settings: GateSettings, channel: Channel, mo
     once = msgspec.structs.replace(
         settings, routes=routes, retry=Retry(attempts=1), plans={"default": Terms()}, keepalive_s=0
     )
-    gate = Gate(
-        live=_Just(once),
-        keys=_Nobody(), ledger=_Unbilled(), upstream=upstream, limits=Limits(lambda scope, name: Rates()), clock=clock,
-    )  # fmt: skip
+    gate = unbilled(once, clock, upstream)
     kind = "openai_embeddings" if chosen.kind == "embeddings" else "openai_chat"
     asked = {"model": chosen.name, "input": "Hello"} if chosen.kind == "embeddings" else {
         "model": chosen.name, "messages": [{"role": "user", "content": "Say OK."}], "max_tokens": MOST_TOKENS,
         "stream": True,
     }  # fmt: skip
-    call = Call(id="req_trial", dialect=dialects.ALL[kind], secret=None, body=msgspec.json.encode(asked), key=_KEY)
+    call = Call(id="req_trial", dialect=dialects.ALL[kind], secret=None, body=msgspec.json.encode(asked), key=OPERATOR)
     client = _Told(clock)
     began = clock.now()
     with trio.move_on_after(TRIAL_S):
@@ -75,6 +76,16 @@ async def trial(upstream: Upstream, settings: GateSettings, channel: Channel, mo
     error = None if ok else failed.text if failed else redact(client.body.decode(errors="replace"))[:500] or "no answer"
     first = None if client.first_at is None else int((client.first_at - began) * 1000)
     return Trial(ok, chosen.name, client.status, took, first, error)
+
+
+def unbilled(settings: GateSettings, clock: Clock, upstream: Upstream | None = None) -> Gate:
+    """A gate of its own, over a ledger that holds nothing, and limits that count nobody; without an upstream it can
+    only say where calls would go."""
+    return Gate(
+        live=_Just(settings),
+        keys=_Nobody(), ledger=_Unbilled(), upstream=upstream or _Nowhere(),
+        limits=Limits(lambda scope, name: Rates()), clock=clock,
+    )  # fmt: skip
 
 
 def _chosen(channel: Channel, model: str | None) -> Model:
@@ -90,7 +101,7 @@ def _chosen(channel: Channel, model: str | None) -> Model:
     return channel.models[model]
 
 
-_KEY = Key(
+OPERATOR = Key(
     id=0, account=0, name="trial", prefix="", active=True, account_active=True, metered=True, plan="default"
 )  # fmt: skip
 
@@ -101,6 +112,16 @@ class _Just:
     def __init__(self, gate: GateSettings) -> None:
         self.gate = gate
         self.doors = DoorSettings(max_body_bytes=1_000_000, cors=False)
+
+
+class _Nowhere:
+    """ports.Upstream that reaches nobody."""
+
+    def begin(self, request: UpstreamRequest, sending: Sending) -> Begun | None:
+        raise AssertionError("nobody is called")
+
+    async def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Answer:
+        raise AssertionError("nobody is called")
 
 
 class _Nobody:

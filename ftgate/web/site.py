@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException
 from ftgate.doors import http
 from ftgate.errors import GateError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
 from ftgate.ports import Accounts, Journal, Line, Live
-from ftgate.web.api import account, health, models, responses
+from ftgate.web.api import account, health, models, responses, route
 from ftgate.web.connection import ShieldedConnection
 from ftgate.web.replies import error_reply
 
@@ -32,6 +32,7 @@ class Site:
         app.register_error_handler(Exception, self._our_error)
         models.add(app, line)
         responses.add(app, line)
+        route.add(app, line)
         account.add(app, line, accounts, journal)
         health.add(app, line)
 

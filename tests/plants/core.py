@@ -4,6 +4,34 @@ from tests.plants.plant import Plant
 
 PLANTS = (
     Plant(
+        "auto takes a model whose first token is late",
+        "ftgate/core/ranking.py",
+        "(view.first_s(spot) or 0.0) > target_s",
+        "(view.first_s(spot) or 0.0) < target_s",
+        "tests/core/test_ranking.py::test_order",
+    ),
+    Plant(
+        "who is not known is never tried",
+        "ftgate/core/ranking.py",
+        "if known and unknown and turn",
+        "if False and turn",
+        "tests/core/test_ranking.py::test_order",
+    ),
+    Plant(
+        "who was slow once is slow for ever",
+        "ftgate/core/pace.py",
+        "if now - call.at < OLD_S",
+        "if True",
+        "tests/core/test_pace.py::test_what_is_old_is_forgotten",
+    ),
+    Plant(
+        "what was pasted makes a small wish hard",
+        "ftgate/core/complexity.py",
+        "if pasted and not small and",
+        "if pasted and",
+        "tests/core/test_complexity.py::test_hard_words_that_were_pasted_do_not_make_a_small_wish_hard",
+    ),
+    Plant(
         "after December comes January of the same year",
         "ftgate/core/moments.py",
         "now.year + now.month // 12",

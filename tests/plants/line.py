@@ -5,6 +5,27 @@ from tests.plants.plant import Plant
 _CALLERS = "tests/line/test_two_callers.py"
 _PLACE = "place = (ask.names, ask.routing, grade, key.models, terms.models, x.call.dialect.NAME)"
 PLANTS = (
+    Plant(
+        "an order by cost is kept for the next call",
+        "ftgate/line/planning.py",
+        "and not _is_ranked(routes, ask.routing, names)",
+        "",
+        "tests/line/test_smart.py::test_cheapest_is_of_this_call",
+    ),
+    Plant(
+        "cheapest forgets the caller's cap",
+        "ftgate/line/outlook.py",
+        "likely if ask.cap is None else min(likely, ask.cap)",
+        "likely",
+        "tests/line/test_smart.py::test_cheapest_is_of_this_call",
+    ),
+    Plant(
+        "explaining a route takes a turn",
+        "ftgate/line/explaining.py",
+        "gate.planner.plan(x, key, turning=False)",
+        "gate.planner.plan(x, key)",
+        "tests/line/test_explaining.py",
+    ),
     *(
         Plant(
             f"the plan that is kept forgets {what}",

@@ -11,7 +11,7 @@ from ftgate.doors.asgi import Relay
 from ftgate.doors.intake import Intake
 from ftgate.errors import NotAuthenticated
 from ftgate.line.call import Call
-from ftgate.ports import Client, DoorSettings, GateSettings, Key, Terms
+from ftgate.ports import Client, DoorSettings, Explained, Explanation, GateSettings, Key, LeftOut, Terms
 from ftgate.web.site import Site
 from tests.fakes.ports import Still, channel
 
@@ -25,6 +25,7 @@ class OneLine:
     def __init__(self, *, key: Key = KEY, terms: Terms | None = None, **routes: Any) -> None:
         self.key = key
         self.trouble: str | None = None
+        self.explained: list[tuple[Key, bytes, str | None]] = []
         plans = {"default": terms or Terms(byok_tokens_per_month=5)}
         self.settings = GateSettings(Routes(**({"channels": (channel(),)} | routes)), Retry(), 60.0, plans)
 
@@ -35,6 +36,11 @@ class OneLine:
 
     def not_ready(self) -> str | None:
         return self.trouble
+
+    async def explain(self, key: Key, body: bytes, route: str | None = None) -> Explanation:
+        self.explained.append((key, body, route))
+        one = Explained("m", "one", "p", 1.0, 1_234_000, "it is the only one")
+        return Explanation((one,), (LeftOut("n", None, "no channel serves it"),), "simple", "simple (1)")
 
 
 class Posted:
