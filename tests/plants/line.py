@@ -10,7 +10,7 @@ PLANTS = (
         "ftgate/line/planning.py",
         "and not _is_ranked(routes, ask.routing, names)",
         "",
-        "tests/line/test_smart.py::test_cheapest_is_of_this_call",
+        "tests/line/test_smart.py::test_a_single_way_is_remembered_and_not_ranked",
     ),
     Plant(
         "cheapest forgets the caller's cap",
