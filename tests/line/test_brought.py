@@ -270,6 +270,16 @@ async def test_the_month_s_tokens_end_and_come_back_with_the_next(autojump_clock
     assert (here.books.used_in(1, "1970-01"), here.books.used_in(1, "1970-02")) == (0, 500)
 
 
+async def test_its_counts_teach_nothing_about_models(autojump_clock: Clock) -> None:
+    """Its caller names models as he likes: what is known of models would grow without an end, in the database too."""
+    said = [{"role": "user", "content": "one two three four " * 30}]
+    here = stage([PLAIN, answer("word " * 90, 400, 300)], [PLAIN, answer("word " * 90, 400, 300)])
+    assert (await relay(here, ask(model="nobody-s", messages=said, provider_key=BROUGHT))).status == 200
+    assert not here.gate.ratios.known and not here.gate.ratios.changed and not here.gate.planner.pace.places
+    assert (await relay(here, ask(messages=said))).status == 200
+    assert {name for _, name in here.gate.ratios.known} == {"m"}
+
+
 async def test_who_leaves_is_counted_what_was_read_and_pays_nothing(autojump_clock: Clock) -> None:
     drained = {"acme": taker(drain=False)}
     here = stage([STREAM, delta("One two three four"), ("wait", 50), *chat("x")[1:]], takers=drained)
