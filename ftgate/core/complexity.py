@@ -8,7 +8,6 @@ Source: the prompts in tests/routing/seen.jsonl, which somebody had labelled bef
 """
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 
 import msgspec
@@ -111,7 +110,7 @@ HARD = ("proof", "mathematics", "systems", "field")
 """Features that say as much in what was pasted, unless only a small thing is asked of it. Of code it is the hard work
 on systems alone: programs are full of integers and graphs."""
 
-_QUOTED = re.compile(r'```.*?(?:```|$)|"[^"\n]{16,}"|“[^“”\n]{10,}”', re.S)
+_QUOTED = re.compile(r'```.*?(?:```|$)|"[^"\n]{4,}"|“[^“”\n]{2,}”', re.S)
 _WORD = re.compile(r"[a-z][a-z0-9'+#-]*")
 _CODE_SIGNS = "{}();=<>[]"
 _SIGNS = ("^", "\\", *"≤≥≠√∑Σ∏∫∀∃∈²³∞", "f(", "_n", "_i", "_{", "E[", "O(")
@@ -130,6 +129,8 @@ _KINDS_OF: dict[str, tuple[str, ...]] = {}
 for _kind, _found in ENGLISH.items():
     for _word in _found:
         _KINDS_OF[_word] = (*_KINDS_OF.get(_word, ()), _kind)
+_WITH_PLURALS = {f"{_word}s": _kinds for _word, _kinds in _KINDS_OF.items()} | _KINDS_OF
+_UNSEEN = dict.fromkeys((*FEATURES, *ENGLISH, *PHRASES), 0)
 
 
 def grade(asked: Asked) -> Grade:
@@ -152,7 +153,7 @@ class _Told:
     __slots__ = ("kinds", "opening")
 
     def __init__(self, words: str) -> None:
-        self.kinds: Counter[str] = Counter()
+        self.kinds = _UNSEEN.copy()
         self.opening = ""
         found = _WORD.findall(words)
         for word in found[:6]:
@@ -160,10 +161,12 @@ class _Told:
             if word not in _ANY_VERB and (doing := next((kind for kind in _DOINGS if kind in kinds), "")):
                 self.opening = doing
                 break
-        for word in set(found):
-            for kind in _KINDS_OF.get(word) or _KINDS_OF.get(word.removesuffix("s")) or ():
+        different = set(found)
+        for word in _WITH_PLURALS.keys() & different:
+            for kind in _WITH_PLURALS[word]:
                 self.kinds[kind] += 1
-            for kind, phrase in _PHRASES_OF.get(word, ()):
+        for word in _PHRASES_OF.keys() & different:
+            for kind, phrase in _PHRASES_OF[word]:
                 self.kinds[kind] += phrase in words
         if not words.isascii():
             self._chinese(words)
@@ -186,7 +189,7 @@ class _Told:
                         first, self.opening = at, kind
 
 
-def _seen(asked: Asked) -> Counter[str]:
+def _seen(asked: Asked) -> dict[str, int]:
     """How often each feature is seen."""
     text = asked.last
     if asked.before and _width(text[:FOLLOWING]) < FOLLOWING:  # "go on", "and in miles?"
@@ -229,13 +232,13 @@ def _seen(asked: Asked) -> Counter[str]:
     return seen
 
 
-def _weigh(seen: Counter[str], opening: str, width: float) -> None:
+def _weigh(seen: dict[str, int], opening: str, width: float) -> None:
     """What speaks for a small thing counts only where nothing larger is asked with it: the first verb tells which."""
     if opening != "lookup" and width > SHORT:
         seen["lookup"] = 0
     if width > SHORT // 2:
         seen["chat"] = 0
-    if width > SHORT or seen["think"] or seen["demand"] or seen["also"]:
+    if width > 1.5 * SHORT or seen["think"] or seen["demand"] or seen["also"]:
         seen["fact"] = 0
     hard = seen["systems"] + seen["field"] + seen["mathematics"]
     if seen["fact"]:

@@ -23,8 +23,8 @@ ENGLISH: Mapping[str, frozenset[str]] = {
         "summary synonym tense title translate translation trim typo uppercase yaml"
     ),
     "lookup": _words(
-        "abbreviation capital define definition far many meaning much name old percent population shortcut stand "
-        "symbol tall temperature timezone tip what what's whats when where which who who's whos whose"
+        "abbreviation capital define definition many meaning much name percent population shortcut stand "
+        "symbol temperature timezone tip what what's whats when where which who who's whos whose"
     ),
     "limit": _words("assume each every exactly given if randomly such suppose unless without"),
     "make": _words(
@@ -86,13 +86,13 @@ ENGLISH: Mapping[str, frozenset[str]] = {
         "livelocked lock lock-free lockfree locking lockstep lookup-phase lora lsm malicious memory_order "
         "metastability microservice migration mitm mmap monolith mpmc mtls mtu multi-region multi-tenant "
         "multi-threaded mutex mutexe mvcc nagle nccl netty nfa nonblocking nonce nondeterministic numa o0 o2 o3 "
-        "occasionally off-by-one offset once-only oom opcode optimizer out-of-order outbox overflow p50 p95 p99 "
+        "off-by-one offset once-only oom opcode optimizer out-of-order outbox overflow p50 p95 p99 "
         "p99.9 p999 padding page-cache page-fault parity-check partition-tolerant paxos petabyte pki planner pod "
         "preemption priority-inversion privilege profile profiler protocol qps query-plan queueing queuing quorum "
         "race raft rce rcu rebalance reentrant register-allocation relocations reorder reordering repeatable replay "
         "replayable replica replicated replication retransmit rlhf rowhammer rps rsa rss rtl rtos safepoint saga "
         "sandbox scanner scheduler segfault semaphore serializability serializable sfinae shard sharded sharding "
-        "side-channel simd snapshot snark sometimes spectre spike spinlock split-brain spsc ssa stall stalled "
+        "side-channel simd snapshot snark spectre spike spinlock split-brain spsc ssa stall stalled "
         "strangler strict-aliasing syscall tb template-instantiation template-metaprogramming tensor-parallel "
         "terabyte thrash thread thread-safe threat throughput tlb tokio tombstone tps two-phase-commit ub unaligned "
         "undefined underflow unsafe vacuum varhandle vector-clock vectorize verilog volatile vulnerability wait-free "
@@ -145,10 +145,10 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "convert this f", "hooks",
     ),
     "fact": (
-        "stand for", "stands for", "name of", "who invented", "who wrote", "who created", "who came up",
-        "who discovered", "who proved", "what year", "which year", "meaning of", "full form", "word for",
-        "default port", "how do you pronounce", "how do you spell", "mean?", "mean in", "yes or no", "latex for",
-        "come out", "short for", "abbreviation",
+        "stand for", "another term", "another name", "stands for", "name of", "who invented", "who wrote",
+        "who created", "who came up", "who discovered", "who proved", "what year", "which year", "meaning of",
+        "full form", "word for", "default port", "how do you pronounce", "how do you spell", "mean?", "mean in",
+        "yes or no", "latex for", "come out", "short for", "abbreviation",
     ),
     "terse": (
         "one word", "one sentence", "two sentences", "one line", "short line", "a sentence", "yes or no",
@@ -230,7 +230,7 @@ _CHINESE: Mapping[str, str] = {
         "首都|等于|是哪|有没有|是不是|怎么把|怎么冻结|快捷键|属于"
     ),
     "make": (
-        "安排|写一|写个|写份|写篇|写段|写出|帮我写|做一|做个|设计|实现|生成|起草|拟|制定|规划|策划|"
+        "安排|教我|步骤|写一|写个|写份|写篇|写段|写出|帮我写|做一|做个|设计|实现|生成|起草|拟|制定|规划|策划|"
         "计划|方案|教案|大纲|文案|脚本|代码|组件|函数|重构|改写|仿写|模仿|演讲|文章|作文|小说|故事|诗|"
         "邮件|报告|简历|自评|清单|攻略|食谱|行程|表格|整理|出三道|出几道|搭建|部署|配置|优化|完善"
     ),

@@ -74,6 +74,8 @@ class Counter:
         body = x.call.body
         small = len(body) < LARGE_BODY
         x.ask = counting.read(body) if small else await gate.beside.run(counting.read, body)
+        if not small and "auto" in x.ask.names:
+            await gate.beside.run(gate.planner.grade, x)
         gate.planner.plan(x, x.key, turning=False)
         way = first_fitting(x, x.ways) if small else await gate.beside.run(first_fitting, x, tuple(x.ways))
         if way is None:
