@@ -97,6 +97,8 @@ def _against(gate: "Gate", x: Exchange, way: Candidate) -> str:
         return f"it cannot be asked this: {x.unfit.message if x.unfit else 'no address fits'}"
     if model.context is not None and model.context - prompt < room:
         return f"its context of {model.context} tokens is too short for about {prompt}"
+    if gate.standing.at_cap(way):
+        return "its channel is at its monthly_cap"
     if gate.standing.passed_over(x, way):
         wait = x.resting[-1][0]
         return f"it rests for {wait:.1f} s after failures" if wait > 0 else "its key was refused"

@@ -35,9 +35,13 @@ class Standing:
         now, breaker = self.clock.now(), x.settings.breaker
         return lambda way: 0.0 if way.brought else self.health.rest_s(way, now, breaker)
 
+    def at_cap(self, way: Candidate) -> bool:
+        """Whether its channel has spent what it may in this month."""
+        return way.channel.monthly_cap is not None and self.spending.capped(way.channel, self.clock.wall_us())
+
     def passed_over(self, x: Exchange, way: Candidate) -> bool:
         """Whether a plan leaves this candidate out, as long as there is another. It is noted in x.resting then."""
-        if way.channel.monthly_cap is not None and self.spending.capped(way.channel, self.clock.wall_us()):
+        if self.at_cap(way):
             x.resting.append((self.spending.left_s(self.clock.wall_us()), way))
             return True
         if self.health.fine or way.brought:

@@ -8,10 +8,11 @@ import trio.testing
 
 from ftgate.core.limits import Rates
 from ftgate.core.pricing import Price
+from ftgate.core.routing import Retry
 from ftgate.errors import GateError
 from ftgate.ports import Explanation, Key
 from tests.fakes.ports import ScriptedUpstream, Stage, addresses, channel, model
-from tests.line.transcript import PLAIN, answer, ask
+from tests.line.transcript import PLAIN, answer, ask, status
 
 Clock = trio.testing.MockClock
 CHEAP = model("cheap", price=Price(10, 10, 10, 10, 10))
@@ -98,6 +99,22 @@ async def test_who_rests_and_who_is_at_a_limit(autojump_clock: Clock) -> None:
     found = await explained(stage, ask(model="cheap"))
     assert reasons(found).get(("m", "h"), "").startswith("its model is at its limit for ")
     assert found.data[0].model == "cheap" and found.data[1].why == "a fallback"
+
+
+async def test_a_channel_at_its_cap_and_one_that_rests(autojump_clock: Clock) -> None:
+    down = status(503)
+    capped = channel("cap", CHEAP, monthly_cap=0)
+    stage = Stage(
+        ScriptedUpstream(*[down] * 3), channel("a", DEAR), capped, retry=Retry(attempts=1, backoff=0),
+        fallback={"dear": ("cheap",)},
+    )  # fmt: skip
+    for _ in range(3):
+        await stage.relay(ask(model="dear"))
+    said = reasons(await explained(stage, ask(model="dear")))
+    assert said == {
+        ("dear", "a"): "it rests for 5.0 s after failures",
+        ("cheap", "cap"): "its channel is at its monthly_cap",
+    }
 
 
 @pytest.mark.parametrize(
