@@ -8,4 +8,7 @@ words in a simple wish, hard problems in few plain words. They were then parted 
 
     seen.jsonl      120 that the features and their points were made by
     held_out.jsonl  120 that nobody who works at the features looks at: only their totals are told
+
+While the features were made the totals of the second were looked at four times: 79.2, 78.3, 79.2 and 81.7 % right, with
+2, 1, 1 and 1 complex prompt taken for simple. The last stands in README; a fresh set would likely say a little less.
 """
