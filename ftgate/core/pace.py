@@ -13,6 +13,8 @@ import msgspec
 
 KEPT = 15
 """Calls remembered of one place."""
+OFTEN_S = 0.05
+"""Seconds in which one call of a place that is well known is enough."""
 PLACES_KEPT = 10_000
 OLD_S = 3600.0
 """Seconds after which nothing is known of a place any more: who was slow gets another chance."""
@@ -49,6 +51,8 @@ class Pace:
             if len(self.places) >= PLACES_KEPT:
                 self.places.clear()
             known = self.places[place] = deque(maxlen=KEPT)
+        elif len(known) == KEPT and now - known[-1].at < OFTEN_S:
+            return
         since = now - (began if first_at is None else first_at)
         known.append(
             Lately(now, None if first_at is None else first_at - began, output / since if since > 0 else None, output)

@@ -55,7 +55,8 @@ def quote(x: Exchange, candidate: Candidate) -> pricing.Quote:
     prompt = prompt_of(x, model)
     limit = model.output_limit(prompt.longest.bound)
     return pricing.Quote(
-        price=model.price_at(x.created_at_us), prompt_tokens=prompt.whole.bound, answers=x.ask.answers, cap=x.ask.cap,
+        price=model.price_at(x.created_at_us) if model.hours else model.price,
+        prompt_tokens=prompt.whole.bound, answers=x.ask.answers, cap=x.ask.cap,
         model_limit=limit, uncapped=0 if model.thinking_in_cap else limit, binds=candidate.cap_field is not None,
         max_output=model.max_output, likely_tokens=prompt.whole.likely,
     )  # fmt: skip
@@ -96,7 +97,8 @@ def charge(x: Exchange) -> tuple[int | None, list[str]]:
         if measured is None:
             continue
         x.measured = measured
-        price = tried.candidate.model.price_at(x.created_at_us)
+        model = tried.candidate.model
+        price = model.price_at(x.created_at_us) if model.hours else model.price
         x.charged.append((price, measured.usage))
         tried.cost = pricing.charge(price, measured.usage)
         charges.append(tried.cost)

@@ -265,7 +265,10 @@ class Gate:
             ):  # at its limit by now: go on as if it were not planned
                 step = self._without(x, step.index, refused)
                 continue
-            if not self.standing.enter(x, candidate):  # it has failed for somebody else meanwhile
+            health = self.standing.health
+            if (health.circuits or health.rests) and not self.standing.enter(
+                x, candidate
+            ):  # it has failed for somebody else meanwhile
                 step = self._next(x)
                 if step is None and not x.outcomes:
                     x.resting.append((self.standing.rests(x)(candidate), candidate))
@@ -283,7 +286,8 @@ class Gate:
                 raise
             if outcome is None:
                 tried.complete = True
-                self.standing.answered(candidate)
+                if health.circuits or health.rests:
+                    self.standing.answered(candidate)
                 self.planner.answered(x, candidate)
                 return
             tried.failed = True

@@ -209,6 +209,7 @@ class Planner:
         that rests and may be asked all the same."""
         quoting = partial(quote, x)
         before_last = x.settings.retry.attempts - 1
+        health = self.standing.health
         later: list[Offered] = []
         room = SMALLEST_ROOM if x.ask.answers else 0
         for way in x.ways:
@@ -219,7 +220,9 @@ class Planner:
                 continue
             if model.context is not None and model.context - prompt.likely < room:
                 x.too_long_for.append(model)
-            elif self.standing.passed_over(x, fit):
+            elif (health.circuits or health.rests or fit.channel.monthly_cap is not None) and self.standing.passed_over(
+                x, fit
+            ):
                 continue
             elif refused := self.at_limit(x, model):
                 x.waits.append(refused)

@@ -109,9 +109,14 @@ class Standing:
 
     def charged(self, x: Exchange) -> None:
         """What its attempts have cost counts toward their channels' monthly caps."""
+        spending = self.spending
         for tried in x.tried:
             if tried.cost and not tried.candidate.brought:
-                self.spending.add(tried.candidate.channel.name, tried.cost, x.created_at_us, self.clock.wall_us())
+                channel = tried.candidate.channel.name
+                if spending.begins_us <= x.created_at_us < spending.ends_us:  # nearly always
+                    spending.units[channel] = spending.units.get(channel, 0) + tried.cost
+                else:
+                    spending.add(channel, tried.cost, x.created_at_us, self.clock.wall_us())
 
     def adopt(self, channels: Iterable[Channel]) -> None:
         """Other settings are in force."""

@@ -13,6 +13,7 @@ import msgspec
 import ftgate.errors
 import ftgate.line.charge
 import ftgate.line.gate
+import ftgate.line.words
 import ftgate.ports
 from ftgate.core import audit, limits, pricing, receipt, routing
 from ftgate.core.books import Books, Ended, Entry, Hold, Quota, Refusal
@@ -259,8 +260,12 @@ def show_another_cost() -> Patch:
 
 def ask_for_too_little() -> Patch:
     """A 402 names a lower sum than the call needs."""
-    real = ftgate.line.gate.poor
-    return ftgate.line.gate, "poor", lambda poor: real(msgspec.structs.replace(poor, required=poor.required * 9 // 10))
+    real = ftgate.line.words._poor
+    return (
+        ftgate.line.words,
+        "_poor",
+        lambda poor: real(msgspec.structs.replace(poor, required=poor.required * 9 // 10)),
+    )
 
 
 def refuse() -> Patch:

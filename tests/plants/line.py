@@ -347,8 +347,8 @@ PLANTS = (
     Plant(
         "who rests is planned",
         "ftgate/line/planning.py",
-        "            elif self.standing.passed_over(x, fit):\n                continue\n",
-        "",
+        "elif (health.circuits or health.rests or fit.channel.monthly_cap is not None) and self.standing",
+        "elif False and self.standing",
         "tests/line/test_standing.py",
     ),
     Plant(
@@ -403,14 +403,14 @@ PLANTS = (
     Plant(
         "a call is charged by another clock than its hold",
         "ftgate/line/charge.py",
-        "        price = tried.candidate.model.price_at(x.created_at_us)\n",
-        "        price = tried.candidate.model.price\n",
+        "        price = model.price_at(x.created_at_us) if model.hours else model.price\n        x.charged",
+        "        price = model.price\n        x.charged",
         "tests/line/test_provider_habits.py",
     ),
     Plant(
         "a call is held at the plain price",
         "ftgate/line/charge.py",
-        "price=model.price_at(x.created_at_us),",
+        "price=model.price_at(x.created_at_us) if model.hours else model.price,",
         "price=model.price,",
         "tests/line/test_provider_habits.py",
     ),
