@@ -61,10 +61,10 @@ def test_it_does_not_grow_for_ever() -> None:
 
 
 def test_a_place_that_is_well_known_is_not_noted_at_every_call():
-    pace = Pace()
-    for n in range(KEPT):
-        pace.learn(("a", "m"), n * 0.001, 0.0, None, 10)
-    pace.learn(("a", "m"), KEPT * 0.001, 0.0, None, 99)
-    assert {call.output for call in pace.places["a", "m"]} == {10}
-    pace.learn(("a", "m"), 1.0, 0.0, None, 99)
-    assert pace.places["a", "m"][-1].output == 99
+    known = Pace()
+    for n in range(pace.KEPT):
+        known.learn(("a", "m"), n * 0.001, 0.0, None, 10)
+    known.learn(("a", "m"), pace.KEPT * 0.001, 0.0, None, 99)
+    assert {call.output for call in known.places["a", "m"]} == {10}
+    known.learn(("a", "m"), 1.0, 0.0, None, 99)
+    assert known.places["a", "m"][-1].output == 99
