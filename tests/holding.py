@@ -17,7 +17,7 @@ def held_by(*roots: object) -> set[str]:
         for kind in type(one).__mro__:  # what the collector does not follow
             for names in (vars(kind).get("__slots__"), vars(kind).get("__struct_fields__")):
                 for name in names if isinstance(names, (tuple, list)) else ():
-                    with suppress(AttributeError, TypeError, ValueError, RuntimeError):  # a slot that cannot be looked into
+                    with suppress(AttributeError, TypeError, ValueError, RuntimeError):  # a slot that hides
                         left.append(object.__getattribute__(one, name))
     texts = {one for one in seen.values() if isinstance(one, str)}
     return texts | {bytes(one).decode("latin1") for one in seen.values() if isinstance(one, (bytes, bytearray))}
