@@ -35,9 +35,11 @@ class Spending:
             self.begins_us, self.ends_us = month_of(now_us)
             self.units = {}
 
-    def add(self, channel: str, units: int, at_us: int, now_us: int) -> None:
-        """A call that came at `at_us` was charged so much for an attempt at this channel."""
-        self._turn(now_us)
+    def add(self, channel: str, units: int, at_us: int) -> None:
+        """A call that came at `at_us` was charged so much for an attempt at this channel. One of an earlier month than
+        has begun counts no more."""
+        if at_us >= self.ends_us:
+            self._turn(at_us)
         if at_us >= self.begins_us:
             self.units[channel] = self.units.get(channel, 0) + units
 

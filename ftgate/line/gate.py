@@ -100,7 +100,7 @@ class Gate:
         self.gateway = gateway  # our id among gateways, so that a call that comes back to us is known (core.hops)
         self.ratios = estimate.Ratios()
         self.beside = Beside()
-        self.standing = Standing(clock)
+        self.standing = Standing(clock, live.gate.routes.channels)
         self.planner = Planner(limits, self.standing, clock)
         self.attempts = Attempts(
             upstream=upstream, ledger=ledger, clock=clock, passing=passing, gateway=gateway, beside=self.beside,

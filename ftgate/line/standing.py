@@ -20,13 +20,13 @@ log = logging.getLogger("ftgate.line.standing")
 
 
 class Standing:
-    """Built once by the gate."""
+    """Built once by the gate, with the channels that are there then."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, channels: tuple[Channel, ...]) -> None:
         self.health = Health()
         self.clock = clock
         self.spending = Spending()
-        self.channels: tuple[Channel, ...] = ()
+        self.channels = channels
 
     def rests(self, x: Exchange) -> Callable[[Candidate], float]:
         """How long a candidate rests from now on, in seconds."""
@@ -60,7 +60,7 @@ class Standing:
         now, most = self.clock.now(), x.settings.retry.max_retry_after
         found = []
         for wait, way in x.resting:
-            if way.channel.monthly_cap is not None and self.spending.capped(way.channel, self.clock.wall_us()):
+            if self.at_cap(way):
                 continue
             if wait <= 0 or self.health.is_guessed(way, now, x.settings.breaker):
                 found.append((0.0, way))
@@ -74,9 +74,7 @@ class Standing:
 
     def enter(self, x: Exchange, way: Candidate) -> bool:
         """An attempt begins there; whether it may. It ends with answered, left or failed."""
-        return (
-            self.health.fine or way.brought or self.health.enter(way, x.call.id, self.clock.now(), x.settings.breaker)
-        )
+        return way.brought or self.health.enter(way, x.call.id, self.clock.now(), x.settings.breaker)
 
     def begun(self, way: Candidate) -> None:
         """Its stream has begun."""
@@ -109,14 +107,9 @@ class Standing:
 
     def charged(self, x: Exchange) -> None:
         """What its attempts have cost counts toward their channels' monthly caps."""
-        spending = self.spending
         for tried in x.tried:
             if tried.cost and not tried.candidate.brought:
-                channel = tried.candidate.channel.name
-                if spending.begins_us <= x.created_at_us < spending.ends_us:  # nearly always
-                    spending.units[channel] = spending.units.get(channel, 0) + tried.cost
-                else:
-                    spending.add(channel, tried.cost, x.created_at_us, self.clock.wall_us())
+                self.spending.add(tried.candidate.channel.name, tried.cost, x.created_at_us)
 
     def adopt(self, channels: Iterable[Channel]) -> None:
         """Other settings are in force."""
@@ -130,7 +123,7 @@ class Standing:
         names = ", ".join(dict.fromkeys(way.channel.provider for _, way in x.resting))
         wait = min((wait for wait, _ in x.resting), default=1.0)
         limited = all(self.health.is_limited(way, now) for _, way in x.resting)
-        capped = all(self.spending.capped(way.channel, self.clock.wall_us()) for _, way in x.resting)
+        capped = all(self.at_cap(way) for _, way in x.resting)
         words = "is rate limited" if limited else "has reached its monthly cap" if capped else "rests after failures"
         error = NoHealthyProvider(
             f"every provider that could answer {words}: {names}", retry_after_s=min(max(wait, 1.0), 3600.0)

@@ -39,14 +39,15 @@ def capped(cap):
 
 def test_a_cap_is_reached_and_the_next_month_is_new():
     said, now = Spending(), at(2026, 11, 30, 23)
-    said.add("a", 60, now, now)
-    said.add("b", 100, now, now)
+    said.add("a", 60, now)
+    said.add("b", 100, now)
     assert said.of("a", now) == 60 and not said.capped(capped(61), now) and said.capped(capped(60), now)
     assert not said.capped(capped(None), now) and said.capped(capped(0), now) and said.left_s(now) == 3600
     later = at(2026, 12, 1)
-    said.add("a", 5, now, later)  # its call came last month
+    assert said.of("a", later) == 0
+    said.add("a", 5, now)  # its call came last month
     assert said.of("a", later) == 0 and not said.capped(capped(1), later)
-    said.add("a", 7, later, later)
+    said.add("a", 7, later)
     assert said.of("a", later) == 7
     said.known({"a": 50}, later)
     assert (said.of("a", later), said.of("b", later)) == (50, 0)

@@ -319,7 +319,6 @@ async def test_what_one_model_does_says_nothing_of_another(autojump_clock: Clock
 
 async def test_a_reload_keeps_what_is_known_of_channels_that_stay(autojump_clock: Clock) -> None:
     stage, upstream = house()
-    stage.gate.adopt()
     upstream.says["a"] = down
     for _ in range(3):
         await stage.relay(ask())

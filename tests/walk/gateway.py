@@ -7,6 +7,7 @@ import sqlite3
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import trio
 import trustme
 
 from ftgate import app, config
+from ftgate.cli.remote import ask_server
 from ftgate.doors.fast import FastDoor
 from ftgate.doors.hypercorn import HypercornDoor
 from ftgate.house import serving
@@ -83,8 +85,11 @@ class Gateway:
         signal.raise_signal(signal.SIGHUP)
         await until(lambda: self.house.live.settings is not before)
 
-    def forget(self) -> None:
-        """What was seen so far."""
+    async def forget(self) -> None:
+        """What was seen so far, and what the channel has failed with: that outlives other settings."""
+        place, names = self.data, [channel.name for channel in self.house.settings.routes.channels]
+        for name in names:
+            await trio.to_thread.run_sync(partial(ask_server, place, "channels.reset", name=name))
         self.fake.requests.clear()
         self.fake.connections.clear()
         self.doors.clear()

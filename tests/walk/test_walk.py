@@ -111,7 +111,7 @@ async def test_a_reload_brings_it_into_a_gateway_that_has_served(walk: Walk, tmp
         if (section, name) in AT_A_START:
             assert needing_restart(gateway.settings, gateway.read()) == [walk.setting]
         else:
-            gateway.forget()
+            await gateway.forget()
             await walk.check(gateway)
 
 
