@@ -11,7 +11,8 @@ import msgspec
 
 from ftgate.core.health import Breaker
 from ftgate.core.pricing import ONE, Multiplier, Offer
-from ftgate.core.routing import Channel, Model, Reach, Retry, Routes
+from ftgate.core.retrying import Retry
+from ftgate.core.routing import Channel, Model, Reach, Routes
 
 Headers = list[tuple[bytes, bytes]]
 """HTTP headers in order; names in lower case, values without surrounding space."""

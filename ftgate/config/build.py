@@ -20,7 +20,8 @@ from ftgate.config.values import is_key_like, secret, shown, unquoted
 from ftgate.core.complexity import GRADES
 from ftgate.core.health import Breaker
 from ftgate.core.limits import Rates
-from ftgate.core.routing import Channel, Retry, Routes, Timeouts
+from ftgate.core.retrying import Retry
+from ftgate.core.routing import Channel, Routes, Timeouts
 from ftgate.core.secret import OWN_KEY, Secret
 from ftgate.errors import ConfigFaults
 from ftgate.providers import catalogue

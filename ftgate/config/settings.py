@@ -18,7 +18,8 @@ from ftgate.config.stamps import Stamps
 from ftgate.core.health import Breaker
 from ftgate.core.limits import Rates
 from ftgate.core.pricing import Multiplier
-from ftgate.core.routing import Retry, Routes, Timeouts
+from ftgate.core.retrying import Retry
+from ftgate.core.routing import Routes, Timeouts
 from ftgate.core.secret import Secret
 
 

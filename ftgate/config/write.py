@@ -17,7 +17,8 @@ from ftgate.config.load import fields
 from ftgate.config.note import Note
 from ftgate.core.health import Breaker
 from ftgate.core.money import format_usd
-from ftgate.core.routing import Retry, Timeouts
+from ftgate.core.retrying import Retry
+from ftgate.core.routing import Timeouts
 
 WIDTH = 120
 

@@ -24,8 +24,10 @@ from math import inf
 
 import msgspec
 
-from ftgate.core.routing import Candidate, Channel, Outcome, Verdict
+from ftgate.core.retrying import Outcome
+from ftgate.core.routing import Candidate, Channel
 from ftgate.core.secret import Secret
+from ftgate.core.verdicts import Verdict
 
 FAILURES = frozenset({Verdict.overloaded, Verdict.unreachable, Verdict.timeout, Verdict.hollow})
 """What speaks against a channel with a model."""

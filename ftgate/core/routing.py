@@ -1,25 +1,8 @@
-"""Routes: which candidates a call may go to, in order; and what to do after each attempt's outcome.
-
-The two decisions, `plan` and `next_step`, are pure. The retry table is closed: what is not listed is not retried.
-
-    verdict         from                                          next
-    caller          other 4xx                                     to the caller, as it is
-    context         context length exceeded                       the next with a longer context, else to the caller
-    unreadable      400, thinking that another one has sealed     once more without it, else to the caller
-    rate_limited    429                                           next candidate; alone: after a short Retry-After
-    credential      401, 403; a 400 whose words say so            next candidate
-    out_of_credit   by the error's words, whatever the status     next candidate
-    overloaded      408, 5xx, 529                                 next candidate; alone: again after a backoff
-    unreachable     connect, DNS, TLS, reset, cut before content  next candidate; alone: again after a backoff
-    timeout         a time limit before the first content         next candidate at once
-    hollow          200 with an error, nothing, or no sense       next candidate
-                    508, the call came back to us                 next candidate
-
-Source: DESIGN.md, "Upstreams that fail"; PROVIDERS.md, cross-provider rule 4.
+"""Routes: which candidates a call may go to, and in which order. Pure; what comes after each attempt's outcome is
+core.retrying's.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from enum import Enum
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 import msgspec
@@ -27,6 +10,7 @@ import msgspec
 from ftgate.core.habits import Habits
 from ftgate.core.pricing import Hours, Price, price_at
 from ftgate.core.secret import Secret
+from ftgate.core.verdicts import Verdict
 
 UNSTATED_OUTPUT = 4096
 """Output tokens assumed of a model that states neither max_output nor context: what every current model can write."""
@@ -85,15 +69,6 @@ class Timeouts(msgspec.Struct, frozen=True):
     first_token: float = 120.0
     idle: float = 60.0
     total: float = 1800.0
-
-
-class Retry(msgspec.Struct, frozen=True):
-    """How often and how patiently a call is tried. Seconds."""
-
-    attempts: int = 3
-    max_retry_after: float = 10.0
-    backoff: float = 0.5
-    backoff_cap: float = 8.0
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -385,157 +360,3 @@ def is_fixed(routes: Routes, names: Sequence[str]) -> bool:
         len(found) <= 1 and all(len(channel.credentials) <= 1 for channel in found)
         for found in map(routes.serving, names)
     )
-
-
-class Verdict(Enum):
-    caller = "caller"
-    context = "context"
-    unreadable = "unreadable"
-    rate_limited = "rate_limited"
-    credential = "credential"
-    out_of_credit = "out_of_credit"
-    overloaded = "overloaded"
-    unreachable = "unreachable"
-    timeout = "timeout"
-    hollow = "hollow"
-
-
-_BROKE = (
-    "insufficient balance", "insufficient_quota", "insufficient credit", "credit balance is too "
-    "low", "exceeded your current quota",
-    "good standing", "arrear", "余额不足", "欠费", "insufficient_balance", "out of credit", "insufficient funds",
-)  # fmt: skip
-_KEYS = (
-    "incorrect api key", "invalid api key", "api key not valid", "invalid_api_key", "invalid "
-    "x-api-key", "api_key_invalid",
-    "no auth credentials", "authentication_error", "token not accepted", "invalid token", "身份验证", "令牌",
-)  # fmt: skip
-_TOO_LONG = ("context_length_exceeded", "exceed_context_size", "exceeds the available context size")
-"""Words for a prompt past the context that mean it whatever the status: llama.cpp said them with a 500 for a while."""
-_LONG = (
-    *_TOO_LONG,
-    "context length", "maximum context", "context window", "exceed context limit",  # OpenAI, vLLM, DeepSeek, Anthropic
-    "prompt is too long", "prompt_too_long", "input is too long", "too many tokens",  # Anthropic, Bedrock, Cohere
-    "exceeds the maximum allowed length", "maximum model length",  # SGLang, vLLM
-    "exceeded model token limit",  # Moonshot
-    "range of input length",  # DashScope
-    "exceeds the maximum number of tokens",  # Gemini
-    "exceeds the maximum length", "exceed max message tokens",  # Ark
-    "prompt exceeds max length", "maximum prompt length",  # Zhipu, xAI
-    "超出上下文", "上下文长度", "超过最大长度", "超过模型最大",
-)  # fmt: skip
-
-
-_UNREADABLE = ("invalid_encrypted_content", "encrypted content could not be decrypted")
-"""OpenAI's words for thinking in the history that was sealed in another organisation."""
-
-
-def verdict(status: int, words: str) -> Verdict:
-    """What an upstream's error answer means. `words` is its message, type and code in one string."""
-    low = words.lower()
-    if status == 402 or any(mark in low for mark in _BROKE):
-        return Verdict.out_of_credit
-    if status == 429:
-        return Verdict.rate_limited
-    if status in {401, 403}:
-        return Verdict.credential
-    if status >= 500 and any(mark in low for mark in _TOO_LONG):
-        return Verdict.context
-    if status == 508:
-        return Verdict.hollow
-    if status == 408 or status >= 500:
-        return Verdict.overloaded
-    if status in {400, 404, 422} and any(mark in low for mark in _KEYS):
-        return Verdict.credential
-    if status in {400, 413, 422} and any(mark in low for mark in _LONG):
-        return Verdict.context
-    if status == 400 and any(mark in low for mark in _UNREADABLE):
-        return Verdict.unreadable
-    return Verdict.caller if 400 <= status < 500 else Verdict.hollow
-
-
-def meant(channel: Channel, *names: str | None) -> Verdict | None:
-    """What one of these names (an error's code, its type) means at the channel's provider; None where it says nothing
-    of its own."""
-    if not channel.errors:
-        return None
-    return next((channel.errors[name.lower()] for name in names if name and name.lower() in channel.errors), None)
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """How an attempt ended without an answer. `detail` is the upstream's own message or ours; it and kind, code, param,
-    details (JSON) are to be redacted before anyone sees them."""
-
-    index: int
-    verdict: Verdict
-    detail: str
-    status: int | None = None
-    retry_after_s: float | None = None
-    kind: str | None = None
-    code: str | None = None
-    param: str | None = None
-    details: str = ""
-
-
-class Step(msgspec.Struct, frozen=True):
-    """Try the candidate at `index` after `delay_s` seconds; `bare`: without what was thought in earlier turns."""
-
-    index: int
-    delay_s: float = 0.0
-    bare: bool = False
-
-
-_AGAIN = {Verdict.overloaded, Verdict.unreachable}
-_DOWN = {Verdict.overloaded, Verdict.unreachable, Verdict.timeout}
-"""What another credential of the same channel would very likely meet too."""
-
-
-def next_step(
-    plan: tuple[Candidate, ...],
-    outcomes: Sequence[Outcome],
-    retry: Retry,
-    jitter: float,
-    rests: Callable[[Candidate], float] = lambda way: 0.0,
-) -> Step | None:
-    """What to try after these outcomes; None when the call has failed. `jitter` in 0..1 spreads the backoff over the
-    upper half of its span; `rests` says for how many seconds nobody should ask a candidate (core.health)."""
-    if not outcomes:
-        return next((Step(index) for index in range(len(plan)) if rests(plan[index]) <= 0), None)
-    last = outcomes[-1]
-    if last.verdict is Verdict.caller or len(outcomes) >= retry.attempts:
-        return None
-    if last.verdict is Verdict.unreadable:
-        again = any(o.verdict is Verdict.unreadable and o.index == last.index for o in outcomes[:-1])
-        return None if again else Step(last.index, bare=True)
-    left = _left(plan, outcomes, rests)
-    if left is not None:
-        return Step(left)
-    if len(plan) > 1 or last.verdict is Verdict.context:
-        return None
-    rest = rests(plan[0])
-    if last.verdict is Verdict.rate_limited and last.retry_after_s is not None:
-        wait = max(last.retry_after_s, rest)
-        return Step(0, wait) if wait <= retry.max_retry_after else None
-    if last.verdict in _AGAIN and rest <= 0:
-        span = min(retry.backoff * 2 ** (len(outcomes) - 1), retry.backoff_cap)
-        return Step(0, span * (0.5 + 0.5 * jitter))
-    return None
-
-
-def _left(plan: tuple[Candidate, ...], outcomes: Sequence[Outcome], rests: Callable[[Candidate], float]) -> int | None:
-    """Which of the candidates that were not tried comes next: one that does not rest, with a longer context than those
-    for which the prompt was too long; first those at another channel than one that has just failed with this model,
-    since another credential changes nothing about that."""
-    tried = {outcome.index for outcome in outcomes}
-    too_short = max((plan[o.index].model.context or 0 for o in outcomes if o.verdict is Verdict.context), default=-1)
-    down = {_place(plan[o.index]) for o in outcomes if o.verdict in _DOWN}
-    left = [
-        index
-        for index in range(len(plan))
-        if index not in tried and (plan[index].model.context or 0) > too_short and rests(plan[index]) <= 0
-    ]
-    return min(left, key=lambda index: (_place(plan[index]) in down, index), default=None)
-
-
-def _place(way: Candidate) -> tuple[str, str]:
-    return way.channel.name, way.model.name

@@ -15,9 +15,10 @@ import msgspec
 import trio
 
 from ftgate import dialects
-from ftgate.core import routing
+from ftgate.core import verdicts
 from ftgate.core.redact import redact
-from ftgate.core.routing import Outcome, Verdict
+from ftgate.core.retrying import Outcome
+from ftgate.core.verdicts import Verdict
 from ftgate.dialects import sse
 from ftgate.dialects.states import OVER, WHOLE, State
 from ftgate.dialects.talk import MAX_ANSWER_BYTES, Complaint, Dialect, NotAnAnswer, Reader
@@ -370,14 +371,14 @@ def _inflated(body: bytes, headers: Headers) -> bytes:
 
 def _verdict(tried: Tried, status: int, complaint: Complaint) -> Verdict:
     """What an upstream's error means. Earlier thinking that it cannot read is left out only where its dialect can."""
-    found = _meant(tried, complaint) or routing.verdict(status, complaint.words)
+    found = _meant(tried, complaint) or verdicts.verdict(status, complaint.words)
     forgets = tried.candidate.address.dialect in dialects.FORGETTING
     return Verdict.caller if found is Verdict.unreadable and not forgets else found
 
 
 def _meant(tried: Tried, complaint: Complaint) -> Verdict | None:
     """What the provider itself means by an error of this name."""
-    return routing.meant(tried.candidate.channel, complaint.code, complaint.kind)
+    return verdicts.meant(tried.candidate.channel.errors, complaint.code, complaint.kind)
 
 
 def _is_good(answer: Answer) -> bool:

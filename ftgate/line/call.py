@@ -10,7 +10,8 @@ import msgspec
 import trio
 
 from ftgate.core import complexity, estimate, limits, pricing
-from ftgate.core.routing import Candidate, Model, Outcome
+from ftgate.core.retrying import Outcome
+from ftgate.core.routing import Candidate, Model
 from ftgate.core.usage import Measured, Usage
 from ftgate.dialects.brought import Brought
 from ftgate.dialects.neutral import Event, Talk

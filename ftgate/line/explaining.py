@@ -14,7 +14,7 @@ import trio
 from ftgate import dialects
 from ftgate.core.complexity import Grade
 from ftgate.core.ranking import Ranked
-from ftgate.core.routing import SMALLEST_ROOM, Candidate, Names, Routes, Spot
+from ftgate.core.routing import Candidate, Names, Routes, Spot
 from ftgate.dialects.fields import decode_object
 from ftgate.dialects.talk import Dialect
 from ftgate.errors import InvalidRequest, NotFound
@@ -22,7 +22,8 @@ from ftgate.line.beside import LARGE_BODY
 from ftgate.line.call import Call, Exchange
 from ftgate.line.charge import prompt_of
 from ftgate.line.outlook import Outlook
-from ftgate.line.translation import fit_all, fitting
+from ftgate.line.planning import Out, Why
+from ftgate.line.translation import fit_all
 from ftgate.ports import BYOK, Explained, Explanation, Headers, Key, LeftOut
 
 if TYPE_CHECKING:
@@ -90,21 +91,22 @@ def _told(x: Exchange, way: Candidate, found: Ranked | None, view: Outlook, nth:
 
 def _against(gate: "Gate", x: Exchange, way: Candidate) -> str:
     """Why it would be passed over now; "" where it would not."""
-    model, room = way.model, SMALLEST_ROOM if x.ask.answers else 0
-    prompt = prompt_of(x, model).longest.likely
+    model = way.model
     x.unfit = None
-    if fitting(x, way) is None:
+    out = gate.planner.sift(x, way)
+    if not isinstance(out, Out):
+        return ""
+    if out.why is Why.unfit:
         return f"it cannot be asked this: {x.unfit.message if x.unfit else 'no address fits'}"
-    if model.context is not None and model.context - prompt < room:
+    if out.why is Why.short:
+        prompt = prompt_of(x, model).longest.likely
         return f"its context of {model.context} tokens is too short for about {prompt}"
+    if out.refused is not None:
+        return f"its model is at its limit for {out.refused.retry_after_s:.1f} s"
     if gate.standing.at_cap(way):
         return "its channel is at its monthly_cap"
-    if gate.standing.passed_over(x, way):
-        wait = x.resting[-1][0]
-        return f"it rests for {wait:.1f} s after failures" if wait > 0 else "its key was refused"
-    if refused := gate.planner.at_limit(x, model):
-        return f"its model is at its limit for {refused.retry_after_s:.1f} s"
-    return ""
+    wait = x.resting[-1][0]
+    return f"it rests for {wait:.1f} s after failures" if wait > 0 else "its key was refused"
 
 
 def _never(x: Exchange, key: Key, names: Names) -> Iterator[LeftOut]:

@@ -5,7 +5,7 @@
 The hold is an `async with`, and its exit is the only place that ends one: it posts what the meters say, or voids.
 Whatever leaves the block (an answer, an error, a cancellation at any await) goes through it. A meter is filled before
 its piece is sent on, so the amount is right wherever the cut falls. The pure decisions (routing.plan,
-routing.next_step, pricing.hold_for, limits.take_requests, usage.judge) are made elsewhere and acted on here.
+retrying.next_step, pricing.hold_for, limits.take_requests, usage.judge) are made elsewhere and acted on here.
 
 What a call is charged is the sum over its attempts. An attempt that failed before content is free; one that failed
 after it pays the prompt and what was delivered; one whose client left pays the prompt and what was read, once the
@@ -20,11 +20,12 @@ from types import TracebackType
 
 import trio
 
-from ftgate.core import estimate, hops, limits, routing
+from ftgate.core import estimate, hops, limits, retrying
 from ftgate.core.moments import month
 from ftgate.core.money import format_usd
 from ftgate.core.redact import redact
-from ftgate.core.routing import Outcome, Verdict
+from ftgate.core.retrying import Outcome
+from ftgate.core.verdicts import Verdict
 from ftgate.errors import (
     DatabaseBusy,
     DatabaseFailed,
@@ -254,7 +255,7 @@ class Gate:
 
     async def _attempts(self, x: Exchange) -> None:
         """Try candidates until one has answered. Raises the joint error of all when none has."""
-        step: routing.Step | None = routing.Step(0, x.plan[0].rest_s)
+        step: retrying.Step | None = retrying.Step(0, x.plan[0].rest_s)
         while step is not None:
             if step.delay_s:
                 await self._pause(x.call, step.delay_s)
@@ -306,11 +307,11 @@ class Gate:
         """Why no candidate could be offered to the ledger."""
         return self.standing.all_rest(x) if x.resting and not x.waits else unfit(x)
 
-    def _next(self, x: Exchange) -> routing.Step | None:
+    def _next(self, x: Exchange) -> retrying.Step | None:
         """What to try now; None when nothing is left."""
-        return routing.next_step(x.planned, x.outcomes, x.settings.retry, self.jitter(), self.standing.rests(x))
+        return retrying.next_step(x.planned, x.outcomes, x.settings.retry, self.jitter(), self.standing.rests(x))
 
-    def _without(self, x: Exchange, index: int, refused: limits.Refused) -> routing.Step | None:
+    def _without(self, x: Exchange, index: int, refused: limits.Refused) -> retrying.Step | None:
         """What to try in place of a candidate whose model is at its limit: what comes next, with one from behind the
         cut in its place if the hold covers it. Raises RateLimited when nothing was tried and nothing is left."""
         name = x.plan[index].way.model.name  # what stands before keeps its place
@@ -321,7 +322,7 @@ class Gate:
         if x.outcomes:
             return self._next(x)
         if index < len(x.plan):
-            return routing.Step(index)
+            return retrying.Step(index)
         raise too_many(refused)
 
     @staticmethod

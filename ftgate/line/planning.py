@@ -8,8 +8,11 @@ catalogue of hundreds.
 """
 
 from collections.abc import Iterator
+from enum import Enum
 from functools import partial
 from itertools import chain
+
+import msgspec
 
 from ftgate import dialects
 from ftgate.core import complexity, limits, ranking, routing
@@ -33,6 +36,25 @@ NAMES_KEPT = 16
 """Names in a plan up to which it is made whole and remembered; a longer one is walked anew, as far as it is needed."""
 PLANS_KEPT = 1000
 """Plans remembered, so that a call for a model with a single way need not make its own."""
+
+
+class Why(Enum):
+    """Why a candidate is passed over."""
+
+    unfit = "unfit"
+    short = "short"
+    rests = "rests"
+    limited = "limited"
+
+
+class Out(msgspec.Struct, frozen=True):
+    """A candidate that is passed over; `refused` by the limit of its model."""
+
+    why: Why
+    refused: limits.Refused | None = None
+
+
+UNFIT, SHORT, RESTS = Out(Why.unfit), Out(Why.short), Out(Why.rests)
 
 
 class Planner:
@@ -209,30 +231,21 @@ class Planner:
         that rests and may be asked all the same."""
         quoting = partial(quote, x)
         before_last = x.settings.retry.attempts - 1
-        health = self.standing.health
         later: list[Offered] = []
-        room = SMALLEST_ROOM if x.ask.answers else 0
         for way in x.ways:
-            model = way.model
-            prompt = prompt_of(x, model).longest  # now: what is learned until it is asked changes no call
-            fit = fitting(x, way)
-            if fit is None:
+            fit = self.sift(x, way)
+            if isinstance(fit, Out):
+                if fit.why is Why.short:
+                    x.too_long_for.append(way.model)
+                elif fit.refused is not None:
+                    x.waits.append(fit.refused)
                 continue
-            if model.context is not None and model.context - prompt.likely < room:
-                x.too_long_for.append(model)
-            elif (health.circuits or health.rests or fit.channel.monthly_cap is not None) and self.standing.passed_over(
-                x, fit
-            ):
+            offered = Offered(fit, quoting, asked=way.model.name not in x.fallback)
+            if len(x.offered) == before_last > 0 and all(o.way.channel is fit.channel for o in x.offered):
+                later.append(offered)
                 continue
-            elif refused := self.at_limit(x, model):
-                x.waits.append(refused)
-            else:
-                offered = Offered(fit, quoting, asked=model.name not in x.fallback)
-                if len(x.offered) == before_last > 0 and all(o.way.channel is fit.channel for o in x.offered):
-                    later.append(offered)
-                    continue
-                x.offered.append(offered)
-                yield offered
+            x.offered.append(offered)
+            yield offered
         for offered in later:
             x.offered.append(offered)
             yield offered
@@ -243,6 +256,22 @@ class Planner:
             else:
                 x.offered.append(Offered(way, quoting, asked=way.model.name not in x.fallback, rest_s=max(rest_s, 0.0)))
                 yield x.offered[-1]
+
+    def sift(self, x: Exchange, way: Candidate) -> Candidate | Out:
+        """The candidate as it can be asked now, or why it is passed over. What rests is noted in x.resting."""
+        model, standing = way.model, self.standing
+        prompt = prompt_of(x, model).longest  # now: what is learned until it is asked changes no call
+        fit = fitting(x, way)
+        if fit is None:
+            return UNFIT
+        if model.context is not None and model.context - prompt.likely < (SMALLEST_ROOM if x.ask.answers else 0):
+            return SHORT
+        health = standing.health
+        if (health.circuits or health.rests or fit.channel.monthly_cap is not None) and standing.passed_over(x, fit):
+            return RESTS
+        if refused := self.at_limit(x, model):
+            return Out(Why.limited, refused)
+        return fit
 
     def at_limit(self, x: Exchange, model: Model) -> limits.Refused | None:
         """Whether this model takes one call more now; nothing is counted yet."""

@@ -9,9 +9,11 @@ from ftgate.core.health import REFUSALS, Health
 from ftgate.core.moments import iso
 from ftgate.core.money import format_usd_cents
 from ftgate.core.redact import redact
-from ftgate.core.routing import Candidate, Channel, Outcome, Verdict
+from ftgate.core.retrying import Outcome
+from ftgate.core.routing import Candidate, Channel
 from ftgate.core.secret import Secret
 from ftgate.core.spending import Spending
+from ftgate.core.verdicts import Verdict
 from ftgate.errors import NoHealthyProvider
 from ftgate.line.call import Exchange, Tried
 from ftgate.ports import Clock

@@ -9,7 +9,8 @@ import trio
 from ftgate import dialects
 from ftgate.core.limits import Limits, Rates
 from ftgate.core.redact import redact
-from ftgate.core.routing import Channel, Model, Retry, Routes
+from ftgate.core.retrying import Retry
+from ftgate.core.routing import Channel, Model, Routes
 from ftgate.errors import InvalidRequest
 from ftgate.line.call import Call
 from ftgate.line.gate import Gate

@@ -11,8 +11,10 @@ from ftgate.core import limits, receipt
 from ftgate.core.moments import next_month_us, parse_http_date
 from ftgate.core.money import format_usd, format_usd_cents
 from ftgate.core.redact import redact
-from ftgate.core.routing import Candidate, Outcome, Verdict
+from ftgate.core.retrying import Outcome
+from ftgate.core.routing import Candidate
 from ftgate.core.usage import NONE_USED
+from ftgate.core.verdicts import Verdict
 from ftgate.errors import (
     GateError,
     InternalError,

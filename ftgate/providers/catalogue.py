@@ -24,7 +24,8 @@ import msgspec
 from ftgate.core.habits import Bound, Habits
 from ftgate.core.money import parse_price, parse_usd
 from ftgate.core.pricing import Hours, Price, Tier
-from ftgate.core.routing import Model, Verdict
+from ftgate.core.routing import Model
+from ftgate.core.verdicts import Verdict
 from ftgate.providers.clock import days_of, spans_of
 from ftgate.providers.quirks import QUIRKS
 
@@ -74,7 +75,7 @@ class Provider(msgspec.Struct, frozen=True):
     """One provider as shipped. `bases` by dialect, its own `dialect` first. `env` are the environment variables its key
     is looked for in, the first found wins. `models` by the name callers use; `aliases` lead from other names to
     those. `takes` are request fields that it takes and many others refuse, `drop` those that it refuses; `headers` go
-    with every request; `errors` say what its error codes mean (routing.meant). `check` tells a good key. `known_as` are
+    with every request; `errors` say what its error codes mean. `check` tells a good key. `known_as` are
     its names in public price lists. `priced` is false where nothing is to be paid, so that a model may stand without a
     price; `built_in` means that it answers inside ftgate."""
 

@@ -13,7 +13,8 @@ from ftgate.config.channel_settings import ChannelSettings, ModelSettings
 from ftgate.config.load import fields
 from ftgate.core.health import Breaker
 from ftgate.core.limits import Rates
-from ftgate.core.routing import Retry, Timeouts
+from ftgate.core.retrying import Retry
+from ftgate.core.routing import Timeouts
 from tests.config.reading import faults, load
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"

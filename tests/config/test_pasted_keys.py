@@ -9,7 +9,8 @@ from ftgate.config.channel_settings import ChannelSettings, ModelSettings, Provi
 from ftgate.config.load import fields
 from ftgate.core.health import Breaker
 from ftgate.core.limits import Rates
-from ftgate.core.routing import Retry, Timeouts
+from ftgate.core.retrying import Retry
+from ftgate.core.routing import Timeouts
 from ftgate.errors import ConfigFaults
 from tests.config.reading import CHANNEL, load
 

@@ -11,7 +11,7 @@ from ftgate.config.note import Note
 from ftgate.config.values import headers
 from ftgate.core.moments import parse_time
 from ftgate.core.money import parse_price
-from ftgate.core.routing import Verdict
+from ftgate.core.verdicts import Verdict
 from ftgate.providers import catalogue
 from tests.config.reading import faults, load
 

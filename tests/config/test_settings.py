@@ -18,7 +18,8 @@ from ftgate.config.values import READERS, kind_of
 from ftgate.core.health import Breaker
 from ftgate.core.limits import Rates
 from ftgate.core.pricing import Multiplier, Price, Tier
-from ftgate.core.routing import Address, Channel, Model, Reach, Retry, Timeouts
+from ftgate.core.retrying import Retry
+from ftgate.core.routing import Address, Channel, Model, Reach, Timeouts
 from ftgate.core.secret import Secret
 from tests.config.reading import CHANNEL, ENVIRON, faults, load, warnings
 

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from ftgate.core import health
 from ftgate.core.health import Breaker, Health
 from ftgate.core.pricing import Price
-from ftgate.core.routing import Address, Candidate, Channel, Model, Outcome, Reach, Verdict
+from ftgate.core.retrying import Outcome
+from ftgate.core.routing import Address, Candidate, Channel, Model, Reach
 from ftgate.core.secret import Secret
+from ftgate.core.verdicts import Verdict
 
 BREAKER = Breaker(failures=3, window=60.0, cooldown=5.0, cooldown_cap=30.0)
 

@@ -15,7 +15,7 @@ import ftgate.line.charge
 import ftgate.line.gate
 import ftgate.line.words
 import ftgate.ports
-from ftgate.core import audit, limits, pricing, receipt, routing
+from ftgate.core import audit, limits, pricing, receipt, retrying, verdicts
 from ftgate.core.books import Books, Ended, Entry, Hold, Quota, Refusal
 from ftgate.core.usage import Measured, Usage
 from ftgate.dialects import openai_chat
@@ -92,11 +92,11 @@ def retry_after_first_byte() -> Patch:
     """A stream that breaks after content is tried again."""
     real = Attempts.run
 
-    async def run(self: Attempts, x: Exchange, tried: Any, index: int) -> routing.Outcome | None:
+    async def run(self: Attempts, x: Exchange, tried: Any, index: int) -> retrying.Outcome | None:
         try:
             return await real(self, x, tried, index)
         except ftgate.errors.ProviderError:
-            return routing.Outcome(index, routing.Verdict.unreachable, "broke off")
+            return retrying.Outcome(index, verdicts.Verdict.unreachable, "broke off")
 
     return Attempts, "run", run
 

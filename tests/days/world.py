@@ -23,7 +23,8 @@ from ftgate.core.books import Books, Entry, Refusal
 from ftgate.core.limits import Limits, Rates
 from ftgate.core.money import parse_price
 from ftgate.core.pricing import Multiplier, Price, Tier
-from ftgate.core.routing import Channel, Model, Retry, Routes, Timeouts
+from ftgate.core.retrying import Retry
+from ftgate.core.routing import Channel, Model, Routes, Timeouts
 from ftgate.core.secret import Secret
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.line.call import Call

@@ -18,7 +18,8 @@ from ftgate.core.health import Health
 from ftgate.core.limits import Limits, Rates
 from ftgate.core.money import parse_price
 from ftgate.core.pricing import Price
-from ftgate.core.routing import Address, Channel, Model, Retry, Routes, Timeouts
+from ftgate.core.retrying import Retry
+from ftgate.core.routing import Address, Channel, Model, Routes, Timeouts
 from ftgate.core.secret import Secret
 from ftgate.dialects import openai_chat
 from ftgate.errors import UpstreamFailed

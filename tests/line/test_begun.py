@@ -13,7 +13,8 @@ import pytest
 import trio
 
 from ftgate.core.money import parse_price
-from ftgate.core.routing import Channel, Retry, Timeouts
+from ftgate.core.retrying import Retry
+from ftgate.core.routing import Channel, Timeouts
 from ftgate.line.call import Call
 from ftgate.readiness import SUPPORTED, TICK_S, Readiness
 from ftgate.transports.direct import DirectUpstream

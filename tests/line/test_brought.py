@@ -11,7 +11,8 @@ import trio.testing
 from ftgate import dialects
 from ftgate.core.health import Circuit
 from ftgate.core.pricing import Price
-from ftgate.core.routing import Model, Retry
+from ftgate.core.retrying import Retry
+from ftgate.core.routing import Model
 from ftgate.dialects.brought import in_header
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.line.call import Call

@@ -12,7 +12,8 @@ from trio.testing import MockClock
 from ftgate.core import receipt
 from ftgate.core.limits import Rates
 from ftgate.core.pricing import Multiplier, Price
-from ftgate.core.routing import Channel, Retry
+from ftgate.core.retrying import Retry
+from ftgate.core.routing import Channel
 from ftgate.core.secret import Secret
 from ftgate.line.attempt import Attempts
 from ftgate.line.call import Exchange, Tried

@@ -8,7 +8,7 @@ import trio.testing
 
 from ftgate.core.limits import Rates
 from ftgate.core.pricing import Price
-from ftgate.core.routing import Retry
+from ftgate.core.retrying import Retry
 from ftgate.errors import GateError
 from ftgate.ports import Explanation, Key
 from tests.fakes.ports import ScriptedUpstream, Stage, addresses, channel, model

@@ -19,7 +19,8 @@ from trio.testing import MockClock
 
 from ftgate.core import estimate, receipt
 from ftgate.core.pricing import Multiplier, Price, Tier
-from ftgate.core.routing import Candidate, Channel, Model, Retry
+from ftgate.core.retrying import Retry
+from ftgate.core.routing import Candidate, Channel, Model
 from ftgate.core.secret import Secret
 from ftgate.dialects import openai_chat
 from ftgate.line.call import Exchange

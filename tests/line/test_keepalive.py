@@ -9,7 +9,8 @@ import trio
 import trio.testing
 
 from ftgate.core.money import format_usd, parse_price
-from ftgate.core.routing import Retry, Timeouts
+from ftgate.core.retrying import Retry
+from ftgate.core.routing import Timeouts
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.line.keepalive import LOOKS
 from ftgate.ports import Headers

@@ -11,7 +11,8 @@ import trio.testing
 from ftgate.core.limits import Rates
 from ftgate.core.money import format_usd, parse_price
 from ftgate.core.pricing import Price
-from ftgate.core.routing import Address, Retry, Timeouts
+from ftgate.core.retrying import Retry
+from ftgate.core.routing import Address, Timeouts
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.ports import Held, HoldRequest, Poor, Terms
 from ftgate.store.batch import Batch

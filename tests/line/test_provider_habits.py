@@ -13,7 +13,8 @@ from ftgate.core import receipt
 from ftgate.core.habits import Bound, Habits
 from ftgate.core.money import parse_price
 from ftgate.core.pricing import Hours, Price
-from ftgate.core.routing import Address, Verdict
+from ftgate.core.routing import Address
+from ftgate.core.verdicts import Verdict
 from ftgate.dialects import anthropic_messages, openai_chat, openai_embeddings, openai_responses
 from ftgate.line.call import Call
 from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, channel, model

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from ftgate.core.money import format_usd, parse_price
-from ftgate.core.routing import Retry
+from ftgate.core.retrying import Retry
 from ftgate.line.attempt import MAX_ERROR_BYTES, _inflated
 from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, channel, model
 from tests.line.test_line import error_of

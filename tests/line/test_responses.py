@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from ftgate.core.money import parse_price
-from ftgate.core.routing import Retry
+from ftgate.core.retrying import Retry
 from ftgate.dialects import anthropic_messages, openai_chat, openai_responses
 from ftgate.line.call import Call
 from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, addresses, channel, model

@@ -8,7 +8,7 @@ import trio
 import trio.testing
 
 from ftgate.core.money import parse_price
-from ftgate.core.routing import Retry
+from ftgate.core.retrying import Retry
 from ftgate.core.secret import Secret
 from ftgate.dialects import anthropic_messages
 from ftgate.line.call import Call

@@ -11,7 +11,8 @@ import trio.testing
 
 from ftgate.core.health import Breaker
 from ftgate.core.pricing import Multiplier
-from ftgate.core.routing import Candidate, Channel, Retry
+from ftgate.core.retrying import Retry
+from ftgate.core.routing import Candidate, Channel
 from ftgate.core.secret import Secret
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.line.call import Exchange, Tried

@@ -25,7 +25,8 @@ from ftgate.core.books import Entry
 from ftgate.core.money import parse_price
 from ftgate.core.pace import Pace
 from ftgate.core.pricing import Multiplier, Price
-from ftgate.core.routing import Channel, Model, Reach, Retry
+from ftgate.core.retrying import Retry
+from ftgate.core.routing import Channel, Model, Reach
 from ftgate.core.secret import Secret
 from ftgate.line.call import Call
 from ftgate.ports import Key, Terms, UpstreamRequest

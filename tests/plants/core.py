@@ -201,17 +201,17 @@ PLANTS = (
     ),
     Plant(
         "one attempt more than configured",
-        "ftgate/core/routing.py",
+        "ftgate/core/retrying.py",
         "len(outcomes) >= retry.attempts",
         "len(outcomes) > retry.attempts",
-        "tests/core/test_routing.py",
+        "tests/core/test_retrying.py",
     ),
     Plant(
         "a Retry-After of hours is waited for",
-        "ftgate/core/routing.py",
+        "ftgate/core/retrying.py",
         "return Step(0, wait) if wait <= retry.max_retry_after else None",
         "return Step(0, wait)",
-        "tests/core/test_routing.py",
+        "tests/core/test_retrying.py",
     ),
     Plant(
         "a restriction by prefix lets everything through",
@@ -257,10 +257,10 @@ PLANTS = (
     ),
     Plant(
         "thinking that nobody can read is left out again and again",
-        "ftgate/core/routing.py",
+        "ftgate/core/retrying.py",
         "return None if again else Step(last.index, bare=True)",
         "return Step(last.index, bare=True)",
-        "tests/core/test_routing.py",
+        "tests/core/test_retrying.py",
     ),
     Plant(
         "limits that change forget what they counted",
@@ -327,17 +327,17 @@ PLANTS = (
     ),
     Plant(
         "the other keys of a channel that is down are tried first",
-        "ftgate/core/routing.py",
+        "ftgate/core/retrying.py",
         "key=lambda index: (_place(plan[index]) in down, index)",
         "key=lambda index: index",
-        "tests/core/test_routing.py",
+        "tests/core/test_retrying.py",
     ),
     Plant(
         "who rests is tried after a failure",
-        "ftgate/core/routing.py",
+        "ftgate/core/retrying.py",
         " > too_short and rests(plan[index]) <= 0",
         " > too_short",
-        "tests/core/test_routing.py",
+        "tests/core/test_retrying.py",
     ),
     Plant(
         "a number past its bounds goes up as it is",
@@ -355,9 +355,9 @@ PLANTS = (
     ),
     Plant(
         "a provider's error codes are not looked up in lower case",
-        "ftgate/core/routing.py",
-        "return next((channel.errors[name.lower()]",
-        "return next((channel.errors[name]",
+        "ftgate/core/verdicts.py",
+        "return next((errors[name.lower()]",
+        "return next((errors[name]",
         "tests/line/test_provider_habits.py",
     ),
     Plant(

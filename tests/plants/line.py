@@ -347,8 +347,8 @@ PLANTS = (
     Plant(
         "who rests is planned",
         "ftgate/line/planning.py",
-        "elif (health.circuits or health.rests or fit.channel.monthly_cap is not None) and self.standing",
-        "elif False and self.standing",
+        "if (health.circuits or health.rests or fit.channel.monthly_cap is not None) and standing",
+        "if False and standing",
         "tests/line/test_standing.py",
     ),
     Plant(

@@ -9,8 +9,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from ftgate.core.routing import Verdict
 from ftgate.core.usage import Usage
+from ftgate.core.verdicts import Verdict
 
 TEXT, THOUGHT = "Blue, mostly.", "The sky, so."
 

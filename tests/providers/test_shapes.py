@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from ftgate import config, dialects
-from ftgate.core import routing
-from ftgate.core.routing import Verdict
+from ftgate.core import routing, verdicts
+from ftgate.core.verdicts import Verdict
 from ftgate.dialects.states import State
 from ftgate.dialects.talk import Meter, NotAnAnswer
 from ftgate.line.call import Call
@@ -87,7 +87,8 @@ def test_an_error(name: str, status: int, body: Any, meaning: Verdict) -> None:
         complaint, status = hollow.value.complaint, hollow.value.complaint.status or 400
     else:
         complaint = dialect.read_error(data)
-    found = routing.meant(shipped(name), complaint.code, complaint.kind) or routing.verdict(status, complaint.words)
+    found = verdicts.meant(shipped(name).errors, complaint.code, complaint.kind)
+    found = found or verdicts.verdict(status, complaint.words)
     assert found is meaning, complaint
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 import trio
 
-from ftgate.core.routing import Retry, Routes
+from ftgate.core.retrying import Retry
+from ftgate.core.routing import Routes
 from ftgate.doors.asgi import Relay
 from ftgate.doors.intake import Intake
 from ftgate.errors import NotAuthenticated
