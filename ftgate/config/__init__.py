@@ -20,7 +20,7 @@ write         the commented example
 
 from ftgate.config.brought import brought
 from ftgate.config.build import default_path, describe, effective_provider, from_environment, load, named_data_dir
-from ftgate.config.changes import changed, needing_restart
+from ftgate.config.changes import changed, lost_channels, needing_restart
 from ftgate.config.channel_settings import ProviderOverride
 from ftgate.config.listed import provider_table
 from ftgate.config.settings import Plan, Server, Settings
@@ -30,6 +30,6 @@ from ftgate.config.write import write_example
 
 __all__ = [
     "Plan", "ProviderOverride", "Server", "Settings", "brought", "changed", "default_path", "describe",
-    "effective_provider", "from_environment", "load", "named_data_dir", "needing_restart",
+    "effective_provider", "from_environment", "load", "lost_channels", "named_data_dir", "needing_restart",
     "provider", "provider_names", "provider_table", "unquoted", "write_example",
 ]  # fmt: skip

@@ -30,6 +30,23 @@ def needing_restart(started: Settings, new: Settings) -> list[str]:
     return [dotted(name) for name in _differing(started, new) if name in AT_A_START or _on_or_off(name, started, new)]
 
 
+def lost_channels(old: Settings, new: Settings) -> str | None:
+    """Why channels that are there must not go: nobody has taken them out. A file that a full disk or a slow writer left
+    empty would otherwise put the demo in their place, and a local Ollama that starts anew would be gone. None where
+    there is no such reason."""
+    if not new.found:
+        return None
+    if not old.found:
+        return (
+            f"{new.origin or 'the config'}:1: there is no [[channel]] any more, so it was perhaps cut off. Channels are "
+            "taken from the environment at a start only: write one, or start again."
+        )
+    gone = sorted(old.found.keys() - new.found.keys() - {"demo"})
+    if not gone:
+        return None
+    return f"{', '.join(gone)} is not found now and stays as it was. Start again to go on without it."
+
+
 def _on_or_off(name: Name, old: Settings, new: Settings) -> bool:
     return name in {("server", "tls_cert"), ("server", "tls_key")} and bool(old.certificate) != bool(new.certificate)
 

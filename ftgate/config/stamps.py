@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-Stamp = tuple[int, int, int] | None
-"""When a file was last written (ns), its size, and which file it is; None where there is none that can be seen."""
+Stamp = tuple[int, int, int, int] | None
+"""When a file was last written and when its rights were changed (ns), its size, and which file it is; None where there
+is none that can be seen. One that could not be read is worth another try when its rights are others."""
 Stamps = Mapping[Path, Stamp]
 
 
@@ -14,7 +15,7 @@ def stamp(path: Path) -> Stamp:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
 def look(paths: Iterable[Path]) -> Stamps:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 import trio
 
-from ftgate.config import Settings, changed, needing_restart
+from ftgate.config import Settings, changed, lost_channels, needing_restart
 from ftgate.config.stamps import Stamps, look
 from ftgate.errors import ConfigFaults
 from ftgate.house.live import Live
@@ -58,7 +58,7 @@ class Reloader:
         async with self._turn:
             try:
                 new = await trio.to_thread.run_sync(self.read, abandon_on_cancel=True)
-                if why := self.refused(new):
+                if why := lost_channels(self.live.settings, new) or self.refused(new):
                     raise ConfigFaults([why], new.files)
             except ConfigFaults as faulty:
                 self.faults = tuple(faulty.faults)

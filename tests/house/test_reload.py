@@ -9,6 +9,7 @@ import trio
 import trio.testing
 
 from ftgate import config
+from ftgate.config.stamps import look
 from ftgate.errors import ConfigFaults
 from ftgate.house.live import Live
 from ftgate.house.reload import WATCH_S, Reloaded, Reloader
@@ -80,6 +81,30 @@ async def test_what_cannot_be_used_changes_nothing(
     place.write(place.text.removesuffix(bad or ""))
     assert await place.reloader.command() == {"ok": True, "changed": (), "needs_restart": ()}
     assert not place.reloader.faults
+
+
+@pytest.mark.parametrize("environ", [{}, {"DEEPSEEK_API_KEY": "sk-0123456789"}])
+@pytest.mark.parametrize("left", ["", "[limits]\nrequests_per_second = 5\n"])
+async def test_a_file_that_was_cut_off_takes_no_channel_away(place: Place, left: str, environ: dict[str, str]) -> None:
+    """A full disk, or an editor that was stopped: nobody is answered by the demo for that."""
+    reloader = Reloader(place.live, lambda: config.load(place.file, environ))
+    place.write(left)
+    said = await reloader.command()
+    assert said["ok"] is False and "no [[channel]] any more" in str(said["faults"]) and not place.told
+    place.write(CHANNEL.replace("env:LAB_KEY", "sk-late"))
+    assert (await reloader.command())["ok"] and place.key() == "sk-late"
+
+
+async def test_channels_that_nobody_wrote_come_and_do_not_go() -> None:
+    live = Live(config.from_environment({}, None))
+    models: list[str] | None = ["m"]
+    reloader = Reloader(live, lambda: config.from_environment({}, models))
+    assert (await reloader.command())["changed"] == ("channel.demo", "channel.ollama", "channel")
+    models = None  # it is starting anew
+    said = await reloader.command()
+    assert said["ok"] is False and "ollama is not found now" in str(said["faults"])
+    models = ["m", "n"]
+    assert (await reloader.command())["changed"] == ("channel.ollama",)
 
 
 async def test_what_this_process_cannot_take_changes_nothing(place: Place) -> None:
@@ -174,6 +199,31 @@ async def test_a_file_with_faults_is_told_once_and_read_again_when_it_is_mended(
         await looking.look()
         await looking.look()
         await wait_until(lambda: place.key() == "sk-late")
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_file_that_may_be_read_at_last_is_read(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rights are other ones: neither its text nor its time is."""
+    looking = Looking(monkeypatch)
+    reading = place.reloader.read
+
+    def read() -> config.Settings:
+        if place.file.stat().st_mode & 0o777 == 0:  # root would read it all the same
+            raise ConfigFaults(["it cannot be read: Permission denied"], look([place.file]))
+        return reading()
+
+    place.reloader.read = read
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(place.reloader.watch)
+        place.write(place.text.replace(f"file:{place.secret}", "sk-new"))
+        place.file.chmod(0)
+        for _ in range(3):
+            await looking.look()
+        await wait_until(lambda: bool(place.reloader.faults))
+        place.file.chmod(0o600)
+        for _ in range(2):
+            await looking.look()
+        await wait_until(lambda: place.key() == "sk-new")
         nursery.cancel_scope.cancel()
 
 
