@@ -250,7 +250,7 @@ class ConfigFaults(Exception):
     """Every fault of a config file at once; `faults` are lines of the form `file:line: what is wrong. How to mend
     it.`, `files` those that were read, as they were then (config.stamps)."""
 
-    def __init__(self, faults: list[str], files: Mapping[Path, tuple[int, int, int] | None] | None = None) -> None:
+    def __init__(self, faults: list[str], files: Mapping[Path, tuple[int, int, int, int] | None] | None = None) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
         self.files = files or {}

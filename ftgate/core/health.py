@@ -211,10 +211,11 @@ class Health:
         place = way.channel.name, way.credential, way.model.name
         before = self.rests.get(place)
         times = before.times + 1 if before is not None and before.verdict is Verdict.rate_limited else 1
-        rest = FIRST_REST_S * 2.0 ** min(times - 1, 60) if outcome.retry_after_s is None else outcome.retry_after_s
+        # One that says none at all, or a time that is past, has said as little as one that does not say.
+        rest = outcome.retry_after_s or FIRST_REST_S * 2.0 ** min(times - 1, 60)
         until = now + min(rest, breaker.cooldown_cap)
         if before is None or until > before.until or before.verdict is not Verdict.rate_limited:
-            self.rests[place] = Rest(until, Verdict.rate_limited, times, outcome.retry_after_s is not None)
+            self.rests[place] = Rest(until, Verdict.rate_limited, times, bool(outcome.retry_after_s))
         return ""
 
     def remember(self, way: Candidate, at_us: int, text: str) -> None:
@@ -252,5 +253,10 @@ class Health:
         self.rests = {place: rest for place, rest in self.rests.items() if place[0] != name}
 
 
+def reached(channel: Channel) -> object:
+    """By what a channel is the same one under other settings."""
+    return channel.addresses, channel.reach
+
+
 def _reached(channels: Iterable[Channel]) -> Mapping[str, object]:
-    return {channel.name: (channel.addresses, channel.reach) for channel in channels}
+    return {channel.name: reached(channel) for channel in channels}

@@ -1,11 +1,12 @@
 """How channels stand (core.health), as the line sees it: who may be asked now, and what attempts have taught. A call
-with a key of its caller's own is asked whatever is known, and teaches nothing."""
+with a key of its caller's own is asked whatever is known, and teaches nothing; so is one that goes on by settings which
+hold no more, at a channel that is now reached in another way: what fails there speaks against nobody who is there."""
 
 import logging
 from collections.abc import Callable, Iterable
 from math import inf
 
-from ftgate.core.health import REFUSALS, Health
+from ftgate.core.health import REFUSALS, Health, reached
 from ftgate.core.moments import iso
 from ftgate.core.money import format_usd_cents
 from ftgate.core.redact import redact
@@ -28,7 +29,18 @@ class Standing:
         self.health = Health()
         self.clock = clock
         self.spending = Spending()
+        self._there(channels)
+
+    def _there(self, channels: tuple[Channel, ...]) -> None:
         self.channels = channels
+        self.named = {channel.name: channel for channel in channels}
+
+    def _apart(self, way: Candidate) -> bool:
+        """Whether nothing is known of it, and nothing is to be learned."""
+        if way.brought:
+            return True
+        there = self.named.get(way.channel.name)
+        return there is not way.channel and (there is None or reached(there) != reached(way.channel))
 
     def rests(self, x: Exchange) -> Callable[[Candidate], float]:
         """How long a candidate rests from now on, in seconds."""
@@ -76,16 +88,16 @@ class Standing:
 
     def enter(self, x: Exchange, way: Candidate) -> bool:
         """An attempt begins there; whether it may. It ends with answered, left or failed."""
-        return way.brought or self.health.enter(way, x.call.id, self.clock.now(), x.settings.breaker)
+        return self._apart(way) or self.health.enter(way, x.call.id, self.clock.now(), x.settings.breaker)
 
     def begun(self, way: Candidate) -> None:
         """Its stream has begun."""
-        if not way.brought:
+        if not (self.health.fine or self._apart(way)):
             self.health.begun(way)
 
     def answered(self, way: Candidate) -> None:
         """It has answered whole."""
-        if not way.brought:
+        if not (self.health.fine or self._apart(way)):
             self.health.answered(way)
 
     def left(self, x: Exchange, way: Candidate) -> None:
@@ -96,7 +108,7 @@ class Standing:
     def failed(self, x: Exchange, tried: Tried, outcome: Outcome) -> None:
         """It has failed. `outcome` is of this attempt and not yet in x.outcomes; its words hold no credential."""
         way = tried.candidate
-        if way.brought:
+        if self._apart(way):
             return
         self.health.remember(way, self.clock.wall_us(), redact(outcome.detail)[:500] or outcome.verdict.value)
         if outcome.verdict is Verdict.timeout and not tried.awaited:  # there was no time to ask
@@ -117,7 +129,7 @@ class Standing:
         """Other settings are in force."""
         after = tuple(channels)
         self.health.adopt(self.channels, after)
-        self.channels = after
+        self._there(after)
 
     def all_rest(self, x: Exchange) -> NoHealthyProvider:
         """What a caller is told where everything that could serve it rests."""

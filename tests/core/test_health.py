@@ -168,7 +168,7 @@ LIMITED = [
     ([None, None, None, None, None, None], [1.0, 2.0, 4.0, 8.0, 16.0, 30.0]),
     ([1000.0], [30.0]),
     ([inf], [30.0]),
-    ([0.0], [0.0]),
+    ([0.0, 0.0, 9.0], [1.0, 2.0, 9.0]),  # a time that is over says nothing
 ]
 
 
@@ -196,6 +196,12 @@ def test_a_limit_of_unknown_length_is_a_guess():
     for n in range(3):
         told.health.note(way(), f"old {n}", said("overloaded"), told.now, BREAKER)
     assert not told.health.is_guessed(way(), told.now, BREAKER) and not told.call("ok")  # its circuit is open too
+
+
+def test_a_limit_that_is_over_as_it_is_said_is_a_guess_too():
+    told = Told()
+    told.call("rate_limited", retry_after_s=0.0)
+    assert told.rest() == 1.0 and told.health.is_guessed(way(), told.now, BREAKER)
 
 
 def test_a_shorter_limit_does_not_end_a_longer_one():

@@ -342,6 +342,26 @@ async def test_a_reload_keeps_what_is_known_of_channels_that_stay(autojump_clock
 # Monthly caps
 
 
+async def test_calls_that_still_go_the_old_way_say_nothing_of_the_new_one(autojump_clock: Clock) -> None:
+    """An operator mends the address of a channel that is down: what still waits there must not speak against it."""
+    stage, upstream = house(keyed("a", "k1"))
+    upstream.says["a"] = lambda: [("wait", 20.0), *down()]
+    settings = stage.gate.settings
+    there = settings.routes.channels[0]
+    with_address = {name: msgspec.structs.replace(at, url="http://mended/v1") for name, at in there.addresses.items()}
+    mended = msgspec.structs.replace(there, addresses=with_address)
+    async with trio.open_nursery() as nursery:
+        for _ in range(4):
+            nursery.start_soon(stage.gate.relay, stage.call(ask()), RecordingClient())
+        await trio.sleep(1.0)
+        routes = msgspec.structs.replace(settings.routes, channels=(mended,))
+        stage.gate.live.gate = msgspec.structs.replace(settings, routes=routes)
+        stage.gate.adopt()
+        upstream.says.clear()
+    assert stage.gate.standing.health.fine and not stage.gate.standing.health.errors
+    assert (await stage.relay(ask())).status == 200
+
+
 async def test_a_channel_that_has_reached_its_cap_is_passed_over(autojump_clock: Clock) -> None:
     """A call costs 10 x 1 and 2 x 2 dollars a million: 14 millionths, whatever the plan makes of it."""
     cost = 14 * 10**6
