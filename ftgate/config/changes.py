@@ -38,8 +38,8 @@ def lost_channels(old: Settings, new: Settings) -> str | None:
         return None
     if not old.found:
         return (
-            f"{new.origin or 'the config'}:1: there is no [[channel]] any more, so it was perhaps cut off. Channels are "
-            "taken from the environment at a start only: write one, or start again."
+            f"{new.origin or 'the config'}:1: there is no [[channel]] any more, so it was perhaps cut off. Channels "
+            "are taken from the environment at a start only: write one, or start again."
         )
     gone = sorted(old.found.keys() - new.found.keys() - {"demo"})
     if not gone:
