@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from ftgate.accounts import Accounts
-from ftgate.config import Settings
+from ftgate.config import Settings, channel_row
 from ftgate.core.limits import Limits
 from ftgate.core.routing import Channel
 from ftgate.core.spending import month_of
@@ -70,8 +70,8 @@ def channel_commands(gate: "Gate", upstream: "Upstream", house: House[Accounts])
             raise NotFound(f"no channel named {name!r}; `ftgate channels list` shows them")
         return found
 
-    async def states() -> dict[str, object]:
-        return {c.name: gate.standing.shown(c) for c in house.settings.routes.channels}
+    async def listed() -> list[dict[str, object]]:
+        return [{**channel_row(c), **gate.standing.shown(c)} for c in house.settings.routes.channels]
 
     async def test(name: str, model: str | None) -> dict[str, object]:
         return (await trial(upstream, gate.settings, named(name), model, house.clock)).shown()
@@ -83,7 +83,7 @@ def channel_commands(gate: "Gate", upstream: "Upstream", house: House[Accounts])
     async def explain(body: str, route: str | None) -> dict[str, object]:
         return await _explained(gate, body, route)
 
-    return {"channels.states": states, "channels.test": test, "channels.reset": reset, "route.explain": explain}
+    return {"channels.list": listed, "channels.test": test, "channels.reset": reset, "route.explain": explain}
 
 
 async def explain_route(settings: Settings, body: str, route: str | None) -> dict[str, Any]:

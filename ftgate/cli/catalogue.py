@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ftgate import config
 from ftgate.cli.accounts import as_json_option
 from ftgate.cli.output import document, line, table
 from ftgate.cli.prices import import_prices
@@ -24,16 +25,11 @@ def channels() -> None:
 @as_json_option
 @places
 def list_channels(as_json: bool, config_path: Path | None, data: Path | None) -> None:
-    """All channels, in the order they are tried, and how they stand where a server runs."""
-    states = _states(config_path, data)
-    rows = [
-        {
-            "name": c.name, "provider": c.provider, "priority": c.priority, "weight": c.weight,
-            "keys": len(c.credentials),
-            "models": len(c.models), "dialect": next(iter(c.addresses)), **states.get(c.name, {}),
-        }
-        for c in sorted(load(config_path).routes.channels, key=lambda c: c.priority)
-    ]  # fmt: skip
+    """All channels, in the order they are tried, and how they stand where a server runs: those that it has, whatever
+    has become of the config since."""
+    place = whereabouts(config_path, data)
+    rows = ask_server(place, "channels.list") if serves(place) else _written(config_path)
+    rows = sorted(rows, key=lambda row: row["priority"])
     if as_json:
         document(rows)
         return
@@ -44,7 +40,7 @@ def list_channels(as_json: bool, config_path: Path | None, data: Path | None) ->
         "weight": "Weight",
         "keys": "Keys",
         "models": "Models",
-        **({"state": "State"} if states else {}),
+        **({"state": "State"} if any("state" in row for row in rows) else {}),
     }
     table(rows, columns)
     for row in rows:
@@ -52,20 +48,17 @@ def list_channels(as_json: bool, config_path: Path | None, data: Path | None) ->
             line(f"  {row['name']}: {said}")
 
 
-def _states(config_path: Path | None, data: Path | None) -> dict[str, Any]:
-    """Of every channel of the running server; none where none runs, or it is another version."""
-    try:
-        said: dict[str, Any] = ask_server(whereabouts(config_path, data), "channels.states")
-    except click.ClickException:
-        return {}
-    return said
+def _written(config_path: Path | None) -> list[dict[str, Any]]:
+    """The channels of the config, of which nothing is known."""
+    return [config.channel_row(channel) for channel in load(config_path).routes.channels]
 
 
 def _troubles(row: dict[str, Any]) -> Iterator[str]:
     """What is known against a channel, in words."""
     for circuit in row.get("circuits", ()):
         if circuit["state"] != "closed":
-            yield f"{circuit['model']} rests after failures" + (f" until {circuit['until']}" * bool(circuit["until"]))
+            until = f"rests after failures until {circuit['until']}"
+            yield f"{circuit['model']} {until if circuit['until'] else 'is asked by one call now, after failures'}"
     for key in row.get("credentials", ()):
         until = f" until {key['until']}" if key["until"] else ""
         yield f"key {key['hint']} is {key['state']} with {key['model']}{until} ({key['reason']})"
@@ -81,32 +74,45 @@ def _troubles(row: dict[str, Any]) -> Iterator[str]:
 def test_channels(
     name: str | None, model: str | None, as_json: bool, config_path: Path | None, data: Path | None
 ) -> None:
-    """One real call of a few tokens to each channel, or the one named; charged to nobody here."""
-    known = {c.name: c for c in load(config_path).routes.channels}
+    """One real call of a few tokens to each channel, or the one named, with each of its keys; charged to nobody
+    here."""
+    place = whereabouts(config_path, data)
+    running = serves(place)
+    known = [row["name"] for row in (ask_server(place, "channels.list") if running else _written(config_path))]
     if name is not None and name not in known:
         raise click.ClickException(f"no channel named {name!r}; `ftgate channels list` shows them")
     rows = []
-    for each in [name] if name else list(known):
+    for each in [name] if name else known:
         if not as_json:
             click.echo(f"{each:<20}  ", nl=False)
-        row = {"channel": each, **_tried(config_path, data, each, model)}
+        try:
+            row = {"channel": each, **(_by_server(place, each, model) if running else _here(config_path, each, model))}
+        except click.ClickException as untried:  # this one has no such model, say: the others are tried all the same
+            if name is not None:
+                raise
+            row = {"channel": each, **_UNTRIED, "model": model, "error": untried.message}
         rows.append(row)
         if not as_json:
             first = f", first token after {row['first_token_ms']} ms" if row["first_token_ms"] is not None else ""
             said = f"ok      {row['latency_ms']} ms{first}" if row["ok"] else f"failed  {row['error']}"
-            line(f"{row['model']}  {said}")
+            line(f"{row['model'] or '-'}  {said}")
     if as_json:
         document(rows)
     if not all(row["ok"] for row in rows):
         raise click.exceptions.Exit(1)
 
 
-def _tried(config_path: Path | None, data: Path | None, name: str, model: str | None) -> dict[str, Any]:
-    """By the running server, whose keys and ways count; by ourselves where none runs."""
-    place = whereabouts(config_path, data)
-    if serves(place):
-        said: dict[str, Any] = ask_server(place, "channels.test", name=name, model=model)
-        return said
+_UNTRIED = {"ok": False, "status": 0, "latency_ms": 0, "first_token_ms": None}
+
+
+def _by_server(place: Path, name: str, model: str | None) -> dict[str, Any]:
+    """By the running server, whose keys and ways count. It ends each trial in its own time."""
+    said: dict[str, Any] = ask_server(place, "channels.test", patient=True, name=name, model=model)
+    return said
+
+
+def _here(config_path: Path | None, name: str, model: str | None) -> dict[str, Any]:
+    """By ourselves, where no server runs."""
     import trio
 
     from ftgate import app

@@ -108,12 +108,13 @@ def serves(place: Path) -> bool:
     return held is not None and held.socket is not None
 
 
-def ask_server(place: Path, command: str, **arguments: Any) -> Any:
-    """What only a running server can do. Raises click.ClickException where none serves this directory."""
+def ask_server(place: Path, command: str, *, patient: bool = False, **arguments: Any) -> Any:
+    """What only a running server can do; `patient`: however long that takes. Raises click.ClickException where none
+    serves this directory."""
     held = holder(place)
     if held is None or held.socket is None:
         raise click.ClickException(f"no server runs on {place}. Name its data directory with --data, or its --config.")
-    answer = _ask(held.socket, held.pid, command, arguments)
+    answer = _ask(held.socket, held.pid, command, arguments, patient=patient)
     if "error" in answer:
         raise click.ClickException(answer["error"])
     return answer["result"]
@@ -148,10 +149,12 @@ class NotTaken(click.ClickException):
     """The server listens no more, or not yet: nothing was done, and it can be asked again."""
 
 
-def _ask(path: Path, pid: int | None, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
+def _ask(
+    path: Path, pid: int | None, command: str, arguments: dict[str, Any], *, patient: bool = False
+) -> dict[str, Any]:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as wire:
-            wire.settimeout(TIMEOUT_S)
+            wire.settimeout(None if patient else TIMEOUT_S)
             _say(wire, path, pid, json.dumps({"command": command, "arguments": arguments}).encode() + b"\n")
             answer = _answer(wire, f"the server (process {pid}) did not answer on {path}")
     except OSError as error:  # a command is a line: one that was not sent whole is not done

@@ -19,7 +19,15 @@ write         the commented example
 """
 
 from ftgate.config.brought import brought
-from ftgate.config.build import default_path, describe, effective_provider, from_environment, load, named_data_dir
+from ftgate.config.build import (
+    channel_row,
+    default_path,
+    describe,
+    effective_provider,
+    from_environment,
+    load,
+    named_data_dir,
+)
 from ftgate.config.changes import changed, lost_channels, needing_restart
 from ftgate.config.channel_settings import ProviderOverride
 from ftgate.config.listed import provider_table
@@ -29,7 +37,7 @@ from ftgate.config.values import unquoted
 from ftgate.config.write import write_example
 
 __all__ = [
-    "Plan", "ProviderOverride", "Server", "Settings", "brought", "changed", "default_path", "describe",
+    "Plan", "ProviderOverride", "Server", "Settings", "brought", "changed", "channel_row", "default_path", "describe",
     "effective_provider", "from_environment", "load", "lost_channels", "named_data_dir", "needing_restart",
     "provider", "provider_names", "provider_table", "unquoted", "write_example",
 ]  # fmt: skip

@@ -349,6 +349,14 @@ def _check_chain(reading: Reading, alias: str, own: dict[str, str], merged: dict
             del merged[name]
 
 
+def channel_row(channel: Channel) -> dict[str, Any]:
+    """What a list says of a channel; nothing secret."""
+    return {
+        "name": channel.name, "provider": channel.provider, "priority": channel.priority, "weight": channel.weight,
+        "keys": len(channel.credentials), "models": len(channel.models), "dialect": next(iter(channel.addresses)),
+    }  # fmt: skip
+
+
 def describe(config: Settings) -> dict[str, Any]:
     """What a summary says of a config; nothing secret."""
     names = {name for channel in config.routes.channels for name in channel.models}

@@ -1,4 +1,4 @@
-"""One real call of a few tokens to one channel, charged to nobody: whether it answers, and how fast.
+"""One real call of a few tokens to one channel with each of its keys, charged to nobody: does it answer, how fast?
 
 It walks the same line as any call, over a ledger that holds nothing; what it teaches of the channel is not remembered.
 """
@@ -11,9 +11,11 @@ from ftgate.core.limits import Limits, Rates
 from ftgate.core.redact import redact
 from ftgate.core.retrying import Retry
 from ftgate.core.routing import Channel, Model, Routes
+from ftgate.core.secret import Secret
 from ftgate.errors import InvalidRequest
 from ftgate.line.call import Call
 from ftgate.line.gate import Gate
+from ftgate.line.standing import hint
 from ftgate.ports import (
     Answer,
     Begun,
@@ -52,10 +54,24 @@ class Trial(msgspec.Struct, frozen=True):
 
 
 async def trial(upstream: Upstream, settings: GateSettings, channel: Channel, model: str | None, clock: Clock) -> Trial:
-    """Ask this channel, whatever is known of it. `model` by default is its cheapest. Raises InvalidRequest for one
-    that is not its own."""
+    """Ask this channel, whatever is known of it, by each of its keys in turn until one fails. `model` by default is its
+    cheapest. The times are those of the first key. Raises InvalidRequest for a model that is not its own."""
     chosen = _chosen(channel, model)
-    alone = msgspec.structs.replace(channel, weight=1, models={chosen.name: chosen})
+    first: Trial | None = None
+    for key in channel.credentials:
+        said = await _by(key, upstream, settings, channel, chosen, clock)
+        if not said.ok:
+            which = f"its key {hint(key)}: " if len(channel.credentials) > 1 else ""
+            return msgspec.structs.replace(said, error=f"{which}{said.error}")
+        first = first or said
+    assert first is not None  # a channel without a key has an empty one
+    return first
+
+
+async def _by(
+    key: Secret, upstream: Upstream, settings: GateSettings, channel: Channel, chosen: Model, clock: Clock
+) -> Trial:
+    alone = msgspec.structs.replace(channel, weight=1, models={chosen.name: chosen}, credentials=(key,))
     routes = Routes(channels=(alone,))
     once = msgspec.structs.replace(
         settings, routes=routes, retry=Retry(attempts=1), plans={"default": Terms()}, keepalive_s=0

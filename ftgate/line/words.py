@@ -38,6 +38,7 @@ MAX_DETAILS = 4000
 """Characters of what an upstream says beside the words of an error."""
 OVERLOADED = (503, 529)
 """Statuses by which a provider says that it has too much to do."""
+_SAYING_WHEN = frozenset({b"retry-after", b"retry-after-ms", b"date"})
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
@@ -327,10 +328,13 @@ def closing_comment(x: Exchange, balance: int | None) -> str:
 
 
 def retry_after_s(headers: Headers, now_us: int) -> float | None:
-    """Retry-After in seconds from now. A date is held against the answer's own Date, so that only one clock is asked,
-    and against ours where it has none; one that is not within a day of that is believed to be wrong."""
-    found = {name: value.decode("latin1").strip() for name, value in headers if name in {b"retry-after", b"date"}}
+    """Retry-After in seconds from now; retry-after-ms, which OpenAI's clients know, where it is given. A date is held
+    against the answer's own Date, so that only one clock is asked, and against ours where it has none; one that is not
+    within a day of that is believed to be wrong."""
+    found = {name: value.decode("latin1").strip() for name, value in headers if name in _SAYING_WHEN}
     text = found.get(b"retry-after", "")
+    if _SECONDS.fullmatch(finer := found.get(b"retry-after-ms", "")):
+        return min(float(finer) / 1000, DAY_S)
     if _SECONDS.fullmatch(text):
         return min(float(text), DAY_S)
     try:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ftgate.cli import remote
 from tests.blackbox.harness import PROVIDER_KEY, House, channel
 
 CONFIG = (
@@ -75,6 +76,38 @@ def test_trials(house: House) -> None:
     assert "no model of the channel" in house.cli("channels", "test", "good", "--model", "bad", code=1)[1]
     assert "no channel named" in house.cli("channels", "test", "nobody", code=1)[1]
     assert listed(house, "down")["state"] == "ok"  # what a trial finds is told, not remembered
+
+
+def test_one_that_takes_long_hides_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial takes as long as it takes: other commands are given up meanwhile."""
+    monkeypatch.setattr(remote, "TIMEOUT_S", 1.0)
+    config = channel("slow", ["late"]) + channel("good", ["plain"])
+    with House(tmp_path, config, {"late": {"head_delay_s": 2}, "plain": {}}, way="") as house:
+        said = {row["channel"]: row for row in house.cli("channels", "test", "--json")}
+        assert said["slow"]["ok"] and said["slow"]["latency_ms"] > 2000 and said["good"]["ok"]
+
+
+def test_each_key_is_tried(tmp_path: Path) -> None:
+    keys = [PROVIDER_KEY, "sk-second-key-0123456789"]
+    with House(tmp_path, channel("lab", ["plain"], keys=keys), {"plain": {"fail_first": (0, 401)}}, way="") as house:
+        assert house.cli("channels", "test", "lab", "--json")[0]["ok"]
+        sent = [seen["headers"] for seen in house.fake.requests("plain")]
+        assert len(sent) == 2 and all(key in str(headers) for key, headers in zip(keys, sent, strict=True))
+
+
+def test_a_shell_that_cannot_read_the_config_is_told_what_the_server_has(tmp_path: Path) -> None:
+    """It lacks the server's environment; then the file has faults, as it may have after an edit."""
+    config = channel("lab", ["plain"], keys=["env:LAB"]) + channel("other", ["else"])
+    with House(tmp_path, config, {"plain": {}, "else": {}}, env={"LAB": "sk-lab"}, way="") as house:
+        there = dict(house.env)
+        house.env.clear()
+        for text in (house.file.read_text(), house.file.read_text() + "[nonsense]\n"):
+            house.file.write_text(text)
+            assert listed(house, "lab")["state"] == "ok" and listed(house, "other")["models"] == 1
+            assert "plain  ok" in house.cli("channels", "test", "lab")[0]
+            out, _ = house.cli("channels", "test", "--model", "plain", code=1)
+            assert "plain  ok" in out and "'plain' is no model of the channel other" in out
+        house.env.update(there)
 
 
 def test_trials_without_a_server(tmp_path: Path) -> None:

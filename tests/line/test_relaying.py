@@ -251,17 +251,20 @@ async def test_a_refusal_whose_words_cannot_be_read_keeps_its_status(
         ({"retry_after": "Thu, 01 Jan 1970 00:00:07 GMT"}, 7),  # by our clock, which begins at 0 here
         ({"retry_after": "Sun, 06 Nov 1994 08:49:37 GMT", "date": "Sun, 06 Nov 1994 08:49:30 GMT"}, 7),
         ({"retry_after": "Sunday, 06-Nov-94 08:49:37 GMT", "date": "nonsense"}, None),  # years from our clock
-        ({"retry_after": "Sun, 06 Nov 1994 08:49:37 GMT", "date": "Sun, 06 Nov 1994 08:49:40 GMT"}, 0),
+        ({"retry_after": "Sun, 06 Nov 1994 08:49:37 GMT", "date": "Sun, 06 Nov 1994 08:49:40 GMT"}, 1),  # over
         ({"retry_after": "Mon, 07 Nov 1994 08:49:38 GMT", "date": "Sun, 06 Nov 1994 08:49:37 GMT"}, None),
         ({"retry_after": "Sun, 06 Nov 1994 09:49:37 GMT", "date": "Sun, 06 Nov 1994 08:49:37 GMT"}, "3600"),
         ({"retry_after": "soon"}, None),
+        ({"retry_after_ms": "2500"}, 2.5),
+        ({"retry_after_ms": "2500", "retry_after": "3"}, 2.5),  # the same, rounded
+        ({"retry_after_ms": "-1", "retry_after": "3"}, 3),
     ],
 )
 async def test_a_date_in_retry_after(headers: dict[str, str], waited: Any, autojump_clock: Clock) -> None:
     """Within a day it is understood; waited for where that is short, and told to the caller where it is not."""
     stage = Stage(ScriptedUpstream([*status(429, **headers)], [PLAIN, answer()]))
     client = await relay(stage, stream=False)
-    if isinstance(waited, int):
+    if isinstance(waited, (int, float)):
         assert client.status == 200 and trio.current_time() == pytest.approx(waited, abs=0.01)
     else:
         assert client.status == 503 and client.headers["retry-after"] == (waited or "1")
