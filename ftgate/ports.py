@@ -272,6 +272,10 @@ class Ledger(Protocol):
         when it settles: those in flight may pass the month's limit by what they use."""
         ...
 
+    async def available(self, account: int, key: int) -> int | None:
+        """Units that a hold of this key could set aside now; None where nothing bounds it."""
+        ...
+
     async def settle(self, hold: object, charge: int | None, row: Row) -> Settled:
         """End a hold: post `charge` units, or void it (None). The row is remembered in the same transaction, and so are
         a BYOK call's tokens, in the month in which it came; the ledger writes the hold, the cost and the loss into it
@@ -433,9 +437,12 @@ class Line(Protocol):
         """Why calls cannot be served now; None when they can."""
         ...
 
-    async def explain(self, key: Key, body: bytes, route: str | None = None) -> Explanation:
+    async def explain(
+        self, key: Key, body: bytes, route: str | None = None, provider_key: bytes | None = None
+    ) -> Explanation:
         """How a call with this body would be routed, without the call. `route`: the relay route it is for; by default
-        the one whose body it looks like. Raises GateError for what the call would be refused for as it is planned."""
+        the one whose body it looks like. `provider_key`: the value of the header that brings one. Raises GateError for
+        what the call would be refused for as it is planned."""
         ...
 
 

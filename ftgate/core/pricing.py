@@ -6,6 +6,7 @@ charge.
 """
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Protocol
 
 import msgspec
@@ -225,10 +226,13 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
 
 class Offer(Protocol):
     """A candidate to be held for. `asked`: its model is one of those the caller asked for, not a configured fallback.
-    `context` in tokens, 0 where nobody stated it."""
+    `channel` is where it would be asked; `context` in tokens, 0 where nobody stated it."""
 
     @property
     def asked(self) -> bool: ...
+
+    @property
+    def channel(self) -> str: ...
 
     @property
     def context(self) -> int: ...
@@ -268,11 +272,12 @@ def hold_for(
     bounds it, and nothing is held).
 
     A candidate is left out when what it needs at the least (Quote.least) is more than what is available. The first
-    `tries` others are kept, and one behind them with a longer context than they have; nothing is quoted past that. Each
-    of them may spend half of what is available ("half" leaves room for a second call beside this one), or its least if
-    that is more, and never more than everything it can write. The hold is the largest bound among them with the
-    cap that this buys; what it buys elsewhere is asked for at each attempt (Quote.cap_within). So the hold is within
-    what is available, and every candidate that is kept gets at least its least.
+    `tries` others are kept, and one behind them with a longer context than they have; nothing is quoted past that. The
+    last of these `tries` is at another channel than those before it, where there is one: several keys of a channel meet
+    limits together. Each of them may spend half of what is available ("half" leaves room for a second call beside this
+    one), or its least if that is more, and never more than everything it can write. The hold is the largest bound among
+    them with the cap that this buys; what it buys elsewhere is asked for at each attempt (Quote.cap_within). So the
+    hold is within what is available, and every candidate that is kept gets at least its least.
 
     None when nothing was offered. TooPoor when a model that was asked for was left out and none is kept.
     Source: DESIGN.md, Money.
@@ -283,7 +288,14 @@ def hold_for(
     others: list[int] = []
     asked_kept = False
     half = 0 if available is None else available // 2
-    for place, offer in enumerate(offers):
+    channel = ""  # of all that are kept so far; "" where they are at several
+    later: list[tuple[int, Offer]] = []
+    looked_at = -1
+    for place, offer in chain(enumerate(offers), later):
+        first_look, looked_at = place > looked_at, max(place, looked_at)
+        if first_look and channel and len(kept) == tries - 1 and offer.channel == channel:
+            later.append((place, offer))
+            continue
         if len(kept) >= tries:
             if place > kept[-1] + LOOK_BEHIND:
                 break
@@ -302,6 +314,7 @@ def hold_for(
                 amount = bound
         if quote is not None and not kept:
             estimate = total([prompt_charge(quote.price, quote.likely_tokens)], multiplier)
+        channel = offer.channel if not kept or offer.channel == channel else ""
         kept.append(place)
         asked_kept |= offer.asked
         if offer.context > longest:

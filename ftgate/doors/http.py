@@ -44,6 +44,7 @@ _WORDS = frozenset(
 )  # fmt: skip
 """What stands behind /v1 in a route, and may stand in front where the /v1 was left out."""
 MAX_KEY_BYTES = 512
+PROVIDER_KEY = HEADER.lower().encode()
 
 
 def tidy(path: str) -> str:
@@ -110,6 +111,17 @@ def brought_key(known: Brought | None, value: bytes) -> Brought:
     if known not in (None, found):
         raise InvalidRequest(f"the request has two different {HEADER}", param=HEADER)
     return found
+
+
+def provider_key(headers: Headers) -> bytes | None:
+    """The value of the header that brings a provider key; None where there is none. Raises InvalidRequest for one that
+    brings no key, and where two differ."""
+    found: Brought | None = None
+    last = None
+    for name, value in headers:
+        if name == PROVIDER_KEY:
+            found, last = brought_key(found, value), value
+    return last
 
 
 def presented_key(headers: Headers) -> bytes | None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection
 from functools import lru_cache, partial
 
 from ftgate.dialects import COUNT_ROUTES
-from ftgate.dialects.brought import HEADER, Brought
+from ftgate.dialects.brought import Brought
 from ftgate.dialects.talk import Dialect
 from ftgate.doors import http
 from ftgate.errors import BodyTooLarge, BodyTooSlow, Overloaded, UnsupportedBody
@@ -18,7 +18,6 @@ HELD_BYTES = 256 * 1024 * 1024
 served from swap."""
 BODY_S = 60.0
 """Seconds in which a request's body must have come whole. No hold is taken before that."""
-_PROVIDER_KEY = HEADER.lower().encode()
 ROUTES_KEPT = 256
 """Paths of which is remembered what they mean: callers write few, and strangers must not fill the memory."""
 
@@ -115,7 +114,7 @@ class Intake:
                 came += b"," * bool(came) + value
             if name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
                 raise UnsupportedBody("send the body uncompressed: Content-Encoding is not supported here")
-            if name == _PROVIDER_KEY:
+            if name == http.PROVIDER_KEY:
                 brought = http.brought_key(brought, value)
             if name == b"content-length" and value.isdigit() and int(value) > self.max_body_bytes:
                 raise self.too_large()

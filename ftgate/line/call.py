@@ -142,7 +142,7 @@ class Prompt(msgspec.Struct, frozen=True, gc=False):
 class Offered:
     """One candidate as a hold sees it (pricing.Offer): quoted only if somebody looks at it, and once."""
 
-    __slots__ = ("_quote", "_quoted", "asked", "context", "rest_s", "way")
+    __slots__ = ("_quote", "_quoted", "asked", "channel", "context", "rest_s", "way")
 
     def __init__(
         self, way: Candidate, quote: Callable[[Candidate], pricing.Quote], *, asked: bool, rest_s: float = 0.0
@@ -150,6 +150,7 @@ class Offered:
         self.way = way
         self.asked = asked
         self.rest_s = rest_s  # seconds to wait before it may be asked
+        self.channel = way.channel.name
         self.context = way.model.context or 0
         self._quote = quote
         self._quoted: pricing.Quote | None = None

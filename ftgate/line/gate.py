@@ -216,9 +216,11 @@ class Gate:
             raise NotAuthenticated("This API key has expired", code="key_expired")
         return key
 
-    async def explain(self, key: Key, body: bytes, route: str | None = None) -> Explanation:
+    async def explain(
+        self, key: Key, body: bytes, route: str | None = None, provider_key: bytes | None = None
+    ) -> Explanation:
         """As ports.Line has it."""
-        return await explain(self, key, body, route)
+        return await explain(self, key, body, route, provider_key)
 
     def not_ready(self) -> str | None:
         """Why a call that came now would not be served; None when it would."""

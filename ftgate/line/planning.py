@@ -226,12 +226,9 @@ class Planner:
 
     def offers(self, x: Exchange) -> Iterator[Offered]:
         """The candidates that can be asked now, in order: what is asked can be said to them, the prompt fits, they do
-        not rest, and their model is not at its limit. Of as many as may be tried the last is at another channel than
-        the ones before, where there is one: several keys of a channel meet limits together. Where none is left, one
-        that rests and may be asked all the same."""
+        not rest, and their model is not at its limit. Where none is left, one that rests and may be asked
+        all the same."""
         quoting = partial(quote, x)
-        before_last = x.settings.retry.attempts - 1
-        later: list[Offered] = []
         for way in x.ways:
             fit = self.sift(x, way)
             if isinstance(fit, Out):
@@ -240,15 +237,8 @@ class Planner:
                 elif fit.refused is not None:
                     x.waits.append(fit.refused)
                 continue
-            offered = Offered(fit, quoting, asked=way.model.name not in x.fallback)
-            if len(x.offered) == before_last > 0 and all(o.way.channel is fit.channel for o in x.offered):
-                later.append(offered)
-                continue
-            x.offered.append(offered)
-            yield offered
-        for offered in later:
-            x.offered.append(offered)
-            yield offered
+            x.offered.append(Offered(fit, quoting, asked=way.model.name not in x.fallback))
+            yield x.offered[-1]
         if x.resting and not x.offered and (found := self.standing.last_resort(x)) is not None:
             rest_s, way = found
             if refused := self.at_limit(x, way.model):

@@ -160,6 +160,9 @@ class _Unbilled:
         kept = tuple(at for at, _ in enumerate(request.offers))
         return Held("trial", 0, bounded=False, kept=kept, ticket=None) if kept else None
 
+    async def available(self, account: int, key: int) -> int | None:
+        return None
+
     async def settle(self, hold: object, charge: int | None, row: Row) -> Settled:
         return Settled(0, 0, None, None)
 

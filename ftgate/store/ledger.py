@@ -51,8 +51,8 @@ class MemoryLedger:
         """Decide and take. Raises IdReused."""
         balance = self.books.accounts[request.account]
         quota = self.books.quotas[request.key]
-        bounded = not balance.metered or quota.limit is not None
-        room = max(self.books.room(request.account, request.key) or 0, 0) if bounded else None
+        room = self._room(request.account, request.key)
+        bounded = room is not None
         sized = pricing.hold_for(request.offers, room, request.multiplier, tries=request.tries)
         if sized is None:
             return None
@@ -77,6 +77,13 @@ class MemoryLedger:
         batch = self.log.changed(soon=request.soon)
         batch.remember((entry,), balance)
         return Held(hold.id, sized.amount, bounded, sized.kept, batch)
+
+    async def available(self, account: int, key: int) -> int | None:
+        return self._room(account, key) if account in self.books.accounts else None  # the operator has no account
+
+    def _room(self, account: int, key: int) -> int | None:
+        room = self.books.room(account, key)
+        return None if room is None else max(room, 0)
 
     @staticmethod
     def _poor(required: int, balance: Balance, quota: Quota) -> Poor:

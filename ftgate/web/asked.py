@@ -10,10 +10,16 @@ from ftgate.ports import Headers, Key, Line
 
 async def own_key(line: Line) -> Key:
     """The key that the request shows. Raises errors.NotAuthenticated, InvalidRequest."""
-    headers: Headers = [
-        (name.lower().encode("latin1"), value.encode("latin1")) for name, value in request.headers.items()
-    ]
-    return await line.authenticate(http.presented_key(headers))
+    return await line.authenticate(http.presented_key(_headers()))
+
+
+def provider_key() -> bytes | None:
+    """As http.provider_key, of the request's headers."""
+    return http.provider_key(_headers())
+
+
+def _headers() -> Headers:
+    return [(name.lower().encode("latin1"), value.encode("latin1")) for name, value in request.headers.items()]
 
 
 def text(name: str) -> str | None:

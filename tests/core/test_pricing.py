@@ -383,6 +383,29 @@ def test_nothing_is_quoted_behind_the_cut_but_one_with_a_longer_context():
     assert isinstance(sized, Sized) and sized.kept == (0, 1, 2)
 
 
+@pytest.mark.parametrize(
+    ("channels", "poor", "tries", "kept"),
+    [
+        ("aaab", (), 3, (0, 1, 3)),
+        ("aaab", (), 2, (0, 3)),
+        ("aaab", (), 1, (0,)),
+        ("aaaa", (), 3, (0, 1, 2)),
+        ("abaa", (), 3, (0, 1, 2)),
+        ("aaab", (3,), 3, (0, 1, 2)),
+        ("aaab", (0,), 3, (1, 2, 3)),
+        ("aaab", (0,), 2, (1, 3)),
+        ("aaab", (0, 1), 2, (2, 3)),
+        ("aaab", (0, 1), 1, (2,)),
+    ],
+)
+def test_the_last_try_is_at_another_channel(channels: str, poor: tuple[int, ...], tries: int, kept: tuple[int, ...]):
+    """What cannot be paid is none of the tries, and changes nothing in the order of the others."""
+    cheap, dear = quote(), quote(flat("9", "9"))
+    plan = [Plain(dear if at in poor else cheap, channel=name) for at, name in enumerate(channels)]
+    sized = pricing.hold_for(plan, 10_000 * M if poor else None, tries=tries)
+    assert isinstance(sized, Sized) and sized.kept == kept
+
+
 def test_what_nothing_bounds_holds_nothing_and_knows_its_prompt():
     unpriced = [Plain(msgspec.structs.replace(quote(), likely_tokens=700)) for _ in range(5)]
     assert pricing.hold_for(unpriced, None, tries=2) == Sized(0, (0, 1), 700 * M)

@@ -257,12 +257,15 @@ def check_refused(world: World, seen: Seen) -> None:
 
 
 def check_hold(world: World, seen: Seen, held: int) -> None:
-    """The first that can be paid are kept, as many as may be tried, and one behind them whose context is longer; the
-    hold is for the dearest of them."""
+    """The first that can be paid are kept, as many as may be tried, the last of them at another channel if there is
+    one, and one behind them whose context is longer; the hold is for the dearest of them."""
     if world.available is None:
         assert held == 0
         return
     paid = [way for way in seen.offered if Reckoned(world, way.model).least <= world.available]
+    before = {way.channel.name for way in paid[: world.tries - 1]}
+    if len(before) == 1:
+        paid[world.tries - 1 :] = sorted(paid[world.tries - 1 :], key=lambda way: way.channel.name in before)
     assert seen.kept[: world.tries] == paid[: world.tries]
     for way in (more := seen.kept[world.tries :]):
         contexts = [other.model.context or 0 for other in seen.kept[: world.tries]]

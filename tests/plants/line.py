@@ -353,9 +353,9 @@ PLANTS = (
     ),
     Plant(
         "all tries go to the keys of one channel",
-        "ftgate/line/planning.py",
-        "if len(x.offered) == before_last > 0 and",
-        "if False and",
+        "ftgate/core/pricing.py",
+        "        if first_look and channel and",
+        "        if False and",
         "tests/line/test_standing.py",
     ),
     Plant(

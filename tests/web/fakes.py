@@ -27,6 +27,7 @@ class OneLine:
         self.key = key
         self.trouble: str | None = None
         self.explained: list[tuple[Key, bytes, str | None]] = []
+        self.brought: bytes | None = None
         plans = {"default": terms or Terms(byok_tokens_per_month=5)}
         self.settings = GateSettings(Routes(**({"channels": (channel(),)} | routes)), Retry(), 60.0, plans)
 
@@ -38,7 +39,10 @@ class OneLine:
     def not_ready(self) -> str | None:
         return self.trouble
 
-    async def explain(self, key: Key, body: bytes, route: str | None = None) -> Explanation:
+    async def explain(
+        self, key: Key, body: bytes, route: str | None = None, provider_key: bytes | None = None
+    ) -> Explanation:
+        self.brought = provider_key
         self.explained.append((key, body, route))
         one = Explained("m", "one", "p", 1.0, 1_234_000, "it is the only one")
         return Explanation((one,), (LeftOut("n", None, "no channel serves it"),), "simple", "simple (1)")

@@ -37,3 +37,14 @@ async def test_which_route_it_is_for() -> None:
     await asking.ask("/v1/route/explain", method="POST", body=BODY, anthropic_version="2023-06-01")
     await asking.ask("/route/explain/?route=/v1/responses", method="POST", body=BODY)
     assert [route for _, _, route in asking.line.explained] == ["/v1/messages", "/v1/responses"]
+
+
+async def test_a_provider_key_in_the_header_is_the_call_s() -> None:
+    asking = Asking()
+    await asking.ask("/v1/route/explain", method="POST", body=BODY)
+    assert asking.line.brought is None
+    key = {"x_findtoken_provider_key": "openai:sk-1234567890"}
+    await asking.ask("/v1/route/explain", method="POST", body=BODY, **key)
+    assert asking.line.brought == b"openai:sk-1234567890"
+    refused = await asking.ask("/v1/route/explain", method="POST", body=BODY, x_findtoken_provider_key="openai")
+    assert refused.status == 400 and b"X-FindToken-Provider-Key" in refused.body

@@ -5,7 +5,7 @@ from typing import cast
 from quart import Quart, Response, request
 
 from ftgate.ports import Explanation, Line
-from ftgate.web.asked import own_key, text
+from ftgate.web.asked import own_key, provider_key, text
 from ftgate.web.replies import number, reply, versioned
 
 
@@ -15,7 +15,7 @@ def add(app: Quart, line: Line) -> None:
         key = await own_key(line)
         body = cast(bytes, await request.get_data())
         route = text("route") or ("/v1/messages" if versioned() else None)
-        return reply(shown(await line.explain(key, body, route)))
+        return reply(shown(await line.explain(key, body, route, provider_key())))
 
 
 def shown(found: Explanation) -> dict[str, object]:
