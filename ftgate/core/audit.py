@@ -22,7 +22,7 @@ _SIDES = {
     "overrun": {("credits", "revenue")},
     "loss": {("loss:overrun", "revenue")},
     "topup": {("clearing:stripe", "credits")},
-    "refund": {("credits", "clearing:stripe")},
+    "refund": {("credits", "clearing:stripe"), ("clearing:stripe", "credits")},
     "correct": {("corrections", "credits"), ("credits", "corrections")},
 }
 
@@ -42,6 +42,7 @@ class State(msgspec.Struct, frozen=True):
     ledgers: dict[str, int]
     open: list[Entry]
     lowered: list[int]
+    taken: dict[int, int] = {}  # before there were payments nothing was ever taken back
 
 
 class Audit:
@@ -58,13 +59,14 @@ class Audit:
         self.held: dict[int, int] = defaultdict(int)
         self.just_ended: Entry | None = None
         self.lowered: set[int] = set()  # accounts of which a refund or a correction took what open holds have set aside
+        self.taken: dict[int, int] = defaultdict(int)  # account -> what refunds have taken and not given back
 
     def state(self) -> State:
         """To be resumed from. An overrun or loss stands in the same commit as its post, so a reading never stops
         between them when it stops at a commit's end."""
         return State(
             self.last_id, self.entries, dict(self.posted), dict(self.used), dict(self.spent_by_key), dict(self.ledgers),
-            list(self.open.values()), sorted(self.lowered),
+            list(self.open.values()), sorted(self.lowered), dict(self.taken),
         )  # fmt: skip
 
     @classmethod
@@ -76,6 +78,7 @@ class Audit:
         audit.spent_by_key.update(state.spent)
         audit.ledgers.update(state.ledgers)
         audit.lowered.update(state.lowered)
+        audit.taken.update(state.taken)
         for hold in state.open:
             audit.open[hold.id] = hold
             audit.held[hold.account] += hold.amount
@@ -108,6 +111,8 @@ class Audit:
         self.ledgers[entry.credit] += entry.amount
         if entry.credit == "credits":
             self.posted[entry.account] += entry.amount
+        if entry.kind == "refund":
+            self._refund(entry)
         if entry.debit == "credits" and entry.kind in {"refund", "correct"}:
             self.posted[entry.account] -= entry.amount
             self.lowered.add(entry.account)
@@ -123,6 +128,14 @@ class Audit:
         # within them, and an end gives back at least what it takes. So the account is held to that again.
         if entry.account in self.lowered and self.posted[entry.account] >= self.held[entry.account]:
             self.lowered.discard(entry.account)
+
+    def _refund(self, entry: Entry) -> None:
+        """What refunds take of an account, and give back: never more than they have taken."""
+        self.taken[entry.account] += entry.amount if entry.debit == "credits" else -entry.amount
+        if self.taken[entry.account] < 0:
+            raise Disagreement(
+                f"entry {entry.id}: account {entry.account} is given back {entry.amount}, more than refunds have taken"
+            )
 
     def _covered(self, entry: Entry) -> None:
         """A call took credits: never below zero, and never what other holds have set aside."""

@@ -23,7 +23,7 @@ Each entry moves `amount` from ledger `debit` to ledger `credit`. A hold moves n
     overrun   credits       revenue   used past the hold, paid      the hold
     loss      loss:overrun  revenue   used past the hold, not paid  the hold
     topup     clearing:stripe  credits   what a payment brought        -
-    refund    credits       clearing:stripe  what went back to the payer  -
+    refund    credits       clearing:stripe  what went back to the payer (or, given back, the other way round)  -
     correct   corrections   credits   a mistake put right (or the other way round)  -
 
 A metered account's hold and post stand on `usage` in place of `credits`; its holds set nothing aside (amount 0).
@@ -218,6 +218,13 @@ class Books:
             return Refusal.amount_out_of_range
         return self._move("refund", account, -amount, "clearing:stripe", ref=ref, at_us=at_us, note=note)
 
+    def give_back(self, account: int, amount: int, *, ref: str, at_us: int, note: str = "") -> Entry | Refusal:
+        """Undo (a part of) a refund: it failed, or a dispute was won. A refund the other way round, under its own
+        ref."""
+        if amount <= 0:
+            return Refusal.amount_out_of_range
+        return self._move("refund", account, amount, "clearing:stripe", ref=ref, at_us=at_us, note=note)
+
     def correct(self, account: int, amount: int, *, ref: str, at_us: int, note: str = "") -> Entry | Refusal:
         """Put a mistake right by a new entry: `amount` is added, or taken where it is negative, below zero if it must
         be."""
@@ -241,7 +248,8 @@ class Books:
         self.moved[ref] = (kind, account, amount)
         balance.posted += amount
         balance.lowered = balance.available < 0
-        debit, credit = (other, "credits") if amount >= 0 and kind != "refund" else ("credits", other)
+        comes = amount > 0 or (amount == 0 and kind != "refund")
+        debit, credit = (other, "credits") if comes else ("credits", other)
         return self._entry(kind, account, 0, debit, credit, abs(amount), ref=ref, at_us=at_us, note=note)
 
     def hold(

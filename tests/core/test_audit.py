@@ -269,3 +269,16 @@ def test_a_refund_does_not_weaken_the_checks_for_ever(more, words):
         for entry in more:
             audit.note(entry)
     assert words in str(said.value)
+
+
+def give_back(id, amount):
+    return row(id, "refund", amount, key=0, debit="clearing:stripe", credit="credits", ref=f"x{id}")
+
+
+def test_refunds_give_back_what_they_have_taken_and_no_more():
+    audit = Audit()
+    for entry in [give(1, 1000), take(2, 300), give_back(3, 100), give_back(4, 200)]:
+        audit.note(entry)
+    assert audit.posted == {1: 1000}
+    with pytest.raises(Disagreement, match="entry 5: account 1 is given back 1, more than refunds have taken"):
+        Audit.resume(audit.state()).note(give_back(5, 1))

@@ -62,7 +62,7 @@ class Script:
             case ["key", name, *limit]:
                 books.open_key(KEYS[name], limit=self.number(limit[0]) if limit else None)
                 return None
-            case ["grant" | "topup" | "refund" | "correct" as verb, name, amount, *ref]:
+            case ["grant" | "topup" | "refund" | "give_back" | "correct" as verb, name, amount, *ref]:
                 known = ref[0] if ref else f"g{len(self.entries)}"
                 said = getattr(books, verb)(ACCOUNTS[name], self.number(amount), ref=known, at_us=0)
                 if isinstance(said, Entry):
@@ -242,6 +242,9 @@ SCRIPTS = {
     "refund of what is spent": "refund A 1500 r1\n A = -500 0 0\n hold h A k 1 -> insufficient_credits\n hold h A k 0",
     "refund under an open hold": "hold h A k 900\n refund A 1000 r1\n post h 900 -> 900 0\n A = -900 0 0\n grant A "
     "900\n A = 0 0 0",
+    "refund given back": "topup A 50 t1\n refund A 40 r1\n give_back A 15 r2\n give_back A 15 r2 -> already_done\n"
+    "refund A 15 r2 -> id_reused\n A = 1025 0 0",
+    "give back nothing": "give_back A 0 -> amount_out_of_range\n give_back A -1 -> amount_out_of_range",
     "refund of a negative amount": "refund A -1 -> amount_out_of_range",
     "correct": "correct A 5 c1\n correct A -7 c2\n correct A -7 c2 -> already_done\n correct A 7 c2 -> id_reused\n A "
     "= 998 0 0",
