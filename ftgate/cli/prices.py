@@ -59,7 +59,7 @@ def import_prices(
         except ValueError as problem:
             raise click.ClickException(f"{path}: {problem}.") from None
     _tell(found, taken, path, known=known, applied=applied, as_json=as_json)
-    if applied and any(change.large and not change.hand for change in found.changes if change not in taken):
+    if applied and not force and any(change.large and not change.hand for change in found.changes):
         raise click.exceptions.Exit(1)
 
 
@@ -110,9 +110,10 @@ def _tell(
     found: imported.Compared, taken: list[imported.Change], path: Path, *, known: dict[str, str], applied: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
+    written = {(change.provider, change.model) for change in taken}
     rows = [
         {"provider": change.provider, "model": change.model, "field": of, "now": now, "new": then,
-         "state": _state(change, taken, applied=applied)}
+         "state": _state(change, taken=(change.provider, change.model) in written, applied=applied)}
         for change in found.changes
         for of, now, then in change.fields
     ]  # fmt: skip
@@ -134,10 +135,10 @@ def _tell(
     line(_summary(found, taken, path, known=known, applied=applied), err=True)
 
 
-def _state(change: imported.Change, taken: list[imported.Change], *, applied: bool) -> str:
+def _state(change: imported.Change, *, taken: bool, applied: bool) -> str:
     if change.hand:
         return "set by hand, left as it is"
-    if change not in taken:
+    if not taken:
         return "large: only with --force"
     return "written" if applied else "new model" if change.was is None else ""
 

@@ -27,6 +27,8 @@ FORMATS = ("models.dev", "litellm", "openrouter")
 HOURLY = ("litellm",)
 """Those that say it where a price depends on the hour."""
 PER_MILLION = 1_000_000
+LONGEST_NAME = 200
+"""Characters of a model's name."""
 _SIX = Decimal("0.000001")
 _WIDE = Context(prec=60)
 _CLASSES = {
@@ -68,6 +70,8 @@ def read(format: str, text: str) -> Lists:
     for provider, name, row, reader in _ROWS[format](said):
         try:
             listed = reader(row)
+            if listed is not None and not _is_name(name):
+                listed = Listed(trouble="its name is none that a caller could write")
         except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError) as problem:
             listed = Listed(trouble=str(problem) if type(problem) is ValueError else "its row cannot be read")
         if listed is not None:
@@ -82,6 +86,10 @@ def _number(text: str) -> Decimal:
         return Decimal(text)
     except InvalidOperation:
         return Decimal("NaN")
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= LONGEST_NAME and text.isprintable() and text == text.strip()
 
 
 def _format_of(said: object) -> str | None:

@@ -172,6 +172,14 @@ def test_another_ones_list_is_known(format: str, other: str) -> None:
             lists.read(format, GOOD[other])
 
 
+@pytest.mark.parametrize("name", ["", " ", "a\ud800b", "a\x7fb", "a\nb", "\x1b[31m", "n" * 201, " a"])
+def test_a_name_that_is_none(name: str) -> None:
+    """What no config and no terminal could take stops nothing else."""
+    row = {"litellm_provider": "p", "input_cost_per_token": 1e-06, "output_cost_per_token": 2e-06}
+    found = litellm(**{f"p/{name}": row, "good": row})["p"]
+    assert "its name" in found[name].trouble and not found["good"].trouble
+
+
 def test_a_list_without_any_model() -> None:
     with pytest.raises(ValueError, match="no model of it has a price"):
         lists.read("openrouter", '{"data": []}')
