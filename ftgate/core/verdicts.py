@@ -24,6 +24,9 @@ _BROKE = (
     "insufficient balance", "insufficient_quota", "insufficient credit", "credit balance is too "
     "low", "exceeded your current quota",
     "good standing", "arrear", "余额不足", "欠费", "insufficient_balance", "out of credit", "insufficient funds",
+    "specified api usage limits",  # Anthropic, with a 400: a spending limit that somebody set
+    "billing_not_active", "billing_hard_limit", "billing hard limit",  # OpenAI, with a 429 and a 400
+    "exceeded_current_quota", "exceeded your current token quota",  # Moonshot, with a 429
 )  # fmt: skip
 _KEYS = (
     "incorrect api key", "invalid api key", "api key not valid", "invalid_api_key", "invalid "

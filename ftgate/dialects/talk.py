@@ -28,6 +28,7 @@ and, for translation between the dialects of one KIND (dialects/neutral):
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
@@ -137,6 +138,9 @@ class Told(msgspec.Struct, frozen=True):
         return self.id.removeprefix("req_")
 
 
+_RETRY_DELAY = re.compile(rb'"retryDelay": ?"([0-9]{1,9}(?:\.[0-9]{1,9})?)s"')
+
+
 class Complaint(msgspec.Struct, frozen=True):
     """An upstream's error as it said it. `status` is the one that it names or stands for, whatever HTTP said; `details`
     what it says beside the words, as JSON."""
@@ -151,6 +155,12 @@ class Complaint(msgspec.Struct, frozen=True):
     @property
     def words(self) -> str:
         return " ".join(part for part in (self.message, self.kind, self.code) if part)
+
+    @property
+    def wait_s(self) -> float | None:
+        """After how many seconds it says to ask again, as Google's errors do it beside their words (RetryInfo)."""
+        said = _RETRY_DELAY.search(self.details or b"") if b"RetryInfo" in (self.details or b"") else None
+        return float(said[1]) if said else None
 
 
 class NotAnAnswer(Exception):

@@ -183,7 +183,7 @@ class Attempts:
             )
         return Outcome(
             index, _verdict(tried, answer.status, complaint), complaint.message, answer.status,
-            retry_after_s(answer.headers, self.clock.wall_us()),
+            complaint.wait_s if (told := retry_after_s(answer.headers, self.clock.wall_us())) is None else told,
             complaint.kind, complaint.code, complaint.param, (complaint.details or b"").decode(),
         )  # fmt: skip
 
@@ -231,7 +231,7 @@ class Attempts:
         elif complaint.status is None and found is Verdict.caller:
             return Outcome(index, Verdict.hollow, complaint.words or "an empty answer", 200)
         return Outcome(
-            index, found, complaint.message, complaint.status or 200, None,
+            index, found, complaint.message, complaint.status or 200, complaint.wait_s,
             complaint.kind, complaint.code, complaint.param, (complaint.details or b"").decode(),
         )  # fmt: skip
 

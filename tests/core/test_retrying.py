@@ -42,6 +42,15 @@ from tests.core.channels import CHAT, channel, model
         (403, "您的账户已欠费", "out_of_credit"),
         (500, "insufficient balance", "out_of_credit"),  # by the words, whatever the status
         (404, "INSUFFICIENT_BALANCE", "out_of_credit"),
+        (
+            400,
+            "You have reached your specified API usage limits. You will regain access on 2026-12-01",
+            "out_of_credit",
+        ),
+        (429, "Your account is not active, please check your billing details billing_not_active", "out_of_credit"),
+        (400, "Billing hard limit has been reached billing_hard_limit_reached", "out_of_credit"),
+        (429, "You exceeded your current token quota, please check your account balance", "out_of_credit"),
+        (429, "Your account is suspended exceeded_current_quota_error", "out_of_credit"),
         (408, "", "overloaded"),
         (500, "", "overloaded"),
         (502, "<html>", "overloaded"),

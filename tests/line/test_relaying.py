@@ -270,6 +270,25 @@ async def test_a_date_in_retry_after(headers: dict[str, str], waited: Any, autoj
         assert client.status == 503 and client.headers["retry-after"] == (waited or "1")
 
 
+DELAYS = [('"7s"', 7), ('"2.5s"', 2.5), ('"34.074824224s"', "35"), ('"-1s"', None), ('"soon"', None), ("7", None)]
+
+
+@pytest.mark.parametrize(("delay", "waited"), DELAYS)
+@pytest.mark.parametrize("code", [429, 200])
+async def test_a_time_to_wait_beside_the_words(delay: str, waited: Any, code: int, autojump_clock: Clock) -> None:
+    """As Google's errors have it, which come without a header."""
+    body = (
+        b'[{"error": {"code": 429, "message": "Quota exceeded", "status": "RESOURCE_EXHAUSTED", "details": ['
+        b'{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": %b}]}}]' % delay.encode()
+    )
+    stage = Stage(ScriptedUpstream([(code, [(b"content-type", b"application/json")]), body], [PLAIN, answer()]))
+    client = await relay(stage, stream=False)
+    if isinstance(waited, (int, float)):
+        assert client.status == 200 and trio.current_time() == pytest.approx(waited, abs=0.01)
+    else:
+        assert client.status == 503 and client.headers["retry-after"] == (waited or "1")
+
+
 def test_a_bomb_is_not_blown_up() -> None:
     bomb = gzip.compress(b"x" * 50_000_000)
     assert len(_inflated(bomb, [(b"content-encoding", b"gzip")])) == MAX_ERROR_BYTES

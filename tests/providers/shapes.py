@@ -103,6 +103,8 @@ MOONSHOT = Shape(
     [
         (429, openai_error("Your account <x> is suspended, please check your plan and billing details: insufficient "
                            "balance", "exceeded_current_quota_error"), Verdict.out_of_credit),
+        (429, openai_error("You exceeded your current token quota: <x> 100, please check your account balance",
+                           "exceeded_current_quota_error"), Verdict.out_of_credit),
         (429, openai_error("Your account has reached max RPM", "rate_limit_reached_error"), Verdict.rate_limited),
         (401, openai_error("Invalid Authentication", "invalid_authentication_error"), Verdict.credential),
         (400, openai_error("Invalid request: Your request exceeded model token limit: 262144",
@@ -161,6 +163,7 @@ MINIMAX = Shape(
         (200, {"base_resp": {"status_code": 2049, "status_msg": "invalid api key"}}, Verdict.credential),
         (200, {"base_resp": {"status_code": 1027, "status_msg": "output new_sensitive"}}, Verdict.caller),
         (200, {"base_resp": {"status_code": 1039, "status_msg": "token limit"}}, Verdict.rate_limited),
+        (200, {"base_resp": {"status_code": 2013, "status_msg": "invalid params"}}, Verdict.caller),
         (429, {"type": "error", "error": {"type": "insufficient_balance_error",
                "message": "insufficient balance (1008)", "http_code": "429"}}, Verdict.out_of_credit),
     ],
@@ -309,6 +312,8 @@ OPENAI = Shape(
         (429, openai_error("You exceeded your current quota, please check your plan and billing details.",
                            "insufficient_quota", "insufficient_quota"), Verdict.out_of_credit),
         (429, openai_error("Rate limit reached for m", "requests", "rate_limit_exceeded"), Verdict.rate_limited),
+        (429, openai_error("Your account is not active, please check your billing details on our website.",
+                           "billing_not_active", "billing_not_active"), Verdict.out_of_credit),
         (401, openai_error("Incorrect API key provided: sk-1.", "invalid_request_error", "invalid_api_key"),
          Verdict.credential),
         (400, openai_error("This model's maximum context length is 128000 tokens.", "invalid_request_error",
@@ -356,6 +361,8 @@ ANTHROPIC = Shape(
     [
         (400, anthropic_error("invalid_request_error", "Your credit balance is too low to access the Anthropic API."),
          Verdict.out_of_credit),
+        (400, anthropic_error("invalid_request_error", "You have reached your specified API usage limits. You will "
+                              "regain access on 2026-12-01 at 00:00 UTC."), Verdict.out_of_credit),
         (401, anthropic_error("authentication_error", "invalid x-api-key"), Verdict.credential),
         (429, anthropic_error("rate_limit_error", "This request would exceed your rate limit"), Verdict.rate_limited),
         (529, anthropic_error("overloaded_error", "Overloaded"), Verdict.overloaded),
@@ -375,6 +382,9 @@ GEMINI = Shape(
         (400, [{"error": {"code": 400, "message": "API key not valid. Please pass a valid API key.",
                           "status": "INVALID_ARGUMENT"}}], Verdict.credential),
         (429, [{"error": {"code": 429, "message": "Resource has been exhausted (e.g. check quota).",
+                          "status": "RESOURCE_EXHAUSTED"}}], Verdict.rate_limited),
+        (429, [{"error": {"code": 429, "message": "You exceeded your current quota, please check your plan and billing "
+                          "details. * Quota exceeded for metric: generate_content_free_tier_requests, limit: 10",
                           "status": "RESOURCE_EXHAUSTED"}}], Verdict.rate_limited),
         (503, [{"error": {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}}],
          Verdict.overloaded),
