@@ -175,7 +175,8 @@ async def _serve(
     watches = readiness.Readiness() if readiness.SUPPORTED else None
     transports = Transports(direct=settings.server.direct_transport, readiness=watches)
     gate = _gate(house, transports)
-    door = await _door(house, gate, watches)
+    url = serving.address(listeners, tls=settings.server.tls_cert is not None)
+    door = await _door(house, gate, watches, url)
     code = 0
     _keep_up(house, gate, transports)
     now_us = house.clock.wall_us()
@@ -205,7 +206,6 @@ async def _serve(
             await doors.start(door.serve, listeners)
             # The last thing before it is shown: a start that fails must not swallow it.
             owner_key = await _first_key(house)
-            url = serving.address(listeners, tls=settings.server.tls_cert is not None)
             started(serving.Started(url, house, orphans, owner_key))
             serving.settle_the_heap()
             code = await serving.until_told(signals, house.writer.died)
@@ -249,17 +249,22 @@ def _gate(house: House[Accounts], transports: "Transports") -> "Gate":
     return gate
 
 
-async def _door(house: House[Accounts], gate: "Gate", watches: "Readiness | None") -> serving.Door:
-    """What stands at the port, with the site behind it."""
+async def _door(house: House[Accounts], gate: "Gate", watches: "Readiness | None", own: str) -> serving.Door:
+    """What stands at the port, with the site behind it. `own` is the URL at which it is reached."""
     from ftgate.doors.asgi import Relay
     from ftgate.doors.fast import FastDoor
     from ftgate.doors.hypercorn import HypercornDoor
     from ftgate.doors.intake import Intake
     from ftgate.line.counting import Counter
+    from ftgate.web.services import Services
     from ftgate.web.site import Site
 
     server = house.settings.server
-    site = Site(gate, house.accounts.directory, StoredJournal(house.database), house.live)
+    accounts = house.accounts
+    services = Services(
+        accounts.directory, StoredJournal(house.database), accounts.sessions, accounts.throttles, own=(own,)
+    )
+    site = Site(gate, house.live, services)
     await site.start()
     intake = Intake(
         gate.relay, Counter(gate).count, gate.authenticate, live=house.live, methods_at=site.methods_at,

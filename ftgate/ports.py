@@ -376,6 +376,14 @@ class DoorSettings(msgspec.Struct, frozen=True):
     cors: bool
 
 
+class SiteSettings(msgspec.Struct, frozen=True):
+    """The site's part. `public_url` is the address people open, None where nobody said; `trusted_proxies` are the
+    addresses and networks whose X-Forwarded-For is believed."""
+
+    public_url: str | None = None
+    trusted_proxies: tuple[str, ...] = ()
+
+
 class Live(Protocol):
     """The settings in force. Each part is one immutable snapshot, and all are swapped in one step: who needs a setting
     asks here whenever it needs one, and keeps no copy of its own but that of a call for the call's length."""
@@ -385,6 +393,9 @@ class Live(Protocol):
 
     @property
     def doors(self) -> DoorSettings: ...
+
+    @property
+    def site(self) -> SiteSettings: ...
 
 
 class Explained(msgspec.Struct, frozen=True):
@@ -429,8 +440,8 @@ class Line(Protocol):
         """The snapshot that holds now."""
         ...
 
-    async def authenticate(self, secret: bytes | None) -> Key:
-        """The key whose secret was shown. Raises errors.NotAuthenticated."""
+    async def authenticate(self, secret: bytes | None, address: str = "") -> Key:
+        """The key whose secret was shown from this address. Raises errors.NotAuthenticated, Forbidden."""
         ...
 
     def not_ready(self) -> str | None:
@@ -467,4 +478,46 @@ class Journal(Protocol):
         page: int, page_size: int,
     ) -> Mapping[str, object]:  # fmt: skip
         """One page of an account's calls, newest first, counted from 1. Times in microseconds since 1970."""
+        ...
+
+
+class Person(msgspec.Struct, frozen=True):
+    """An account as it is now. `role` is user or admin."""
+
+    id: int
+    username: str
+    role: str
+    plan: str
+
+
+class Session(msgspec.Struct, frozen=True):
+    """A browser that has signed in; `id` is its own, `csrf` what its pages send back with what they change."""
+
+    id: bytes
+    person: Person
+    csrf: str
+
+
+class Sessions(Protocol):
+    """Who has signed in."""
+
+    def by_token(self, token: str) -> Person:
+        """Whose login token this is. Raises errors.NotAuthenticated (invalid_token, token_expired)."""
+        ...
+
+    def by_cookie(self, value: str) -> Session | None:
+        """The session of a cookie; None where it has ended or is none of ours."""
+        ...
+
+    def person(self, account: int) -> Person:
+        """An account that is there."""
+        ...
+
+
+class Throttle(Protocol):
+    """Counts what strangers try."""
+
+    def guessed(self, what: str, address: str) -> float | None:
+        """A wrong credential came from this address: counted. For how many seconds the next wrong ones are refused,
+        once there were too many; None while there were not."""
         ...

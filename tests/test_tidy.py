@@ -14,7 +14,7 @@ FILES = sorted(HOUSE.rglob("*.py"))
 STDLIB_PURE = {
     "base64", "bisect", "collections", "dataclasses", "datetime", "decimal", "difflib", "email", "enum", "fractions",
     "functools",
-    "hashlib", "heapq", "itertools", "json", "math", "re", "string", "tomllib", "types", "typing",
+    "hashlib", "heapq", "ipaddress", "itertools", "json", "math", "re", "string", "tomllib", "types", "typing",
 }  # fmt: skip
 
 # room -> what of the house it may import beside itself (a room, or one module of it), and which libraries beside the
@@ -33,7 +33,8 @@ WALLS: dict[str, tuple[set[str], set[str]]] = {
     "transports": ({"core", "ports", "errors", "readiness"}, {"h11", "httpcore", "httptools", "msgspec", "socksio",
     "trio"}),
     "store": ({"core", "ports", "errors"}, {"msgspec", "sqlite_utils", "trio"}),
-    "accounts": ({"store.batch", "store.database", "store.writer", "core", "ports", "errors"}, {"msgspec", "trio"}),
+    "accounts": ({"store.batch", "store.database", "store.writer", "core", "ports", "errors"}, {"jwt", "msgspec",
+    "trio"}),
     "house": ({"store", "core", "ports", "errors", "config", "ftgate"}, {"msgspec", "trio"}),
     "web": ({"ports", "core", "errors", "doors.http", "ftgate"}, {"msgspec", "quart", "quart_trio", "trio",
     "werkzeug"}),

@@ -11,13 +11,16 @@ from collections.abc import Callable
 import msgspec
 
 from ftgate.core.books import Books
+from ftgate.core.secret import Secret
 from ftgate.errors import NotFound
 from ftgate.ports import Key
 from ftgate.store.database import balances_in, last_months_in, spent_in
 
 
 class User(msgspec.Struct):
-    """An account. `mode` overrides the plan's billing mode when not empty. Times in microseconds since 1970."""
+    """An account. `mode` overrides the plan's billing mode when not empty; `password` is its hash, "" where it has
+    none; `invited_by` the account whose code it came with. `generation` counts how often all its login tokens were
+    ended. Times in microseconds since 1970."""
 
     id: int
     username: str
@@ -27,6 +30,12 @@ class User(msgspec.Struct):
     mode: str
     email: str = ""
     created_at_us: int = 0
+    name: str = ""
+    password: Secret = Secret("")
+    invite_code: str = ""
+    invited_by: int | None = None
+    generation: int = 0
+    last_login_at_us: int | None = None
 
 
 class StoredKey(msgspec.Struct):
@@ -61,8 +70,13 @@ class Directory:
     def load(self, connection: sqlite3.Connection) -> None:
         """Read users, keys and balances into memory and into the books."""
         balances = balances_in(connection)
-        for row in connection.execute("SELECT id, username, role, status, plan, mode, email, created_at_us FROM users"):
+        columns = (
+            "id, username, role, status, plan, mode, email, created_at_us, display_name, password, invite_code, "
+            "invited_by, generation, last_login_at_us"
+        )
+        for row in connection.execute(f"SELECT {columns} FROM users"):  # noqa: S608 - names of ours
             user = User(*row)
+            user.password = Secret(row[9])
             self.keep_user(user)
             posted, _, used = balances.get(user.id, (0, 0, 0))
             self.books.open_account(user.id, posted=posted, used=used, metered=self.metered(user))

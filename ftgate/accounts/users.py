@@ -12,6 +12,7 @@ from ftgate.accounts.passwords import hash_password
 from ftgate.accounts.pending import write_down, written
 from ftgate.core.moments import iso
 from ftgate.core.money import format_usd_cents
+from ftgate.core.secret import Secret
 from ftgate.errors import InvalidRequest
 from ftgate.ports import Clock
 from ftgate.store.writer import Writer
@@ -57,6 +58,8 @@ class Users:
             plan="default",
             mode="metered" if metered else "",
             created_at_us=self.clock.wall_us(),
+            password=Secret(hashed),
+            invite_code=secrets.token_hex(4).upper(),
         )
         self.directory.keep_user(user)
         self.directory.books.open_account(user.id, metered=self.directory.metered(user))
@@ -73,7 +76,7 @@ class Users:
                     user.status,
                     user.plan,
                     user.mode,
-                    secrets.token_hex(4).upper(),
+                    user.invite_code,
                     user.created_at_us,
                 ),
             )

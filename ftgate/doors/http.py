@@ -45,6 +45,9 @@ _WORDS = frozenset(
 """What stands behind /v1 in a route, and may stand in front where the /v1 was left out."""
 MAX_KEY_BYTES = 512
 PROVIDER_KEY = HEADER.lower().encode()
+GUESSES = ("invalid_api_key", "invalid_token")
+"""Codes of a refusal that a stranger who tries credentials meets."""
+TOO_MANY_GUESSES = "Too many wrong credentials came from this address; try again later"
 
 
 def tidy(path: str) -> str:
@@ -124,9 +127,10 @@ def provider_key(headers: Headers) -> bytes | None:
     return last
 
 
-def presented_key(headers: Headers) -> bytes | None:
-    """The API key a request shows in `Authorization: Bearer` or `x-api-key`; None when it shows none. Raises
-    InvalidRequest when it shows two that differ: which one pays must not depend on the order of headers."""
+def presented_key(headers: Headers, most: int = MAX_KEY_BYTES) -> bytes | None:
+    """The API key a request shows in `Authorization: Bearer` or `x-api-key`; None when it shows none; of `most` bytes
+    at the most. Raises InvalidRequest when it shows two that differ: which one pays must not depend on the order of
+    headers."""
     shown = b""
     for name, value in headers:
         if name == b"authorization":
@@ -141,7 +145,7 @@ def presented_key(headers: Headers) -> bytes | None:
                 "the request shows two different API keys; send one, as `Authorization: Bearer` or `x-api-key`"
             )
         shown = shown or key
-    if len(shown) > MAX_KEY_BYTES:
+    if len(shown) > most:
         raise NotAuthenticated("Invalid API key")
     return shown or None
 

@@ -24,6 +24,7 @@ from ftgate.house import failpoint
 from ftgate.house.files import OwnFiles
 from ftgate.house.live import Live
 from ftgate.house.lock import Lock, Patience, make_data_dir
+from ftgate.house.server_key import server_key
 from ftgate.ports import Clock
 from ftgate.store import checkpoint, database
 from ftgate.store.database import DatabaseFault
@@ -67,8 +68,9 @@ class Directory(Protocol):
 
 
 D = TypeVar("D", bound=Directory, covariant=True)
-Making = Callable[[Books, Writer, Clock, Callable[[str], bool]], D]
-"""Makes a directory over a house's books and writer. The last argument says whether a plan bills without credits."""
+Making = Callable[[Books, Writer, Clock, Callable[[str], bool], bytes], D]
+"""Makes a directory over a house's books and writer. The last arguments say whether a plan bills without credits, and
+the server's own secret."""
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -148,7 +150,7 @@ class House(Generic[D]):
         self.books = Books(
             next_id=database.last_entry(self.connection) + 1, boot=database.last_boot(self.connection) + 1
         )
-        self.accounts = accounts(self.books, self.writer, self.clock, self.live.metered)
+        self.accounts = accounts(self.books, self.writer, self.clock, self.live.metered, server_key(self.data_dir))
         self.accounts.load(self.connection)
         self.ratios = {
             (kind, model): milli

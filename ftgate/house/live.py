@@ -10,7 +10,7 @@ from collections.abc import Callable
 from ftgate.config import Settings, brought
 from ftgate.core.limits import Name, Rates, RatesFor, Scope
 from ftgate.core.pricing import ONE
-from ftgate.ports import DoorSettings, GateSettings, Taker, Terms
+from ftgate.ports import DoorSettings, GateSettings, SiteSettings, Taker, Terms
 
 
 class Live:
@@ -28,6 +28,8 @@ class Live:
         self.settings = settings
         self.gate = _gate(settings)
         self.doors = DoorSettings(max_body_bytes=settings.server.max_body_mb * 1_000_000, cors=settings.server.cors)
+        server = settings.server
+        self.site = SiteSettings(public_url=server.public_url, trusted_proxies=server.trusted_proxies)
 
     def tell(self, keeper: Callable[[], None]) -> None:
         """Call `keeper` after each change from now on. It must not fail: half of a change would be in force then."""

@@ -29,6 +29,7 @@ from ftgate.ports import (
     Row,
     Sending,
     Settled,
+    SiteSettings,
     Terms,
     Upstream,
     UpstreamRequest,
@@ -129,6 +130,7 @@ class _Just:
     def __init__(self, gate: GateSettings) -> None:
         self.gate = gate
         self.doors = DoorSettings(max_body_bytes=1_000_000, cors=False)
+        self.site = SiteSettings()
 
 
 class _Nowhere:

@@ -85,7 +85,6 @@ rewrites no row, so it takes no longer for a large database, and the triggers of
 
 _REMARKS = {"requests": {"remark": "TEXT NOT NULL DEFAULT ''"}}
 """The third's: what the operator is to know of a call that was served all the same."""
-_ADDED = {"0002_row_arithmetic": _ROW_ARITHMETIC, "0003_remarks": _REMARKS}
 
 
 def _added(columns: Mapping[str, Mapping[str, str]]) -> str:
@@ -101,12 +100,68 @@ CREATE TABLE byok_months (
 ) STRICT;
 """
 """The fourth's: the tokens of an account's BYOK calls in each month, as core.moments.month writes it."""
-_TABLES = {"0004_byok_months": {"byok_months": ("account", "month", "tokens")}}
+_PEOPLE_COLUMNS = {
+    "users": {
+        "invited_by": "INTEGER",
+        "generation": "INTEGER NOT NULL DEFAULT 0",
+        "last_login_at_us": "INTEGER",
+    },
+    "keys": {
+        "plan": "TEXT NOT NULL DEFAULT ''",
+        "quota_reset": "TEXT NOT NULL DEFAULT 'none'",
+        "window_us": "INTEGER NOT NULL DEFAULT 0",
+        "window_used": "INTEGER NOT NULL DEFAULT 0",
+        "allowed_ips": "TEXT NOT NULL DEFAULT '[]'",
+        "last_used_at_us": "INTEGER",
+    },
+}
+"""The fifth's columns. `generation` counts how often all login tokens of a user were ended; `plan` is '' where a key
+follows its account's; `window_us` is when the present span of a quota that resets began, and `window_used` what the
+key had spent by then, in all."""
+_PEOPLE = """
+CREATE TABLE sessions (
+  id BLOB PRIMARY KEY, account INTEGER NOT NULL, created_at_us INTEGER NOT NULL, seen_at_us INTEGER NOT NULL
+) STRICT;
+CREATE TABLE ended_tokens (id TEXT PRIMARY KEY, until_s INTEGER NOT NULL) STRICT;
+CREATE TABLE logins (
+  account INTEGER NOT NULL, address TEXT NOT NULL, at_us INTEGER NOT NULL, PRIMARY KEY (account, address)
+) STRICT;
+CREATE TABLE plan_ids (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+INSERT INTO plan_ids VALUES (1, 'default');
+CREATE TABLE switches (channel TEXT PRIMARY KEY, enabled INTEGER NOT NULL) STRICT;
+CREATE TABLE byok_keys (
+  id INTEGER PRIMARY KEY, account INTEGER NOT NULL, provider TEXT NOT NULL, name TEXT NOT NULL,
+  fingerprint TEXT NOT NULL,
+  created_at_us INTEGER NOT NULL, checked_at_us INTEGER NOT NULL, UNIQUE (account, provider, fingerprint)
+) STRICT;
+CREATE TABLE audit (
+  id INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, actor INTEGER, actor_name TEXT NOT NULL, via TEXT NOT NULL,
+  address TEXT NOT NULL, action TEXT NOT NULL, target TEXT NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL,
+  request_id TEXT NOT NULL
+) STRICT;
+CREATE INDEX audit_by_target ON audit(target, id);
+CREATE TRIGGER audit_never_updated BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'audit is never updated'); END;
+CREATE TRIGGER audit_never_deleted BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'audit is never deleted'); END;
+"""
+"""Its tables: browsers that are signed in (`id` is the hash of the cookie), login tokens that were ended before their
+time, where users logged in from, the numbers of plans, channels that were switched, fingerprints of callers' provider
+keys, and who changed what."""
+_ADDED = {"0002_row_arithmetic": _ROW_ARITHMETIC, "0003_remarks": _REMARKS, "0005_people": _PEOPLE_COLUMNS}
+_TABLES: dict[str, dict[str, tuple[str, ...]]] = {
+    "0004_byok_months": {"byok_months": ("account", "month", "tokens")},
+    "0005_people": {
+        "audit": (
+            "id", "at_us", "actor", "actor_name", "via", "address", "action", "target", "before", "after", "request_id",
+        ),
+    },
+}  # fmt: skip
 """Tables that came later, with their columns: for who reads a database that lacks them."""
 _MIGRATIONS = {
     "0001_first": _FIRST,
-    **{name: _added(columns) for name, columns in _ADDED.items()},
+    "0002_row_arithmetic": _added(_ROW_ARITHMETIC),
+    "0003_remarks": _added(_REMARKS),
     "0004_byok_months": _BYOK_MONTHS,
+    "0005_people": _added(_PEOPLE_COLUMNS) + _PEOPLE,
 }
 
 
@@ -198,7 +253,7 @@ def show_newest(connection: sqlite3.Connection) -> None:
         for table, columns in tables.items():
             if migration not in applied:
                 missing.setdefault(table, []).extend(
-                    f"{kind.rpartition(' ')[2]} AS {name}" for name, kind in columns.items()
+                    f"{kind.partition(' DEFAULT ')[2] or 'NULL'} AS {name}" for name, kind in columns.items()
                 )
     absent = {t: names for migration, its in _TABLES.items() if migration not in applied for t, names in its.items()}
     if not missing and not absent:

@@ -1,25 +1,9 @@
-"""What a request to the site says: whose key it shows, and what stands in its query."""
+"""What stands in the query of a request to the site."""
 
 from quart import request
 
 from ftgate.core.moments import parse_time
-from ftgate.doors import http
 from ftgate.errors import InvalidRequest
-from ftgate.ports import Headers, Key, Line
-
-
-async def own_key(line: Line) -> Key:
-    """The key that the request shows. Raises errors.NotAuthenticated, InvalidRequest."""
-    return await line.authenticate(http.presented_key(_headers()))
-
-
-def provider_key() -> bytes | None:
-    """As http.provider_key, of the request's headers."""
-    return http.provider_key(_headers())
-
-
-def _headers() -> Headers:
-    return [(name.lower().encode("latin1"), value.encode("latin1")) for name, value in request.headers.items()]
 
 
 def text(name: str) -> str | None:

@@ -28,6 +28,8 @@ def error_reply(error: GateError) -> Response:
     """An error, as clients of the route that was asked for expect it."""
     path = request.path if request.url_rule else http.canonical(request.path)
     status, headers, body = http.wording(path, versioned=versioned()).error(error, http.new_request_id())
+    if status == 401:
+        headers = [*headers, (b"www-authenticate", b"Bearer")]
     return _answer(body, status, headers)
 
 

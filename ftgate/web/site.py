@@ -9,10 +9,12 @@ from werkzeug.exceptions import HTTPException
 
 from ftgate.doors import http
 from ftgate.errors import GateError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
-from ftgate.ports import Accounts, Journal, Line, Live
+from ftgate.ports import Line, Live
 from ftgate.web.api import account, health, models, responses, route
+from ftgate.web.asking import ADMIN, Guard
 from ftgate.web.connection import ShieldedConnection
 from ftgate.web.replies import error_reply
+from ftgate.web.services import Services
 
 Message = MutableMapping[str, Any]
 
@@ -20,7 +22,8 @@ Message = MutableMapping[str, Any]
 class Site:
     """An ASGI application around a Quart app. Paths of its routes end in no slash; those it is asked for are tidy."""
 
-    def __init__(self, line: Line, accounts: Accounts, journal: Journal, live: Live) -> None:
+    def __init__(self, line: Line, live: Live, services: Services) -> None:
+        guard = self.guard = Guard(line, services.sessions, services.throttle, live, services.own)
         self.live = live
         self.app = app = QuartTrio("ftgate", static_folder=None)
         app.asgi_http_class = ShieldedConnection
@@ -30,10 +33,10 @@ class Site:
         app.register_error_handler(GateError, self._gate_error)
         app.register_error_handler(HTTPException, self._http_error)
         app.register_error_handler(Exception, self._our_error)
-        models.add(app, line)
-        responses.add(app, line)
-        route.add(app, line)
-        account.add(app, line, accounts, journal)
+        models.add(app, line, guard)
+        responses.add(app, guard)
+        route.add(app, line, guard)
+        account.add(app, line, guard, services)
         health.add(app, line)
 
     async def start(self) -> None:
@@ -68,6 +71,12 @@ class Site:
         return error_reply(error)
 
     async def _http_error(self, error: HTTPException) -> Response:
+        path = http.canonical(request.path)
+        if path == ADMIN or path.startswith(f"{ADMIN}/"):  # what there is, operators alone see
+            try:
+                await self.guard.operator()
+            except GateError as refused:
+                return error_reply(refused)
         if error.code == 405:
             allow = ", ".join(sorted(set(getattr(error, "valid_methods", None) or ()) - {"OPTIONS"}))
             return error_reply(MethodNotAllowed(f"{request.path[:200]} takes {allow}", allow=allow))

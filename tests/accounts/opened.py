@@ -18,7 +18,11 @@ async def opened(path: Path, *, metered_plans: tuple[str, ...] = ()) -> AsyncIte
     connection = connect(path, durability="process")
     writer = Writer(connection)
     accounts = Accounts(
-        Books(next_id=last_entry(connection) + 1), writer, TrioClock(), lambda plan: plan in metered_plans
+        Books(next_id=last_entry(connection) + 1),
+        writer,
+        TrioClock(),
+        lambda plan: plan in metered_plans,
+        b"secret of the tests",
     )
     accounts.load(connection)
     writer.start()

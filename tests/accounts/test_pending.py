@@ -76,7 +76,7 @@ async def test_a_database_that_fails_under_a_grant(path: Path) -> None:
         await accounts.users.create(username="ann")
     connection = FaultyConnection(connect(path, durability="process"))
     writer = Writer(connection)  # type: ignore[arg-type]
-    accounts = Accounts(Books(), writer, TrioClock(), lambda plan: False)
+    accounts = Accounts(Books(), writer, TrioClock(), lambda plan: False, b"secret")
     accounts.load(connection)  # type: ignore[arg-type]
     writer.start()
     connection.fail(1, sqlite_error(sqlite3.SQLITE_CORRUPT, sqlite3.DatabaseError))

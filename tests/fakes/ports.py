@@ -34,6 +34,7 @@ from ftgate.ports import (
     Key,
     Row,
     Sending,
+    SiteSettings,
     Taker,
     Terms,
     UpstreamRequest,
@@ -267,6 +268,7 @@ class Still:
     def __init__(self, gate: GateSettings | None = None, *, doors: DoorSettings | None = None) -> None:
         self.gate = gate or GateSettings(routes=Routes(channels=()), retry=Retry(), total_s=1, plans={})
         self.doors = doors or DoorSettings(max_body_bytes=10**6, cors=False)
+        self.site = SiteSettings()
 
 
 class Forgetful(Health):

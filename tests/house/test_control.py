@@ -189,7 +189,7 @@ async def test_a_path_that_cannot_be_bound(tmp_path: Path) -> None:
 async def test_twenty_grants_at_once_are_exact(tmp_path: Path, path: Path) -> None:
     connection = connect(tmp_path / "f.sqlite3", durability="process")
     writer = Writer(connection)
-    accounts = Accounts(Books(), writer, TrioClock(), lambda plan: False)
+    accounts = Accounts(Books(), writer, TrioClock(), lambda plan: False, b"secret")
     writer.start()
     commands = {**COMMANDS, "users.create": accounts.users.create, "credit.grant": accounts.credits.grant}
     answers: list[Any] = []

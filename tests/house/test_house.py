@@ -74,7 +74,11 @@ async def test_open_work_close_and_open_again(tmp_path: Path) -> None:
         with pytest.raises(Locked):
             open_house(SETTINGS, place, serving=True)
     assert holder(place) is None
-    assert {path.name for path in place.iterdir()} - {DATABASE + "-wal", DATABASE + "-shm"} == {"lock", DATABASE}
+    assert {path.name for path in place.iterdir()} - {DATABASE + "-wal", DATABASE + "-shm"} == {
+        "lock",
+        "server.key",
+        DATABASE,
+    }
     async with opened(place) as house:
         assert not house.fresh
         assert repr(house).startswith(f"<House {place}: 1 accounts, 0 holds open, <Writer ")

@@ -6,15 +6,15 @@ PLANTS = (
     Plant(
         "a key sees another account's calls",
         "ftgate/web/api/account.py",
-        "journal.page(\n            key.account,",
-        "journal.page(\n            key.id,",
+        "journal.page(\n            asker.account,",
+        "journal.page(\n            asker.key.id,",
         "tests/web/test_api.py",
     ),
     Plant(
         "a key sees another account's balance",
         "ftgate/web/api/account.py",
-        "posted, now_us = await accounts.posted(key.account)",
-        "posted, now_us = await accounts.posted(key.id)",
+        "posted, now_us = await accounts.posted(asker.account)",
+        "posted, now_us = await accounts.posted(asker.key.id)",
         "tests/web/test_api.py",
     ),
     Plant(

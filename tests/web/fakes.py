@@ -12,7 +12,19 @@ from ftgate.doors.asgi import Relay
 from ftgate.doors.intake import Intake
 from ftgate.errors import NotAuthenticated
 from ftgate.line.call import Call
-from ftgate.ports import Client, DoorSettings, Explained, Explanation, GateSettings, Key, LeftOut, Terms
+from ftgate.ports import (
+    Client,
+    DoorSettings,
+    Explained,
+    Explanation,
+    GateSettings,
+    Key,
+    LeftOut,
+    Person,
+    Session,
+    Terms,
+)
+from ftgate.web.services import Services
 from ftgate.web.site import Site
 from tests.fakes.ports import Still, channel
 
@@ -31,7 +43,7 @@ class OneLine:
         plans = {"default": terms or Terms(byok_tokens_per_month=5)}
         self.settings = GateSettings(Routes(**({"channels": (channel(),)} | routes)), Retry(), 60.0, plans)
 
-    async def authenticate(self, secret: bytes | None) -> Key:
+    async def authenticate(self, secret: bytes | None, address: str = "") -> Key:
         if secret != SECRET:
             raise NotAuthenticated("Invalid API key")
         return self.key
@@ -73,6 +85,37 @@ class Asked:
         return {"data": [], "page": chosen["page"], "page_size": chosen["page_size"], "total": 0}
 
 
+class Entered:
+    """ports.Sessions: `tokens` and `cookies` may be set."""
+
+    def __init__(self) -> None:
+        self.tokens: dict[str, Person] = {}
+        self.cookies: dict[str, Session] = {}
+
+    def by_token(self, token: str) -> Person:
+        if token not in self.tokens:
+            raise NotAuthenticated("it has ended", code="invalid_token")
+        return self.tokens[token]
+
+    def by_cookie(self, value: str) -> Session | None:
+        return self.cookies.get(value)
+
+    def person(self, account: int) -> Person:
+        return Person(account, f"user{account}", "user", "default")
+
+
+class Guesses:
+    """ports.Throttle that says `wait_s`."""
+
+    def __init__(self) -> None:
+        self.wait_s: float | None = None
+        self.counted: list[tuple[str, str]] = []
+
+    def guessed(self, what: str, address: str) -> float | None:
+        self.counted.append((what, address))
+        return self.wait_s
+
+
 class Answer(msgspec.Struct):
     status: int
     headers: dict[str, str]
@@ -90,7 +133,9 @@ class Asking:
         self.journal = Asked()
         live = Still(doors=DoorSettings(max_body_bytes=1000, cors=cors))
         self.accounts = Posted(_1=posted)
-        self.site = Site(self.line, self.accounts, self.journal, live)
+        self.sessions, self.throttle = Entered(), Guesses()
+        services = Services(self.accounts, self.journal, self.sessions, self.throttle, own=("http://127.0.0.1:8400",))
+        self.site = Site(self.line, live, services)
         self.intake = Intake(
             self._walk, self._walk, self.line.authenticate, live=live, methods_at=self.site.methods_at,
         )  # fmt: skip

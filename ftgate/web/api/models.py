@@ -8,13 +8,13 @@ from ftgate.core.routing import Channel, Model, Routes
 from ftgate.errors import NotFound
 from ftgate.ports import Line, Terms
 from ftgate.web.api.anthropic_models import CREATED, info, listed, page
-from ftgate.web.asked import own_key
+from ftgate.web.asking import Guard
 from ftgate.web.replies import reply, versioned
 
 
-def add(app: Quart, line: Line) -> None:
+def add(app: Quart, line: Line, guard: Guard) -> None:
     async def usable() -> dict[str, tuple[Channel, Model]]:
-        key = await own_key(line)
+        key = await guard.key()
         return served(line.settings.routes, key.models, line.settings.terms(key.plan))
 
     async def one(name: str, *, prefixed: bool) -> tuple[Channel, Model]:

@@ -5,14 +5,15 @@ from typing import cast
 from quart import Quart, Response, request
 
 from ftgate.ports import Explanation, Line
-from ftgate.web.asked import own_key, provider_key, text
+from ftgate.web.asked import text
+from ftgate.web.asking import Guard, provider_key
 from ftgate.web.replies import number, reply, versioned
 
 
-def add(app: Quart, line: Line) -> None:
+def add(app: Quart, line: Line, guard: Guard) -> None:
     @app.post("/v1/route/explain")
     async def explain() -> Response:
-        key = await own_key(line)
+        key = await guard.key()
         body = cast(bytes, await request.get_data())
         route = text("route") or ("/v1/messages" if versioned() else None)
         return reply(shown(await line.explain(key, body, route, provider_key())))

@@ -1,0 +1,36 @@
+"""Who changes something, and the audit row that says so. It is written in the change's own transaction, and never
+holds a password, a hash, a key or a token."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from ftgate.store.batch import Batch
+
+
+class Actor(msgspec.Struct, frozen=True):
+    """`id` is an account's, None on the command line; `via` api, session or cli."""
+
+    id: int | None = None
+    name: str = ""
+    via: str = "cli"
+    address: str = ""
+    request_id: str = ""
+
+
+CLI = Actor()
+_SQL = (
+    "INSERT INTO audit (at_us, actor, actor_name, via, address, action, target, before, after, request_id)"
+    " VALUES (?,?,?,?,?,?,?,?,?,?)"
+)
+
+
+def audited(
+    batch: Batch, at_us: int, by: Actor, action: str, target: str,
+    before: Mapping[str, object] | None = None, after: Mapping[str, object] | None = None,
+) -> None:  # fmt: skip
+    """Put the row beside the change. `action` is like user.update; `before` and `after` are what was and is, of what
+    was changed alone."""
+    said = (msgspec.json.encode(what).decode() if what is not None else "" for what in (before, after))
+    row = (at_us, by.id, by.name, by.via, by.address, action, target, *said, by.request_id)
+    batch.statements.append((_SQL, row))

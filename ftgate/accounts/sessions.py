@@ -1,0 +1,201 @@
+"""Who has signed in: login tokens (JWT) for programs and sessions with a cookie for browsers.
+
+A token says whose it is and until when, nothing else that counts: role and status are looked up each time. It ends with
+its time, when it is logged out (its `jti` is remembered until it would have ended), or with all others of its account
+(`gen` counts those turns). A session is 256 random bits in a cookie, of which only the hash is kept.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+import sqlite3
+from typing import Any
+
+import msgspec
+
+from ftgate.accounts.directory import Directory, User
+from ftgate.errors import NotAuthenticated
+from ftgate.ports import Clock, Person, Session
+from ftgate.store.batch import Batch
+from ftgate.store.writer import Writer
+
+ISSUER = "ftgate"
+HEADER = {"alg": "HS256", "typ": "JWT"}
+"""The only head of a token that is taken: one that names another algorithm, a key or an extension is none of ours."""
+TOKEN_S = 7 * 86_400
+REFRESH_S = 30 * 86_400
+"""How long a token can be renewed after the password was given."""
+SESSION_US = 7 * 86_400 * 1_000_000
+IDLE_US = 86_400 * 1_000_000
+SEEN_EVERY_US = 600 * 1_000_000
+"""How often a session that is in use is written down as that."""
+_ID = re.compile(r"[0-9]{1,18}")
+ENDED = "This login token has ended or is none of ours: sign in again"
+
+
+class Kept(msgspec.Struct):
+    """A session as it is kept. Times in microseconds since 1970."""
+
+    account: int
+    created_at_us: int
+    seen_at_us: int
+    written_at_us: int
+
+
+class Claims(msgspec.Struct, frozen=True):
+    """What a token that holds says. Times in seconds since 1970; `auth_time` is when the password was given."""
+
+    sub: str
+    exp: int
+    jti: str
+    gen: int
+    auth_time: int
+
+
+class SignedIn:
+    """ports.Sessions over the directory. `secret` is the server's (house.server_key)."""
+
+    def __init__(self, directory: Directory, writer: Writer, clock: Clock, secret: bytes) -> None:
+        self.directory = directory
+        self.writer = writer
+        self.clock = clock
+        self.sessions: dict[bytes, Kept] = {}
+        self.ended: dict[str, int] = {}  # jti of a token that was ended -> its exp
+        self._signing = derived(secret, "login token")
+        self._csrf = derived(secret, "csrf")
+
+    def __repr__(self) -> str:
+        return f"<SignedIn {len(self.sessions)} sessions, {len(self.ended)} tokens ended>"
+
+    def load(self, connection: sqlite3.Connection) -> None:
+        """Read what holds still."""
+        for id, account, created, seen in connection.execute(
+            "SELECT id, account, created_at_us, seen_at_us FROM sessions"
+        ):
+            self.sessions[bytes(id)] = Kept(account, created, seen, seen)
+        self.ended.update(connection.execute("SELECT id, until_s FROM ended_tokens"))
+
+    # Tokens
+
+    def token(self, user: User, auth_time: int | None = None) -> tuple[str, int]:
+        """A new token, and when it ends (microseconds since 1970). `auth_time`: of the one that it renews."""
+        import jwt
+
+        now = self.clock.wall_us() // 1_000_000
+        claims = {
+            "iss": ISSUER, "sub": str(user.id), "iat": now, "exp": now + TOKEN_S, "jti": secrets.token_urlsafe(16),
+            "auth_time": now if auth_time is None else auth_time, "gen": user.generation,
+        }  # fmt: skip
+        return jwt.encode(claims, self._signing, algorithm="HS256"), (now + TOKEN_S) * 1_000_000
+
+    def claims(self, token: str) -> Claims:
+        """What a token says that holds now. Raises NotAuthenticated."""
+        import jwt
+
+        try:
+            if jwt.get_unverified_header(token) != HEADER:
+                raise NotAuthenticated(ENDED, code="invalid_token")
+            said: dict[str, Any] = jwt.decode(
+                token, self._signing, algorithms=["HS256"], issuer=ISSUER,
+                options={"require": ["iss", "sub", "iat", "exp", "jti"], "verify_exp": False, "verify_iat": False},
+            )  # fmt: skip
+            found = msgspec.convert(said, Claims)
+        except (jwt.PyJWTError, msgspec.ValidationError, ValueError):
+            raise NotAuthenticated(ENDED, code="invalid_token") from None
+        user = self.directory.users.get(int(found.sub)) if _ID.fullmatch(found.sub) else None
+        if (
+            user is None or user.status != "active" or found.gen != user.generation or found.jti in self.ended
+        ):  # fmt: skip
+            raise NotAuthenticated(ENDED, code="invalid_token")
+        if found.exp <= self.clock.wall_us() // 1_000_000:
+            raise NotAuthenticated("This login token has expired: sign in again", code="token_expired")
+        return found
+
+    def by_token(self, token: str) -> Person:
+        """As ports.Sessions says."""
+        return self.person(int(self.claims(token).sub))
+
+    def end_token(self, token: str, batch: Batch) -> None:
+        """It holds no more, from now on and after a restart. Raises NotAuthenticated."""
+        found = self.claims(token)
+        now = self.clock.wall_us() // 1_000_000
+        self.ended = {id: until for id, until in self.ended.items() if until > now} | {found.jti: found.exp}
+        batch.statements.append(("DELETE FROM ended_tokens WHERE until_s <= ?", (now,)))
+        batch.statements.append(
+            ("INSERT OR IGNORE INTO ended_tokens (id, until_s) VALUES (?, ?)", (found.jti, found.exp))
+        )
+
+    # Sessions
+
+    def open(self, user: User, batch: Batch) -> tuple[str, Session]:
+        """A new session: the cookie's value, which is shown this once, and what it is."""
+        value = secrets.token_urlsafe(32)
+        id, now = _hash(value), self.clock.wall_us()
+        self._forget_old(batch)
+        self.sessions[id] = Kept(user.id, now, now, now)
+        batch.statements.append(
+            ("INSERT INTO sessions (id, account, created_at_us, seen_at_us) VALUES (?,?,?,?)", (id, user.id, now, now))
+        )
+        return value, Session(id, self.person(user.id), self._csrf_of(id))
+
+    def by_cookie(self, value: str) -> Session | None:
+        """As ports.Sessions says."""
+        id, now = _hash(value), self.clock.wall_us()
+        kept = self.sessions.get(id)
+        if kept is None or not self._holds(kept, now):
+            return None
+        kept.seen_at_us = now
+        if now - kept.written_at_us > SEEN_EVERY_US:
+            kept.written_at_us = now
+            self.writer.changed().statements.append(("UPDATE sessions SET seen_at_us = ? WHERE id = ?", (now, id)))
+        return Session(id, self.person(kept.account), self._csrf_of(id))
+
+    def _holds(self, kept: Kept, now: int) -> bool:
+        user = self.directory.users.get(kept.account)
+        recent = now - kept.created_at_us < SESSION_US and now - kept.seen_at_us < IDLE_US
+        return recent and user is not None and user.status == "active"
+
+    def close(self, id: bytes, batch: Batch) -> None:
+        """End one session."""
+        if self.sessions.pop(id, None) is not None:
+            batch.statements.append(("DELETE FROM sessions WHERE id = ?", (id,)))
+
+    def close_cookie(self, value: str, batch: Batch) -> None:
+        """End the session of a cookie, if it is one of ours."""
+        self.close(_hash(value), batch)
+
+    def end_all(self, user: User, batch: Batch) -> int:
+        """End every token and session of an account; how many sessions that were."""
+        user.generation += 1
+        gone = [id for id, kept in self.sessions.items() if kept.account == user.id]
+        for id in gone:
+            del self.sessions[id]
+        batch.statements.append(("DELETE FROM sessions WHERE account = ?", (user.id,)))
+        batch.statements.append(("UPDATE users SET generation = ? WHERE id = ?", (user.generation, user.id)))
+        return len(gone)
+
+    def _forget_old(self, batch: Batch) -> None:
+        """Those that have ended by themselves take no room."""
+        now = self.clock.wall_us()
+        gone = [id for id, kept in self.sessions.items() if not self._holds(kept, now)]
+        for id in gone[:1000]:
+            self.close(id, batch)
+
+    def _csrf_of(self, id: bytes) -> str:
+        """A session's proof, made of it: it need not be kept."""
+        return hmac.new(self._csrf, id, "sha256").hexdigest()[:43]
+
+    def person(self, account: int) -> Person:
+        """As ports.Sessions says."""
+        user = self.directory.users[account]
+        return Person(user.id, user.username, user.role, user.plan)
+
+
+def derived(secret: bytes, use: str) -> bytes:
+    """A key for one use alone."""
+    return hmac.new(secret, use.encode(), "sha256").digest()
+
+
+def _hash(value: str) -> bytes:
+    return hashlib.sha256(value.encode("utf-8", "replace")).digest()

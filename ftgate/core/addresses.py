@@ -1,0 +1,59 @@
+"""Whose address a request came from, and whether it is among those that may. Pure.
+
+The peer's own address counts. Behind proxies that the operator trusts, what they say in X-Forwarded-For counts, read
+from its end: the last address that is not itself a trusted proxy's. Anybody can write that header, so nobody else's
+changes anything.
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+
+def parse(text: str) -> Address | None:
+    """An address as headers and sockets write it: with a port or a zone perhaps, in brackets perhaps; an IPv4 address
+    inside an IPv6 one is that. None where it is none."""
+    text = text.strip().strip('"')
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        found = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return found.ipv4_mapped or found if isinstance(found, IPv6Address) else found
+
+
+@lru_cache(maxsize=256)
+def networks(names: tuple[str, ...]) -> tuple[Network, ...]:
+    """Addresses and networks as the config or a caller wrote them. Raises ValueError for one that is none."""
+    return tuple(ip_network(name.strip(), strict=False) for name in names)
+
+
+def within(address: Address | None, names: tuple[str, ...]) -> bool:
+    """Whether an address stands in one of these networks."""
+    return address is not None and any(
+        address.version == network.version and address in network for network in networks(names)
+    )
+
+
+def client_address(peer: str, forwarded: Iterable[str], trusted: tuple[str, ...]) -> str:
+    """The client's address; as it was given where it is none. `forwarded` are the values of X-Forwarded-For in the
+    order in which they came."""
+    client = parse(peer)
+    if client is None:
+        return peer
+    if trusted and within(client, trusted):
+        named = [part for value in forwarded for part in value.split(",")]
+        for part in reversed(named):
+            found = parse(part)
+            if found is None:  # what stands further left was written by nobody who is known
+                break
+            client = found
+            if not within(found, trusted):
+                break
+    return str(client)

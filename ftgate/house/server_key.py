@@ -1,0 +1,33 @@
+"""The server's own secret: 32 random bytes in a file of the data directory, made at the first start. Login tokens are
+signed with it, and fingerprints of callers' keys made; each use takes a key of its own from it."""
+
+import os
+import secrets
+from pathlib import Path
+
+NAME = "server.key"
+SIZE = 32
+
+
+def server_key(data_dir: Path) -> bytes:
+    """Read it, or make it: then no login token of before holds any more. Raises OSError, also for a file that is not
+    one of ours."""
+    path = data_dir / NAME
+    if not path.exists():
+        _make(path)
+    key = path.read_bytes()
+    if len(key) != SIZE:
+        raise OSError(f"{path} holds {len(key)} bytes in place of {SIZE}: put it back from a copy, or remove it, which "
+                      "signs everybody out")  # fmt: skip
+    return key
+
+
+def _make(path: Path) -> None:
+    """Whole or not at all, and for this user's eyes alone."""
+    half = path.with_suffix(".new")
+    half.unlink(missing_ok=True)
+    with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(secrets.token_bytes(SIZE))
+        file.flush()
+        os.fsync(file.fileno())
+    half.replace(path)

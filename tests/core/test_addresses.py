@@ -1,0 +1,47 @@
+"""Whose address counts: the peer's, or what trusted proxies say of it."""
+
+import pytest
+
+from ftgate.core.addresses import client_address, parse, within
+
+PROXIES = ("10.0.0.0/8", "fd00::/8")
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "trusted", "client"),
+    [
+        ("1.2.3.4", [], (), "1.2.3.4"),
+        ("1.2.3.4", ["9.9.9.9"], (), "1.2.3.4"),  # anybody can write the header
+        ("1.2.3.4", ["9.9.9.9"], PROXIES, "1.2.3.4"),
+        ("10.0.0.1", ["9.9.9.9"], PROXIES, "9.9.9.9"),
+        ("10.0.0.1", ["6.6.6.6, 9.9.9.9"], PROXIES, "9.9.9.9"),  # the first was sent by the client itself
+        ("10.0.0.1", ["6.6.6.6, 9.9.9.9, 10.1.1.1"], PROXIES, "9.9.9.9"),
+        ("10.0.0.1", ["6.6.6.6", "9.9.9.9"], PROXIES, "9.9.9.9"),  # the header twice
+        ("10.0.0.1", ["6.6.6.6, junk"], PROXIES, "10.0.0.1"),
+        ("10.0.0.1", ["junk, 10.0.0.7"], PROXIES, "10.0.0.7"),
+        ("10.0.0.1", ["10.0.0.2, 10.0.0.3"], PROXIES, "10.0.0.2"),  # only proxies: the one the farthest out
+        ("10.0.0.1", [""], PROXIES, "10.0.0.1"),
+        ("10.0.0.1", ["9.9.9.9:4711"], PROXIES, "9.9.9.9"),
+        ("fd00::1", ["[2001:db8::5]:4711"], PROXIES, "2001:db8::5"),
+        ("::ffff:10.0.0.1", ["2001:DB8::5"], PROXIES, "2001:db8::5"),
+        ("", ["9.9.9.9"], PROXIES, ""),
+    ],
+)
+def test_client_address(peer, forwarded, trusted, client):
+    assert client_address(peer, forwarded, trusted) == client
+
+
+@pytest.mark.parametrize(
+    ("address", "names", "lets"),
+    [
+        ("1.2.3.4", ("1.2.3.4",), True),
+        ("1.2.3.5", ("1.2.3.4",), False),
+        ("1.2.3.5", ("1.2.3.4/31", "1.2.3.0/24"), True),
+        ("::ffff:1.2.3.4", ("1.2.3.4",), True),
+        ("2001:db8::1", ("1.2.3.4", "2001:db8::/32"), True),
+        ("fe80::1%eth0", ("fe80::/10",), True),
+        ("", ("0.0.0.0/0",), False),
+    ],
+)
+def test_within(address, names, lets):
+    assert within(parse(address), names) is lets
