@@ -32,7 +32,13 @@ _KEYS = (
     "incorrect api key", "invalid api key", "api key not valid", "invalid_api_key", "invalid "
     "x-api-key", "api_key_invalid",
     "no auth credentials", "authentication_error", "token not accepted", "invalid token", "身份验证", "令牌",
+    "organization has been disabled",  # Anthropic
 )  # fmt: skip
+_CONTENT = (
+    "your input was flagged", "requires moderation", "content_policy_violation",  # OpenRouter
+    "violates usage guidelines",  # xAI
+)  # fmt: skip
+"""Words of a 403 that is about what was asked and not about the key: no caller may take a key away by what he asks."""
 _TOO_LONG = ("context_length_exceeded", "exceed_context_size", "exceeds the available context size")
 """Words for a prompt past the context that mean it whatever the status: llama.cpp said them with a 500 for a while."""
 _LONG = (
@@ -60,6 +66,8 @@ def verdict(status: int, words: str) -> Verdict:
         return Verdict.out_of_credit
     if status == 429:
         return Verdict.rate_limited
+    if status == 403 and any(mark in low for mark in _CONTENT):
+        return Verdict.caller
     if status in {401, 403}:
         return Verdict.credential
     if status >= 500 and any(mark in low for mark in _TOO_LONG):

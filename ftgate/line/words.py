@@ -153,7 +153,9 @@ def joint_error(x: Exchange) -> GateError:
             param=redact(last.param or "") or None,
         )  # fmt: skip
     if last.verdict in (Verdict.caller, Verdict.unreadable):
+        # An upstream's 401 and 403 are never shown as ours: clients would ask for another key.
         status = last.status if last.status is not None and 400 <= last.status < 500 else 400
+        status = 400 if status in (401, 403) else status
         code = last.code
         message = redact(last.detail) or f"the provider refused the request with status {status}"
         kind = redact(last.kind or "") or "invalid_request_error"

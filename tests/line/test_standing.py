@@ -257,6 +257,16 @@ async def test_a_refused_key_is_left_alone_until_the_settings_change(autojump_cl
     assert sorted(upstream.took()) == ["a/k1", "a/k2"]
 
 
+async def test_what_a_caller_asks_takes_no_key_away(autojump_clock: Clock) -> None:
+    stage, upstream = house()
+    upstream.says["a"] = lambda: [*status(403, "Your chosen model requires moderation and your input was flagged")]
+    client = await stage.relay(ask())
+    assert client.status == 400 and upstream.took() == ["a/k1"] and "flagged" in client.body.decode()
+    upstream.says.clear()
+    await stage.relay(ask())
+    assert upstream.took() == ["a/k1"] and stage.gate.standing.health.fine
+
+
 async def test_a_refused_key_that_is_all_there_is_is_asked(autojump_clock: Clock) -> None:
     """Each caller gets the provider's own word, and the first good answer makes it good."""
     stage, upstream = house(keyed("a", "k1"))

@@ -364,6 +364,7 @@ ANTHROPIC = Shape(
         (400, anthropic_error("invalid_request_error", "You have reached your specified API usage limits. You will "
                               "regain access on 2026-12-01 at 00:00 UTC."), Verdict.out_of_credit),
         (401, anthropic_error("authentication_error", "invalid x-api-key"), Verdict.credential),
+        (400, anthropic_error("invalid_request_error", "This organization has been disabled."), Verdict.credential),
         (429, anthropic_error("rate_limit_error", "This request would exceed your rate limit"), Verdict.rate_limited),
         (529, anthropic_error("overloaded_error", "Overloaded"), Verdict.overloaded),
         (400, anthropic_error("invalid_request_error", "prompt is too long: 210000 tokens > 200000 maximum"),
@@ -406,6 +407,8 @@ OPENROUTER = Shape(
     [
         (402, {"error": {"message": "Insufficient credits", "code": 402}, "user_id": "u"}, Verdict.out_of_credit),
         (401, {"error": {"message": "No auth credentials found", "code": 401}}, Verdict.credential),
+        (403, {"error": {"message": "Your chosen model requires moderation and your input was flagged", "code": 403,
+                         "metadata": {"reasons": ["violence"], "flagged_input": "Hi"}}}, Verdict.caller),
         (200, {"error": {"message": "Provider returned error", "code": 502,
                          "metadata": {"provider_name": "Maker", "raw": "no"}}}, Verdict.overloaded),
         (429, {"error": {"message": "Rate limit exceeded: free-models-per-day", "code": 429}}, Verdict.rate_limited),
