@@ -59,9 +59,15 @@ _UNREADABLE = ("invalid_encrypted_content", "encrypted content could not be decr
 """OpenAI's words for thinking in the history that was sealed in another organisation."""
 
 
-def verdict(status: int, words: str) -> Verdict:
-    """What an upstream's error answer means. `words` is its message, type and code in one string."""
+def verdict(status: int, words: str, *, said: str = "", names: str = "") -> Verdict:
+    """What an upstream's error answer means. `words` is its message, type and code in one string. What stands in the
+    request (`said`) is not believed of a key or an account, unless it stands in the type and code (`names`), too."""
     low = words.lower()
+    if said:
+        own, sure = said.lower(), names.lower()
+        for mark in (*_BROKE, *_KEYS):
+            if mark in low and mark in own and mark not in sure:
+                low = low.replace(mark, "")
     if status == 402 or any(mark in low for mark in _BROKE):
         return Verdict.out_of_credit
     if status == 429:

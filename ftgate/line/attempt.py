@@ -15,7 +15,6 @@ import msgspec
 import trio
 
 from ftgate import dialects
-from ftgate.core import verdicts
 from ftgate.core.redact import redact
 from ftgate.core.retrying import Outcome
 from ftgate.core.verdicts import Verdict
@@ -27,6 +26,7 @@ from ftgate.line.beside import LARGE_BODY, Beside
 from ftgate.line.call import Ended, Exchange, Tried
 from ftgate.line.charge import drained_enough
 from ftgate.line.keepalive import quiet
+from ftgate.line.meaning import meaning, meant
 from ftgate.line.passing import Translated
 from ftgate.line.pump import Pump
 from ftgate.line.standing import Standing
@@ -143,7 +143,7 @@ class Attempts:
                 if not _is_good(answer):
                     tried.failed = True  # whoever leaves while its error is read pays nothing
                     timer.deadline = x.call.ends_at
-                    return await self._complaint(tried, answer, index)
+                    return await self._complaint(x, tried, answer, index)
                 if x.ask.stream:
                     return await self._pass_stream(x, dialect, tried, answer, index, timer)
                 body = answer.whole if answer.whole is not None else await self._read_answer(x, tried, answer, timer)
@@ -165,7 +165,7 @@ class Attempts:
         here_only = not (x.answering or x.call.left) and now < x.call.began_at + x.settings.total_s
         return now >= x.call.ends_at and not here_only
 
-    async def _complaint(self, tried: Tried, answer: Answer, index: int) -> Outcome:
+    async def _complaint(self, x: Exchange, tried: Tried, answer: Answer, index: int) -> Outcome:
         """Read an upstream's error answer as far as it helps."""
         dialect = dialects.ALL[tried.candidate.address.dialect]
         body = b""
@@ -182,7 +182,7 @@ class Attempts:
                 index, Verdict.hollow, complaint.message or f"status {answer.status} is no answer", answer.status
             )
         return Outcome(
-            index, _verdict(tried, answer.status, complaint), complaint.message, answer.status,
+            index, meaning(x, tried, answer.status, complaint), complaint.message, answer.status,
             complaint.wait_s if (told := retry_after_s(answer.headers, self.clock.wall_us())) is None else told,
             complaint.kind, complaint.code, complaint.param, (complaint.details or b"").decode(),
         )  # fmt: skip
@@ -215,18 +215,18 @@ class Attempts:
                 body = dialect.whole_of(body)
             dialect.read_answer(body, tried.meter)
         except NotAnAnswer as hollow:
-            return self._refused(tried, index, hollow.complaint)
+            return self._refused(x, tried, index, hollow.complaint)
         if dialect is not x.call.dialect:
             # Read here, before the call is settled: what cannot be read must not be found when it has been charged.
             x.events, x.writer = tuple(dialect.events_of(body)), writer_for(x, tried.candidate, self.clock)
         x.body = body  # it goes out when its settlement is durable, and with that its hold is
         return None
 
-    def _refused(self, tried: Tried, index: int, complaint: Complaint) -> Outcome:
+    def _refused(self, x: Exchange, tried: Tried, index: int, complaint: Complaint) -> Outcome:
         """A 2xx without an answer. An error in it counts as the status that it names; where it names none, its words
         may still say what it is."""
-        found = _verdict(tried, complaint.status or 400, complaint)
-        if complaint.status is None and _meant(tried, complaint) is Verdict.caller:
+        found = meaning(x, tried, complaint.status or 400, complaint)
+        if complaint.status is None and meant(tried, complaint) is Verdict.caller:
             complaint = msgspec.structs.replace(complaint, status=400)
         elif complaint.status is None and found is Verdict.caller:
             return Outcome(index, Verdict.hollow, complaint.words or "an empty answer", 200)
@@ -288,7 +288,7 @@ class Attempts:
                 await self._start(x, tried)
             return None
         if reader.state is State.failed:
-            return self._refused(tried, index, reader.complaint or Complaint("the stream ended without an answer"))
+            return self._refused(x, tried, index, reader.complaint or Complaint("the stream ended without an answer"))
         assert reader.state is State.broken
         if reader.complaint is None:
             raise ProviderError("the provider's stream ended before its answer did")
@@ -320,7 +320,7 @@ class Attempts:
         try:
             passed = reader.feed(dialect.stream_of(body))
         except NotAnAnswer as hollow:
-            return self._refused(tried, index, hollow.complaint)
+            return self._refused(x, tried, index, hollow.complaint)
         if passed:
             await self._pass_on(x, tried, passed)
         return await self._ended(x, tried, reader, index)
@@ -367,18 +367,6 @@ def _inflated(body: bytes, headers: Headers) -> bytes:
         except zlib.error:
             pass
     return b""
-
-
-def _verdict(tried: Tried, status: int, complaint: Complaint) -> Verdict:
-    """What an upstream's error means. Earlier thinking that it cannot read is left out only where its dialect can."""
-    found = _meant(tried, complaint) or verdicts.verdict(status, complaint.words)
-    forgets = tried.candidate.address.dialect in dialects.FORGETTING
-    return Verdict.caller if found is Verdict.unreadable and not forgets else found
-
-
-def _meant(tried: Tried, complaint: Complaint) -> Verdict | None:
-    """What the provider itself means by an error of this name."""
-    return verdicts.meant(tried.candidate.channel.errors, complaint.code, complaint.kind)
 
 
 def _is_good(answer: Answer) -> bool:

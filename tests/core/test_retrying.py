@@ -94,6 +94,21 @@ from tests.core.channels import CHAT, channel, model
 )
 def test_verdict(status, words, said):
     assert verdicts.verdict(status, words).value == said
+    assert verdicts.verdict(status, words, said="Hello").value == said
+
+
+@pytest.mark.parametrize(
+    ("message", "names", "asked", "means"),
+    [
+        ("Invalid value: 'insufficient_quota'", "invalid_request_error", "insufficient_quota", "caller"),
+        ("Invalid value: 'Invalid_API_key'", "invalid_request_error", "invalid_api_KEY", "caller"),
+        ("Incorrect API key provided", "invalid_api_key", "why do I see: incorrect api key", "credential"),
+        ("Your credit balance is too low", "", "insufficient_quota", "out_of_credit"),
+        ("'invalid_api_key': the prompt is too long", "", "invalid_api_key", "context"),
+    ],
+)
+def test_what_only_repeats_the_request_takes_no_key_away(message, names, asked, means):
+    assert verdicts.verdict(400, f"{message} {names}", said=asked, names=names).value == means
 
 
 # next_step

@@ -257,11 +257,20 @@ async def test_a_refused_key_is_left_alone_until_the_settings_change(autojump_cl
     assert sorted(upstream.took()) == ["a/k1", "a/k2"]
 
 
-async def test_what_a_caller_asks_takes_no_key_away(autojump_clock: Clock) -> None:
+REPEATED = rb'{"model": "m", "messages": [{"role": "user", "content": "Hi"}], "stop": "insufficient\u005fquota"}'
+FLAGGED = "Your chosen model requires moderation and your input was flagged"
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "body"), [(403, FLAGGED, None), (400, "Invalid value: 'insufficient_quota'", REPEATED)]
+)
+async def test_what_a_caller_asks_takes_no_key_away(
+    code: int, words: str, body: bytes | None, autojump_clock: Clock
+) -> None:
     stage, upstream = house()
-    upstream.says["a"] = lambda: [*status(403, "Your chosen model requires moderation and your input was flagged")]
-    client = await stage.relay(ask())
-    assert client.status == 400 and upstream.took() == ["a/k1"] and "flagged" in client.body.decode()
+    upstream.says["a"] = lambda: [*status(code, words)]
+    client = await stage.relay(body or ask())
+    assert client.status == 400 and upstream.took() == ["a/k1"] and words[:9] in client.body.decode()
     upstream.says.clear()
     await stage.relay(ask())
     assert upstream.took() == ["a/k1"] and stage.gate.standing.health.fine
