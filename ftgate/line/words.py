@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 import trio
@@ -10,7 +10,7 @@ import trio
 from ftgate.core import limits, receipt
 from ftgate.core.moments import next_month_us, parse_http_date
 from ftgate.core.money import format_usd, format_usd_cents
-from ftgate.core.redact import redact
+from ftgate.core.redact import redact, without
 from ftgate.core.retrying import Outcome
 from ftgate.core.routing import Candidate
 from ftgate.core.usage import NONE_USED
@@ -48,19 +48,9 @@ def conceal(text: str, candidate: Candidate) -> str:
     channel = candidate.channel
     url = urlsplit(candidate.address.url)
     proxy = urlsplit(channel.reach.proxy or "")
-    secrets = [
-        candidate.credential.reveal(),
-        *channel.headers.values(),
-        *channel.query.values(),
-        *(quote(value, safe="") for value in channel.query.values()),  # as they stand in the address
-        url.netloc,
-        url.hostname or "",
-    ]
+    secrets = [*channel.headers.values(), *channel.query.values(), url.netloc, url.hostname or ""]
     secrets += [proxy.netloc, proxy.hostname or ""]
-    secrets += [msgspec.json.encode(secret)[1:-1].decode() for secret in secrets]  # as they stand in JSON
-    for secret in sorted({secret for secret in secrets if len(secret) >= 4}, key=len, reverse=True):
-        text = text.replace(secret, "[redacted]")
-    return text
+    return without(text[: 4 * MAX_DETAILS], secrets, [candidate.credential.reveal()])  # no more of it is shown
 
 
 def concealed(outcome: Outcome, candidate: Candidate) -> Outcome:

@@ -1,7 +1,12 @@
 """What of a channel does not come back to a caller in its upstream's words."""
 
+import html
+import json
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
+import msgspec
 import pytest
 from trio.testing import MockClock
 
@@ -39,7 +44,43 @@ def test_what_is_taken_out(secret: str) -> None:
     assert conceal(f"refused: {secret}!", CANDIDATE) == "refused: [redacted]!"
 
 
-@pytest.mark.parametrize("words", ["", "the model m is overloaded", "x-project is missing"])
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        "Any Shape Of CREDENTIAL",
+        "any%20shape%20of%20credential",
+        "any\\u0020shape\\u0020of\\u0020credential",
+        "".join(f"\\u{ord(char):04X}" for char in "any shape of credential"),
+        "".join(f"&#{ord(char)};" for char in "any shape of credential"),
+        "&#x61;ny shape of credential",
+        "any shape",  # cut by whoever cut the answer
+        "any shape of credentia",
+        "any%20shape%20of",
+    ],
+)
+def test_however_the_credential_is_spelt(spelt: str) -> None:
+    assert conceal(f"refused: {spelt}!", CANDIDATE) == "refused: [redacted]!"
+    assert conceal(f"50% of [{spelt}] & {spelt}", CANDIDATE) == "50% of [[redacted]] & [redacted]"
+
+
+KEYS = "plum-Q7w8/e9R0+t1=", 'quo"te\\back\\slash"1', "amp&lt;<x>'y'z", "a" * 30
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize(
+    "spell",
+    [
+        str, lambda key: json.dumps(key)[1:-1], lambda key: json.dumps(json.dumps(key))[3:-3],
+        lambda key: json.dumps(key)[1:-1].replace("/", "\\/"), quote, lambda key: quote(key, safe=""), html.escape,
+        str.upper,
+    ],
+)  # fmt: skip
+def test_a_key_of_any_characters(key: str, spell: Callable[[str], str]) -> None:
+    here = msgspec.structs.replace(CANDIDATE, credential=Secret(key))
+    assert conceal(f"({spell(key)})", here) == "([redacted])"
+
+
+@pytest.mark.parametrize("words", ["", "the model m is overloaded", "x-project is missing", "any sha", "50% &amp; \\"])
 def test_what_stays(words: str) -> None:
     assert conceal(words, CANDIDATE) == words
 
