@@ -107,7 +107,9 @@ class Planner:
         x.ways = chain((first,), ways)
         if routes.affine and (said := self._known_by(x, first)):
             x.affine = digest(key.id, first.model.name, said)
-            x.ways = self.affinity.warm(x.affine, tuple(x.ways), self.clock.now())
+            all_ways = tuple(x.ways)
+            alike = self._alike(x, all_ways)
+            x.ways = (*self.affinity.warm(x.affine, all_ways[:alike], self.clock.now()), *all_ways[alike:])
             first = x.ways[0]
         if (
             len(names.asked) + len(names.fallback) <= NAMES_KEPT
@@ -164,6 +166,18 @@ class Planner:
                 (way.channel.name, way.model.name), self.clock.now(), x.started, x.first_content_at,
                 x.measured.usage.output,
             )  # fmt: skip
+
+    def _alike(self, x: Exchange, ways: tuple[Candidate, ...]) -> int:
+        """How many of these candidates, from the first on, are as good for what the caller asked for: a warm cache is
+        no reason to go where it costs more, or takes longer."""
+        if x.ask.routing not in ranking.STRATEGIES:
+            return len(ways)
+        view, spots = (
+            Outlook(x, self.pace, self.clock.now()),
+            [Spot(w.model.name, w.channel, w.address, 0) for w in ways],
+        )
+        by = view.cost if x.ask.routing == "cheapest" else view.seconds
+        return next((at for at, spot in enumerate(spots) if by(spot) != by(spots[0])), len(spots))
 
     @staticmethod
     def _known_by(x: Exchange, first: Candidate) -> bytes:

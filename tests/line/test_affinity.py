@@ -4,8 +4,9 @@ import msgspec
 import trio
 import trio.testing
 
+from ftgate.core.pricing import Price
 from ftgate.core.routing import Channel
-from tests.fakes.ports import RecordingClient
+from tests.fakes.ports import RecordingClient, model
 from tests.line.test_standing import Moody, busy, down, house, keyed
 from tests.line.transcript import ask, status
 
@@ -102,3 +103,25 @@ async def test_only_answers_are_remembered(autojump_clock: Clock) -> None:
         await stage.relay(turns(n, user="u"))
     assert len(set(upstream.took())) == 4
     assert isinstance(upstream, Moody) and not stage.gate.planner.affinity.places
+
+
+async def test_neither_cheapest_nor_fastest_goes_elsewhere_for_it(autojump_clock: Clock) -> None:
+    """Among channels that cost the same it holds; where the first one costs less it waits for nothing."""
+    dear, cheap = (model(price=Price(rate, rate, rate, rate, rate)) for rate in (100, 10))
+    ways = [
+        keyed(name, f"k-{name}", models={"m": one}, affinity="key")
+        for name, one in (("a", dear), ("b", cheap), ("c", cheap))
+    ]
+    stage, upstream = house(*ways)
+    for name in "bc":
+        upstream.says[name] = down
+    await stage.relay(turns(0, user="u", routing="cheapest"))
+    assert upstream.took()[-1] == "a/k-a"
+    upstream.says.clear()
+    for n in range(6):
+        await stage.relay(turns(n, user="u", routing="cheapest"))
+    asked = upstream.took()
+    assert len(set(asked)) == 1 and asked[0] in ("b/k-b", "c/k-c")
+    for n in range(4):
+        await stage.relay(turns(n, user="u"))
+    assert set(upstream.took()) == {asked[0]}
