@@ -17,7 +17,6 @@ from ftgate.accounts import Accounts
 from ftgate.config import Settings, channel_row
 from ftgate.core.limits import Limits
 from ftgate.core.routing import Channel
-from ftgate.core.spending import month_of
 from ftgate.errors import DatabaseBusy, NotFound
 from ftgate.house import control, serving
 from ftgate.house.house import House, SystemClock
@@ -28,7 +27,6 @@ from ftgate.ports import GateSettings
 from ftgate.store.database import DatabaseFault
 from ftgate.store.journal import StoredJournal
 from ftgate.store.ledger import MemoryLedger
-from ftgate.store.requests import spent_since
 
 if TYPE_CHECKING:
     from ftgate.line.gate import Gate
@@ -179,9 +177,7 @@ async def _serve(
     door = await _door(house, gate, watches, url)
     code = 0
     _keep_up(house, gate, transports)
-    now_us = house.clock.wall_us()
-    spent = await trio.to_thread.run_sync(spent_since, house.database, month_of(now_us)[0])
-    gate.standing.spending.known(spent, now_us)
+    gate.standing.spending.known(await house.spent_this_month(), house.clock.wall_us())
     desk = control.bound(house.lock)
     async with trio.open_nursery() as nursery:
         asked = {

@@ -20,13 +20,14 @@ from ftgate.core.audit import Audit, Disagreement
 from ftgate.core.books import Books
 from ftgate.core.estimate import Ratios
 from ftgate.core.money import format_usd
+from ftgate.core.spending import month_of
 from ftgate.house import failpoint
 from ftgate.house.files import OwnFiles
 from ftgate.house.live import Live
 from ftgate.house.lock import Lock, Patience, make_data_dir
 from ftgate.house.server_key import server_key
 from ftgate.ports import Clock
-from ftgate.store import checkpoint, database
+from ftgate.store import checkpoint, database, spending
 from ftgate.store.database import DatabaseFault
 from ftgate.store.recovery import expire_orphans
 from ftgate.store.writer import Writer
@@ -41,6 +42,8 @@ BEGIN_S = 15.0
 CHECKPOINT_EVERY = 200_000
 """Entries after which a running server writes a checkpoint of the audit: less than a second of reading for a start
 after a crash."""
+SPENDING_EVERY = 50_000
+"""Calls after which it is noted what channels have cost: less than half a second of reading for a start."""
 CHECKPOINT_S = 5.0
 """Seconds that the last checkpoint may take to be written at a close; without it the next start only reads more."""
 WATCH_S = 1.0
@@ -98,6 +101,7 @@ class House(Generic[D]):
             self.files = OwnFiles(self.database)
             self.files.moved()  # first seen
             self.rescued: Path | None = None
+            self.spent: spending.Spent | None = None  # what channels have cost in this month, once somebody asks
             try:
                 self._load(accounts)
             except BaseException:  # nobody else has it to close
@@ -236,6 +240,35 @@ class House(Generic[D]):
             self.checked = audit.last_id
             self.writer.changed().statements += statements
 
+    async def spent_this_month(self) -> dict[str, int]:
+        """Units that each channel has cost in this month by now."""
+        self.spent = await trio.to_thread.run_sync(self._reading, spending.resume, self._month())
+        await self._read_spending(self.spent, SPENDING_EVERY, 0)
+        return dict(self.spent.units)
+
+    async def note_spending(self, every: int = SPENDING_EVERY, pause_s: float = PAUSE_S) -> None:
+        """Read on what channels have cost, and queue a note of it, when more than `every` calls have ended since that
+        was last read; as maybe_checkpoint() does."""
+        try:
+            if self.spent is not None and self.spent.begins_us != self._month():
+                self.spent = await trio.to_thread.run_sync(self._reading, spending.resume, self._month())
+            if self.spent is not None:
+                upto = await trio.to_thread.run_sync(self._reading, database.last_request)
+                if upto - self.spent.last_id > every:
+                    await self._read_spending(self.spent, every, pause_s)
+        except sqlite3.Error as error:
+            log.warning("what channels have cost was not noted: %s", error)
+
+    async def _read_spending(self, spent: spending.Spent, every: int, pause_s: float) -> None:
+        before, upto = spent.last_id, await trio.to_thread.run_sync(self._reading, database.last_request)
+        while await trio.to_thread.run_sync(self._reading, spending.read_on, spent, upto):
+            await trio.sleep(pause_s)
+        if spent.last_id - before > every:
+            self.writer.changed().statements.append(spending.statement(spent))
+
+    def _month(self) -> int:
+        return month_of(self.clock.wall_us())[0]
+
     def _reading(
         self, what: Callable[Concatenate[sqlite3.Connection, P], R], *arguments: P.args, **named: P.kwargs
     ) -> R:
@@ -271,6 +304,7 @@ class House(Generic[D]):
 
     async def _last_checkpoint(self) -> None:
         await self.maybe_checkpoint(every=0, pause_s=0)
+        await self.note_spending(every=0, pause_s=0)
         batch = self.writer.changed()
         if batch.size():
             with trio.move_on_after(CHECKPOINT_S):

@@ -296,12 +296,13 @@ class Signals:
 
 async def sweep(chores: Iterable[Callable[[], None]], house: House[Directory]) -> None:
     """Once a minute, until cancelled: the chores, which forget and remember without waiting, and now and then how far
-    the house's entries verify."""
+    the house's entries verify and what its channels have cost."""
     while True:
         await trio.sleep(SWEEP_S)
         for chore in chores:
             chore()
         await house.maybe_checkpoint()
+        await house.note_spending()
 
 
 async def until_told(signals: AsyncIterator[int], died: trio.Event) -> int:

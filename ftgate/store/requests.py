@@ -5,12 +5,8 @@ folded back.
 """
 
 import re
-import sqlite3
-from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 
-from ftgate.core import receipt
 from ftgate.core.moments import iso
 from ftgate.core.money import format_usd
 from ftgate.store.database import read_only
@@ -122,60 +118,3 @@ def _sums(row: tuple[int, int, int, int, int]) -> dict[str, object]:
         "completion_tokens": row[2],
         "cost": format_usd(row[3] * _SPLIT + row[4]),
     }
-
-
-SETTLES_LATE_US = 2 * 86_400 * 1_000_000
-"""By how much a row may have come later than its call: rows stand in the order in which calls ended."""
-
-
-def spent_since(path: Path, from_us: int) -> dict[str, int]:
-    """Units that each channel has cost by the calls that came since then, at its own prices: without multipliers, and
-    without calls with a caller's own key."""
-    connection = read_only(path)
-    try:
-        after = "created_at_us >= ? AND mode = 'standard' AND channel <> '' AND id >= ?"
-        first = _first_near(connection, from_us - SETTLES_LATE_US)
-        # With a factor of one, and in rows from before rows held theirs, cost and loss are what it cost.
-        plain = connection.execute(
-            f"SELECT channel, sum((cost + lost) / {_SPLIT}), sum((cost + lost) % {_SPLIT}) FROM requests"  # noqa: S608
-            f" WHERE {after} AND multiplier IN ('1/1', '') GROUP BY channel",
-            (from_us, first),
-        )
-        found = {channel: upper * _SPLIT + lower for channel, upper, lower in plain}
-        columns = ", ".join(_ARITHMETIC)
-        others = connection.execute(
-            f"SELECT channel, {columns} FROM requests WHERE {after} AND multiplier NOT IN ('1/1', '')",  # noqa: S608
-            (from_us, first),
-        )
-        for channel, *values in others:
-            row = _Charged(**dict(zip(_ARITHMETIC, values, strict=True)))
-            with suppress(ValueError):  # `ledger verify` tells of it
-                found[channel] = found.get(channel, 0) + receipt.due(row)
-    finally:
-        connection.close()
-    return found
-
-
-class _Charged(SimpleNamespace):
-    """A row's arithmetic, at a factor of one."""
-
-    multiplier = "1/1"
-
-
-_ARITHMETIC = (
-    "prompt_tokens", "cached_tokens", "cache_write_tokens", "cache_write_1h_tokens", "completion_tokens", "price",
-    "earlier", "cost", "lost",
-)  # fmt: skip
-
-
-def _first_near(connection: sqlite3.Connection, from_us: int) -> int:
-    """A row's id before which no call came since then, found without reading all rows."""
-    low, high = 0, int(connection.execute("SELECT coalesce(max(id), 0) FROM requests").fetchone()[0])
-    while low < high:
-        middle = (low + high) // 2
-        at = connection.execute("SELECT created_at_us FROM requests WHERE id >= ? ORDER BY id LIMIT 1", (middle + 1,))
-        if (row := at.fetchone()) is not None and row[0] < from_us:
-            low = middle + 1
-        else:
-            high = middle
-    return low

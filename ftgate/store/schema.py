@@ -146,6 +146,12 @@ CREATE TRIGGER audit_never_deleted BEFORE DELETE ON audit BEGIN SELECT RAISE(ABO
 """Its tables: browsers that are signed in (`id` is the hash of the cookie), login tokens that were ended before their
 time, where users logged in from, the numbers of plans, channels that were switched, fingerprints of callers' provider
 keys, and who changed what."""
+_SPENDING = """
+CREATE TABLE spending (
+  id INTEGER PRIMARY KEY CHECK (id = 1), begins_us INTEGER NOT NULL, last_id INTEGER NOT NULL, units TEXT NOT NULL
+) STRICT;
+"""
+"""The sixth's: what channels have cost in the month that began then, as far as the row `last_id` (store.spending)."""
 _ADDED = {"0002_row_arithmetic": _ROW_ARITHMETIC, "0003_remarks": _REMARKS, "0005_people": _PEOPLE_COLUMNS}
 _TABLES: dict[str, dict[str, tuple[str, ...]]] = {
     "0004_byok_months": {"byok_months": ("account", "month", "tokens")},
@@ -154,6 +160,7 @@ _TABLES: dict[str, dict[str, tuple[str, ...]]] = {
             "id", "at_us", "actor", "actor_name", "via", "address", "action", "target", "before", "after", "request_id",
         ),
     },
+    "0006_spending": {"spending": ("id", "begins_us", "last_id", "units")},
 }  # fmt: skip
 """Tables that came later, with their columns: for who reads a database that lacks them."""
 _MIGRATIONS = {
@@ -162,6 +169,7 @@ _MIGRATIONS = {
     "0003_remarks": _added(_REMARKS),
     "0004_byok_months": _BYOK_MONTHS,
     "0005_people": _added(_PEOPLE_COLUMNS) + _PEOPLE,
+    "0006_spending": _SPENDING,
 }
 
 

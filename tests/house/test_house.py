@@ -223,10 +223,13 @@ async def test_once_a_minute(autojump_clock: trio.abc.Clock) -> None:
     async def maybe_checkpoint() -> None:
         done.append("checkpoint")
 
-    house: Any = SimpleNamespace(maybe_checkpoint=maybe_checkpoint)
+    async def note_spending() -> None:
+        done.append("spending")
+
+    house: Any = SimpleNamespace(maybe_checkpoint=maybe_checkpoint, note_spending=note_spending)
     with trio.move_on_after(130):
         await serving.sweep([lambda: done.append("limits"), lambda: done.append("ratios")], house)
-    assert done == ["limits", "ratios", "checkpoint"] * 2
+    assert done == ["limits", "ratios", "checkpoint", "spending"] * 2
 
 
 async def test_the_writers_connection_is_its_own_once_it_writes(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ PLANTS = (
                 "outcome.code and conceal(outcome.code, candidate)",
                 "outcome.code",
             ),
-            ("it is echoed where JSON is", "line/words.py", "msgspec.json.encode(secret)[1:-1].decode()", "secret"),
+            ("it is echoed where JSON is", "core/redact.py", "if any(mark in text", "if False and any(mark in text"),
             ("two that differ", "line/brought.py", "in_fields != x.call.brought", "False"),
             (
                 "any model may be named",

@@ -4,6 +4,27 @@ from tests.plants.plant import Plant
 
 PLANTS = (
     Plant(
+        "a metered account's key has no quota",
+        "ftgate/core/books.py",
+        "        if balance.metered:\n            return left\n",
+        "        if balance.metered:\n            return None\n",
+        "tests/store/test_ledger.py::test_a_metered_key_with_a_quota_is_sized_against_it",
+    ),
+    Plant(
+        "all tries go to the keys of one channel",
+        "ftgate/core/pricing.py",
+        "        if first_look and channel and",
+        "        if False and",
+        "tests/core/test_pricing.py",
+    ),
+    Plant(
+        "the beginning of a key stays in an upstream's words",
+        "ftgate/core/redact.py",
+        "for key in keys]",
+        "for key in ()]",
+        "tests/line/test_conceal.py",
+    ),
+    Plant(
         "auto takes a model whose first token is late",
         "ftgate/core/ranking.py",
         "(view.first_s(spot) or 0.0) > target_s",

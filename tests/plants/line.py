@@ -352,13 +352,6 @@ PLANTS = (
         "tests/line/test_standing.py",
     ),
     Plant(
-        "all tries go to the keys of one channel",
-        "ftgate/core/pricing.py",
-        "        if first_look and channel and",
-        "        if False and",
-        "tests/line/test_standing.py",
-    ),
-    Plant(
         "a refused key that is all there is is never asked",
         "ftgate/line/standing.py",
         "            if wait <= 0 or self.health.is_guessed",

@@ -11,13 +11,6 @@ PLANTS = (
         "tests/store/test_ledger.py::test_used_past_the_hold",
     ),
     Plant(
-        "a metered account's key has no quota",
-        "ftgate/store/ledger.py",
-        "not balance.metered or quota.limit is not None",
-        "not balance.metered",
-        "tests/store/test_ledger.py::test_a_metered_key_with_a_quota_is_sized_against_it",
-    ),
-    Plant(
         "what a key has spent is not written down",
         "ftgate/store/batch.py",
         "self.spent[quota.key] = (quota.key, quota.used)",
@@ -37,6 +30,13 @@ PLANTS = (
         '("account = ?", account),',
         "",
         "tests/store/test_requests.py",
+    ),
+    Plant(
+        "what channels have cost is read twice",
+        "ftgate/store/spending.py",
+        "return Spent(begins_us, last_id, {",
+        "return Spent(begins_us, 0, {",
+        "tests/store/test_spending.py",
     ),
     Plant(
         "the journal shows everybody's calls",

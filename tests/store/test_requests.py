@@ -1,18 +1,15 @@
 """The request log read back: pages, filters, sums."""
 
-import random
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ftgate.core.pricing import Price
-from ftgate.core.receipt import price_text
 from ftgate.store import requests
 from ftgate.store.batch import Batch, write_batch
 from ftgate.store.database import connect
-from ftgate.store.requests import Filter, spent_since
+from ftgate.store.requests import Filter
 from tests.store.faulty import row
 
 
@@ -135,33 +132,3 @@ def test_sums_past_sixty_four_bits(tmp_path: Path) -> None:
     assert found["cost"] == "10000000.000000000001"
     models: Any = found["models"]
     assert [(one["model"], one["cost"]) for one in models] == [("dearer", "5000000.000000000001"), ("dear", "5000000")]
-
-
-def test_what_channels_have_cost(tmp_path: Path) -> None:
-    """At their own prices: a factor is taken out again, also one of nothing; other months and callers' own keys do not
-    count. Compared with a sum over all rows."""
-    rng = random.Random(5)
-    path = tmp_path / "ftgate.sqlite3"
-    begins = 1_000_000_000
-    expected: dict[str, int] = {}
-    rows = []
-    for n in range(400):
-        units, factor = rng.randrange(10**12), rng.choice([(1, 1), (1, 1), (3, 2), (0, 1), (1, 3)])
-        charged = (2 * units * factor[0] + factor[1]) // (2 * factor[1])
-        lost = rng.choice([0, charged // 3])
-        channel, mode = rng.choice("ab"), rng.choice(["standard", "standard", "byok"])
-        created = begins + (n - 200) * 1000 + rng.randrange(50_000)
-        rows.append(
-            row(
-                f"r{n}", cost=charged - lost, lost=lost, channel=channel, mode=mode, created_at_us=created,
-                multiplier=f"{factor[0]}/{factor[1]}", price=price_text(Price(0, 0, 0, 0, 0, per_request=units)),
-            )
-        )  # fmt: skip
-        if created >= begins and mode == "standard":
-            expected[channel] = expected.get(channel, 0) + units
-    batch = Batch()
-    batch.rows += rows
-    with closing(connect(path, durability="process")) as connection:
-        write_batch(connection, batch)
-    assert spent_since(path, begins) == expected
-    assert spent_since(path, 10**18) == {}
