@@ -27,6 +27,9 @@ END = "# -- end of imported prices --"
 FOLD = 3
 """By how many times a price may change without a word: a list that is wrong is mostly wrong by a thousand."""
 NO_HOURS = "its price depends on the hour, and this list knows no hours"
+THINKS_APART = "its thinking has a price of its own, which cannot be said here"
+_THINKING = {"enable_thinking", "reasoning_effort", "reasoning"}
+"""Fields that let a model think: where one of them is dropped it does not."""
 _RATES = ("input", "output", *catalogue.CLASSES)
 
 
@@ -74,7 +77,7 @@ def compare(
             its = listed.get(model.upstream.lower()) or listed.get(model.name.lower())
             if its is None:
                 unlisted.append(f"{name}/{model.name}")
-            elif trouble := its.trouble or ("" if hourly or not model.hours else NO_HOURS):
+            elif trouble := _trouble(model, its, hourly=hourly):
                 unread.append((f"{name}/{model.name}", trouble))
             elif change := _change(name, model, its, own):
                 changes.append(msgspec.structs.replace(change, channels=_with_own(config, name, model)))
@@ -84,8 +87,17 @@ def compare(
         ours |= {alias.lower() for alias in effective.aliases}  # retired names, which lists keep for ever
         rest = {m: its for m, its in lists.get(theirs, {}).items() if m.lower() not in ours and not its.trouble}
         others += len(rest)
-        changes += [made for m, its in rest.items() if new and (made := _made(effective, m, its, own))]
+        unread += [(f"{name}/{m}", THINKS_APART) for m, its in rest.items() if new and its.apart]
+        plain = {m: its for m, its in rest.items() if new and not its.apart}
+        changes += [made for m, its in plain.items() if (made := _made(effective, m, its, own))]
     return Compared(tuple(changes), same, tuple(unlisted), tuple(unread), others)
+
+
+def _trouble(model: Model, its: Listed, *, hourly: bool) -> str:
+    """Why what a list says of a model cannot be said of it here; "" where it can."""
+    if its.trouble or (model.hours and not hourly):
+        return its.trouble or NO_HOURS
+    return THINKS_APART if its.apart and _THINKING.isdisjoint(model.drop) else ""
 
 
 def _change(name: str, was: Model, its: Listed, own: Mapping[str, Any]) -> Change | None:

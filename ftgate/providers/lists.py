@@ -40,15 +40,23 @@ _ABOVE = re.compile(r"input_cost_per_token_above_([0-9]{1,6})k_tokens")
 _KINDS = {"chat": "chat", "responses": "chat", "embedding": "embeddings"}
 _MODELS_DEV = {"input": "input", "output": "output", "cached": "cache_read", "cache_write": "cache_write"}
 _OPENROUTER = {"input": "prompt", "output": "completion", "cached": "input_cache_read",
-               "cache_write": "input_cache_write"}  # fmt: skip
+               "cache_write": "input_cache_write", "cache_write_1h": "input_cache_write_1h"}  # fmt: skip
+_THINKING = {
+    "litellm": "output_cost_per_reasoning_token",
+    "models.dev": "reasoning",
+    "openrouter": "internal_reasoning",
+}
+"""Under which name a list has the price of thinking, where that is one of its own."""
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """One model of a list. `given` is for catalogue.merge; `trouble` says why it cannot be used."""
+    """One model of a list. `given` is for catalogue.merge; `trouble` says why it cannot be used. `apart`: its
+    thinking has another price than its answer, which is no trouble where it is not let think."""
 
     given: Mapping[str, Any] = {}
     kind: str = "chat"
     trouble: str = ""
+    apart: bool = False
 
 
 Lists = Mapping[str, Mapping[str, Listed]]
@@ -160,6 +168,12 @@ def _prices(row: Mapping[str, Any], names: Mapping[str, str], times: int) -> dic
     return found
 
 
+def _apart(row: Mapping[str, Any], format: str, output: int | None, times: int) -> bool:
+    """Whether thinking has another price than the output beside it."""
+    thought = row.get(_THINKING[format])
+    return thought is not None and _units(thought, times) not in (0, output)
+
+
 def _whole(value: object) -> int | None:
     """A count of tokens; None where none is stated."""
     if isinstance(value, Decimal) and value == value.to_integral_value():
@@ -167,7 +181,9 @@ def _whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 10**9 else None
 
 
-def _listed(prices: dict[str, int], kind: str, context: object, output: object, **more: Any) -> Listed:
+def _listed(
+    prices: dict[str, int], kind: str, context: object, output: object, *, apart: bool = False, **more: Any
+) -> Listed:
     """A model with these prices, each class that is there, and limits."""
     if "input" not in prices or ("output" not in prices and kind == "chat"):
         raise ValueError("it has no price of input or output")
@@ -182,7 +198,7 @@ def _listed(prices: dict[str, int], kind: str, context: object, output: object, 
     limits = {"context": _whole(context), "max_output": _whole(output) if kind == "chat" else None}
     if limits["context"] and limits["max_output"]:
         limits["max_output"] = min(limits["max_output"], limits["context"])
-    return Listed({**given, **{name: value for name, value in limits.items() if value is not None}}, kind)
+    return Listed({**given, **{name: value for name, value in limits.items() if value is not None}}, kind, apart=apart)
 
 
 # ---- LiteLLM ----
@@ -197,7 +213,13 @@ def _litellm(row: Mapping[str, Any]) -> Listed | None:
     prices = _prices(first, _CLASSES, PER_MILLION)
     tiers = tuple(_litellm_tiers(row)) or tuple(_litellm_steps(steps))
     hours = tuple(_litellm_hours(row.get("off_peak_pricing")))
-    return _listed(prices, kind, row.get("max_input_tokens"), row.get("max_output_tokens"), tiers=tiers, hours=hours)
+    apart = any(
+        _apart(its, "litellm", _prices(its, _CLASSES, PER_MILLION).get("output"), PER_MILLION)
+        for its in [first, *(steps[1:] if isinstance(steps, list) else ())]
+    )
+    return _listed(
+        prices, kind, row.get("max_input_tokens"), row.get("max_output_tokens"), apart=apart, tiers=tiers, hours=hours
+    )
 
 
 def _litellm_tiers(row: Mapping[str, Any]) -> Iterator[object]:
@@ -252,8 +274,10 @@ def _models_dev(row: Mapping[str, Any]) -> Listed | None:
     if not tiers and isinstance(over := cost.get("context_over_200k"), dict):
         tiers = [catalogue.tier(200_000, _prices(over, _MODELS_DEV, 1))]
     limit = row.get("limit", {})
+    prices = _prices(cost, _MODELS_DEV, 1)
     return _listed(
-        _prices(cost, _MODELS_DEV, 1), kind, limit.get("context"), limit.get("output"), tiers=tuple(tiers)
+        prices, kind, limit.get("context"), limit.get("output"), tiers=tuple(tiers),
+        apart=_apart(cost, "models.dev", prices.get("output"), 1),
     )  # fmt: skip
 
 
@@ -278,8 +302,11 @@ def _openrouter(row: Mapping[str, Any]) -> Listed | None:
     request = _number(str(pricing.get("request") or 0))
     if not request.is_finite() or request < 0:
         raise ValueError("a price in it is negative or no number")
+    if pricing.get("discount") and _number(str(pricing["discount"])) != 0:
+        raise ValueError("its price is a discounted one")
     top = row.get("top_provider") or {}
+    prices = _prices(pricing, _OPENROUTER, PER_MILLION)
     return _listed(
-        _prices(pricing, _OPENROUTER, PER_MILLION), kind, row.get("context_length"), top.get("max_completion_tokens"),
-        per_request=parse_usd(request),
+        prices, kind, row.get("context_length"), top.get("max_completion_tokens"), per_request=parse_usd(request),
+        apart=_apart(pricing, "openrouter", prices.get("output"), PER_MILLION),
     )  # fmt: skip

@@ -166,6 +166,16 @@ def test_new_models(run: CliRunner) -> None:
     assert priced("new") == "2" and not {"free", "unbounded", "deepseek-chat"} & set(models)
 
 
+def test_thinking_with_a_price_of_its_own_is_not_undersold(run: CliRunner) -> None:
+    """It is taken where the catalogue lets the model not think at all, as it does with qwen-plus."""
+    thinks = {**DEARER, "output_cost_per_reasoning_token": 9e-06}
+    found = imports(run, {**SAME, "deepseek/deepseek-flash": thinks, "deepseek/new": {**thinks, **NEW}}, "--new")
+    assert found.stderr.count("its thinking has a price of its own") == 2 and not found.stdout
+    plus = {**NEW, "litellm_provider": "dashscope", "output_cost_per_reasoning_token": 9e-06}
+    found = imports(run, {"dashscope/qwen-plus": plus}, "--provider", "dashscope")
+    assert "dashscope\tqwen-plus\toutput\t1.2\t2" in found.stdout
+
+
 def test_one_provider_by_name(run: CliRunner) -> None:
     rows = {**SAME, "zai/glm-5.3": {**NEW, "litellm_provider": "zai"}}
     assert "glm-5.3" not in imports(run, rows).stdout

@@ -102,11 +102,32 @@ def test_models_dev() -> None:
     assert models_dev(id="text-embedding-x", cost={"input": 1, "output": 0}).kind == "embeddings"
 
 
+THINKS = [
+    (lambda: given(output_cost_per_reasoning_token=4e-06), True),
+    (lambda: given(output_cost_per_reasoning_token=2e-06), False),
+    (lambda: given(tiered_pricing=[
+        {"range": [0, 9], "input_cost_per_token": 1e-06, "output_cost_per_token": 2e-06},
+        {"range": [9, 99], "input_cost_per_token": 1e-06, "output_cost_per_token": 2e-06,
+         "output_cost_per_reasoning_token": 3e-06}]), True),
+    (lambda: models_dev(cost={"input": 1, "output": 2, "reasoning": 4}), True),
+    (lambda: models_dev(cost={"input": 1, "output": 2, "reasoning": 2.0}), False),
+    (lambda: openrouter(pricing={"prompt": "1e-6", "completion": "2e-6", "internal_reasoning": "4e-6"}), True),
+    (lambda: openrouter(pricing={"prompt": "1e-6", "completion": "2e-6", "internal_reasoning": "0"}), False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("listed", "apart"), THINKS)
+def test_thinking_with_a_price_of_its_own_is_known(listed: Any, apart: bool) -> None:
+    assert listed().apart is apart and not listed().trouble
+
+
 def test_openrouter() -> None:
     pricing = {"prompt": "0.000001", "completion": "0.0000025", "input_cache_read": "0.0000001", "request": "0.01",
+               "input_cache_write": "0.00000125", "input_cache_write_1h": "0.000002", "discount": 0,
                "image": "0.001", "web_search": "0"}  # fmt: skip
     its = openrouter(pricing=pricing, top_provider={"max_completion_tokens": 5000}).given
-    assert its == {"input": 1_000_000, "output": 2_500_000, "cached": 100_000, "per_request": parse_usd("0.01"),
+    assert its == {"input": 1_000_000, "output": 2_500_000, "cached": 100_000, "cache_write": 1_250_000,
+                   "cache_write_1h": 2_000_000, "per_request": parse_usd("0.01"),
                    "context": 1000, "max_output": 1000}  # fmt: skip
     assert "max_output" not in openrouter(top_provider=None).given
 
@@ -117,6 +138,7 @@ def test_openrouter() -> None:
     (lambda: openrouter(pricing={"prompt": "0.1", "completion": "NaN"}), "negative or no number"),
     (lambda: openrouter(pricing={"prompt": "0", "completion": "0", "request": "-2"}), "negative or no number"),
     (lambda: openrouter(pricing={"prompt": "0.000001"}), "no price of input or output"),
+    (lambda: openrouter(pricing={"prompt": "1e-6", "completion": "1e-6", "discount": 0.5}), "discounted"),
     (lambda: models_dev(cost={"input": True, "output": 1}), "is no number"),
     (lambda: models_dev(cost={"input": -0.5, "output": 1}), "negative or no number"),
     (lambda: models_dev(cost={"input": 1e9, "output": 1}), "more than $100,000"),
