@@ -290,10 +290,8 @@ def hold_for(
     half = 0 if available is None else available // 2
     channel = ""  # of all that are kept so far; "" where they are at several
     later: list[tuple[int, Offer]] = []
-    looked_at = -1
     for place, offer in chain(enumerate(offers), later):
-        first_look, looked_at = place > looked_at, max(place, looked_at)
-        if first_look and channel and len(kept) == tries - 1 and offer.channel == channel:
+        if channel and len(kept) == tries - 1 and offer.channel == channel and not (later and place <= later[-1][0]):
             later.append((place, offer))
             continue
         if len(kept) >= tries:

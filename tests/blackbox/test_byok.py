@@ -54,6 +54,22 @@ def test_no_trace_of_a_key_is_left_anywhere(house: House) -> None:
     (house.base / "tmp" / "found").unlink()
 
 
+def test_an_explanation_keeps_nothing_of_a_key_either(house: House) -> None:
+    account = house.account()
+    for key in KEYS:
+        for headers, body in (
+            ({}, {"provider_key": {"provider": "openai", "api_key": key}}),
+            ({"X-FindToken-Provider-Key": f"openai:{key}"}, {}),
+            ({"X-FindToken-Provider-Key": f"openai:{key}"}, {"routing": "unheard-of"}),
+            ({"X-FindToken-Provider-Key": f"nobody:{key}"}, {}),
+            ({}, {"provider_key": {"provider": "openai", "api_key": f"{key} "}}),
+        ):
+            said = {"model": "good", "messages": [{"role": "user", "content": "Hi"}], **body}
+            answer = house.http.post("/v1/route/explain", json=said, headers={**account.headers, **headers})
+            assert answer.status_code in (200, 400) and MARK not in answer.text
+    assert held(house) == "nothing" and [*left_behind(house)] == []
+
+
 def test_a_process_that_aborts_leaves_no_core_file_and_the_month_outlives_it(house: House, tmp_path: Path) -> None:
     if not leaves_cores(tmp_path / "control"):
         pytest.skip("no process leaves a core file here")

@@ -12,7 +12,7 @@ PLANTS = (
             (
                 "what fails speaks against a channel",
                 "line/standing.py",
-                "        if way.brought:\n            return\n",
+                "        if self._apart(way):\n            return\n",
                 "",
             ),
             ("it waits for a circuit", "line/standing.py", "self.health.fine or way.brought:", "self.health.fine:"),

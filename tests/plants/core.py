@@ -13,8 +13,8 @@ PLANTS = (
     Plant(
         "all tries go to the keys of one channel",
         "ftgate/core/pricing.py",
-        "        if first_look and channel and",
-        "        if False and",
+        "        if channel and len(kept)",
+        "        if False and len(kept)",
         "tests/core/test_pricing.py",
     ),
     Plant(
