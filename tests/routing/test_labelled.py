@@ -10,16 +10,16 @@ def judged(request: pytest.FixtureRequest) -> Judged:
     return judge(request.param)
 
 
-LEAST_RIGHT = {"seen": 0.97, "held_out": 0.81}
-MOST_COMPLEX_AS_SIMPLE = {"seen": 0, "held_out": 1}
+LEAST_RIGHT = {"seen": 0.97, "held_out": 0.85}
+MOST_COMPLEX_AS_SIMPLE = {"seen": 0, "held_out": 0}
 
 
 def test_most_are_graded_right(judged: Judged) -> None:
-    assert judged.number == 120
+    assert judged.number == 230
     assert judged.right >= LEAST_RIGHT[judged.name]
 
 
-def test_hardly_a_complex_one_is_taken_for_simple(judged: Judged) -> None:
+def test_no_complex_one_is_taken_for_simple(judged: Judged) -> None:
     assert judged.table["complex", "simple"] <= MOST_COMPLEX_AS_SIMPLE[judged.name]
 
 
