@@ -20,11 +20,16 @@ def month_of(at_us: int) -> tuple[int, int]:
     return int(begins.timestamp()) * SECOND_US, int(ends.timestamp()) * SECOND_US
 
 
+MONTHS_KEPT = 3
+"""Months that are remembered: a clock that is set wrong for a while, or back over the end of a month, loses nothing."""
+
+
 class Spending:
     """Of this process, and before it as far as it was told (`known`)."""
 
     def __init__(self) -> None:
-        self.units: dict[str, int] = {}
+        self.months: dict[int, dict[str, int]] = {}  # by when they begin
+        self.units: dict[str, int] = {}  # of the month between these two
         self.begins_us = self.ends_us = 0
 
     def __repr__(self) -> str:
@@ -33,20 +38,25 @@ class Spending:
     def _turn(self, now_us: int) -> None:
         if not self.begins_us <= now_us < self.ends_us:
             self.begins_us, self.ends_us = month_of(now_us)
-            self.units = {}
+            self.units = self._month(self.begins_us)
+
+    def _month(self, begins_us: int) -> dict[str, int]:
+        """What is known of a month. One too many is forgotten, the farthest from this one."""
+        units = self.months.setdefault(begins_us, {})
+        if len(self.months) > MONTHS_KEPT:
+            del self.months[max(self.months, key=lambda other: abs(other - begins_us))]
+        return units
 
     def add(self, channel: str, units: int, at_us: int) -> None:
-        """A call that came at `at_us` was charged so much for an attempt at this channel. One of an earlier month than
-        has begun counts no more."""
-        if at_us >= self.ends_us:
-            self._turn(at_us)
-        if at_us >= self.begins_us:
-            self.units[channel] = self.units.get(channel, 0) + units
+        """A call that came at `at_us` was charged so much for an attempt at this channel."""
+        current = self.begins_us <= at_us < self.ends_us
+        month = self.units if current else self._month(month_of(at_us)[0])
+        month[channel] = month.get(channel, 0) + units
 
     def known(self, units: Mapping[str, int], now_us: int) -> None:
         """What the calls of this month have cost by now, these of this process among them."""
         self._turn(now_us)
-        self.units = dict(units)
+        self.units = self.months[self.begins_us] = dict(units)
 
     def of(self, channel: str, now_us: int) -> int:
         """Units of this month."""

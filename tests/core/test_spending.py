@@ -51,3 +51,18 @@ def test_a_cap_is_reached_and_the_next_month_is_new():
     assert said.of("a", later) == 7
     said.known({"a": 50}, later)
     assert (said.of("a", later), said.of("b", later)) == (50, 0)
+
+
+def test_a_clock_that_goes_wrong_for_a_while_loses_nothing():
+    said, november, december = Spending(), at(2026, 11, 30, 23), at(2026, 12, 1)
+    said.known({"a": 100}, november)
+    assert said.of("a", december) == 0
+    said.add("a", 1, december)
+    assert said.of("a", november) == 100  # set back over the end of the month
+    said.add("a", 10, november)
+    assert (said.of("a", december), said.of("a", november)) == (1, 110)
+    for wrong in (at(1970, 1, 1), at(2040, 5, 1), at(1980, 1, 1), at(2030, 1, 1)):
+        assert said.of("a", wrong) == 0
+        said.add("a", 1000, wrong)
+        said.add("a", 5, november)  # it had come before
+    assert said.of("a", november) == 130 and len(said.months) <= 3

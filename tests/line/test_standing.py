@@ -424,7 +424,7 @@ async def test_each_attempt_counts_where_it_was(autojump_clock: Clock) -> None:
     upstream.says["a"] = broken
     await stage.relay(ask(stream=True))
     (row,) = stage.log.rows
-    spent = stage.gate.standing.spending.units
+    (spent,) = stage.gate.standing.spending.months.values()
     assert spent == {"a": row.cost} and row.cost > 0
 
 
@@ -436,4 +436,4 @@ async def test_a_callers_own_key_spends_nothing_of_ours(autojump_clock: Clock) -
     x = Exchange(stage.call(ask()), RecordingClient(), stage.gate.settings, stage.gate.ratios, 0.0, 0)
     x.tried.append(tried)
     stage.gate.standing.charged(x)
-    assert not stage.gate.standing.spending.units
+    assert not stage.gate.standing.spending.months
