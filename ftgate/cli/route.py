@@ -18,7 +18,7 @@ COLUMNS = {
     "channel": "Channel",
     "provider": "Provider",
     "score": "Score",
-    "usd": "Expected USD",
+    "expected_cost": "Expected USD",
     "why": "Why",
 }
 
@@ -40,14 +40,15 @@ def route(
     a server runs it is asked: it knows who rests and who was quick. Nobody is called."""
     body = _body(_given(asked, file), model, routing)
     found = _explained(body, route, config_path, data)
+    for row in found["data"]:
+        row["expected_cost"] = format_usd(row["expected_cost"])
     if as_json:
         document(found)
         return
     why = found["complexity_why"]
     line(why if why else "no chat: complexity plays no part")
-    rows = [{**row, "usd": format_usd(row["expected_cost"])} for row in found["data"]]
-    if rows:
-        table(rows, COLUMNS)
+    if found["data"]:
+        table(found["data"], COLUMNS)
     else:
         line("nobody would be asked")
     for out in found["left_out"]:

@@ -55,6 +55,7 @@ def test_a_body(ran, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     for words, said in ((("-",), body), (("--file", str(tmp_path / "body.json")), None), ((body,), None)):
         found = json.loads(ran("--json", *words, said=said).output)
         assert [row["model"] for row in found["data"]] == ["small", "big"] and found["complexity"] == "simple"
+        assert [row["expected_cost"] for row in found["data"]] == ["0.0001009", "0.002509"]  # USD, as everywhere
 
 
 def test_what_is_wrong(ran) -> None:  # type: ignore[no-untyped-def]
