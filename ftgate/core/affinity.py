@@ -5,11 +5,12 @@ what a conversation is known by is a digest.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from hashlib import blake2b
 
 import msgspec
 
-from ftgate.core.routing import Candidate
+from ftgate.core.routing import Candidate, Channel
 from ftgate.core.secret import Secret
 
 IDLE_S = 300.0
@@ -49,6 +50,13 @@ class Affinity:
         self.places.move_to_end(kept)
         if len(self.places) > KEPT:
             self.places.popitem(last=False)
+
+    def adopt(self, channels: Iterable[Channel]) -> None:
+        """Only these channels are there now, with these keys: no other key is kept."""
+        there = {(channel.name, credential) for channel in channels for credential in channel.credentials}
+        gone = [kept for kept, place in self.places.items() if (place.channel, place.credential) not in there]
+        for kept in gone:
+            del self.places[kept]
 
     def warm(self, kept: Kept, ways: tuple[Candidate, ...], now: float) -> tuple[Candidate, ...]:
         """The candidates with the one that answered it last in front, if that is among those that come first anyhow:

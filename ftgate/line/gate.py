@@ -122,6 +122,7 @@ class Gate:
         self.limits.adopt()
         self.standing.adopt(self.settings.routes.channels)
         self.planner.forget()
+        self.planner.affinity.adopt(self.settings.routes.channels)
         self.planner.pace.adopt(channel.name for channel in self.settings.routes.channels)
         self.attempts.upward.forget()
 

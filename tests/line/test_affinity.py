@@ -1,5 +1,7 @@
 """A conversation goes where it was answered last, and health, limits and money come first."""
 
+from typing import Any
+
 import msgspec
 import trio
 import trio.testing
@@ -125,3 +127,16 @@ async def test_neither_cheapest_nor_fastest_goes_elsewhere_for_it(autojump_clock
     for n in range(4):
         await stage.relay(turns(n, user="u"))
     assert set(upstream.took()) == {asked[0]}
+
+
+async def test_a_reload_forgets_the_keys_that_are_gone(autojump_clock: Clock) -> None:
+    stage, _ = house(*spread("key"))
+    for n in range(8):
+        await stage.relay(turns(0, user=f"u{n}"))
+    places = stage.gate.planner.affinity.places
+    assert {place.credential.reveal() for place in places.values()} == {"k1", "k2", "k3", "k4"}
+    live: Any = stage.gate.live
+    routes = msgspec.structs.replace(live.gate.routes, channels=(keyed("a", "k1", affinity="key"),))
+    live.gate = msgspec.structs.replace(live.gate, routes=routes)
+    stage.gate.adopt()
+    assert {(place.channel, place.credential.reveal()) for place in places.values()} == {("a", "k1")}
