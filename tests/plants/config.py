@@ -139,8 +139,15 @@ PLANTS = (
     Plant(
         "a list without hours takes them away",
         "ftgate/config/imported.py",
-        '("" if hourly or not model.hours else NO_HOURS)',
-        '""',
+        "if its.trouble or (model.hours and not hourly):",
+        "if its.trouble:",
+        "tests/cli/test_prices.py",
+    ),
+    Plant(
+        "thinking that costs more is sold as an answer",
+        "ftgate/config/imported.py",
+        "its.apart and _THINKING.isdisjoint(model.drop)",
+        "False",
         "tests/cli/test_prices.py",
     ),
     Plant(

@@ -11,6 +11,13 @@ PLANTS = (
         "tests/house/test_control.py",
     ),
     Plant(
+        "a file that was cut off puts the demo in the place of all channels",
+        "ftgate/house/reload.py",
+        "lost_channels(self.live.settings, new) or ",
+        "",
+        "tests/house/test_reload.py",
+    ),
+    Plant(
         "a plan does not say how it bills",
         "ftgate/house/live.py",
         "(terms.mode or self.settings.billing.mode)",

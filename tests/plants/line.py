@@ -359,6 +359,20 @@ PLANTS = (
         "tests/line/test_standing.py",
     ),
     Plant(
+        "a caller takes a key away by what he asks",
+        "ftgate/line/meaning.py",
+        "if found in REFUSALS and",
+        "if False and",
+        "tests/line/test_standing.py",
+    ),
+    Plant(
+        "what waits at a mended channel's old address opens its circuit",
+        "ftgate/line/standing.py",
+        "return there is not way.channel and (",
+        "return False and (",
+        "tests/line/test_standing.py",
+    ),
+    Plant(
         "a probe that was left stays one for ever",
         "ftgate/line/gate.py",
         "                self.standing.left(x, candidate)\n                raise",
