@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from ftgate.accounts import Accounts
+from ftgate.accounts.payments import Payments
 from ftgate.config import Settings, channel_row
 from ftgate.core.limits import Limits
 from ftgate.core.routing import Channel
@@ -44,6 +45,15 @@ def open_house(
     return House(settings, data_dir, serving=serving, accounts=Accounts, patience=patience)
 
 
+def _payments(house: House[Accounts], own: str = "") -> Payments:
+    """Card payments in this house, which is reached at `own`."""
+    accounts = house.accounts
+    return Payments(
+        accounts.payment_rows, accounts.directory, accounts.throttles, house.writer, house.clock,
+        terms=lambda: house.live.payments, own_url=own, passing=house.passing,
+    )  # fmt: skip
+
+
 def commands(accounts: Accounts) -> control.Commands:
     """What the command line may ask for, here or over the control socket."""
     return {
@@ -56,6 +66,11 @@ def commands(accounts: Accounts) -> control.Commands:
         "credit.grant": accounts.credits.grant,
         "credit.correct": accounts.credits.correct,
     }
+
+
+def payment_commands(payments: Payments) -> control.Commands:
+    """What it may ask about payments."""
+    return {"payments.list": payments.listed, "payments.reconcile": payments.reconcile}
 
 
 def channel_commands(gate: "Gate", upstream: "Upstream", house: House[Accounts]) -> control.Commands:
@@ -115,11 +130,13 @@ async def command(
 ) -> dict[str, Any]:
     """Do one command on a data directory that no server holds. Raises as House does."""
     house = open_house(settings, data_dir, serving=False, patience=patience)
+    payments = _payments(house)
     try:
         await house.begin()
-        said = await control.perform(commands(house.accounts), name, arguments)
+        said = await control.perform({**commands(house.accounts), **payment_commands(payments)}, name, arguments)
         if said.get("code") == DatabaseBusy.code:  # the operator has been told; the close need not try on
             house.writer.abandon()
+        await payments.aclose()
         return said
     finally:
         await house.close()  # noqa: ASYNC102 - shielded within
@@ -174,14 +191,16 @@ async def _serve(
     transports = Transports(direct=settings.server.direct_transport, readiness=watches)
     gate = _gate(house, transports)
     url = serving.address(listeners, tls=settings.server.tls_cert is not None)
-    door = await _door(house, gate, watches, url)
+    payments = _payments(house, url)
+    door = await _door(house, gate, watches, payments, url)
     code = 0
     _keep_up(house, gate, transports)
     gate.standing.spending.known(await house.spent_this_month(), house.clock.wall_us())
     desk = control.bound(house.lock)
     async with trio.open_nursery() as nursery:
         asked = {
-            **commands(house.accounts), **channel_commands(gate, transports, house), "config.reload": reloader.command,
+            **commands(house.accounts), **payment_commands(payments), **channel_commands(gate, transports, house),
+            "config.reload": reloader.command,
         }  # fmt: skip
         await nursery.start(control.serve, desk, asked)
         if watches is not None:
@@ -194,6 +213,7 @@ async def _serve(
         )
         nursery.start_soon(serving.sweep, chores, house)
         nursery.start_soon(gate.keep_alive)
+        nursery.start_soon(payments.run)
         nursery.start_soon(house.watch_files)
         nursery.start_soon(reloader.heed, signals.hangup)
         nursery.start_soon(reloader.watch)
@@ -210,6 +230,7 @@ async def _serve(
         nursery.cancel_scope.cancel()
     house.remember_ratios(gate.ratios)
     await transports.aclose_all()
+    await payments.aclose()
     if watches is not None:
         watches.close()
     return code
@@ -245,7 +266,9 @@ def _gate(house: House[Accounts], transports: "Transports") -> "Gate":
     return gate
 
 
-async def _door(house: House[Accounts], gate: "Gate", watches: "Readiness | None", own: str) -> serving.Door:
+async def _door(
+    house: House[Accounts], gate: "Gate", watches: "Readiness | None", payments: Payments, own: str
+) -> serving.Door:
     """What stands at the port, with the site behind it. `own` is the URL at which it is reached."""
     from ftgate.doors.asgi import Relay
     from ftgate.doors.fast import FastDoor
@@ -258,7 +281,7 @@ async def _door(house: House[Accounts], gate: "Gate", watches: "Readiness | None
     server = house.settings.server
     accounts = house.accounts
     services = Services(
-        accounts.directory, StoredJournal(house.database), accounts.sessions, accounts.throttles, own=(own,)
+        accounts.directory, StoredJournal(house.database), accounts.sessions, accounts.throttles, payments, own=(own,)
     )
     site = Site(gate, house.live, services)
     await site.start()

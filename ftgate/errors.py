@@ -8,6 +8,7 @@
     │  ├─ NotAuthenticated         401     authentication_error / invalid_api_key, key_disabled, key_expired
     │  ├─ PaymentRequired          402     insufficient_balance / insufficient_credits, key_quota_exceeded
     │  ├─ Forbidden                403     permission_error / model_not_allowed, forbidden
+    │  ├─ Conflict                 409     invalid_request_error / username_taken, last_admin, idempotency_conflict
     │  ├─ BodyTooSlow              408     invalid_request_error / body_timeout
     │  ├─ BodyTooLarge             413     invalid_request_error / body_too_large
     │  ├─ UnsupportedBody          415     invalid_request_error / unsupported_encoding
@@ -17,10 +18,14 @@
     │  ├─ ProviderError            502     api_error / provider_error
     │  ├─ NoHealthyProvider        503     api_error / no_healthy_provider
     │  │  └─ ProvidersOverloaded           the same (in Responses: server_is_overloaded)
-    │  └─ ProviderTimeout          504     api_error / provider_timeout
+    │  ├─ ProviderTimeout          504     api_error / provider_timeout
+    │  ├─ PaymentProviderError     502     api_error / payment_provider_error
+    │  ├─ PaymentProviderDown      503     the same, to the provider itself: it is to come again
+    │  └─ PaymentProviderTimeout   504     api_error / payment_provider_timeout
     └─ OurFault                            a bug or a state of this process
        ├─ InternalError            500     api_error / internal_error
        ├─ NotServed                501     api_error / not_implemented
+       ├─ PaymentsDisabled         501     api_error / payments_disabled
        ├─ DatabaseBusy             503     api_error / database_busy
        ├─ Overloaded               503     api_error / overloaded
        ├─ ShuttingDown             503     api_error / shutting_down
@@ -105,6 +110,13 @@ class Forbidden(CallerFault):
     code = "forbidden"
 
 
+class Conflict(CallerFault):
+    """What is there already stands against it."""
+
+    status = 409
+    code = "conflict"
+
+
 class BodyTooSlow(CallerFault):
     status = 408
     code = "body_timeout"
@@ -175,6 +187,25 @@ class ProviderTimeout(ProviderFault):
     retryable = True
 
 
+class PaymentProviderError(ProviderFault):
+    """Stripe has refused, or cannot be reached."""
+
+    code = "payment_provider_error"
+
+
+class PaymentProviderDown(PaymentProviderError):
+    """An event cannot be looked into now."""
+
+    status = 503
+    retryable = True
+
+
+class PaymentProviderTimeout(ProviderFault):
+    status = 504
+    code = "payment_provider_timeout"
+    retryable = True
+
+
 class OurFault(GateError):
     pass
 
@@ -188,6 +219,13 @@ class NotServed(OurFault):
 
     status = 501
     code = "not_implemented"
+
+
+class PaymentsDisabled(OurFault):
+    """Stripe's keys are not set."""
+
+    status = 501
+    code = "payments_disabled"
 
 
 class DatabaseBusy(OurFault):

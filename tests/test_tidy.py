@@ -33,8 +33,8 @@ WALLS: dict[str, tuple[set[str], set[str]]] = {
     "transports": ({"core", "ports", "errors", "readiness"}, {"h11", "httpcore", "httptools", "msgspec", "socksio",
     "trio"}),
     "store": ({"core", "ports", "errors"}, {"msgspec", "sqlite_utils", "trio"}),
-    "accounts": ({"store.batch", "store.database", "store.writer", "core", "ports", "errors"}, {"jwt", "msgspec",
-    "trio"}),
+    "accounts": ({"store.batch", "store.database", "store.writer", "core", "ports", "errors"}, {"httpx", "jwt",
+    "msgspec", "stripe", "trio"}),
     "house": ({"store", "core", "ports", "errors", "config", "ftgate"}, {"msgspec", "trio"}),
     "web": ({"ports", "core", "errors", "doors.http", "ftgate"}, {"msgspec", "quart", "quart_trio", "trio",
     "werkzeug"}),
@@ -177,8 +177,8 @@ def test_what_a_command_needs_is_all_it_loads() -> None:
     import sys
 
     code = (
-        "import sys, ftgate.cli.accounts, ftgate.app; print(sorted({'quart', 'hypercorn', 'httpx', 'httpcore'} & "
-        "set(sys.modules)))"
+        "import sys, ftgate.cli.accounts, ftgate.app; "
+        "print(sorted({'quart', 'hypercorn', 'httpx', 'httpcore', 'stripe'} & set(sys.modules)))"
     )
     said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert said.strip() == "[]"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from ftgate.accounts.credits import Credits
 from ftgate.accounts.directory import Directory
 from ftgate.accounts.keys import ApiKeys
+from ftgate.accounts.payment_rows import PaymentRows
 from ftgate.accounts.sessions import SignedIn
 from ftgate.accounts.throttles import Throttles
 from ftgate.accounts.users import Users
@@ -32,9 +33,11 @@ class Accounts:
         self.keys = ApiKeys(self.directory, self.users, writer, clock)
         self.sessions = SignedIn(self.directory, writer, clock, secret)
         self.throttles = Throttles(clock)
+        self.payment_rows = PaymentRows()
 
     def load(self, connection: sqlite3.Connection) -> None:
         """Read users, keys, balances and refs into memory and into the books."""
         self.directory.load(connection)
         self.credits.load(connection)
         self.sessions.load(connection)
+        self.payment_rows.load(connection)

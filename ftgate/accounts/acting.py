@@ -5,20 +5,10 @@ from collections.abc import Mapping
 
 import msgspec
 
+from ftgate.ports.site import Doer
 from ftgate.store.batch import Batch
 
-
-class Actor(msgspec.Struct, frozen=True):
-    """`id` is an account's, None on the command line; `via` api, session or cli."""
-
-    id: int | None = None
-    name: str = ""
-    via: str = "cli"
-    address: str = ""
-    request_id: str = ""
-
-
-CLI = Actor()
+CLI = Doer()
 _SQL = (
     "INSERT INTO audit (at_us, actor, actor_name, via, address, action, target, before, after, request_id)"
     " VALUES (?,?,?,?,?,?,?,?,?,?)"
@@ -26,7 +16,7 @@ _SQL = (
 
 
 def audited(
-    batch: Batch, at_us: int, by: Actor, action: str, target: str,
+    batch: Batch, at_us: int, by: Doer, action: str, target: str,
     before: Mapping[str, object] | None = None, after: Mapping[str, object] | None = None,
 ) -> None:  # fmt: skip
     """Put the row beside the change. `action` is like user.update; `before` and `after` are what was and is, of what

@@ -20,6 +20,7 @@ COMMANDS = {
     "users": "ftgate.cli.accounts:users",
     "keys": "ftgate.cli.accounts:keys",
     "credit": "ftgate.cli.accounts:credit",
+    "payments": "ftgate.cli.payments:payments",
     "channels": "ftgate.cli.catalogue:channels",
     "models": "ftgate.cli.catalogue:models",
     "prices": "ftgate.cli.catalogue:prices",

@@ -23,7 +23,7 @@ from ftgate.store.batch import Batch, write_batch
 from ftgate.store.database import DatabaseFault, connect, read_only
 from ftgate.store.entries import all_entries, has_user, latest_entries
 from ftgate.store.schema import show_newest
-from ftgate.store.verify import Rows, compare_requests, verify_ledger
+from ftgate.store.verify import Rows, compare_payments, compare_requests, verify_ledger
 
 
 @contextmanager
@@ -120,6 +120,7 @@ def _discard(path: Path, durability: str) -> dict[str, object]:
     def compare(connection: sqlite3.Connection, audit: Audit) -> None:
         nonlocal rows
         rows = compare_requests(connection, audit)
+        compare_payments(connection)
 
     try:
         lock = Lock(path.parent, serving=False, patience=patience())

@@ -80,11 +80,14 @@ def _there(place: Path) -> Path:
         raise click.ClickException("the directory this was started in is gone; go to one that is there") from None
 
 
-def run(config_path: Path | None, data: Path | None, command: str, **arguments: Any) -> Any:
+def run(
+    config_path: Path | None, data: Path | None, command: str, *, patient: bool = False, **arguments: Any
+) -> Any:  # fmt: skip
     """Do one command and return its result. What holds the data directory for a moment, another command or a server
-    that starts or stops, is waited for. Raises click.ClickException with the server's own words."""
+    that starts or stops, is waited for; so is the server's answer, `patient`: however long that takes. Raises
+    click.ClickException with the server's own words."""
     place = whereabouts(config_path, data)
-    answer = _perform(partial(load, config_path, data), place, command, arguments)
+    answer = _perform(partial(load, config_path, data), place, command, arguments, patient=patient)
     if "error" in answer:
         raise click.ClickException(answer["error"])
     return answer["result"]
@@ -126,7 +129,7 @@ def patience() -> Patience:
 
 
 def _perform(
-    settings: Callable[[], config.Settings], place: Path, command: str, arguments: dict[str, Any]
+    settings: Callable[[], config.Settings], place: Path, command: str, arguments: dict[str, Any], *, patient: bool
 ) -> dict[str, Any]:
     waiting = patience()
     while True:
@@ -135,7 +138,7 @@ def _perform(
             if held is None:
                 return _offline(settings(), place, command, arguments, waiting)
             if held.socket is not None:
-                return _ask(held.socket, held.pid, command, arguments)
+                return _ask(held.socket, held.pid, command, arguments, patient=patient)
             words = f"{held}, which takes no commands"
         except Locked as came:  # since we looked
             held, words = came, str(came)

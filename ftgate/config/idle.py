@@ -16,7 +16,6 @@ from ftgate.config.values import shown
 from ftgate.core.routing import Routes, allowed
 
 _YET = (
-    (("stripe",), "payments come with a later version"),
     (("server", "registration"), "sign-up comes with a later version: accounts are made by `ftgate users create`"),
     (("server", "trusted_proxies"), "nothing looks at client addresses yet"),
     (("server", "retention_days"), "request rows are kept for ever in this version"),

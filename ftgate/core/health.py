@@ -236,23 +236,16 @@ class Health:
         self.errors = {name: error for name, error in self.errors.items() if name in stay}
 
     def state_of(self, channel: Channel, now: float) -> str:
-        """In a word: ok; degraded, where some of it rests; open, where none of its models can be asked: its circuit is
-        not closed, or all keys are refused with it."""
-        out = [self._is_out(channel, model, now) for model in channel.models]
-        if out and all(out):
-            return "open"
-        limited = any(
-            rest.until > now and name == channel.name and key in channel.credentials and model in channel.models
-            for (name, key, model), rest in self.rests.items()
-        )
-        return "degraded" if limited or any(out) else "ok"
-
-    def _is_out(self, channel: Channel, model: str, now: float) -> bool:
-        circuit = self.circuits.get((channel.name, model))
-        if circuit is not None and circuit.state(now) != "closed":
-            return True
-        rests = [self.rests.get((channel.name, key, model)) for key in channel.credentials]
-        return all(rest is not None and rest.verdict in REFUSALS and rest.until > now for rest in rests)
+        """In a word: ok; degraded, where some of it rests; open, where all of its models or of its keys do."""
+        circuits = [self.circuits.get((channel.name, model)) for model in channel.models]
+        out = [circuit is not None and circuit.state(now) != "closed" for circuit in circuits]
+        verdicts = [
+            {rest.verdict for at, rest in self.rests.items() if at[:2] == (channel.name, key) and rest.until > now}
+            for key in channel.credentials
+        ]
+        if not any(out) and not any(verdicts):
+            return "ok"
+        return "open" if all(out) or all(said & REFUSALS for said in verdicts) else "degraded"
 
     def reset(self, name: str) -> None:
         """Forget what is known against a channel."""

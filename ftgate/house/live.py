@@ -11,6 +11,7 @@ from ftgate.config import Settings, brought
 from ftgate.core.limits import Name, Rates, RatesFor, Scope
 from ftgate.core.pricing import ONE
 from ftgate.ports import DoorSettings, GateSettings, SiteSettings, Taker, Terms
+from ftgate.ports.payments import PaymentTerms
 
 
 class Live:
@@ -29,6 +30,7 @@ class Live:
         self.gate = _gate(settings)
         self.doors = DoorSettings(max_body_bytes=settings.server.max_body_mb * 1_000_000, cors=settings.server.cors)
         server = settings.server
+        self.payments = _payments(settings)
         self.site = SiteSettings(public_url=server.public_url, trusted_proxies=server.trusted_proxies)
 
     def tell(self, keeper: Callable[[], None]) -> None:
@@ -80,4 +82,19 @@ def _gate(settings: Settings) -> GateSettings:
         keepalive_s=settings.server.keepalive,
         breaker=settings.breaker,
         takers={name: Taker(*known) for name, known in brought(settings).items()},
+    )
+
+
+def _payments(settings: Settings) -> PaymentTerms:
+    """The payments' part."""
+    stripe = settings.stripe
+    return PaymentTerms(
+        secret_key=stripe.secret_key,
+        webhook_secret=stripe.webhook_secret,
+        api_base=stripe.api_base,
+        currency=stripe.currency,
+        min_amount=stripe.min_amount,
+        max_amount=stripe.max_amount,
+        return_origins=stripe.return_origins,
+        public_url=settings.server.public_url,
     )

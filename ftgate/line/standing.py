@@ -157,7 +157,7 @@ class Standing:
                     "until": self._moment(circuit.until),
                 }
                 for (name, model), circuit in sorted(health.circuits.items())
-                if name == channel.name and model in channel.models
+                if name == channel.name
             ],
             "credentials": [
                 {
@@ -166,7 +166,6 @@ class Standing:
                 }
                 for (name, key, model), rest in health.rests.items()
                 if name == channel.name and rest.until > now
-                and key in channel.credentials and model in channel.models
             ],
             "spent_month": format_usd_cents(self.spending.of(channel.name, self.clock.wall_us())),
             "monthly_cap": None if channel.monthly_cap is None else format_usd_cents(channel.monthly_cap),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ftgate.core.books import Entry
+from ftgate.core.payments import STATUSES, Payment
 from ftgate.ports import Row
 
 if TYPE_CHECKING:
@@ -153,6 +154,20 @@ CREATE TABLE spending (
 """
 """The sixth's: what channels have cost in the month that began then, as far as the row `last_id` (store.spending)."""
 _ADDED = {"0002_row_arithmetic": _ROW_ARITHMETIC, "0003_remarks": _REMARKS, "0005_people": _PEOPLE_COLUMNS}
+_PAYMENTS = f"""
+CREATE TABLE payments (
+  number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, account INTEGER NOT NULL, amount INTEGER NOT NULL CHECK (amount
+  > 0),
+  currency TEXT NOT NULL, livemode INTEGER NOT NULL, created_at_us INTEGER NOT NULL, expires_at_us INTEGER NOT NULL,
+  success_url TEXT NOT NULL, cancel_url TEXT NOT NULL, request TEXT NOT NULL, status TEXT NOT NULL, session TEXT NOT
+  NULL, url TEXT NOT NULL, intent TEXT NOT NULL, charge TEXT NOT NULL,
+  credited INTEGER NOT NULL CHECK (credited IN (0, amount)), refunded INTEGER NOT NULL, disputed INTEGER NOT NULL,
+  taken INTEGER NOT NULL CHECK (taken BETWEEN 0 AND credited), moves INTEGER NOT NULL,
+  paid_at_us INTEGER, receipt_url TEXT NOT NULL, reason TEXT NOT NULL, resolved TEXT NOT NULL,
+  CHECK (status IN ('{"', '".join(STATUSES)}'))
+) STRICT;
+"""
+"""The seventh's: payments, as core.payments.Payment has them. What is credited and taken back stands in `entries`."""
 _TABLES: dict[str, dict[str, tuple[str, ...]]] = {
     "0004_byok_months": {"byok_months": ("account", "month", "tokens")},
     "0005_people": {
@@ -161,6 +176,7 @@ _TABLES: dict[str, dict[str, tuple[str, ...]]] = {
         ),
     },
     "0006_spending": {"spending": ("id", "begins_us", "last_id", "units")},
+    "0007_payments": {"payments": Payment.__struct_fields__},
 }  # fmt: skip
 """Tables that came later, with their columns: for who reads a database that lacks them."""
 _MIGRATIONS = {
@@ -170,6 +186,7 @@ _MIGRATIONS = {
     "0004_byok_months": _BYOK_MONTHS,
     "0005_people": _added(_PEOPLE_COLUMNS) + _PEOPLE,
     "0006_spending": _SPENDING,
+    "0007_payments": _PAYMENTS,
 }
 
 

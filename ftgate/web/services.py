@@ -3,6 +3,7 @@
 import dataclasses
 
 from ftgate.ports import Accounts, Journal, Sessions, Throttle
+from ftgate.ports.payments import Payments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,4 +14,5 @@ class Services:
     journal: Journal
     sessions: Sessions
     throttle: Throttle
+    payments: Payments
     own: tuple[str, ...] = ()

@@ -2,7 +2,6 @@
 
 from math import inf
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -245,36 +244,6 @@ def test_other_settings():
     assert not told.health.is_refused(way("same", key="bad"), 0.0) and told.rest(same) == 9.0
     told.health.reset("same")
     assert told.health.fine
-
-
-def two_by_two():
-    """A channel of two keys and two models."""
-    models = {name: way(model=name).model for name in ("m", "n")}
-    return msgspec.structs.replace(way().channel, models=models, credentials=(Secret("k"), Secret("other")))
-
-
-STATES = [
-    # what failed, by key and model, and how the channel is shown
-    ([], "ok"),
-    ([("k", "m", "overloaded")] * 2, "ok"),
-    ([("k", "m", "overloaded")] * 3, "degraded"),
-    ([("k", "m", "overloaded")] * 3 + [("k", "n", "timeout")] * 3, "open"),
-    ([("k", "m", "rate_limited")], "degraded"),
-    ([(key, model, "rate_limited") for key in ("k", "other") for model in "mn"], "degraded"),
-    ([("k", "m", "credential"), ("other", "m", "credential")], "degraded"),  # of this model alone
-    ([("k", "m", "credential"), ("k", "n", "out_of_credit")], "degraded"),
-    ([(key, model, "credential") for key in ("k", "other") for model in "mn"], "open"),
-    ([("k", "m", "overloaded")] * 3 + [("k", "n", "credential"), ("other", "n", "credential")], "open"),
-    ([("gone", "m", "rate_limited"), ("k", "gone", "credential")], "ok"),
-]
-
-
-@pytest.mark.parametrize(("failed", "state"), STATES)
-def test_how_a_channel_stands_in_a_word(failed, state):
-    told = Told()
-    for number, (key, model, verdict) in enumerate(failed):
-        told.health.note(way(key=key, model=model), f"req_{number}", said(verdict), 0.0, BREAKER)
-    assert told.health.state_of(two_by_two(), 0.0) == state
 
 
 SAID = st.sampled_from(["ok", "left", "caller", "overloaded", "timeout"])

@@ -24,6 +24,7 @@ from ftgate.house import serving
 from ftgate.house.house import DATABASE
 from ftgate.transports.direct import DirectUpstream
 from ftgate.transports.sturdy import SturdyUpstream
+from tests.fakes.stripe import FakeStripe
 from tests.fakes.upstream import FakeUpstream, Script, Seen
 from tests.patience import SOON_S, until
 
@@ -61,9 +62,12 @@ def written(*settings: Mapping[str, str], tail: str = "") -> str:
 class Gateway:
     """One that runs. `patience_s` is how long a check waits for what this gateway may never do."""
 
-    def __init__(self, place: Path, text: str, fake: FakeUpstream, *, patience_s: float) -> None:
+    def __init__(
+        self, place: Path, text: str, fake: FakeUpstream, stripe: FakeStripe, *, patience_s: float
+    ) -> None:  # fmt: skip
         self.place = place
         self.fake = fake
+        self.stripe = stripe
         self.patience_s = patience_s
         self.file = place / "ftgate.toml"
         self.write(text)
@@ -76,7 +80,8 @@ class Gateway:
         self.ids: dict[str, int] = {}  # of every key that was made
 
     def write(self, text: str) -> None:
-        self.file.write_text(text.replace("FAKE", self.fake.url).replace("PLACE", str(self.place)))
+        text = text.replace("FAKE", self.fake.url).replace("PLACE", str(self.place)).replace("STRIPE", self.stripe.url)
+        self.file.write_text(text)
 
     async def reload(self, text: str) -> None:
         """Other settings, by SIGHUP."""
@@ -230,14 +235,15 @@ async def running(
         # What is done to a whole process is not done to the tests'.
         patch.setattr(serving, "settle_the_heap", lambda: None)
         patch.setattr(serving, "allow_open_files", lambda: None)
-        async with fake.serving():
-            gateway = Gateway(place, text, fake, patience_s=patience_s)
-            for kind in (FastDoor, HypercornDoor):
-                _noted(patch, kind, "serve", gateway.doors)
-            for way in (DirectUpstream, SturdyUpstream):
-                _noted(patch, way, "open", gateway.ways)
-            async with gateway:
-                yield gateway
+        with FakeStripe() as stripe:
+            async with fake.serving():
+                gateway = Gateway(place, text, fake, stripe, patience_s=patience_s)
+                for kind in (FastDoor, HypercornDoor):
+                    _noted(patch, kind, "serve", gateway.doors)
+                for way in (DirectUpstream, SturdyUpstream):
+                    _noted(patch, way, "open", gateway.ways)
+                async with gateway:
+                    yield gateway
 
 
 def _noted(patch: pytest.MonkeyPatch, kind: Any, method: str, into: list[type]) -> None:

@@ -104,6 +104,13 @@ class Entered:
         return Person(account, f"user{account}", "user", "default")
 
 
+class Paying:
+    """ports.Payments, of which nothing is asked."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(name)
+
+
 class Guesses:
     """ports.Throttle that says `wait_s`."""
 
@@ -134,7 +141,9 @@ class Asking:
         live = Still(doors=DoorSettings(max_body_bytes=1000, cors=cors))
         self.accounts = Posted(_1=posted)
         self.sessions, self.throttle = Entered(), Guesses()
-        services = Services(self.accounts, self.journal, self.sessions, self.throttle, own=("http://127.0.0.1:8400",))
+        services = Services(
+            self.accounts, self.journal, self.sessions, self.throttle, Paying(), own=("http://127.0.0.1:8400",)
+        )  # fmt: skip
         self.site = Site(self.line, live, services)
         self.intake = Intake(
             self._walk, self._walk, self.line.authenticate, live=live, methods_at=self.site.methods_at,

@@ -1,0 +1,192 @@
+"""Payments, as the site, the command line and the control socket see them."""
+
+import logging
+from collections.abc import Callable, Mapping
+
+import trio
+
+from ftgate.accounts.acting import CLI, audited
+from ftgate.accounts.applying import Applying, NotOurs
+from ftgate.accounts.checkout import Checkouts
+from ftgate.accounts.directory import Directory
+from ftgate.accounts.events import Events
+from ftgate.accounts.payment_rows import PaymentRows
+from ftgate.accounts.stripe import StripeFailed
+from ftgate.accounts.throttles import Throttles
+from ftgate.core import payments as core
+from ftgate.core.moments import iso
+from ftgate.core.money import format_usd_cents
+from ftgate.core.payments import STATUSES, Payment
+from ftgate.errors import Conflict, GateError, InvalidRequest, NotFound
+from ftgate.ports import Clock, nowhere
+from ftgate.ports.payments import Checkout, PaymentTerms
+from ftgate.ports.site import Doer
+from ftgate.store.writer import Writer
+
+log = logging.getLogger("ftgate.payments")
+
+EVERY_S = 600.0
+"""How often payments are reconciled by themselves."""
+ASK_AGAIN_S = 10.0
+"""How often somebody who reads an open payment makes us ask Stripe for it."""
+LOOK_S = 10.0
+"""How long somebody who reads a payment waits for Stripe before it is shown as we know it."""
+
+
+class Payments:
+    """ports.payments.Payments. `terms` gives the settings in force; `own_url` is where this gateway is reached."""
+
+    def __init__(
+        self,
+        rows: PaymentRows,
+        directory: Directory,
+        throttles: Throttles,
+        writer: Writer,
+        clock: Clock,
+        *,
+        terms: Callable[[], PaymentTerms],
+        own_url: str = "",
+        passing: Callable[[str], None] = nowhere,
+    ) -> None:
+        self.rows = rows
+        self.directory = directory
+        self.clock = clock
+        self.applying = Applying(rows, directory.books, writer, clock, terms, passing)
+        self.checkouts = Checkouts(self.applying, lambda account: throttles.account("checkout", account), own_url)
+        self.events = Events(self.applying)
+        self._asked: dict[str, float] = {}  # open payments -> when Stripe was last asked for a reader
+
+    def __repr__(self) -> str:
+        return f"<Payments {self.rows!r}>"
+
+    async def run(self) -> None:
+        """Until cancelled: be there for checkouts, and reconcile, at once and every EVERY_S."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self.checkouts.nursery = nursery
+                while True:
+                    if self.applying.terms().secret_key is not None:
+                        await self._reconcile_by_itself()
+                    await trio.sleep(EVERY_S)
+        finally:
+            self.checkouts.nursery = None
+
+    async def _reconcile_by_itself(self) -> None:
+        try:
+            counts = await self.events.reconcile(everything=False)
+        except GateError as error:
+            log.warning("payments were not reconciled: %s", error.message)
+        except Exception:  # the next time is another try
+            log.exception("payments were not reconciled")
+        else:
+            if any(counts[name] for name in counts if name != "checked"):
+                log.info("payments reconciled: %s", ", ".join(f"{many} {name}" for name, many in counts.items()))
+
+    async def aclose(self) -> None:
+        """Give Stripe's connections back."""
+        await self.applying.aclose()
+
+    async def checkout(self, account: int, asked: Checkout) -> Mapping[str, object]:
+        return await self.checkouts.create(account, asked)
+
+    def takes_events(self) -> bool:
+        return self.applying.terms().webhook_secret is not None
+
+    async def webhook(self, signature: str | None, body: bytes) -> None:
+        await self.events.take(signature, body)
+
+    def page(
+        self, account: int | None, *, status: str | None, before: int | None, skipped: int, size: int
+    ) -> tuple[list[Mapping[str, object]], int, int | None]:
+        if status is not None and status not in STATUSES:
+            raise InvalidRequest(f"`status` must be one of {', '.join(STATUSES)}", param="status")
+        found = [
+            payment
+            for payment in map(self.rows.by_id.__getitem__, reversed(self.rows.listed(account)))
+            if (status is None or payment.status == status) and (payment.session or account is None)
+        ]
+        rest = [one for one in found if before is None or one.number < before][skipped:]
+        last = rest[size - 1].number if len(rest) > size else None
+        show = self.shown if account is not None else self.shown_to_operators
+        return [show(payment) for payment in rest[:size]], len(found), last
+
+    async def one(self, account: int, id: str) -> Mapping[str, object]:
+        payment = self.rows.by_id.get(self.rows.by_session.get(id, id))
+        if payment is None or payment.account != account or not payment.session:
+            raise NotFound(f"there is no payment {id[:100]!r}")
+        if payment.status == "open" and self._due(payment.id):
+            with trio.move_on_after(LOOK_S):
+                try:
+                    await self.applying.apply(payment.id)
+                except (StripeFailed, NotOurs, GateError):
+                    log.info("payment %s is shown as it was last known", payment.id)
+        return self.shown(self.rows.by_id[payment.id])
+
+    def _due(self, id: str) -> bool:
+        """Whether Stripe may be asked again for a reader of this payment; then it is."""
+        now = self.clock.now()
+        if now - self._asked.get(id, -ASK_AGAIN_S) < ASK_AGAIN_S:
+            return False
+        self._asked = {one: at for one, at in self._asked.items() if now - at < ASK_AGAIN_S}
+        self._asked[id] = now
+        return True
+
+    async def reconcile(self, by: Doer = CLI) -> Mapping[str, int]:
+        counts = await self.events.reconcile(everything=True)
+        writer = self.applying.writer
+        batch = writer.changed()
+        audited(batch, self.clock.wall_us(), by, "payments.reconcile", "payments", after=counts)
+        return counts
+
+    async def resolve(self, id: str, *, action: str, note: str, by: Doer = CLI) -> Mapping[str, object]:
+        payment = self.rows.by_id.get(self.rows.by_session.get(id, id))
+        if payment is None:
+            raise NotFound(f"there is no payment {id[:100]!r}")
+        applying = self.applying
+        async with applying.turn(payment.id):
+            before = self.rows.by_id[payment.id]
+            if before.status != "quarantined":
+                raise Conflict(f"payment {before.id} is {before.status}, not quarantined", code="not_quarantined")
+            applying.enter(before, core.resolve(before, action, note))
+            after = self.rows.by_id[payment.id]
+            if after.status == "quarantined":
+                await applying.written(after.id)
+                raise Conflict(f"payment {after.id} cannot be credited: {after.reason}", code="not_credited")
+            audited(
+                applying.writer.changed(), self.clock.wall_us(), by, "payment.resolve", after.id,
+                {"status": before.status, "reason": before.reason}, {"status": after.status, "note": note},
+            )  # fmt: skip
+            await applying.written(after.id)
+        return self.shown_to_operators(after)
+
+    async def listed(self, *, username: str | None = None, limit: int = 20) -> dict[str, object]:
+        """The command line's list, as the operator's first page. Raises NotFound."""
+        account = None if username is None else self.directory.user(username).id
+        payments = [self.rows.by_id[id] for id in reversed(self.rows.listed(account))]
+        shown = [self.shown_to_operators(payment) for payment in payments[:limit]]
+        return {"data": shown, "page": 1, "page_size": limit, "total": len(payments), "next": None}
+
+    def shown(self, payment: Payment) -> dict[str, object]:
+        """A payment as its account sees it."""
+        return {
+            "id": payment.id,
+            "session_id": payment.session or None,
+            "status": payment.status,
+            "amount": format_usd_cents(payment.amount),
+            "currency": payment.currency,
+            "credited": format_usd_cents(payment.credited),
+            "refunded": format_usd_cents(payment.taken),
+            "created_at": iso(payment.created_at_us),
+            "paid_at": None if payment.paid_at_us is None else iso(payment.paid_at_us),
+            "receipt_url": payment.receipt_url or None,
+        }
+
+    def shown_to_operators(self, payment: Payment) -> dict[str, object]:
+        """As operators see it: whose it is, and why it is as it is."""
+        user = self.directory.users[payment.account]
+        return {
+            **self.shown(payment),
+            "user": str(user.id),
+            "account_name": user.username,
+            "reason": payment.reason or None,
+        }

@@ -1,0 +1,105 @@
+"""Card payments: paying for credits, looking at payments, Stripe's events, and the operator's side."""
+
+from quart import Quart, Response, request
+
+from ftgate.doors import http
+from ftgate.errors import InvalidRequest, NotFound
+from ftgate.ports.payments import Checkout, Payments
+from ftgate.ports.site import Doer
+from ftgate.web import fields
+from ftgate.web.asking import Asker, Guard
+from ftgate.web.pages import paged, paging
+from ftgate.web.replies import reply
+
+MOST_EVENT = 256 * 1024
+"""Bytes of one event: Stripe's largest are a few tens of kilobytes."""
+MOST_KEY = 200
+MOST_NOTE = 500
+MOST_URL = 100_000
+"""Read whole; its own limit is told by who checks it."""
+
+
+def add(app: Quart, guard: Guard, payments: Payments) -> None:
+    async def checkout() -> Response:
+        asker = await guard.account()
+        said = await fields.read()
+        amount = said.needed("amount", said.usd("amount", places=2))
+        asked = Checkout(
+            amount=amount,
+            success_url=said.text("success_url", most=MOST_URL),
+            cancel_url=said.text("cancel_url", most=MOST_URL),
+            request=_idempotency_key(),
+        )
+        return reply(await payments.checkout(asker.account, asked))
+
+    app.add_url_rule("/v1/user/credits", "credits", checkout, methods=["POST"])
+    app.add_url_rule("/v1/billing/checkout", "checkout", checkout, methods=["POST"])
+
+    @app.get("/v1/user/payments")
+    async def own_payments() -> Response:
+        asker = await guard.account()
+        return reply(_page(payments, asker.account))
+
+    @app.get("/v1/user/payments/<id>")
+    async def own_payment(id: str) -> Response:
+        asker = await guard.account()
+        return reply(await payments.one(asker.account, id))
+
+    @app.post("/v1/billing/webhook")
+    async def webhook() -> Response:
+        if not payments.takes_events():
+            raise NotFound(http.route_hint(request.path, ()))
+        body = await fields.received(MOST_EVENT)
+        await payments.webhook(request.headers.get("Stripe-Signature"), body)
+        return reply({"received": True})
+
+    _operators(app, guard, payments)
+
+
+def _operators(app: Quart, guard: Guard, payments: Payments) -> None:
+    @app.get("/v1/admin/payments")
+    async def all_payments() -> Response:
+        await guard.operator()
+        return reply(_page(payments, None))
+
+    @app.post("/v1/admin/payments/reconcile")
+    async def reconcile() -> Response:
+        asker = await guard.operator()
+        return reply(await payments.reconcile(_doer(asker)))
+
+    @app.post("/v1/admin/payments/<id>/resolve")
+    async def resolve(id: str) -> Response:
+        asker = await guard.operator()
+        said = await fields.read()
+        action = said.needed("action", said.text("action", most=20))
+        if action not in ("credit", "dismiss"):
+            raise InvalidRequest("`action` must be credit or dismiss", param="action")
+        note = said.needed("note", said.line("note", most=MOST_NOTE))
+        return reply(await payments.resolve(id, action=action, note=note, by=_doer(asker)))
+
+
+def _page(payments: Payments, account: int | None) -> dict[str, object]:
+    asked = paging("payments")
+    rows, total, last = payments.page(
+        account,
+        status=request.args.get("status") or None,
+        before=asked.after[0] if asked.after else None,
+        skipped=asked.skipped,
+        size=asked.size,
+    )
+    return paged(rows, asked, total, None if last is None else (last,), "payments")
+
+
+def _idempotency_key() -> str:
+    """The header's value, "" without one. Raises InvalidRequest."""
+    key = request.headers.get("Idempotency-Key", "")
+    if len(key) > MOST_KEY:
+        raise InvalidRequest(
+            f"the header Idempotency-Key is longer than {MOST_KEY} characters", param="Idempotency-Key"
+        )  # fmt: skip
+    return key
+
+
+def _doer(asker: Asker) -> Doer:
+    via = "session" if asker.session is not None else "api"
+    return Doer(asker.account, asker.person.username, via, asker.address)
