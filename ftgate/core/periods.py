@@ -1,9 +1,8 @@
-"""Spans of time as people count them: the days and hours of a zone, and the quarter hours from which all of them are put
-together.
+"""Spans of time as people count them: the days and hours of a zone, and the quarter hours that all of them are made of.
 
 A *quarter* is 15 minutes, numbered from 1970 in UTC. Every zone's offset from UTC is a multiple of 15 minutes (since
-1972, and America/St_Johns since 2011), so that every day and every hour of every zone is a number of whole quarters, and
-sums kept by quarter serve all zones.
+1972, and America/St_Johns since 2011), so that every day and every hour of every zone is a number of whole quarters,
+and sums kept by quarter serve all zones.
 
 A *day* of a zone is what carries one date there: it begins with the first quarter of that date, which is not always
 called midnight, and has 23, 24 or 25 hours (or half an hour more or less than 24: Australia/Lord_Howe). An *hour* is a

@@ -1,6 +1,7 @@
 """Days and hours of zones, against a table by hand and against a reckoning that asks each quarter hour by itself."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -59,7 +60,10 @@ def test_seven_days(zone: str, now: str, first: str, hours: float, last: str) ->
             "America/New_York", "2026-11-01T06:30:00Z",
             {-1: "2026-11-01T01:00:00-05:00", -2: "2026-11-01T01:00:00-04:00", 0: "2026-10-31T03:00:00-04:00"},
         ),
-        ("America/New_York", "2026-03-08T07:30:00Z", {-1: "2026-03-08T03:00:00-04:00", -2: "2026-03-08T01:00:00-05:00"}),
+        (
+            "America/New_York", "2026-03-08T07:30:00Z",
+            {-1: "2026-03-08T03:00:00-04:00", -2: "2026-03-08T01:00:00-05:00"},
+        ),
         (  # half an hour is shown twice
             "Australia/Lord_Howe", "2026-04-04T15:40:00Z",
             {-1: "2026-04-05T02:00:00+10:30", -2: "2026-04-05T01:30:00+10:30", -3: "2026-04-05T01:00:00+11:00"},
@@ -153,7 +157,7 @@ def test_every_quarter_lies_where_its_own_clock_says(name: str, period: str, now
         assert shown == expected[kind]
         if spans:  # without a gap, from the beginning to the end
             assert (spans[0].from_us, spans[-1].to_us) == (found.from_us, found.to_us)
-            assert all(one.to_us == other.from_us for one, other in zip(spans, spans[1:], strict=False))
+            assert all(one.to_us == other.from_us for one, other in pairwise(spans))
             assert all(span.from_us % QUARTER_US == 0 for span in spans)
 
 
