@@ -30,6 +30,7 @@ COMMANDS = {
     "backup": "ftgate.cli.care:backup",
     "restore": "ftgate.cli.care:restore",
     "doctor": "ftgate.cli.care:doctor",
+    "bench": "ftgate.cli.bench:bench",
     "version": "ftgate.cli.group:version",
 }
 

@@ -226,7 +226,7 @@ _LOG_COLUMNS = {
 def logs(limit: int, as_json: bool, config_path: Path | None, data: Path | None) -> None:
     """The latest requests."""
     with _readable(config_path, data) as path:
-        found = requests.page(path, requests.Filter(), page=1, page_size=limit, remarks=True)
+        found = requests.latest(path, limit)
     document(found) if as_json else table(found["data"], _LOG_COLUMNS, seldom="remark")  # type: ignore[arg-type]
 
 
@@ -236,7 +236,7 @@ def logs(limit: int, as_json: bool, config_path: Path | None, data: Path | None)
 def stats(as_json: bool, config_path: Path | None, data: Path | None) -> None:
     """Requests, tokens and cost, by model."""
     with _readable(config_path, data) as path:
-        found = requests.stats(path, requests.Filter())
+        found = requests.stats(path)
     if as_json:
         document(found)
         return

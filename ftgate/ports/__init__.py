@@ -4,12 +4,14 @@ The gate is given one object for each of these by app.py, the only composer. Not
 httpcore, so that another room (a PostgreSQL ledger, a faster transport) can stand in without the gate noticing.
 """
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from ftgate.core.health import Breaker
+from ftgate.core.logged import Logged
+from ftgate.core.periods import Window
 from ftgate.core.pricing import ONE, Multiplier, Offer
 from ftgate.core.retrying import Retry
 from ftgate.core.routing import Channel, Model, Reach, Routes
@@ -204,6 +206,10 @@ class Row(msgspec.Struct, gc=False, array_like=True):
     `remark` is what the operator is to know of a call that was served all the same: a usage that was refused, a prompt
     counted far above what was sent, events that were no JSON; or that a bug kept it from being charged.
 
+    `tries` (core.tries) is what became of each attempt, where the row does not say it: where there were several.
+
+    `kind` is the journal's own: which calls are of one kind to who looks for them.
+
     `route` is the path of the relay route that the caller used, `client_dialect` the protocol spoken there,
     `channel_dialect` the one spoken to the last candidate tried; "" where it came to none.
     """
@@ -241,6 +247,8 @@ class Row(msgspec.Struct, gc=False, array_like=True):
     cache_write_1h_tokens: int = 0
     earlier: str = ""
     remark: str = ""
+    tries: str = ""
+    kind: int = 0
 
 
 class Settled(msgspec.Struct, frozen=True, gc=False):
@@ -469,15 +477,93 @@ class Accounts(Protocol):
         ...
 
 
-class Journal(Protocol):
-    """The calls that have ended, as they are shown."""
+Place = tuple[int, int]
+"""Where a call stands in the log: when it came, and the id of its row."""
 
-    async def page(
-        self, account: int, *, model: str | None = None, status: str | None = None, from_us: int | None = None,
-        to_us: int | None = None,
-        page: int, page_size: int,
-    ) -> Mapping[str, object]:  # fmt: skip
-        """One page of an account's calls, newest first, counted from 1. Times in microseconds since 1970."""
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Which calls to show; None is any. `model` as it was asked for or served; times in microseconds since 1970, the
+    last one not included."""
+
+    account: int | None = None
+    key: int | None = None
+    model: str | None = None
+    channel: str | None = None
+    mode: str | None = None
+    status: str | None = None
+    http_status: int | None = None
+    request_id: str | None = None
+    from_us: int | None = None
+    to_us: int | None = None
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it chooses by more than account and time."""
+        chosen = (
+            self.key, self.model, self.channel, self.mode, self.status, self.http_status, self.request_id,
+        )  # fmt: skip
+        return any(value is not None for value in chosen)
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """A page of calls, newest first; how many there are in all, and where the last one stands if others follow."""
+
+    rows: list[Logged]
+    total: int
+    following: Place | None
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """What is remembered of a call beside its row: its price (core.receipt) and its attempts (core.tries), as they are
+    written."""
+
+    row: Logged
+    price: str
+    tries: str
+
+
+class Sums(msgspec.Struct, frozen=True):
+    """What calls come to; the cost in units."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: int = 0
+
+    def __add__(self, other: "Sums") -> "Sums":
+        return Sums(
+            self.requests + other.requests, self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens, self.cost + other.cost,
+        )  # fmt: skip
+
+
+class Used(msgspec.Struct, frozen=True):
+    """An account's calls in a window of time: in all, on each of its days and in each of its hours, and by the model
+    that served them ("" for none)."""
+
+    whole: Sums
+    days: list[Sums]
+    hours: list[Sums]
+    models: dict[str, Sums]
+
+
+class Journal(Protocol):
+    """The calls that have ended, as they are shown: there as soon as they have settled."""
+
+    async def page(self, wanted: Wanted, *, skipped: int, size: int, after: Place | None = None) -> Listed:
+        """A page: the calls behind the place `after`, or behind the first `skipped` ones."""
+        ...
+
+    def csv(self, wanted: Wanted, names: Sequence[str]) -> AsyncIterator[bytes]:
+        """All calls that there are now, as CSV with these fields (core.logged), oldest first, piece by piece."""
+        ...
+
+    async def call(self, request_id: str) -> Recorded | None:
+        """One call; None where there is none of this id."""
+        ...
+
+    async def used(self, account: int, window: Window) -> Used:
+        """What an account's calls come to."""
         ...
 
 

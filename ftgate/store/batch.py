@@ -19,10 +19,11 @@ import trio
 
 from ftgate.core.books import Balance, Entry, Quota
 from ftgate.ports import Row
+from ftgate.store.rollups import grouped
 
 log = logging.getLogger("ftgate.store")
 
-_INBOX_SQL = "INSERT INTO inbox (mark, entries, balances, spent, requests) VALUES (?, ?, ?, ?, ?)"
+_INBOX_SQL = "INSERT INTO inbox (mark, entries, balances, spent, requests, sums) VALUES (?, ?, ?, ?, ?, ?)"
 _MONTH_SQL = (
     "INSERT INTO byok_months (account, month, tokens) VALUES (?, ?, ?)"
     " ON CONFLICT (account, month) DO UPDATE SET tokens = tokens + excluded.tokens"
@@ -51,7 +52,7 @@ class Batch:
             trio.lowlevel.Task, float
         ] = {}  # who waits for a limited time, and until when (time.monotonic)
         self.mark = next(_marks)
-        self.sealed: tuple[Any, ...] = ()  # the mark, and JSON lists of the entries, balances, spending and rows
+        self.sealed: tuple[Any, ...] = ()  # the mark, and JSON lists of entries, balances, spending, rows, their sums
 
     def __repr__(self) -> str:
         state = "written" if self.done else "sealed" if self.sealed else "filling"
@@ -77,7 +78,15 @@ class Batch:
     def seal(self) -> None:
         """Put the changes into the form in which they are written: in the thread that made them, since the other one
         would hold that up for it, and for longer."""
-        self.sealed = (self.mark, *map(_listed, (self.entries, self.balances.values(), self.spent.values(), self.rows)))
+        self.sealed = (
+            self.mark,
+            *map(_listed, (self.entries, self.balances.values(), self.spent.values())),
+            *self._rows(),
+        )
+
+    def _rows(self) -> tuple[str, str]:
+        sums = grouped(self.rows)  # first: it tells each row its kind
+        return _listed(self.rows), _listed(sums)
 
 
 def joined(batches: list[Batch]) -> Batch:

@@ -1,12 +1,18 @@
-"""The request log of a database file, as the account routes show it."""
+"""The request log of a database file, as the account and operator routes show it."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import trio
 
-from ftgate.store import requests
+from ftgate.core.logged import csv_head, csv_line
+from ftgate.core.periods import Window
+from ftgate.ports import Listed, Place, Recorded, Used, Wanted
+from ftgate.store import listing, usage
+
+PIECE = 500
+"""Calls in one piece of an export: some milliseconds of reading."""
 
 
 class StoredJournal:
@@ -15,13 +21,33 @@ class StoredJournal:
     def __init__(self, database: Path) -> None:
         self.database = database
 
-    async def page(
-        self, account: int, *, model: str | None = None, status: str | None = None, from_us: int | None = None,
-        to_us: int | None = None,
-        page: int, page_size: int,
-    ) -> Mapping[str, object]:  # fmt: skip
+    async def page(self, wanted: Wanted, *, skipped: int, size: int, after: Place | None = None) -> Listed:
         """As ports.Journal says."""
-        chosen = requests.Filter(account=account, model=model, status=status, from_us=from_us, to_us=to_us)
         return await trio.to_thread.run_sync(
-            partial(requests.page, self.database, chosen, page=page, page_size=page_size)
+            partial(listing.page, self.database, wanted, skipped=skipped, size=size, after=after)
         )
+
+    async def csv(self, wanted: Wanted, names: Sequence[str]) -> AsyncIterator[bytes]:
+        """As ports.Journal says. No read lasts longer than one piece, so that a slow reader keeps nothing open."""
+        newest = await trio.to_thread.run_sync(listing.newest, self.database)
+        yield csv_head(names).encode()
+        behind = listing.BEGINNING
+        while True:
+            lines, behind = await trio.to_thread.run_sync(
+                partial(self._piece, wanted, names, behind=behind, newest=newest)
+            )
+            if not lines:
+                return
+            yield lines
+
+    def _piece(self, wanted: Wanted, names: Sequence[str], *, behind: Place, newest: int) -> tuple[bytes, Place]:
+        rows, behind = listing.older_first(self.database, wanted, behind=behind, newest=newest, size=PIECE)
+        return "".join([csv_line(row, names) for row in rows]).encode(errors="replace"), behind
+
+    async def call(self, request_id: str) -> Recorded | None:
+        """As ports.Journal says."""
+        return await trio.to_thread.run_sync(listing.recorded, self.database, request_id)
+
+    async def used(self, account: int, window: Window) -> Used:
+        """As ports.Journal says."""
+        return await trio.to_thread.run_sync(usage.used, self.database, account, window)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ftgate.core.books import Entry
 from ftgate.core.payments import STATUSES, Payment
 from ftgate.ports import Row
+from ftgate.store import rollups
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -153,7 +154,6 @@ CREATE TABLE spending (
 ) STRICT;
 """
 """The sixth's: what channels have cost in the month that began then, as far as the row `last_id` (store.spending)."""
-_ADDED = {"0002_row_arithmetic": _ROW_ARITHMETIC, "0003_remarks": _REMARKS, "0005_people": _PEOPLE_COLUMNS}
 _PAYMENTS = f"""
 CREATE TABLE payments (
   number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, account INTEGER NOT NULL, amount INTEGER NOT NULL CHECK (amount
@@ -168,6 +168,14 @@ CREATE TABLE payments (
 ) STRICT;
 """
 """The seventh's: payments, as core.payments.Payment has them. What is credited and taken back stands in `entries`."""
+_KINDS = {"requests": {"tries": "TEXT NOT NULL DEFAULT ''", "kind": "INTEGER NOT NULL DEFAULT 0"}}
+"""The eighth's: what became of each attempt, where there is more to tell than the row says; and the row's kind."""
+_ADDED = {
+    "0002_row_arithmetic": _ROW_ARITHMETIC,
+    "0003_remarks": _REMARKS,
+    "0005_people": _PEOPLE_COLUMNS,
+    "0008_rollups": _KINDS,
+}
 _TABLES: dict[str, dict[str, tuple[str, ...]]] = {
     "0004_byok_months": {"byok_months": ("account", "month", "tokens")},
     "0005_people": {
@@ -177,8 +185,11 @@ _TABLES: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "0006_spending": {"spending": ("id", "begins_us", "last_id", "units")},
     "0007_payments": {"payments": Payment.__struct_fields__},
+    "0008_rollups": {"kinds": ("id", *rollups.KIND, "requests", "pruned")},
 }  # fmt: skip
 """Tables that came later, with their columns: for who reads a database that lacks them."""
+_VIEWS = {"0008_rollups": {"usage_quarters": rollups.OF_ROWS + rollups.BY_QUARTER}}
+"""Tables that came later and say what others say too, with that."""
 _MIGRATIONS = {
     "0001_first": _FIRST,
     "0002_row_arithmetic": _added(_ROW_ARITHMETIC),
@@ -187,6 +198,7 @@ _MIGRATIONS = {
     "0005_people": _added(_PEOPLE_COLUMNS) + _PEOPLE,
     "0006_spending": _SPENDING,
     "0007_payments": _PAYMENTS,
+    "0008_rollups": _added(_KINDS) + rollups.MIGRATION,
 }
 
 
@@ -200,10 +212,10 @@ def _insert_all(table: str, columns: tuple[str, ...], source: str, conflict: str
 
 
 def open_inbox(connection: sqlite3.Connection, passing: Callable[[str], None] | None = None) -> None:
-    """Give this connection its inbox: a view, and what is inserted into it (JSON lists of entries, balances, spending
-    and rows, and a mark) goes into the tables by a trigger. So a whole batch is one statement, which SQLite works
-    through and commits without asking for the interpreter's lock in between; the thread of the event loop holds that
-    most of the time, and each asking costs both. `passing` is called at two places within it, for tests."""
+    """Give this connection its inbox: a view, and what is inserted into it (JSON lists of entries, balances, spending,
+    rows and their sums, and a mark) goes into the tables by a trigger. So a whole batch is one statement, which SQLite
+    works through and commits without asking for the interpreter's lock in between; the thread of the event loop holds
+    that most of the time, and each asking costs both. `passing` is called at two places within it, for tests."""
     balances = (
         "ON CONFLICT (account) DO UPDATE SET posted = excluded.posted, held = excluded.held, used = excluded.used"
     )
@@ -213,6 +225,7 @@ def open_inbox(connection: sqlite3.Connection, passing: Callable[[str], None] | 
         "SELECT passing('commit_begun');\n",
         _insert_all("balances", ("account", "posted", "held", "used"), "NEW.balances", balances),
         _insert_all("spent", ("key", "used"), "NEW.spent", "ON CONFLICT (key) DO UPDATE SET used = excluded.used"),
+        rollups.written("NEW.sums"),
         _insert_all("requests", Row.__struct_fields__, "NEW.requests"),
         "SELECT passing('commit_written');\n",
     ]
@@ -222,7 +235,7 @@ def open_inbox(connection: sqlite3.Connection, passing: Callable[[str], None] | 
         connection.create_function("passing", 1, passing)
     connection.execute("DROP VIEW IF EXISTS temp.inbox")
     connection.execute(
-        "CREATE TEMP VIEW inbox AS SELECT 0 AS mark, 0 AS entries, 0 AS balances, 0 AS spent, 0 AS requests"
+        "CREATE TEMP VIEW inbox AS SELECT 0 AS mark, 0 AS entries, 0 AS balances, 0 AS spent, 0 AS requests, 0 AS sums"
     )
     connection.execute(f"CREATE TEMP TRIGGER inbox_in INSTEAD OF INSERT ON inbox BEGIN {''.join(steps)} END")
 
@@ -243,6 +256,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
     import sqlite_utils
     from sqlite_utils.migrations import Migrations
 
+    rollups.know_kinds(connection)
     migrations = Migrations("ftgate")
     for name, script in _MIGRATIONS.items():
         migrations(name=name)(_migration(script))
@@ -270,7 +284,8 @@ def _migration(script: str) -> "Callable[[sqlite_utils.Database], None]":
 def show_newest(connection: sqlite3.Connection) -> None:
     """Let a database that an older version wrote be read as if it were migrated, and leave it as it is: a backup is
     verified before it is put back, and a command beside no server only reads. The tables are hidden behind views of
-    this connection, which have the missing columns; a table that came later is empty. Raises sqlite3.DatabaseError."""
+    this connection, which have the missing columns; a table that came later is empty, or says what the rows say.
+    Raises sqlite3.DatabaseError."""
     if "0001_first" not in (applied := _applied(connection)):
         return
     missing: dict[str, list[str]] = {}
@@ -281,6 +296,7 @@ def show_newest(connection: sqlite3.Connection) -> None:
                     f"{kind.partition(' DEFAULT ')[2] or 'NULL'} AS {name}" for name, kind in columns.items()
                 )
     absent = {t: names for migration, its in _TABLES.items() if migration not in applied for t, names in its.items()}
+    views = {table: sql for migration, its in _VIEWS.items() if migration not in applied for table, sql in its.items()}
     if not missing and not absent:
         return
     connection.execute("PRAGMA query_only = OFF")  # the file itself is open for reading only
@@ -290,6 +306,8 @@ def show_newest(connection: sqlite3.Connection) -> None:
     for table, names in absent.items():
         nothing = ", ".join(f"NULL AS {name}" for name in names)
         connection.execute(f"CREATE TEMP VIEW {table} AS SELECT {nothing} WHERE 0")
+    for table, sql in views.items():
+        connection.execute(f"CREATE TEMP VIEW {table} AS {sql}")
     connection.execute("PRAGMA query_only = ON")
 
 

@@ -1,5 +1,5 @@
 """The verification of the ledger: every balance recomputed from the first entry on, every request's row held against
-the entries of its call and against its own arithmetic.
+the entries of its call and against its own arithmetic, and what is kept of requests in sums against the rows.
 
 A verification reads one moment (the last entry's and the last request's id and all balances) in one short transaction
 and then pages through the entries and the requests up to it, which never change: so no reader keeps the write-ahead log
@@ -15,6 +15,7 @@ import msgspec
 
 from ftgate.core import receipt
 from ftgate.core.audit import Audit, Disagreement, State
+from ftgate.store import rollups
 from ftgate.store.database import balances_in, last_entry, last_request, months_in, read_only, spent_in
 from ftgate.store.entries import entries_after
 from ftgate.store.schema import show_newest
@@ -52,6 +53,7 @@ def verify_ledger(path: Path) -> dict[str, object]:
         connection.execute("BEGIN")
         last, newest = last_entry(connection), last_request(connection)
         balances, spent, months = balances_in(connection), spent_in(connection), months_in(connection)
+        kinds, quarters = rollups.kinds_in(connection), rollups.quarters_in(connection)
         checkpoints = connection.execute(
             "SELECT last_id, id, CAST(state AS BLOB) FROM checkpoints ORDER BY last_id, id"
         ).fetchall()
@@ -61,6 +63,7 @@ def verify_ledger(path: Path) -> dict[str, object]:
         audit.finish(balances, spent)
         rows = compare_requests(connection, audit, newest)
         compare_months(connection, months, newest)
+        rollups.compare(connection, kinds, quarters, newest)
     except Disagreement as found:
         return {
             "ok": False,

@@ -116,7 +116,7 @@ class Writer:
 
         self._thread = threading.Thread(target=self._work, args=(tell,), name="ftgate-writer", daemon=True)
         self._thread.start()
-        self._hand_over()
+        self.hand_over()
 
     def busy(self) -> str | None:
         if self.failed is not None or self._lost is not None:
@@ -150,7 +150,7 @@ class Writer:
 
         with self._service[0]:
             while True:
-                self._hand_over()
+                self.hand_over()
                 self._collector = trio.lowlevel.current_task()
                 await trio.lowlevel.wait_task_rescheduled(end)
 
@@ -159,7 +159,7 @@ class Writer:
         with self._service[1]:
             while True:
                 await trio.sleep(LAZY_S)
-                self._hand_over()
+                self.hand_over()
                 now = time.monotonic()
                 if self._lost is not None and self.failed is None and now - self._lost_at > LOST_S:
                     self._dead(self._lost)
@@ -168,7 +168,7 @@ class Writer:
                         del batch.patient[task]
                         trio.lowlevel.reschedule(task)
 
-    def _hand_over(self) -> None:
+    def hand_over(self) -> None:
         """Give the thread what has been changed, if anything has."""
         batch, size = self.filling, self.filling.size()
         if not size or self._thread is None or self.failed is not None or self._lost is not None:
@@ -259,7 +259,7 @@ class Writer:
         trouble, it is tried once more."""
         if self.failed is not None or self._lost is not None:
             return
-        self._hand_over()
+        self.hand_over()
         self._lost, self._lost_at = error, time.monotonic()
         if self.trouble is not None:
             self._give_up.set()
@@ -361,7 +361,7 @@ class Writer:
         are given up: the writer has failed."""
         while self._thread is not None and self.failed is None and (self.handed or self.filling.size()):
             self._idle, commits = trio.Event(), self.commits
-            self._hand_over()
+            self.hand_over()
             with trio.move_on_after(LAST_TRIES_S) as patience:
                 await self._idle.wait()
             if patience.cancelled_caught and self.commits == commits:

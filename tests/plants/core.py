@@ -402,4 +402,25 @@ PLANTS = (
         "day = (days + 4) % 7",
         "tests/core/test_hours.py",
     ),
+    Plant(
+        "a day begins where the clock shows midnight again",
+        "ftgate/core/periods.py",
+        "while not holds(_local(at_us, zone)):",
+        "while False and not holds(_local(at_us, zone)):",
+        "tests/core/test_periods.py",
+    ),
+    Plant(
+        "an hour that is shown twice is one",
+        "ftgate/core/periods.py",
+        "return moment.date(), moment.hour, moment.utcoffset()",
+        "return moment.date(), moment.hour, None",
+        "tests/core/test_periods.py",
+    ),
+    Plant(
+        "a spreadsheet takes a text for a formula",
+        "ftgate/core/logged.py",
+        'frozenset("=+-@\\t\\r")',
+        'frozenset("=+-@\\t")',
+        "tests/core/test_logged.py",
+    ),
 )

@@ -62,8 +62,8 @@ def old(path: Path) -> Path:
 def shown(path: Path) -> Any:
     """All that a person is shown."""
     return [
-        requests.page(path, requests.Filter(), page=1, page_size=100, remarks=True),
-        requests.stats(path, requests.Filter()),
+        requests.latest(path, 100),
+        requests.stats(path),
         list(all_entries(path, username=None)),
     ]
 
@@ -77,11 +77,21 @@ def test_a_start_migrates_it_in_place_and_shows_the_same(old: Path) -> None:
     said = verify_ledger(old)
     connect(old, durability="power").close()
     assert shown(old) == before and verify_ledger(old) == said == VERIFIED
-    for table, rows, more in zip(("entries", "requests"), dumped, ((0,), ("", "", "", "", 0, "", "")), strict=True):
-        assert read(old, f"SELECT * FROM {table}") == [(*row, *more) for row in rows]
-    assert columns(old, "requests")[-7:] == [
+    kinds = [id for (id,) in read(old, "SELECT kind FROM requests ORDER BY id")]
+    assert read(old, "SELECT * FROM entries") == [(*row, 0) for row in dumped[0]]
+    added = ("", "", "", "", 0, "", "", "")
+    assert read(old, "SELECT * FROM requests") == [
+        (*row, *added, kind) for row, kind in zip(dumped[1], kinds, strict=True)
+    ]
+    assert columns(old, "requests")[-9:] == [
         "route", "client_dialect", "channel_dialect", "multiplier", "cache_write_1h_tokens", "earlier", "remark",
+        "tries", "kind",
     ]  # fmt: skip
+    assert read(old, "SELECT id, account, key, model, status, requests, pruned FROM kinds ORDER BY status") == [
+        (kinds[1], 1, 1, "m", "error", 1, 0), (kinds[0], 1, 1, "m", "ok", 1, 0),
+        (kinds[2], 1, 1, "m", "refused", 1, 0),
+    ]  # fmt: skip
+    assert read(old, "SELECT * FROM usage_quarters") == [(1, 0, "m", 3, 30, 9, 12, 0, 30)]
     assert read(old, "SELECT name FROM _sqlite_migrations ORDER BY name") == [(name,) for name in _MIGRATIONS]
     with closing(connect(old, durability="power")) as connection, pytest.raises(sqlite3.IntegrityError):
         connection.execute("UPDATE entries SET boot = 1")
@@ -89,14 +99,15 @@ def test_a_start_migrates_it_in_place_and_shows_the_same(old: Path) -> None:
 
 def test_a_database_of_the_second_schema_is_read_and_migrated(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.delitem(_MIGRATIONS, "0003_remarks")
+        first = {name: script for name, script in _MIGRATIONS.items() if name < "0003"}
+        patch.setattr("ftgate.store.schema._MIGRATIONS", first)
         patch.setattr("ftgate.store.schema.open_inbox", lambda connection: None)
         connect(old, durability="power").close()
     assert columns(old, "requests")[-1] == "earlier"
     before = shown(old)
     assert before[0]["data"][0]["remark"] == ""
     connect(old, durability="power").close()
-    assert columns(old, "requests")[-1] == "remark" and shown(old) == before and verify_ledger(old) == VERIFIED
+    assert columns(old, "requests")[-3] == "remark" and shown(old) == before and verify_ledger(old) == VERIFIED
 
 
 def test_an_interrupted_migration_runs_again(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,6 +126,9 @@ def test_reading_leaves_it_as_it_is(old: Path, tmp_path: Path) -> None:
     before = old.read_bytes()
     with closing(read_only(old)) as connection:
         show_newest(connection)
+        sums = "SELECT account, quarter, model, requests, prompt_tokens, cost_lower FROM usage_quarters"
+        assert connection.execute(sums).fetchall() == [(1, 0, "m", 3, 30, 30)]
+        assert connection.execute("SELECT count(*) FROM kinds").fetchone() == (0,)
         assert {entry.boot for entry in entries_after(connection, 0, 6, 100)} == {0}
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             connection.execute("DELETE FROM main.requests")

@@ -7,10 +7,12 @@ import pytest
 
 from ftgate.core.books import Books, Entry
 from ftgate.core.money import format_usd
+from ftgate.ports import Wanted
 from ftgate.store.batch import Batch, write_batch
 from ftgate.store.database import connect
+from ftgate.store.listing import page
 from ftgate.store.recovery import expire_orphans
-from ftgate.store.requests import Filter, page, stats
+from ftgate.store.requests import stats
 from ftgate.store.verify import verify_ledger
 from tests.store.faulty import row
 
@@ -100,9 +102,9 @@ def test_a_call_that_a_kill_ended_has_a_row(
     ]
     path = Path(connection.execute("PRAGMA database_list").fetchone()[2])
     assert verify_ledger(path)["not_recomputable"] == {"older": 0, "crashed": 3}
-    chosen = Filter(status="crashed", account=1)
-    assert [row["request_id"] for row in page(path, chosen, page=1, page_size=9)["data"]] == ["req_30", "req_20"]  # type: ignore[attr-defined]
-    sums = stats(path, Filter())
+    chosen = Wanted(status="crashed", account=1)
+    assert [row.request_id for row in page(path, chosen, skipped=0, size=9, after=None).rows] == ["req_30", "req_20"]
+    sums = stats(path)
     assert (sums["requests"], sums["failed"]) == (3, 3) and sums["cost"] == format_usd(sum(costs))
 
 

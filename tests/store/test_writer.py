@@ -256,7 +256,7 @@ async def test_the_log_gives_its_room_back_once_its_reader_is_gone(
     monkeypatch.setattr("ftgate.store.database.LOG_KEPT_BYTES", 100_000)
     monkeypatch.setattr("ftgate.store.writer.LOG_KEPT_BYTES", 100_000)
     connection = connect(path, durability="process")
-    connection.execute("PRAGMA wal_autocheckpoint = 20")
+    connection.execute("PRAGMA wal_autocheckpoint = 10")
     writer = Writer(connection)
     writer.start()
     calls = Calls()

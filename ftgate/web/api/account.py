@@ -1,12 +1,14 @@
 """An account's own figures: its balance and its calls."""
 
+import re
 import time
 
 from quart import Quart, Response
 
+from ftgate.core.logged import shown
 from ftgate.core.moments import iso, month, next_month_us
 from ftgate.core.money import PICO_PER_USD
-from ftgate.ports import Line
+from ftgate.ports import Line, Wanted
 from ftgate.web.asked import moment, text, whole
 from ftgate.web.asking import Guard
 from ftgate.web.replies import number, reply
@@ -42,8 +44,12 @@ def add(app: Quart, line: Line, guard: Guard, services: Services) -> None:
     async def logs() -> Response:
         asker = await guard.account()
         page, page_size = whole("page", 1, MAX_PAGE), whole("page_size", PAGE_SIZE, MAX_PAGE_SIZE)
-        said = await journal.page(
-            asker.account, model=text("model"), status=text("status"), from_us=moment("from"), to_us=moment("to"),
-            page=page, page_size=page_size,
+        status = text("status")
+        number = status is not None and re.fullmatch(r"[0-9]{3}", status) is not None
+        wanted = Wanted(
+            account=asker.account, model=text("model"), status=None if number else status,
+            http_status=int(status) if number and status else None, from_us=moment("from"), to_us=moment("to"),
         )  # fmt: skip
-        return reply(said)
+        found = await journal.page(wanted, skipped=(page - 1) * page_size, size=page_size)
+        data = [shown(row) for row in found.rows]
+        return reply({"data": data, "page": page, "page_size": page_size, "total": found.total})

@@ -1,0 +1,83 @@
+"""`ftgate bench`: histories to measure with."""
+
+import time
+from pathlib import Path
+
+import click
+import trio
+
+from ftgate.cli.accounts import as_json_option
+from ftgate.cli.output import document, line, told
+from ftgate.cli.remote import data_dir, load, patience, places
+from ftgate.errors import GateError
+from ftgate.house.lock import Locked
+from ftgate.store.database import DatabaseFault
+
+PASSWORD = "seedseed"
+CREDITS = "100000"
+"""USD of each seeded account: more than a history of ten million calls costs it."""
+
+
+@click.group()
+def bench() -> None:
+    """Histories to measure with."""
+
+
+@bench.command("seed")
+@click.option("--requests", required=True, type=click.IntRange(0, 100_000_000), help="How many settled requests.")
+@click.option("--users", default=10, show_default=True, type=click.IntRange(1, 10_000), help="Users u1, u2, ...")
+@click.option("--days", default=30.0, show_default=True, type=click.FloatRange(0.01, 3650), help="Days up to now.")
+@click.option("--rand", default=1, show_default=True, type=click.IntRange(0, 2**31), help="Seed of what is random.")
+@as_json_option
+@places
+def seed(
+    requests: int, users: int, days: float, rand: int, as_json: bool, config_path: Path | None, data: Path | None
+) -> None:
+    """Fill a data directory that no server holds with users u1 to uM (password "seedseed", a key each) and a history of
+    settled requests, whose ledger verifies. For measurements: everything in it is made up."""
+    settings = load(config_path, data)
+    place = data_dir(settings, data)
+
+    async def fill() -> dict[str, object]:
+        from ftgate.app import open_house
+        from ftgate.store.seeding import calls
+        from ftgate.store.seeding import seed as write
+
+        house = open_house(settings, place, serving=False, patience=patience())
+        try:
+            await house.begin()
+            accounts = house.accounts
+            made: list[dict[str, object]] = []
+            owners: list[tuple[int, int]] = []
+            for number in range(1, users + 1):
+                name = f"u{number}"
+                # One hash serves all: a thousand of them would take minutes.
+                await accounts.users.create(username=name, credits=CREDITS, password="" if made else PASSWORD)
+                key = await accounts.keys.create(username=name, name="seed")
+                user = accounts.directory.by_name[name]
+                made.append({"username": name, "key": str(key["key"])})
+                owners.append((user.id, int(str(key["id"]))))
+            house.writer.changed().statements += [
+                (
+                    "UPDATE users SET password = (SELECT password FROM users WHERE username = ?) WHERE username = ?",
+                    ("u1", one["username"]),
+                )
+                for one in made[1:]
+            ]
+            now_us = time.time_ns() // 1000
+            many = await write(
+                house.books,
+                house.writer,
+                calls(requests, owners, days=days, now_us=now_us, rand=rand),
+            )
+            return {"requests": many, "users": made}
+        finally:
+            await house.close()
+
+    try:
+        said = trio.run(fill)
+    except (Locked, DatabaseFault, GateError) as why:
+        raise click.ClickException(str(why)) from None
+    except OSError as problem:
+        raise click.ClickException(told(problem)) from None
+    document(said) if as_json else line(f"{said['requests']} requests of {users} users are in {place}")

@@ -1,0 +1,228 @@
+"""The request log by pages: newest first, chosen as asked, and no page reads what it does not show.
+
+Calls are ordered by when they came and, of one microsecond, by when they ended (their row's id). So a cursor, which
+says where the last row stood, repeats none and skips none that was there: what ends meanwhile takes its place among the
+others, which stay where they are.
+
+A filter chooses kinds (store/rollups.py), and a page is merged from their rows, each kind's by an index in that order:
+a few steps for each kind, however many rows there are. How many there are in all is added up from the kinds, or where
+only a span of time is asked for from the quarter hours within; and counted on the index elsewhere. A page that is asked
+for by a large number is found by counting, too.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from heapq import nsmallest
+from pathlib import Path
+
+from ftgate.core.logged import Logged
+from ftgate.core.periods import QUARTER_US, quarters
+from ftgate.ports import Listed, Place, Recorded, Wanted
+from ftgate.store.database import read_only
+
+_LATEST, _LARGEST = 2**62, 2**62
+_FAR = 2000
+"""Rows that are stepped over; what lies further is found by counting."""
+_KEY_NAME = "coalesce((SELECT name FROM keys WHERE keys.id = r.key), '')"
+_COLUMNS = ", ".join([_KEY_NAME if name == "key_name" else f"r.{name}" for name in (*Logged.__struct_fields__, "id")])
+_SHOWN = f"SELECT {_COLUMNS} FROM requests r"  # noqa: S608 - names of ours
+
+
+class _Chosen:
+    """The kinds that are asked for, by how many calls they have, and the span: from `first` to `last`, both among
+    it."""
+
+    def __init__(self, connection: sqlite3.Connection, wanted: Wanted) -> None:
+        self.connection = connection
+        self.wanted = wanted
+        self.first = max(min(wanted.from_us if wanted.from_us is not None else -_LATEST, _LATEST), -_LATEST)
+        self.last = max(min(wanted.to_us if wanted.to_us is not None else _LATEST, _LATEST), -_LATEST) - 1
+        where, values = _kinds_of(wanted)
+        rows = connection.execute(f"SELECT id, requests - pruned FROM kinds{where}", values).fetchall()  # noqa: S608 - conditions of ours, values bound
+        rows.sort(key=lambda row: -row[1])
+        self.kinds = [id for id, _ in rows]
+        self.calls: int = sum(many for _, many in rows)
+        self.every = not where and len(rows) > 1
+        """Whether rows of all kinds are asked for: then one index has them all in order."""
+
+    def total(self) -> int:
+        """How many rows there are to show."""
+        if self.wanted.from_us is None and self.wanted.to_us is None:
+            return self.calls
+        if not self.wanted.chooses:
+            first, behind = quarters(max(self.first, 0), max(self.last, -1) + 1)
+            if first < behind:
+                before = self.count(self.first, first * QUARTER_US - 1)
+                return self._rolled_up(first, behind) + before + self.count(behind * QUARTER_US, self.last)
+        return self.count(self.first, self.last)
+
+    def _rolled_up(self, first: int, behind: int) -> int:
+        """How many calls came within these quarters."""
+        sql = "SELECT coalesce(sum(requests), 0) FROM usage_quarters WHERE quarter >= ? AND quarter < ?"
+        values = [first, behind]
+        if self.wanted.account is not None:
+            sql += " AND account = ?"
+            values.append(self.wanted.account)
+        return int(self.connection.execute(sql, values).fetchone()[0])
+
+    def count(self, first: int, last: int) -> int:
+        """How many rows there are from one moment to another, both among them."""
+        if first > last:
+            return 0
+        span = "created_at_us >= ? AND created_at_us <= ?"
+        if self.every:
+            sql = f"SELECT count(*) FROM requests WHERE {span}"  # noqa: S608 - words of ours
+            return int(self.connection.execute(sql, (first, last)).fetchone()[0])
+        sql = f"SELECT count(*) FROM requests WHERE kind = ? AND {span}"  # noqa: S608 - as above
+        return sum(self.connection.execute(sql, (kind, first, last)).fetchone()[0] for kind in self.kinds)
+
+    def before(self, place: Place, many: int) -> list[Place]:
+        """The places of the newest rows before this one, newest first."""
+        last = place if place[0] <= self.last else (self.last, _LARGEST)
+        span = "created_at_us >= ?1 AND created_at_us <= ?2 AND (created_at_us < ?2 OR id < ?3)"
+        order = "ORDER BY created_at_us DESC, id DESC LIMIT ?4"
+        if self.every:
+            sql = f"SELECT created_at_us, id FROM requests WHERE {span} {order}"  # noqa: S608 - words of ours
+            return self.connection.execute(sql, (self.first, *last, many)).fetchall()
+        sql = f"SELECT created_at_us, id FROM requests WHERE kind = ?5 AND {span} {order}"  # noqa: S608 - as above
+        found: list[Place] = []
+        first = self.first
+        for kind in self.kinds:
+            if more := self.connection.execute(sql, (first, *last, many, kind)).fetchall():
+                found = sorted(found + more, reverse=True)[:many]
+                if len(found) == many:  # what came before the last of them will not be shown
+                    first = found[-1][0]
+        return found
+
+    def behind(self, place: Place, many: int, newest: int) -> list[Place]:
+        """The places of the oldest rows behind this one, oldest first, up to the row `newest`."""
+        first = place if place[0] >= self.first else (self.first, -1)
+        span = "created_at_us >= ?1 AND created_at_us <= ?2 AND (created_at_us > ?1 OR id > ?3) AND id <= ?4"
+        order = "ORDER BY created_at_us, id LIMIT ?5"
+        if self.every:
+            sql = f"SELECT created_at_us, id FROM requests WHERE {span} {order}"  # noqa: S608 - words of ours
+            return self.connection.execute(sql, (first[0], self.last, first[1], newest, many)).fetchall()
+        sql = f"SELECT created_at_us, id FROM requests WHERE kind = ?6 AND {span} {order}"  # noqa: S608 - as above
+        found: list[Place] = []
+        last = self.last
+        for kind in self.kinds:
+            if more := self.connection.execute(sql, (first[0], last, first[1], newest, many, kind)).fetchall():
+                found = nsmallest(many, found + more)
+                if len(found) == many:
+                    last = found[-1][0]
+        return found
+
+    def skip(self, many: int) -> tuple[Place, int]:
+        """A place before which `many` rows or a little fewer stand, and how many are still to be skipped there."""
+        place, passed = (_LATEST, _LARGEST), 0
+        oldest = self.connection.execute("SELECT coalesce(min(created_at_us), 0) FROM requests").fetchone()[0]
+        newest = self.connection.execute("SELECT coalesce(max(created_at_us), 0) FROM requests").fetchone()[0]
+        low, high = max(self.first, oldest), min(self.last, newest)
+        while many - passed > _FAR and low < high:
+            middle = (low + high + 1) // 2
+            more = self.count(middle, high)
+            if passed + more <= many:
+                passed, high = passed + more, middle - 1
+                place = (middle, -1)
+            else:
+                low = middle
+        return place, many - passed
+
+    def rows(self, places: Sequence[Place]) -> list[Logged]:
+        """The rows that stand there, in this order."""
+        asked = ", ".join("?" * len(places))
+        sql = f"{_SHOWN} WHERE r.id IN ({asked})"
+        found = {id: Logged(*row) for *row, id in self.connection.execute(sql, [id for _, id in places])}
+        return [found[id] for _, id in places]
+
+
+def _kinds_of(wanted: Wanted) -> tuple[str, list[object]]:
+    """The condition for kinds, and its values."""
+    conditions: list[str] = []
+    values: list[object] = []
+    for condition, value in (
+        ("account = ?", wanted.account), ("key = ?", wanted.key), ("channel = ?", wanted.channel),
+        ("mode = ?", wanted.mode), ("status = ?", wanted.status), ("http_status = ?", wanted.http_status),
+    ):  # fmt: skip
+        if value is not None:
+            conditions.append(condition)
+            values.append(value)
+    if wanted.model is not None:
+        conditions.append("(model = ? OR served_model = ?)")
+        values += [wanted.model] * 2
+    return (" WHERE " + " AND ".join(conditions) if conditions else ""), values
+
+
+@contextmanager
+def _moment(path: Path, wanted: Wanted) -> Iterator[_Chosen]:
+    """One moment of the database, for one short read."""
+    connection = read_only(path)
+    try:
+        connection.execute("BEGIN")
+        yield _Chosen(connection, wanted)
+    finally:
+        connection.close()
+
+
+def page(path: Path, wanted: Wanted, *, skipped: int, size: int, after: Place | None) -> Listed:
+    """A page: the rows behind `after`, or behind the first `skipped` ones."""
+    with _moment(path, wanted) as chosen:
+        if wanted.request_id is not None:
+            rows = _one(chosen, wanted)
+            return Listed(rows[skipped : skipped + size] if after is None else [], len(rows), None)
+        total = chosen.total()
+        if after is None and skipped >= total:
+            return Listed([], total, None)
+        place, left = (_clamped(after), 0) if after is not None else chosen.skip(skipped)
+        places = chosen.before(place, left + size + 1)[left:]
+        following = places[size - 1] if len(places) > size else None
+        return Listed(chosen.rows(places[:size]), total, following)
+
+
+def _clamped(place: Place) -> Place:
+    at_us, id = place
+    return max(-_LATEST, min(at_us, _LATEST)), max(-1, min(id, _LARGEST))
+
+
+def _one(chosen: _Chosen, wanted: Wanted) -> list[Logged]:
+    """The row of an id, where it is one of those that are chosen."""
+    sql = "SELECT created_at_us, id, kind FROM requests WHERE request_id = ?"
+    found = chosen.connection.execute(sql, (wanted.request_id,)).fetchone()
+    if found is None or found[2] not in chosen.kinds or not chosen.first <= found[0] <= chosen.last:
+        return []
+    return chosen.rows([found[:2]])
+
+
+def newest(path: Path) -> int:
+    """The id of the row that was written last."""
+    connection = read_only(path)
+    try:
+        return int(connection.execute("SELECT coalesce(max(id), 0) FROM requests").fetchone()[0])
+    finally:
+        connection.close()
+
+
+def older_first(path: Path, wanted: Wanted, *, behind: Place, newest: int, size: int) -> tuple[list[Logged], Place]:
+    """The next rows of an export, oldest first, of those that there were when `newest` was the last; and where the
+    last of them stands. None at its end."""
+    with _moment(path, wanted) as chosen:
+        if wanted.request_id is not None:
+            rows = _one(chosen, wanted) if behind == BEGINNING else []
+            return rows, (_LATEST, _LARGEST)
+        places = chosen.behind(behind, size, newest)
+        return (chosen.rows(places), places[-1]) if places else ([], behind)
+
+
+BEGINNING: Place = (-_LATEST, -1)
+
+
+def recorded(path: Path, request_id: str) -> Recorded | None:
+    """One call, with its price and its attempts; None where there is none of this id."""
+    connection = read_only(path)
+    try:
+        sql = _SHOWN.replace("r.id", "r.price, r.tries") + " WHERE r.request_id = ?"
+        found = connection.execute(sql, (request_id,)).fetchone()
+    finally:
+        connection.close()
+    return None if found is None else Recorded(Logged(*found[:-2]), *found[-2:])

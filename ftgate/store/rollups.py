@@ -1,0 +1,186 @@
+"""Rollups: what ended calls come to, kept beside their rows and written in the same transaction, so that nobody counts
+rows.
+
+- `kinds`: every combination of account, key, model asked for and served, channel, mode, status and HTTP status that
+  there has been, and how many calls of it there are. Each row points at its own; a filter chooses kinds, and rows are
+  read by kind, in the order of their times. A kind's id is a digest of it, so that whoever writes a row knows it
+  without asking. `requests` counts every call there ever was, `pruned` those whose rows are gone.
+- `usage_quarters`: calls, tokens and cost of an account in a quarter of an hour (core/periods.py), by the model that
+  served them. Of the cost the digits above and below 10^9 are added up apart, since a sum may pass 64 bits.
+"""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from operator import attrgetter
+
+import msgspec
+
+from ftgate.core.audit import Disagreement
+from ftgate.core.moments import iso
+from ftgate.core.periods import QUARTER_US
+from ftgate.ports import Row
+
+SPLIT = 10**9
+"""Units that part a sum of costs into `upper` and `lower`."""
+KIND = ("account", "key", "model", "served_model", "channel", "mode", "status", "http_status")
+"""What makes a kind."""
+SUMS = ("requests", "prompt_tokens", "cached_tokens", "completion_tokens", "cost_upper", "cost_lower")
+GROUPED = ("kind", *KIND, "quarter", *SUMS)
+"""What one group of a batch's calls says, in order."""
+_kind_of = attrgetter(*KIND)
+
+_TABLES = """
+CREATE TABLE kinds (
+  id INTEGER PRIMARY KEY, account INTEGER NOT NULL, key INTEGER NOT NULL, model TEXT NOT NULL, served_model TEXT NOT
+  NULL, channel TEXT NOT NULL, mode TEXT NOT NULL, status TEXT NOT NULL, http_status INTEGER NOT NULL,
+  requests INTEGER NOT NULL, pruned INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX kinds_by_account ON kinds(account);
+CREATE TABLE usage_quarters (
+  account INTEGER NOT NULL, quarter INTEGER NOT NULL, model TEXT NOT NULL, requests INTEGER NOT NULL, prompt_tokens
+  INTEGER NOT NULL, cached_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, cost_upper INTEGER NOT NULL,
+  cost_lower INTEGER NOT NULL, PRIMARY KEY (account, quarter, model)
+) STRICT, WITHOUT ROWID;
+"""
+OF_ROWS = (
+    f"SELECT account, created_at_us / {QUARTER_US} AS quarter, served_model AS model, count(*) AS requests,"  # noqa: S608 - numbers of ours
+    " sum(prompt_tokens) AS prompt_tokens, sum(cached_tokens) AS cached_tokens,"
+    f" sum(completion_tokens) AS completion_tokens, sum(cost / {SPLIT}) AS cost_upper, sum(cost % {SPLIT})"
+    " AS cost_lower FROM main.requests"
+)
+"""SQL that rolls rows up as usage_quarters has them; a condition and the grouping are to be added."""
+BY_QUARTER = " GROUP BY account, quarter, served_model"
+MIGRATION = f"""{_TABLES}
+INSERT INTO usage_quarters {OF_ROWS}{BY_QUARTER};
+UPDATE requests SET kind = kind_id({", ".join(KIND)});
+INSERT INTO kinds (id, {", ".join(KIND)}, requests) SELECT kind, {", ".join(KIND)}, count(*) FROM requests
+  GROUP BY kind;
+DROP INDEX requests_by_account;
+CREATE INDEX requests_by_kind ON requests(kind, created_at_us);
+CREATE INDEX requests_by_time ON requests(created_at_us);
+"""  # noqa: S608 - words of ours
+"""What the migration that brings rollups does; requests.kind is there already."""
+
+
+@lru_cache(maxsize=4096)
+def kind_id(*kind: object) -> int:
+    """The id of a kind: 63 bits of a digest, so that no two of a million are likely to share one."""
+    digest = hashlib.blake2b(msgspec.json.encode(kind), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def know_kinds(connection: sqlite3.Connection) -> None:
+    """Give the migration's SQL the ids of kinds."""
+    connection.create_function("kind_id", len(KIND), kind_id, deterministic=True)
+
+
+def grouped(rows: Iterable[Row]) -> list[tuple[object, ...]]:
+    """A batch's calls, added up by kind and quarter: each as GROUPED says. Every row learns its kind."""
+    found: dict[tuple[int, int], tuple[tuple[object, ...], list[int]]] = {}
+    for row in rows:
+        kind = _kind_of(row)
+        row.kind = id = kind_id(*kind)
+        place = (id, row.created_at_us // QUARTER_US)
+        group = found.get(place)
+        if group is None:
+            group = found[place] = (kind, [0, 0, 0, 0, 0, 0])
+        sums = group[1]
+        upper, lower = divmod(row.cost, SPLIT)
+        sums[0] += 1
+        sums[1] += row.prompt_tokens
+        sums[2] += row.cached_tokens
+        sums[3] += row.completion_tokens
+        sums[4] += upper
+        sums[5] += lower
+    return [(id, *kind, quarter, *sums) for (id, quarter), (kind, sums) in found.items()]
+
+
+def _read(names: Iterable[str]) -> str:
+    return ", ".join(f"json_extract(row, '$[{GROUPED.index(name)}]')" for name in names)
+
+
+def written(source: str) -> str:
+    """SQL that adds a JSON list of groups to the rollups."""
+    rows = f"(SELECT value AS row FROM json_each({source}) LIMIT -1) WHERE true"  # noqa: S608 - names of ours
+    quarters = ("account", "quarter", "served_model", *SUMS)
+    added = ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)
+    return (
+        f"INSERT INTO kinds (id, {', '.join(KIND)}, requests) SELECT {_read(('kind', *KIND, 'requests'))} FROM {rows}"  # noqa: S608 - as above
+        " ON CONFLICT (id) DO UPDATE SET requests = requests + excluded.requests;\n"
+        f"INSERT INTO usage_quarters SELECT {_read(quarters)} FROM {rows}"
+        f" ON CONFLICT (account, quarter, model) DO UPDATE SET {added};\n"
+    )
+
+
+# Verified
+
+Kinds = Mapping[int, tuple[object, ...]]
+"""A kind's id -> what makes it, how many calls it has had, and how many of their rows are gone."""
+Quarters = Mapping[tuple[int, int, str], tuple[int, ...]]
+"""Account, quarter and model -> requests, tokens as SUMS names them, and the whole cost."""
+_NEXT = "SELECT max(id) FROM (SELECT id FROM requests WHERE id > ? AND id <= ? ORDER BY id LIMIT ?)"
+_PAGE = 20_000
+_WITHIN = " WHERE id > ? AND id <= ?"
+
+
+def kinds_in(connection: sqlite3.Connection) -> Kinds:
+    rows = connection.execute(f"SELECT id, {', '.join(KIND)}, requests, pruned FROM kinds")  # noqa: S608 - names of ours
+    return {id: tuple(rest) for id, *rest in rows}
+
+
+def quarters_in(connection: sqlite3.Connection) -> Quarters:
+    sums = connection.execute(f"SELECT account, quarter, model, {', '.join(SUMS)} FROM usage_quarters")  # noqa: S608 - as above
+    return {(account, quarter, model): _whole(rest) for account, quarter, model, *rest in sums}
+
+
+def _whole(sums: Iterable[int]) -> tuple[int, ...]:
+    *counts, upper, lower = sums
+    return (*counts, upper * SPLIT + lower)
+
+
+def compare(connection: sqlite3.Connection, kinds: Kinds, quarters: Quarters, last: int) -> None:
+    """The rollups against the rows up to `last`, both of one moment. Where rows are gone (`pruned`) a quarter may hold
+    more than is left of it. A database from before there were kinds has none. Raises Disagreement."""
+    counted: dict[int, int] = dict.fromkeys(kinds, 0)
+    found: dict[tuple[int, int, str], tuple[int, ...]] = {}
+    of_kinds = f"SELECT kind, {', '.join(KIND)}, count(*), max(request_id) FROM requests{_WITHIN}"  # noqa: S608 - as above
+    of_kinds += f" GROUP BY kind, {', '.join(KIND)}"
+    of_quarters = OF_ROWS.replace("main.requests", "requests") + _WITHIN + BY_QUARTER
+    after = 0
+    while after < last:
+        until = connection.execute(_NEXT, (after, last, _PAGE)).fetchone()[0] or last
+        for id, *said, many, ref in connection.execute(of_kinds, (after, until)):
+            if id in counted and kinds[id][: len(KIND)] == tuple(said):
+                counted[id] += many
+            elif id or kinds:
+                raise Disagreement(f"request {ref}: its row is of another kind than it says")
+        for account, quarter, model, *sums in connection.execute(of_quarters, (after, until)):
+            place = account, quarter, model
+            before = found.get(place)
+            whole = _whole(sums)
+            found[place] = whole if before is None else tuple(a + b for a, b in zip(before, whole, strict=True))
+        after = until
+    pruned = False
+    for id, (*said, requests, gone) in kinds.items():
+        pruned = pruned or bool(gone)
+        if int(str(requests)) - int(str(gone)) != counted[id]:
+            raise Disagreement(
+                f"account {said[0]}: {requests} requests are remembered of {said[2] or said[3] or 'no model'}, "
+                f"{said[6]} {said[7]}, and {counted[id]} have a row" + (f" beside {gone} that are gone" if gone else "")
+            )
+    _same(quarters, found, pruned=pruned)
+
+
+def _same(quarters: Quarters, found: Quarters, *, pruned: bool) -> None:
+    nothing = (0,) * (len(SUMS) - 1)
+    for place in sorted(quarters.keys() | found.keys()):
+        said, rows = quarters.get(place, nothing), found.get(place, nothing)
+        if said == rows or (pruned and all(one >= other for one, other in zip(said, rows, strict=True))):
+            continue
+        account, quarter, model = place
+        raise Disagreement(
+            f"account {account}: the sums of {model or 'no model'} in the quarter hour from {iso(quarter * QUARTER_US)}"
+            f" are remembered as {said}; its requests say {rows}"
+        )
