@@ -11,7 +11,6 @@ clock jumps by half an hour one of them has 30 minutes. Times in microseconds si
 asks brings the zone.
 """
 
-from collections.abc import Callable
 from datetime import date, datetime, timedelta, tzinfo
 
 import msgspec
@@ -73,20 +72,9 @@ def _us(moment: datetime) -> int:
 
 
 def _start_of(day: date, zone: tzinfo) -> int:
-    """The first quarter in which it is this date or a later one: midnight, or where the clock leaps over midnight the
-    moment at which it leaps."""
-    at_us = _us(datetime(day.year, day.month, day.day, tzinfo=zone))
-    return _first(at_us, zone, lambda moment: moment.date() >= day)
-
-
-def _first(at_us: int, zone: tzinfo, holds: Callable[[datetime], bool]) -> int:
-    """The first quarter near `at_us` at which something holds that held never before."""
-    at_us -= at_us % QUARTER_US
-    while holds(_local(at_us - QUARTER_US, zone)):
-        at_us -= QUARTER_US
-    while not holds(_local(at_us, zone)):
-        at_us += QUARTER_US
-    return at_us
+    """The first moment of a date: midnight, the first of two, or where the clock leaps over midnight the moment at
+    which it leaps, which is what a time that is never shown means."""
+    return _us(datetime(day.year, day.month, day.day, tzinfo=zone))
 
 
 def _hours(now_us: int, zone: tzinfo) -> tuple[Span, ...]:

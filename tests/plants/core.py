@@ -405,8 +405,8 @@ PLANTS = (
     Plant(
         "a day begins where the clock shows midnight again",
         "ftgate/core/periods.py",
-        "while not holds(_local(at_us, zone)):",
-        "while False and not holds(_local(at_us, zone)):",
+        "day.day, tzinfo=zone)",
+        "day.day, tzinfo=zone, fold=1)",
         "tests/core/test_periods.py",
     ),
     Plant(
