@@ -142,6 +142,18 @@ async def command(
         await house.close()  # noqa: ASYNC102 - shielded within
 
 
+async def seed_history(settings: Settings, data_dir: Path, patience: Patience, **wanted: Any) -> dict[str, Any]:
+    """Fill a data directory that no server holds with a made-up history (house.seeding.fill). Raises as House does."""
+    from ftgate.house.seeding import fill
+
+    house = open_house(settings, data_dir, serving=False, patience=patience)
+    try:
+        await house.begin()
+        return await fill(house, house.accounts, **wanted)
+    finally:
+        await house.close()  # noqa: ASYNC102 - shielded within
+
+
 async def serve(
     settings: Settings,
     data_dir: Path,

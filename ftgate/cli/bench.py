@@ -1,6 +1,6 @@
 """`ftgate bench`: histories to measure with."""
 
-import time
+from functools import partial
 from pathlib import Path
 
 import click
@@ -12,10 +12,6 @@ from ftgate.cli.remote import data_dir, load, patience, places
 from ftgate.errors import GateError
 from ftgate.house.lock import Locked
 from ftgate.store.database import DatabaseFault
-
-PASSWORD = "seedseed"
-CREDITS = "100000"
-"""USD of each seeded account: more than a history of ten million calls costs it."""
 
 
 @click.group()
@@ -37,43 +33,9 @@ def seed(
     settled requests, whose ledger verifies. For measurements: everything in it is made up."""
     settings = load(config_path, data)
     place = data_dir(settings, data)
+    from ftgate.app import seed_history
 
-    async def fill() -> dict[str, object]:
-        from ftgate.app import open_house
-        from ftgate.store.seeding import calls
-        from ftgate.store.seeding import seed as write
-
-        house = open_house(settings, place, serving=False, patience=patience())
-        try:
-            await house.begin()
-            accounts = house.accounts
-            made: list[dict[str, object]] = []
-            owners: list[tuple[int, int]] = []
-            for number in range(1, users + 1):
-                name = f"u{number}"
-                # One hash serves all: a thousand of them would take minutes.
-                await accounts.users.create(username=name, credits=CREDITS, password="" if made else PASSWORD)
-                key = await accounts.keys.create(username=name, name="seed")
-                user = accounts.directory.by_name[name]
-                made.append({"username": name, "key": str(key["key"])})
-                owners.append((user.id, int(str(key["id"]))))
-            house.writer.changed().statements += [
-                (
-                    "UPDATE users SET password = (SELECT password FROM users WHERE username = ?) WHERE username = ?",
-                    ("u1", one["username"]),
-                )
-                for one in made[1:]
-            ]
-            now_us = time.time_ns() // 1000
-            many = await write(
-                house.books,
-                house.writer,
-                calls(requests, owners, days=days, now_us=now_us, rand=rand),
-            )
-            return {"requests": many, "users": made}
-        finally:
-            await house.close()
-
+    fill = partial(seed_history, settings, place, patience(), requests=requests, users=users, days=days, rand=rand)
     try:
         said = trio.run(fill)
     except (Locked, DatabaseFault, GateError) as why:

@@ -1,7 +1,7 @@
 """Instants as text: microseconds since 1970 to ISO 8601 and back; HTTP's dates."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from email.utils import parsedate_to_datetime
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -41,8 +41,9 @@ def _counted(text: str) -> str | None:
         return None
 
 
-def parse_time(text: str) -> int:
-    """Microseconds since 1970 for an ISO 8601 date or time; without an offset it is UTC. Raises ValueError."""
+def parse_time(text: str, zone: tzinfo = UTC) -> int:
+    """Microseconds since 1970 for an ISO 8601 date or time; without an offset it is one of `zone`. Raises
+    ValueError."""
     text = text.strip()
     try:
         if not _SHAPE.fullmatch(text):
@@ -51,7 +52,7 @@ def parse_time(text: str) -> int:
     except ValueError:
         hint = _counted(text) or "write 2027-01-31 or 2027-01-31T12:00:00Z"
         raise ValueError(f"{text[:80]!r} is no ISO 8601 time; {hint}") from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
     return (moment - EPOCH) // timedelta(microseconds=1)  # whole: a float of seconds would be a microsecond off
 
 

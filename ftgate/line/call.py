@@ -116,7 +116,10 @@ class Ended(Exception):
 class Tried:
     """One attempt: where it went, what its meter says, how far it came."""
 
-    __slots__ = ("awaited", "bare", "candidate", "cap", "complete", "cost", "failed", "left_at", "meter", "sending")
+    __slots__ = (
+        "awaited", "bare", "began", "candidate", "cap", "complete", "cost", "ended", "failed", "left_at", "meter",
+        "sending",
+    )  # fmt: skip
 
     def __init__(self, candidate: Candidate, cap: int | None = None, *, bare: bool = False) -> None:
         self.candidate = candidate
@@ -129,6 +132,7 @@ class Tried:
         self.cost = 0  # units that are charged for it, at the channel's own price
         self.left_at: int | None = None  # tokens that had come when it was first seen that its client has left
         self.awaited = ""  # what has not come, in words, when the time for it is up
+        self.began = self.ended = 0.0  # of what was tried again, and of what failed (Clock.now)
 
 
 class Prompt(msgspec.Struct, frozen=True, gc=False):

@@ -279,6 +279,8 @@ class Gate:
                     raise self.standing.all_rest(x)
                 continue
             tried = Tried(candidate, cap_for(x, offered), bare=step.bare)
+            if x.tried:
+                tried.began = self.clock.now()
             x.tried.append(tried)
             try:
                 outcome = await self.attempts.run(x, tried, step.index)
@@ -294,7 +296,7 @@ class Gate:
                     self.standing.answered(candidate)
                 self.planner.answered(x, candidate)
                 return
-            tried.failed = True
+            tried.failed, tried.ended = True, self.clock.now()
             outcome = concealed(outcome, tried.candidate)
             name = candidate.channel.name
             log.warning("call %s: %s failed: %s %s", x.call.id, name, outcome.verdict.value, redact(outcome.detail))

@@ -13,6 +13,7 @@ from ftgate.core.money import format_usd, format_usd_cents
 from ftgate.core.redact import redact, without
 from ftgate.core.retrying import Outcome
 from ftgate.core.routing import Candidate
+from ftgate.core.tries import Try, tries_text
 from ftgate.core.usage import NONE_USED
 from ftgate.core.verdicts import Verdict
 from ftgate.errors import (
@@ -36,6 +37,8 @@ from ftgate.ports import BYOK, Exhausted, Headers, Poor, Row
 DAY_S = 86_400.0
 MAX_DETAILS = 4000
 """Characters of what an upstream says beside the words of an error."""
+MAX_ERROR = 200
+"""Characters of an upstream's error that a row keeps for each attempt."""
 OVERLOADED = (503, 529)
 """Statuses by which a provider says that it has too much to do."""
 _SAYING_WHEN = frozenset({b"retry-after", b"retry-after-ms", b"date"})
@@ -129,7 +132,32 @@ def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: fl
         cache_write_1h_tokens=usage.cache_write_1h,
         earlier=receipt.earlier_text(x.charged[:-1]) if len(x.charged) > 1 and x.measured else "",
         remark=remark[:500].replace("\0", "\ufffd"),
+        tries=_tries(x, status, now) if len(x.tried) > 1 or x.outcomes else "",
     )
+
+
+def _tries(x: Exchange, status: str, now: float) -> str:
+    """What became of each attempt, in the words that may be kept."""
+    failures = iter(x.outcomes)
+    said = []
+    for tried in x.tried:
+        outcome = next(failures, None) if tried.failed else None
+        took = (tried.ended or now) - (tried.began or x.started)
+        word, upstream, error = ("ok" if tried.complete else status), 200 if tried.complete else None, ""
+        if outcome is not None:
+            error = redact(outcome.detail, limit=MAX_ERROR).replace("\0", "\ufffd")
+            word, upstream = outcome.verdict.value, outcome.status
+        said.append(
+            Try(
+                tried.candidate.channel.name,
+                tried.candidate.model.name,
+                word,
+                upstream,
+                max(int(took * 1000), 0),
+                error,
+            )
+        )
+    return tries_text(said)
 
 
 def joint_error(x: Exchange) -> GateError:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from ftgate.core.health import Breaker
-from ftgate.core.logged import Logged
+from ftgate.core.logged import Listed, Place, Recorded, Used, Wanted
 from ftgate.core.periods import Window
 from ftgate.core.pricing import ONE, Multiplier, Offer
 from ftgate.core.retrying import Retry
@@ -475,76 +475,6 @@ class Accounts(Protocol):
     async def byok_tokens(self, account: int, month: str) -> int:
         """Tokens that an account's BYOK calls have used in a month (core.moments.month), this one or the last."""
         ...
-
-
-Place = tuple[int, int]
-"""Where a call stands in the log: when it came, and the id of its row."""
-
-
-class Wanted(msgspec.Struct, frozen=True):
-    """Which calls to show; None is any. `model` as it was asked for or served; times in microseconds since 1970, the
-    last one not included."""
-
-    account: int | None = None
-    key: int | None = None
-    model: str | None = None
-    channel: str | None = None
-    mode: str | None = None
-    status: str | None = None
-    http_status: int | None = None
-    request_id: str | None = None
-    from_us: int | None = None
-    to_us: int | None = None
-
-    @property
-    def chooses(self) -> bool:
-        """Whether it chooses by more than account and time."""
-        chosen = (
-            self.key, self.model, self.channel, self.mode, self.status, self.http_status, self.request_id,
-        )  # fmt: skip
-        return any(value is not None for value in chosen)
-
-
-class Listed(msgspec.Struct, frozen=True):
-    """A page of calls, newest first; how many there are in all, and where the last one stands if others follow."""
-
-    rows: list[Logged]
-    total: int
-    following: Place | None
-
-
-class Recorded(msgspec.Struct, frozen=True):
-    """What is remembered of a call beside its row: its price (core.receipt) and its attempts (core.tries), as they are
-    written."""
-
-    row: Logged
-    price: str
-    tries: str
-
-
-class Sums(msgspec.Struct, frozen=True):
-    """What calls come to; the cost in units."""
-
-    requests: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost: int = 0
-
-    def __add__(self, other: "Sums") -> "Sums":
-        return Sums(
-            self.requests + other.requests, self.prompt_tokens + other.prompt_tokens,
-            self.completion_tokens + other.completion_tokens, self.cost + other.cost,
-        )  # fmt: skip
-
-
-class Used(msgspec.Struct, frozen=True):
-    """An account's calls in a window of time: in all, on each of its days and in each of its hours, and by the model
-    that served them ("" for none)."""
-
-    whole: Sums
-    days: list[Sums]
-    hours: list[Sums]
-    models: dict[str, Sums]
 
 
 class Journal(Protocol):

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import trio
 
-from ftgate.core.logged import csv_head, csv_line
+from ftgate.core.logged import Listed, Place, Recorded, Used, Wanted, csv_head, csv_line
 from ftgate.core.periods import Window
-from ftgate.ports import Listed, Place, Recorded, Used, Wanted
 from ftgate.store import listing, usage
 
 PIECE = 500

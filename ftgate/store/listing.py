@@ -16,9 +16,8 @@ from contextlib import contextmanager
 from heapq import nsmallest
 from pathlib import Path
 
-from ftgate.core.logged import Logged
+from ftgate.core.logged import Listed, Logged, Place, Recorded, Wanted
 from ftgate.core.periods import QUARTER_US, quarters
-from ftgate.ports import Listed, Place, Recorded, Wanted
 from ftgate.store.database import read_only
 
 _LATEST, _LARGEST = 2**62, 2**62

@@ -9,8 +9,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ftgate.core.logged import Sums, Used
 from ftgate.core.periods import QUARTER_US, Span, Window
-from ftgate.ports import Sums, Used
 from ftgate.store.database import read_only
 from ftgate.store.rollups import SPLIT
 

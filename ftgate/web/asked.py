@@ -1,9 +1,18 @@
 """What stands in the query of a request to the site."""
 
+import re
+from datetime import UTC, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
 from quart import request
 
 from ftgate.core.moments import parse_time
 from ftgate.errors import InvalidRequest
+
+_ZONE = re.compile(r"(?!posix/|right/|localtime$|posixrules$|Factory$)[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
+"""How IANA names a zone: nothing that leads anywhere else on the disk, and not what only looks like a name there."""
+_LOST_PLUS = re.compile(r"(?<=[0-9]) (?=[0-9]{2}(:?[0-9]{2})?$)")
+"""A plus before an offset that was not escaped, and came as a space."""
 
 
 def text(name: str) -> str | None:
@@ -11,20 +20,44 @@ def text(name: str) -> str | None:
     return request.args.get(name) or None
 
 
-def whole(name: str, default: int, most: int) -> int:
-    """A query argument that is a whole number from 1; past `most` it is `most`."""
+def moment(name: str, zone: tzinfo = UTC) -> int | None:
+    """A query argument that is a time, in microseconds since 1970; one without an offset is of `zone`. Raises
+    InvalidRequest."""
+    said = text(name)
+    if said is not None and ("T" in said.upper() or said.count(" ") > 1):
+        said = _LOST_PLUS.sub("+", said)
+    try:
+        return None if said is None else parse_time(said, zone)
+    except (ValueError, OverflowError) as error:
+        raise InvalidRequest(str(error), param=name) from None
+
+
+def zone(name: str = "tz") -> tzinfo:
+    """A query argument that names a time zone as IANA does, UTC by default. Raises InvalidRequest."""
+    said = (text(name) or "UTC").replace(" ", "+")
+    try:
+        if len(said) <= 64 and _ZONE.fullmatch(said):
+            return ZoneInfo(said)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        pass
+    raise InvalidRequest(
+        f"`{name}` is not the name of a time zone: write one of IANA's, like Asia/Kolkata or UTC", param=name
+    )
+
+
+def whole_id(name: str) -> int | None:
+    """A query argument that is an id. Raises InvalidRequest."""
     said = text(name)
     if said is None:
-        return default
-    if not said.isdecimal() or not said.isascii() or int(said[:12]) < 1:
-        raise InvalidRequest(f"`{name}` must be a whole number from 1", param=name)
-    return min(int(said[:12]), most)
+        return None
+    if not (said.isdecimal() and said.isascii() and len(said) <= 18):
+        raise InvalidRequest(f"`{name}` is an id: a whole number", param=name)
+    return int(said)
 
 
-def moment(name: str) -> int | None:
-    """A query argument that is a time, in microseconds since 1970. A plus that came as a space is one again."""
-    said = text(name)
-    try:
-        return None if said is None else parse_time(said.replace(" ", "+"))
-    except ValueError as error:
-        raise InvalidRequest(str(error), param=name) from None
+def chosen(name: str, of: tuple[str, ...]) -> str:
+    """A query argument that is one of these, the first by default. Raises InvalidRequest."""
+    said = request.args.get(name) or of[0]
+    if said not in of:
+        raise InvalidRequest(f"`{name}` is one of {', '.join(of)}", param=name)
+    return said

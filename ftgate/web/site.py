@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException
 from ftgate.doors import http
 from ftgate.errors import GateError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
 from ftgate.ports import Line, Live
-from ftgate.web.api import account, health, models, payments, responses, route
+from ftgate.web.api import account, health, models, payments, responses, route, usage
 from ftgate.web.asking import ADMIN, Guard
 from ftgate.web.connection import ShieldedConnection
 from ftgate.web.replies import error_reply
@@ -38,6 +38,7 @@ class Site:
         route.add(app, line, guard)
         account.add(app, line, guard, services)
         payments.add(app, guard, services.payments)
+        usage.add(app, guard, services.journal)
         health.add(app, line)
 
     async def start(self) -> None:

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ftgate.core.logged import OPERATOR, csv_head, csv_line
+from ftgate.core.logged import OPERATOR, Wanted, csv_head, csv_line
 from ftgate.core.periods import window
-from ftgate.ports import Wanted
 from ftgate.store import journal
 from ftgate.store.journal import StoredJournal
 from tests.store.test_listing import ROWS, chosen, ids, logged

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from ftgate.core.logged import Listed, Wanted
 from ftgate.core.periods import QUARTER_US
-from ftgate.ports import Listed, Row, Wanted
+from ftgate.ports import Row
 from ftgate.store import listing
 from ftgate.store.batch import Batch, write_batch
 from ftgate.store.database import connect, read_only

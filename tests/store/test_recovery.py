@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ftgate.core.books import Books, Entry
+from ftgate.core.logged import Wanted
 from ftgate.core.money import format_usd
-from ftgate.ports import Wanted
 from ftgate.store.batch import Batch, write_batch
 from ftgate.store.database import connect
 from ftgate.store.listing import page

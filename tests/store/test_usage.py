@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from ftgate.core.logged import Sums, Used, Wanted
 from ftgate.core.moments import parse_time
 from ftgate.core.periods import DAYS, Span, window
-from ftgate.ports import Row, Sums, Used, Wanted
+from ftgate.ports import Row
 from ftgate.store.batch import Batch, write_batch
 from ftgate.store.database import connect
 from ftgate.store.listing import page

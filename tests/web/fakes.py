@@ -1,11 +1,13 @@
 """A line, accounts and a journal of the site's, and ways to ask it: by itself, and through the relay in front of it."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
 import trio
 
+from ftgate.core.logged import Listed, Recorded, Sums, Used, Wanted
+from ftgate.core.periods import Window
 from ftgate.core.retrying import Retry
 from ftgate.core.routing import Routes
 from ftgate.doors.asgi import Relay
@@ -75,14 +77,38 @@ class Posted:
 
 
 class Asked:
-    """ports.Journal that remembers what it was asked for."""
+    """ports.Journal that remembers what it was asked for, and says what is put into it."""
 
     def __init__(self) -> None:
-        self.asked: list[dict[str, Any]] = []
+        self.asked: list[tuple[Wanted, dict[str, Any]]] = []
+        self.listed = Listed([], 0, None)
+        self.pieces: list[bytes] = []
+        self.calls: dict[str, Recorded] = {}
+        self.windows: list[tuple[int, Window]] = []
+        self.sums: dict[str, Sums] = {}
 
-    async def page(self, account: int, **chosen: Any) -> Mapping[str, object]:
-        self.asked.append({"account": account, **chosen})
-        return {"data": [], "page": chosen["page"], "page_size": chosen["page_size"], "total": 0}
+    async def page(self, wanted: Wanted, **chosen: Any) -> Listed:
+        self.asked.append((wanted, chosen))
+        return self.listed
+
+    async def csv(self, wanted: Wanted, names: Sequence[str]) -> AsyncIterator[bytes]:
+        self.asked.append((wanted, {"names": tuple(names)}))
+        for piece in self.pieces:
+            yield piece
+
+    async def call(self, request_id: str) -> Recorded | None:
+        return self.calls.get(request_id)
+
+    async def used(self, account: int, window: Window) -> Used:
+        """All of `sums` on the last day, and in the last hour."""
+        self.windows.append((account, window))
+        whole = Sums()
+        for sums in self.sums.values():
+            whole += sums
+        days, hours = [Sums()] * len(window.days), [Sums()] * len(window.hours)
+        days[-1:] = [whole]
+        hours[-1:] = [whole] if hours else []
+        return Used(whole, days, hours, self.sums)
 
 
 class Entered:

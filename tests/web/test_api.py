@@ -91,43 +91,6 @@ async def test_what_byok_calls_have_used_this_month() -> None:
     assert said["reset_date"] == iso(next_month_us(now_us)).replace(".000Z", "Z")
 
 
-NONE = {"account": 1, "model": None, "status": None, "from_us": None, "to_us": None, "page": 1, "page_size": 20}
-
-
-@pytest.mark.parametrize(
-    ("query", "chosen"),
-    [
-        ("", {}),
-        ("?page=3&page_size=7", {"page": 3, "page_size": 7}),
-        ("?page_size=1000", {"page_size": 100}),
-        ("?page=" + "9" * 5000, {"page": 10**9}),
-        ("?page=&page_size=", {}),
-        ("?model=a/b&status=ok", {"model": "a/b", "status": "ok"}),
-        ("?model=&status=", {}),
-        ("?from=1970-01-01T00:00:01Z", {"from_us": 1_000_000}),
-        ("?to=1970-01-01T01:00:00+01:00", {"to_us": 0}),  # a plus that was not escaped comes as a space
-        ("?to=1970-01-01T01:00:00%2B01:00", {"to_us": 0}),
-    ],
-)
-async def test_what_the_logs_are_asked_for(query: str, chosen: dict[str, Any]) -> None:
-    asking = Asking()
-    answer = await asking.ask("/v1/user/logs" + query)
-    assert answer.status == 200 and asking.journal.asked == [NONE | chosen]
-
-
-@pytest.mark.parametrize(
-    ("query", "param"),
-    [
-        ("page=0", "page"), ("page=-1", "page"), ("page=x", "page"), ("page=%C2%B2", "page"), ("page=1.5", "page"),
-        ("page_size=0", "page_size"), ("from=yesterday", "from"), ("to=2026-13-01", "to"),
-    ],
-)  # fmt: skip
-async def test_logs_that_cannot_be_asked_for(query: str, param: str) -> None:
-    asking = Asking()
-    answer = await asking.ask("/v1/user/logs?" + query)
-    assert (answer.status, answer.json()["error"]["param"], asking.journal.asked) == (400, param, [])
-
-
 KEPT = [
     ("GET", "/v1/responses/resp_1"), ("DELETE", "/v1/responses/resp_1"), ("GET", "/v1/responses/resp_1/input_items"),
     ("POST", "/v1/responses/resp_1/cancel"), ("GET", "/responses/resp_1/?include[]=x"),

@@ -1,0 +1,144 @@
+"""What calls have come to: the request log by pages or as CSV, statistics, and what the operator sees of them all."""
+
+import re
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from quart import Quart, Response, request
+
+from ftgate.core.logged import OPERATOR, ROW, Recorded, Sums, Wanted, shown
+from ftgate.core.moments import iso
+from ftgate.core.money import format_price, format_usd
+from ftgate.core.periods import DAYS, window
+from ftgate.core.pricing import Price
+from ftgate.core.tries import Try, tries_of
+from ftgate.errors import NotFound
+from ftgate.ports import Journal
+from ftgate.web.asked import chosen, moment, text, whole_id, zone
+from ftgate.web.asking import Guard
+from ftgate.web.pages import paged, paging
+from ftgate.web.replies import reply
+
+LIST = "requests"
+"""The name under which cursors of the request log are known."""
+
+
+def add(app: Quart, guard: Guard, journal: Journal) -> None:
+    @app.get("/v1/user/logs")
+    async def logs() -> Response:
+        asker = await guard.account()
+        return await _listed(journal, _wanted(asker.account), ROW)
+
+    @app.get("/v1/user/stats")
+    async def stats() -> Response:
+        asker = await guard.account()
+        period, place = chosen("period", tuple(DAYS)), zone()
+        asked = window(period, time.time_ns() // 1000, place)
+        used = await journal.used(asker.account, asked)
+        said: dict[str, Any] = {"period": period, "tz": str(place), "from": iso(asked.from_us), "to": iso(asked.to_us)}
+        said |= {
+            "totalRequests": used.whole.requests, "totalPromptTokens": used.whole.prompt_tokens,
+            "totalCompletionTokens": used.whole.completion_tokens, "totalCost": _cents(used.whole.cost),
+        }  # fmt: skip
+        days = zip(asked.days, used.days, strict=True)
+        said["dailyBreakdown"] = [{"date": day.name, **_sums(sums)} for day, sums in days]
+        if asked.hours:
+            hours = zip(asked.hours, used.hours, strict=True)
+            said["hourlyBreakdown"] = [{"hour": hour.name, **_sums(sums)} for hour, sums in hours]
+        models = sorted(used.models.items(), key=lambda one: (-one[1].cost, -one[1].requests, one[0]))
+        said["modelBreakdown"] = [{"model": model or "(none)", **_sums(sums)} for model, sums in models]
+        return reply(said)
+
+    @app.get("/v1/admin/requests")
+    async def requests() -> Response:
+        await guard.operator()
+        return await _listed(journal, _wanted(whole_id("user"), channel=text("channel")), OPERATOR)
+
+    @app.get("/v1/admin/requests/<id>")
+    async def one(id: str) -> Response:
+        await guard.operator()
+        found = await journal.call(id)
+        if found is None:
+            raise NotFound(f"no request {id[:200]!r}", param="request_id")
+        return reply(_recorded(found))
+
+
+def _wanted(account: int | None, *, channel: str | None = None) -> Wanted:
+    """What the query asks for. Raises InvalidRequest."""
+    place, status = zone(), text("status")
+    by_number = status is not None and re.fullmatch(r"[0-9]{1,3}", status) is not None
+    return Wanted(
+        account=account,
+        key=whole_id("key"),
+        model=text("model"),
+        channel=channel,
+        mode=text("mode"),
+        status=None if by_number else status,
+        http_status=int(status) if status is not None and by_number else None,
+        request_id=text("request_id"),
+        from_us=moment("from", place),
+        to_us=moment("to", place),
+    )
+
+
+async def _listed(journal: Journal, wanted: Wanted, names: Sequence[str]) -> Response:
+    """A page of calls, or all of them as CSV."""
+    if _as_csv():
+        answer = Response(journal.csv(wanted, names), content_type="text/csv; charset=utf-8")
+        answer.timeout = None  # Quart's own 60 s would cut a long export without a word
+        answer.headers["Content-Disposition"] = 'attachment; filename="requests.csv"'
+        return answer
+    asked = paging(LIST, 2)
+    after = None if asked.after is None else (asked.after[0], asked.after[1])
+    found = await journal.page(wanted, skipped=asked.skipped, size=asked.size, after=after)
+    return reply(paged([shown(row, names) for row in found.rows], asked, found.total, found.following, LIST))
+
+
+def _as_csv() -> bool:
+    """Whether CSV is asked for: by name, or else by what the client takes. Raises InvalidRequest."""
+    if text("format") is not None:
+        return chosen("format", ("json", "csv")) == "csv"
+    return request.accept_mimetypes.best_match(["application/json", "text/csv"]) == "text/csv"
+
+
+def _sums(sums: Sums) -> dict[str, object]:
+    return {
+        "requestCount": sums.requests, "promptTokens": sums.prompt_tokens, "completionTokens": sums.completion_tokens,
+        "cost": _cents(sums.cost),
+    }  # fmt: skip
+
+
+def _cents(units: int) -> str:
+    """US cents, exact: a hundred times as many as dollars."""
+    return format_usd(units * 100)
+
+
+def _recorded(found: Recorded) -> dict[str, object]:
+    """One call with its price, in USD for a million tokens, and its attempts."""
+    row = found.row
+    tries = tries_of(found.tries)
+    if not tries and row.attempts:  # the row itself tells all of its only one
+        answered = row.status == "ok"
+        only = Try(row.channel, row.served_model, row.status, 200 if answered else None, row.latency_ms, row.error_code)
+        tries = [only]
+    return {**shown(row, OPERATOR), "price": _price(found.price), "attempts_detail": [one.shown() for one in tries]}
+
+
+def _price(said: str) -> dict[str, object] | None:
+    """A price as the operator reads it; None where nothing was charged."""
+    try:
+        price = msgspec.json.decode(said, type=Price) if said else None
+    except msgspec.DecodeError:
+        return None
+    if price is None:
+        return None
+    classes = ("input", "output", "cached", "cache_write", "cache_write_1h")
+    tiers = [
+        {"above": tier.above, **{name: format_price(getattr(tier, name)) for name in classes}} for tier in price.tiers
+    ]
+    return {
+        **{name: format_price(getattr(price, name)) for name in classes},
+        "per_request": format_usd(price.per_request), "tiers": tiers,
+    }  # fmt: skip
