@@ -1,8 +1,9 @@
 """The request log by pages: newest first, chosen as asked, and no page reads what it does not show.
 
-Calls are ordered by when they came and, of one microsecond, by when they ended (their row's id). So a cursor, which
-says where the last row stood, repeats none and skips none that was there: what ends meanwhile takes its place among the
-others, which stay where they are.
+Calls are listed in the order in which they ended, which is that of their rows' ids: what has just ended stands on the
+first page, and pages behind it never change. Where a span of time is asked for they are in the order in which they came
+(of one microsecond, by their ids): what ends late takes its place among the others, which stay where they are. Either
+way a cursor, which says where the last row stood, repeats none and skips none that was there.
 
 A filter chooses kinds (store/rollups.py), and a page is merged from their rows, each kind's by an index in that order:
 a few steps for each kind, however many rows there are. How many there are in all is added up from the kinds, or where
@@ -37,17 +38,19 @@ class _Chosen:
         self.wanted = wanted
         self.first = max(min(wanted.from_us if wanted.from_us is not None else -_LATEST, _LATEST), -_LATEST)
         self.last = max(min(wanted.to_us if wanted.to_us is not None else _LATEST, _LATEST), -_LATEST) - 1
+        self.by_time = wanted.from_us is not None or wanted.to_us is not None
+        self.at = "created_at_us" if self.by_time else "id"
         where, values = _kinds_of(wanted)
         rows = connection.execute(f"SELECT id, requests - pruned FROM kinds{where}", values).fetchall()  # noqa: S608 - conditions of ours, values bound
         rows.sort(key=lambda row: -row[1])
         self.kinds = [id for id, _ in rows]
         self.calls: int = sum(many for _, many in rows)
-        self.every = not where and len(rows) > 1
-        """Whether rows of all kinds are asked for: then one index has them all in order."""
+        self.every = not where and not self.by_time
+        """Whether all rows are asked for as they stand."""
 
     def total(self) -> int:
         """How many rows there are to show."""
-        if self.wanted.from_us is None and self.wanted.to_us is None:
+        if not self.by_time:
             return self.calls
         if not self.wanted.chooses:
             first, behind = quarters(max(self.first, 0), max(self.last, -1) + 1)
@@ -66,25 +69,21 @@ class _Chosen:
         return int(self.connection.execute(sql, values).fetchone()[0])
 
     def count(self, first: int, last: int) -> int:
-        """How many rows there are from one moment to another, both among them."""
+        """How many rows there are from one moment, or id, to another, both among them."""
         if first > last:
             return 0
-        span = "created_at_us >= ? AND created_at_us <= ?"
-        if self.every:
-            sql = f"SELECT count(*) FROM requests WHERE {span}"  # noqa: S608 - words of ours
-            return int(self.connection.execute(sql, (first, last)).fetchone()[0])
-        sql = f"SELECT count(*) FROM requests WHERE kind = ? AND {span}"  # noqa: S608 - as above
+        sql = f"SELECT count(*) FROM requests WHERE kind = ? AND {self.at} >= ? AND {self.at} <= ?"  # noqa: S608 - words of ours
         return sum(self.connection.execute(sql, (kind, first, last)).fetchone()[0] for kind in self.kinds)
 
     def before(self, place: Place, many: int) -> list[Place]:
         """The places of the newest rows before this one, newest first."""
-        last = place if place[0] <= self.last else (self.last, _LARGEST)
-        span = "created_at_us >= ?1 AND created_at_us <= ?2 AND (created_at_us < ?2 OR id < ?3)"
-        order = "ORDER BY created_at_us DESC, id DESC LIMIT ?4"
+        at, last = self.at, place if place[0] <= self.last else (self.last, _LARGEST)
+        span = f"{at} >= ?1 AND {at} <= ?2 AND ({at} < ?2 OR id < ?3)"
+        order = f"ORDER BY {at} DESC, id DESC LIMIT ?4"
         if self.every:
-            sql = f"SELECT created_at_us, id FROM requests WHERE {span} {order}"  # noqa: S608 - words of ours
+            sql = f"SELECT {at}, id FROM requests WHERE {span} {order}"  # noqa: S608 - words of ours
             return self.connection.execute(sql, (self.first, *last, many)).fetchall()
-        sql = f"SELECT created_at_us, id FROM requests WHERE kind = ?5 AND {span} {order}"  # noqa: S608 - as above
+        sql = f"SELECT {at}, id FROM requests WHERE kind = ?5 AND {span} {order}"  # noqa: S608 - as above
         found: list[Place] = []
         first = self.first
         for kind in self.kinds:
@@ -96,13 +95,13 @@ class _Chosen:
 
     def behind(self, place: Place, many: int, newest: int) -> list[Place]:
         """The places of the oldest rows behind this one, oldest first, up to the row `newest`."""
-        first = place if place[0] >= self.first else (self.first, -1)
-        span = "created_at_us >= ?1 AND created_at_us <= ?2 AND (created_at_us > ?1 OR id > ?3) AND id <= ?4"
-        order = "ORDER BY created_at_us, id LIMIT ?5"
+        at, first = self.at, place if place[0] >= self.first else (self.first, -1)
+        span = f"{at} >= ?1 AND {at} <= ?2 AND ({at} > ?1 OR id > ?3) AND id <= ?4"
+        order = f"ORDER BY {at}, id LIMIT ?5"
         if self.every:
-            sql = f"SELECT created_at_us, id FROM requests WHERE {span} {order}"  # noqa: S608 - words of ours
+            sql = f"SELECT {at}, id FROM requests WHERE {span} {order}"  # noqa: S608 - words of ours
             return self.connection.execute(sql, (first[0], self.last, first[1], newest, many)).fetchall()
-        sql = f"SELECT created_at_us, id FROM requests WHERE kind = ?6 AND {span} {order}"  # noqa: S608 - as above
+        sql = f"SELECT {at}, id FROM requests WHERE kind = ?6 AND {span} {order}"  # noqa: S608 - as above
         found: list[Place] = []
         last = self.last
         for kind in self.kinds:
@@ -115,9 +114,9 @@ class _Chosen:
     def skip(self, many: int) -> tuple[Place, int]:
         """A place before which `many` rows or a little fewer stand, and how many are still to be skipped there."""
         place, passed = (_LATEST, _LARGEST), 0
-        oldest = self.connection.execute("SELECT coalesce(min(created_at_us), 0) FROM requests").fetchone()[0]
-        newest = self.connection.execute("SELECT coalesce(max(created_at_us), 0) FROM requests").fetchone()[0]
-        low, high = max(self.first, oldest), min(self.last, newest)
+        if many <= _FAR:
+            return place, many
+        low, high = max(self.first, self._edge("min")), min(self.last, self._edge("max"))
         while many - passed > _FAR and low < high:
             middle = (low + high + 1) // 2
             more = self.count(middle, high)
@@ -127,6 +126,18 @@ class _Chosen:
             else:
                 low = middle
         return place, many - passed
+
+    def _edge(self, which: str) -> int:
+        """The first or the last moment, or id, of all that is chosen."""
+        sql = f"SELECT {which}({self.at}) FROM requests WHERE kind = ?"  # noqa: S608 - words of ours
+        found = [self.connection.execute(sql, (kind,)).fetchone()[0] for kind in self.kinds]
+        edges = [edge for edge in found if edge is not None]
+        return (min(edges) if which == "min" else max(edges)) if edges else 0
+
+    def inside(self, place: Place) -> Place:
+        """A place that is given as a moment and an id, as the order of this list has it."""
+        at_us, id = max(-_LATEST, min(place[0], _LATEST)), max(-1, min(place[1], _LARGEST))
+        return (at_us, id) if self.by_time else (id, id)
 
     def rows(self, places: Sequence[Place]) -> list[Logged]:
         """The rows that stand there, in this order."""
@@ -173,22 +184,19 @@ def page(path: Path, wanted: Wanted, *, skipped: int, size: int, after: Place | 
         total = chosen.total()
         if after is None and skipped >= total:
             return Listed([], total, None)
-        place, left = (_clamped(after), 0) if after is not None else chosen.skip(skipped)
+        place, left = (chosen.inside(after), 0) if after is not None else chosen.skip(skipped)
         places = chosen.before(place, left + size + 1)[left:]
-        following = places[size - 1] if len(places) > size else None
-        return Listed(chosen.rows(places[:size]), total, following)
-
-
-def _clamped(place: Place) -> Place:
-    at_us, id = place
-    return max(-_LATEST, min(at_us, _LATEST)), max(-1, min(id, _LARGEST))
+        rows = chosen.rows(places[:size])
+        return Listed(rows, total, (rows[-1].created_at_us, places[size - 1][1]) if len(places) > size else None)
 
 
 def _one(chosen: _Chosen, wanted: Wanted) -> list[Logged]:
     """The row of an id, where it is one of those that are chosen."""
     sql = "SELECT created_at_us, id, kind FROM requests WHERE request_id = ?"
     found = chosen.connection.execute(sql, (wanted.request_id,)).fetchone()
-    if found is None or found[2] not in chosen.kinds or not chosen.first <= found[0] <= chosen.last:
+    if found is None or found[2] not in chosen.kinds:
+        return []
+    if chosen.by_time and not chosen.first <= found[0] <= chosen.last:
         return []
     return chosen.rows([found[:2]])
 

@@ -3,7 +3,7 @@ rows.
 
 - `kinds`: every combination of account, key, model asked for and served, channel, mode, status and HTTP status that
   there has been, and how many calls of it there are. Each row points at its own; a filter chooses kinds, and rows are
-  read by kind, in the order of their times. A kind's id is a digest of it, so that whoever writes a row knows it
+  read by kind, in the order of their ids or times. A kind's id is a digest of it, so that whoever writes a row knows it
   without asking. `requests` counts every call there ever was, `pruned` those whose rows are gone.
 - `usage_quarters`: calls, tokens and cost of an account in a quarter of an hour (core/periods.py), by the model that
   served them. Of the cost the digits above and below 10^9 are added up apart, since a sum may pass 64 bits.
@@ -58,8 +58,8 @@ UPDATE requests SET kind = kind_id({", ".join(KIND)});
 INSERT INTO kinds (id, {", ".join(KIND)}, requests) SELECT kind, {", ".join(KIND)}, count(*) FROM requests
   GROUP BY kind;
 DROP INDEX requests_by_account;
-CREATE INDEX requests_by_kind ON requests(kind, created_at_us);
-CREATE INDEX requests_by_time ON requests(created_at_us);
+CREATE INDEX requests_by_kind ON requests(kind);
+CREATE INDEX requests_by_time ON requests(kind, created_at_us);
 """  # noqa: S608 - words of ours
 """What the migration that brings rollups does; requests.kind is there already."""
 

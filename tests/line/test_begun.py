@@ -15,6 +15,7 @@ import trio
 from ftgate.core.money import parse_price
 from ftgate.core.retrying import Retry
 from ftgate.core.routing import Channel, Timeouts
+from ftgate.core.tries import tries_of
 from ftgate.line.call import Call
 from ftgate.readiness import SUPPORTED, TICK_S, Readiness
 from ftgate.transports.direct import DirectUpstream
@@ -137,6 +138,7 @@ async def test_a_whole_answer_is_taken_at_its_word(house: House) -> None:
         assert client.status == 200 and json.loads(client.body)["usage"]["prompt_tokens"] == PROMPT
         row = house.stage.log.rows[-1]
         assert (row.status, row.cost, row.estimated) == ("ok", PROMPT * IN + OUTPUT * OUT, False)
+        assert row.tries == ""  # the row itself says it all
         assert house.upstream.begun == count
     assert len(house.fake.connections) == 1
 
@@ -279,6 +281,10 @@ async def test_a_bad_word_goes_to_the_next_candidate(house: House, bad: Script) 
     await house.ended()
     assert house.client.status == 200 and house.client.headers["x-findtoken-provider"] == "two"
     assert (house.row().status, house.row().attempts, house.row().cost) == ("ok", 2, PROMPT * IN + OUTPUT * OUT)
+    first, second = tries_of(house.row().tries)
+    assert (first.channel, first.status in (bad.status, 200, None), first.outcome != "ok") == ("one", True, True)
+    assert (second.channel, second.outcome, second.status, second.error) == ("two", "ok", 200, "")
+    assert 0 <= first.ms + second.ms <= house.row().latency_ms + 1
     assert house.upstream.begun == 2
     asked = [seen.model for seen in house.fake.requests[house.number :]]
     assert asked == ["m-one", "m-one", "m-two"] if bad.drop else asked == ["m-one", "m-two"]
@@ -290,6 +296,8 @@ async def test_what_is_the_callers_fault_is_told_to_the_caller(house: House) -> 
     await house.ended()
     assert house.client.status == 422 and error_of(house.client)["message"] == "scripted 422"
     assert (house.row().attempts, house.row().cost, house.idle("one")) == (1, 0, 1)
+    (only,) = tries_of(house.row().tries)
+    assert (only.channel, only.outcome, only.status, only.error) == ("one", "caller", 422, "scripted 422")
 
 
 async def test_a_close_that_crosses_is_one_attempt(house: House) -> None:

@@ -41,15 +41,15 @@ PLANTS = (
     Plant(
         "a cursor shows its own row again",
         "ftgate/store/listing.py",
-        "(created_at_us < ?2 OR id < ?3)",
-        "(created_at_us < ?2 OR id <= ?3)",
+        "({at} < ?2 OR id < ?3)",
+        "({at} < ?2 OR id <= ?3)",
         "tests/store/test_listing.py",
     ),
     Plant(
         "an export loses calls of one microsecond",
         "ftgate/store/listing.py",
-        "(created_at_us > ?1 OR id > ?3)",
-        "created_at_us > ?1",
+        "({at} > ?1 OR id > ?3)",
+        "{at} > ?1",
         "tests/store/test_listing.py",
     ),
     Plant(

@@ -56,11 +56,13 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def chosen(rows: list[Row], **wanted: Any) -> list[str]:
-    """The ids of the rows that are asked for, newest first: one by one."""
+    """The ids of the rows that are asked for, newest first, one by one: by when they came where a span of time is asked
+    for, else by when they ended."""
+    by_time = {"from_us", "to_us"} & wanted.keys()
     spans = {"from_us": wanted.pop("from_us", 0), "to_us": wanted.pop("to_us", 2**63)}
     model = wanted.pop("model", None)
     found = [
-        (one.created_at_us, n, one.request_id)
+        (one.created_at_us if by_time else 0, n, one.request_id)
         for n, one in enumerate(rows)
         if spans["from_us"] <= one.created_at_us < spans["to_us"]
         and (model is None or model in (one.model, one.served_model))
@@ -131,7 +133,9 @@ def test_a_far_page_is_counted_to(logged: Path, monkeypatch: pytest.MonkeyPatch)
             assert ids(found) == expected[skipped : skipped + 4]
 
 
-@pytest.mark.parametrize("wanted", [{}, {"account": 1}, {"account": 1, "status": "ok"}], ids=repr)
+@pytest.mark.parametrize(
+    "wanted", [{}, {"account": 1}, {"account": 1, "status": "ok"}, {"account": 1, "from_us": BEGINS + 9}], ids=repr
+)
 def test_a_cursor_neither_repeats_nor_skips_while_calls_end(tmp_path: Path, wanted: dict[str, Any]) -> None:
     """Between two pages calls end that came long ago, and just now, and between."""
     path, rng = tmp_path / "f.sqlite3", random.Random(3)
@@ -156,8 +160,10 @@ def test_a_cursor_neither_repeats_nor_skips_while_calls_end(tmp_path: Path, want
 
 @pytest.mark.parametrize("place", [(2**70, 5), (-(2**70), 5), (BEGINS, 2**70), (BEGINS, -(2**70)), (0, 0)])
 def test_any_two_numbers_are_a_place(logged: Path, place: tuple[int, int]) -> None:
-    found = page(logged, Wanted(account=1), skipped=0, size=100, after=place)
-    assert ids(found) == chosen(ROWS, account=1)[:100] or not found.rows or place[0] == BEGINS
+    for wanted in ({"account": 1}, {"account": 1, "from_us": 0}):
+        found = ids(page(logged, Wanted(**wanted), skipped=0, size=100, after=place))
+        expected = chosen(ROWS, **wanted)
+        assert not found or expected[expected.index(found[0]) :][:100] == found
 
 
 @pytest.mark.parametrize("wanted", [*FILTERS[:3], FILTERS[6], *FILTERS[10:16], *FILTERS[19:22]], ids=repr)
@@ -217,6 +223,9 @@ def test_no_page_reads_what_it_does_not_show(tmp_path: Path) -> None:
             page(path, wanted, skipped=0, size=10, after=after)
         return counted * 100
 
-    for wanted in (Wanted(), Wanted(account=1), Wanted(account=1, model="m1", status="ok"), Wanted(channel="a")):
+    for wanted in (
+        Wanted(), Wanted(account=1), Wanted(account=1, model="m1", status="ok"), Wanted(channel="a"),
+        Wanted(account=1, from_us=BEGINS + 1, to_us=BEGINS + 9 * QUARTER_US + 1),
+    ):  # fmt: skip
         for after in (None, (BEGINS + 20 * QUARTER_US // 4, 0), (BEGINS + 2, 0)):
             assert steps(wanted, after) < 30_000, (wanted, after)
