@@ -20,8 +20,7 @@ from ftgate.errors import InvalidRequest, NotAuthenticated
 LATER_ROUTES = (
     "/v1/auth", "/v1/tokens",
     "/v1/user/self",
-    "/v1/user/stats", "/v1/user/byok", "/v1/admin",
-    "/v1/user/credits", "/v1/user/byok", "/v1/billing/checkout", "/v1/billing/webhook", "/v1/admin",
+    "/v1/user/byok", "/v1/admin",
     "/metrics",
     "/openapi.json", "/docs",
 )  # fmt: skip
