@@ -13,6 +13,14 @@ from collections.abc import Callable, Mapping
 from ftgate.ports import nowhere
 
 VARIABLE = "FTGATE_FAILPOINT"
+PAYMENTS = (
+    "ordered",  # a payment's row is written, Stripe is not asked for its session
+    "session_made",  # Stripe has made it, its id is not written
+    "event_verified",  # an event has come, nothing is known of it
+    "told",  # Stripe has said how a payment stands, nothing is decided
+    "payment_entered",  # what follows is decided and queued
+    "payment_written",  # it is durable, nobody has been answered
+)
 PLACES = (
     "admitted",  # the key is known, nothing is held
     "held",  # the hold is decided and queued, the upstream not called
@@ -27,6 +35,7 @@ PLACES = (
     "commit_written",  # all of a batch is in, the commit not asked for
     "committed",  # the commit has returned, nobody has been told
     "recovering",  # a start has found open holds and not ended them yet
+    *PAYMENTS,
 )
 
 

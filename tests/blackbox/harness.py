@@ -538,7 +538,7 @@ def error(answer: httpx.Response, status: int, code: str, param: str | None = No
     kinds = {
         400: "invalid_request_error", 401: "authentication_error", 402: "insufficient_balance", 403: "permission_error",
         404: "invalid_request_error", 405: "invalid_request_error", 413: "invalid_request_error",
-        415: "invalid_request_error",
+        409: "invalid_request_error", 415: "invalid_request_error",
         429: "rate_limit_error",
     }  # fmt: skip
     assert (body["error"]["code"], body["error"]["type"]) == (code, kinds.get(status, "api_error")), body

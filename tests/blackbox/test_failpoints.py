@@ -12,7 +12,8 @@ from ftgate.house import failpoint
 from tests.blackbox.crashing import CONFIG, CREDITS, SCRIPTS, Shown, check, run_until_dead
 from tests.blackbox.harness import REPO, Account, House
 
-PLACES = [place for place in failpoint.PLACES if place != "recovering"]
+PLACES = [place for place in failpoint.PLACES if place not in {"recovering", *failpoint.PAYMENTS}]
+"""Those of payments are killed at in test_payments_crash.py."""
 
 
 @pytest.fixture(scope="module")

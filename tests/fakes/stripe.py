@@ -167,6 +167,18 @@ class FakeStripe:
             dispute["status"] = status
             return self._event("charge.dispute.closed", dispute)
 
+    def owes(self, session: str) -> int:
+        """Cents of a session that are its payer's to spend."""
+        with self._lock:
+            if self.sessions[session]["payment_status"] != "paid":
+                return 0
+            charge = self.charge_of(session)
+            disputed = sum(
+                one["amount"] for one in self.disputes.values()
+                if one["charge"] == charge["id"] and one["status"] != "won"
+            )  # fmt: skip
+            return max(int(charge["amount"]) - int(charge["amount_refunded"]) - disputed, 0)
+
     def charge_of(self, session: str) -> Json:
         return self.charges[self.intents[self.sessions[session]["payment_intent"]]["latest_charge"]]
 
