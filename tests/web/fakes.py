@@ -1,6 +1,6 @@
 """A line, accounts and a journal of the site's, and ways to ask it: by itself, and through the relay in front of it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -26,6 +26,8 @@ from ftgate.ports import (
     Session,
     Terms,
 )
+from ftgate.ports.payments import Checkout
+from ftgate.ports.site import Doer
 from ftgate.web.services import Services
 from ftgate.web.site import Site
 from tests.fakes.ports import Still, channel
@@ -131,10 +133,39 @@ class Entered:
 
 
 class Paying:
-    """ports.Payments, of which nothing is asked."""
+    """ports.payments.Payments that remembers what it was asked; `events` may be switched off."""
 
-    def __getattr__(self, name: str) -> Any:
-        raise AssertionError(name)
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.events = True
+
+    async def checkout(self, account: int, asked: Checkout) -> Mapping[str, object]:
+        self.asked.append((account, asked))
+        return {"url": "https://pay.example"}
+
+    def page(
+        self, account: int | None, *, status: str | None, before: int | None, skipped: int, size: int
+    ) -> tuple[list[Mapping[str, object]], int, int | None]:
+        self.asked.append((account, status, before, skipped, size))
+        return [{"id": "pay_1"}], 9, 7
+
+    async def one(self, account: int, id: str) -> Mapping[str, object]:
+        self.asked.append((account, id))
+        return {"id": id}
+
+    def takes_events(self) -> bool:
+        return self.events
+
+    async def webhook(self, signature: str | None, body: bytes) -> None:
+        self.asked.append((signature, body))
+
+    async def reconcile(self, by: Doer) -> Mapping[str, int]:
+        self.asked.append((by,))
+        return {"checked": 1}
+
+    async def resolve(self, id: str, *, action: str, note: str, by: Doer) -> Mapping[str, object]:
+        self.asked.append((id, action, note, by))
+        return {"id": id}
 
 
 class Guesses:
@@ -166,9 +197,9 @@ class Asking:
         self.journal = Asked()
         live = Still(doors=DoorSettings(max_body_bytes=1000, cors=cors))
         self.accounts = Posted(_1=posted)
-        self.sessions, self.throttle = Entered(), Guesses()
+        self.sessions, self.throttle, self.payments = Entered(), Guesses(), Paying()
         services = Services(
-            self.accounts, self.journal, self.sessions, self.throttle, Paying(), own=("http://127.0.0.1:8400",)
+            self.accounts, self.journal, self.sessions, self.throttle, self.payments, own=("http://127.0.0.1:8400",)
         )  # fmt: skip
         self.site = Site(self.line, live, services)
         self.intake = Intake(
