@@ -207,6 +207,7 @@ async def _serve(
     door = await _door(house, gate, watches, payments, url)
     code = 0
     _keep_up(house, gate, transports)
+    house.accounts.plans.adopt()
     gate.standing.spending.known(await house.spent_this_month(), house.clock.wall_us())
     desk = control.bound(house.lock)
     async with trio.open_nursery() as nursery:
@@ -222,6 +223,7 @@ async def _serve(
             transports.close_idle,
             lambda: house.remember_ratios(gate.ratios),
             house.writer.fold_log,
+            house.accounts.keys.remember_use,
         )
         nursery.start_soon(serving.sweep, chores, house)
         nursery.start_soon(gate.keep_alive)
@@ -241,6 +243,7 @@ async def _serve(
             await serving.wind_down(gate, door, doors, signals, 0.0 if code else house.settings.server.shutdown_grace)
         nursery.cancel_scope.cancel()
     house.remember_ratios(gate.ratios)
+    house.accounts.keys.remember_use()
     await transports.aclose_all()
     await payments.aclose()
     if watches is not None:
@@ -251,6 +254,7 @@ async def _serve(
 def _keep_up(house: House[Accounts], gate: "Gate", transports: "Transports") -> None:
     """What has to be told when other settings are in force."""
     house.live.tell(house.accounts.directory.adopt)
+    house.live.tell(house.accounts.plans.adopt)
     house.live.tell(gate.adopt)
     house.live.tell(lambda: transports.adopt(_channels(house.live.gate)))
 
@@ -293,12 +297,21 @@ async def _door(
     server = house.settings.server
     accounts = house.accounts
     services = Services(
-        accounts.directory, StoredJournal(house.database), accounts.sessions, accounts.throttles, payments, own=(own,)
+        accounts=accounts.directory,
+        journal=StoredJournal(house.database),
+        sessions=accounts.sessions,
+        throttle=accounts.throttles,
+        entrance=accounts.entrance,
+        people=accounts.people,
+        keys=accounts.keys,
+        payments=payments,
+        own=(own,),
     )
     site = Site(gate, house.live, services)
     await site.start()
     intake = Intake(
         gate.relay, Counter(gate).count, gate.authenticate, live=house.live, methods_at=site.methods_at,
+        throttle=accounts.throttles,
     )  # fmt: skip
     context = serving.tls_context(server.tls_cert, server.tls_key)
     if context is not None:

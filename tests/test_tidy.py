@@ -28,8 +28,10 @@ WALLS: dict[str, tuple[set[str], set[str]]] = {
     "readiness": (set(), {"trio"}),
     "line": ({"core", "dialects", "ports", "errors"}, {"msgspec", "trio"}),
     "config": ({"core", "providers", "errors", "dialects.__init__", "ftgate"}, {"msgspec"}),
-    "doors": ({"line.call", "dialects", "ports", "errors", "readiness"}, {"h11", "httptools", "hypercorn", "msgspec",
-    "trio"}),
+    "doors": (
+        {"core.addresses", "line.call", "dialects", "ports", "errors", "readiness"},
+        {"h11", "httptools", "hypercorn", "msgspec", "trio"},
+    ),
     "transports": ({"core", "ports", "errors", "readiness"}, {"h11", "httpcore", "httptools", "msgspec", "socksio",
     "trio"}),
     "store": ({"core", "ports", "errors"}, {"msgspec", "sqlite_utils", "trio"}),

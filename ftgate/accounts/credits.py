@@ -33,7 +33,9 @@ class Credits:
             "SELECT ref, kind, account, amount, debit, id FROM entries WHERE kind IN ('grant', 'topup', 'refund', "
             "'correct')"
         ):
-            self.books.moved[ref] = (kind, account, -amount if debit == "credits" else amount)
+            signed = -amount if debit == "credits" else amount
+            self.books.moved[ref] = (kind, account, signed)
+            self.books.accounts[account].credited += signed
             self.entry_of[ref] = id
 
     async def grant(self, *, username: str, amount: str, note: str = "", ref: str | None = None) -> dict[str, object]:

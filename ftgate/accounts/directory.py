@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from ftgate.core import windows
 from ftgate.core.books import Books
 from ftgate.core.secret import Secret
 from ftgate.errors import NotFound
@@ -39,7 +40,9 @@ class User(msgspec.Struct):
 
 
 class StoredKey(msgspec.Struct):
-    """A key as it is kept: never the key itself. `quota` in units, None without one."""
+    """A key as it is kept: never the key itself. `quota` in units, None without one; `quota_reset` says when it begins
+    anew (core.windows), and `window_used` what the key had spent when the present span began, at `window_us`. `plan` is
+    "" where it follows its account's."""
 
     id: int
     account: int
@@ -51,6 +54,12 @@ class StoredKey(msgspec.Struct):
     quota: int | None
     expires_at_us: int | None
     created_at_us: int
+    plan: str = ""
+    quota_reset: str = "none"
+    window_us: int = 0
+    window_used: int = 0
+    allowed_ips: tuple[str, ...] = ()
+    last_used_at_us: int | None = None
 
 
 class Directory:
@@ -61,8 +70,10 @@ class Directory:
         self.metered_plan = metered_plan
         self.users: dict[int, User] = {}
         self.by_name: dict[str, User] = {}
-        self.keys: dict[int, StoredKey] = {}
+        self.keys: dict[int, StoredKey] = {}  # in the order of their ids, as users are
+        self.keys_of: dict[int, dict[int, StoredKey]] = {}  # of each account
         self.by_hash: dict[bytes, Key] = {}
+        self.logins: dict[tuple[int, str], int] = {}  # account and address (throttle.neighbourhood) -> the last login
 
     def __repr__(self) -> str:
         return f"<Directory {len(self.users)} users, {len(self.keys)} keys, {len(self.by_hash)} of them can be found>"
@@ -74,21 +85,34 @@ class Directory:
             "id, username, role, status, plan, mode, email, created_at_us, display_name, password, invite_code, "
             "invited_by, generation, last_login_at_us"
         )
-        for row in connection.execute(f"SELECT {columns} FROM users"):  # noqa: S608 - names of ours
+        for row in connection.execute(f"SELECT {columns} FROM users ORDER BY id"):  # noqa: S608 - names of ours
             user = User(*row)
             user.password = Secret(row[9])
             self.keep_user(user)
             posted, _, used = balances.get(user.id, (0, 0, 0))
             self.books.open_account(user.id, posted=posted, used=used, metered=self.metered(user))
+        for account, address, at_us in connection.execute("SELECT account, address, at_us FROM logins"):
+            self.logins[account, address] = at_us
         self.books.months.update(last_months_in(connection))
         spent = spent_in(connection)
-        columns = "id, account, name, prefix, hash, status, models, quota, expires_at_us, created_at_us"
-        for row in connection.execute(f"SELECT {columns} FROM keys"):  # noqa: S608 - names of ours
+        columns = (
+            "id, account, name, prefix, hash, status, models, quota, expires_at_us, created_at_us, plan, quota_reset, "
+            "window_us, window_used, allowed_ips, last_used_at_us"
+        )
+        for row in connection.execute(f"SELECT {columns} FROM keys ORDER BY id"):  # noqa: S608 - names of ours
             key = StoredKey(*row)
             key.models = tuple(msgspec.json.decode(row[6], type=list[str]))
-            self.books.open_key(key.id, limit=key.quota, used=spent.get(key.id, 0))
-            if key.status == "deleted":
-                self.keys[key.id] = key  # its calls may still be open, and its number is never given again
+            key.allowed_ips = tuple(msgspec.json.decode(row[14], type=list[str]))
+            quota = self.books.open_key(key.id, limit=key.quota, used=spent.get(key.id, 0))
+            quota.seen_us = key.last_used_at_us
+            if key.quota_reset != "none":
+                quota.reset, quota.before = key.quota_reset, key.window_used
+                quota.until_us = windows.ends_us(key.quota_reset, key.window_us)
+            if key.status == "deleted":  # its calls may still be open, and its number is never given again
+                self.keys[key.id] = key
+                self.keys_of.setdefault(key.account, {})[key.id] = (
+                    key  # its calls may still be open, and its number is never given again
+                )
             else:
                 self.keep_key(key)
 
@@ -103,8 +127,8 @@ class Directory:
             balance, metered = self.books.accounts[user.id], self.metered(user)
             if balance.metered is not metered:
                 balance.metered = metered
-                for key in self.keys.values():
-                    if key.account == user.id and key.hash in self.by_hash:
+                for key in self.keys_of.get(user.id, {}).values():
+                    if key.hash in self.by_hash:
                         self.keep_key(key)
 
     def keep_user(self, user: User) -> None:
@@ -115,6 +139,7 @@ class Directory:
     def keep_key(self, key: StoredKey) -> None:
         """Take a key in, or what has changed of it or of its user: calls find it so from now on."""
         self.keys[key.id] = key
+        self.keys_of.setdefault(key.account, {})[key.id] = key
         user = self.users[key.account]
         self.by_hash[key.hash] = Key(
             id=key.id,
@@ -124,9 +149,10 @@ class Directory:
             active=key.status == "active",
             account_active=user.status == "active",
             metered=self.metered(user),
-            plan=user.plan,
+            plan=key.plan or user.plan,
             models=key.models,
             expires_at_us=key.expires_at_us,
+            allowed_ips=key.allowed_ips,
         )
 
     async def find(self, secret: bytes) -> Key | None:
@@ -142,9 +168,9 @@ class Directory:
         return self.books.used_in(account, month)
 
     def plan_of_key(self, key: int) -> str | None:
-        """The plan that a key's account is on; None when there is no such key."""
+        """The plan of a key: its own, else its account's; None when there is no such key."""
         found = self.keys.get(key)
-        return self.users[found.account].plan if found else None
+        return found.plan or self.users[found.account].plan if found else None
 
     def user(self, name: str) -> User:
         found = self.by_name.get(name.lower())

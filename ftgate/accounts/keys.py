@@ -1,32 +1,51 @@
-"""What an operator does with API keys: make, list, enable, disable and delete them."""
+"""API keys: make, list, change, disable and delete them, by the command line and over HTTP (ports.site.KeyRing)."""
 
 import hashlib
 import re
 import secrets
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from ftgate.accounts import given
+from ftgate.accounts.acting import CLI, audited
 from ftgate.accounts.directory import Directory, StoredKey, User
-from ftgate.accounts.pending import write_down
+from ftgate.accounts.pending import written
+from ftgate.accounts.plans import Plans
 from ftgate.accounts.users import OWNER, Users
+from ftgate.core import windows
 from ftgate.core.moments import iso
-from ftgate.core.money import format_usd_cents
+from ftgate.core.money import format_cents, format_usd_cents
 from ftgate.core.secret import OWN_KEY
 from ftgate.errors import InvalidRequest, NotFound
 from ftgate.ports import Clock
+from ftgate.ports.site import Doer
+from ftgate.store.batch import Batch
 from ftgate.store.writer import Writer
+
+MOST_KEYS = 1000
+"""Keys that one account may have."""
+STATUSES = ("active", "disabled")
+SHOWN_STATUSES = (*STATUSES, "expired")
+COLUMNS = {
+    "name": "name", "status": "status", "models": "models", "quota": "quota", "quota_reset": "quota_reset",
+    "expires_at_us": "expires_at_us", "allowed_ips": "allowed_ips", "plan": "plan",
+}  # fmt: skip
+"""What can be changed of a key, and the columns in which it stands."""
 
 
 class ApiKeys:
     """Commands about keys. Each raises InvalidRequest or NotFound with nothing changed, and DatabaseBusy when what it
     decided is not written in time."""
 
-    def __init__(self, directory: Directory, users: Users, writer: Writer, clock: Clock) -> None:
+    def __init__(self, directory: Directory, users: Users, plans: Plans, writer: Writer, clock: Clock) -> None:
         self.directory = directory
         self.users = users
+        self.plans = plans
         self.writer = writer
         self.clock = clock
+
+    # By the command line
 
     async def create(
         self,
@@ -50,34 +69,10 @@ class ApiKeys:
             raise InvalidRequest("the list of models is empty; name at least one, or leave it out for all models")
         name = given.line("name", name)[:100]
         user = await self._user_for_key(username)
-        secret = OWN_KEY + secrets.token_urlsafe(32)
-        key = StoredKey(
-            id=max(self.directory.keys, default=0) + 1,
-            account=user.id,
-            name=name,
-            prefix=secret[:12],
-            hash=hashlib.sha256(secret.encode()).digest(),
-            status="active",
-            models=only,
-            quota=limit,
-            expires_at_us=expires_at_us,
-            created_at_us=self.clock.wall_us(),
+        key, secret, batch = self._open(
+            user, {"name": name, "models": only, "quota": limit, "expires_at_us": expires_at_us}, CLI
         )
-        self.directory.books.open_key(key.id, limit=limit)
-        self.directory.keep_key(key)
-        await write_down(
-            self.writer,
-            f"key {key.id} ({key.prefix}...) of {user.username}, which nobody has seen,",
-            f"`ftgate keys list --user {user.username}` shows whether it is there, `ftgate keys delete {key.id}` "
-            "removes it",
-            "INSERT INTO keys (id, account, name, prefix, hash, status, models, quota, expires_at_us, created_at_us)"
-            " VALUES (?,?,?,?,?,?,?,?,?,?)",
-            (
-                key.id, key.account, key.name, key.prefix, key.hash, key.status,
-                msgspec.json.encode(key.models).decode(), key.quota,
-                key.expires_at_us, key.created_at_us,
-            ),
-        )  # fmt: skip
+        await self._written(batch, key, f"key {key.id} ({key.prefix}...) of {user.username}, which nobody has seen,")
         return {**self.describe(key), "key": secret}
 
     async def _user_for_key(self, username: str | None) -> User:
@@ -118,19 +113,181 @@ class ApiKeys:
         key = self.directory.keys.get(int(key_id)) if re.fullmatch(r"[0-9]{1,18}", key_id) else None
         if key is None or key.status == "deleted":
             raise NotFound(f"no key with the id {key_id!r}; `ftgate keys list` shows them")
-        if status not in {"active", "disabled", "deleted"}:
+        if status not in {*STATUSES, "deleted"}:
             raise InvalidRequest(f"a key is active, disabled or deleted, not {status!r}")
-        key.status = status
-        if status == "deleted":
+        await self._change(key, {"status": status}, CLI)
+        return self.describe(key)
+
+    # By their owners and by operators, over HTTP
+
+    def of(self, account: int | None, status: str | None = None) -> Sequence[StoredKey]:
+        """The keys of an account, or of all, newest first; those of a shown status."""
+        keys = self.directory.keys if account is None else self.directory.keys_of.get(account, {})
+        return [
+            key for key in reversed(keys.values()) if key.status != "deleted" and status in {None, self._status(key)}
+        ]
+
+    def page(
+        self, account: int | None, *, status: str | None, after: int | None, skipped: int, size: int
+    ) -> tuple[Sequence[dict[str, object]], int, int | None]:
+        """As ports.site.KeyRing says."""
+        found = self.of(account, status)
+        rest = [key for key in found if after is None or key.id < after][skipped:]
+        shown = rest[:size]
+        return [self.token(key) for key in shown], len(found), shown[-1].id if len(rest) > size else None
+
+    def one(self, id: int, account: int | None) -> StoredKey:
+        """A key of this account, or of any. Raises NotFound."""
+        key = self.directory.keys.get(id)
+        if key is None or key.status == "deleted" or account not in {None, key.account}:
+            raise NotFound(f"no API key with the id {str(id)!r}")
+        return key
+
+    def shown(self, id: int, account: int | None) -> dict[str, object]:
+        """As ports.site.KeyRing says."""
+        return self.token(self.one(id, account))
+
+    async def make(self, account: int, fields: Mapping[str, object], by: Doer) -> tuple[dict[str, object], str]:
+        """As ports.site.KeyRing says."""
+        user = self.directory.users[account]
+        if len(self.of(account)) >= MOST_KEYS:
+            raise InvalidRequest(f"an account has {MOST_KEYS} keys at the most: delete one first")
+        key, secret, batch = self._open(user, self._with_plan(fields, user), by)
+        await self._written(batch, key, f"key {key.id} ({key.prefix}...), which nobody has seen,")
+        return self.token(key), secret
+
+    async def change(
+        self, id: int, account: int | None, fields: Mapping[str, object], by: Doer
+    ) -> dict[str, object]:  # fmt: skip
+        """As ports.site.KeyRing says."""
+        key = self.one(id, account)
+        await self._change(key, self._with_plan(fields, self.directory.users[key.account]), by)
+        return self.token(key)
+
+    async def delete(self, id: int, account: int | None, by: Doer) -> None:
+        """As ports.site.KeyRing says."""
+        await self._change(self.one(id, account), {"status": "deleted"}, by)
+
+    def token(self, key: StoredKey) -> dict[str, object]:
+        """A key as TOKEN shows it; amounts in cents. Where the span of its quota is over, the next has begun."""
+        quota = self.directory.books.quotas[key.id]
+        now = self.clock.wall_us()
+        over = quota.until_us is not None and now >= quota.until_us
+        used = quota.held + (0 if over else quota.used - quota.before)
+        resets_us = windows.ends_us(key.quota_reset, now)
+        return {
+            "id": str(key.id),
+            "keyPrefix": key.prefix,
+            "name": key.name,
+            "status": self._status(key),
+            "planId": self.plans.id_of(key.plan or self.directory.users[key.account].plan),
+            "quota": None if key.quota is None else format_cents(key.quota),
+            "usedQuota": format_cents(used),
+            "quotaReset": key.quota_reset,
+            "resetAt": None if resets_us is None else iso(resets_us),
+            "models": list(key.models),
+            "allowedIps": list(key.allowed_ips),
+            "expiresAt": None if key.expires_at_us is None else iso(key.expires_at_us),
+            "createdAt": iso(key.created_at_us),
+            "lastUsedAt": None if quota.seen_us is None else iso(quota.seen_us),
+        }
+
+    def remember_use(self) -> None:
+        """Queue when keys were used last, where that has changed since it was written."""
+        batch: Batch | None = None
+        for key in self.directory.keys.values():
+            seen_us = self.directory.books.quotas[key.id].seen_us
+            if seen_us != key.last_used_at_us:
+                key.last_used_at_us = seen_us
+                batch = batch or self.writer.changed()
+                batch.statements.append(("UPDATE keys SET last_used_at_us = ? WHERE id = ?", (seen_us, key.id)))
+
+    def _status(self, key: StoredKey) -> str:
+        expired = key.expires_at_us is not None and key.expires_at_us <= self.clock.wall_us()
+        return "expired" if expired and key.status == "active" else key.status
+
+    def _with_plan(self, fields: Mapping[str, object], user: User) -> dict[str, object]:
+        """The fields with a plan's name for its number."""
+        changed = dict(fields)
+        if "plan_id" in changed:
+            number = changed.pop("plan_id")
+            assert number is None or isinstance(number, int)
+            changed["plan"] = self.plans.chosen(number, user.plan)
+        return changed
+
+    # What both do
+
+    def _open(self, user: User, fields: Mapping[str, object], by: Doer) -> tuple[StoredKey, str, Batch]:
+        """Make a key: it, the text that nobody can see again, and the batch with which it is written."""
+        secret = OWN_KEY + secrets.token_urlsafe(32)
+        now = self.clock.wall_us()
+        key = StoredKey(
+            id=next(reversed(self.directory.keys), 0) + 1, account=user.id, name="", prefix=secret[:12],
+            hash=hashlib.sha256(secret.encode()).digest(), status="active", models=(), quota=None, expires_at_us=None,
+            created_at_us=now,
+        )  # fmt: skip
+        for what, said in fields.items():
+            setattr(key, what, said)
+        quota = self.directory.books.open_key(key.id, limit=key.quota)
+        key.window_us = quota.begin(key.quota_reset, now)
+        self.directory.keep_key(key)
+        batch = self.writer.changed()
+        batch.statements.append(
+            (
+                "INSERT INTO keys (id, account, name, prefix, hash, status, models, quota, expires_at_us,"
+                " created_at_us, plan, quota_reset, window_us, window_used, allowed_ips)"
+                " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                (
+                    key.id, key.account, key.name, key.prefix, key.hash, key.status, _listed(key.models), key.quota,
+                    key.expires_at_us, key.created_at_us, key.plan, key.quota_reset, key.window_us, key.window_used,
+                    _listed(key.allowed_ips),
+                ),
+            )
+        )  # fmt: skip
+        audited(batch, now, by, "token.create", f"token:{key.id}", None, self._audited(key))
+        return key, secret, batch
+
+    async def _change(self, key: StoredKey, fields: Mapping[str, object], by: Doer) -> None:
+        """Change these of COLUMNS: what they allow counts from the next call on."""
+        before, batch = self._audited(key), self.writer.changed()
+        quota = self.directory.books.quotas[key.id]
+        for what, said in fields.items():
+            kept = _listed(said) if isinstance(said, tuple) else said
+            setattr(key, what, said)
+            batch.statements.append((f"UPDATE keys SET {COLUMNS[what]} = ? WHERE id = ?", (kept, key.id)))  # noqa: S608 - names of ours
+        quota.limit = key.quota
+        if quota.reset != key.quota_reset:
+            key.window_us = quota.begin(key.quota_reset, self.clock.wall_us())
+            if key.quota_reset == "none":
+                quota.before = 0  # all that it ever spent counts
+            sql = "UPDATE keys SET window_us = ?, window_used = ? WHERE id = ?"
+            batch.statements.append((sql, (key.window_us, quota.before, key.id)))
+        if key.status == "deleted":
             self.directory.by_hash.pop(key.hash, None)
         else:
             self.directory.keep_key(key)
-        look = f"`ftgate keys list` shows what counts now, and it can be repeated (key {key.id})"
-        await write_down(
-            self.writer,
-            f"that key {key.id} is {status}",
-            look,
-            "UPDATE keys SET status = ? WHERE id = ?",
-            (status, key.id),
+        after = self._audited(key)
+        changed = [what for what in before if before[what] != after[what]]
+        if changed:
+            audited(
+                batch, self.clock.wall_us(), by, "token.delete" if key.status == "deleted" else "token.update",
+                f"token:{key.id}", {what: before[what] for what in changed}, {what: after[what] for what in changed},
+            )  # fmt: skip
+        what = f"that key {key.id} is {key.status}" if "status" in fields else f"the change of key {key.id}"
+        await self._written(batch, key, what)
+
+    @staticmethod
+    def _audited(key: StoredKey) -> dict[str, object]:
+        return {what: getattr(key, what) for what in ("account", *COLUMNS)}
+
+    async def _written(self, batch: Batch, key: StoredKey, what: str) -> None:
+        user = self.directory.users[key.account].username
+        look = (
+            f"`ftgate keys list --user {user}` shows what counts now, and it can be repeated; `ftgate keys delete "
+            f"{key.id}` removes it"
         )
-        return self.describe(key)
+        await written(self.writer, batch, what, look)
+
+
+def _listed(texts: object) -> str:
+    return msgspec.json.encode(texts).decode()

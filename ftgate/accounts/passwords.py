@@ -5,10 +5,36 @@ import hashlib
 import hmac
 import secrets
 
-_COST = {"n": 2**17, "r": 8, "p": 1}
-"""What a new hash costs (OWASP Password Storage Cheat Sheet: N=2^17, r=8, p=1): 128 MiB and some tenths of a second."""
+import trio
+
+_COST = {"n": 2**14, "r": 8, "p": 5}
+"""What a new hash costs (OWASP Password Storage Cheat Sheet: N=2^14, r=8, p=5): 16 MiB and some tenths of a second."""
+_ENOUGH = ({"n": 2**17, "r": 8, "p": 1}, {"n": 2**16, "r": 8, "p": 2}, {"n": 2**15, "r": 8, "p": 3}, _COST)
+"""Costs that OWASP holds for the same; a hash that cost less is made anew at its owner's next login."""
 _MOST_MEMORY = 256 * 1024 * 1024
-"""Bytes that a hash may take: twice what a new one does. OpenSSL's own limit is below that."""
+"""Bytes that a hash may take: twice what the largest of those does. OpenSSL's own limit is below that."""
+AT_ONCE = 2
+"""Hashes that are made at one time: logins must not take all processors from calls."""
+MOST_BYTES = 1024
+
+
+class Hasher:
+    """Hashes and verifies beside the event loop, AT_ONCE at the most."""
+
+    def __init__(self) -> None:
+        self._limiter = trio.CapacityLimiter(AT_ONCE)
+        self._nobody = ""
+
+    async def hash(self, password: str) -> str:
+        return await trio.to_thread.run_sync(hash_password, password, limiter=self._limiter)
+
+    async def verify(self, password: str, hashed: str) -> bool:
+        """Whether it is the password of this hash. It takes as long where there is no hash ("")."""
+        if not hashed:
+            self._nobody = self._nobody or await self.hash(secrets.token_hex(16))
+            await trio.to_thread.run_sync(verify_password, password, self._nobody, limiter=self._limiter)
+            return False
+        return await trio.to_thread.run_sync(verify_password, password, hashed, limiter=self._limiter)
 
 
 def hash_password(password: str) -> str:
@@ -30,6 +56,12 @@ def verify_password(password: str, hashed: str) -> bool:
         return hmac.compare_digest(made, base64.b64decode(digest, validate=True))
     except ValueError:
         return False
+
+
+def is_weak(hashed: str) -> bool:
+    """Whether a hash cost less than new ones do."""
+    _, n, r, p, *_ = hashed.split("$")
+    return {"n": int(n), "r": int(r), "p": int(p)} not in _ENOUGH
 
 
 def _digest(password: str, salt: bytes, *, n: int, r: int, p: int) -> bytes:

@@ -16,7 +16,8 @@ import msgspec
 
 from ftgate.accounts.directory import Directory, User
 from ftgate.errors import NotAuthenticated
-from ftgate.ports import Clock, Person, Session
+from ftgate.ports import Clock
+from ftgate.ports.site import Person, Session
 from ftgate.store.batch import Batch
 from ftgate.store.writer import Writer
 

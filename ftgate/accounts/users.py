@@ -1,33 +1,48 @@
-"""What an operator does with users: make, list, enable and disable them."""
+"""Accounts: make, list, change, enable and disable them; their passwords and invite codes."""
 
 import re
 import secrets
-
-import trio
+import string
+from collections.abc import Mapping
 
 from ftgate.accounts import given
+from ftgate.accounts.acting import CLI, audited
 from ftgate.accounts.credits import Credits
 from ftgate.accounts.directory import Directory, User
-from ftgate.accounts.passwords import hash_password
-from ftgate.accounts.pending import write_down, written
+from ftgate.accounts.passwords import MOST_BYTES, Hasher
+from ftgate.accounts.pending import written
+from ftgate.accounts.plans import Plans
+from ftgate.accounts.sessions import SignedIn
 from ftgate.core.moments import iso
 from ftgate.core.money import format_usd_cents
 from ftgate.core.secret import Secret
-from ftgate.errors import InvalidRequest
+from ftgate.errors import Conflict, InvalidRequest
 from ftgate.ports import Clock
+from ftgate.ports.site import Doer
+from ftgate.store.batch import Batch
 from ftgate.store.writer import Writer
 
 OWNER = "owner"
+ROLES, STATUSES, MODES = ("user", "admin"), ("active", "disabled"), ("prepaid", "metered")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_CODE_SIGNS = string.ascii_uppercase + string.digits
+CHANGEABLE = ("status", "role", "plan", "mode", "name", "email")
+"""What an operator changes of an account, by the names that the wire has for it."""
 
 
 class Users:
-    """Commands about users. Each raises InvalidRequest or NotFound with nothing changed, and DatabaseBusy when what it
-    decided is not written in time."""
+    """Commands about accounts. Each raises InvalidRequest, NotFound or Conflict with nothing changed, and DatabaseBusy
+    when what it decided is not written in time."""
 
-    def __init__(self, directory: Directory, credits: Credits, writer: Writer, clock: Clock) -> None:
+    def __init__(
+        self, directory: Directory, credits: Credits, sessions: SignedIn, plans: Plans, hasher: Hasher, writer: Writer,
+        clock: Clock,
+    ) -> None:  # fmt: skip
         self.directory = directory
         self.credits = credits
+        self.sessions = sessions
+        self.plans = plans
+        self.hasher = hasher
         self.writer = writer
         self.clock = clock
 
@@ -40,54 +55,62 @@ class Users:
         password: str | None = None,
         metered: bool = False,
     ) -> dict[str, object]:
-        """Make an account. `credits` is a decimal amount in USD. Raises InvalidRequest."""
+        """Make an account, as the command line does. `credits` is a decimal amount in USD. Raises InvalidRequest."""
         if not _NAME.fullmatch(username):
             raise InvalidRequest(
                 "a username is 1 to 64 letters, digits, dots, dashes, underscores or @, beginning with a letter or "
                 "digit"
             )
-        amount = given.amount(credits)
-        hashed = await trio.to_thread.run_sync(hash_password, given.text("password", password)) if password else ""
-        if username.lower() in self.directory.by_name:  # last: from here on nothing awaits until the name is taken
-            raise InvalidRequest(f"a user named {username!r} exists already")
+        hashed = await self.hasher.hash(given.text("password", password)) if password else ""
+        made, batch = self.open(
+            username, hashed=hashed, role="admin" if admin else "user", mode="metered" if metered else "",
+            credits=given.amount(credits),
+        )  # fmt: skip
+        await self._written(batch, f"the user {username}")
+        return self.describe(made)
+
+    def open(
+        self, username: str, *, by: Doer = CLI, hashed: str = "", role: str = "user", mode: str = "",
+        plan: str = "default", name: str = "", email: str = "", invited_by: int | None = None, credits: int = 0,
+        kind: str = "first credits",
+    ) -> tuple[User, Batch]:  # fmt: skip
+        """Make an account, whose name and fields are right; the batch with which it is written. `credits` in units.
+        Raises Conflict where the name is taken, InvalidRequest for an amount that is out of range. Nothing in it
+        awaits: of two at once one is refused."""
+        if username.lower() in self.directory.by_name:
+            raise Conflict(f"a user named {username!r} exists already", code="username_taken", param="username")
         user = User(
-            id=max(self.directory.users, default=0) + 1,
+            id=next(reversed(self.directory.users), 0) + 1,
             username=username,
-            role="admin" if admin else "user",
+            role=role,
             status="active",
-            plan="default",
-            mode="metered" if metered else "",
+            plan=plan,
+            mode=mode,
+            email=email,
             created_at_us=self.clock.wall_us(),
+            name=name,
             password=Secret(hashed),
-            invite_code=secrets.token_hex(4).upper(),
+            invite_code=self._new_code(),
+            invited_by=invited_by,
         )
         self.directory.keep_user(user)
         self.directory.books.open_account(user.id, metered=self.directory.metered(user))
         batch = self.writer.changed()
         batch.statements.append(
             (
-                "INSERT INTO users (id, username, password, role, status, plan, mode, invite_code, created_at_us)"
-                " VALUES (?,?,?,?,?,?,?,?,?)",
+                "INSERT INTO users (id, username, display_name, email, password, role, status, plan, mode, invite_code,"
+                " invited_by, created_at_us) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
                 (
-                    user.id,
-                    username,
-                    hashed,
-                    user.role,
-                    user.status,
-                    user.plan,
-                    user.mode,
-                    user.invite_code,
+                    user.id, username, name, email, hashed, role, user.status, plan, mode, user.invite_code, invited_by,
                     user.created_at_us,
                 ),
             )
-        )
+        )  # fmt: skip
         batch.remember((), self.directory.books.accounts[user.id])
-        if amount:
-            self.credits.give(user, amount, "first credits", given.new_ref("grant"))
-        await written(
-            self.writer, batch, f"the user {username}", f"`ftgate users list` shows whether {username} is there"
-        )
-        return self.describe(user)
+        audited(batch, user.created_at_us, by, "user.create", f"user:{user.id}", None, self._audited(user))
+        if credits:
+            self.credits.give(user, credits, kind, given.new_ref("grant"))
+        return user, batch
 
     async def owner(self) -> User:
         """The operator's own account, metered so that its calls need no credits; made if it is not there."""
@@ -107,8 +130,20 @@ class Users:
             "mode": "metered" if balance.metered else "prepaid",
             "balance": format_usd_cents(balance.posted),
             "held": format_usd_cents(balance.held),
-            "used": format_usd_cents(balance.used),
+            "used": format_usd_cents(balance.spent),
             "created_at": iso(user.created_at_us),
+        }
+
+    def account(self, user: User) -> dict[str, object]:
+        """An account as operators see it over HTTP."""
+        return {
+            **self.describe(user),
+            "name": user.name,
+            "email": user.email,
+            "keys": sum(key.status != "deleted" for key in self.directory.keys_of.get(user.id, {}).values()),
+            "invite_code": user.invite_code,
+            "invited_by": None if user.invited_by is None else str(user.invited_by),
+            "last_login_at": None if user.last_login_at_us is None else iso(user.last_login_at_us),
         }
 
     async def list(self) -> list[dict[str, object]]:
@@ -117,18 +152,98 @@ class Users:
     async def set_status(self, *, username: str, status: str) -> dict[str, object]:
         """Enable or disable an account: its keys answer 401 from the next call on; running calls finish."""
         user = self.directory.user(username)
-        if status not in {"active", "disabled"}:
+        if status not in STATUSES:
             raise InvalidRequest(f"a user is active or disabled, not {status!r}")
-        user.status = status
-        for key in self.directory.keys.values():
-            if key.account == user.id and key.status != "deleted":
-                self.directory.keep_key(key)
-        look = f"`ftgate users list` shows what counts now, and it can be repeated (user {user.username})"
-        await write_down(
-            self.writer,
-            f"that user {user.username} is {status}",
-            look,
-            "UPDATE users SET status = ? WHERE id = ?",
-            (status, user.id),
+        return self.describe(await self.change(user, {"status": status}))
+
+    async def change(self, user: User, changes: Mapping[str, str | None], by: Doer = CLI) -> User:
+        """Change some of CHANGEABLE; what is not named stays. `mode` None follows the plan. Raises InvalidRequest,
+        Conflict where it would leave no operator."""
+        before = self._audited(user)
+        stays = changes.get("role", user.role) == "admin" and changes.get("status", user.status) == "active"
+        if self._is_operator(user) and not stays and sum(map(self._is_operator, self.directory.users.values())) == 1:
+            raise Conflict(f"{user.username} is the last active operator: make another one first", code="last_admin")
+        if (plan := changes.get("plan")) is not None and plan not in self.plans.offers():
+            raise InvalidRequest(f"there is no plan {plan!r}; GET /v1/plans lists them", param="plan")
+        for what, said in changes.items():
+            assert what in CHANGEABLE, what
+            setattr(user, what, said or "")
+        self._counts(user)
+        batch = self.writer.changed()
+        if changes.get("status") == "disabled":
+            self.sessions.end_all(user, batch)
+        after = self._audited(user)
+        if after != before:
+            self._note(user, batch, by, "user.update", {k: v for k, v in before.items() if after[k] != v}, after)
+        what = (
+            f"that user {user.username} is {user.status}" if "status" in changes else f"the change of {user.username}"
         )
-        return self.describe(user)
+        await self._written(batch, what)
+        return user
+
+    async def set_password(self, user: User, password: str, by: Doer = CLI) -> None:
+        """Give it another password; every login token and session ends, API keys stay. Raises InvalidRequest."""
+        hashed = await self.hasher.hash(given.text("password", password))
+        batch = self.writer.changed()
+        user.password = Secret(hashed)
+        batch.statements.append(("UPDATE users SET password = ? WHERE id = ?", (hashed, user.id)))
+        self.sessions.end_all(user, batch)
+        audited(batch, self.clock.wall_us(), by, "user.password", f"user:{user.id}")
+        await self._written(batch, f"the password of {user.username}")
+
+    async def new_code(self, user: User, by: Doer) -> str:
+        """Another invite code: the one before is void."""
+        user.invite_code = code = self._new_code()
+        batch = self.writer.changed()
+        batch.statements.append(("UPDATE users SET invite_code = ? WHERE id = ?", (code, user.id)))
+        audited(batch, self.clock.wall_us(), by, "user.invite", f"user:{user.id}")
+        await self._written(batch, f"the invite code of {user.username}")
+        return code
+
+    def by_code(self, code: str) -> User | None:
+        """The active account whose invite code this is."""
+        users = self.directory.users.values()
+        return next((user for user in users if user.status == "active" and user.invite_code == code.upper()), None)
+
+    @staticmethod
+    def _new_code() -> str:
+        return "".join(secrets.choice(_CODE_SIGNS) for _ in range(8))
+
+    @staticmethod
+    def _is_operator(user: User) -> bool:
+        return user.role == "admin" and user.status == "active"
+
+    def _counts(self, user: User) -> None:
+        """What has changed of it counts from the next call on."""
+        self.directory.books.accounts[user.id].metered = self.directory.metered(user)
+        for key in self.directory.keys_of.get(user.id, {}).values():
+            if key.status != "deleted":
+                self.directory.keep_key(key)
+
+    @staticmethod
+    def _audited(user: User) -> dict[str, object]:
+        return {what: getattr(user, what) for what in ("username", *CHANGEABLE)}
+
+    def _note(
+        self, user: User, batch: Batch, by: Doer, action: str, before: dict[str, object], after: dict[str, object]
+    ) -> None:
+        """The change and its audit row."""
+        batch.statements.append(
+            (
+                "UPDATE users SET status = ?, role = ?, plan = ?, mode = ?, display_name = ?, email = ? WHERE id = ?",
+                (user.status, user.role, user.plan, user.mode, user.name, user.email, user.id),
+            )
+        )
+        changed = {what: after[what] for what in before}
+        audited(batch, self.clock.wall_us(), by, action, f"user:{user.id}", before, changed)
+
+    async def _written(self, batch: Batch, what: str) -> None:
+        await written(self.writer, batch, what, "`ftgate users list` shows what counts now, and it can be repeated")
+
+
+def password_fits(password: str, least: int, param: str = "password") -> str:
+    """A password that may be set, as it is. Raises InvalidRequest."""
+    size = len(password.encode())
+    if not least <= size <= MOST_BYTES:
+        raise InvalidRequest(f"a password has {least} to {MOST_BYTES} bytes", param=param)
+    return password

@@ -15,12 +15,7 @@ from ftgate.config.settings import Settings
 from ftgate.config.values import shown
 from ftgate.core.routing import Routes, allowed
 
-_YET = (
-    (("server", "registration"), "sign-up comes with a later version: accounts are made by `ftgate users create`"),
-    (("server", "trusted_proxies"), "nothing looks at client addresses yet"),
-    (("server", "retention_days"), "request rows are kept for ever in this version"),
-    (("billing", "signup_credits"), "sign-up comes with a later version"),
-)
+_YET = ((("server", "retention_days"), "request rows are kept for ever in this version"),)
 """Settings whose shape is fixed already and which nothing obeys yet."""
 
 
@@ -40,10 +35,6 @@ def _not_yet(reading: Reading, config: Settings) -> None:
             raw = raw.get(part) if isinstance(raw, dict) else None
         if raw not in (None, {}, [], 0, "closed"):
             reading.warn(where, f"{dotted(where)} has no effect yet: {why}.")
-    for name in config.plans.keys() - {"default"}:
-        reading.warn(
-            ("plan", name), f"{dotted(('plan', name))} has no effect yet: every account is on the default plan."
-        )
     for table, row in (*_rows(reading, "channel"), *_rows(reading, "provider")):
         for name, dialect in PREFIXES:
             if name in row and dialect not in dialects.ALL:

@@ -78,6 +78,13 @@ class Server(msgspec.Struct, frozen=True):
         Note("Who may sign up: open, invite or closed.", "an open page on a reachable address is used by strangers.",
              choices=("open", "invite", "closed")),
     ] = "closed"  # fmt: skip
+    password_min: A[
+        int,
+        Note(
+            "The fewest bytes of a password.", "services that people come from ask for six; more is better.", low=1,
+            high=1024,
+        ),
+    ] = 6  # fmt: skip
     max_body_mb: A[
         int,
         Note(
@@ -228,6 +235,9 @@ class PlanSettings(msgspec.Struct, frozen=True):
     mode: A[str | None, Note("prepaid or metered; by default what [billing] says.", "one plan may be trusted more "
     "than the rest.",
                              choices=MODES, shown='"prepaid"')] = None  # fmt: skip
+    selectable: A[
+        bool, Note("Whether users may give keys of theirs this plan.", "a plan may be cheaper than their own.")
+    ] = False
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -240,6 +250,7 @@ class Plan(msgspec.Struct, frozen=True):
     models: tuple[str, ...] = ("*",)
     rates: Rates | None = None
     mode: str | None = None
+    selectable: bool = False
 
 
 class Auto(msgspec.Struct, frozen=True):

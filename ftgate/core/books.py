@@ -39,6 +39,7 @@ from enum import Enum
 
 import msgspec
 
+from ftgate.core import windows
 from ftgate.core.money import MAX_AMOUNT
 
 ENDED_KEPT = 1000
@@ -87,10 +88,11 @@ class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True):
 class Balance:
     """One account's state in units. `held` counts open holds only."""
 
-    __slots__ = ("account", "held", "lowered", "metered", "posted", "used")
+    __slots__ = ("account", "credited", "held", "lowered", "metered", "posted", "used")
 
     def __init__(self, account: int, *, posted: int = 0, held: int = 0, used: int = 0, metered: bool = False) -> None:
         self.account = account
+        self.credited = 0  # all that came from outside less what went back: told, and nothing is decided by it
         self.posted = posted
         self.held = held
         self.used = used  # what metered calls have used, ever
@@ -101,22 +103,39 @@ class Balance:
     def available(self) -> int:
         return self.posted - self.held
 
+    @property
+    def spent(self) -> int:
+        """What its calls have cost, ever: out of credits, and metered."""
+        return self.credited - self.posted + self.used
+
 
 class Quota:
-    """One key's spending limit in units; `limit` None is none. Open holds count against it as they do against
-    credits."""
+    """One key's spending limit in units; `limit` None is none. Open holds count against it as they do against credits.
+    `used` is all that the key has ever spent; where the limit begins anew from time to time, `before` is what it had
+    spent when the present span began, and only what came after counts, until `until_us` (core.windows). Calls that
+    were open then count where they end."""
 
-    __slots__ = ("held", "key", "limit", "used")
+    __slots__ = ("before", "held", "key", "limit", "reset", "seen_us", "until_us", "used")
 
     def __init__(self, key: int, *, limit: int | None = None, used: int = 0, held: int = 0) -> None:
+        self.before = 0
+        self.reset = "none"
+        self.seen_us: int | None = None  # when a call of it ended last
+        self.until_us: int | None = None
         self.key = key
         self.limit = limit
         self.used = used
         self.held = held
 
+    def begin(self, reset: str, at_us: int) -> int:
+        """The limit begins anew now, and again as `reset` says. When the present span began, as the calendar has
+        it."""
+        self.reset, self.before, self.until_us = reset, self.used, windows.ends_us(reset, at_us)
+        return windows.begun_us(reset, at_us)
+
     @property
     def left(self) -> int | None:
-        return None if self.limit is None else self.limit - self.used - self.held
+        return None if self.limit is None else self.limit - (self.used - self.before) - self.held
 
 
 class Hold(msgspec.Struct, frozen=True, gc=False):
@@ -167,9 +186,10 @@ class Books:
         assert account not in self.accounts
         self.accounts[account] = Balance(account, posted=posted, used=used, metered=metered)
 
-    def open_key(self, key: int, *, limit: int | None, used: int = 0) -> None:
+    def open_key(self, key: int, *, limit: int | None, used: int = 0) -> Quota:
         assert key not in self.quotas
-        self.quotas[key] = Quota(key, limit=limit, used=used)
+        self.quotas[key] = quota = Quota(key, limit=limit, used=used)
+        return quota
 
     def count_month(self, account: int, month: str, tokens: int) -> None:
         """BYOK calls have used tokens in a month. A call that ends in a later month than it came in counts in a month
@@ -247,6 +267,7 @@ class Books:
             return Refusal.already_done if known == (kind, account, amount) else Refusal.id_reused
         self.moved[ref] = (kind, account, amount)
         balance.posted += amount
+        balance.credited += amount
         balance.lowered = balance.available < 0
         comes = amount > 0 or (amount == 0 and kind != "refund")
         debit, credit = (other, "credits") if comes else ("credits", other)
@@ -267,9 +288,7 @@ class Books:
             return Refusal.account_unknown
         if known is not None:
             return Refusal.already_done if known == (account, key, amount) else Refusal.id_reused
-        if quota.used >= MAX_SPENT or (
-            quota.limit is not None and amount > max(quota.limit - quota.used - quota.held, 0)
-        ):
+        if quota.used >= MAX_SPENT or (quota.limit is not None and amount > max(quota.left or 0, 0)):
             return Refusal.key_quota_exceeded
         if balance.used >= MAX_SPENT if balance.metered else amount > max(balance.posted - balance.held, 0):
             return Refusal.insufficient_credits
@@ -323,10 +342,8 @@ class Books:
         ledger = "usage" if hold.metered else "credits"
         # An upstream's absurd number must not overflow a column, and no sum of charges may either.
         room = MAX_SPENT - (max(quota.used, balance.used) if hold.metered else quota.used)
-        if (
-            quota.limit is not None
-        ):  # a key's quota is never passed: what an upstream took beyond it is nobody's but ours
-            room = min(room, max(quota.limit - quota.used - quota.held, hold.quota_held))
+        if quota.left is not None:  # a key's quota is never passed: what an upstream took beyond it is only ours
+            room = min(room, max(quota.left, hold.quota_held))
         within = min(amount, MAX_AMOUNT if hold.metered else hold.amount, room)
         entries = [
             self._entry(

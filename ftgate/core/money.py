@@ -93,6 +93,11 @@ def format_usd_cents(units: int) -> str:
     return f"{whole}.{part:0<2}"
 
 
+def format_cents(units: int) -> str:
+    """Exact plain decimal in US cents."""
+    return format_usd(units * 100)
+
+
 def format_price(units: int) -> str:
     """USD per million tokens for units per token, exact."""
     return format_usd(units * 10**6)

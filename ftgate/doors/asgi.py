@@ -81,7 +81,7 @@ class Relay:
                 if scope["method"] != "POST":
                     raise MethodNotAllowed(f"{path} takes POST", allow="POST, OPTIONS" if intake.cors else "POST")
                 headers: Headers = list(scope["headers"])
-                secret, _ = await intake.admit(headers)
+                secret, _ = await intake.admit(headers, lambda: (scope.get("client") or ("",))[0])
                 hops, forwarded, brought = intake.check_head(dialect, headers)
                 body = await self._body(receive, room)
             except _ClientLeft:

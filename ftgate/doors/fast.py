@@ -266,7 +266,7 @@ class _Connection:
         room = Room(intake)
         try:
             try:
-                secret, key = await intake.admit(head.headers)
+                secret, key = await intake.admit(head.headers, self.wire.peer)
                 hops, forwarded, brought = intake.check_head(dialect, head.headers)
                 whole = len(data) >= head.length and not head.chunked  # then the gate need not look at the key again
                 body, data = await self._body(head, chunks, raw + data if chunks else data, room)

@@ -12,14 +12,14 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 
+from ftgate.core import addresses
 from ftgate.dialects import COUNT_ROUTES, ROUTES
 from ftgate.dialects.brought import HEADER, Brought, in_header
 from ftgate.dialects.talk import Dialect, Headers
-from ftgate.errors import InvalidRequest, NotAuthenticated
+from ftgate.errors import Forbidden, InvalidRequest, NotAuthenticated
+from ftgate.ports import Key
 
 LATER_ROUTES = (
-    "/v1/auth", "/v1/tokens",
-    "/v1/user/self",
     "/v1/user/byok", "/v1/admin",
     "/metrics",
     "/openapi.json", "/docs",
@@ -148,6 +148,12 @@ def presented_key(headers: Headers, most: int = MAX_KEY_BYTES) -> bytes | None:
     if len(shown) > most:
         raise NotAuthenticated("Invalid API key")
     return shown or None
+
+
+def check_address(key: Key, address: str) -> None:
+    """Raises Forbidden where a key may not be used from this address."""
+    if key.allowed_ips and not addresses.within(addresses.parse(address), key.allowed_ips):
+        raise Forbidden(f"This API key may not be used from {address or 'there'}", code="ip_not_allowed")
 
 
 CORS = [

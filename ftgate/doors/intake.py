@@ -5,13 +5,15 @@ for its body. Both doors use it, so they cannot differ.
 from collections.abc import Awaitable, Callable, Collection
 from functools import lru_cache, partial
 
+from ftgate.core.addresses import client_address
 from ftgate.dialects import COUNT_ROUTES
 from ftgate.dialects.brought import Brought
 from ftgate.dialects.talk import Dialect
 from ftgate.doors import http
-from ftgate.errors import BodyTooLarge, BodyTooSlow, Overloaded, UnsupportedBody
+from ftgate.errors import BodyTooLarge, BodyTooSlow, NotAuthenticated, Overloaded, RateLimited, UnsupportedBody
 from ftgate.line.call import Call
 from ftgate.ports import HOPS, Client, Headers, Key, Live
+from ftgate.ports.site import Throttle
 
 HELD_BYTES = 256 * 1024 * 1024
 """Bytes of request bodies in memory at once, over all callers: past it a call is refused for a moment, not everybody
@@ -57,7 +59,8 @@ Walk = Callable[[Call, Client], Awaitable[None]]
 class Intake:
     """The way from a door to the gate. `walk` is the gate's relay(call, client), `count` what takes requests that are
     only to be counted, `authenticate` the gate's look at a key; `methods_at(path)` tells which methods the site behind
-    the relay takes there, so that its pages stay its own."""
+    the relay takes there, so that its pages stay its own; `throttle` counts
+    wrong keys."""
 
     def __init__(
         self,
@@ -67,7 +70,9 @@ class Intake:
         *,
         live: Live,
         methods_at: Callable[[str], Collection[str]] = lambda path: (),
+        throttle: Throttle | None = None,
     ) -> None:
+        self.throttle = throttle
         self.walk = walk
         self.count = count
         self.authenticate = authenticate
@@ -98,11 +103,25 @@ class Intake:
         """Who takes a call to such a route."""
         return self.count if route in COUNT_ROUTES else self.walk
 
-    async def admit(self, headers: Headers) -> tuple[bytes | None, Key]:
+    async def admit(self, headers: Headers, peer: Callable[[], str]) -> tuple[bytes | None, Key]:
         """The secret shown and its key, before a byte of the body is asked for: a stranger must not fill the memory.
-        Raises GateError."""
+        `peer` tells the address at the other end. Raises GateError."""
         secret = http.presented_key(headers)
-        return secret, await self.authenticate(secret)
+        try:
+            key = await self.authenticate(secret)
+        except NotAuthenticated as refused:
+            if secret is not None and self.throttle is not None and refused.code in http.GUESSES:
+                wait_s = self.throttle.guessed("key", self._address(headers, peer))
+                if wait_s is not None:
+                    raise RateLimited(http.TOO_MANY_GUESSES, retry_after_s=wait_s) from None
+            raise
+        if key.allowed_ips:
+            http.check_address(key, self._address(headers, peer))
+        return secret, key
+
+    def _address(self, headers: Headers, peer: Callable[[], str]) -> str:
+        forwarded = [value.decode("latin1") for name, value in headers if name == b"x-forwarded-for"]
+        return client_address(peer(), forwarded, self.live.site.trusted_proxies)
 
     def check_head(self, dialect: Dialect, headers: Headers) -> tuple[bytes, Headers | None, Brought | None]:
         """Refuse by its head what need not be read. The gateways that the call came through (core.hops), the headers

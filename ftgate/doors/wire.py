@@ -14,6 +14,15 @@ from ftgate.readiness import Watch
 GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 
+def peer_of(end: socket.socket | trio.socket.SocketType) -> str:
+    """The address at the other end of a socket; "" where it has none."""
+    try:
+        name = end.getpeername()
+    except OSError:
+        return ""
+    return str(name[0]) if isinstance(name, tuple) else ""
+
+
 class Wire:
     """A plain TCP connection, used without waiting first. Its owner gives it its `watch`."""
 
@@ -26,6 +35,10 @@ class Wire:
         self.socket.setblocking(False)
         with suppress(OSError):  # a Unix socket has no such option
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+
+    def peer(self) -> str:
+        """The address at the other end; "" where it has none."""
+        return peer_of(self.socket)
 
     async def begin(self) -> None:
         """Nothing to shake hands about."""

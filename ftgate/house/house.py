@@ -26,7 +26,7 @@ from ftgate.house.files import OwnFiles
 from ftgate.house.live import Live
 from ftgate.house.lock import Lock, Patience, make_data_dir
 from ftgate.house.server_key import server_key
-from ftgate.ports import Clock
+from ftgate.ports import Clock, SiteSettings
 from ftgate.store import checkpoint, database, spending
 from ftgate.store.database import DatabaseFault
 from ftgate.store.recovery import expire_orphans
@@ -71,9 +71,9 @@ class Directory(Protocol):
 
 
 D = TypeVar("D", bound=Directory, covariant=True)
-Making = Callable[[Books, Writer, Clock, Callable[[str], bool], bytes], D]
-"""Makes a directory over a house's books and writer. The last arguments say whether a plan bills without credits, and
-the server's own secret."""
+Making = Callable[[Books, Writer, Clock, Callable[[str], bool], bytes, Callable[[], SiteSettings]], D]
+"""Makes a directory over a house's books and writer. The last arguments say whether a plan bills without credits,
+the server's own secret, and the site's settings in force."""
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -154,7 +154,14 @@ class House(Generic[D]):
         self.books = Books(
             next_id=database.last_entry(self.connection) + 1, boot=database.last_boot(self.connection) + 1
         )
-        self.accounts = accounts(self.books, self.writer, self.clock, self.live.metered, server_key(self.data_dir))
+        self.accounts = accounts(
+            self.books,
+            self.writer,
+            self.clock,
+            self.live.metered,
+            server_key(self.data_dir),
+            lambda: self.live.site,
+        )
         self.accounts.load(self.connection)
         self.ratios = {
             (kind, model): milli

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from ftgate.config import Settings, brought
 from ftgate.core.limits import Name, Rates, RatesFor, Scope
 from ftgate.core.pricing import ONE
-from ftgate.ports import DoorSettings, GateSettings, SiteSettings, Taker, Terms
+from ftgate.ports import DoorSettings, GateSettings, PlanOffer, SiteSettings, Taker, Terms
 from ftgate.ports.payments import PaymentTerms
 
 
@@ -29,9 +29,8 @@ class Live:
         self.settings = settings
         self.gate = _gate(settings)
         self.doors = DoorSettings(max_body_bytes=settings.server.max_body_mb * 1_000_000, cors=settings.server.cors)
-        server = settings.server
         self.payments = _payments(settings)
-        self.site = SiteSettings(public_url=server.public_url, trusted_proxies=server.trusted_proxies)
+        self.site = _site(settings)
 
     def tell(self, keeper: Callable[[], None]) -> None:
         """Call `keeper` after each change from now on. It must not fail: half of a change would be in force then."""
@@ -97,4 +96,26 @@ def _payments(settings: Settings) -> PaymentTerms:
         max_amount=stripe.max_amount,
         return_origins=stripe.return_origins,
         public_url=settings.server.public_url,
+    )
+
+
+def _site(settings: Settings) -> SiteSettings:
+    """The site's part."""
+    server = settings.server
+    plans = {
+        name: PlanOffer(
+            selectable=plan.selectable,
+            models=plan.models,
+            requests_per_second=(plan.rates or settings.limits).requests_per_second or None,
+            multiplier=plan.price_multiplier,
+        )
+        for name, plan in settings.plans.items()
+    }
+    return SiteSettings(
+        public_url=server.public_url,
+        trusted_proxies=server.trusted_proxies,
+        registration=server.registration,
+        password_min=server.password_min,
+        signup_credits=settings.billing.signup_credits,
+        plans=plans,
     )

@@ -203,7 +203,7 @@ class Gate:
         if x.uncounted is not None:
             raise x.uncounted
 
-    async def authenticate(self, secret: bytes | None, address: str = "") -> Key:
+    async def authenticate(self, secret: bytes | None) -> Key:
         if secret is None:
             raise NotAuthenticated("Missing API key: send `Authorization: Bearer sk-ft_...` or `x-api-key: sk-ft_...`")
         key = await self.keys.find(secret)

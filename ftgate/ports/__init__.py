@@ -118,8 +118,8 @@ class Sending:
 
 
 class Key(msgspec.Struct, frozen=True):
-    """An API key with what the gate must know of its account. `models` empty is all; times in microseconds since
-    1970."""
+    """An API key with what the gate must know of its account. `plan` is its own, else its account's. `models` empty is
+    all, and so is `allowed_ips`; times in microseconds since 1970."""
 
     id: int
     account: int
@@ -131,6 +131,7 @@ class Key(msgspec.Struct, frozen=True):
     plan: str
     models: tuple[str, ...] = ()
     expires_at_us: int | None = None
+    allowed_ips: tuple[str, ...] = ()
 
 
 class Keys(Protocol):
@@ -384,12 +385,27 @@ class DoorSettings(msgspec.Struct, frozen=True):
     cors: bool
 
 
+class PlanOffer(msgspec.Struct, frozen=True):
+    """A plan as accounts see it. `models` is ("*",) for all; `requests_per_second` None without a limit; `selectable`:
+    whoever makes a key may give it this plan."""
+
+    selectable: bool = False
+    models: tuple[str, ...] = ("*",)
+    requests_per_second: int | None = None
+    multiplier: Multiplier = ONE
+
+
 class SiteSettings(msgspec.Struct, frozen=True):
     """The site's part. `public_url` is the address people open, None where nobody said; `trusted_proxies` are the
-    addresses and networks whose X-Forwarded-For is believed."""
+    addresses and networks whose X-Forwarded-For is believed. `registration` is open, invite or closed; who signs up
+    gets `signup_credits` units. `password_min` in bytes."""
 
     public_url: str | None = None
     trusted_proxies: tuple[str, ...] = ()
+    registration: str = "closed"
+    password_min: int = 6
+    signup_credits: int = 0
+    plans: Mapping[str, PlanOffer] = {}
 
 
 class Live(Protocol):
@@ -448,8 +464,8 @@ class Line(Protocol):
         """The snapshot that holds now."""
         ...
 
-    async def authenticate(self, secret: bytes | None, address: str = "") -> Key:
-        """The key whose secret was shown from this address. Raises errors.NotAuthenticated, Forbidden."""
+    async def authenticate(self, secret: bytes | None) -> Key:
+        """The key whose secret was shown. Raises errors.NotAuthenticated."""
         ...
 
     def not_ready(self) -> str | None:
@@ -480,6 +496,10 @@ class Accounts(Protocol):
 class Journal(Protocol):
     """The calls that have ended, as they are shown: there as soon as they have settled."""
 
+    async def requests_of(self, account: int) -> int:
+        """How many requests an account has made."""
+        ...
+
     async def page(self, wanted: Wanted, *, skipped: int, size: int, after: Place | None = None) -> Listed:
         """A page: the calls behind the place `after`, or behind the first `skipped` ones."""
         ...
@@ -494,46 +514,4 @@ class Journal(Protocol):
 
     async def used(self, account: int, window: Window) -> Used:
         """What an account's calls come to."""
-        ...
-
-
-class Person(msgspec.Struct, frozen=True):
-    """An account as it is now. `role` is user or admin."""
-
-    id: int
-    username: str
-    role: str
-    plan: str
-
-
-class Session(msgspec.Struct, frozen=True):
-    """A browser that has signed in; `id` is its own, `csrf` what its pages send back with what they change."""
-
-    id: bytes
-    person: Person
-    csrf: str
-
-
-class Sessions(Protocol):
-    """Who has signed in."""
-
-    def by_token(self, token: str) -> Person:
-        """Whose login token this is. Raises errors.NotAuthenticated (invalid_token, token_expired)."""
-        ...
-
-    def by_cookie(self, value: str) -> Session | None:
-        """The session of a cookie; None where it has ended or is none of ours."""
-        ...
-
-    def person(self, account: int) -> Person:
-        """An account that is there."""
-        ...
-
-
-class Throttle(Protocol):
-    """Counts what strangers try."""
-
-    def guessed(self, what: str, address: str) -> float | None:
-        """A wrong credential came from this address: counted. For how many seconds the next wrong ones are refused,
-        once there were too many; None while there were not."""
         ...

@@ -1,6 +1,50 @@
 """The seams between the site and what it shows: who has signed in, accounts and their keys."""
 
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
 import msgspec
+
+
+class Person(msgspec.Struct, frozen=True):
+    """An account as it is now. `role` is user or admin."""
+
+    id: int
+    username: str
+    role: str
+    plan: str
+
+
+class Session(msgspec.Struct, frozen=True):
+    """A browser that has signed in; `id` is its own, `csrf` what its pages send back with what they change."""
+
+    id: bytes
+    person: Person
+    csrf: str
+
+
+class Sessions(Protocol):
+    """Who has signed in."""
+
+    def by_token(self, token: str) -> Person:
+        """Whose login token this is. Raises errors.NotAuthenticated (invalid_token, token_expired)."""
+        ...
+
+    def by_cookie(self, value: str) -> Session | None:
+        """The session of a cookie; None where it has ended or is none of ours."""
+        ...
+
+    def person(self, account: int) -> Person:
+        """An account that is there."""
+        ...
+
+
+class Entered(msgspec.Struct, frozen=True):
+    """Who has logged in, with the login token; when that ends, in microseconds since 1970."""
+
+    account: int
+    token: str
+    until_us: int
 
 
 class Doer(msgspec.Struct, frozen=True):
@@ -12,3 +56,99 @@ class Doer(msgspec.Struct, frozen=True):
     via: str = "cli"
     address: str = ""
     request_id: str = ""
+
+
+class Entrance(Protocol):
+    """Signing up, logging in and out. Each raises GateError with nothing changed."""
+
+    def check_open(self) -> None:
+        """Raises errors.Forbidden (registration_closed) where nobody may sign up."""
+        ...
+
+    async def register(
+        self, *, username: str, password: str, email: str, name: str, invite_code: str | None, address: str
+    ) -> Entered:
+        """Make an account. Raises errors.InvalidRequest, Forbidden, Conflict, RateLimited."""
+        ...
+
+    async def login(self, *, username: str, password: str, address: str) -> Entered:
+        """Raises errors.NotAuthenticated (invalid_credentials), Forbidden (account_disabled), RateLimited."""
+        ...
+
+    async def open_session(
+        self, *, username: str, password: str, address: str, replacing: str | None
+    ) -> tuple[str, Session]:
+        """As login, for a browser: the cookie's value and its session. The session of the cookie `replacing` ends."""
+        ...
+
+    async def refresh(self, token: str) -> Entered:
+        """Another token for this one, which ends. Raises errors.NotAuthenticated."""
+        ...
+
+    async def logout(self, account: int, *, token: str | None, session: Session | None, all: bool) -> None:
+        """End this token or session, or `all` of the account."""
+        ...
+
+    async def change_password(
+        self, account: int, *, current: str, new: str, by: Doer, browser: bool
+    ) -> Entered | tuple[str, Session]:
+        """Every other token and session ends; what takes their place, for a `browser` a cookie. Raises
+        errors.NotAuthenticated (invalid_credentials), InvalidRequest, RateLimited."""
+        ...
+
+
+class Throttle(Protocol):
+    """Counts what strangers try."""
+
+    def guessed(self, what: str, address: str) -> float | None:
+        """A wrong credential came from this address: counted. For how many seconds the next wrong ones are refused,
+        once there were too many; None while there were not."""
+        ...
+
+
+class People(Protocol):
+    """Accounts, as they see themselves."""
+
+    def self_of(self, account: int) -> dict[str, object]:
+        """The account as SELF shows it, without the number of its requests."""
+        ...
+
+    async def change_self(self, account: int, fields: Mapping[str, str], by: Doer) -> None:
+        """Change its `name` and `email`."""
+        ...
+
+    async def new_code(self, account: int, by: Doer) -> str:
+        """Another invite code: the one before is void."""
+        ...
+
+    def plans(self) -> list[dict[str, object]]:
+        """The plans of the config, with their numbers."""
+        ...
+
+
+class KeyRing(Protocol):
+    """API keys. `account` None is any: for operators. Each raises GateError with nothing changed."""
+
+    def page(
+        self, account: int | None, *, status: str | None, after: int | None, skipped: int, size: int
+    ) -> tuple[Sequence[dict[str, object]], int, int | None]:
+        """Some keys as TOKEN shows them, newest first: those behind the id `after`, or behind the first `skipped`; how
+        many there are in all; the id of the last one where more follow."""
+        ...
+
+    def shown(self, id: int, account: int | None) -> dict[str, object]:
+        """One key. Raises errors.NotFound."""
+        ...
+
+    async def make(self, account: int, fields: Mapping[str, object], by: Doer) -> tuple[dict[str, object], str]:
+        """Make a key, of `name`, `plan_id`, `quota` (units), `quota_reset`, `models`, `expires_at_us`, `allowed_ips`:
+        it, and its text, which is never shown again. Raises errors.InvalidRequest, Forbidden."""
+        ...
+
+    async def change(self, id: int, account: int | None, fields: Mapping[str, object], by: Doer) -> dict[str, object]:
+        """Change some of those, and `status`. Raises errors.NotFound, InvalidRequest, Forbidden."""
+        ...
+
+    async def delete(self, id: int, account: int | None, by: Doer) -> None:
+        """For good; its past requests stay. Raises errors.NotFound."""
+        ...

@@ -20,6 +20,10 @@ class StoredJournal:
     def __init__(self, database: Path) -> None:
         self.database = database
 
+    async def requests_of(self, account: int) -> int:
+        """As ports.Journal says."""
+        return await trio.to_thread.run_sync(usage.requests_of, self.database, account)
+
     async def page(self, wanted: Wanted, *, skipped: int, size: int, after: Place | None = None) -> Listed:
         """As ports.Journal says."""
         return await trio.to_thread.run_sync(

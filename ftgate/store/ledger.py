@@ -34,6 +34,14 @@ class IdReused(Exception):
     """A hold was to be taken twice under one id of ours. The first stands; this is a bug in whoever asked."""
 
 
+def begin_anew(quota: Quota, now_us: int, batch: Batch) -> int:
+    """The span of a key's quota is over: the next begins, also after a restart. When that was, by the calendar."""
+    began = quota.begin(quota.reset, now_us)
+    sql = "UPDATE keys SET window_us = ?, window_used = ? WHERE id = ?"
+    batch.statements.append((sql, (began, quota.before, quota.key)))
+    return began
+
+
 class MemoryLedger:
     """ports.Ledger over core.books."""
 
@@ -51,6 +59,8 @@ class MemoryLedger:
         """Decide and take. Raises IdReused."""
         balance = self.books.accounts[request.account]
         quota = self.books.quotas[request.key]
+        if quota.until_us is not None and (now_us := self.clock.wall_us()) >= quota.until_us:
+            begin_anew(quota, now_us, self.log.changed())
         room = self._room(request.account, request.key)
         bounded = room is not None
         sized = pricing.hold_for(request.offers, room, request.multiplier, tries=request.tries)
@@ -103,7 +113,9 @@ class MemoryLedger:
             raise AlreadyEnded(f"hold {hold}: {ended}")
         balance = self.books.accounts[held.account]
         batch = self.log.changed()
-        batch.remember(ended.entries, balance, self.books.quotas[held.key])
+        quota = self.books.quotas[held.key]
+        quota.seen_us = at_us
+        batch.remember(ended.entries, balance, quota)
         row.hold, row.cost, row.lost = hold, ended.charged, ended.lost
         batch.rows.append(row)
         byok = row.mode == BYOK

@@ -1,6 +1,7 @@
 """What stands in the query of a request to the site."""
 
 import re
+from collections.abc import Collection
 from datetime import UTC, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -13,6 +14,14 @@ _ZONE = re.compile(r"(?!posix/|right/|localtime$|posixrules$|Factory$)[A-Za-z][A
 """How IANA names a zone: nothing that leads anywhere else on the disk, and not what only looks like a name there."""
 _LOST_PLUS = re.compile(r"(?<=[0-9]) (?=[0-9]{2}(:?[0-9]{2})?$)")
 """A plus before an offset that was not escaped, and came as a space."""
+
+
+def choice(name: str, choices: Collection[str]) -> str | None:
+    """A query argument that is one of a few words. Raises InvalidRequest."""
+    said = text(name)
+    if said is not None and said not in choices:
+        raise InvalidRequest(f"`{name}` must be one of {', '.join(choices)}", param=name)
+    return said
 
 
 def text(name: str) -> str | None:

@@ -18,7 +18,9 @@ from quart import request
 from ftgate.core import addresses
 from ftgate.doors import http
 from ftgate.errors import Forbidden, NotAuthenticated, RateLimited
-from ftgate.ports import Headers, Key, Line, Live, Person, Session, Sessions, Throttle
+from ftgate.ports import Headers, Key, Line, Live
+from ftgate.ports.site import Doer, Person, Session, Sessions, Throttle
+from ftgate.web.replies import request_id
 
 SAFE = ("GET", "HEAD")
 COOKIE, SECURE_COOKIE = "ftgate_session", "__Host-ftgate_session"
@@ -110,7 +112,9 @@ class Guard:
 
     async def _key(self, shown: bytes | None) -> Key:
         try:
-            return await self.line.authenticate(shown, self.address())
+            key = await self.line.authenticate(shown)
+            http.check_address(key, self.address())
+            return key
         except NotAuthenticated as refused:
             if shown is not None:
                 self._count(refused)
@@ -185,6 +189,12 @@ def provider_key() -> bytes | None:
 
 def _headers() -> Headers:
     return [(name.lower().encode("latin1"), value.encode("latin1")) for name, value in request.headers.items()]
+
+
+def doer(asker: Asker) -> Doer:
+    """Who asks, as the audit has it."""
+    via = "session" if asker.session is not None else "api"
+    return Doer(asker.account, asker.person.username, via, asker.address, request_id())
 
 
 def csrf_failed(words: str) -> Forbidden:

@@ -1,7 +1,7 @@
 """Answers of the site: JSON in CONTRACT.md's shapes, errors in the shape of their route's family."""
 
 import msgspec
-from quart import Response, request
+from quart import Response, g, request
 
 from ftgate.core.money import format_usd
 from ftgate.doors import http
@@ -24,10 +24,18 @@ def versioned() -> bool:
     return "anthropic-version" in request.headers
 
 
+def request_id() -> str:
+    """The request's own id, the same wherever it is told."""
+    id: str | None = getattr(g, "request_id", None)
+    if id is None:
+        id = g.request_id = http.new_request_id()
+    return id
+
+
 def error_reply(error: GateError) -> Response:
     """An error, as clients of the route that was asked for expect it."""
     path = request.path if request.url_rule else http.canonical(request.path)
-    status, headers, body = http.wording(path, versioned=versioned()).error(error, http.new_request_id())
+    status, headers, body = http.wording(path, versioned=versioned()).error(error, request_id())
     if status == 401:
         headers = [*headers, (b"www-authenticate", b"Bearer")]
     return _answer(body, status, headers)

@@ -2,8 +2,9 @@
 
 import dataclasses
 
-from ftgate.ports import Accounts, Journal, Sessions, Throttle
+from ftgate.ports import Accounts, Journal
 from ftgate.ports.payments import Payments
+from ftgate.ports.site import Entrance, KeyRing, People, Sessions, Throttle
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,4 +16,7 @@ class Services:
     sessions: Sessions
     throttle: Throttle
     payments: Payments
+    entrance: Entrance
+    people: People
+    keys: KeyRing
     own: tuple[str, ...] = ()

@@ -3,17 +3,17 @@
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 
-from quart import Response, request
+from quart import Blueprint, Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from ftgate.doors import http
 from ftgate.errors import GateError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
 from ftgate.ports import Line, Live
-from ftgate.web.api import account, health, models, payments, responses, route, usage
+from ftgate.web.api import account, auth, health, models, payments, people, responses, route, tokens, usage
 from ftgate.web.asking import ADMIN, Guard
 from ftgate.web.connection import ShieldedConnection
-from ftgate.web.replies import error_reply
+from ftgate.web.replies import error_reply, request_id
 from ftgate.web.services import Services
 
 Message = MutableMapping[str, Any]
@@ -39,6 +39,10 @@ class Site:
         account.add(app, line, guard, services)
         payments.add(app, guard, services.payments)
         usage.add(app, guard, services.journal)
+        for part in (auth, people, tokens):
+            routes = Blueprint(part.__name__.rpartition(".")[2], part.__name__)
+            part.add(routes, guard, services)
+            app.register_blueprint(routes)
         health.add(app, line)
 
     async def start(self) -> None:
@@ -64,7 +68,7 @@ class Site:
         if self.live.doors.cors and http.is_open(request.path):
             for name, value in http.CORS:
                 answer.headers[name.decode()] = value.decode()
-        answer.headers.setdefault("X-Request-Id", http.new_request_id())
+        answer.headers.setdefault("X-Request-Id", request_id())
         answer.headers["Cache-Control"] = "no-store"
         answer.headers["X-Content-Type-Options"] = "nosniff"
         return answer

@@ -7,14 +7,19 @@ from typing import Any
 
 from ftgate.accounts import Accounts
 from ftgate.core.books import Books
+from ftgate.ports import PlanOffer, SiteSettings
 from ftgate.store.database import connect, last_entry
 from ftgate.store.verify import verify_ledger
 from ftgate.store.writer import Writer
 from tests.fakes.ports import TrioClock
 
+SITE = SiteSettings(registration="open", plans={"default": PlanOffer()})
+
 
 @asynccontextmanager
-async def opened(path: Path, *, metered_plans: tuple[str, ...] = ()) -> AsyncIterator[Accounts]:
+async def opened(
+    path: Path, *, metered_plans: tuple[str, ...] = (), site: SiteSettings = SITE
+) -> AsyncIterator[Accounts]:
     connection = connect(path, durability="process")
     writer = Writer(connection)
     accounts = Accounts(
@@ -23,6 +28,7 @@ async def opened(path: Path, *, metered_plans: tuple[str, ...] = ()) -> AsyncIte
         TrioClock(),
         lambda plan: plan in metered_plans,
         b"secret of the tests",
+        lambda: site,
     )
     accounts.load(connection)
     writer.start()

@@ -10,6 +10,7 @@ import trio
 from ftgate.accounts import Accounts
 from ftgate.core.books import Books
 from ftgate.errors import DatabaseBusy
+from ftgate.ports import SiteSettings
 from ftgate.store.database import DatabaseFault, connect
 from ftgate.store.writer import Writer
 from tests.accounts.opened import opened
@@ -76,7 +77,7 @@ async def test_a_database_that_fails_under_a_grant(path: Path) -> None:
         await accounts.users.create(username="ann")
     connection = FaultyConnection(connect(path, durability="process"))
     writer = Writer(connection)  # type: ignore[arg-type]
-    accounts = Accounts(Books(), writer, TrioClock(), lambda plan: False, b"secret")
+    accounts = Accounts(Books(), writer, TrioClock(), lambda plan: False, b"secret", SiteSettings)
     accounts.load(connection)  # type: ignore[arg-type]
     writer.start()
     connection.fail(1, sqlite_error(sqlite3.SQLITE_CORRUPT, sqlite3.DatabaseError))

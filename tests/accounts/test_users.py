@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from ftgate.accounts.passwords import verify_password
-from ftgate.errors import InvalidRequest, NotFound
+from ftgate.errors import Conflict, InvalidRequest, NotFound
 from tests.accounts.opened import found, opened
 from tests.store.faulty import read
 
@@ -18,7 +18,7 @@ async def test_names(path: Path, name: str) -> None:
         assert (await accounts.users.create(username=name))["username"] == name
         assert accounts.directory.user(name.upper()) is accounts.directory.user(name.lower())
         for again in (name, name.upper(), name.lower()):
-            with pytest.raises(InvalidRequest, match="exists already"):
+            with pytest.raises(Conflict, match="exists already"):
                 await accounts.users.create(username=again)
     assert read(path, "SELECT username FROM users") == [(name,)]
 
@@ -51,7 +51,7 @@ async def test_two_at_once_cannot_take_one_name(path: Path) -> None:
             try:
                 await accounts.users.create(username=name, password="a password")
                 ends.append("made")
-            except InvalidRequest:
+            except Conflict:
                 ends.append("refused")
 
         async with trio.open_nursery() as nursery:
@@ -89,7 +89,7 @@ async def test_a_password_is_kept_as_scrypt_only(path: Path) -> None:
     kept = [text for (text,) in read(path, "SELECT password FROM users ORDER BY id")]
     assert len(kept) == 3
     assert all(
-        re.fullmatch(r"scrypt\$131072\$8\$1\$[A-Za-z0-9+/]{22}==\$[A-Za-z0-9+/]{86}==", text) for text in kept[:2]
+        re.fullmatch(r"scrypt\$16384\$8\$5\$[A-Za-z0-9+/]{22}==\$[A-Za-z0-9+/]{86}==", text) for text in kept[:2]
     )
     assert kept[0] != kept[1] and kept[2] == ""
     assert verify_password("correct horse battery", kept[0])

@@ -14,7 +14,6 @@ TOLD = [
     ('[fallback]\nm = ["gpt-x", "m"]', "[fallback] m names only the model itself: it has no effect."),
     ("[fallback]\nm = []", "[fallback] m names no model: it has no effect."),
     ('[fallback]\n"gpt-x" = ["m"]', "[fallback] gpt-x names only the model itself: it has no effect."),
-    ("[plan.gold]\nconcurrent = 1", "plan.gold has no effect yet: every account is on the default plan."),
     ('[plan.default]\nmodels = ["claude-*"]', '[plan.default] models names "claude-*", which no channel serves.'),
     ('[plan.default]\nmodels = ["anthropic/x"]', '[plan.default] models names "anthropic/x", which no channel serves.'),
     ('[limits.model."gpt-*"]\nconcurrent = 1', '[limits.model] names "gpt-*", which no channel serves.'),

@@ -40,7 +40,7 @@ class Gate:
 async def test_a_key_is_looked_at(headers: Headers, shown: bytes | None) -> None:
     gate = Gate()
     intake = Intake(gate.walk, gate.walk, gate.authenticate, live=Still(doors=DoorSettings(100, cors=False)))
-    assert await intake.admit(headers) == (shown, KEY)
+    assert await intake.admit(headers, str) == (shown, KEY)
     assert gate.shown == [shown]
 
 
@@ -57,7 +57,7 @@ async def test_what_could_be_billed_to_another_than_the_caller_means_is_refused(
     gate = Gate()
     intake = Intake(gate.walk, gate.walk, gate.authenticate, live=Still(doors=DoorSettings(100, cors=False)))
     with pytest.raises(GateError) as refused:
-        await intake.admit([(b"authorization", b"Bearer sk-ft_a"), *more])
+        await intake.admit([(b"authorization", b"Bearer sk-ft_a"), *more], str)
     assert (refused.value.status, refused.value.param, gate.shown) == (400, param, [])
 
 

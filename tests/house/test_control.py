@@ -17,6 +17,7 @@ from ftgate.accounts import Accounts
 from ftgate.core.books import Books
 from ftgate.errors import NotFound
 from ftgate.house import control
+from ftgate.ports import SiteSettings
 from ftgate.store.database import DatabaseFault, connect
 from ftgate.store.verify import verify_ledger
 from ftgate.store.writer import Writer
@@ -189,7 +190,7 @@ async def test_a_path_that_cannot_be_bound(tmp_path: Path) -> None:
 async def test_twenty_grants_at_once_are_exact(tmp_path: Path, path: Path) -> None:
     connection = connect(tmp_path / "f.sqlite3", durability="process")
     writer = Writer(connection)
-    accounts = Accounts(Books(), writer, TrioClock(), lambda plan: False, b"secret")
+    accounts = Accounts(Books(), writer, TrioClock(), lambda plan: False, b"secret", SiteSettings)
     writer.start()
     commands = {**COMMANDS, "users.create": accounts.users.create, "credit.grant": accounts.credits.grant}
     answers: list[Any] = []

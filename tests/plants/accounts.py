@@ -97,8 +97,8 @@ PLANTS = (
     Plant(
         "a deleted key comes back with other plans",
         "ftgate/accounts/directory.py",
-        " and key.hash in self.by_hash:",
-        ":",
+        "if key.hash in self.by_hash:",
+        "if True:",
         "tests/accounts/test_directory.py",
     ),
 )

@@ -153,8 +153,8 @@ PLANTS = (
     Plant(
         "a key's quota does not look at its open holds",
         "ftgate/core/books.py",
-        "amount > max(quota.limit - quota.used - quota.held, 0)",
-        "amount > max(quota.limit - quota.used, 0)",
+        "amount > max(quota.left or 0, 0)",
+        "amount > max((quota.left or 0) + quota.held, 0)",
         "tests/core/test_books.py::test_script",
     ),
     Plant(

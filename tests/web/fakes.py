@@ -14,20 +14,9 @@ from ftgate.doors.asgi import Relay
 from ftgate.doors.intake import Intake
 from ftgate.errors import NotAuthenticated
 from ftgate.line.call import Call
-from ftgate.ports import (
-    Client,
-    DoorSettings,
-    Explained,
-    Explanation,
-    GateSettings,
-    Key,
-    LeftOut,
-    Person,
-    Session,
-    Terms,
-)
+from ftgate.ports import Client, DoorSettings, Explained, Explanation, GateSettings, Key, LeftOut, Terms
 from ftgate.ports.payments import Checkout
-from ftgate.ports.site import Doer
+from ftgate.ports.site import Doer, Person, Session
 from ftgate.web.services import Services
 from ftgate.web.site import Site
 from tests.fakes.ports import Still, channel
@@ -47,7 +36,7 @@ class OneLine:
         plans = {"default": terms or Terms(byok_tokens_per_month=5)}
         self.settings = GateSettings(Routes(**({"channels": (channel(),)} | routes)), Retry(), 60.0, plans)
 
-    async def authenticate(self, secret: bytes | None, address: str = "") -> Key:
+    async def authenticate(self, secret: bytes | None) -> Key:
         if secret != SECRET:
             raise NotAuthenticated("Invalid API key")
         return self.key
@@ -88,6 +77,10 @@ class Asked:
         self.calls: dict[str, Recorded] = {}
         self.windows: list[tuple[int, Window]] = []
         self.sums: dict[str, Sums] = {}
+
+    async def requests_of(self, account: int) -> int:
+        """Always the same."""
+        return 0
 
     async def page(self, wanted: Wanted, **chosen: Any) -> Listed:
         self.asked.append((wanted, chosen))
@@ -198,8 +191,10 @@ class Asking:
         live = Still(doors=DoorSettings(max_body_bytes=1000, cors=cors))
         self.accounts = Posted(_1=posted)
         self.sessions, self.throttle, self.payments = Entered(), Guesses(), Paying()
+        nobody: Any = None
         services = Services(
-            self.accounts, self.journal, self.sessions, self.throttle, self.payments, own=("http://127.0.0.1:8400",)
+            accounts=self.accounts, journal=self.journal, sessions=self.sessions, throttle=self.throttle,
+            entrance=nobody, people=nobody, keys=nobody, payments=self.payments, own=("http://127.0.0.1:8400",),
         )  # fmt: skip
         self.site = Site(self.line, live, services)
         self.intake = Intake(

@@ -1,0 +1,89 @@
+"""An account's API keys."""
+
+from quart import Blueprint, Response
+
+from ftgate.errors import NotFound
+from ftgate.web import fields
+from ftgate.web.asked import choice
+from ftgate.web.asking import Guard, doer
+from ftgate.web.pages import paged, paging
+from ftgate.web.replies import reply
+from ftgate.web.services import Services
+
+STATUSES, SHOWN = ("active", "disabled"), ("active", "disabled", "expired")
+RESETS = ("none", "day", "week", "month")
+KIND = "tokens"
+
+
+def add(routes: Blueprint, guard: Guard, services: Services) -> None:
+    keys = services.keys
+
+    @routes.get("/v1/tokens")
+    async def tokens() -> Response:
+        asker = await guard.person()
+        return reply(page(services, asker.account))
+
+    @routes.post("/v1/tokens")
+    async def make() -> Response:
+        asker = await guard.person()
+        said = await fields.read()
+        said.needed("name", said.line("name", most=100))
+        made, secret = await keys.make(asker.account, wanted(said), doer(asker))
+        return reply({"apiKey": made, "key": secret})
+
+    @routes.get("/v1/tokens/<id>")
+    async def token(id: str) -> Response:
+        asker = await guard.person()
+        return reply(keys.shown(number(id), asker.account))
+
+    @routes.route("/v1/tokens/<id>", methods=["PATCH", "PUT"])
+    async def change(id: str) -> Response:
+        asker = await guard.person()
+        said = await fields.read()
+        changed = wanted(said)
+        if (status := said.choice("status", STATUSES)) is not None:
+            changed["status"] = status
+        return reply(await keys.change(number(id), asker.account, changed, doer(asker)))
+
+    @routes.delete("/v1/tokens/<id>")
+    async def delete(id: str) -> Response:
+        asker = await guard.person()
+        await keys.delete(number(id), asker.account, doer(asker))
+        return reply({"id": str(number(id)), "deleted": True})
+
+
+def page(services: Services, account: int | None) -> dict[str, object]:
+    """A page of keys, of an account or of all."""
+    asked = paging(KIND)
+    after = asked.after[0] if asked.after else None
+    rows, total, last = services.keys.page(
+        account, status=choice("status", SHOWN), after=after, skipped=asked.skipped, size=asked.size
+    )
+    return paged(rows, asked, total, None if last is None else (last,), KIND)
+
+
+def wanted(said: fields.Fields) -> dict[str, object]:
+    """What is said of a key, by the names that KeyRing has for it. null lifts a limit; what is not there stays."""
+    found: dict[str, object] = {}
+    if (name := said.line("name", most=100)) is not None:
+        found["name"] = name
+    if said.is_there("quota"):
+        found["quota"] = said.cents("quota")
+    if (reset := said.choice("quota_reset", RESETS)) is not None:
+        found["quota_reset"] = reset
+    if said.is_there("models"):
+        found["models"] = said.lines("models", items=200, most=200) or ()
+    if said.is_there("expires_at"):
+        found["expires_at_us"] = said.moment("expires_at")
+    if said.is_there("allowed_ips"):
+        found["allowed_ips"] = said.networks("allowed_ips", items=50) or ()
+    if said.is_there("plan_id"):
+        found["plan_id"] = said.id("plan_id")
+    return found
+
+
+def number(id: str) -> int:
+    """An id in a path. Raises NotFound, as one that is not there."""
+    if not (id.isascii() and id.isdecimal() and len(id) <= 18 and (id == "0" or id[0] != "0")):
+        raise NotFound(f"no API key with the id {id[:200]!r}")
+    return int(id)

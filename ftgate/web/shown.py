@@ -1,0 +1,8 @@
+"""What several routes show alike."""
+
+from ftgate.web.services import Services
+
+
+async def self_of(services: Services, account: int) -> dict[str, object]:
+    """An account as SELF shows it."""
+    return {**services.people.self_of(account), "requestCount": str(await services.journal.requests_of(account))}
