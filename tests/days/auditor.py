@@ -128,13 +128,7 @@ class Auditor:
 
     def _in_order(self, seen: Seen, offered: list[Candidate]) -> None:
         """Candidates come name by name, as asked for and then as they fall back, and of one name by priority; none is
-        passed over but one whose model may be at its limit. The last that may be tried is at another channel than
-        those before, and comes out of turn for that."""
-        at = ATTEMPTS - 1
-        if len(offered) > at and len({way.channel.name for way in offered[:at]}) == 1:
-            first = next((w for w in offered[at:] if w.channel.name != offered[0].channel.name), offered[at])
-            self.expect(offered[at] is first, f"{seen.call.id}: the last try is at the channel of those before")
-            offered = sorted(offered, key=lambda way: (seen.names.index(way.model.name), way.channel.priority))
+        passed over but one whose model may be at its limit."""
         names = list(dict.fromkeys(way.model.name for way in offered))
         due = [name for name in seen.names if name in names]
         skipped = [name for name in seen.names[: seen.names.index(due[-1])] if name not in names] if due else []
@@ -143,20 +137,25 @@ class Auditor:
         self.expect(right and len(set(map(id, offered))) == len(offered), f"{seen.call.id}: offered {names}")
 
     def _keeps(self, seen: Seen, offered: list[Candidate], room: int | None) -> tuple[list[int], int]:
-        """Which of the candidates a hold covers, and how large it is."""
-        kept: list[int] = []
-        amount = 0
-        for at, way in enumerate(offered):
-            longest = max([offered[k].model.context or 0 for k in kept], default=-1)
-            if len(kept) == ATTEMPTS and (way.model.context or 0) <= longest:
-                continue
-            if room is not None:
-                if self.needs.least(seen, way.model) > room:
-                    continue
-                amount = max(amount, self.needs.hold(seen, way.model, room))
-            kept.append(at)
-            self.expect(len(kept) <= ATTEMPTS + 1, f"{seen.call.id}: looks past the cut")
-        return kept, amount
+        """Which of the candidates a hold covers, and how large it is: as many as may be tried of those that can be
+        paid, the last of them at another channel than the others where there is one, and one behind them with a longer
+        context."""
+        paid = [at for at, way in enumerate(offered) if room is None or self.needs.least(seen, way.model) <= room]
+        kept, rest = paid[: ATTEMPTS - 1], paid[ATTEMPTS - 1 :]
+        if rest:
+            channels = {offered[at].channel.name for at in kept}
+            elsewhere = [at for at in rest if len(channels) != 1 or offered[at].channel.name not in channels]
+            last = (elsewhere or rest)[0]
+            kept.append(last)
+            longest = max(offered[at].model.context or 0 for at in kept)
+            behind = [at for at in rest if at > last] + [at for at in rest if at < last]
+            longer = [at for at in behind if (offered[at].model.context or 0) > longest]
+            kept += longer[:1]
+            self.expect(
+                not longer or longer[0] == len(offered) - 1 or longer[0] < last, f"{seen.call.id}: looks past the cut"
+            )
+        holds = [self.needs.hold(seen, offered[at].model, room) for at in kept] if room is not None else []
+        return kept, max(holds, default=0)
 
     def _refused_for_money(
         self, seen: Seen, poor: Poor, offered: list[Candidate], left: int | None, available: int

@@ -172,6 +172,10 @@ class Gateway:
         with trio.fail_after(self.patience_s):
             return await self.http.post(path, json=fields, headers={"Authorization": f"Bearer {key}"})
 
+    async def sign_up(self, name: str, password: str = "a password", **headers: str) -> httpx.Response:
+        body = {"username": name, "password": password}
+        return await self.http.post("/v1/auth/register", json=body, headers=headers)
+
     async def get(self, path: str, key: str, **headers: str) -> httpx.Response:
         answer = await self.http.get(path, headers={"Authorization": f"Bearer {key}", **headers})
         assert answer.status_code == 200, answer.text

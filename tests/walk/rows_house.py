@@ -100,6 +100,40 @@ async def _(gateway: Gateway) -> None:
 # [billing] and [plan]
 
 
+@walk("server.registration", '"open"')
+async def _(gateway: Gateway) -> None:
+    assert (await gateway.sign_up("anna")).status_code == 200
+
+
+@walk("server.password_min", "12", {"server.registration": '"open"'})
+async def _(gateway: Gateway) -> None:
+    assert (await gateway.sign_up("anna", "eleven byte")).status_code == 400
+
+
+@walk("billing.signup_credits", "5", {"server.registration": '"open"'})
+async def _(gateway: Gateway) -> None:
+    said = await gateway.sign_up("anna")
+    assert said.json()["user"]["quota"] == "500"
+
+
+@walk("server.trusted_proxies", '["127.0.0.1"]', {"server.registration": '"open"'})
+async def _(gateway: Gateway) -> None:
+    """Wrong logins from several addresses are not those of one."""
+    said = [
+        await gateway.http.post(
+            "/v1/auth/login", json={"username": "nobody", "password": "x"}, headers={"X-Forwarded-For": f"10.0.0.{n}"}
+        )
+        for n in range(7)
+    ]
+    assert [answer.status_code for answer in said] == [401] * 7
+
+
+@walk("plan.default.selectable", "true")
+async def _(gateway: Gateway) -> None:
+    said = await gateway.get("/v1/plans", await gateway.account())
+    assert said.json()["data"][0]["selectable"] is True
+
+
 @walk("billing.mode", '"metered"')
 @walk("plan.default.mode", '"metered"')
 async def _(gateway: Gateway) -> None:

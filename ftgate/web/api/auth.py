@@ -15,21 +15,35 @@ MOST_USERNAME, MOST_PASSWORD, MOST_EMAIL, MOST_NAME, MOST_CODE = 64, 1024, 254, 
 SESSION_S = 7 * 86_400
 
 
-def add(routes: Blueprint, guard: Guard, services: Services) -> None:
-    entrance = services.entrance
+class Shown:
+    """How somebody who has come in is answered."""
 
-    async def entered(found: Entered) -> Response:
-        shown = {
-            "user": await self_of(services, found.account), "token": found.token, "expiresAt": iso(found.until_us),
-        }  # fmt: skip
-        return reply(shown)
+    def __init__(self, guard: Guard, services: Services) -> None:
+        self.guard = guard
+        self.services = services
 
-    async def opened(value: str, session: Session) -> Response:
-        answer = reply({"user": await self_of(services, session.person.id), "csrfToken": session.csrf})
-        answer.set_cookie(
-            guard.cookie_name, value, max_age=SESSION_S, httponly=True, secure=guard.is_secure, samesite="Lax", path="/"
-        )
+    async def entered(self, found: Entered) -> Response:
+        """A login token, and whose."""
+        user = await self_of(self.services, found.account)
+        return reply({"user": user, "token": found.token, "expiresAt": iso(found.until_us)})
+
+    async def opened(self, value: str, session: Session) -> Response:
+        """A cookie, and what proves that its pages ask."""
+        answer = reply({"user": await self_of(self.services, session.person.id), "csrfToken": session.csrf})
+        name, secure = self.guard.cookie_name, self.guard.is_secure
+        answer.set_cookie(name, value, max_age=SESSION_S, httponly=True, secure=secure, samesite="Lax", path="/")
         return answer
+
+
+def add(routes: Blueprint, guard: Guard, services: Services) -> None:
+    shown = Shown(guard, services)
+    _for_programs(routes, guard, services, shown)
+    _for_browsers(routes, guard, services, shown)
+    _for_both(routes, guard, services, shown)
+
+
+def _for_programs(routes: Blueprint, guard: Guard, services: Services, shown: Shown) -> None:
+    entrance = services.entrance
 
     @routes.post("/v1/auth/register")
     async def register() -> Response:
@@ -43,12 +57,23 @@ def add(routes: Blueprint, guard: Guard, services: Services) -> None:
             invite_code=said.line("invite_code", least=0, most=MOST_CODE),
             address=guard.address(),
         )
-        return await entered(found)
+        return await shown.entered(found)
 
     @routes.post("/v1/auth/login")
     async def login() -> Response:
         username, password = await credentials()
-        return await entered(await entrance.login(username=username, password=password, address=guard.address()))
+        return await shown.entered(await entrance.login(username=username, password=password, address=guard.address()))
+
+    @routes.post("/v1/auth/refresh")
+    async def refresh() -> Response:
+        asker = await guard.account()
+        if asker.token is None:
+            raise Forbidden("only a login token is refreshed")
+        return await shown.entered(await entrance.refresh(asker.token))
+
+
+def _for_browsers(routes: Blueprint, guard: Guard, services: Services, shown: Shown) -> None:
+    entrance = services.entrance
 
     @routes.post("/v1/auth/session")
     async def open_session() -> Response:
@@ -58,7 +83,7 @@ def add(routes: Blueprint, guard: Guard, services: Services) -> None:
             username=username, password=password, address=guard.address(),
             replacing=request.cookies.get(guard.cookie_name),
         )  # fmt: skip
-        return await opened(value, session)
+        return await shown.opened(value, session)
 
     @routes.get("/v1/auth/session")
     async def session() -> Response:
@@ -67,12 +92,9 @@ def add(routes: Blueprint, guard: Guard, services: Services) -> None:
             raise NotAuthenticated("No session: sign in with POST /v1/auth/session")
         return reply({"user": await self_of(services, asker.account), "csrfToken": asker.session.csrf})
 
-    @routes.post("/v1/auth/refresh")
-    async def refresh() -> Response:
-        asker = await guard.account()
-        if asker.token is None:
-            raise Forbidden("only a login token is refreshed")
-        return await entered(await entrance.refresh(asker.token))
+
+def _for_both(routes: Blueprint, guard: Guard, services: Services, shown: Shown) -> None:
+    entrance = services.entrance
 
     @routes.post("/v1/auth/logout")
     async def logout() -> Response:
@@ -97,7 +119,7 @@ def add(routes: Blueprint, guard: Guard, services: Services) -> None:
             by=doer(asker),
             browser=asker.session is not None,
         )
-        return await entered(found) if isinstance(found, Entered) else await opened(*found)
+        return await shown.entered(found) if isinstance(found, Entered) else await shown.opened(*found)
 
 
 async def credentials() -> tuple[str, str]:
