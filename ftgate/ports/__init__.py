@@ -496,8 +496,8 @@ class Accounts(Protocol):
 class Journal(Protocol):
     """The calls that have ended, as they are shown: there as soon as they have settled."""
 
-    async def requests_of(self, account: int) -> int:
-        """How many requests an account has made."""
+    async def requests_of(self, accounts: Sequence[int]) -> Mapping[int, int]:
+        """How many requests each of these accounts has ever made."""
         ...
 
     async def page(self, wanted: Wanted, *, skipped: int, size: int, after: Place | None = None) -> Listed:

@@ -1,6 +1,6 @@
 """The request log of a database file, as the account and operator routes show it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,9 +20,9 @@ class StoredJournal:
     def __init__(self, database: Path) -> None:
         self.database = database
 
-    async def requests_of(self, account: int) -> int:
+    async def requests_of(self, accounts: Sequence[int]) -> Mapping[int, int]:
         """As ports.Journal says."""
-        return await trio.to_thread.run_sync(usage.requests_of, self.database, account)
+        return await trio.to_thread.run_sync(usage.requests_of, self.database, accounts)
 
     async def page(self, wanted: Wanted, *, skipped: int, size: int, after: Place | None = None) -> Listed:
         """As ports.Journal says."""

@@ -80,13 +80,3 @@ def requests_of(path: Path, accounts: Iterable[int]) -> dict[int, int]:
         return {account: connection.execute(sql, (account,)).fetchone()[0] for account in accounts}
     finally:
         connection.close()
-
-
-def requests_of(path: Path, account: int) -> int:
-    """How many calls an account has ever made."""
-    connection = read_only(path)
-    try:
-        sql = "SELECT coalesce(sum(requests), 0) FROM kinds WHERE account = ?"
-        return int(connection.execute(sql, (account,)).fetchone()[0])
-    finally:
-        connection.close()

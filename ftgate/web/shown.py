@@ -5,4 +5,5 @@ from ftgate.web.services import Services
 
 async def self_of(services: Services, account: int) -> dict[str, object]:
     """An account as SELF shows it."""
-    return {**services.people.self_of(account), "requestCount": str(await services.journal.requests_of(account))}
+    made = (await services.journal.requests_of([account]))[account]
+    return {**services.people.self_of(account), "requestCount": str(made)}

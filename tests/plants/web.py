@@ -5,10 +5,10 @@ from tests.plants.plant import Plant
 PLANTS = (
     Plant(
         "a key sees another account's calls",
-        "ftgate/web/api/account.py",
-        "journal.page(\n            asker.account,",
-        "journal.page(\n            asker.key.id,",
-        "tests/web/test_api.py",
+        "ftgate/web/api/usage.py",
+        "_wanted(asker.account), ROW)",
+        "_wanted(asker.key.id), ROW)",
+        "tests/web/test_usage.py",
     ),
     Plant(
         "a key sees another account's balance",

@@ -78,9 +78,9 @@ class Asked:
         self.windows: list[tuple[int, Window]] = []
         self.sums: dict[str, Sums] = {}
 
-    async def requests_of(self, account: int) -> int:
-        """Always the same."""
-        return 0
+    async def requests_of(self, accounts: Sequence[int]) -> Mapping[int, int]:
+        """None."""
+        return dict.fromkeys(accounts, 0)
 
     async def page(self, wanted: Wanted, **chosen: Any) -> Listed:
         self.asked.append((wanted, chosen))

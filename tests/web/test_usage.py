@@ -11,7 +11,7 @@ from ftgate.core.logged import OPERATOR, ROW, Listed, Recorded, Sums, Wanted, sh
 from ftgate.core.pricing import Price, Tier
 from ftgate.core.receipt import price_text
 from ftgate.core.tries import Try, tries_text
-from ftgate.ports import Person
+from ftgate.ports.site import Person
 from tests.core.test_logged import ONE
 from tests.web.fakes import Asking
 
