@@ -54,7 +54,7 @@ PLANTS = (
     ),
     Plant(
         "a page of the log may be of any size",
-        "ftgate/web/asked.py",
+        "ftgate/web/pages.py",
         "return min(int(said[:12]), most)",
         "return int(said[:12])",
         "tests/web/test_api.py",

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from ftgate.core.money import PICO_PER_USD
-from ftgate.ports import Person
 from ftgate.ports.payments import Checkout
-from ftgate.ports.site import Doer
+from ftgate.ports.site import Doer, Person
 from tests.web.fakes import Asking
 
 ADMIN = b"eyJ.admin"
