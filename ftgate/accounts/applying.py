@@ -7,8 +7,9 @@ in it; somebody who finds it all decided already waits for that too.
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import msgspec
 import trio
@@ -27,6 +28,7 @@ from ftgate.store.database import DatabaseFault
 from ftgate.store.writer import Writer
 
 log = logging.getLogger("ftgate.payments")
+T = TypeVar("T")
 
 ALL_S = 40.0
 """How long everything that is asked of Stripe for one purpose may take."""
@@ -134,17 +136,12 @@ class Applying:
             return Told(session, failed=hint.failed)
         if charge.disputed is False and not (hint.disputed or payment.disputed):
             return Told(session, charge, (), hint.failed)
-        return Told(session, charge, await stripe.disputes(charge.id), hint.failed)
+        return Told(session, charge, await _there(stripe.disputes(charge.id)), hint.failed)
 
     async def _charge(self, stripe: Stripe, payment: Payment, session: Session, hint: Hint) -> Charge | None:
         """The charge of a session that did not bring it along; None where Stripe knows of none."""
-        try:
-            id = payment.charge or (session.intent and await stripe.charge_of(session.intent)) or hint.charge
-            charge = await stripe.charge(id) if id else None
-        except StripeFailed as failed:
-            if not failed.missing:
-                raise
-            return None
+        id = payment.charge or (session.intent and await _there(stripe.charge_of(session.intent))) or hint.charge
+        charge = await _there(stripe.charge(id)) if id else None
         return charge if charge and charge.intent in {"", session.intent} else None
 
     def enter(self, before: Payment, found: Decision) -> None:
@@ -195,14 +192,13 @@ class Applying:
         self.reached[payment.status] += 1
         self._unwritten[payment.id] = batch
 
-    async def abandon(self, id: str) -> None:
-        """Stripe refuses to make this order's session: nobody can pay in it. Should there be one after all, what is
-        told of it still counts."""
+    async def abandon(self, id: str, why: str) -> None:
+        """Stripe knows no session of this order, and makes none: nobody can pay in it. Should there be one after all,
+        what is told of it still counts."""
         async with self.turn(id):
             payment = self.rows.by_id[id]
-            if not payment.session and payment.status == "open":
-                words = "Stripe made no session for it"
-                self.enter(payment, Decision(msgspec.structs.replace(payment, status="expired", reason=words)))
+            if payment.status == "open":
+                self.enter(payment, Decision(msgspec.structs.replace(payment, status="expired", reason=why)))
                 await self.written(id)
 
     async def written(self, id: str) -> None:
@@ -217,6 +213,16 @@ class Applying:
         except DatabaseFault as fault:
             raise DatabaseFailed("the ledger has failed, and the gateway is stopping") from fault
         raise DatabaseBusy("the database takes no commits now; what was decided is not written yet")
+
+
+async def _there(asked: Awaitable[T]) -> T | None:
+    """What was asked for; None where Stripe has no such thing. Raises StripeFailed for all else."""
+    try:
+        return await asked
+    except StripeFailed as failed:
+        if not failed.missing:
+            raise
+        return None
 
 
 _REFUSED = {

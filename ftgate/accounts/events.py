@@ -87,7 +87,7 @@ class Events:
                 return "applied"
             except NotOurs:
                 pass
-        log.info("an event %s of Stripe's is about no payment of ours", kind)
+        log.info("an event %s of Stripe's is about no payment of this gateway", kind)
         return "not_ours"
 
     async def located(self, kind: str, event: Mapping[str, Any]) -> tuple[str, Hint] | None:
@@ -134,18 +134,21 @@ class Events:
         counts = dict.fromkeys(("checked", "credited", "reversed", "expired", "quarantined", "failed"), 0)
         stripe = self.applying.stripe()
         async with self._turn:
-            now_us, lost = self.applying.clock.wall_us(), 0
+            now_us, silent = self.applying.clock.wall_us(), 0
             for id in [id for id in self.rows.all if id in self.rows.open]:
-                if everything or now_us - self.rows.by_id[id].created_at_us >= OLD_US:
-                    told = lost < GIVEN_UP and await self._reconciled(id, NOWHERE, counts)
-                    lost = 0 if told else lost + 1
-                    if not told:
-                        counts["failed"] += 1
+                payment = self.rows.by_id[id]
+                if payment.livemode is not stripe.livemode:
+                    if payment.expires_at_us < now_us:
+                        await self.applying.abandon(id, "Stripe's other mode is in force here")
+                elif silent >= GIVEN_UP:
+                    counts["failed"] += 1
+                elif everything or now_us - payment.created_at_us >= OLD_US:
+                    silent = 0 if await self._reconciled(id, NOWHERE, counts) else silent + 1
             try:
-                if lost < GIVEN_UP and self.rows.all:
+                if silent < GIVEN_UP and self.rows.all:
                     await self._past(stripe, now_us // 1_000_000 - PAST_S, counts)
-            except StripeFailed:
-                counts["failed"] += 1
+            except StripeFailed as failed:
+                counts["failed"] += not failed.missing
         return counts
 
     async def _past(self, stripe: Stripe, since_s: int, counts: dict[str, int]) -> None:
@@ -170,25 +173,26 @@ class Events:
         for id, hint in found.items():
             if await self._reconciled(id, hint, counts):
                 self._seen |= seen[id]
-            else:
-                counts["failed"] += 1
         if len(self._seen) > SEEN_KEPT:
             self._seen.clear()
 
     async def _reconciled(self, id: str, hint: Hint, counts: dict[str, int]) -> bool:
-        """Apply one payment and count what came of it; False where it could not be told."""
-        before = self.rows.by_id[id]
+        """Apply one payment and count what came of it; False where nobody said anything."""
+        before, applying = self.rows.by_id[id], self.applying
         counts["checked"] += 1
         try:
-            await self.applying.apply(id, hint)
+            await applying.apply(id, hint)
         except NotOurs:
             return True
         except StripeFailed as failed:
-            if before.session or not failed.refused:
-                return False
-            await self.applying.abandon(id)
+            late = before.expires_at_us < applying.clock.wall_us()
+            if not (failed.missing and late if before.session else failed.refused):
+                counts["failed"] += 1
+                return failed.refused or failed.missing
+            await applying.abandon(id, "Stripe has no session for it")
         except GateError as error:
             log.warning("payment %s was not reconciled: %s", id, error.message)
+            counts["failed"] += 1
             return False
         _count(before, self.rows.by_id[id], counts)
         return True

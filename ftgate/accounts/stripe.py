@@ -27,13 +27,13 @@ T = TypeVar("T")
 
 class StripeFailed(Exception):
     """Stripe could not be asked, or has refused. `timed_out`: no answer came in time. `refused`: it will say so again,
-    and nothing was done: the request was wrong, not the key."""
+    and nothing was done: the request was wrong, not the key. `missing`: there is no such object."""
 
     def __init__(self, what: str, *, timed_out: bool = False, refused: bool = False, missing: bool = False) -> None:
         super().__init__(what)
         self.timed_out = timed_out
         self.refused = refused
-        self.missing = missing  # refused because there is no such object
+        self.missing = missing
 
 
 class Stripe:
@@ -84,7 +84,7 @@ class Stripe:
     async def session_of(self, intent: str) -> Session | None:
         """The session that a payment intent belongs to. Raises StripeFailed."""
         listed = await self._ask(lambda stripe: stripe.checkout.sessions.list_async({"payment_intent": intent}))
-        found = _objects(listed)
+        found = [one for one in _objects(listed) if _id(one.get("payment_intent")) == intent]
         return _session(found[0]) if found else None
 
     async def charge(self, id: str) -> Charge:
@@ -166,6 +166,8 @@ def _client(secret: Secret, address: str) -> tuple[Any, Any]:
         async def close_async(self) -> None:
             await self.http.aclose()
 
+    for name in ("stripe", "httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # below it they write what is posted, and addresses
     stripe.enable_telemetry = False
     stripe.log = None
     _util.STRIPE_LOG = None  # from the environment: it prints what is posted
@@ -191,9 +193,7 @@ def _failed(error: Exception) -> tuple[StripeFailed, bool]:
     said = str(headers.get("stripe-should-retry", "")).lower()
     again = said == "true" or (said != "false" and isinstance(status, int) and (status in {409, 429} or status >= 500))
     refused = kind == "InvalidRequestError" and status in {400, 404}
-    return StripeFailed(
-        words, refused=refused, missing=refused and (status == 404 or code == "resource_missing")
-    ), again
+    return StripeFailed(words, refused=refused, missing=status == 404 or code == "resource_missing"), again
 
 
 def _objects(listed: Mapping[str, Any]) -> list[dict[str, Any]]:

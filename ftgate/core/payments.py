@@ -150,13 +150,13 @@ def _noted(payment: Payment, told: Told) -> Payment:
             payment,
             charge=charge.id,
             receipt_url=charge.receipt_url or payment.receipt_url,
-            refunded=charge.refunded * CENT if charge.currency == payment.currency else payment.refunded,
+            refunded=charge.refunded * CENT if charge.currency in {"", payment.currency} else payment.refunded,
         )
     if told.disputes is not None:
         disputed = sum(
             one.amount * CENT
             for one in told.disputes
-            if one.status not in _NOT_TAKEN and one.currency == payment.currency
+            if one.status not in _NOT_TAKEN and one.currency in {"", payment.currency}
         )
         payment = msgspec.structs.replace(payment, disputed=disputed)
     return payment

@@ -93,8 +93,10 @@ async def world(path: Path, stripe: FakeStripe, **other: Any) -> AsyncIterator[W
             accounts.payment_rows, accounts.directory, accounts.throttles, accounts.users.writer, clock,
             terms=lambda: terms(stripe, **other), own_url=OWN,
         )  # fmt: skip
-        yield World(payments, stripe, clock)
-        await payments.aclose()
+        try:
+            yield World(payments, stripe, clock)
+        finally:
+            await payments.aclose()  # noqa: ASYNC102 - nothing in it waits
 
 
 def entries(path: Path) -> list[tuple[str, int, str]]:
@@ -499,6 +501,46 @@ async def test_reconciling_when_stripe_is_down_gives_up_soon(
         stripe.fault("GET", "/", Fault(status=500, times=99))
         found = await w.payments.reconcile()
         assert found["failed"] == 5 and found["checked"] == 3
+
+
+async def test_payments_of_the_other_mode_stand_in_nobodys_way(path: Path, stripe: FakeStripe) -> None:
+    """Tried in test mode, then live: the open payments of before are left alone, and end with their time."""
+    async with world(path, stripe) as w:
+        for _ in range(4):
+            await w.checkout()
+    async with world(path, stripe, secret_key=Secret("sk_live_x")) as w:
+        assert (await w.payments.reconcile())["failed"] == 1 and len(stripe.seen) == 4  # it did not get the events
+        w.clock.ahead_s = 3601
+        await w.payments.reconcile()
+        assert not w.payments.rows.open
+
+
+async def test_sessions_of_another_stripe_account_end_with_their_time(path: Path, stripe: FakeStripe) -> None:
+    async with world(path, stripe) as w:
+        sessions = [await w.checkout() for _ in range(5)]
+        kept = stripe.sessions.pop(sessions[0])
+        for session in sessions[1:4]:
+            del stripe.sessions[session]
+        stripe.pay(sessions[4])
+        assert (await w.payments.reconcile()) | {"checked": 0} == {
+            "checked": 0, "credited": 1, "reversed": 0, "expired": 0, "quarantined": 0, "failed": 4,
+        }  # fmt: skip
+        w.clock.ahead_s = 3601
+        assert (await w.payments.reconcile())["expired"] == 4
+        stripe.sessions[sessions[0]] = kept
+        await w.told(stripe.pay(sessions[0]))  # what is told of it after all still counts
+        assert w.dollars == 20
+
+
+@pytest.mark.parametrize("lacks", ["payment_intents", "disputes", "events"])
+async def test_what_stripe_does_not_have_is_not_waited_for(path: Path, stripe: FakeStripe, lacks: str) -> None:
+    stripe.expands, stripe.lacks = False, lacks
+    async with world(path, stripe) as w:
+        session = await w.checkout()
+        await w.told(stripe.pay(session))
+        await w.told(stripe.refund(session, 100))
+        assert w.dollars == 9
+        assert (await w.payments.reconcile())["failed"] == 0
 
 
 async def test_the_pages_of_payments(path: Path, stripe: FakeStripe) -> None:

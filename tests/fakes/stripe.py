@@ -65,6 +65,8 @@ class FakeStripe:
         self.seen: list[Seen] = []
         self.expands = True
         """Whether `expand` is obeyed."""
+        self.lacks = ""
+        """What there is none of at all: charges, disputes, …"""
         self._kept: dict[str, tuple[dict[str, str], int, Json]] = {}  # idempotency key -> form, status, answer
         self._faults: list[tuple[str, str, Fault]] = []
         self._numbers = itertools.count(1)
@@ -281,6 +283,8 @@ class FakeStripe:
 
     def _got(self, place: list[str], query: list[tuple[str, str]]) -> tuple[int, Json]:
         asked = dict(query)
+        if place[0] == self.lacks:
+            return _missing("/".join(place))
         match place:
             case ["checkout", "sessions"]:
                 found = [s for s in self.sessions.values() if s["payment_intent"] == asked.get("payment_intent")]
