@@ -431,6 +431,41 @@ async def test_stripe_cannot_be_asked_so_the_event_has_to_come_again(
         assert w.dollars == 0 and w.status(session) == "disputed"
 
 
+async def test_an_older_answer_that_comes_late_undoes_nothing(path: Path, stripe: FakeStripe) -> None:
+    """Stripe is asked, and before its answer is here the payment is refunded, and that is told too."""
+    async with world(path, stripe) as w:
+        session = await w.checkout()
+        paid = stripe.pay(session)
+        stripe.fault("GET", "/v1/checkout", Fault(after_s=0.5))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(w.told, paid)
+            while len(stripe.seen) < 2:
+                await trio.sleep(0.01)
+            await w.told(stripe.refund(session, 600))
+        assert w.dollars == 4 and w.status(session) == "partially_refunded"
+
+
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        ("UPDATE payments SET credited = 0, taken = 0, status = 'open'", "it says 0 credited"),
+        ("UPDATE payments SET taken = 0", "it says 0 taken back, its entries say 2500000000000"),
+        ("UPDATE payments SET moves = 5", "it says 5 changed, its entries say 1"),
+        ("UPDATE payments SET account = 2", "its entries are of another account"),
+        ("UPDATE payments SET session = 'cs_x'", "credited, its entries say 0"),
+    ],
+)
+async def test_a_payment_that_its_entries_do_not_say(path: Path, stripe: FakeStripe, sql: str, words: str) -> None:
+    async with world(path, stripe) as w:
+        session = await w.checkout()
+        stripe.pay(session)
+        await w.told(stripe.refund(session, 250))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(sql)
+    found = verify_ledger(path)
+    assert not found["ok"] and words in str(found["disagreement"])
+
+
 async def test_nobody_is_answered_before_it_is_written(
     path: Path, stripe: FakeStripe, monkeypatch: pytest.MonkeyPatch
 ) -> None:

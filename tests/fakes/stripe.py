@@ -249,8 +249,10 @@ class FakeStripe:
         with self._lock:
             self.seen.append(seen)
             if seen.method == "POST":
-                return self._once(seen)
-            return self._got(seen.path.strip("/").split("/")[1:], query)
+                status, said = self._once(seen)
+            else:
+                status, said = self._got(seen.path.strip("/").split("/")[1:], query)
+            return status, json.loads(json.dumps(said))  # as it is now, however late it arrives
 
     def _once(self, seen: Seen) -> tuple[int, Json]:
         """The same key, the same answer; with other parameters an error."""
