@@ -20,7 +20,7 @@ from ftgate.errors import Forbidden, InvalidRequest, NotAuthenticated
 from ftgate.ports import Key
 
 LATER_ROUTES = (
-    "/v1/user/byok", "/v1/admin",
+    "/v1/user/byok",
     "/metrics",
     "/openapi.json", "/docs",
 )  # fmt: skip
