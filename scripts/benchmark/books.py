@@ -52,7 +52,7 @@ class Books:
         self.answers += answers
         self.cut_at_most += cut_at_most
 
-    def command(self, *words: str) -> Any:
+    def command(self, *words: str, stdin: str = "") -> Any:
         """A command of ftgate, and its JSON."""
         argv = [sys.executable, "-m", "ftgate", *words, "--json", *self.arguments]
         done = subprocess.run(
@@ -62,7 +62,7 @@ class Books:
             env=environment(PYTHONPATH=str(self.root)),
             cwd=self.directory,
             timeout=600,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
         )
         if done.returncode and not done.stdout.startswith("{"):
             raise Trouble(
