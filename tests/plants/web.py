@@ -6,8 +6,31 @@ PLANTS = (
     Plant(
         "a key sees another account's calls",
         "ftgate/web/api/usage.py",
-        "_wanted(asker.account), ROW)",
-        "_wanted(asker.key.id), ROW)",
+        "_listed(journal, _wanted(asker.account), ROW)",
+        "_listed(journal, _wanted(whole_id('user') or asker.account), ROW)",
+        "tests/web/test_usage.py",
+    ),
+    Plant(
+        "anybody sees the operator's list of requests",
+        "ftgate/web/api/usage.py",
+        """        await guard.operator()
+        return await _listed(""",
+        """        await guard.account()
+        return await _listed(""",
+        "tests/web/test_usage.py",
+    ),
+    Plant(
+        "a zone's name leads anywhere on the disk",
+        "ftgate/web/asked.py",
+        "if len(said) <= 64 and _ZONE.fullmatch(said):",
+        "if len(said) <= 64:",
+        "tests/web/test_usage.py",
+    ),
+    Plant(
+        "a page loses its cursor",
+        "ftgate/web/api/usage.py",
+        "skipped=asked.skipped, size=asked.size, after=after",
+        "skipped=asked.skipped, size=asked.size, after=None",
         "tests/web/test_usage.py",
     ),
     Plant(
@@ -57,7 +80,7 @@ PLANTS = (
         "ftgate/web/pages.py",
         "return min(int(said[:12]), most)",
         "return int(said[:12])",
-        "tests/web/test_api.py",
+        "tests/web/test_usage.py",
     ),
     Plant(
         "cached tokens are listed at the input's price",
