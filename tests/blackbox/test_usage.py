@@ -128,6 +128,41 @@ def test_what_cannot_be_asked_for(house: House, account: Account) -> None:
     error(house.http.get("/v1/admin/requests", headers=account.headers), 403, "forbidden")
 
 
+def test_the_operator_sees_everybody_s_requests_and_what_became_of_each_attempt(tmp_path: Path) -> None:
+    config = (
+        "[retry]\nbackoff = 0\n"
+        + channel("first", {"plain": {"upstream": "weak"}}, priority=1)
+        + channel("second", {"plain": {}})
+    )
+    with House(tmp_path, config) as house:
+        account, other = house.account("1"), house.account("1")
+        house.cli("users", "create", "root", "--admin", "--password", "-", "--json", stdin="correct horse\n")
+        said = house.http.post("/v1/auth/login", json={"username": "root", "password": "correct horse"}).json()
+        operator = Account("root", said["token"])
+        assert house.chat(other).status_code == 200
+        house.fake.script(weak={"status": 503})
+        answer = house.chat(account)
+        assert answer.status_code == 200, answer.text
+        row = house.row(account, answer.headers["x-request-id"])
+        found = house.get("/v1/admin/requests", operator)
+        assert [one["user"] for one in found["data"]] == [house.user(account)["id"], house.user(other)["id"]]
+        seen = house.get(f"/v1/admin/requests/{row['request_id']}", operator)
+        assert row.items() <= seen.items() and seen["price"]["input"] and seen["lost"] == "0"
+        first, second = seen["attempts_detail"]
+        assert (first["channel"], first["outcome"], first["status"]) == ("first", "overloaded", 503)
+        assert first["error"] == "scripted 503" and first["ms"] + second["ms"] <= row["latency_ms"]
+        assert second | {"ms": 0} == {
+            "channel": "second", "model": "plain", "outcome": "ok", "status": 200, "ms": 0, "error": None,
+        }  # fmt: skip
+        assert house.get("/v1/admin/requests", operator, user=house.user(other)["id"], channel="first")["total"] == 1
+        export = house.http.get("/v1/admin/requests?format=csv", headers=operator.headers)
+        assert len(export.text.splitlines()) == 3 and export.text.splitlines()[0].endswith(",user,channel,lost")
+        error(house.http.get("/v1/admin/requests/none", headers=operator.headers), 404, "not_found")
+        for path in ("/v1/admin/requests", f"/v1/admin/requests/{row['request_id']}", "/v1/admin/nothing"):
+            error(house.http.get(path, headers=account.headers), 403, "forbidden")
+            error(house.http.get(path), 401, "invalid_api_key")
+
+
 def test_cursors_while_calls_end(house: House) -> None:
     """Three readers walk the pages while twenty calls at once end."""
     account = house.account("1")
