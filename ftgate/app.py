@@ -291,6 +291,7 @@ async def _door(
     from ftgate.doors.hypercorn import HypercornDoor
     from ftgate.doors.intake import Intake
     from ftgate.line.counting import Counter
+    from ftgate.line.running import Running
     from ftgate.web.services import Services
     from ftgate.web.site import Site
 
@@ -304,6 +305,7 @@ async def _door(
         entrance=accounts.entrance,
         people=accounts.people,
         keys=accounts.keys,
+        calls=Running(gate, accounts.deeds),
         payments=payments,
         own=(own,),
     )

@@ -29,6 +29,7 @@
        ├─ DatabaseBusy             503     api_error / database_busy
        ├─ Overloaded               503     api_error / overloaded
        ├─ ShuttingDown             503     api_error / shutting_down
+       ├─ Stopped                  503     api_error / stopped
        └─ LoopDetected             508     api_error / loop_detected
 
 The names are CONTRACT.md's. `retryable` is closed by default: it is false unless the class says that the same request
@@ -257,6 +258,13 @@ class ShuttingDown(OurFault):
     status = 503
     code = "shutting_down"
     retryable = True
+
+
+class Stopped(OurFault):
+    """The operator has ended this call."""
+
+    status = 503
+    code = "stopped"
 
 
 class Fault(Enum):

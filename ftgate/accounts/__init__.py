@@ -7,6 +7,7 @@ the site asks for, and the commands of the command line and the control socket.
 import sqlite3
 from collections.abc import Callable
 
+from ftgate.accounts.acting import Deeds
 from ftgate.accounts.credits import Credits
 from ftgate.accounts.directory import Directory
 from ftgate.accounts.entrance import Entrance
@@ -36,6 +37,7 @@ class Accounts:
         self.credits = Credits(self.directory, writer, clock)
         self.sessions = SignedIn(self.directory, writer, clock, secret)
         self.throttles = Throttles(clock)
+        self.deeds = Deeds(writer, clock)
         self.payment_rows = PaymentRows()
         self.plans = Plans(writer, lambda: site().plans)
         hasher = Hasher()

@@ -5,8 +5,11 @@ from collections.abc import Mapping
 
 import msgspec
 
+from ftgate.accounts.pending import written
+from ftgate.ports import Clock
 from ftgate.ports.site import Doer
 from ftgate.store.batch import Batch
+from ftgate.store.writer import Writer
 
 CLI = Doer()
 _SQL = (
@@ -24,3 +27,19 @@ def audited(
     said = (msgspec.json.encode(what).decode() if what is not None else "" for what in (before, after))
     row = (at_us, by.id, by.name, by.via, by.address, action, target, *said, by.request_id)
     batch.statements.append((_SQL, row))
+
+
+class Deeds:
+    """ports.operator.Deeds over the database."""
+
+    def __init__(self, writer: Writer, clock: Clock) -> None:
+        self.writer = writer
+        self.clock = clock
+
+    async def note(
+        self, by: Doer, action: str, target: str,
+        before: Mapping[str, object] | None = None, after: Mapping[str, object] | None = None,
+    ) -> None:  # fmt: skip
+        batch = self.writer.changed()
+        audited(batch, self.clock.wall_us(), by, action, target, before, after)
+        await written(self.writer, batch, f"the audit of {action} {target}", "`ftgate audit` shows what is there")

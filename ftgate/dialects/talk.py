@@ -232,6 +232,10 @@ class Meter:
         self._fold()
         return self._counted
 
+    def seen(self) -> Count:
+        """The same for who only looks: what is kept stays as it is, so that no charge depends on it."""
+        return self._counted + estimate.text("".join(self._parts))
+
     def output(self, counted: Count | None = None) -> int:
         """Tokens delivered so far, where the text is `counted` (scaled for its model; by default as it is); at least
         one once content was seen. An upstream streams a token or more a piece, so many small pieces are as many tokens,

@@ -50,7 +50,7 @@ class Counter:
         x = Exchange(call, client, gate.settings, gate.ratios, gate.clock.now(), gate.clock.wall_us())
         call.began_at = trio.current_time()
         call.may_take(x.settings.total_s)
-        gate.calls.add(call)
+        gate.calls[call] = x
         try:
             try:
                 headers, body = await self._counted(x)
@@ -65,7 +65,7 @@ class Counter:
             else:
                 await client.answer(200, headers, body)
         finally:
-            gate.calls.discard(call)
+            del gate.calls[call]
 
     async def _counted(self, x: Exchange) -> tuple[Headers, bytes]:
         gate, counting = self.gate, dialects.COUNTED[x.call.dialect.NAME]

@@ -108,7 +108,7 @@ class Gate:
             standing=self.standing,
         )  # fmt: skip
         self.keeper = Keeper()
-        self.calls: set[Call] = set()
+        self.calls: dict[Call, Exchange] = {}
         self.closing = False
 
     @property
@@ -138,7 +138,7 @@ class Gate:
         x = Exchange(call, client, self.live.gate, self.ratios, self.clock.now(), self.clock.wall_us())
         call.began_at = trio.current_time()
         call.may_take(x.settings.total_s)
-        self.calls.add(call)
+        self.calls[call] = x
         error: GateError | None = None
         try:
             try:
@@ -160,7 +160,7 @@ class Gate:
             else:
                 await self._send_error(x, error)
         finally:
-            self.calls.discard(call)
+            del self.calls[call]
             x.leave(self.clock.now())
             x.let_go()
 

@@ -29,6 +29,7 @@ from ftgate.errors import (
     RateLimited,
     Refused,
     ShuttingDown,
+    Stopped,
 )
 from ftgate.line.call import Ended, Exchange
 from ftgate.line.charge import prompt_of
@@ -88,7 +89,7 @@ def cut_error(x: Exchange) -> GateError:
     if x.call.ended_by == "shutdown":
         return ShuttingDown("the gateway is shutting down", retry_after_s=5)
     if x.call.ended_by == "operator":
-        return ShuttingDown("the operator ended this call")
+        return Stopped("the operator ended this call")
     return ProviderTimeout(f"the call took longer than {x.call.total_s:g}s in all")
 
 

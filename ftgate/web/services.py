@@ -3,6 +3,7 @@
 import dataclasses
 
 from ftgate.ports import Accounts, Journal
+from ftgate.ports.operator import RunningCalls
 from ftgate.ports.payments import Payments
 from ftgate.ports.site import Entrance, KeyRing, People, Sessions, Throttle
 
@@ -19,4 +20,5 @@ class Services:
     entrance: Entrance
     people: People
     keys: KeyRing
+    calls: RunningCalls
     own: tuple[str, ...] = ()

@@ -421,4 +421,18 @@ PLANTS = (
         "price=model.price,",
         "tests/line/test_provider_habits.py",
     ),
+    Plant(
+        "looking at calls in flight ends another one",
+        "ftgate/line/running.py",
+        "if call.id == request_id), None)",
+        "if request_id), None)",
+        "tests/line/test_running.py",
+    ),
+    Plant(
+        "a call that is settled counts as in flight",
+        "ftgate/line/running.py",
+        " and x.settled is None",
+        "",
+        "tests/line/test_running.py",
+    ),
 )

@@ -89,4 +89,11 @@ PLANTS = (
         '"cached": price(model.price.input)',
         "tests/web/test_api.py",
     ),
+    Plant(
+        "any account ends calls in flight",
+        "ftgate/web/api/calls.py",
+        "asker = await guard.operator()\n        await calls.stop",
+        "asker = await guard.account()\n        await calls.stop",
+        "tests/web/test_operator.py",
+    ),
 )

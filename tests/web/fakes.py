@@ -12,7 +12,7 @@ from ftgate.core.retrying import Retry
 from ftgate.core.routing import Routes
 from ftgate.doors.asgi import Relay
 from ftgate.doors.intake import Intake
-from ftgate.errors import NotAuthenticated
+from ftgate.errors import NotAuthenticated, NotFound
 from ftgate.line.call import Call
 from ftgate.ports import Client, DoorSettings, Explained, Explanation, GateSettings, Key, LeftOut, Terms
 from ftgate.ports.payments import Checkout
@@ -161,6 +161,21 @@ class Paying:
         return {"id": id}
 
 
+class InFlight:
+    """ports.operator.RunningCalls of one call."""
+
+    def __init__(self) -> None:
+        self.stopped: list[Doer] = []
+
+    def shown(self) -> list[dict[str, object]]:
+        return [{"request_id": "req_1"}]
+
+    async def stop(self, request_id: str, by: Doer) -> None:
+        if request_id != "req_1":
+            raise NotFound(f"no call {request_id!r} is in flight")
+        self.stopped.append(by)
+
+
 class Guesses:
     """ports.Throttle that says `wait_s`."""
 
@@ -192,9 +207,10 @@ class Asking:
         self.accounts = Posted(_1=posted)
         self.sessions, self.throttle, self.payments = Entered(), Guesses(), Paying()
         nobody: Any = None
+        self.calls = InFlight()
         services = Services(
             accounts=self.accounts, journal=self.journal, sessions=self.sessions, throttle=self.throttle,
-            entrance=nobody, people=nobody, keys=nobody, payments=self.payments, own=("http://127.0.0.1:8400",),
+            entrance=nobody, people=nobody, keys=nobody, calls=self.calls, payments=self.payments, own=("http://127.0.0.1:8400",),
         )  # fmt: skip
         self.site = Site(self.line, live, services)
         self.intake = Intake(

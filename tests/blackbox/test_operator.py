@@ -1,0 +1,127 @@
+"""What an operator sees and does of a running gateway over HTTP: calls in flight, channels, the config."""
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.blackbox.harness import House, channel, error
+
+CONFIG = channel("lab", ["plain", "endless", "no-head"]) + channel("claude", ["words"], provider="anthropic-compatible")
+SCRIPTS: dict[str, Any] = {
+    "plain": {"content": ["Hi"]},
+    "endless": {"content": ["one ", "two "], "hang_after": 2},
+    "no-head": {"head_delay_s": 600},
+    "words": {"content": ["one ", "two "], "hang_after": 2},
+}
+ENDED = b"the operator ended this call"
+
+
+class Operator:
+    """Somebody with the role admin, signed in."""
+
+    def __init__(self, house: House, name: str = "root1") -> None:
+        self.house = house
+        house.cli("users", "create", name, "--admin", "--password", "-", stdin="operator-pass\n")
+        said = house.http.post("/v1/auth/login", json={"username": name, "password": "operator-pass"})
+        self.token: str = said.json()["token"]
+
+    def ask(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return self.house.http.request(method, f"/v1/admin{path}", json=body, headers=headers)
+
+    def said(self, method: str, path: str, body: Any = None) -> Any:
+        answer = self.ask(method, path, body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def audited(self, action: str) -> list[dict[str, Any]]:
+        with sqlite3.connect(f"file:{self.house.data}/ftgate.sqlite3?mode=ro", uri=True) as there:
+            there.row_factory = sqlite3.Row
+            rows = there.execute("SELECT * FROM audit WHERE action = ? ORDER BY id", (action,)).fetchall()
+        return [dict(row) for row in rows]
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with House(tmp_path_factory.mktemp("operator"), CONFIG, SCRIPTS) as house:
+        yield house
+
+
+@pytest.fixture(scope="module")
+def root(house: House) -> Operator:
+    return Operator(house)
+
+
+# Calls in flight
+
+
+@pytest.mark.parametrize("model", ["endless", "words"])
+@pytest.mark.parametrize(
+    ("path", "fields", "whole"),
+    [
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hello"}]}, b"[DONE]"),
+        (
+            "/v1/messages",
+            {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 99},
+            b"event: message_stop",
+        ),
+        ("/v1/responses", {"input": "Hello"}, b"response.completed"),
+    ],
+)
+def test_a_stream_is_ended(
+    house: House, root: Operator, path: str, fields: dict[str, Any], whole: bytes, model: str
+) -> None:
+    account = house.account("1")
+    body = {"model": model, "stream": True, **fields}
+    with house.http.stream("POST", path, json=body, headers=account.headers) as answer:
+        id, came = answer.headers["x-request-id"], b""
+        pieces = answer.iter_raw()
+        while b"two " not in came:
+            came += next(pieces)
+        (seen,) = root.said("GET", "/calls")["data"]
+        assert (seen["request_id"], seen["state"], seen["model"], seen["stream"]) == (id, "streaming", model, True)
+        assert seen["channel"] == ("lab" if model == "endless" else "claude") and seen["completion_tokens"] >= 2
+        assert seen["user"] == house.user(account)["id"] and float(seen["held"]) > 0 and seen["age_ms"] >= 0
+        assert root.said("DELETE", f"/calls/{id}") == {"request_id": id, "stopped": True}
+        came += b"".join(pieces)
+    assert ENDED in came and whole not in came
+    row = house.row(account, id)
+    assert (row["status"], row["estimated"]) == ("operator", True) and row["completion_tokens"] >= 2
+    assert float(row["cost"]) > 0
+    error(root.ask("DELETE", f"/calls/{id}"), 404, "not_found")
+    house.wait_for(lambda: not open_requests(house, model), "the upstream is still open")
+    assert [row["actor_name"] for row in root.audited("call.stop") if row["target"] == id] == ["root1"]
+
+
+def open_requests(house: House, model: str) -> list[Any]:
+    return [seen for seen in house.fake.requests(model) if not seen["connection"]["closed_by_peer_at"]]
+
+
+def test_before_the_head_it_is_refused(house: House, root: Operator) -> None:
+    account = house.account("1")
+    with house.raw(account, "no-head") as wire:
+        (seen,) = house.wait_for(lambda: root.said("GET", "/calls")["data"], "no call is in flight")
+        assert (seen["state"], seen["completion_tokens"], seen["stream"]) == ("waiting", 0, False)
+        root.said("POST", f"/calls/{seen['request_id']}/stop")
+        said = wire.until(b"}}")
+    assert b" 503 " in said.partition(b"\r\n")[0] and b'"code":"stopped"' in said and b'"type":"api_error"' in said
+    row = house.row(account, seen["request_id"])
+    assert (row["status"], row["http_status"], row["error_code"]) == ("operator", 503, "stopped")
+    assert row["cost"] == "0" and house.balance(account) == 1
+    assert root.said("GET", "/calls") == {"data": []}
+
+
+def test_only_the_one_that_is_named(house: House, root: Operator) -> None:
+    account = house.account("1")
+    with house.raw(account, "endless", stream=True) as one, house.raw(account, "endless", stream=True) as other:
+        for wire in (one, other):
+            wire.until(b"two ")
+        first, second = (call["request_id"] for call in root.said("GET", "/calls")["data"])
+        root.said("DELETE", f"/calls/{first}")
+        (left,) = root.said("GET", "/calls")["data"]
+        assert left["request_id"] == second
+        root.said("DELETE", f"/calls/{second}")
+        assert ENDED in one.until(ENDED) and ENDED in other.until(ENDED)
