@@ -131,7 +131,7 @@ def test_what_cannot_be_asked_for(house: House, account: Account) -> None:
 def test_the_operator_sees_everybody_s_requests_and_what_became_of_each_attempt(tmp_path: Path) -> None:
     config = (
         "[retry]\nbackoff = 0\n"
-        + channel("first", {"plain": {"upstream": "weak"}}, priority=1)
+        + channel("first", {"plain": {"upstream": "weak"}}, priority=-1)
         + channel("second", {"plain": {}})
     )
     with House(tmp_path, config) as house:

@@ -61,7 +61,7 @@ def add(app: Quart, guard: Guard, journal: Journal) -> None:
         await guard.operator()
         found = await journal.call(id)
         if found is None:
-            raise NotFound(f"no request {id[:200]!r}", param="request_id")
+            raise NotFound(f"no request {id[:200]!r}")
         return reply(_recorded(found))
 
 
