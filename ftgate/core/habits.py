@@ -23,11 +23,19 @@ class Bound(msgspec.Struct, frozen=True):
 
 
 class Habits(msgspec.Struct, frozen=True):
-    """`fill` are fields that are put where the caller said nothing, each with its value."""
+    """What is wanted of every request at an address; a model's own quirks are done before it (`beside`). `fill` are
+    fields that are put where the caller said nothing, each with its value."""
 
     clamp: tuple[Bound, ...] = ()
     fill: Mapping[str, object] = {}
     quirks: tuple[Quirk, ...] = ()
+
+
+def beside(habits: Habits | None, quirks: tuple[Quirk, ...]) -> Habits | None:
+    """An address's habits with those of a model before them."""
+    if not quirks:
+        return habits
+    return msgspec.structs.replace(habits or Habits(), quirks=(*quirks, *(habits.quirks if habits else ())))
 
 
 def follow(fields: dict[str, object], habits: Habits) -> None:

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import msgspec
 
-from ftgate.core.habits import Habits
+from ftgate.core.habits import Habits, Quirk
 from ftgate.core.pricing import Hours, Price, price_at
 from ftgate.core.secret import Secret
 from ftgate.core.verdicts import Verdict
@@ -28,7 +28,8 @@ class Model(msgspec.Struct, frozen=True):
     output, None when the upstream knows none. `image_tokens` bounds one image. `kind` is what it is for: a call goes to
     models of its dialect's kind. `thinks`: whether it can be told how much to think; None where nobody knows;
     `thinking`: in which form alone, budget or adaptive. `drop`
-    are request fields that it refuses. `price` holds where none of its `hours` does.
+    are request fields that it refuses, `quirks` what it wants of a request (core.habits). `price` holds where none of
+    its `hours` does.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Model(msgspec.Struct, frozen=True):
     kind: str = "chat"
     thinks: bool | None = None
     thinking: str = ""
+    quirks: tuple[Quirk, ...] = ()
     drop: tuple[str, ...] = ()
     hours: tuple[Hours, ...] = ()
 

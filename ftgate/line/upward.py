@@ -6,6 +6,7 @@ from urllib.parse import quote, urlencode
 
 from ftgate import dialects
 from ftgate.core import hops
+from ftgate.core.habits import beside
 from ftgate.core.routing import Candidate, Channel
 from ftgate.dialects.asked import SELDOM_TAKEN
 from ftgate.dialects.counts import Counting
@@ -43,7 +44,8 @@ class Upward:
             drop = (*drop, *candidate.model.drop)
         aim = Aim(
             candidate.model.upstream, cap, candidate.cap_field, channel.stream_usage, drop, most, maker,
-            candidate.model.thinks, tried.bare, candidate.address.habits, candidate.model.thinking,
+            candidate.model.thinks, tried.bare, beside(candidate.address.habits, candidate.model.quirks),
+            candidate.model.thinking,
         )  # fmt: skip
         body = dialects.ALL[dialect].render(asked_in(x, dialect), aim)
         url, headers = self._constant(candidate, stream=x.ask.stream)
@@ -57,7 +59,7 @@ class Upward:
         channel, dialect = candidate.channel, candidate.address.dialect
         aim = Aim(
             candidate.model.upstream, drop=(*channel.drop_params, *candidate.model.drop),
-            habits=candidate.address.habits,
+            habits=beside(candidate.address.habits, candidate.model.quirks),
         )  # fmt: skip
         body = counting.asked(dialects.ALL[dialect].render(asked_in(x, dialect), aim))
         url, headers = self._constant(candidate, stream=False)

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from ftgate.core.habits import Bound, Habits
+from ftgate.core.habits import Bound, Habits, Quirk
 from ftgate.core.money import parse_price, parse_usd
 from ftgate.core.pricing import Hours, Price, Tier
 from ftgate.core.routing import Model
@@ -151,6 +151,7 @@ class _Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     kind: Kind = "chat"
     drop: tuple[str, ...] = ()
     thinking: Literal["", "budget", "adaptive"] = ""
+    quirks: tuple[str, ...] = ()
 
 
 class _Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -270,11 +271,15 @@ def read(text: str, like: Callable[[str], str] = _nothing_like) -> Provider:
 
 def _habits(said: _File | _Address, clamp: tuple[Bound, ...]) -> Habits | None:
     """What is wanted of every request at one address: bounds are the provider's everywhere, the rest is its own."""
-    for name in said.quirks:
+    habits = Habits(clamp, said.fill, _quirks(said.quirks))
+    return None if habits == Habits() else habits
+
+
+def _quirks(names: tuple[str, ...]) -> tuple[Quirk, ...]:
+    for name in names:
         if name not in QUIRKS:
             raise ValueError(f'quirk "{name}" is not in providers/quirks.py')
-    habits = Habits(clamp, said.fill, tuple(QUIRKS[name] for name in said.quirks))
-    return None if habits == Habits() else habits
+    return tuple(QUIRKS[name] for name in names)
 
 
 def _check_check(raw: _File, models: Mapping[str, Model]) -> None:
@@ -328,7 +333,7 @@ def merge(base: Model, name: str, given: Mapping[str, Any]) -> Model:
 
 _PLAIN = (
     "context", "max_output", "cap_field", "thinking_in_cap", "image_tokens", "drain", "tags", "best_for", "kind",
-    "drop", "thinking",
+    "drop", "thinking", "quirks",
 )  # fmt: skip
 
 
@@ -386,6 +391,7 @@ def _given(row: _Model) -> dict[str, Any]:
         given["cap_field"] = cap_field(row.cap_field)
     if row.on_client_gone is not None:
         given["drain"] = row.on_client_gone == "drain"
+    given["quirks"] = _quirks(row.quirks)
     return {**given, "tags": row.tags, "best_for": row.best_for, "kind": row.kind, "drop": row.drop}
 
 

@@ -49,5 +49,13 @@ def _is_off(thinking: object) -> bool:
     return isinstance(said, dict) and said.get("type") == "disabled"
 
 
-QUIRKS: Mapping[str, Quirk] = {"blank_thoughts": blank_thoughts}
+def no_thoughts(fields: dict[str, object]) -> None:
+    """A name that stood for answers without thinking, at a model that thinks by default: it thinks where the caller
+    says so, by `thinking` or an effort, and not by itself, since a small cap would be spent on thoughts.
+    Source: DeepSeek's "Thinking Mode"; deepseek-chat had been served without thinking."""
+    if not {"thinking", "reasoning_effort", "output_config"} & fields.keys():
+        fields["thinking"] = {"type": "disabled"}
+
+
+QUIRKS: Mapping[str, Quirk] = {"blank_thoughts": blank_thoughts, "no_thoughts": no_thoughts}
 """By the name that a TOML uses."""

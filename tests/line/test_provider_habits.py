@@ -52,6 +52,22 @@ async def sent(caller: str, way: Any, **fields: Any) -> dict[str, Any]:
     return said
 
 
+@pytest.mark.parametrize("spoken", ["openai_chat", "anthropic_messages"])
+@pytest.mark.parametrize("caller", CALLERS)
+async def test_a_model_s_own_quirks_come_before_its_address_s(caller: str, spoken: str, autojump_clock: Clock) -> None:
+    def own(fields: dict[str, object]) -> None:
+        fields["thinking"] = {"type": "disabled"}
+
+    def after(fields: dict[str, object]) -> None:
+        fields["seen"] = fields.pop("thinking", None)
+
+    for habits in (HABITS, None):
+        body = await sent(caller, wanting(spoken, habits, models={"m": model(quirks=(own,))}))
+        assert body["thinking"] == {"type": "disabled"}
+    body = await sent(caller, wanting(spoken, Habits(quirks=(after,)), models={"m": model(quirks=(own,))}))
+    assert body["seen"] == {"type": "disabled"} and "thinking" not in body
+
+
 @pytest.mark.parametrize("spoken", ["openai_chat", "anthropic_messages", "openai_responses"])
 @pytest.mark.parametrize("caller", CALLERS)
 async def test_habits_reach_the_wire(caller: str, spoken: str, autojump_clock: Clock) -> None:

@@ -65,3 +65,17 @@ def test_other_fields_keep_their_bytes() -> None:
     QUIRKS["blank_thoughts"](fields)
     turn = b'{"role":"assistant","tool_calls":[{"a":1.0e1}],"x":"\\u00e9","reasoning_content":" "}'
     assert msgspec.json.encode(fields) == b'{"messages":[' + turn + b'],"seed":1.50}'
+
+
+@pytest.mark.parametrize(("said", "sent"), [
+    ({}, {"thinking": {"type": "disabled"}}),
+    ({"thinking": {"type": "enabled"}}, {"thinking": {"type": "enabled"}}),
+    ({"thinking": None}, {"thinking": None}),  # the upstream's to refuse
+    ({"reasoning_effort": "high"}, {"reasoning_effort": "high"}),
+])  # fmt: skip
+def test_a_name_without_thinking_thinks_where_the_caller_says_so(
+    said: dict[str, object], sent: dict[str, object]
+) -> None:
+    fields = dict(said)
+    QUIRKS["no_thoughts"](fields)
+    assert fields == sent
