@@ -426,10 +426,47 @@ def test_a_checkout_does_not_wait_for_calls_nor_they_for_it(till: Shop, ada: Acc
 # The operator
 
 
-def test_the_operator_resolves_what_is_quarantined(till: Shop, ada: Account) -> None:
-    for id in ("/v1/admin/payments", "/v1/admin/payments/x"):
-        error(till.house.http.get(id, headers=ada.headers), 403, "forbidden")
-    error(till.house.http.post("/v1/admin/payments/reconcile", headers=ada.headers), 403, "forbidden")
+@pytest.fixture(scope="module")
+def operator(open_shop: Shop) -> dict[str, str]:
+    """The headers of an operator who has logged in."""
+    house = open_shop.house
+    house.cli("users", "create", "boss", "--admin", "--password", "-", "--json", stdin="a long secret\n")
+    said = house.http.post("/v1/auth/login", json={"username": "boss", "password": "a long secret"})
+    return {"Authorization": f"Bearer {said.json()['token']}"}
+
+
+def test_the_operator_resolves_what_is_quarantined(till: Shop, ada: Account, operator: dict[str, str]) -> None:
+    sessions = [till.session(ada) for _ in range(2)]
+    for session in sessions:
+        paid = till.stripe.pay(session)
+        till.stripe.alter(session, amount_total=999)
+        till.told(paid)
+    get, post = till.house.http.get, till.house.http.post
+    listed = get("/v1/admin/payments?status=quarantined&page_size=2", headers=operator).json()
+    assert [one["session_id"] for one in listed["data"]] == sessions[::-1]
+    assert {one["account_name"] for one in listed["data"]} == {ada.name} and listed["data"][0]["credited"] == "0.00"
+    ids = [one["id"] for one in listed["data"]]
+
+    def resolve(id: str, action: str) -> Any:
+        return post(f"/v1/admin/payments/{id}/resolve", json={"action": action, "note": "looked"}, headers=operator)
+
+    said = resolve(ids[0], "credit")
+    assert said.status_code == 200 and said.json()["status"] == "paid" and till.balance(ada) == 10
+    assert resolve(ids[1], "dismiss").json()["status"] == "failed"
+    for id in ids:
+        error(resolve(id, "credit"), 409, "not_quarantined")
+    error(resolve("pay_none", "credit"), 404, "not_found")
+    assert till.balance(ada) == 10 and till.entries(ada) == [("topup", 1000)]
+    counts = post("/v1/admin/payments/reconcile", headers=operator)
+    assert counts.status_code == 200 and counts.json().keys() == {
+        "checked", "credited", "reversed", "expired", "quarantined", "failed",
+    }  # fmt: skip
+    for path in ("/v1/admin/payments", "/v1/admin/payments/x", f"/v1/admin/payments/{ids[0]}/resolve"):
+        error(get(path, headers=ada.headers), 403, "forbidden")
+    error(post("/v1/admin/payments/reconcile", headers=ada.headers), 403, "forbidden")
+
+
+def test_the_list_of_one_account(till: Shop, ada: Account) -> None:
     listed = till.house.cli("payments", "list", "--user", ada.name, "--json")
     assert listed["data"] == [] and "no user" in till.house.cli("payments", "list", "--user", "nobody", code=1)[1]
 

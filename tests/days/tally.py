@@ -60,7 +60,7 @@ class Tally:
             assert not entry.amount or self.held[account] <= self.posted[account], f"hold {entry.id} stands on nothing"
         elif entry.kind in GIVES:
             sign = 1 if entry.credit == "credits" else -1
-            assert (entry.kind, sign) not in {("grant", -1), ("topup", -1), ("refund", 1)}
+            assert (entry.kind, sign) not in {("grant", -1), ("topup", -1)}
             self.posted[account] += sign * entry.amount
             if sign < 0:
                 self.lowered.add(account)

@@ -318,8 +318,8 @@ class World:
             await self._call()
 
     def _grant(self) -> None:
-        """Money moves beside the calls: grants, payments told twice, refunds of what may be spent, corrections both
-        ways."""
+        """Money moves beside the calls: grants, payments told twice, refunds of what may be spent (and what of
+        them failed), corrections both ways."""
         rng = self.rng
         account = rng.choice(self.accounts)
         kind = rng.choice(["grant", "grant", "grant", "topup", "refund", "correct"])
@@ -329,6 +329,8 @@ class World:
         if kind == "correct":
             amount *= rng.choice([1, -1])
         self._move(kind, account, amount)
+        if kind == "refund" and amount and rng.random() < 0.5:  # a part of it has failed
+            self._move("give_back", account, rng.randint(1, amount))
 
     def _move(self, kind: str, account: Account, amount: int) -> None:
         rng = self.rng

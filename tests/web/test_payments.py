@@ -97,8 +97,9 @@ async def test_operators_alone(asking: Asking, method: str, path: str, body: Any
 
 
 async def test_who_resolves_is_told(asking: Asking) -> None:
-    await post(asking, "/v1/admin/payments/pay_1/resolve", {"action": "dismiss", "note": " no "}, secret=ADMIN)
-    assert asking.payments.asked == [("pay_1", "dismiss", "no", Doer(2, "root", "api", "127.0.0.1"))]
+    said = await post(asking, "/v1/admin/payments/pay_1/resolve", {"action": "dismiss", "note": " no "}, secret=ADMIN)
+    by = Doer(2, "root", "api", "127.0.0.1", said.headers["x-request-id"])
+    assert asking.payments.asked == [("pay_1", "dismiss", "no", by)]
     for body in ({"action": "pay", "note": "x"}, {"action": "credit"}, {"action": "credit", "note": ""}, {"note": "x"}):
         said = await post(asking, "/v1/admin/payments/pay_1/resolve", body, secret=ADMIN)
         assert said.status == 400

@@ -5,9 +5,8 @@ from quart import Quart, Response, request
 from ftgate.doors import http
 from ftgate.errors import InvalidRequest, NotFound
 from ftgate.ports.payments import Checkout, Payments
-from ftgate.ports.site import Doer
 from ftgate.web import fields
-from ftgate.web.asking import Asker, Guard
+from ftgate.web.asking import Guard, doer
 from ftgate.web.pages import paged, paging
 from ftgate.web.replies import reply
 
@@ -65,7 +64,7 @@ def _operators(app: Quart, guard: Guard, payments: Payments) -> None:
     @app.post("/v1/admin/payments/reconcile")
     async def reconcile() -> Response:
         asker = await guard.operator()
-        return reply(await payments.reconcile(_doer(asker)))
+        return reply(await payments.reconcile(doer(asker)))
 
     @app.post("/v1/admin/payments/<id>/resolve")
     async def resolve(id: str) -> Response:
@@ -75,7 +74,7 @@ def _operators(app: Quart, guard: Guard, payments: Payments) -> None:
         if action not in ("credit", "dismiss"):
             raise InvalidRequest("`action` must be credit or dismiss", param="action")
         note = said.needed("note", said.line("note", most=MOST_NOTE))
-        return reply(await payments.resolve(id, action=action, note=note, by=_doer(asker)))
+        return reply(await payments.resolve(id, action=action, note=note, by=doer(asker)))
 
 
 def _page(payments: Payments, account: int | None) -> dict[str, object]:
@@ -98,8 +97,3 @@ def _idempotency_key() -> str:
             f"the header Idempotency-Key is longer than {MOST_KEY} characters", param="Idempotency-Key"
         )  # fmt: skip
     return key
-
-
-def _doer(asker: Asker) -> Doer:
-    via = "session" if asker.session is not None else "api"
-    return Doer(asker.account, asker.person.username, via, asker.address)
