@@ -161,34 +161,27 @@ def compare_months(
 
 
 _MOVED = "SELECT ref, account, amount, debit FROM entries WHERE kind IN ('grant', 'topup', 'refund', 'correct')"
-_UNPAID = f"""
-WITH topups AS ({_MOVED} AND kind = 'topup'),
-  refunds AS (
-    SELECT substr(ref, 1, instr(ref, ':') - 1) AS payment, count(*) AS moves, min(account) AS account,
-      max(account) AS another, sum(CASE debit WHEN 'credits' THEN amount ELSE -amount END) AS taken
-    FROM ({_MOVED} AND kind = 'refund') GROUP BY 1)
-SELECT p.id, p.credited, coalesce(t.amount, 0), p.taken, coalesce(r.taken, 0), p.moves, coalesce(r.moves, 0)
-FROM payments p LEFT JOIN topups t ON t.ref = p.session LEFT JOIN refunds r ON r.payment = p.id
-WHERE p.credited <> coalesce(t.amount, 0) OR p.taken <> coalesce(r.taken, 0) OR p.moves <> coalesce(r.moves, 0)
-  OR coalesce(t.account, p.account) <> p.account OR coalesce(r.account, p.account) <> p.account
-  OR coalesce(r.another, p.account) <> p.account
-ORDER BY p.number LIMIT 1
-"""  # noqa: S608 - words of ours
-"""The first payment that its entries do not say. A topup's ref is the payment's session, that of a refund is the
-payment's id and a number: pay_…:1."""
 
 
 def compare_payments(connection: sqlite3.Connection) -> None:
-    """Every payment against its entries: credited once and just so, taken back what it says, of its own account. Raises
+    """Every payment against its entries, of one moment: credited once and just so, taken back what it says, of its own
+    account. A topup's ref is the payment's session, that of a refund is the payment's id and a number: pay_…:1. Raises
     Disagreement."""
-    found = connection.execute(_UNPAID).fetchone()
-    if found is None:
-        return
-    id, *figures = found
-    for words, said, entered in zip(("credited", "taken back", "changed"), figures[::2], figures[1::2], strict=True):
+    topups = {ref: (account, amount) for ref, account, amount, _ in connection.execute(f"{_MOVED} AND kind = 'topup'")}
+    refunds: dict[tuple[str, int], tuple[int, int]] = {}
+    for ref, account, amount, debit in connection.execute(f"{_MOVED} AND kind = 'refund'"):
+        place = ref.rpartition(":")[0], account
+        taken, moves = refunds.get(place, (0, 0))
+        refunds[place] = taken + (amount if debit == "credits" else -amount), moves + 1
+    for id, account, session, *said in connection.execute(
+        "SELECT id, account, session, credited, taken, moves FROM payments ORDER BY number"
+    ):
+        payer, credited = topups.get(session, (account, 0))
+        entered = [credited, *refunds.get((id, account), (0, 0))]
+        if payer != account:
+            raise Disagreement(f"payment {id}: its entries are of another account")
         if said != entered:
-            raise Disagreement(f"payment {id}: it says {said} {words}, its entries say {entered}")
-    raise Disagreement(f"payment {id}: its entries are of another account")
+            raise Disagreement(f"payment {id}: it says credited, taken, times = {said}, its entries say {entered}")
 
 
 class _Said(NamedTuple):

@@ -448,11 +448,14 @@ async def test_an_older_answer_that_comes_late_undoes_nothing(path: Path, stripe
 @pytest.mark.parametrize(
     ("sql", "words"),
     [
-        ("UPDATE payments SET credited = 0, taken = 0, status = 'open'", "it says 0 credited"),
-        ("UPDATE payments SET taken = 0", "it says 0 taken back, its entries say 2500000000000"),
-        ("UPDATE payments SET moves = 5", "it says 5 changed, its entries say 1"),
+        (
+            "UPDATE payments SET credited = 0, taken = 0, status = 'open'",
+            "says credited, taken, times = [0, 0, 1], its entries say [10000000000000, 2500000000000, 1]",
+        ),
+        ("UPDATE payments SET taken = 0", "= [10000000000000, 0, 1], its"),
+        ("UPDATE payments SET moves = 5", "000, 5], its"),
         ("UPDATE payments SET account = 2", "its entries are of another account"),
-        ("UPDATE payments SET session = 'cs_x'", "credited, its entries say 0"),
+        ("UPDATE payments SET session = 'cs_x'", "its entries say [0, 2500000000000, 1]"),
     ],
 )
 async def test_a_payment_that_its_entries_do_not_say(path: Path, stripe: FakeStripe, sql: str, words: str) -> None:
