@@ -36,6 +36,8 @@ OLD_US = 15 * 60 * 1_000_000
 """Open payments younger than this are left alone: their payer is still at it, and the event will come."""
 PAST_S = 30 * 86_400
 """How far back Stripe lists its events."""
+AGAIN_S = 86_400
+"""How far back they are read again once all before were looked into: an event may be listed late."""
 GIVEN_UP = 3
 """Payments in a row of which Stripe says nothing: the others are left for the next time."""
 SEEN_KEPT = 100_000
@@ -49,6 +51,7 @@ class Events:
         self.rows = applying.rows
         self.counted: Counter[tuple[str, str]] = Counter()  # (type, outcome) -> events
         self._seen: set[str] = set()  # ids of listed events that were looked into
+        self._through_s = 0  # up to when all were, in seconds since 1970
         self._turn = trio.Lock()
 
     async def take(self, signature: str | None, body: bytes) -> None:
@@ -146,13 +149,16 @@ class Events:
                     silent = 0 if await self._reconciled(id, NOWHERE, counts) else silent + 1
             try:
                 if silent < GIVEN_UP and self.rows.all:
-                    await self._past(stripe, now_us // 1_000_000 - PAST_S, counts)
+                    now_s = now_us // 1_000_000
+                    since_s = now_s - PAST_S if everything else max(now_s - PAST_S, self._through_s - AGAIN_S)
+                    if await self._past(stripe, since_s, counts):
+                        self._through_s = now_s
             except StripeFailed as failed:
                 counts["failed"] += not failed.missing
         return counts
 
-    async def _past(self, stripe: Stripe, since_s: int, counts: dict[str, int]) -> None:
-        """What Stripe's events say of payments that are not open. Raises StripeFailed."""
+    async def _past(self, stripe: Stripe, since_s: int, counts: dict[str, int]) -> bool:
+        """What Stripe's events say of payments that are not open; whether all of it was told. Raises StripeFailed."""
         found: dict[str, Hint] = {}
         seen: dict[str, set[str]] = {}
         async for event in stripe.events(LATER, since_s):
@@ -170,11 +176,15 @@ class Events:
                 disputed=hint.disputed or known.disputed, failed=hint.failed or known.failed,
             )  # fmt: skip
             seen.setdefault(id, set()).add(name)
+        told = True
         for id, hint in found.items():
             if await self._reconciled(id, hint, counts):
                 self._seen |= seen[id]
+            else:
+                told = False
         if len(self._seen) > SEEN_KEPT:
             self._seen.clear()
+        return told
 
     async def _reconciled(self, id: str, hint: Hint, counts: dict[str, int]) -> bool:
         """Apply one payment and count what came of it; False where nobody said anything."""

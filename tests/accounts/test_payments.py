@@ -212,6 +212,21 @@ async def test_a_session_that_could_not_be_told_is_found_later(
         assert await w.checkout(request="mine") == session and len(stripe.sessions) == 1
 
 
+async def test_all_tries_together_have_a_limit(path: Path, stripe: FakeStripe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ftgate.accounts.checkout.ALL_S", 0.4)
+    monkeypatch.setattr("ftgate.accounts.applying.ALL_S", 0.4)
+    async with world(path, stripe) as w:
+        session = await w.checkout()
+        paid = stripe.pay(session)
+        stripe.fault("POST", "/v1/checkout", Fault(after_s=2))
+        stripe.fault("GET", "/v1/checkout", Fault(after_s=2))
+        with trio.fail_after(1.5):
+            with pytest.raises(PaymentProviderTimeout):
+                await w.checkout()
+            with pytest.raises(PaymentProviderDown):
+                await w.told(paid)
+
+
 async def test_a_session_that_stripe_refuses_is_no_order(path: Path, stripe: FakeStripe) -> None:
     async with world(path, stripe) as w:
         stripe.fault("POST", "/v1/checkout", Fault(status=400, done=False))
