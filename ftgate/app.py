@@ -306,6 +306,7 @@ async def _door(
         people=accounts.people,
         keys=accounts.keys,
         calls=Running(gate, accounts.deeds),
+        users=accounts.managed,
         payments=payments,
         own=(own,),
     )

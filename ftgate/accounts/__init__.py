@@ -12,6 +12,7 @@ from ftgate.accounts.credits import Credits
 from ftgate.accounts.directory import Directory
 from ftgate.accounts.entrance import Entrance
 from ftgate.accounts.keys import ApiKeys
+from ftgate.accounts.managed import ManagedAccounts
 from ftgate.accounts.passwords import Hasher
 from ftgate.accounts.payment_rows import PaymentRows
 from ftgate.accounts.people import OwnAccounts
@@ -43,6 +44,7 @@ class Accounts:
         hasher = Hasher()
         self.users = Users(self.directory, self.credits, self.sessions, self.plans, hasher, writer, clock)
         self.keys = ApiKeys(self.directory, self.users, self.plans, writer, clock)
+        self.managed = ManagedAccounts(self.directory, self.users, site)
         self.people = OwnAccounts(self.directory, self.users, self.plans)
         self.entrance = Entrance(self.directory, self.users, self.sessions, self.throttles, hasher, writer, clock, site)
 

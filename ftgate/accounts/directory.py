@@ -172,7 +172,15 @@ class Directory:
         found = self.keys.get(key)
         return found.plan or self.users[found.account].plan if found else None
 
+    def account(self, id: int) -> User:
+        """The account of an id. Raises NotFound."""
+        found = self.users.get(id)
+        if found is None:
+            raise NotFound(f"no user with the id {str(id)!r}")
+        return found
+
     def user(self, name: str) -> User:
+        """The account of a name. Raises NotFound."""
         found = self.by_name.get(name.lower())
         if found is None:
             raise NotFound(no_user(name))

@@ -128,13 +128,14 @@ class ApiKeys:
         ]
 
     def page(
-        self, account: int | None, *, status: str | None, after: int | None, skipped: int, size: int
-    ) -> tuple[Sequence[dict[str, object]], int, int | None]:
+        self, account: int | None, *, status: str | None, after: int | None, skipped: int, size: int,
+        owner: bool = False,
+    ) -> tuple[Sequence[dict[str, object]], int, int | None]:  # fmt: skip
         """As ports.site.KeyRing says."""
         found = self.of(account, status)
         rest = [key for key in found if after is None or key.id < after][skipped:]
         shown = rest[:size]
-        return [self.token(key) for key in shown], len(found), shown[-1].id if len(rest) > size else None
+        return [self._told(key, owner) for key in shown], len(found), shown[-1].id if len(rest) > size else None
 
     def one(self, id: int, account: int | None) -> StoredKey:
         """A key of this account, or of any. Raises NotFound."""
@@ -145,7 +146,7 @@ class ApiKeys:
 
     def shown(self, id: int, account: int | None) -> dict[str, object]:
         """As ports.site.KeyRing says."""
-        return self.token(self.one(id, account))
+        return self._told(self.one(id, account), account is None)
 
     async def make(self, account: int, fields: Mapping[str, object], by: Doer) -> tuple[dict[str, object], str]:
         """As ports.site.KeyRing says."""
@@ -162,11 +163,15 @@ class ApiKeys:
         """As ports.site.KeyRing says."""
         key = self.one(id, account)
         await self._change(key, self._with_plan(fields, self.directory.users[key.account]), by)
-        return self.token(key)
+        return self._told(key, account is None)
 
     async def delete(self, id: int, account: int | None, by: Doer) -> None:
         """As ports.site.KeyRing says."""
         await self._change(self.one(id, account), {"status": "deleted"}, by)
+
+    def _told(self, key: StoredKey, owner: bool) -> dict[str, object]:
+        """A key, and for operators its `owner`."""
+        return {**self.token(key), "user": str(key.account)} if owner else self.token(key)
 
     def token(self, key: StoredKey) -> dict[str, object]:
         """A key as TOKEN shows it; amounts in cents. Where the span of its quota is over, the next has begun."""

@@ -167,14 +167,15 @@ class SignedIn:
         self.close(_hash(value), batch)
 
     def end_all(self, user: User, batch: Batch) -> int:
-        """End every token and session of an account; how many sessions that were."""
+        """End every token and session of an account; how many sessions that were which held."""
         user.generation += 1
-        gone = [id for id, kept in self.sessions.items() if kept.account == user.id]
+        now = self.clock.wall_us()
+        gone = {id: self._holds(kept, now) for id, kept in self.sessions.items() if kept.account == user.id}
         for id in gone:
             del self.sessions[id]
         batch.statements.append(("DELETE FROM sessions WHERE account = ?", (user.id,)))
         batch.statements.append(("UPDATE users SET generation = ? WHERE id = ?", (user.generation, user.id)))
-        return len(gone)
+        return sum(gone.values())
 
     def _forget_old(self, batch: Batch) -> None:
         """Those that have ended by themselves take no room."""

@@ -56,18 +56,32 @@ class Users:
         metered: bool = False,
     ) -> dict[str, object]:
         """Make an account, as the command line does. `credits` is a decimal amount in USD. Raises InvalidRequest."""
+        units = given.amount(credits)
+        made = await self.make(
+            username, by=CLI, password=given.text("password", password) if password else None,
+            role="admin" if admin else "user", mode="metered" if metered else "", credits=units,
+        )  # fmt: skip
+        return self.describe(made)
+
+    async def make(
+        self, username: str, *, by: Doer, password: str | None = None, role: str = "user", mode: str = "",
+        plan: str = "default", name: str = "", email: str = "", credits: int = 0,
+    ) -> User:  # fmt: skip
+        """Make an account for somebody else; `credits` in units. Raises InvalidRequest for a name that none has,
+        Conflict for one that is taken."""
         if not _NAME.fullmatch(username):
             raise InvalidRequest(
                 "a username is 1 to 64 letters, digits, dots, dashes, underscores or @, beginning with a letter or "
-                "digit"
+                "digit",
+                param="username",
             )
-        hashed = await self.hasher.hash(given.text("password", password)) if password else ""
-        made, batch = self.open(
-            username, hashed=hashed, role="admin" if admin else "user", mode="metered" if metered else "",
-            credits=given.amount(credits),
-        )  # fmt: skip
+        self.check_plan(plan)
+        hashed = await self.hasher.hash(password) if password else ""
+        user, batch = self.open(
+            username, by=by, hashed=hashed, role=role, mode=mode, plan=plan, name=name, email=email, credits=credits
+        )
         await self._written(batch, f"the user {username}")
-        return self.describe(made)
+        return user
 
     def open(
         self, username: str, *, by: Doer = CLI, hashed: str = "", role: str = "user", mode: str = "",
@@ -109,7 +123,7 @@ class Users:
         batch.remember((), self.directory.books.accounts[user.id])
         audited(batch, user.created_at_us, by, "user.create", f"user:{user.id}", None, self._audited(user))
         if credits:
-            self.credits.give(user, credits, kind, given.new_ref("grant"))
+            self.credits.give(user, credits, kind, given.new_ref("grant"), by)
         return user, batch
 
     async def owner(self) -> User:
@@ -159,12 +173,12 @@ class Users:
     async def change(self, user: User, changes: Mapping[str, str | None], by: Doer = CLI) -> User:
         """Change some of CHANGEABLE; what is not named stays. `mode` None follows the plan. Raises InvalidRequest,
         Conflict where it would leave no operator."""
+        if (plan := changes.get("plan")) is not None:
+            self.check_plan(plan)
         before = self._audited(user)
         stays = changes.get("role", user.role) == "admin" and changes.get("status", user.status) == "active"
         if self._is_operator(user) and not stays and sum(map(self._is_operator, self.directory.users.values())) == 1:
             raise Conflict(f"{user.username} is the last active operator: make another one first", code="last_admin")
-        if (plan := changes.get("plan")) is not None and plan not in self.plans.offers():
-            raise InvalidRequest(f"there is no plan {plan!r}; GET /v1/plans lists them", param="plan")
         for what, said in changes.items():
             assert what in CHANGEABLE, what
             setattr(user, what, said or "")
@@ -180,6 +194,19 @@ class Users:
         )
         await self._written(batch, what)
         return user
+
+    def check_plan(self, name: str) -> None:
+        """Raises InvalidRequest where there is no such plan."""
+        if name not in self.plans.offers():
+            raise InvalidRequest(f"there is no plan {name!r}; GET /v1/plans lists them", param="plan")
+
+    async def logout(self, user: User, by: Doer) -> int:
+        """End every login token and session of an account; how many sessions that were."""
+        batch = self.writer.changed()
+        ended = self.sessions.end_all(user, batch)
+        audited(batch, self.clock.wall_us(), by, "user.logout", f"user:{user.id}")
+        await self._written(batch, f"the end of what {user.username} is signed in with")
+        return ended
 
     async def set_password(self, user: User, password: str, by: Doer = CLI) -> None:
         """Give it another password; every login token and session ends, API keys stay. Raises InvalidRequest."""

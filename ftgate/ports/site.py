@@ -127,13 +127,22 @@ class People(Protocol):
 
 
 class KeyRing(Protocol):
-    """API keys. `account` None is any: for operators. Each raises GateError with nothing changed."""
+    """API keys. `account` None is any: for operators, who are told whose a key is, as `user`. Each raises GateError
+    with nothing changed."""
 
     def page(
-        self, account: int | None, *, status: str | None, after: int | None, skipped: int, size: int
+        self,
+        account: int | None,
+        *,
+        status: str | None,
+        after: int | None,
+        skipped: int,
+        size: int,
+        owner: bool = False,
     ) -> tuple[Sequence[dict[str, object]], int, int | None]:
         """Some keys as TOKEN shows them, newest first: those behind the id `after`, or behind the first `skipped`; how
-        many there are in all; the id of the last one where more follow."""
+        many there are in all; the id of the last one where more follow. With `owner` each says whose it is, as
+        `user`."""
         ...
 
     def shown(self, id: int, account: int | None) -> dict[str, object]:

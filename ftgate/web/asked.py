@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from quart import request
 
 from ftgate.core.moments import parse_time
-from ftgate.errors import InvalidRequest
+from ftgate.errors import InvalidRequest, NotFound
 
 _ZONE = re.compile(r"(?!posix/|right/|localtime$|posixrules$|Factory$)[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
 """How IANA names a zone: nothing that leads anywhere else on the disk, and not what only looks like a name there."""
@@ -62,6 +62,13 @@ def whole_id(name: str) -> int | None:
     if not (said.isdecimal() and said.isascii() and len(said) <= 18):
         raise InvalidRequest(f"`{name}` is an id: a whole number", param=name)
     return int(said)
+
+
+def path_id(id: str, what: str) -> int:
+    """An id in a path, of a user say. Raises NotFound, as for one that is not there."""
+    if not (id.isascii() and id.isdecimal() and len(id) <= 18 and (id == "0" or id[0] != "0")):
+        raise NotFound(f"no {what} with the id {id[:200]!r}")
+    return int(id)
 
 
 def chosen(name: str, of: tuple[str, ...]) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 
 from ftgate.ports import Accounts, Journal
+from ftgate.ports.managing import Users
 from ftgate.ports.operator import RunningCalls
 from ftgate.ports.payments import Payments
 from ftgate.ports.site import Entrance, KeyRing, People, Sessions, Throttle
@@ -21,4 +22,5 @@ class Services:
     people: People
     keys: KeyRing
     calls: RunningCalls
+    users: Users
     own: tuple[str, ...] = ()

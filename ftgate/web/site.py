@@ -10,7 +10,20 @@ from werkzeug.exceptions import HTTPException
 from ftgate.doors import http
 from ftgate.errors import GateError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
 from ftgate.ports import Line, Live
-from ftgate.web.api import account, auth, calls, health, models, payments, people, responses, route, tokens, usage
+from ftgate.web.api import (
+    account,
+    auth,
+    calls,
+    health,
+    models,
+    payments,
+    people,
+    responses,
+    route,
+    tokens,
+    usage,
+    users,
+)
 from ftgate.web.asking import ADMIN, Guard
 from ftgate.web.connection import ShieldedConnection
 from ftgate.web.replies import error_reply, request_id
@@ -39,7 +52,7 @@ class Site:
         account.add(app, line, guard, services)
         payments.add(app, guard, services.payments)
         usage.add(app, guard, services.journal)
-        for part in (auth, people, tokens, calls):
+        for part in (auth, people, tokens, calls, users):
             routes = Blueprint(part.__name__.rpartition(".")[2], part.__name__)
             part.add(routes, guard, services)
             app.register_blueprint(routes)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ftgate.errors import InvalidRequest
+from ftgate.errors import Conflict, InvalidRequest
 from tests.accounts.opened import opened
 from tests.store.faulty import read
 
@@ -128,15 +128,13 @@ async def test_a_ref_with_other_values_is_refused(path: Path) -> None:
             accounts.credits.grant(username="bob", amount="2", ref="r"),
             accounts.credits.correct(username="ann", amount="2", note="n", ref="r"),
         ):
-            with pytest.raises(
-                InvalidRequest, match=r"the ref r is that of a grant of \$2 to ann; nothing was changed"
-            ):
+            with pytest.raises(Conflict, match=r"the ref r is that of a grant of \$2 to ann; nothing was changed"):
                 await asked
         for asked in (
             accounts.credits.correct(username="ann", amount="-2", note="n", ref="s"),
             accounts.credits.grant(username="ann", amount="2", ref="s"),
         ):
-            with pytest.raises(InvalidRequest, match=r"the ref s is that of a correct of \$2 to ann"):
+            with pytest.raises(Conflict, match=r"the ref s is that of a correct of \$2 to ann"):
                 await asked
         assert accounts.books.accounts[1].posted == 4 * 10**12 and accounts.books.accounts[2].posted == 0
     assert read(path, "SELECT count(*) FROM entries") == [(2,)]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from ftgate.accounts.acting import CLI
 from ftgate.accounts.passwords import verify_password
 from ftgate.errors import Conflict, InvalidRequest, NotFound
 from tests.accounts.opened import found, opened
@@ -93,3 +94,13 @@ async def test_a_password_is_kept_as_scrypt_only(path: Path) -> None:
     )
     assert kept[0] != kept[1] and kept[2] == ""
     assert verify_password("correct horse battery", kept[0])
+
+
+async def test_a_change_of_nothing_is_answered_at_once(path: Path) -> None:
+    async with opened(path) as accounts:
+        await accounts.users.create(username="ann")
+        key = int(str((await accounts.keys.create(username="ann"))["id"]))
+        with trio.fail_after(5):
+            assert (await accounts.users.change(accounts.directory.user("ann"), {})).name == ""
+            assert (await accounts.keys.change(key, 1, {}, CLI))["id"] == str(key)
+    assert read(path, "SELECT count(*) FROM audit WHERE action LIKE '%.update'") == [(0,)]

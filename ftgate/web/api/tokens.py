@@ -2,9 +2,8 @@
 
 from quart import Blueprint, Response
 
-from ftgate.errors import NotFound
 from ftgate.web import fields
-from ftgate.web.asked import choice
+from ftgate.web.asked import choice, path_id
 from ftgate.web.asking import Guard, doer
 from ftgate.web.pages import paged, paging
 from ftgate.web.replies import reply
@@ -52,12 +51,12 @@ def add(routes: Blueprint, guard: Guard, services: Services) -> None:
         return reply({"id": str(number(id)), "deleted": True})
 
 
-def page(services: Services, account: int | None) -> dict[str, object]:
-    """A page of keys, of an account or of all."""
+def page(services: Services, account: int | None, *, operator: bool = False) -> dict[str, object]:
+    """A page of keys, of an account or of all; for an `operator` with whose each is."""
     asked = paging(KIND)
     after = asked.after[0] if asked.after else None
     rows, total, last = services.keys.page(
-        account, status=choice("status", SHOWN), after=after, skipped=asked.skipped, size=asked.size
+        account, status=choice("status", SHOWN), after=after, skipped=asked.skipped, size=asked.size, owner=operator
     )
     return paged(rows, asked, total, None if last is None else (last,), KIND)
 
@@ -83,7 +82,5 @@ def wanted(said: fields.Fields) -> dict[str, object]:
 
 
 def number(id: str) -> int:
-    """An id in a path. Raises NotFound, as one that is not there."""
-    if not (id.isascii() and id.isdecimal() and len(id) <= 18 and (id == "0" or id[0] != "0")):
-        raise NotFound(f"no API key with the id {id[:200]!r}")
-    return int(id)
+    """A key's id in a path. Raises NotFound, as for one that is not there."""
+    return path_id(id, "API key")

@@ -1,0 +1,82 @@
+"""Accounts as operators see and change them, over HTTP and by the command line (ports.managing.Users)."""
+
+import secrets
+import string
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from ftgate.accounts import given
+from ftgate.accounts.acting import CLI
+from ftgate.accounts.directory import Directory, User
+from ftgate.accounts.users import Users, password_fits
+from ftgate.ports import SiteSettings
+from ftgate.ports.managing import Rows
+from ftgate.ports.site import Doer
+
+GIVEN = 20
+"""Characters of a password that nobody chose: 119 bits."""
+_SIGNS = string.ascii_letters + string.digits
+
+
+class ManagedAccounts:
+    """Over the directory and what changes it. `site` are the site's settings in force."""
+
+    def __init__(self, directory: Directory, users: Users, site: Callable[[], SiteSettings]) -> None:
+        self.directory = directory
+        self.users = users
+        self.site = site
+
+    def page(self, *, q: str | None, status: str | None, after: int | None, skipped: int, size: int) -> Rows:
+        """As ports.managing.Users says."""
+        total = len(self.directory.users) if q is None and status is None else sum(1 for _ in self._of(q, status))
+        found = [*islice(self._of(q, status, after), skipped, skipped + size + 1)]
+        shown = found[:size]
+        return [self.users.account(user) for user in shown], total, shown[-1].id if len(found) > size else None
+
+    def _of(self, q: str | None, status: str | None, after: int | None = None) -> Iterator[User]:
+        """The accounts that are asked for, newest first, behind this id."""
+        users = self.directory.users
+        newest = next(reversed(users), 0)
+        part = None if q is None else q.casefold()
+        for id in range(newest if after is None else min(after - 1, newest), 0, -1):
+            user = users.get(id)
+            if user is None or status not in {None, user.status}:
+                continue
+            if part is None or any(part in said.casefold() for said in (user.username, user.name, user.email)):
+                yield user
+
+    def shown(self, id: int) -> dict[str, object]:
+        """As ports.managing.Users says."""
+        return self.users.account(self.directory.account(id))
+
+    async def make(self, username: str, fields: Mapping[str, Any], by: Doer) -> dict[str, object]:
+        """As ports.managing.Users says."""
+        if (password := fields.get("password")) is not None:
+            password_fits(password, self.site().password_min)
+        return self.users.account(await self.users.make(username, by=by, **fields))
+
+    async def change(self, id: int, fields: Mapping[str, str | None], by: Doer) -> dict[str, object]:
+        """As ports.managing.Users says."""
+        if (plan := fields.get("plan")) is not None:
+            self.users.check_plan(plan)  # what is wrong by itself is told before who is not there
+        return self.users.account(await self.users.change(self.directory.account(id), fields, by))
+
+    async def set_password(self, id: int, password: str | None, by: Doer) -> str | None:
+        """As ports.managing.Users says."""
+        least = self.site().password_min
+        if password is not None:
+            password_fits(password, least, "newPassword")
+        made = "".join(secrets.choice(_SIGNS) for _ in range(max(GIVEN, least))) if password is None else None
+        await self.users.set_password(self.directory.account(id), made or password or "", by)
+        return made
+
+    async def password(self, *, username: str, password: str) -> dict[str, object]:
+        """Give an account another password, by the command line. Raises InvalidRequest, NotFound."""
+        user = self.directory.user(username)
+        await self.set_password(user.id, given.text("password", password), CLI)
+        return {"id": str(user.id), "username": user.username}
+
+    async def logout(self, id: int, by: Doer) -> int:
+        """As ports.managing.Users says."""
+        return await self.users.logout(self.directory.account(id), by)
