@@ -40,8 +40,9 @@ class _Chosen:
         self.last = max(min(wanted.to_us if wanted.to_us is not None else _LATEST, _LATEST), -_LATEST) - 1
         self.by_time = wanted.from_us is not None or wanted.to_us is not None
         self.at = "created_at_us" if self.by_time else "id"
-        where, values = _kinds_of(wanted)
-        rows = connection.execute(f"SELECT id, requests - pruned FROM kinds{where}", values).fetchall()  # noqa: S608 - conditions of ours, values bound
+        where, self.values = _kinds_of(wanted)
+        self.ours = f"kind IN (SELECT id FROM kinds{where})"  # noqa: S608 - conditions of ours, values bound
+        rows = connection.execute(f"SELECT id, requests - pruned FROM kinds{where}", self.values).fetchall()  # noqa: S608 - conditions of ours, values bound
         rows.sort(key=lambda row: -row[1])
         self.kinds = [id for id, _ in rows]
         self.calls: int = sum(many for _, many in rows)
@@ -56,7 +57,8 @@ class _Chosen:
             first, behind = quarters(max(self.first, 0), max(self.last, -1) + 1)
             if first < behind:
                 before = self.count(self.first, first * QUARTER_US - 1)
-                return self._rolled_up(first, behind) + before + self.count(behind * QUARTER_US, self.last)
+                after = 0 if self.wanted.to_us is None else self.count(behind * QUARTER_US, self.last)
+                return self._rolled_up(first, behind) + before + after
         return self.count(self.first, self.last)
 
     def _rolled_up(self, first: int, behind: int) -> int:
@@ -72,8 +74,8 @@ class _Chosen:
         """How many rows there are from one moment, or id, to another, both among them."""
         if first > last:
             return 0
-        sql = f"SELECT count(*) FROM requests WHERE kind = ? AND {self.at} >= ? AND {self.at} <= ?"  # noqa: S608 - words of ours
-        return sum(self.connection.execute(sql, (kind, first, last)).fetchone()[0] for kind in self.kinds)
+        sql = f"SELECT count(*) FROM requests WHERE {self.ours} AND {self.at} >= ? AND {self.at} <= ?"  # noqa: S608 - words of ours
+        return int(self.connection.execute(sql, (*self.values, first, last)).fetchone()[0])
 
     def before(self, place: Place, many: int) -> list[Place]:
         """The places of the newest rows before this one, newest first."""
