@@ -38,6 +38,8 @@ PAST_S = 30 * 86_400
 """How far back Stripe lists its events."""
 AGAIN_S = 86_400
 """How far back they are read again once all before were looked into: an event may be listed late."""
+AFTER_S = 10.0
+"""When an event that could not be looked into may come again; Stripe has times of its own."""
 GIVEN_UP = 3
 """Payments in a row of which Stripe says nothing: the others are left for the next time."""
 SEEN_KEPT = 100_000
@@ -68,7 +70,8 @@ class Events:
             outcome = "ignored" if kind == "other" else await self._look(kind, event)
         except (StripeFailed, PaymentsDisabled):
             self.counted[kind, "failed"] += 1
-            raise PaymentProviderDown("the payment provider cannot be asked now; send this event again") from None
+            words = "the payment provider cannot be asked now; send this event again"
+            raise PaymentProviderDown(words, retry_after_s=AFTER_S) from None
         except GateError:
             self.counted[kind, "failed"] += 1
             raise

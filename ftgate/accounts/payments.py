@@ -1,7 +1,9 @@
 """Payments, as the site, the command line and the control socket see them."""
 
 import logging
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
+from itertools import islice
 
 import trio
 
@@ -100,15 +102,24 @@ class Payments:
     ) -> tuple[list[Mapping[str, object]], int, int | None]:
         if status is not None and status not in STATUSES:
             raise InvalidRequest(f"`status` must be one of {', '.join(STATUSES)}", param="status")
-        found = [
-            payment
-            for payment in map(self.rows.by_id.__getitem__, reversed(self.rows.listed(account)))
-            if (status is None or payment.status == status) and (payment.session or account is None)
-        ]
-        rest = [one for one in found if before is None or one.number < before][skipped:]
-        last = rest[size - 1].number if len(rest) > size else None
+        ids, by_id = self.rows.listed(account), self.rows.by_id
+
+        def wanted(payment: Payment) -> bool:
+            return (status is None or payment.status == status) and (account is None or payment.session != "")
+
+        everything = status is None and account is None
+        total = len(ids) if everything else sum(wanted(by_id[id]) for id in ids)
+        end = len(ids) if before is None else bisect_left(ids, before, key=lambda id: by_id[id].number)
+        newest_first = (by_id[ids[place]] for place in range(end - 1, -1, -1))
+        page = list(islice(filter(wanted, newest_first), skipped, skipped + size + 1))
+        last = page[size - 1].number if len(page) > size else None
         show = self.shown if account is not None else self.shown_to_operators
-        return [show(payment) for payment in rest[:size]], len(found), last
+        return [show(payment) for payment in page[:size]], total, last
+
+    def counted(self) -> tuple[Mapping[str, int], Mapping[tuple[str, str], int]]:
+        """Since the start: how many payments have come to each status; how many events of each type (`other` for those
+        that say nothing of payments) have had which outcome (applied, ignored, not_ours, other_mode, failed)."""
+        return self.applying.reached, self.events.counted
 
     async def one(self, account: int, id: str) -> Mapping[str, object]:
         payment = self.rows.by_id.get(self.rows.by_session.get(id, id))

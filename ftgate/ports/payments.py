@@ -48,6 +48,10 @@ class Payments(Protocol):
         stands, None where none follows. Raises errors.InvalidRequest for an unknown status."""
         ...
 
+    def counted(self) -> tuple[Mapping[str, int], Mapping[tuple[str, str], int]]:
+        """Since the start, for metrics: payments that came to each status, and events by type and outcome."""
+        ...
+
     async def one(self, account: int, id: str) -> Mapping[str, object]:
         """A payment by our id or Stripe's of the session, asked for at Stripe first while it is open. Raises
         errors.NotFound."""

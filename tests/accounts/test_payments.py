@@ -612,7 +612,10 @@ async def test_the_pages_of_payments(path: Path, stripe: FakeStripe) -> None:
         assert page(1, before=2) == ([sessions[0]], 5, None)
         assert page(1, skipped=4) == ([sessions[0]], 5, None)
         assert page(1, status="paid") == ([sessions[1]], 1, None)
-        assert page(None)[1] == 6
+        assert page(None)[1] == 6 and page(None, status="paid") == ([sessions[1]], 1, None)
+        assert page(1, before=1) == ([], 5, None) and page(1, skipped=9) == ([], 5, None)
+        statuses, events = w.payments.counted()
+        assert statuses == {"open": 6, "paid": 1} and events == {("checkout.session.completed", "applied"): 1}
         with pytest.raises(InvalidRequest):
             page(1, status="new")
         listed = await w.payments.listed(username="bob")

@@ -399,6 +399,7 @@ def test_stripe_is_down_so_the_event_comes_again(till: Shop, ada: Account) -> No
     till.stripe.fault("GET", "/v1/checkout", Fault(status=500, times=3))
     said = till.tell(paid)
     assert error(said, 503, "payment_provider_error") and till.balance(ada) == 0
+    assert said.headers["retry-after"] == "10"
     till.told(paid)
     assert till.balance(ada) == 10
 
