@@ -28,6 +28,7 @@ from ftgate.ports import GateSettings
 from ftgate.store.database import DatabaseFault
 from ftgate.store.journal import StoredJournal
 from ftgate.store.ledger import MemoryLedger
+from ftgate.store.records import StoredRecords
 
 if TYPE_CHECKING:
     from ftgate.line.gate import Gate
@@ -307,6 +308,8 @@ async def _door(
         keys=accounts.keys,
         calls=Running(gate, accounts.deeds),
         users=accounts.managed,
+        credits=accounts.credits,
+        records=StoredRecords(house.database),
         payments=payments,
         own=(own,),
     )

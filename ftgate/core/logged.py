@@ -69,10 +69,11 @@ def csv_head(names: Sequence[str] = ROW) -> str:
 def csv_line(row: Logged, names: Sequence[str] = ROW) -> str:
     """One call as a line of CSV (RFC 4180). A text that a spreadsheet would take for a formula gets an apostrophe
     before it."""
-    return ",".join([_cell(value) for value in _values(row)[: len(names)]]) + "\r\n"
+    return ",".join([cell(value) for value in _values(row)[: len(names)]]) + "\r\n"
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """One value of a line of CSV."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if not isinstance(value, str):

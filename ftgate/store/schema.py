@@ -170,6 +170,14 @@ CREATE TABLE payments (
 """The seventh's: payments, as core.payments.Payment has them. What is credited and taken back stands in `entries`."""
 _KINDS = {"requests": {"tries": "TEXT NOT NULL DEFAULT ''", "kind": "INTEGER NOT NULL DEFAULT 0"}}
 """The eighth's: what became of each attempt, where there is more to tell than the row says; and the row's kind."""
+_RECORDS = """
+CREATE INDEX audit_by_actor ON audit(actor, id);
+CREATE INDEX audit_by_name ON audit(actor_name COLLATE NOCASE, id);
+CREATE INDEX audit_by_action ON audit(action, id);
+CREATE INDEX entries_seldom ON entries(kind, id) WHERE kind NOT IN ('hold', 'post');
+"""
+"""The ninth's: by what the audit and the ledger's entries are looked up (store.records). Of the kinds that nearly all
+entries are of there is none: each call would pay for it."""
 _ADDED = {
     "0002_row_arithmetic": _ROW_ARITHMETIC,
     "0003_remarks": _REMARKS,
@@ -199,6 +207,7 @@ _MIGRATIONS = {
     "0006_spending": _SPENDING,
     "0007_payments": _PAYMENTS,
     "0008_rollups": _added(_KINDS) + rollups.MIGRATION,
+    "0009_records": _RECORDS,
 }
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 
 from ftgate.ports import Accounts, Journal
-from ftgate.ports.managing import Users
+from ftgate.ports.managing import Credits, Records, Users
 from ftgate.ports.operator import RunningCalls
 from ftgate.ports.payments import Payments
 from ftgate.ports.site import Entrance, KeyRing, People, Sessions, Throttle
@@ -23,4 +23,6 @@ class Services:
     keys: KeyRing
     calls: RunningCalls
     users: Users
+    credits: Credits
+    records: Records
     own: tuple[str, ...] = ()

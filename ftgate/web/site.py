@@ -14,10 +14,12 @@ from ftgate.web.api import (
     account,
     auth,
     calls,
+    credits,
     health,
     models,
     payments,
     people,
+    records,
     responses,
     route,
     tokens,
@@ -52,7 +54,7 @@ class Site:
         account.add(app, line, guard, services)
         payments.add(app, guard, services.payments)
         usage.add(app, guard, services.journal)
-        for part in (auth, people, tokens, calls, users):
+        for part in (auth, people, tokens, calls, users, credits, records):
             routes = Blueprint(part.__name__.rpartition(".")[2], part.__name__)
             part.add(routes, guard, services)
             app.register_blueprint(routes)

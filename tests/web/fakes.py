@@ -213,7 +213,8 @@ class Asking:
         self.calls = InFlight()
         services = Services(
             accounts=self.accounts, journal=self.journal, sessions=self.sessions, throttle=self.throttle,
-            entrance=nobody, people=nobody, keys=nobody, users=nobody, calls=self.calls, payments=self.payments, own=("http://127.0.0.1:8400",),
+            entrance=nobody, people=nobody, keys=nobody, users=nobody, credits=nobody, records=nobody,
+            calls=self.calls, payments=self.payments, own=("http://127.0.0.1:8400",),
         )  # fmt: skip
         self.site = Site(self.line, live, services)
         self.intake = Intake(
