@@ -18,21 +18,22 @@ from ftgate.accounts.payments import Payments
 from ftgate.config import Settings, channel_row
 from ftgate.core.limits import Limits
 from ftgate.core.routing import Channel
-from ftgate.errors import DatabaseBusy, NotFound
+from ftgate.errors import DatabaseBusy
 from ftgate.house import control, serving
 from ftgate.house.house import House, SystemClock
 from ftgate.house.live import Live
 from ftgate.house.lock import Patience
 from ftgate.house.reload import Reloader
 from ftgate.ports import GateSettings
+from ftgate.ports.site import Doer
 from ftgate.store.database import DatabaseFault
 from ftgate.store.journal import StoredJournal
 from ftgate.store.ledger import MemoryLedger
 from ftgate.store.records import StoredRecords
 
 if TYPE_CHECKING:
+    from ftgate.line.channels import Ways
     from ftgate.line.gate import Gate
-    from ftgate.ports import Upstream
     from ftgate.readiness import Readiness
     from ftgate.transports.choice import Transports
 
@@ -74,30 +75,32 @@ def payment_commands(payments: Payments) -> control.Commands:
     return {"payments.list": payments.listed, "payments.reconcile": payments.reconcile}
 
 
-def channel_commands(gate: "Gate", upstream: "Upstream", house: House[Accounts]) -> control.Commands:
+def channel_commands(ways: "Ways") -> control.Commands:
     """What only a running server knows or does."""
-    from ftgate.line.trial import trial
-
-    def named(name: str) -> Channel:
-        found = next((c for c in house.settings.routes.channels if c.name == name), None)
-        if found is None:
-            raise NotFound(f"no channel named {name!r}; `ftgate channels list` shows them")
-        return found
+    cli = Doer()
 
     async def listed() -> list[dict[str, object]]:
-        return [{**channel_row(c), **gate.standing.shown(c)} for c in house.settings.routes.channels]
+        return [
+            {**channel_row(c), "enabled": c.enabled, **ways.gate.standing.shown(c)}
+            for c in ways.gate.settings.routes.channels
+        ]
 
-    async def test(name: str, model: str | None) -> dict[str, object]:
-        return (await trial(upstream, gate.settings, named(name), model, house.clock)).shown()
+    async def test(name: str, model: str | None) -> Mapping[str, object]:
+        return await ways.test(name, model, cli)
 
-    async def reset(name: str) -> dict[str, object]:
-        gate.standing.health.reset(named(name).name)
-        return gate.standing.shown(named(name))
+    async def switch(name: str, enabled: bool) -> Mapping[str, object]:
+        return await ways.switch(name, enabled, cli)
+
+    async def reset(name: str) -> Mapping[str, object]:
+        return await ways.reset(name, cli)
 
     async def explain(body: str, route: str | None) -> dict[str, object]:
-        return await _explained(gate, body, route)
+        return await _explained(ways.gate, body, route)
 
-    return {"channels.list": listed, "channels.test": test, "channels.reset": reset, "route.explain": explain}
+    return {
+        "channels.list": listed, "channels.test": test, "channels.switch": switch, "channels.reset": reset,
+        "route.explain": explain,
+    }  # fmt: skip
 
 
 async def explain_route(settings: Settings, body: str, route: str | None) -> dict[str, Any]:
@@ -196,16 +199,19 @@ async def _serve(
     reloader: Reloader,
 ) -> int:
     from ftgate import readiness
+    from ftgate.line.channels import Ways
     from ftgate.transports.choice import Transports
 
     settings = house.settings
     orphans = await house.begin()
     watches = readiness.Readiness() if readiness.SUPPORTED else None
     transports = Transports(direct=settings.server.direct_transport, readiness=watches)
+    _switch(house)
     gate = _gate(house, transports)
+    ways = Ways(gate, transports, house.accounts.switches, house.accounts.deeds)
     url = serving.address(listeners, tls=settings.server.tls_cert is not None)
     payments = _payments(house, url)
-    door = await _door(house, gate, watches, payments, url)
+    door = await _door(house, ways, watches, payments, url)
     code = 0
     _keep_up(house, gate, transports)
     house.accounts.plans.adopt()
@@ -213,7 +219,7 @@ async def _serve(
     desk = control.bound(house.lock)
     async with trio.open_nursery() as nursery:
         asked = {
-            **commands(house.accounts), **payment_commands(payments), **channel_commands(gate, transports, house),
+            **commands(house.accounts), **payment_commands(payments), **channel_commands(ways),
             "config.reload": reloader.command,
         }  # fmt: skip
         await nursery.start(control.serve, desk, asked)
@@ -252,6 +258,20 @@ async def _serve(
     return code
 
 
+def _switch(house: House[Accounts]) -> None:
+    """Channels that were switched off stay off, as long as they are in the config."""
+    switches, live = house.accounts.switches, house.live
+
+    def keep() -> None:
+        switches.keep([channel.name for channel in live.settings.routes.channels])
+        live.off = frozenset(switches.off)  # whoever comes back under a name that was gone is on
+
+    keep()
+    live.switch(switches.off)
+    live.tell(keep)
+    switches.turned = lambda: live.switch(switches.off)
+
+
 def _keep_up(house: House[Accounts], gate: "Gate", transports: "Transports") -> None:
     """What has to be told when other settings are in force."""
     house.live.tell(house.accounts.directory.adopt)
@@ -284,7 +304,7 @@ def _gate(house: House[Accounts], transports: "Transports") -> "Gate":
 
 
 async def _door(
-    house: House[Accounts], gate: "Gate", watches: "Readiness | None", payments: Payments, own: str
+    house: House[Accounts], ways: "Ways", watches: "Readiness | None", payments: Payments, own: str
 ) -> serving.Door:
     """What stands at the port, with the site behind it. `own` is the URL at which it is reached."""
     from ftgate.doors.asgi import Relay
@@ -296,11 +316,12 @@ async def _door(
     from ftgate.web.services import Services
     from ftgate.web.site import Site
 
-    server = house.settings.server
+    server, gate = house.settings.server, ways.gate
     accounts = house.accounts
     services = Services(
         accounts=accounts.directory,
         journal=StoredJournal(house.database),
+        channels=ways,
         sessions=accounts.sessions,
         throttle=accounts.throttles,
         entrance=accounts.entrance,

@@ -18,6 +18,7 @@ from ftgate.accounts.payment_rows import PaymentRows
 from ftgate.accounts.people import OwnAccounts
 from ftgate.accounts.plans import Plans
 from ftgate.accounts.sessions import SignedIn
+from ftgate.accounts.switches import Switches
 from ftgate.accounts.throttles import Throttles
 from ftgate.accounts.users import Users
 from ftgate.core.books import Books
@@ -39,6 +40,7 @@ class Accounts:
         self.sessions = SignedIn(self.directory, writer, clock, secret)
         self.throttles = Throttles(clock)
         self.deeds = Deeds(writer, clock)
+        self.switches = Switches(writer, clock)
         self.payment_rows = PaymentRows()
         self.plans = Plans(writer, lambda: site().plans)
         hasher = Hasher()
@@ -55,3 +57,4 @@ class Accounts:
         self.sessions.load(connection)
         self.payment_rows.load(connection)
         self.plans.load(connection)
+        self.switches.load(connection)

@@ -10,7 +10,7 @@ from ftgate import config
 from ftgate.cli.accounts import as_json_option
 from ftgate.cli.output import document, line, table
 from ftgate.cli.prices import import_prices
-from ftgate.cli.remote import ask_server, load, places, serves, whereabouts
+from ftgate.cli.remote import ask_server, load, places, present, serves, whereabouts
 from ftgate.config import imported
 from ftgate.core.money import format_price
 from ftgate.errors import GateError
@@ -30,6 +30,8 @@ def list_channels(as_json: bool, config_path: Path | None, data: Path | None) ->
     place = whereabouts(config_path, data)
     rows = ask_server(place, "channels.list") if serves(place) else _written(config_path)
     rows = sorted(rows, key=lambda row: row["priority"])
+    off = None if serves(place) else _off(place)
+    rows = [row if off is None else {**row, "enabled": row["name"] not in off} for row in rows]
     if as_json:
         document(rows)
         return
@@ -40,9 +42,10 @@ def list_channels(as_json: bool, config_path: Path | None, data: Path | None) ->
         "weight": "Weight",
         "keys": "Keys",
         "models": "Models",
+        **({"switch": "Switch"} if not all(row["enabled"] for row in rows) else {}),
         **({"state": "State"} if any("state" in row for row in rows) else {}),
     }
-    table(rows, columns)
+    table([{**row, "switch": "on" if row["enabled"] else "off"} for row in rows], columns)
     for row in rows:
         for said in _troubles(row):
             line(f"  {row['name']}: {said}")
@@ -51,6 +54,15 @@ def list_channels(as_json: bool, config_path: Path | None, data: Path | None) ->
 def _written(config_path: Path | None) -> list[dict[str, Any]]:
     """The channels of the config, of which nothing is known."""
     return [config.channel_row(channel) for channel in load(config_path).routes.channels]
+
+
+def _off(place: Path) -> set[str]:
+    """The channels that an operator has switched off, by the database that nobody serves now."""
+    from ftgate.house.house import DATABASE
+    from ftgate.store.switches import switched_off
+
+    path = place / DATABASE
+    return switched_off(path) if present(path) else set()
 
 
 def _troubles(row: dict[str, Any]) -> Iterator[str]:
@@ -132,6 +144,24 @@ def reset_channel(name: str, config_path: Path | None, data: Path | None) -> Non
     """Forget what the running server knows against a channel: its circuits, and keys that rest."""
     ask_server(whereabouts(config_path, data), "channels.reset", name=name)
     click.echo(f"nothing is known against {name} any more")
+
+
+@channels.command("disable")
+@click.argument("name")
+@places
+def disable_channel(name: str, config_path: Path | None, data: Path | None) -> None:
+    """Let no new call go to a channel of the running server, from now on and over restarts. Running calls finish."""
+    ask_server(whereabouts(config_path, data), "channels.switch", name=name, enabled=False)
+    click.echo(f"{name} is off: no new call goes there")
+
+
+@channels.command("enable")
+@click.argument("name")
+@places
+def enable_channel(name: str, config_path: Path | None, data: Path | None) -> None:
+    """Let calls go to a channel again."""
+    ask_server(whereabouts(config_path, data), "channels.switch", name=name, enabled=True)
+    click.echo(f"{name} is on")
 
 
 @click.group()

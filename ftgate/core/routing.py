@@ -98,10 +98,10 @@ class Reach(msgspec.Struct, frozen=True):
 class Channel(msgspec.Struct, frozen=True):
     """One configured way to a provider, with its address for each dialect it speaks, the provider's own first. A drain
     (an upstream read on after its client has left) ends after `drain_s` seconds, or when what came since then costs
-    `drain_most` units. `affinity` is by what it knows a conversation again (off, key, prefix;
-    core.affinity). `monthly_cap` is what may be spent there in a month, in units (core.spending). `takes`
-    are the request fields it is known to take of those that many refuse (dialects.asked.SELDOM_TAKEN); `errors` what
-    the provider's own error codes and types mean, in lower case, where neither status nor words tell."""
+    `drain_most` units. `affinity` is by what it knows a conversation again (off, key, prefix; core.affinity).
+    `monthly_cap` is what may be spent there in a month, in units (core.spending). `takes` are the request fields it is
+    known to take of those that many refuse (dialects.asked.SELDOM_TAKEN); `errors` what the provider's own error codes
+    and types mean, in lower case, where neither status nor words tell. `enabled`: an operator lets calls go there."""
 
     name: str
     provider: str
@@ -124,6 +124,7 @@ class Channel(msgspec.Struct, frozen=True):
     reach: Reach = Reach()
     affinity: str = "off"
     monthly_cap: int | None = None
+    enabled: bool = True
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -266,7 +267,7 @@ def _channels(routes: Routes, name: str, speech: Speech, turn: int) -> list[tupl
     first, then by weight."""
     found = {}
     for channel in routes.serving(name):
-        if channel.weight > 0 and channel.models[name].kind == speech.kind:
+        if channel.weight > 0 and channel.enabled and channel.models[name].kind == speech.kind:
             address = next((channel.addresses[d] for d in speech.dialects if d in channel.addresses), None)
             if address is not None:
                 found[channel.name] = channel, address

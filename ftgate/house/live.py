@@ -5,11 +5,14 @@ something of its own over a change (connections, what limits have counted, wheth
 the swap, and takes the new settings on by content.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+
+import msgspec
 
 from ftgate.config import Settings, brought
 from ftgate.core.limits import Name, Rates, RatesFor, Scope
 from ftgate.core.pricing import ONE
+from ftgate.core.routing import Routes
 from ftgate.ports import DoorSettings, GateSettings, PlanOffer, SiteSettings, Taker, Terms
 from ftgate.ports.payments import PaymentTerms
 
@@ -20,6 +23,8 @@ class Live:
     def __init__(self, settings: Settings) -> None:
         self.started = settings
         self.keepers: list[Callable[[], None]] = []
+        self.off: frozenset[str] = frozenset()
+        """Channels that an operator has switched off."""
         self._take(settings)
 
     def __repr__(self) -> str:
@@ -27,7 +32,7 @@ class Live:
 
     def _take(self, settings: Settings) -> None:
         self.settings = settings
-        self.gate = _gate(settings)
+        self.gate = _gate(settings, self.off)
         self.doors = DoorSettings(max_body_bytes=settings.server.max_body_mb * 1_000_000, cors=settings.server.cors)
         self.payments = _payments(settings)
         self.site = _site(settings)
@@ -41,6 +46,11 @@ class Live:
         self._take(settings)
         for keeper in self.keepers:
             keeper()
+
+    def switch(self, off: Collection[str]) -> None:
+        """Let no new call go to these channels, and let them go to all others."""
+        self.off = frozenset(off)
+        self.adopt(self.settings)
 
     def metered(self, plan: str) -> bool:
         """Whether a plan bills without credits; as the default plan does where it is no longer there."""
@@ -63,7 +73,7 @@ class Live:
         return rates
 
 
-def _gate(settings: Settings) -> GateSettings:
+def _gate(settings: Settings, off: frozenset[str]) -> GateSettings:
     """The gate's part."""
     plans = {
         name: Terms(
@@ -74,7 +84,7 @@ def _gate(settings: Settings) -> GateSettings:
         for name, plan in settings.plans.items()
     }
     return GateSettings(
-        routes=settings.routes,
+        routes=_without(settings.routes, off),
         retry=settings.retry,
         total_s=settings.timeouts.total,
         plans=plans,
@@ -82,6 +92,17 @@ def _gate(settings: Settings) -> GateSettings:
         breaker=settings.breaker,
         takers={name: Taker(*known) for name, known in brought(settings).items()},
     )
+
+
+def _without(routes: Routes, off: frozenset[str]) -> Routes:
+    """The routes with these channels switched off."""
+    if not any(channel.name in off for channel in routes.channels):
+        return routes
+    channels = tuple(
+        msgspec.structs.replace(channel, enabled=False) if channel.name in off else channel
+        for channel in routes.channels
+    )
+    return msgspec.structs.replace(routes, channels=channels)
 
 
 def _payments(settings: Settings) -> PaymentTerms:

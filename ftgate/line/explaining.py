@@ -163,6 +163,8 @@ def _never(x: Exchange, key: Key, names: Names) -> Iterator[LeftOut]:
         for channel in routes.serving(name):
             if channel.weight <= 0:
                 yield LeftOut(name, channel.name, "its channel has weight 0")
+            elif not channel.enabled:
+                yield LeftOut(name, channel.name, "its channel is disabled by the operator")
             elif channel.models[name].kind != kind:
                 yield LeftOut(name, channel.name, f"it is a model for {channel.models[name].kind}")
             elif not any(dialect in channel.addresses for dialect in spoken):

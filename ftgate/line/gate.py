@@ -359,7 +359,7 @@ class Gate:
         for remark in remarks:
             log.warning("call %s: %s", x.call.id, remark)
         ended = row(x, status, http_error, cost=amount or 0, now=self.clock.now(), remark="; ".join(remarks))
-        self.standing.charged(x)
+        self.standing.ended(x, status, self.clock.now())
         x.settled = await self.ledger.settle(x.held.id, amount, ended)
         self.passing("settled")
         if x.mode is not BYOK:  # whoever names a model as he likes must not fill what is known of models

@@ -22,7 +22,7 @@ from ftgate.core.ranking import Ranked
 from ftgate.core.routing import SMALLEST_ROOM, Candidate, Model, Speech, Spot
 from ftgate.dialects import gist
 from ftgate.dialects.conversation import beginning_of, name_of
-from ftgate.errors import Forbidden, GateError, InvalidRequest, NotServed
+from ftgate.errors import Forbidden, GateError, InvalidRequest, NoHealthyProvider, NotServed
 from ftgate.line.brought import brings_key, ways_of
 from ftgate.line.call import Exchange, Offered
 from ftgate.line.charge import likely_tokens, prompt_of, quote
@@ -204,6 +204,11 @@ class Planner:
         """Why no channel can take this call."""
         kind, routes = x.call.dialect.KIND, x.settings.routes
         found = [(name, c.models[name]) for name in names.asked for c in routes.serving(name) if c.weight > 0]
+        speaking = set(dialects.translating(x.call.dialect))
+        for name in names.asked:
+            for c in routes.serving(name):
+                if c.weight > 0 and not c.enabled and c.models[name].kind == kind and speaking & c.addresses.keys():
+                    return NoHealthyProvider(f"every channel of {name} is disabled by the operator", retry_after_s=60)
         for name, model in found:
             if model.kind == kind:
                 return NotServed(f"{name} is served by no channel that speaks {x.call.dialect.NAME} in this version")

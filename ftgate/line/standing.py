@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable, Iterable
 from math import inf
 
-from ftgate.core.health import REFUSALS, Health, reached
+from ftgate.core.health import FAILURES, REFUSALS, Health, reached
+from ftgate.core.lately import Lately
 from ftgate.core.moments import iso
 from ftgate.core.money import format_usd_cents
 from ftgate.core.redact import redact
@@ -21,6 +22,10 @@ from ftgate.ports import Clock
 
 log = logging.getLogger("ftgate.line.standing")
 
+FAULTS = FAILURES | REFUSALS | {Verdict.rate_limited}
+"""What counts as an error of a channel; the rest is the request's."""
+UNUSED = Lately()
+
 
 class Standing:
     """Built once by the gate, with the channels that are there then."""
@@ -29,6 +34,7 @@ class Standing:
         self.health = Health()
         self.clock = clock
         self.spending = Spending()
+        self.lately: dict[str, Lately] = {}
         self._there(channels)
 
     def _there(self, channels: tuple[Channel, ...]) -> None:
@@ -119,16 +125,36 @@ class Standing:
         if words:
             log.warning("%s", words)
 
-    def charged(self, x: Exchange) -> None:
-        """What its attempts have cost counts toward their channels' monthly caps."""
+    def ended(self, x: Exchange, status: str, now: float) -> None:
+        """The call is over, recorded as `status`. What its attempts have cost counts toward their channels' monthly
+        caps, how they ended and how long they took is counted for each."""
+        failures = iter(x.outcomes)
         for tried in x.tried:
-            if tried.cost and not tried.candidate.brought:
-                self.spending.add(tried.candidate.channel.name, tried.cost, x.created_at_us)
+            outcome = next(failures, None) if tried.failed else None
+            name = tried.candidate.channel.name
+            if tried.candidate.brought:
+                continue
+            if tried.cost:
+                self.spending.add(name, tried.cost, x.created_at_us)
+            if name not in self.named:
+                continue
+            lately = self.lately.get(name)
+            if lately is None:
+                lately = self.lately[name] = Lately()
+            if tried.complete:
+                began = tried.began or x.started
+                first = None if x.first_content_at is None else x.first_content_at - began
+                lately.answered(now, now - began, first)
+            else:
+                broken = outcome.verdict in FAULTS if outcome is not None else status in ("error", "timeout")
+                lately.ended(now, failed=broken)
 
     def adopt(self, channels: Iterable[Channel]) -> None:
         """Other settings are in force."""
         after = tuple(channels)
         self.health.adopt(self.channels, after)
+        stay = {channel.name for channel in after}
+        self.lately = {name: known for name, known in self.lately.items() if name in stay}
         self._there(after)
 
     def all_rest(self, x: Exchange) -> NoHealthyProvider:
@@ -150,7 +176,7 @@ class Standing:
         now, health = self.clock.now(), self.health
         error = health.errors.get(channel.name)
         return {
-            "state": "open" if self.spending.capped(channel, self.clock.wall_us()) else health.state_of(channel, now),
+            "state": self._state(channel, now),
             "circuits": [
                 {
                     "model": model, "state": circuit.state(now), "failures": len(circuit.failed_at),
@@ -170,7 +196,14 @@ class Standing:
             "spent_month": format_usd_cents(self.spending.of(channel.name, self.clock.wall_us())),
             "monthly_cap": None if channel.monthly_cap is None else format_usd_cents(channel.monthly_cap),
             "last_error": {"at": iso(error.at_us), "text": error.text} if error else None,
+            **self.lately.get(channel.name, UNUSED).shown(now),
         }  # fmt: skip
+
+    def _state(self, channel: Channel, now: float) -> str:
+        """In a word: as core.health has it, or disabled."""
+        if not channel.enabled:
+            return "disabled"
+        return "open" if self.spending.capped(channel, self.clock.wall_us()) else self.health.state_of(channel, now)
 
     def _moment(self, until: float) -> str | None:
         """A time of the clock that only counts, as one that people read; None where it is past or never."""

@@ -72,7 +72,7 @@ async def trial(upstream: Upstream, settings: GateSettings, channel: Channel, mo
 async def _by(
     key: Secret, upstream: Upstream, settings: GateSettings, channel: Channel, chosen: Model, clock: Clock
 ) -> Trial:
-    alone = msgspec.structs.replace(channel, weight=1, models={chosen.name: chosen}, credentials=(key,))
+    alone = msgspec.structs.replace(channel, weight=1, enabled=True, models={chosen.name: chosen}, credentials=(key,))
     routes = Routes(channels=(alone,))
     once = msgspec.structs.replace(
         settings, routes=routes, retry=Retry(attempts=1), plans={"default": Terms()}, keepalive_s=0

@@ -28,3 +28,35 @@ class RunningCalls(Protocol):
     async def stop(self, request_id: str, by: Doer) -> None:
         """End one at once: its upstream is closed, its client told, its money settled. Raises errors.NotFound."""
         ...
+
+
+class Switches(Protocol):
+    """Which channels an operator has switched off."""
+
+    async def turn(self, name: str, enabled: bool, by: Doer) -> None:
+        """Switch a channel on or off, from the next call on. Raises errors.DatabaseBusy when that is not written in
+        time; it holds then."""
+        ...
+
+
+class Channels(Protocol):
+    """The configured ways to providers. Each raises errors.NotFound for a name that is none."""
+
+    def shown(self) -> Sequence[Mapping[str, object]]:
+        """All of them, in the order they are tried. Nothing secret."""
+        ...
+
+    def one(self, name: str) -> Mapping[str, object]: ...
+
+    async def test(self, name: str, model: str | None, by: Doer) -> Mapping[str, object]:
+        """One real call of a few tokens with each of its keys, charged to nobody. Raises errors.InvalidRequest for a
+        model that is not its own."""
+        ...
+
+    async def switch(self, name: str, enabled: bool, by: Doer) -> Mapping[str, object]:
+        """Let calls go there, or not. Those that run there go on."""
+        ...
+
+    async def reset(self, name: str, by: Doer) -> Mapping[str, object]:
+        """Forget what is known against it."""
+        ...

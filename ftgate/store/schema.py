@@ -190,6 +190,7 @@ _TABLES: dict[str, dict[str, tuple[str, ...]]] = {
         "audit": (
             "id", "at_us", "actor", "actor_name", "via", "address", "action", "target", "before", "after", "request_id",
         ),
+        "switches": ("channel", "enabled"),
     },
     "0006_spending": {"spending": ("id", "begins_us", "last_id", "units")},
     "0007_payments": {"payments": Payment.__struct_fields__},

@@ -4,7 +4,7 @@ import dataclasses
 
 from ftgate.ports import Accounts, Journal
 from ftgate.ports.managing import Credits, Records, Users
-from ftgate.ports.operator import RunningCalls
+from ftgate.ports.operator import Channels, RunningCalls
 from ftgate.ports.payments import Payments
 from ftgate.ports.site import Entrance, KeyRing, People, Sessions, Throttle
 
@@ -15,6 +15,7 @@ class Services:
 
     accounts: Accounts
     journal: Journal
+    channels: Channels
     sessions: Sessions
     throttle: Throttle
     payments: Payments

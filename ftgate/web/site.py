@@ -14,6 +14,7 @@ from ftgate.web.api import (
     account,
     auth,
     calls,
+    channels,
     credits,
     health,
     models,
@@ -54,7 +55,9 @@ class Site:
         account.add(app, line, guard, services)
         payments.add(app, guard, services.payments)
         usage.add(app, guard, services.journal)
-        for part in (auth, people, tokens, calls, users, credits, records):
+        managing = users, credits, records
+        operating = calls, channels
+        for part in (auth, people, tokens, *managing, *operating):
             routes = Blueprint(part.__name__.rpartition(".")[2], part.__name__)
             part.add(routes, guard, services)
             app.register_blueprint(routes)

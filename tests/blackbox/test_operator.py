@@ -2,12 +2,13 @@
 
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.blackbox.harness import House, channel, error
+from tests.blackbox.harness import PROVIDER_KEY, House, channel, error
 
 CONFIG = channel("lab", ["plain", "endless", "no-head"]) + channel("claude", ["words"], provider="anthropic-compatible")
 SCRIPTS: dict[str, Any] = {
@@ -125,3 +126,69 @@ def test_only_the_one_that_is_named(house: House, root: Operator) -> None:
         assert left["request_id"] == second
         root.said("DELETE", f"/calls/{second}")
         assert ENDED in one.until(ENDED) and ENDED in other.until(ENDED)
+
+
+# Channels
+
+
+def rows_of(house: House) -> dict[str, Any]:
+    return {row["name"]: row for row in house.cli("channels", "list", "--json")}
+
+
+def test_a_channel_is_seen_and_switched(house: House, root: Operator) -> None:
+    account = house.account("1")
+    assert house.chat(account, "plain").status_code == 200
+    lab = root.said("GET", "/channels/lab")
+    assert [row["name"] for row in root.said("GET", "/channels")["data"]] == ["lab", "claude"]
+    assert (lab["enabled"], lab["state"], lab["provider"]) == (True, "ok", "openai-compatible")
+    assert lab["base_url"] == f"{house.fake.url}/v1" and lab["models"] == ["plain", "endless", "no-head"]
+    assert lab["credentials"][0]["hint"] == "…72c9" and PROVIDER_KEY not in str(lab)
+    assert lab["requests_1h"] >= 1 and lab["p95_ms"] >= lab["p50_ms"] >= 0
+    with house.raw(account, "endless", stream=True) as wire:
+        wire.until(b"two ")
+        assert root.said("POST", "/channels/lab/disable")["state"] == "disabled"
+        error(house.chat(account, "plain"), 503, "no_healthy_provider")
+        (running,) = root.said("GET", "/calls")["data"]  # it goes on
+        root.said("DELETE", f"/calls/{running['request_id']}")
+    assert rows_of(house)["lab"]["enabled"] is False and "off" in house.cli("channels", "list")[0]
+    assert root.said("POST", "/channels/lab/test", {"model": "plain"})["ok"]
+    error(root.ask("POST", "/channels/lab/test", {"model": "words"}), 400, "invalid_value", "model")
+    assert root.said("POST", "/channels/lab/reset")["enabled"] is False
+    assert root.said("POST", "/channels/lab/enable")["state"] == "ok"
+    assert house.chat(account, "plain").status_code == 200
+    for action, rows in (("enable", 1), ("disable", 1), ("reset", 1), ("test", 1)):
+        assert len([row for row in root.audited(f"channel.{action}") if row["target"] == "lab"]) == rows, action
+    (off,) = root.audited("channel.disable")
+    assert (off["before"], off["after"], off["via"]) == ('{"enabled":true}', '{"enabled":false}', "api")
+    error(root.ask("POST", "/channels/nobody/disable"), 404, "not_found")
+
+
+def test_a_switch_outlives_the_process_and_goes_with_the_name(tmp_path: Path) -> None:
+    one, two = channel("one", ["plain"]), channel("two", ["plain", "other"], priority=1)
+    with House(tmp_path, one + two, {"plain": {}, "other": {}}, way="") as house:
+        account = house.account("1")
+        text = house.file.read_text()
+
+        def served() -> str:
+            house.chat(account, "plain")
+            return str(house.rows(account)[0]["provider"]) and rows_of(house)["one"]["state"]
+
+        assert house.cli("channels", "disable", "one")[0] == "one is off: no new call goes there\n"
+        assert served() == "disabled"
+        assert house.process.terminate() == 0
+        assert rows_of(house)["one"]["enabled"] is False  # also where no server runs
+        house.start()
+        assert served() == "disabled"
+        house.file.write_text(text.replace("priority = 1", "priority = 2"))
+        house.cli("reload")
+        assert served() == "disabled" and rows_of(house)["two"]["priority"] == 2
+        house.file.write_text(text.replace('name = "one"', 'name = "three"'))
+        house.cli("reload")
+        assert rows_of(house)["three"]["enabled"] is True
+        house.file.write_text(text)
+        house.cli("reload")
+        assert served() == "ok"  # the switch was dropped with the name
+        assert house.cli("channels", "enable", "one")[0] == "one is on\n"
+        assert "no channel named" in house.cli("channels", "enable", "nobody", code=1)[1]
+        house.kill()
+        assert rows_of(house)["one"]["enabled"] is True

@@ -435,5 +435,6 @@ async def test_a_callers_own_key_spends_nothing_of_ours(autojump_clock: Clock) -
     tried.cost = 5
     x = Exchange(stage.call(ask()), RecordingClient(), stage.gate.settings, stage.gate.ratios, 0.0, 0)
     x.tried.append(tried)
-    stage.gate.standing.charged(x)
+    stage.gate.standing.ended(x, "ok", 0.0)
+    assert stage.gate.standing.lately == {}
     assert not stage.gate.standing.spending.months

@@ -101,4 +101,11 @@ PLANTS = (
         "if True:",
         "tests/accounts/test_directory.py",
     ),
+    Plant(
+        "a switch is forgotten at the next start",
+        "ftgate/accounts/switches.py",
+        "batch.statements.append((sql, (name, int(enabled))))",
+        "pass",
+        "tests/blackbox/test_operator.py::test_a_switch_outlives_the_process_and_goes_with_the_name",
+    ),
 )

@@ -423,4 +423,18 @@ PLANTS = (
         'frozenset("=+-@\\t")',
         "tests/core/test_logged.py",
     ),
+    Plant(
+        "channels that are off are asked",
+        "ftgate/core/routing.py",
+        "channel.weight > 0 and channel.enabled and",
+        "channel.weight > 0 and",
+        "tests/line/test_channels.py",
+    ),
+    Plant(
+        "an hour never passes",
+        "ftgate/core/lately.py",
+        "if minute.number > since]",
+        "]",
+        "tests/core/test_lately.py",
+    ),
 )

@@ -435,4 +435,18 @@ PLANTS = (
         "",
         "tests/line/test_running.py",
     ),
+    Plant(
+        "what is the request's fault counts against its channel",
+        "ftgate/line/standing.py",
+        "broken = outcome.verdict in FAULTS if outcome",
+        "broken = True if outcome",
+        "tests/line/test_channels.py",
+    ),
+    Plant(
+        "an address is shown with its password",
+        "ftgate/line/channels.py",
+        'return f"{parts.scheme}://{host}{port}{path}"',
+        'return f"{parts.scheme}://{parts.netloc}{path}"',
+        "tests/line/test_channels.py",
+    ),
 )

@@ -179,6 +179,33 @@ class InFlight:
         self.stopped.append(by)
 
 
+class Switchable:
+    """ports.operator.Channels of one channel; `done` is what was done to it."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[object, ...]] = []
+
+    def shown(self) -> list[dict[str, object]]:
+        return [self.one("lab")]
+
+    def one(self, name: str) -> dict[str, object]:
+        if name != "lab":
+            raise NotFound(f"no channel named {name!r}")
+        return {"name": name, "enabled": True}
+
+    async def test(self, name: str, model: str | None, by: Doer) -> dict[str, object]:
+        self.done.append(("test", model, by.id))
+        return {**self.one(name), "ok": True}
+
+    async def switch(self, name: str, enabled: bool, by: Doer) -> dict[str, object]:
+        self.done.append(("switch", enabled, by.id))
+        return {**self.one(name), "enabled": enabled}
+
+    async def reset(self, name: str, by: Doer) -> dict[str, object]:
+        self.done.append(("reset", by.id))
+        return self.one(name)
+
+
 class Guesses:
     """ports.Throttle that says `wait_s`."""
 
@@ -210,11 +237,11 @@ class Asking:
         self.accounts = Posted(_1=posted)
         self.sessions, self.throttle, self.payments = Entered(), Guesses(), Paying()
         nobody: Any = None
-        self.calls = InFlight()
+        self.calls, self.channels = InFlight(), Switchable()
         services = Services(
             accounts=self.accounts, journal=self.journal, sessions=self.sessions, throttle=self.throttle,
             entrance=nobody, people=nobody, keys=nobody, users=nobody, credits=nobody, records=nobody,
-            calls=self.calls, payments=self.payments, own=("http://127.0.0.1:8400",),
+            calls=self.calls, channels=self.channels, payments=self.payments, own=("http://127.0.0.1:8400",),
         )  # fmt: skip
         self.site = Site(self.line, live, services)
         self.intake = Intake(
