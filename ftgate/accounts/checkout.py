@@ -165,7 +165,8 @@ class Checkouts:
             if failed.refused:
                 applying.enter(payment, _refused(payment))
             raise PaymentProviderError("the payment provider could not make a checkout session") from None
-        if not session.url or applying.rows.by_session.get(session.id, payment.id) != payment.id:
+        strange = payment.session not in {"", session.id}
+        if strange or not session.url or applying.rows.by_session.get(session.id, payment.id) != payment.id:
             raise PaymentProviderError("the payment provider has made no checkout session of ours")
         applying.enter(payment, decide(payment, Told(session)))
 

@@ -187,6 +187,23 @@ async def test_an_answer_that_was_lost_is_asked_for_again_under_the_same_key(pat
         assert len(stripe.made()) == 3
 
 
+async def test_callers_who_leave_at_any_moment_leave_no_session_behind(path: Path, stripe: FakeStripe) -> None:
+    """Each order that was written has one session, whose id is known; each session is an order's."""
+    async with world(path, stripe) as w, trio.open_nursery() as nursery:
+        nursery.start_soon(w.payments.run)
+        await w.payments.checkout(2, Checkout(TEN))  # so that the SDK is there
+        for number in range(10):
+            stripe.fault("POST", "/v1/checkout", Fault(after_s=0.01))
+            with trio.move_on_after(number * 0.003):
+                await w.checkout()
+        with trio.fail_after(10):
+            while not all(payment.session for payment in w.payments.rows.by_id.values()):
+                await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+    assert {payment.session for payment in w.payments.rows.by_id.values()} == set(stripe.sessions)
+    assert len({seen.key for seen in stripe.made()}) == len(stripe.made()) == len(stripe.sessions) > 1
+
+
 @pytest.mark.parametrize(
     ("fault", "error"),
     [

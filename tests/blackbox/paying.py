@@ -23,7 +23,7 @@ def config(stripe: FakeStripe, more: str = "") -> str:
 secret_key = "{SECRET_KEY}"
 webhook_secret = "{WEBHOOK_SECRET}"
 api_base = "{stripe.url}"
-return_origins = ["https://shop.example"]
+return_origins = ["https://shop.example", "https://app.find-token.com"]
 {more}
 """ + channel("lab", ["plain"])
 

@@ -60,6 +60,30 @@ def test_a_checkout_a_payment_and_a_look_at_it(till: Shop, ada: Account) -> None
     assert till.house.chat(ada).status_code in {502, 503}  # the credits may be spent, on a channel that is not there
 
 
+FIND_TOKEN = b"""{
+  "amount": 20.00,
+  "success_url": "https://app.find-token.com/dashboard",
+  "cancel_url": "https://app.find-token.com/pricing"
+}"""
+TOKEN_OUTPUT = b'{"amount": 10}'
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "cents"),
+    [("/v1/user/credits", FIND_TOKEN, 2000), ("/v1/billing/checkout", TOKEN_OUTPUT, 1000)],
+)
+def test_the_examples_of_the_reference_pages(till: Shop, ada: Account, path: str, body: bytes, cents: int) -> None:
+    """As they are printed there; the one's origin stands in stripe.return_origins."""
+    headers = {**ada.headers, "Content-Type": "application/json"}
+    said = till.house.http.post(path, content=body, headers=headers)
+    assert said.status_code == 200 and said.json()["url"].startswith("https://")
+    session = till.stripe.sessions[said.json()["session_id"]]
+    assert session["amount_total"] == cents
+    if body == FIND_TOKEN:
+        assert session["success_url"] == "https://app.find-token.com/dashboard"
+        assert session["cancel_url"] == "https://app.find-token.com/pricing"
+
+
 def test_both_routes_are_one(till: Shop, ada: Account) -> None:
     said = till.house.http.post("/v1/billing/checkout", json={"amount": 5.00}, headers=ada.headers)
     assert said.status_code == 200 and said.json()["amount"] == "5.00"
@@ -250,6 +274,19 @@ def test_what_was_spent_is_taken_back_all_the_same(till: Shop, ada: Account) -> 
     assert till.balance(ada) == -8
     till.told(till.stripe.decide(session, "won"))
     assert till.balance(ada) == -3 and till.status(session) == "partially_refunded"
+
+
+def test_what_an_account_shows_of_itself_follows(till: Shop, ada: Account) -> None:
+    """quota is all that was credited less what was taken back; less usedQuota it is the credits."""
+    session = till.session(ada)
+    till.told(till.stripe.pay(session))
+    for event, cents in (
+        (lambda: till.stripe.refund(session, 250), 750), (lambda: till.stripe.dispute(session, 500), 250),
+        (lambda: till.stripe.decide(session, "won"), 750), (lambda: till.stripe.fail_refund(session), 1000),
+    ):  # fmt: skip
+        till.told(event())
+        shown = till.house.get("/v1/user/self", ada)
+        assert (shown["quota"], shown["usedQuota"]) == (str(cents), "0") and till.balance(ada) * 100 == cents
 
 
 # Signatures: F54
