@@ -20,10 +20,14 @@ from pathlib import Path
 from ftgate.core.logged import Listed, Logged, Place, Recorded, Wanted
 from ftgate.core.periods import QUARTER_US, quarters
 from ftgate.store.database import read_only
+from ftgate.store.rollups import bucket
 
 _LATEST, _LARGEST = 2**62, 2**62
 _FAR = 2000
 """Rows that are stepped over; what lies further is found by counting."""
+_ANY_TEXT = "instr(model || served_model, char(1)) > 0"
+"""Of a kind that stands for calls of several models (rollups.ANY_TEXT)."""
+_OF_MODEL = " AND (model = :model OR served_model = :model)"
 _KEY_NAME = "coalesce((SELECT name FROM keys WHERE keys.id = r.key), '')"
 _COLUMNS = ", ".join([_KEY_NAME if name == "key_name" else f"r.{name}" for name in (*Logged.__struct_fields__, "id")])
 _SHOWN = f"SELECT {_COLUMNS} FROM requests r"  # noqa: S608 - names of ours
@@ -40,19 +44,21 @@ class _Chosen:
         self.last = max(min(wanted.to_us if wanted.to_us is not None else _LATEST, _LATEST), -_LATEST) - 1
         self.by_time = wanted.from_us is not None or wanted.to_us is not None
         self.at = "created_at_us" if self.by_time else "id"
-        where, self.values = _kinds_of(wanted)
-        self.ours = f"kind IN (SELECT id FROM kinds{where})"  # noqa: S608 - conditions of ours, values bound
-        rows = connection.execute(f"SELECT id, requests - pruned FROM kinds{where}", self.values).fetchall()  # noqa: S608 - conditions of ours, values bound
+        self.where, self.values = _kinds_of(wanted)
+        sql = f"SELECT id, requests - pruned, {_ANY_TEXT} FROM kinds{self.where}"  # noqa: S608 - conditions of ours, values bound
+        rows = connection.execute(sql, self.values).fetchall()
         rows.sort(key=lambda row: -row[1])
-        self.kinds = [id for id, _ in rows]
-        self.calls: int = sum(many for _, many in rows)
-        self.every = not where and not self.by_time
+        self.kinds = [id for id, _, _ in rows]
+        # Of those that stand for several models the rows say whether they are of the one that is asked for.
+        self.mixed = frozenset(id for id, _, mixed in rows if mixed and wanted.model is not None)
+        self.calls: int = sum(many for id, many, _ in rows if id not in self.mixed)
+        self.every = not self.where and not self.by_time
         """Whether all rows are asked for as they stand."""
 
     def total(self) -> int:
         """How many rows there are to show."""
         if not self.by_time:
-            return self.calls
+            return self.calls + self._count_mixed(-_LATEST, _LATEST)
         if not self.wanted.chooses:
             first, behind = quarters(max(self.first, 0), max(self.last, -1) + 1)
             if first < behind:
@@ -74,43 +80,58 @@ class _Chosen:
         """How many rows there are from one moment, or id, to another, both among them."""
         if first > last:
             return 0
-        sql = f"SELECT count(*) FROM requests WHERE {self.ours} AND {self.at} >= ? AND {self.at} <= ?"  # noqa: S608 - words of ours
-        return int(self.connection.execute(sql, (*self.values, first, last)).fetchone()[0])
+        ours = f"SELECT id FROM kinds{self.where}"  # noqa: S608 - words of ours
+        if self.mixed:
+            ours += f" AND NOT {_ANY_TEXT}"
+        sql = f"SELECT count(*) FROM requests WHERE kind IN ({ours}) AND {self.at} >= :first AND {self.at} <= :last"  # noqa: S608 - as above
+        found = self.connection.execute(sql, {**self.values, "first": first, "last": last})
+        return int(found.fetchone()[0]) + self._count_mixed(first, last)
+
+    def _count_mixed(self, first: int, last: int) -> int:
+        sql = f"SELECT count(*) FROM requests WHERE kind = :kind AND {self.at} >= :first AND {self.at} <= :last"  # noqa: S608 - as above
+        values = {"model": self.wanted.model, "first": first, "last": last}
+        counted = (self.connection.execute(sql + _OF_MODEL, values | {"kind": kind}) for kind in self.mixed)
+        return sum(found.fetchone()[0] for found in counted)
+
+    def _of(self, kind: int | None, span: str, order: str, values: dict[str, object]) -> list[Place]:
+        """The places of a kind's rows, or of all rows."""
+        sql = f"SELECT {self.at}, id FROM requests WHERE {span}"  # noqa: S608 - words of ours
+        if kind is not None:
+            sql += " AND kind = :kind"
+        if kind in self.mixed:
+            sql += _OF_MODEL
+        return self.connection.execute(sql + order, values | {"kind": kind, "model": self.wanted.model}).fetchall()
 
     def before(self, place: Place, many: int) -> list[Place]:
         """The places of the newest rows before this one, newest first."""
-        at, last = self.at, place if place[0] <= self.last else (self.last, _LARGEST)
-        span = f"{at} >= ?1 AND {at} <= ?2 AND ({at} < ?2 OR id < ?3)"
-        order = f"ORDER BY {at} DESC, id DESC LIMIT ?4"
+        at, (last, id) = self.at, place if place[0] <= self.last else (self.last, _LARGEST)
+        span = f"{at} >= :first AND {at} <= :last AND ({at} < :last OR id < :id)"
+        order = f" ORDER BY {at} DESC, id DESC LIMIT :many"
+        values: dict[str, object] = {"first": self.first, "last": last, "id": id, "many": many}
         if self.every:
-            sql = f"SELECT {at}, id FROM requests WHERE {span} {order}"  # noqa: S608 - words of ours
-            return self.connection.execute(sql, (self.first, *last, many)).fetchall()
-        sql = f"SELECT {at}, id FROM requests WHERE kind = ?5 AND {span} {order}"  # noqa: S608 - as above
+            return self._of(None, span, order, values)
         found: list[Place] = []
-        first = self.first
         for kind in self.kinds:
-            if more := self.connection.execute(sql, (first, *last, many, kind)).fetchall():
+            if more := self._of(kind, span, order, values):
                 found = sorted(found + more, reverse=True)[:many]
                 if len(found) == many:  # what came before the last of them will not be shown
-                    first = found[-1][0]
+                    values["first"] = found[-1][0]
         return found
 
     def behind(self, place: Place, many: int, newest: int) -> list[Place]:
         """The places of the oldest rows behind this one, oldest first, up to the row `newest`."""
-        at, first = self.at, place if place[0] >= self.first else (self.first, -1)
-        span = f"{at} >= ?1 AND {at} <= ?2 AND ({at} > ?1 OR id > ?3) AND id <= ?4"
-        order = f"ORDER BY {at}, id LIMIT ?5"
+        at, (first, id) = self.at, place if place[0] >= self.first else (self.first, -1)
+        span = f"{at} >= :first AND {at} <= :last AND ({at} > :first OR id > :id) AND id <= :newest"
+        order = f" ORDER BY {at}, id LIMIT :many"
+        values: dict[str, object] = {"first": first, "last": self.last, "id": id, "newest": newest, "many": many}
         if self.every:
-            sql = f"SELECT {at}, id FROM requests WHERE {span} {order}"  # noqa: S608 - words of ours
-            return self.connection.execute(sql, (first[0], self.last, first[1], newest, many)).fetchall()
-        sql = f"SELECT {at}, id FROM requests WHERE kind = ?6 AND {span} {order}"  # noqa: S608 - as above
+            return self._of(None, span, order, values)
         found: list[Place] = []
-        last = self.last
         for kind in self.kinds:
-            if more := self.connection.execute(sql, (first[0], last, first[1], newest, many, kind)).fetchall():
+            if more := self._of(kind, span, order, values):
                 found = nsmallest(many, found + more)
                 if len(found) == many:
-                    last = found[-1][0]
+                    values["last"] = found[-1][0]
         return found
 
     def skip(self, many: int) -> tuple[Place, int]:
@@ -149,20 +170,17 @@ class _Chosen:
         return [found[id] for _, id in places]
 
 
-def _kinds_of(wanted: Wanted) -> tuple[str, list[object]]:
+def _kinds_of(wanted: Wanted) -> tuple[str, dict[str, object]]:
     """The condition for kinds, and its values."""
-    conditions: list[str] = []
-    values: list[object] = []
-    for condition, value in (
-        ("account = ?", wanted.account), ("key = ?", wanted.key), ("channel = ?", wanted.channel),
-        ("mode = ?", wanted.mode), ("status = ?", wanted.status), ("http_status = ?", wanted.http_status),
-    ):  # fmt: skip
-        if value is not None:
-            conditions.append(condition)
-            values.append(value)
+    values: dict[str, object] = {
+        name: getattr(wanted, name)
+        for name in ("account", "key", "channel", "mode", "status", "http_status")
+        if getattr(wanted, name) is not None
+    }
+    conditions = [f"{name} = :{name}" for name in values]
     if wanted.model is not None:
-        conditions.append("(model = ? OR served_model = ?)")
-        values += [wanted.model] * 2
+        conditions.append("(model IN (:model, :bucket) OR served_model IN (:model, :bucket))")
+        values |= {"model": wanted.model, "bucket": bucket(wanted.model)}
     return (" WHERE " + " AND ".join(conditions) if conditions else ""), values
 
 
@@ -200,7 +218,8 @@ def _one(chosen: _Chosen, wanted: Wanted) -> list[Logged]:
         return []
     if chosen.by_time and not chosen.first <= found[0] <= chosen.last:
         return []
-    return chosen.rows([found[:2]])
+    rows = chosen.rows([found[:2]])
+    return rows if found[2] not in chosen.mixed or wanted.model in (rows[0].model, rows[0].served_model) else []
 
 
 def newest(path: Path) -> int:

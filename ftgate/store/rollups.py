@@ -4,13 +4,16 @@ rows.
 - `kinds`: every combination of account, key, model asked for and served, channel, mode, status and HTTP status that
   there has been, and how many calls of it there are. Each row points at its own; a filter chooses kinds, and rows are
   read by kind, in the order of their ids or times. A kind's id is a digest of it, so that whoever writes a row knows it
-  without asking. `requests` counts every call there ever was, `pruned` those whose rows are gone.
+  without asking. Of a call that nobody served, or that went by a caller's own key, the models may be any text: its kind
+  has the number of one of BUCKETS in place of each, so that nobody makes kinds without end. `requests` counts every
+  call there ever was, `pruned` those whose rows are gone.
 - `usage_quarters`: calls, tokens and cost of an account in a quarter of an hour (core/periods.py), by the model that
   served them. Of the cost the digits above and below 10^9 are added up apart, since a sum may pass 64 bits.
 """
 
 import hashlib
 import sqlite3
+import zlib
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from operator import attrgetter
@@ -20,16 +23,19 @@ import msgspec
 from ftgate.core.audit import Disagreement
 from ftgate.core.moments import iso
 from ftgate.core.periods import QUARTER_US
-from ftgate.ports import Row
+from ftgate.ports import BYOK, Row
 
 SPLIT = 10**9
 """Units that part a sum of costs into `upper` and `lower`."""
 KIND = ("account", "key", "model", "served_model", "channel", "mode", "status", "http_status")
 """What makes a kind."""
 SUMS = ("requests", "prompt_tokens", "cached_tokens", "completion_tokens", "cost_upper", "cost_lower")
-GROUPED = ("kind", *KIND, "quarter", *SUMS)
+GROUPED = ("kind", *KIND, "quarter", "by_model", *SUMS)
 """What one group of a batch's calls says, in order."""
 _kind_of = attrgetter(*KIND)
+BUCKETS = 64
+ANY_TEXT = "\x01"
+"""With this begins a kind's model that is the number of a bucket: no model that is served has such a name."""
 
 _TABLES = """
 CREATE TABLE kinds (
@@ -55,13 +61,28 @@ BY_QUARTER = " GROUP BY account, quarter, served_model"
 MIGRATION = f"""{_TABLES}
 INSERT INTO usage_quarters {OF_ROWS}{BY_QUARTER};
 UPDATE requests SET kind = kind_id({", ".join(KIND)});
-INSERT INTO kinds (id, {", ".join(KIND)}, requests) SELECT kind, {", ".join(KIND)}, count(*) FROM requests
-  GROUP BY kind;
+INSERT INTO kinds (id, {", ".join(KIND)}, requests) SELECT kind, account, key, bucketed(model, served_model, mode),
+  bucketed(served_model, served_model, mode), channel, mode, status, http_status, count(*) FROM requests GROUP BY kind;
 DROP INDEX requests_by_account;
 CREATE INDEX requests_by_kind ON requests(kind);
 CREATE INDEX requests_by_time ON requests(kind, created_at_us);
 """  # noqa: S608 - words of ours
 """What the migration that brings rollups does; requests.kind is there already."""
+
+
+@lru_cache(maxsize=4096)
+def bucket(model: str) -> str:
+    """What stands for a model's name that may be any text; none stays none."""
+    return f"{ANY_TEXT}{zlib.crc32(model.encode(errors='surrogatepass')) % BUCKETS}" if model else ""
+
+
+def kind_with(
+    account: int, key: int, model: str, served_model: str, channel: str, mode: str, status: str, http_status: int
+) -> tuple[object, ...]:
+    """The kind of a call with these (KIND)."""
+    if mode == BYOK or not served_model:
+        model, served_model = bucket(model), bucket(served_model)
+    return account, key, model, served_model, channel, mode, status, http_status
 
 
 @lru_cache(maxsize=4096)
@@ -73,16 +94,24 @@ def kind_id(*kind: object) -> int:
 
 def know_kinds(connection: sqlite3.Connection) -> None:
     """Give the migration's SQL the ids of kinds."""
-    connection.create_function("kind_id", len(KIND), kind_id, deterministic=True)
+    connection.create_function("kind_id", len(KIND), lambda *row: kind_id(*kind_with(*row)), deterministic=True)
+    connection.create_function("bucketed", 3, _bucketed, deterministic=True)
+
+
+def _bucketed(name: str, served_model: str, mode: str) -> str:
+    return bucket(name) if mode == BYOK or not served_model else name
 
 
 def grouped(rows: Iterable[Row]) -> list[tuple[object, ...]]:
-    """A batch's calls, added up by kind and quarter: each as GROUPED says. Every row learns its kind."""
-    found: dict[tuple[int, int], tuple[tuple[object, ...], list[int]]] = {}
+    """A batch's calls, added up by kind, quarter and the model that served: each as GROUPED says. Every row learns its
+    kind."""
+    found: dict[tuple[int, int, str], tuple[tuple[object, ...], list[int]]] = {}
     for row in rows:
         kind = _kind_of(row)
+        if row.mode == BYOK or not row.served_model:
+            kind = kind_with(*kind)
         row.kind = id = kind_id(*kind)
-        place = (id, row.created_at_us // QUARTER_US)
+        place = (id, row.created_at_us // QUARTER_US, row.served_model)
         group = found.get(place)
         if group is None:
             group = found[place] = (kind, [0, 0, 0, 0, 0, 0])
@@ -94,7 +123,7 @@ def grouped(rows: Iterable[Row]) -> list[tuple[object, ...]]:
         sums[3] += row.completion_tokens
         sums[4] += upper
         sums[5] += lower
-    return [(id, *kind, quarter, *sums) for (id, quarter), (kind, sums) in found.items()]
+    return [(id, *kind, quarter, model, *sums) for (id, quarter, model), (kind, sums) in found.items()]
 
 
 def _read(names: Iterable[str]) -> str:
@@ -104,7 +133,7 @@ def _read(names: Iterable[str]) -> str:
 def written(source: str) -> str:
     """SQL that adds a JSON list of groups to the rollups."""
     rows = f"(SELECT value AS row FROM json_each({source}) LIMIT -1) WHERE true"  # noqa: S608 - names of ours
-    quarters = ("account", "quarter", "served_model", *SUMS)
+    quarters = ("account", "quarter", "by_model", *SUMS)
     added = ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)
     return (
         f"INSERT INTO kinds (id, {', '.join(KIND)}, requests) SELECT {_read(('kind', *KIND, 'requests'))} FROM {rows}"  # noqa: S608 - as above
@@ -152,7 +181,8 @@ def compare(connection: sqlite3.Connection, kinds: Kinds, quarters: Quarters, la
     while after < last:
         until = connection.execute(_NEXT, (after, last, _PAGE)).fetchone()[0] or last
         for id, *said, many, ref in connection.execute(of_kinds, (after, until)):
-            if id in counted and kinds[id][: len(KIND)] == tuple(said):
+            kind = kind_with(*said)
+            if id in counted and id == kind_id(*kind) and kinds[id][: len(KIND)] == kind:
                 counted[id] += many
             elif id or kinds:
                 raise Disagreement(f"request {ref}: its row is of another kind than it says")
@@ -167,8 +197,8 @@ def compare(connection: sqlite3.Connection, kinds: Kinds, quarters: Quarters, la
         pruned = pruned or bool(gone)
         if int(str(requests)) - int(str(gone)) != counted[id]:
             raise Disagreement(
-                f"account {said[0]}: {requests} requests are remembered of {said[2] or said[3] or 'no model'}, "
-                f"{said[6]} {said[7]}, and {counted[id]} have a row" + (f" beside {gone} that are gone" if gone else "")
+                f"account {said[0]}: {requests} requests are remembered of the kind {id}, {said[6]} {said[7]}, and"
+                f" {counted[id]} have a row" + (f" beside {gone} that are gone" if gone else "")
             )
     _same(quarters, found, pruned=pruned)
 

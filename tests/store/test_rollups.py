@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from ftgate.core.logged import Wanted
 from ftgate.ports import Row
 from ftgate.store.batch import Batch, joined, write_batch
 from ftgate.store.database import connect
-from ftgate.store.rollups import GROUPED, KIND, grouped, kind_id
+from ftgate.store.listing import BEGINNING, older_first, page
+from ftgate.store.rollups import BUCKETS, GROUPED, KIND, grouped, kind_id
 from ftgate.store.verify import verify_ledger
 from tests.store.faulty import read, row
 from tests.store.test_listing import made, write
@@ -49,6 +51,31 @@ def test_every_part_of_a_kind_makes_another_one() -> None:
     assert len(ids) == len(KIND) and kind_id(*one.values()) not in ids and all(0 <= id < 2**63 for id in ids)
     assert kind_id(*one.values()) == kind_id.__wrapped__(*one.values())  # whoever asks, today and tomorrow
     assert kind_id.__wrapped__(1, 2, "a", "b", "c", "d", "e", 3) == 3901653929861210402
+
+
+def test_models_of_any_text_make_no_kinds_without_end(path: Path) -> None:
+    """Who asks for models that are not there, or brings a key and names models as he likes, has a bounded number of
+    kinds; and each model is found, and counted, by its own name."""
+    refused = [row(f"r{n}", model=f"m{n}", served_model="", status="refused", http_status=404) for n in range(500)]
+    served = [row(f"s{n}", model=f"m{n}", served_model=f"m{n}", mode="other") for n in range(3)]
+    brought = [row(f"b{n}", model=f"x{n}", served_model=f"x{n}", mode="byok", prompt_tokens=0, completion_tokens=0)
+               for n in range(500)]  # fmt: skip
+    write(path, [*refused, *served, *brought], group=100)
+    assert verify_ledger(path)["ok"]
+    assert read(path, "SELECT count(*) FROM kinds")[0][0] <= 2 * BUCKETS + 3
+    assert read(path, "SELECT count(DISTINCT model) FROM usage_quarters") == [(504,)]
+    for wanted, ids in (
+        (Wanted(model="m7"), ["r7"]), (Wanted(model="m2"), ["s2", "r2"]), (Wanted(model="x499"), ["b499"]),
+        (Wanted(model="m7", from_us=0), ["r7"]), (Wanted(model="m2", to_us=2_000_000), ["s2", "r2"]),
+        (Wanted(model="x1", from_us=0, to_us=5), []), (Wanted(model="m2", status="refused"), ["r2"]),
+        (Wanted(model="m7", request_id="r7"), ["r7"]), (Wanted(model="m7", request_id="r8"), []),
+        (Wanted(model="nobody asked"), []), (Wanted(model="\x015"), []),
+    ):  # fmt: skip
+        found = page(path, wanted, skipped=0, size=9, after=None)
+        assert ([one.request_id for one in found.rows], found.total) == (ids, len(ids)), wanted
+        rows, _ = older_first(path, wanted, behind=BEGINNING, newest=10**6, size=9)
+        assert [one.request_id for one in rows] == ids[::-1]
+    assert page(path, Wanted(), skipped=0, size=1, after=None).total == 1003
 
 
 def test_joined_batches_add_up_too(path: Path) -> None:
