@@ -64,7 +64,7 @@ PLANTS = (
         "ftgate/store/listing.py",
         "if mixed and wanted.model is not None",
         "if False",
-        "tests/store/test_listing.py",
+        "tests/store/test_rollups.py",
     ),
     Plant(
         "who asks for models that are not there makes kinds without end",
