@@ -22,7 +22,6 @@ from ftgate.ports import Key
 LATER_ROUTES = (
     "/v1/user/byok",
     "/metrics",
-    "/openapi.json", "/docs",
 )  # fmt: skip
 """Routes of the contract that later versions serve: who asks for one is told so, and not sent to another."""
 

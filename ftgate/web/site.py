@@ -16,6 +16,7 @@ from ftgate.web.api import (
     calls,
     channels,
     credits,
+    described,
     health,
     models,
     payments,
@@ -57,7 +58,7 @@ class Site:
         usage.add(app, guard, services.journal)
         managing = users, credits, records
         operating = calls, channels
-        for part in (auth, people, tokens, *managing, *operating):
+        for part in (auth, people, tokens, *managing, *operating, described):
             routes = Blueprint(part.__name__.rpartition(".")[2], part.__name__)
             part.add(routes, guard, services)
             app.register_blueprint(routes)

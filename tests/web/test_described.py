@@ -1,0 +1,71 @@
+"""The document tells of every route that there is, and of no other."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from ftgate.doors import http
+from ftgate.web.described.document import PARTS, document, operations, refusals
+from tests.web.fakes import Asking
+
+LOGINS = ("/v1/auth/login", "/v1/auth/session")
+NOT_YET = ("/metrics", "/v1/admin", "/v1/user/byok")
+"""Told already, and served by later changes."""
+
+
+def served() -> set[tuple[str, str]]:
+    rules = Asking().site.app.url_map.iter_rules()
+    found = {
+        (method, re.sub(r"<(?:path:)?(\w+)>", r"{\1}", rule.rule))
+        for rule in rules
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    return found | {("POST", path) for path in http.CALLS}
+
+
+def test_every_route_is_told_and_no_other() -> None:
+    told = {(one.method, one.path) for _, one in operations()}
+    assert served() - told == set()
+    assert {(method, path) for method, path in told - served() if not path.startswith(NOT_YET)} == set()
+
+
+def test_no_operation_is_told_twice() -> None:
+    told = [(one.method, one.path) for _, one in operations()]
+    assert len(told) == len(set(told))
+    ids = [one["operationId"] for path in document()["paths"].values() for one in path.values()]
+    assert len(ids) == len(set(ids)) == len(told)
+
+
+def test_every_reference_leads_somewhere() -> None:
+    schemas = document()["components"]["schemas"]
+    text = json.dumps(document())
+    assert {name for name in re.findall(r"#/components/schemas/(\w+)", text) if name not in schemas} == set()
+    assert sum(len(part.SCHEMAS) for _, part in PARTS) + 1 == len(schemas)
+
+
+def test_paths_have_their_parameters() -> None:
+    for _, one in operations():
+        assert {param.name for param in one.params if param.place == "path"} == set(re.findall(r"\{(\w+)\}", one.path))
+
+
+def test_each_tells_who_may_and_what_refuses() -> None:
+    security = document()["components"]["securitySchemes"]
+    for _, one in operations():
+        assert set(one.asks) <= set(security)
+        codes: Any = refusals(one)
+        assert 405 in codes and (401 in codes) is (bool(one.asks) or one.path in LOGINS)
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs"])
+async def test_both_are_open_to_all(path: str) -> None:
+    answer = await Asking().ask(path, secret=None)
+    assert answer.status == 200 and answer.headers["cache-control"] == "no-store"
+    if path == "/docs":
+        text = answer.body.decode()
+        assert "<script" not in text and "http://" not in text and "https://" not in text
+        assert all(one.path.replace("&", "&amp;") in text for _, one in operations())
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+    else:
+        assert answer.json()["openapi"] == "3.1.0" and len(answer.json()["paths"]) > 40
