@@ -62,6 +62,7 @@ def commands(accounts: Accounts) -> control.Commands:
         "users.create": accounts.users.create,
         "users.list": accounts.users.list,
         "users.set": accounts.users.set_status,
+        "users.password": accounts.managed.password,
         "keys.create": accounts.keys.create,
         "keys.list": accounts.keys.list,
         "keys.set": accounts.keys.set_status,

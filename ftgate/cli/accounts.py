@@ -48,11 +48,7 @@ def create_user(
     data: Path | None,
 ) -> None:
     """Make an account."""
-    if password is not None and password != "-":
-        raise click.UsageError(
-            "a password on the command line can be read by others; use --password - and give it on standard input"
-        )
-    secret = sys.stdin.readline().rstrip("\n") if password == "-" else None
+    secret = None if password is None else _from_stdin(password)
     with _told(f"`ftgate users list` shows whether {name} is there"):
         said = run(
             config_path,
@@ -67,6 +63,28 @@ def create_user(
     document(said) if as_json else click.echo(
         f"{said['username']}: {said['role']}, {said['mode']}, balance ${said['balance']}"
     )
+
+
+def _from_stdin(password: str) -> str:
+    """A password is read there, where nobody else can."""
+    if password != "-":
+        raise click.UsageError(
+            "a password on the command line can be read by others; use --password - and give it on standard input"
+        )
+    return sys.stdin.readline().rstrip("\n")
+
+
+@users.command("password")
+@click.argument("name")
+@click.option("--password", required=True, help="`-` reads it from standard input.")
+@as_json_option
+@places
+def set_password(name: str, password: str, as_json: bool, config_path: Path | None, data: Path | None) -> None:
+    """Give an account another password. Whoever is signed in with the one before no longer is; API keys stay."""
+    secret = _from_stdin(password)
+    with _told(f"the password of {name} is the one before, or this one"):
+        said = run(config_path, data, "users.password", username=name, password=secret)
+    document(said) if as_json else click.echo(f"{said['username']}: the password is changed")
 
 
 _USER_COLUMNS = {

@@ -27,6 +27,7 @@ COMMANDS = {
     "ledger": "ftgate.cli.ledger:ledger",
     "logs": "ftgate.cli.ledger:logs",
     "stats": "ftgate.cli.ledger:stats",
+    "audit": "ftgate.cli.ledger:audit",
     "backup": "ftgate.cli.care:backup",
     "restore": "ftgate.cli.care:restore",
     "doctor": "ftgate.cli.care:doctor",

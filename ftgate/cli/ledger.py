@@ -1,5 +1,5 @@
-"""`ftgate ledger`, `ftgate logs`, `ftgate stats`: what was remembered. They only read, beside a running server or
-without one; `ledger verify --discard-checkpoint` alone changes something, and only while no server runs."""
+"""`ftgate ledger`, `ftgate logs`, `ftgate stats`, `ftgate audit`: what was remembered. They only read, beside a running
+server or without one; `ledger verify --discard-checkpoint` alone changes something, and only while no server runs."""
 
 import csv
 import sqlite3
@@ -22,6 +22,7 @@ from ftgate.store import checkpoint, requests
 from ftgate.store.batch import Batch, write_batch
 from ftgate.store.database import DatabaseFault, connect, read_only
 from ftgate.store.entries import all_entries, has_user, latest_entries
+from ftgate.store.records import latest_acts
 from ftgate.store.schema import show_newest
 from ftgate.store.verify import Rows, compare_payments, compare_requests, verify_ledger
 
@@ -249,3 +250,31 @@ def stats(as_json: bool, config_path: Path | None, data: Path | None) -> None:
     }
     models: list[dict[str, object]] = found["models"]  # type: ignore[assignment]
     table([*models, {"model": "all", **found}], columns)
+
+
+_ACT_COLUMNS = {
+    "at": "Time", "via": "Via", "actor_name": "Who", "action": "What", "target": "Of", "before": "Before",
+    "after": "After",
+}  # fmt: skip
+
+
+@click.command()
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="How many, newest first.")
+@as_json_option
+@places
+def audit(limit: int, as_json: bool, config_path: Path | None, data: Path | None) -> None:
+    """Who changed what, over HTTP or by the command line."""
+    with _readable(config_path, data) as path:
+        found = latest_acts(path, limit)
+    if as_json:
+        document(found)
+        return
+    rows: list[dict[str, object]] = found["data"]  # type: ignore[assignment]
+    table([{**row, **{what: _changes(row[what]) for what in ("before", "after")}} for row in rows], _ACT_COLUMNS)
+
+
+def _changes(said: object) -> str | None:
+    """What was, or is, in few words."""
+    if not isinstance(said, dict):
+        return None
+    return ", ".join(f"{name}={'' if value is None else value}" for name, value in said.items())

@@ -149,9 +149,10 @@ def _total(connection: sqlite3.Connection, table: str, chosen: Choice, counts: C
     return known
 
 
-def latest_acts(path: Path, limit: int) -> list[Mapping[str, object]]:
-    """The newest rows of the audit, for a person to read. Raises sqlite3.Error."""
-    return [*_page(path, _AUDIT, _acts(Acts()), {}, after=None, skipped=0, size=limit)[0]]
+def latest_acts(path: Path, limit: int) -> dict[str, object]:
+    """The newest rows of the audit, for a person to read, as the operator's first page. Raises sqlite3.Error."""
+    rows, total, _ = _page(path, _AUDIT, _acts(Acts()), {}, after=None, skipped=0, size=limit)
+    return {"data": rows, "page": 1, "page_size": limit, "total": total, "next": None}
 
 
 class StoredRecords:

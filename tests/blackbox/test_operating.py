@@ -394,6 +394,21 @@ def test_the_command_line_is_audited_too(house: House, root: Person, ann: Any) -
     assert rows[0]["before"] == {"status": "active"} and rows[0]["after"] == {"status": "disabled"}
 
 
+def test_a_password_by_the_command_line(house: House, root: Person, ann: Any) -> None:
+    cookie, _ = session(ann)
+    said = house.cli("users", "password", ann.name, "--password", "-", "--json", stdin="by command\n")
+    assert said == {"id": ann.id, "username": ann.name}
+    error(ann.ask("GET", "/v1/user/self"), 401, "invalid_token")
+    error(ann.ask("GET", "/v1/user/self", **cookie), 401, "invalid_api_key")
+    assert ann.login(ann.name, "by command").status_code == 200
+    short = house.cli("users", "password", ann.name, "--password", "-", stdin="short\n", code=1)
+    assert "a password has 6 to 1024 bytes" in short[1]
+    said = house.cli("audit", "--limit", "1", "--json")
+    assert said["data"] == root.said("GET", "/v1/admin/audit?page_size=1")["data"]
+    assert (said["data"][0]["action"], said["data"][0]["via"]) == ("user.password", "cli")
+    assert "user.password" in house.cli("audit")[0]
+
+
 def test_the_audit_in_pages(root: Person, ann: Any) -> None:
     for n in range(5):
         root.said("PATCH", f"/v1/admin/users/{ann.id}", {"name": f"n{n}"})

@@ -19,10 +19,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
     return calls
 
 
+@pytest.mark.parametrize("command", ["create", "password"])
 @pytest.mark.parametrize("password", ["secret-1", "", " "])
-def test_no_password_on_the_command_line(password: str, asked: list[dict[str, object]]) -> None:
+def test_no_password_on_the_command_line(command: str, password: str, asked: list[dict[str, object]]) -> None:
     """Others can read it there, and shells keep it."""
-    found = CliRunner().invoke(accounts.users, ["create", "ann", "--password", password])
+    found = CliRunner().invoke(accounts.users, [command, "ann", "--password", password])
     assert (found.exit_code, asked) == (2, [])
     assert "--password -" in found.output and "secret-1" not in found.output
 

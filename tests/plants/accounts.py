@@ -108,4 +108,25 @@ PLANTS = (
         "pass",
         "tests/blackbox/test_operator.py::test_a_switch_outlives_the_process_and_goes_with_the_name",
     ),
+    Plant(
+        "nobody knows who gave credits",
+        "ftgate/accounts/credits.py",
+        'audited(batch, entry.at_us, by, f"credit.{entry.kind}", f"user:{user.id}", before, after)',
+        "pass",
+        "tests/accounts/test_managed.py",
+    ),
+    Plant(
+        "the last operator may lock himself out",
+        "ftgate/accounts/users.py",
+        "sum(map(self._is_operator, self.directory.users.values())) == 1:",
+        "not self.directory.users:",
+        "tests/accounts/test_managed.py",
+    ),
+    Plant(
+        "a page of accounts begins at the newest whatever was seen",
+        "ftgate/accounts/managed.py",
+        "newest if after is None else min(after - 1, newest)",
+        "newest",
+        "tests/accounts/test_managed.py",
+    ),
 )

@@ -41,7 +41,7 @@ PLANTS = (
     Plant(
         "a password may stand on the command line",
         "ftgate/cli/accounts.py",
-        'if password is not None and password != "-":',
+        'if password != "-":',
         'if password == "":',
         "tests/cli/test_accounts.py",
     ),

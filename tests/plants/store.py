@@ -185,4 +185,18 @@ PLANTS = (
         "if self.failed is None:",
         "tests/store/test_writer_faults.py::test_a_database_that_is_lost_takes_what_was_handed_over_first",
     ),
+    Plant(
+        "how many entries there are is counted once and for all",
+        "ftgate/store/records.py",
+        "if upto < newest:",
+        "if not upto:",
+        "tests/store/test_records.py",
+    ),
+    Plant(
+        "an entry that ends a hold is not found by its ref",
+        "ftgate/store/records.py",
+        "kind IN ('post', 'void', 'expire') AND hold IN",
+        "kind IN ('void', 'expire') AND hold IN",
+        "tests/store/test_records.py",
+    ),
 )

@@ -96,4 +96,25 @@ PLANTS = (
         "asker = await guard.account()\n        await calls.stop",
         "tests/web/test_operator.py",
     ),
+    Plant(
+        "everybody who is signed in is an operator",
+        "ftgate/web/asking.py",
+        'return self.person.role == "admin" and self.key is None',
+        "return self.key is None",
+        "tests/web/test_managing.py",
+    ),
+    Plant(
+        "a grant over HTTP may take credits back",
+        "ftgate/web/api/credits.py",
+        "if units <= 0:",
+        "if units == 0:",
+        "tests/web/test_managing.py",
+    ),
+    Plant(
+        "operators delete their own keys alone",
+        "ftgate/web/api/users.py",
+        "await keys.delete(number(id), None, doer(asker))",
+        "await keys.delete(number(id), asker.account, doer(asker))",
+        "tests/web/test_managing.py",
+    ),
 )

@@ -229,7 +229,8 @@ async def test_one_verification_at_a_time(path: Path, monkeypatch: pytest.Monkey
 
 
 def test_the_newest_acts_beside_no_server(written: Path) -> None:
-    assert [row["id"] for row in records.latest_acts(written, 3)] == ["300", "299", "298"]
+    said: Any = records.latest_acts(written, 3)
+    assert [row["id"] for row in said["data"]] == ["300", "299", "298"] and said["total"] == 300
 
 
 def test_a_database_without_an_audit_has_none(tmp_path: Path) -> None:
@@ -239,4 +240,4 @@ def test_a_database_without_an_audit_has_none(tmp_path: Path) -> None:
         connection.execute("DELETE FROM _sqlite_migrations WHERE name >= '0005'")
     with pytest.raises(sqlite3.Error):
         read_only(path).execute("SELECT 1 FROM audit")
-    assert records.latest_acts(path, 3) == []
+    assert records.latest_acts(path, 3)["data"] == []

@@ -20,6 +20,7 @@ from ftgate.ports.site import Doer, Person, Session
 from ftgate.web.services import Services
 from ftgate.web.site import Site
 from tests.fakes.ports import Still, channel
+from tests.web.managing import Managed
 
 SECRET = b"sk-ft_right"
 KEY = Key(7, 1, "k", "sk-ft_", active=True, account_active=True, metered=False, plan="default")
@@ -237,10 +238,11 @@ class Asking:
         self.accounts = Posted(_1=posted)
         self.sessions, self.throttle, self.payments = Entered(), Guesses(), Paying()
         nobody: Any = None
-        self.calls, self.channels = InFlight(), Switchable()
+        self.calls, self.channels, self.managed = InFlight(), Switchable(), Managed()
         services = Services(
             accounts=self.accounts, journal=self.journal, sessions=self.sessions, throttle=self.throttle,
-            entrance=nobody, people=nobody, keys=nobody, users=nobody, credits=nobody, records=nobody,
+            entrance=nobody, people=nobody, keys=self.managed, users=self.managed,
+            credits=self.managed, records=self.managed,
             calls=self.calls, channels=self.channels, payments=self.payments, own=("http://127.0.0.1:8400",),
         )  # fmt: skip
         self.site = Site(self.line, live, services)
