@@ -1,7 +1,8 @@
 """What a config says that can have no effect: it is allowed, and whoever wrote it is told.
 
 Three kinds: settings that nothing obeys in this version, names that no channel serves, and settings that another one
-(or nothing at all) keeps from counting.
+(or nothing at all) keeps from counting. And one that does what it says and will not be meant: payers who come back to
+where only this machine is.
 """
 
 from collections.abc import Iterable
@@ -25,6 +26,7 @@ def warn(reading: Reading, config: Settings) -> None:
     _overruled(reading, config.routes)
     _plain_http(reading)
     _own_address(reading, config)
+    _payers(reading, config)
     _not_yet(reading, config)
 
 
@@ -123,6 +125,14 @@ def _own_address(reading: Reading, config: Settings) -> None:
                 where = ("channel", place, "base_url")
                 reading.warn(where, f"{reading.label(where)} is where this gateway listens: it would call itself.")
                 break
+
+
+def _payers(reading: Reading, config: Settings) -> None:
+    """Real money is taken, and payers are sent back to where only this machine is."""
+    secret = config.stripe.secret_key
+    if secret is not None and "_live_" in secret.reveal() and config.server.public_url is None:
+        words = "[stripe] takes payments, and payers come back to where this gateway listens. Set server.public_url."
+        reading.warn(("stripe",), words)
 
 
 def _written(reading: Reading, *where: str) -> list[str]:

@@ -41,6 +41,14 @@ def test_what_has_an_effect_is_not(text: str) -> None:
     assert warnings(TWO + text) == []
 
 
+def test_payers_of_real_money_come_back_to_a_public_address() -> None:
+    keys = "[stripe]\nsecret_key = 'sk_live_1'\nwebhook_secret = 'whsec_1'\n"
+    (told,) = [line.partition(" ")[2] for line in warnings(CHANNEL + keys)]
+    assert told.startswith("[stripe] takes payments") and told.endswith("Set server.public_url.")
+    assert warnings(CHANNEL + keys + "[server]\npublic_url = 'https://llm.example.org'\n") == []
+    assert warnings(CHANNEL + keys.replace("live", "test")) == []
+
+
 def test_auto_is_a_name_of_its_own() -> None:
     assert [line.partition(" ")[2] for line in warnings(CHANNEL + '[alias]\nauto = "m"')] == [
         '[alias] auto has no effect: model = "auto" chooses by [auto]. Name the model there.'
