@@ -512,3 +512,16 @@ def test_the_command_line_works_without_a_server(tmp_path: Any) -> None:
         assert "paid" in till.house.cli("payments", "list")[0]
         till.house.start()
         assert till.balance(account) == 10
+
+
+def test_what_happened_while_it_was_away_is_found_at_the_start(tmp_path: Any) -> None:
+    with shop(tmp_path / "night") as till:
+        account = till.house.account("0")
+        session = till.session(account)
+        till.told(till.stripe.pay(session))
+        assert till.house.process.terminate() == 0
+        till.stripe.refund(session, 400)
+        till.stripe.dispute(session, 100)
+        till.house.start()
+        till.house.wait_for(lambda: till.balance(account) == 5, "the start did not look", 10)
+        assert till.status(session) == "disputed" and till.house.verified()["ok"]
