@@ -146,7 +146,11 @@ def test_response_headers(service: Service) -> None:
 
 def test_streaming(service: Service, account: Account) -> None:
     service.says("deepseek-chat", "1, 2, 3, 4, 5", 6, 5)
-    streams(service.curl(STREAMING, account), "1, 2, 3, 4, 5")
+    answer = service.curl(STREAMING, account)
+    streams(answer, "1, 2, 3, 4, 5")
+    # What a stream costs is known at its end: it stands in a comment there.
+    cost, balance = service.house.row(account)["cost"], service.house.balance(account)
+    assert f"\n: x-findtoken-cost={cost} balance={balance}\ndata: [DONE]\n\n".encode() in answer.content
 
 
 @pytest.mark.parametrize("routing", ["auto", "cheapest", "fallback"])
