@@ -103,7 +103,7 @@ OPERATIONS = (
     _admin("GET", "/tokens", "API keys of all accounts, or of one", paged(named("Token")),
            params=(*PAGES, Param("user", text()), Param("status", choice("active", "disabled", "expired")))),
     _admin("PATCH", "/tokens/{id}", "Enable or disable one", named("Token"), params=_ID, wants_body=False,
-           body=record({"status?": choice("active", "disabled")}), refused=_GONE),
+           body=record({"status?": maybe(choice("active", "disabled"))}), refused=_GONE),
     _admin("DELETE", "/tokens/{id}", "Delete one", record({"id": id(), "deleted": flag()}), params=_ID, refused=_GONE),
     _admin("POST", "/credits", "Give credits", record({
         "username": text(), "balance": dollars(), "granted": dollars(), "ref": text(), "already_done": flag(),

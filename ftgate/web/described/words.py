@@ -125,7 +125,7 @@ class Param(msgspec.Struct, frozen=True):
 PAGES = (
     Param("page", whole(least=1), "from 1"),
     Param("page_size", whole(least=1), "1 to 100; more is taken as 100"),
-    Param("cursor", text(least=1), "`next` of the page before; it beats `page`"),
+    Param("cursor", text(), "`next` of the page before; it beats `page`"),
 )
 
 Refusals = Mapping[int, tuple[str, ...]]
