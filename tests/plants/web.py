@@ -117,4 +117,18 @@ PLANTS = (
         "await keys.delete(number(id), asker.account, doer(asker))",
         "tests/web/test_managing.py",
     ),
+    Plant(
+        "a user reads another one's key by its number",
+        "ftgate/web/api/tokens.py",
+        "return reply(keys.shown(number(id), asker.account))",
+        "return reply(keys.shown(number(id), None))",
+        "tests/blackbox/test_who_may.py::test_what_is_another_s_is_as_if_it_were_not_there",
+    ),
+    Plant(
+        "everybody learns which routes operators have",
+        "ftgate/web/site.py",
+        "                await self.guard.operator()\n",
+        "                pass\n",
+        "tests/web/test_managing.py::test_operators_alone",
+    ),
 )
