@@ -8,7 +8,7 @@ stood.
 """
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -178,26 +178,31 @@ class StoredRecords:
     async def export(self, account: int | None, form: str) -> AsyncIterator[bytes]:
         """As ports.managing.Records says. No read lasts longer than one piece, so that a slow reader keeps nothing
         open."""
-        newest, rows = await trio.to_thread.run_sync(partial(self._piece, account, 0, None))
+        newest = await trio.to_thread.run_sync(self._newest)
         yield f"{','.join(ENTRY)}\r\n".encode() if form == "csv" else b""
-        while rows:
-            yield b"".join([_line(row, form) for row in rows])
-            _, rows = await trio.to_thread.run_sync(partial(self._piece, account, int(str(rows[-1]["id"])), newest))
+        behind: int | None = 0
+        while behind is not None:
+            lines, behind = await trio.to_thread.run_sync(partial(self._piece, account, form, behind, newest))
+            yield lines
 
-    def _piece(
-        self, account: int | None, behind: int, newest: int | None
-    ) -> tuple[int, Sequence[Mapping[str, object]]]:  # fmt: skip
-        """The next entries, oldest first, up to the newest one, which is looked for where it is not said."""
+    def _newest(self) -> int:
+        connection = read_only(self.database)
+        try:
+            return int(connection.execute("SELECT coalesce(max(id), 0) FROM entries").fetchone()[0])
+        finally:
+            connection.close()
+
+    def _piece(self, account: int | None, form: str, behind: int, newest: int) -> tuple[bytes, int | None]:
+        """The next entries, oldest first, up to the newest one, as they are sent; where the last of them stands, None
+        where no more follow."""
         where, values = _moves(Moves(account)) if account is not None else (" true", ())
         connection = read_only(self.database)
         try:
-            if newest is None:
-                newest = int(connection.execute("SELECT coalesce(max(id), 0) FROM entries").fetchone()[0])
             sql = f"SELECT {_ENTRIES.columns} FROM entries WHERE{where} AND id > ? AND id <= ? ORDER BY id LIMIT ?"  # noqa: S608 - words of ours, values bound
             found = connection.execute(sql, (*values, behind, newest, PIECE)).fetchall()
         finally:
             connection.close()
-        return newest, [_move(*row) for row in found]
+        return b"".join([_line(_move(*row), form) for row in found]), found[-1][0] if len(found) == PIECE else None
 
     async def verify(self) -> Mapping[str, object]:
         """As ports.managing.Records says."""
