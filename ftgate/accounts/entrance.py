@@ -101,16 +101,17 @@ class Entrance:
         Forbidden for a disabled one, RateLimited."""
         user = self.directory.by_name.get(username.lower())
         tried = self._try(username, user, address)
-        right = await self.hasher.verify(password, user.password.reveal() if user else "")
-        if user is None or not right:
+        kept = user.password if user else Secret("")
+        right = await self.hasher.verify(password, kept.reveal())
+        stronger = Secret(await self.hasher.hash(password)) if right and is_weak(kept.reveal()) else None
+        if user is None or not right or user.password is not kept:  # it may have been changed meanwhile
             raise NotAuthenticated(WRONG, code="invalid_credentials")
         tried.succeeded()
         if user.status != "active":
             raise Forbidden("This account is disabled: ask the operator", code="account_disabled")
         batch = self.writer.changed()
-        if is_weak(user.password.reveal()):
-            user.password = Secret(await self.hasher.hash(password))
-            batch = self.writer.changed()
+        if stronger is not None:
+            user.password = stronger
             batch.statements.append(("UPDATE users SET password = ? WHERE id = ?", (user.password.reveal(), user.id)))
         self._seen(user, address, batch)
         return user, batch
@@ -162,11 +163,11 @@ class Entrance:
         """As ports.Entrance says."""
         password_fits(new, self.site().password_min, "newPassword")
         user = self.directory.users[account]
-        tried = self._try(user.username, user, by.address)
-        if not await self.hasher.verify(current, user.password.reveal()):
+        tried, kept = self._try(user.username, user, by.address), user.password
+        if not await self.hasher.verify(current, kept.reveal()):
             raise NotAuthenticated(WRONG, code="invalid_credentials")
         tried.succeeded()
-        await self.users.set_password(user, new, by)
+        await self.users.set_password(user, new, by, instead_of=kept)
         if not browser:
             return self._entered(user)
         batch = self.writer.changed()

@@ -16,7 +16,7 @@ from ftgate.accounts.sessions import SignedIn
 from ftgate.core.moments import iso
 from ftgate.core.money import format_usd_cents
 from ftgate.core.secret import Secret
-from ftgate.errors import Conflict, InvalidRequest
+from ftgate.errors import Conflict, InvalidRequest, NotAuthenticated
 from ftgate.ports import Clock
 from ftgate.ports.site import Doer
 from ftgate.store.batch import Batch
@@ -208,9 +208,14 @@ class Users:
         await self._written(batch, f"the end of what {user.username} is signed in with")
         return ended
 
-    async def set_password(self, user: User, password: str, by: Doer = CLI) -> None:
-        """Give it another password; every login token and session ends, API keys stay. Raises InvalidRequest."""
+    async def set_password(
+        self, user: User, password: str, by: Doer = CLI, *, instead_of: Secret | None = None
+    ) -> None:  # fmt: skip
+        """Give it another password; every login token and session ends, API keys stay. Raises InvalidRequest; and
+        NotAuthenticated where it is to take the place of one (`instead_of`) that was changed meanwhile."""
         hashed = await self.hasher.hash(given.text("password", password))
+        if instead_of is not None and user.password is not instead_of:
+            raise NotAuthenticated("the password was changed meanwhile", code="invalid_credentials")
         batch = self.writer.changed()
         user.password = Secret(hashed)
         batch.statements.append(("UPDATE users SET password = ? WHERE id = ?", (hashed, user.id)))

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from ftgate.accounts import Accounts
-from ftgate.accounts.passwords import verify_password
+from ftgate.accounts.passwords import Hasher, verify_password
 from ftgate.core.books import Entry
-from ftgate.errors import Conflict, InvalidRequest, NotFound
+from ftgate.errors import Conflict, InvalidRequest, NotAuthenticated, NotFound
 from ftgate.ports import PlanOffer, SiteSettings
 from ftgate.ports.site import Doer
 from tests.accounts.opened import opened
@@ -169,3 +170,51 @@ async def test_an_entry_and_its_audit_row_are_of_one_transaction(path: Path) -> 
         batch = accounts.credits.unwritten["r"]
         assert [entry.ref for entry in batch.entries if isinstance(entry, Entry)] == ["r"]
         assert [row[5:7] for sql, row in batch.statements if "INTO audit" in sql] == [("credit.grant", "user:1")]
+
+
+class Slow:
+    """A hasher whose checks of passwords come back when they are told to."""
+
+    def __init__(self, hasher: Hasher) -> None:
+        self.hasher, self.checked, self.go_on = hasher, trio.Event(), trio.Event()
+
+    async def hash(self, password: str) -> str:
+        return await self.hasher.hash(password)
+
+    async def verify(self, password: str, hashed: str) -> bool:
+        right = await self.hasher.verify(password, hashed)
+        self.checked.set()
+        await self.go_on.wait()
+        return right
+
+
+@pytest.mark.parametrize("weak", [False, True])
+@pytest.mark.parametrize("how", ["login", "change"])
+async def test_a_password_that_is_changed_meanwhile_lets_nobody_in(
+    path: Path, monkeypatch: pytest.MonkeyPatch, how: str, weak: bool
+) -> None:
+    async with opened(path, site=SITE) as accounts:
+        await accounts.managed.make("ann", {"password": "the old one"}, ROOT)
+        user, slow = accounts.directory.users[1], Slow(accounts.users.hasher)
+        monkeypatch.setattr(accounts.entrance, "hasher", slow)
+        monkeypatch.setattr("ftgate.accounts.entrance.is_weak", lambda _: weak)
+        refused: list[str] = []
+
+        async def come_in() -> None:
+            try:
+                if how == "login":
+                    await accounts.entrance.login(username="ann", password="the old one", address="10.0.0.9")
+                else:
+                    await accounts.entrance.change_password(
+                        1, current="the old one", new="of a thief", by=ROOT, browser=False
+                    )
+            except NotAuthenticated as error:
+                refused.append(error.code)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(come_in)
+            await slow.checked.wait()
+            await accounts.managed.set_password(1, "the new one", ROOT)
+            slow.go_on.set()
+        assert refused == ["invalid_credentials"] and user.last_login_at_us is None
+        assert verify_password("the new one", user.password.reveal())
