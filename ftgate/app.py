@@ -20,6 +20,7 @@ from ftgate.core.limits import Limits
 from ftgate.core.routing import Channel
 from ftgate.errors import DatabaseBusy
 from ftgate.house import control, serving
+from ftgate.house.config_desk import ConfigDesk
 from ftgate.house.house import House, SystemClock
 from ftgate.house.live import Live
 from ftgate.house.lock import Patience
@@ -212,7 +213,8 @@ async def _serve(
     ways = Ways(gate, transports, house.accounts.switches, house.accounts.deeds)
     url = serving.address(listeners, tls=settings.server.tls_cert is not None)
     payments = _payments(house, url)
-    door = await _door(house, ways, watches, payments, url)
+    config = ConfigDesk(reloader, house.accounts.deeds)
+    door = await _door(house, ways, watches, payments, url, config)
     code = 0
     _keep_up(house, gate, transports)
     house.accounts.plans.adopt()
@@ -221,7 +223,7 @@ async def _serve(
     async with trio.open_nursery() as nursery:
         asked = {
             **commands(house.accounts), **payment_commands(payments), **channel_commands(ways),
-            "config.reload": reloader.command,
+            "config.reload": config.command,
         }  # fmt: skip
         await nursery.start(control.serve, desk, asked)
         if watches is not None:
@@ -305,7 +307,12 @@ def _gate(house: House[Accounts], transports: "Transports") -> "Gate":
 
 
 async def _door(
-    house: House[Accounts], ways: "Ways", watches: "Readiness | None", payments: Payments, own: str
+    house: House[Accounts],
+    ways: "Ways",
+    watches: "Readiness | None",
+    payments: Payments,
+    own: str,
+    config: ConfigDesk,
 ) -> serving.Door:
     """What stands at the port, with the site behind it. `own` is the URL at which it is reached."""
     from ftgate.doors.asgi import Relay
@@ -323,6 +330,7 @@ async def _door(
         accounts=accounts.directory,
         journal=StoredJournal(house.database),
         channels=ways,
+        config=config,
         sessions=accounts.sessions,
         throttle=accounts.throttles,
         entrance=accounts.entrance,

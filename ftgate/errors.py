@@ -3,6 +3,7 @@
     GateError                      status  type / code
     ├─ CallerFault                         the request was wrong; mending it is the caller's work
     │  ├─ InvalidRequest           400     invalid_request_error / invalid_json, missing_field, invalid_value, …
+    │  ├─ ConfigInvalid            400     invalid_request_error / config_invalid
     │  ├─ NotFound                 404     invalid_request_error / model_not_found, not_found
     │  ├─ MethodNotAllowed         405     invalid_request_error / method_not_allowed
     │  ├─ NotAuthenticated         401     authentication_error / invalid_api_key, key_disabled, key_expired
@@ -77,6 +78,17 @@ class CallerFault(GateError):
 
 class InvalidRequest(CallerFault):
     pass
+
+
+class ConfigInvalid(CallerFault):
+    """The config as it is written cannot be used; nothing has changed. `faults` are lines as ConfigFaults has them."""
+
+    code = "config_invalid"
+
+    def __init__(self, faults: list[str]) -> None:
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        super().__init__(f"the config has {count}, and nothing was changed: mend it and reload again")
+        self.faults = faults
 
 
 class NotFound(CallerFault):

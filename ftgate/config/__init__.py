@@ -30,6 +30,7 @@ from ftgate.config.build import (
 )
 from ftgate.config.changes import changed, lost_channels, needing_restart
 from ftgate.config.channel_settings import ProviderOverride
+from ftgate.config.inspect import inspected
 from ftgate.config.listed import provider_table
 from ftgate.config.settings import Plan, Server, Settings
 from ftgate.config.shipped import provider, provider_names
@@ -38,6 +39,6 @@ from ftgate.config.write import write_example
 
 __all__ = [
     "Plan", "ProviderOverride", "Server", "Settings", "brought", "changed", "channel_row", "default_path", "describe",
-    "effective_provider", "from_environment", "load", "lost_channels", "named_data_dir", "needing_restart",
+    "effective_provider", "from_environment", "inspected", "load", "lost_channels", "named_data_dir", "needing_restart",
     "provider", "provider_names", "provider_table", "unquoted", "write_example",
 ]  # fmt: skip

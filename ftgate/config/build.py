@@ -157,6 +157,7 @@ def build(reading: Reading, origin: Path | None, ollama_models: list[str] | None
         warnings=[],
         certificate=_fingerprint(server),
         files=reading.files,
+        lines=reading.lines,
     )
     idle.warn(reading, result)
     reading.raise_faults()

@@ -13,6 +13,7 @@ from typing import Annotated as A
 import msgspec
 
 from ftgate.config.channel_settings import ProviderOverride
+from ftgate.config.lines import Where
 from ftgate.config.note import YEAR_S, Note
 from ftgate.config.stamps import Stamps
 from ftgate.core.health import Breaker
@@ -280,7 +281,7 @@ class Settings(msgspec.Struct, frozen=True):
     `limits` hold for each key, `limits_account` for each account, `limits_model` for each named model. `found` says for
     channels made without a config where they came from. `origin` is the file, None without one. `warnings` are lines
     like faults, about things that are allowed. `certificate` tells one TLS certificate from another, "" is none;
-    `files` are all that were read.
+    `files` are all that were read, `lines` where each setting stands that was given.
     """
 
     server: Server
@@ -301,6 +302,7 @@ class Settings(msgspec.Struct, frozen=True):
     warnings: list[str]
     certificate: str = ""
     files: Stamps = {}
+    lines: Mapping[Where, int] = {}
 
 
 LIMITS = Rates(requests_per_second=100)

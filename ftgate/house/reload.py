@@ -6,7 +6,8 @@ began with.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable
 
 import msgspec
 import trio
@@ -40,6 +41,7 @@ class Reloader:
         live: Live,
         read: Callable[[], Settings],
         refused: Callable[[Settings], str | None] = lambda settings: None,
+        wall_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         self.live = live
         self.read = read
@@ -48,6 +50,9 @@ class Reloader:
         """Of the last try; none when it went well."""
         self.tried: Stamps = live.settings.files
         """The files as they were at the last try."""
+        self.loaded_at_us = wall_us()
+        """When what is in force was read."""
+        self._wall_us = wall_us
         self._turn = trio.Lock()
 
     def __repr__(self) -> str:
@@ -57,9 +62,7 @@ class Reloader:
         """Read and put in force. Raises ConfigFaults; then nothing has changed."""
         async with self._turn:
             try:
-                new = await trio.to_thread.run_sync(self.read, abandon_on_cancel=True)
-                if why := lost_channels(self.live.settings, new) or self.refused(new):
-                    raise ConfigFaults([why], new.files)
+                new = await self._written()
             except ConfigFaults as faulty:
                 self.faults = tuple(faulty.faults)
                 self.tried = {**self.live.settings.files, **faulty.files}
@@ -70,17 +73,25 @@ class Reloader:
                 if warning not in self.live.settings.warnings:
                     log.warning("%s", warning)
             self.live.adopt(new)
+            self.loaded_at_us = self._wall_us()
         return done
 
-    async def command(self) -> Mapping[str, object]:
-        """As the command line asks for it: what was done, or the faults."""
-        try:
-            done = await self._told("a command")
-        except ConfigFaults as faulty:
-            return {"ok": False, "faults": faulty.faults}
-        return {"ok": True, "changed": done.changed, "needs_restart": done.needs_restart}
+    async def _written(self) -> Settings:
+        """What is written now. Raises ConfigFaults where this process cannot use it."""
+        new = await trio.to_thread.run_sync(self.read, abandon_on_cancel=True)
+        if why := lost_channels(self.live.settings, new) or self.refused(new):
+            raise ConfigFaults([why], new.files)
+        return new
 
-    async def _told(self, why: str) -> Reloaded:
+    async def check(self) -> list[str]:
+        """What is wrong with the config as it is written now; nothing changes."""
+        try:
+            await self._written()
+        except ConfigFaults as faulty:
+            return faulty.faults
+        return []
+
+    async def told(self, why: str) -> Reloaded:
         """Reload, and say in the log what came of it."""
         try:
             done = await self.reload()
@@ -98,7 +109,7 @@ class Reloader:
     async def attempt(self, why: str) -> None:
         """Reload where nobody waits for the answer."""
         try:
-            await self._told(why)
+            await self.told(why)
         except ConfigFaults:
             pass  # told already
         except Exception:  # a bug in reading must not end the server, which has good settings

@@ -30,6 +30,22 @@ class RunningCalls(Protocol):
         ...
 
 
+class Config(Protocol):
+    """The config in force, and as it is written."""
+
+    def shown(self) -> Mapping[str, object]:
+        """Every setting with its value and where it comes from; secrets as "set"."""
+        ...
+
+    async def check(self) -> Sequence[str]:
+        """What is wrong with it as it is written; nothing changes."""
+        ...
+
+    async def reload(self, by: Doer) -> Mapping[str, object]:
+        """Put in force what is written. Raises errors.ConfigInvalid."""
+        ...
+
+
 class Switches(Protocol):
     """Which channels an operator has switched off."""
 

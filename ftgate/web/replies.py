@@ -5,7 +5,7 @@ from quart import Response, g, request
 
 from ftgate.core.money import format_usd
 from ftgate.doors import http
-from ftgate.errors import GateError
+from ftgate.errors import ConfigInvalid, GateError
 from ftgate.ports import Headers
 
 
@@ -36,6 +36,10 @@ def error_reply(error: GateError) -> Response:
     """An error, as clients of the route that was asked for expect it."""
     path = request.path if request.url_rule else http.canonical(request.path)
     status, headers, body = http.wording(path, versioned=versioned()).error(error, request_id())
+    if isinstance(error, ConfigInvalid):
+        said = msgspec.json.decode(body)
+        said["error"]["faults"] = error.faults
+        body = msgspec.json.encode(said)
     if status == 401:
         headers = [*headers, (b"www-authenticate", b"Bearer")]
     return _answer(body, status, headers)

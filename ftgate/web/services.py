@@ -4,7 +4,7 @@ import dataclasses
 
 from ftgate.ports import Accounts, Journal
 from ftgate.ports.managing import Credits, Records, Users
-from ftgate.ports.operator import Channels, RunningCalls
+from ftgate.ports.operator import Channels, Config, RunningCalls
 from ftgate.ports.payments import Payments
 from ftgate.ports.site import Entrance, KeyRing, People, Sessions, Throttle
 
@@ -16,6 +16,7 @@ class Services:
     accounts: Accounts
     journal: Journal
     channels: Channels
+    config: Config
     sessions: Sessions
     throttle: Throttle
     payments: Payments

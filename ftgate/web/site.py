@@ -15,6 +15,7 @@ from ftgate.web.api import (
     auth,
     calls,
     channels,
+    configured,
     credits,
     described,
     health,
@@ -57,7 +58,7 @@ class Site:
         payments.add(app, guard, services.payments)
         usage.add(app, guard, services.journal)
         managing = users, credits, records
-        operating = calls, channels
+        operating = calls, channels, configured
         for part in (auth, people, tokens, *managing, *operating, described):
             routes = Blueprint(part.__name__.rpartition(".")[2], part.__name__)
             part.add(routes, guard, services)

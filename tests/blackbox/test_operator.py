@@ -192,3 +192,38 @@ def test_a_switch_outlives_the_process_and_goes_with_the_name(tmp_path: Path) ->
         assert "no channel named" in house.cli("channels", "enable", "nobody", code=1)[1]
         house.kill()
         assert rows_of(house)["one"]["enabled"] is True
+
+
+# The config
+
+
+def test_the_config_is_shown_checked_and_reloaded(tmp_path: Path) -> None:
+    with House(tmp_path, CONFIG, SCRIPTS, way="") as house:
+        root, text = Operator(house), house.file.read_text()
+        shown = root.said("GET", "/config")
+        found = {row["name"]: row for row in shown["settings"]}
+        assert shown["path"] == str(house.file) and shown["last_error"] is None and shown["loaded_at"].endswith("Z")
+        assert found["channel.lab.name"]["origin"] == "file:2" and found["channel.lab.keys"]["value"] == "set"
+        assert found["server.port"] == {"name": "server.port", "value": 8400, "origin": "default"}
+        assert PROVIDER_KEY not in str(shown)
+        house.file.write_text(text + "[server]\nkeepalive = 7\nnonsense = 1\n")
+        checked = root.said("POST", "/config/check")
+        (fault,) = checked["faults"]
+        assert not checked["ok"] and "nonsense" in fault
+        refused = root.ask("POST", "/config/reload")
+        said = refused.json()["error"]
+        assert (refused.status_code, said["code"], said["faults"]) == (400, "config_invalid", [fault])
+        shown = root.said("GET", "/config")
+        assert fault in shown["last_error"]
+        assert {row["name"]: row["value"] for row in shown["settings"]}["server.keepalive"] == 15
+        house.file.write_text(text + "[server]\nkeepalive = 7\nport = 1\n")
+        assert root.said("POST", "/config/check") == {"ok": True, "faults": []}
+        done = root.said("POST", "/config/reload")
+        assert done["ok"] and done["needs_restart"] == ["server.port"]
+        said = root.said("GET", "/config")
+        assert said["last_error"] is None and said["loaded_at"] >= shown["loaded_at"]
+        assert {row["name"]: row["value"] for row in said["settings"]}["server.keepalive"] == 7
+        (row,) = root.audited("config.reload")
+        assert row["target"] == str(house.file) and row["actor_name"] == "root1" and "server.port" in row["after"]
+        assert house.cli("reload") == ("waits for a restart  server.port\n", "")
+        assert [row["via"] for row in root.audited("config.reload")] == ["api", "cli"]

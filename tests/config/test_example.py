@@ -33,7 +33,7 @@ def test_the_file_in_the_repository_is_the_generated_one() -> None:
 
 def test_as_it_stands_it_is_no_config_at_all() -> None:
     written, none = load(config.write_example(), {}), config.from_environment({}, None)
-    same = {"origin": None, "warnings": [], "files": {}}
+    same = {"origin": None, "warnings": [], "files": {}, "lines": {}}
     assert msgspec.structs.replace(written, **same) == msgspec.structs.replace(none, **same)
 
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -11,10 +12,23 @@ import trio.testing
 from ftgate import config
 from ftgate.config.stamps import look
 from ftgate.errors import ConfigFaults
+from ftgate.house.config_desk import ConfigDesk
 from ftgate.house.live import Live
 from ftgate.house.reload import WATCH_S, Reloaded, Reloader
 from tests.config.reading import CHANNEL
 from tests.patience import SOON_S
+
+
+class Unnoted:
+    """ports.operator.Deeds that nobody reads."""
+
+    async def note(self, *said: object, **more: object) -> None:
+        pass
+
+
+async def by_command(reloader: Reloader) -> Any:
+    """As the command line asks for it."""
+    return await ConfigDesk(reloader, Unnoted()).command()
 
 
 class Place:
@@ -74,12 +88,12 @@ async def test_what_cannot_be_used_changes_nothing(
         place.file.unlink()
     else:
         place.write(place.text + bad)
-    said = await place.reloader.command()
+    said = await by_command(place.reloader)
     assert said["ok"] is False and all("ftgate.toml:" in fault for fault in said["faults"])  # type: ignore[attr-defined]
     assert (place.live.settings, place.live.gate, place.live.doors) == before and not place.told
     assert place.reloader.faults and "nothing has changed" in caplog.text
     place.write(place.text.removesuffix(bad or ""))
-    assert await place.reloader.command() == {"ok": True, "changed": (), "needs_restart": ()}
+    assert await by_command(place.reloader) == {"ok": True, "changed": [], "needs_restart": []}
     assert not place.reloader.faults
 
 
@@ -89,22 +103,22 @@ async def test_a_file_that_was_cut_off_takes_no_channel_away(place: Place, left:
     """A full disk, or an editor that was stopped: nobody is answered by the demo for that."""
     reloader = Reloader(place.live, lambda: config.load(place.file, environ))
     place.write(left)
-    said = await reloader.command()
+    said = await by_command(reloader)
     assert said["ok"] is False and "no [[channel]] any more" in str(said["faults"]) and not place.told
     place.write(CHANNEL.replace("env:LAB_KEY", "sk-late"))
-    assert (await reloader.command())["ok"] and place.key() == "sk-late"
+    assert (await by_command(reloader))["ok"] and place.key() == "sk-late"
 
 
 async def test_channels_that_nobody_wrote_come_and_do_not_go() -> None:
     live = Live(config.from_environment({}, None))
     models: list[str] | None = ["m"]
     reloader = Reloader(live, lambda: config.from_environment({}, models))
-    assert (await reloader.command())["changed"] == ("channel.demo", "channel.ollama", "channel")
+    assert (await by_command(reloader))["changed"] == ["channel.demo", "channel.ollama", "channel"]
     models = None  # it is starting anew
-    said = await reloader.command()
+    said = await by_command(reloader)
     assert said["ok"] is False and "ollama is not found now" in str(said["faults"])
     models = ["m", "n"]
-    assert (await reloader.command())["changed"] == ("channel.ollama",)
+    assert (await by_command(reloader))["changed"] == ["channel.ollama"]
 
 
 async def test_what_this_process_cannot_take_changes_nothing(place: Place) -> None:

@@ -157,4 +157,11 @@ PLANTS = (
         "                pass\n",
         "tests/cli/test_prices.py",
     ),
+    Plant(
+        "a secret of a section is shown",
+        "ftgate/config/inspect.py",
+        "return None if value is None else SET",
+        "return None if value is None else value.reveal()",
+        "tests/config/test_inspect.py",
+    ),
 )

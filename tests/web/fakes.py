@@ -12,7 +12,7 @@ from ftgate.core.retrying import Retry
 from ftgate.core.routing import Routes
 from ftgate.doors.asgi import Relay
 from ftgate.doors.intake import Intake
-from ftgate.errors import NotAuthenticated, NotFound
+from ftgate.errors import ConfigInvalid, NotAuthenticated, NotFound
 from ftgate.line.call import Call
 from ftgate.ports import Client, DoorSettings, Explained, Explanation, GateSettings, Key, LeftOut, Terms
 from ftgate.ports.payments import Checkout
@@ -207,6 +207,26 @@ class Switchable:
         return self.one(name)
 
 
+class Written:
+    """ports.operator.Config; `faults` may be set."""
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+        self.reloads: list[Doer] = []
+
+    def shown(self) -> dict[str, object]:
+        return {"path": None, "settings": []}
+
+    async def check(self) -> list[str]:
+        return self.faults
+
+    async def reload(self, by: Doer) -> dict[str, object]:
+        if self.faults:
+            raise ConfigInvalid(self.faults)
+        self.reloads.append(by)
+        return {"ok": True, "changed": [], "needs_restart": []}
+
+
 class Guesses:
     """ports.Throttle that says `wait_s`."""
 
@@ -239,11 +259,12 @@ class Asking:
         self.sessions, self.throttle, self.payments = Entered(), Guesses(), Paying()
         nobody: Any = None
         self.calls, self.channels, self.managed = InFlight(), Switchable(), Managed()
+        self.config = Written()
         services = Services(
             accounts=self.accounts, journal=self.journal, sessions=self.sessions, throttle=self.throttle,
             entrance=nobody, people=nobody, keys=self.managed, users=self.managed,
             credits=self.managed, records=self.managed,
-            calls=self.calls, channels=self.channels, payments=self.payments, own=("http://127.0.0.1:8400",),
+            calls=self.calls, channels=self.channels, config=self.config, payments=self.payments, own=("http://127.0.0.1:8400",),
         )  # fmt: skip
         self.site = Site(self.line, live, services)
         self.intake = Intake(

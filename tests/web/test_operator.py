@@ -10,7 +10,8 @@ ROUTES = [
     ("GET", "/v1/admin/calls"), ("DELETE", "/v1/admin/calls/req_1"), ("POST", "/v1/admin/calls/req_1/stop"),
     ("GET", "/v1/admin/channels"), ("GET", "/v1/admin/channels/lab"), ("POST", "/v1/admin/channels/lab/test"),
     ("POST", "/v1/admin/channels/lab/enable"), ("POST", "/v1/admin/channels/lab/disable"),
-    ("POST", "/v1/admin/channels/lab/reset"),
+    ("POST", "/v1/admin/channels/lab/reset"), ("GET", "/v1/admin/config"), ("POST", "/v1/admin/config/check"),
+    ("POST", "/v1/admin/config/reload"),
 ]  # fmt: skip
 
 
@@ -28,7 +29,7 @@ async def test_operators_alone(method: str, path: str) -> None:
     house = asking()
     for secret, status in ((None, 401), (b"sk-ft_wrong", 401), (b"sk-ft_right", 403), (USER, 403)):
         assert (await house.ask(path, method=method, secret=secret)).status == status
-    assert house.calls.stopped == [] and house.channels.done == []
+    assert house.calls.stopped == [] and house.channels.done == [] and house.config.reloads == []
 
 
 async def test_calls_in_flight() -> None:
@@ -69,3 +70,20 @@ async def test_channels_are_made_in_the_config(method: str, path: str) -> None:
     answer = await asking().ask(path, method=method, secret=ADMIN, body=b"{}")
     assert (answer.status, answer.json()["error"]["code"]) == (405, "method_not_allowed")
     assert "GET" in answer.headers["allow"]
+
+
+async def test_the_config() -> None:
+    house = asking()
+    assert (await house.ask("/v1/admin/config", secret=ADMIN)).json() == {"path": None, "settings": []}
+    for faults in ([], ["ftgate.toml:3: no"]):
+        house.config.faults = faults
+        said = await house.ask("/v1/admin/config/check", method="POST", secret=ADMIN)
+        assert (said.status, said.json()) == (200, {"ok": not faults, "faults": faults})
+    refused = await house.ask("/v1/admin/config/reload", method="POST", secret=ADMIN)
+    error = refused.json()["error"]
+    assert (refused.status, error["code"], error["type"]) == (400, "config_invalid", "invalid_request_error")
+    assert error["faults"] == ["ftgate.toml:3: no"] and house.config.reloads == []
+    house.config.faults = []
+    done = await house.ask("/v1/admin/config/reload", method="POST", secret=ADMIN)
+    assert done.json() == {"ok": True, "changed": [], "needs_restart": []}
+    assert [by.id for by in house.config.reloads] == [9]

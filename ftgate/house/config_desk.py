@@ -1,0 +1,47 @@
+"""The config as an operator sees and reloads it (ports.operator.Config)."""
+
+from collections.abc import Mapping, Sequence
+
+from ftgate.config import inspected
+from ftgate.core.moments import iso
+from ftgate.errors import ConfigFaults, ConfigInvalid
+from ftgate.house.reload import Reloader
+from ftgate.ports.operator import Deeds
+from ftgate.ports.site import Doer
+
+
+class ConfigDesk:
+    """Over the one that reads it."""
+
+    def __init__(self, reloader: Reloader, deeds: Deeds) -> None:
+        self.reloader = reloader
+        self.deeds = deeds
+
+    def shown(self) -> Mapping[str, object]:
+        config = self.reloader.live.settings
+        return {
+            "path": None if config.origin is None else str(config.origin),
+            "loaded_at": iso(self.reloader.loaded_at_us),
+            "settings": inspected(config),
+            "last_error": "\n".join(self.reloader.faults) or None,
+        }
+
+    async def check(self) -> Sequence[str]:
+        return await self.reloader.check()
+
+    async def reload(self, by: Doer) -> Mapping[str, object]:
+        try:
+            done = await self.reloader.told("a command")
+        except ConfigFaults as faulty:
+            raise ConfigInvalid(faulty.faults) from None
+        said = {"changed": list(done.changed), "needs_restart": list(done.needs_restart)}
+        target = self.reloader.live.settings.origin
+        await self.deeds.note(by, "config.reload", "" if target is None else str(target), after=said)
+        return {"ok": True, **said}
+
+    async def command(self) -> Mapping[str, object]:
+        """As the command line asks for it: what was done, or the faults."""
+        try:
+            return await self.reload(Doer())
+        except ConfigInvalid as invalid:
+            return {"ok": False, "faults": invalid.faults}
