@@ -213,5 +213,10 @@ def test_a_made_up_history(tmp_path: Path) -> None:
             assert said["totalRequests"] == house.get("/v1/user/logs", seeded)["total"]
             assert sum(day["requestCount"] > 0 for day in said["dailyBreakdown"]) in (9, 10)
             totals.append(said["totalRequests"])
+            login = {"username": user["username"], "password": "seedseed"}
+            signed_in = house.http.post("/v1/auth/login", json=login).json()
+            assert signed_in["user"]["requestCount"] == str(said["totalRequests"])
+            token = Account(user["username"], signed_in["token"])
+            assert house.get("/v1/user/stats", token, period="30d")["totalRequests"] == said["totalRequests"]
         assert sum(totals) == 3000 and min(totals) > 800
         assert house.chat(Account("u1", made["users"][0]["key"])).status_code == 200
