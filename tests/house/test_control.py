@@ -17,10 +17,10 @@ from ftgate.accounts import Accounts
 from ftgate.core.books import Books
 from ftgate.errors import NotFound
 from ftgate.house import control
-from ftgate.ports import SiteSettings
 from ftgate.store.database import DatabaseFault, connect
 from ftgate.store.verify import verify_ledger
 from ftgate.store.writer import Writer
+from tests.accounts.opened import SITE
 from tests.fakes.ports import TrioClock
 
 Served = Callable[[bytes], Awaitable[Any]]
@@ -190,7 +190,7 @@ async def test_a_path_that_cannot_be_bound(tmp_path: Path) -> None:
 async def test_twenty_grants_at_once_are_exact(tmp_path: Path, path: Path) -> None:
     connection = connect(tmp_path / "f.sqlite3", durability="process")
     writer = Writer(connection)
-    accounts = Accounts(Books(), writer, TrioClock(), lambda plan: False, b"secret", SiteSettings)
+    accounts = Accounts(Books(), writer, TrioClock(), lambda plan: False, b"secret", lambda: SITE)
     writer.start()
     commands = {**COMMANDS, "users.create": accounts.users.create, "credit.grant": accounts.credits.grant}
     answers: list[Any] = []
