@@ -98,22 +98,24 @@ class Payments:
         await self.events.take(signature, body)
 
     def page(
-        self, account: int | None, *, status: str | None, before: int | None, skipped: int, size: int
-    ) -> tuple[list[Mapping[str, object]], int, int | None]:
+        self, account: int | None, *, status: str | None, before: int | None, skipped: int, size: int,
+        operator: bool = False,
+    ) -> tuple[list[Mapping[str, object]], int, int | None]:  # fmt: skip
         if status is not None and status not in STATUSES:
             raise InvalidRequest(f"`status` must be one of {', '.join(STATUSES)}", param="status")
         ids, by_id = self.rows.listed(account), self.rows.by_id
 
         def wanted(payment: Payment) -> bool:
-            return (status is None or payment.status == status) and (account is None or payment.session != "")
+            return (status is None or payment.status == status) and (whole or payment.session != "")
 
-        everything = status is None and account is None
+        whole = operator or account is None
+        everything = status is None and whole
         total = len(ids) if everything else sum(wanted(by_id[id]) for id in ids)
         end = len(ids) if before is None else bisect_left(ids, before, key=lambda id: by_id[id].number)
         newest_first = (by_id[ids[place]] for place in range(end - 1, -1, -1))
         page = list(islice(filter(wanted, newest_first), skipped, skipped + size + 1))
         last = page[size - 1].number if len(page) > size else None
-        show = self.shown if account is not None else self.shown_to_operators
+        show = self.shown_to_operators if whole else self.shown
         return [show(payment) for payment in page[:size]], total, last
 
     def counted(self) -> tuple[Mapping[str, int], Mapping[tuple[str, str], int]]:

@@ -41,11 +41,19 @@ class Payments(Protocol):
         ...
 
     def page(
-        self, account: int | None, *, status: str | None, before: int | None, skipped: int, size: int
+        self,
+        account: int | None,
+        *,
+        status: str | None,
+        before: int | None,
+        skipped: int,
+        size: int,
+        operator: bool = False,
     ) -> tuple[list[Mapping[str, object]], int, int | None]:
-        """Payments, newest first: those of an account, whose session is known, or all, with whose they are. `before`
-        is where the last row of the page before stood. The rows, how many there are in all, and where the last row
-        stands, None where none follows. Raises errors.InvalidRequest for an unknown status."""
+        """Payments, newest first: those of an account, whose session is known; or, for an `operator` or where no
+        account is named, all of them, with whose they are. `before` is where the last row of the page before stood.
+        The rows, how many there are in all, and where the last row stands, None where none follows. Raises
+        errors.InvalidRequest for an unknown status."""
         ...
 
     def counted(self) -> tuple[Mapping[str, int], Mapping[tuple[str, str], int]]:

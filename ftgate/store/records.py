@@ -120,7 +120,7 @@ def _page(
         total = _total(connection, kept.table, chosen, counts, newest)
         if after is None and skipped >= total:
             return [], total, None
-        behind = newest + 1 if after is None else min(after, newest + 1)
+        behind = newest + 1 if after is None else max(0, min(after, newest + 1))
         where, values = chosen
         if not where:
             where, behind, skipped = " true", behind - skipped, 0

@@ -630,6 +630,9 @@ async def test_the_pages_of_payments(path: Path, stripe: FakeStripe) -> None:
         assert page(1, skipped=4) == ([sessions[0]], 5, None)
         assert page(1, status="paid") == ([sessions[1]], 1, None)
         assert page(None)[1] == 6 and page(None, status="paid") == ([sessions[1]], 1, None)
+        assert page(2, operator=True)[1] == 1 and page(1, operator=True) == page(1)
+        own = w.payments.page(1, operator=True, status="paid", before=None, skipped=0, size=1)[0][0]
+        assert own["account_name"] == "ada" and own["session_id"] == sessions[1]
         assert page(1, before=1) == ([], 5, None) and page(1, skipped=9) == ([], 5, None)
         statuses, events = w.payments.counted()
         assert statuses == {"open": 6, "paid": 1} and events == {("checkout.session.completed", "applied"): 1}

@@ -96,6 +96,13 @@ async def test_entries(written: Path, wanted: Moves) -> None:
         assert last == (int(rows[-1]["id"]) if max(skipped, 0) + 4 < len(expected) else None)
 
 
+@pytest.mark.parametrize("after", [-(10**30), -1, 0, 1, 10**30])
+async def test_places_that_no_row_has(written: Path, after: int) -> None:
+    rows, total, last = await StoredRecords(written).entries(Moves(), after=after, skipped=0, size=2)
+    assert [row["id"] for row in rows] == (["700", "699"] if after > 1 else []) and total == 700
+    assert (last is None) == (after <= 1)
+
+
 async def test_how_an_entry_is_shown(written: Path) -> None:
     held = next(e for e in ENTRIES if e.kind == "post" and e.hold)
     rows, _, _ = await StoredRecords(written).entries(Moves(ref=held.ref, kind="post"), after=None, skipped=0, size=1)

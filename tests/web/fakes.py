@@ -138,9 +138,10 @@ class Paying:
         return {"url": "https://pay.example"}
 
     def page(
-        self, account: int | None, *, status: str | None, before: int | None, skipped: int, size: int
-    ) -> tuple[list[Mapping[str, object]], int, int | None]:
-        self.asked.append((account, status, before, skipped, size))
+        self, account: int | None, *, status: str | None, before: int | None, skipped: int, size: int,
+        operator: bool = False,
+    ) -> tuple[list[Mapping[str, object]], int, int | None]:  # fmt: skip
+        self.asked.append((account, status, before, skipped, size, *["operator"] * operator))
         return [{"id": "pay_1"}], 9, 7
 
     async def one(self, account: int, id: str) -> Mapping[str, object]:

@@ -60,7 +60,12 @@ async def test_pages(asking: Asking) -> None:
     assert (said["data"], said["page"], said["page_size"], said["total"]) == ([{"id": "pay_1"}], 3, 5, 9)
     await asking.ask(f"/v1/user/payments?cursor={said['next']}")
     await asking.ask(f"/v1/admin/payments?cursor={said['next']}", secret=ADMIN)
-    assert asking.payments.asked == [(1, "paid", None, 10, 5), (1, None, 7, 0, 20), (None, None, 7, 0, 20)]
+    await asking.ask("/v1/admin/payments?user=3&status=open", secret=ADMIN)
+    assert asking.payments.asked == [
+        (1, "paid", None, 10, 5), (1, None, 7, 0, 20), (None, None, 7, 0, 20, "operator"),
+        (3, "open", None, 0, 20, "operator"),
+    ]  # fmt: skip
+    assert (await asking.ask("/v1/admin/payments?user=x", secret=ADMIN)).json()["error"]["param"] == "user"
 
 
 async def test_one(asking: Asking) -> None:

@@ -6,6 +6,7 @@ from ftgate.doors import http
 from ftgate.errors import InvalidRequest, NotFound
 from ftgate.ports.payments import Checkout, Payments
 from ftgate.web import fields
+from ftgate.web.asked import whole_id
 from ftgate.web.asking import Guard, doer
 from ftgate.web.pages import paged, paging
 from ftgate.web.replies import reply
@@ -59,7 +60,7 @@ def _operators(app: Quart, guard: Guard, payments: Payments) -> None:
     @app.get("/v1/admin/payments")
     async def all_payments() -> Response:
         await guard.operator()
-        return reply(_page(payments, None))
+        return reply(_page(payments, whole_id("user"), operator=True))
 
     @app.post("/v1/admin/payments/reconcile")
     async def reconcile() -> Response:
@@ -77,7 +78,7 @@ def _operators(app: Quart, guard: Guard, payments: Payments) -> None:
         return reply(await payments.resolve(id, action=action, note=note, by=doer(asker)))
 
 
-def _page(payments: Payments, account: int | None) -> dict[str, object]:
+def _page(payments: Payments, account: int | None, *, operator: bool = False) -> dict[str, object]:
     asked = paging("payments")
     rows, total, last = payments.page(
         account,
@@ -85,6 +86,7 @@ def _page(payments: Payments, account: int | None) -> dict[str, object]:
         before=asked.after[0] if asked.after else None,
         skipped=asked.skipped,
         size=asked.size,
+        operator=operator,
     )
     return paged(rows, asked, total, None if last is None else (last,), "payments")
 
