@@ -1,6 +1,7 @@
 """What operators do over HTTP: accounts and their keys, credits, the audit, the ledger. The operators of these tests
 and those whom they manage ask by way of a proxy that is trusted, each from an address of its own."""
 
+import base64
 import csv
 import io
 import itertools
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -495,3 +497,59 @@ def test_the_ledger_is_verified(root: Person) -> None:
     said = root.said("POST", "/v1/admin/ledger/verify")
     assert said["ok"] is True and said["open_holds"] == 0 and said["accounts"] > 0 and said["entries"] > 0
     assert "disagreement" not in said
+
+
+# What nobody would send
+
+
+ODD: list[Any] = [
+    None, True, 0, -1, 1.5, 10**30, "", " ", "0", "-0", "1e5", "NaN", "Infinity", "\u0000", "a\u2028b", "\U0001f600",
+    "x" * 5000, "٣", [], [1], {}, {"a": 1}, "%", "_", "' OR 1=1 --", "../..", "1" * 19,
+]  # fmt: skip
+BODIES = {
+    "POST /v1/admin/users": "username password email name role plan mode credits",
+    "PATCH /v1/admin/users/{id}": "status role plan mode name email",
+    "POST /v1/admin/users/{id}/password": "newPassword",
+    "PATCH /v1/admin/tokens/{id}": "status",
+    "POST /v1/admin/credits": "user username amount note ref",
+    "POST /v1/admin/credits/correct": "user username amount note ref",
+}
+QUERIES = {
+    "/v1/admin/users": "page page_size pageSize cursor q status",
+    "/v1/admin/tokens": "page cursor user status",
+    "/v1/admin/audit": "page page_size cursor actor action target",
+    "/v1/admin/ledger/entries": "page cursor user kind ref",
+    "/v1/admin/ledger/export": "format user",
+}
+
+
+@pytest.mark.parametrize("route", BODIES)
+def test_odd_fields_are_refused_or_taken_and_never_fail(root: Person, route: str) -> None:
+    method, path = route.split()
+    for field in BODIES[route].split():
+        for odd in ODD:
+            body = {
+                "username": "nobody here",
+                "role": "x",
+                "amount": "x",
+                field: odd,
+            }  # which makes and moves nothing by itself
+            answer = root.ask(method, path.format(id="999999"), body)
+            assert 400 <= answer.status_code < 500 and answer.json()["error"]["code"], (field, odd, answer.text)
+
+
+@pytest.mark.parametrize("path", QUERIES)
+def test_odd_queries_are_refused_or_taken_and_never_fail(root: Person, path: str) -> None:
+    forged = [
+        base64.urlsafe_b64encode(json.dumps([kind, place]).encode()).decode().rstrip("=")
+        for kind in ("users", "tokens", "audit", "entries") for place in (0, -(2**70), 2**70, "x")
+    ]  # fmt: skip
+    for name in QUERIES[path].split():
+        for odd in [*map(str, ODD), *forged, "%ff", "%00"]:
+            query = odd if odd in {"%ff", "%00"} else quote(odd)
+            answer = root.ask("GET", f"{path}?{name}={query}")
+            assert answer.status_code in {200, 400}, (name, odd, answer.text)
+            assert answer.status_code == 200 or answer.json()["error"]["param"] == name
+    for id in ("%00", "%ff", "%2e%2e", "1%2f2", "%F0%9F%98%80", "1" * 400, "-", "1 "):
+        answer = root.ask("GET", f"/v1/admin/users/{id}")
+        assert answer.status_code == 404, answer.text
