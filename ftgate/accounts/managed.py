@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+import trio
+
 from ftgate.accounts import given
 from ftgate.accounts.acting import CLI
 from ftgate.accounts.directory import Directory, User
@@ -16,6 +18,8 @@ from ftgate.ports.site import Doer
 
 GIVEN = 20
 """Characters of a password that nobody chose: 119 bits."""
+STEP = 1000
+"""Accounts that are looked at in one turn of the event loop: some milliseconds."""
 _SIGNS = string.ascii_letters + string.digits
 
 
@@ -27,20 +31,34 @@ class ManagedAccounts:
         self.users = users
         self.site = site
 
-    def page(self, *, q: str | None, status: str | None, after: int | None, skipped: int, size: int) -> Rows:
+    async def page(
+        self, *, q: str | None, status: str | None, after: int | None, skipped: int, size: int
+    ) -> Rows:  # fmt: skip
         """As ports.managing.Users says."""
-        total = len(self.directory.users) if q is None and status is None else sum(1 for _ in self._of(q, status))
-        found = [*islice(self._of(q, status, after), skipped, skipped + size + 1)]
+        newest = next(reversed(self.directory.users), 0)
+        behind = newest + 1 if after is None else min(after, newest + 1)
+        if q is None and status is None:
+            total, rest = len(self.directory.users), self._of(q, status, behind)
+        else:
+            every = await self._every(q, status, newest)
+            total, rest = len(every), (user for user in every if user.id < behind)
+        found = [*islice(rest, skipped, skipped + size + 1)]
         shown = found[:size]
         return [self.users.account(user) for user in shown], total, shown[-1].id if len(found) > size else None
 
-    def _of(self, q: str | None, status: str | None, after: int | None = None) -> Iterator[User]:
-        """The accounts that are asked for, newest first, behind this id."""
-        users = self.directory.users
-        newest = next(reversed(users), 0)
+    async def _every(self, q: str | None, status: str | None, newest: int) -> list[User]:
+        """All accounts that are asked for, newest first. Calls go on in between."""
+        found: list[User] = []
+        for behind in range(newest + 1, 1, -STEP):
+            found += self._of(q, status, behind, max(behind - STEP, 1))
+            await trio.lowlevel.checkpoint()
+        return found
+
+    def _of(self, q: str | None, status: str | None, behind: int, last: int = 1) -> Iterator[User]:
+        """The accounts that are asked for, newest first, behind one id and down to another."""
         part = None if q is None else q.casefold()
-        for id in range(newest if after is None else min(after - 1, newest), 0, -1):
-            user = users.get(id)
+        for id in range(behind - 1, last - 1, -1):
+            user = self.directory.users.get(id)
             if user is None or status not in {None, user.status}:
                 continue
             if part is None or any(part in said.casefold() for said in (user.username, user.name, user.email)):

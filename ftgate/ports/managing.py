@@ -15,7 +15,7 @@ class Users(Protocol):
     """Accounts, as ACCOUNT shows them without the number of their requests. What is not there is errors.NotFound; each
     raises GateError with nothing changed."""
 
-    def page(self, *, q: str | None, status: str | None, after: int | None, skipped: int, size: int) -> Rows:
+    async def page(self, *, q: str | None, status: str | None, after: int | None, skipped: int, size: int) -> Rows:
         """Some accounts, newest first: those behind the id `after`, or behind the first `skipped`. `q` is a part of a
         name or an email address, in upper or lower case."""
         ...

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trio
 
-from ftgate.accounts import Accounts
+from ftgate.accounts import Accounts, managed
 from ftgate.accounts.passwords import Hasher, verify_password
 from ftgate.core.books import Entry
 from ftgate.errors import Conflict, InvalidRequest, NotAuthenticated, NotFound
@@ -43,20 +43,23 @@ def names(rows: Sequence[Any]) -> str:
         (None, "disabled", "cy"), ("c", "active", ""), ("\u017f", None, "dan bob Ann"),
     ],
 )  # fmt: skip
-async def test_accounts_are_found(path: Path, q: str | None, status: str | None, found: str) -> None:
+async def test_accounts_are_found(
+    path: Path, monkeypatch: pytest.MonkeyPatch, q: str | None, status: str | None, found: str
+) -> None:
+    monkeypatch.setattr(managed, "STEP", 3)
     async with opened(path, site=SITE) as accounts:
         await people(accounts)
         page = accounts.managed.page
-        rows, total, last = page(q=q, status=status, after=None, skipped=0, size=100)
+        rows, total, last = await page(q=q, status=status, after=None, skipped=0, size=100)
         assert (names(rows), total, last) == (found, len(found.split()), None)
         walked, after = list[Any](), None
         while len(walked) < total:
-            rows, again, after = page(q=q, status=status, after=after, skipped=0, size=2)
+            rows, again, after = await page(q=q, status=status, after=after, skipped=0, size=2)
             assert again == total and (after is None) == (len(walked) + len(rows) == total)
             walked += rows
         assert names(walked) == found
         for skipped in range(total + 2):
-            assert names(page(q=q, status=status, after=None, skipped=skipped, size=2)[0]) == " ".join(
+            assert names((await page(q=q, status=status, after=None, skipped=skipped, size=2))[0]) == " ".join(
                 found.split()[skipped : skipped + 2]
             )
 

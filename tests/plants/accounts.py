@@ -125,8 +125,8 @@ PLANTS = (
     Plant(
         "a page of accounts begins at the newest whatever was seen",
         "ftgate/accounts/managed.py",
-        "newest if after is None else min(after - 1, newest)",
-        "newest",
+        "newest + 1 if after is None else min(after, newest + 1)",
+        "newest + 1",
         "tests/accounts/test_managed.py",
     ),
 )

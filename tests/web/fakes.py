@@ -20,7 +20,7 @@ from ftgate.ports.site import Doer, Person, Session
 from ftgate.web.services import Services
 from ftgate.web.site import Site
 from tests.fakes.ports import Still, channel
-from tests.web.managing import Managed
+from tests.web.managing import Managed, Ring
 
 SECRET = b"sk-ft_right"
 KEY = Key(7, 1, "k", "sk-ft_", active=True, account_active=True, metered=False, plan="default")
@@ -263,7 +263,7 @@ class Asking:
         self.config = Written()
         services = Services(
             accounts=self.accounts, journal=self.journal, sessions=self.sessions, throttle=self.throttle,
-            entrance=nobody, people=nobody, keys=self.managed, users=self.managed,
+            entrance=nobody, people=nobody, keys=Ring(self.managed), users=self.managed,
             credits=self.managed, records=self.managed,
             calls=self.calls, channels=self.channels, config=self.config, payments=self.payments, own=("http://127.0.0.1:8400",),
         )  # fmt: skip

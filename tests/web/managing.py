@@ -1,4 +1,4 @@
-"""Accounts, keys, credits and records (ports.managing, ports.site.KeyRing) that remember what the site asked of
+"""Accounts, credits and records (ports.managing), and keys (ports.site.KeyRing), that remember what the site asked of
 them."""
 
 from collections.abc import AsyncIterator, Mapping
@@ -18,7 +18,7 @@ def there(id: int) -> int:
 
 
 class Managed:
-    """ports.managing.Users, Credits and Records, and ports.site.KeyRing. `asked` is what came, without who asks; `by`
+    """ports.managing.Users, Credits and Records. `asked` is what came, without who asks; `by`
     is who did last."""
 
     def __init__(self) -> None:
@@ -29,10 +29,10 @@ class Managed:
         self.asked.append((what, *values))
         self.by = by or self.by
 
-    # Users and keys
+    # Users, and what keys have like them
 
-    def page(self, account: int | None = None, **wanted: Any) -> Any:
-        self._note("page", account, wanted)
+    async def page(self, **wanted: Any) -> Rows:
+        self._note("page", None, wanted)
         return [{"id": "5"}], 9, 5
 
     def shown(self, id: int, account: int | None = None) -> dict[str, object]:
@@ -91,3 +91,17 @@ class Managed:
     async def verify(self) -> Mapping[str, object]:
         self._note("verify")
         return {"ok": True}
+
+
+class Ring(Managed):
+    """ports.site.KeyRing that remembers with these."""
+
+    def __init__(self, managed: Managed) -> None:
+        self.asked = managed.asked
+
+    def page(self, account: int | None, **wanted: Any) -> Any:  # type: ignore[override]
+        self._note("page", account, wanted)
+        return [{"id": "5"}], 9, 5
+
+    def _note(self, what: str, *values: Any, by: Any = None) -> None:
+        self.asked.append((what, *values))

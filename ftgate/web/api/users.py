@@ -30,7 +30,7 @@ def _looked_at(routes: Blueprint, guard: Guard, services: Services) -> None:
     async def some() -> Response:
         await guard.operator()
         asked = paging(KIND)
-        rows, total, last = users.page(
+        rows, total, last = await users.page(
             q=text("q"), status=choice("status", STATUSES), after=asked.after[0] if asked.after else None,
             skipped=asked.skipped, size=asked.size,
         )  # fmt: skip
