@@ -320,6 +320,7 @@ async def _door(
     from ftgate.doors.hypercorn import HypercornDoor
     from ftgate.doors.intake import Intake
     from ftgate.line.counting import Counter
+    from ftgate.line.key_check import Asking
     from ftgate.line.running import Running
     from ftgate.web.services import Services
     from ftgate.web.site import Site
@@ -331,6 +332,8 @@ async def _door(
         journal=StoredJournal(house.database),
         channels=ways,
         config=config,
+        key_check=Asking(house.live, ways.upstream),
+        provider_keys=accounts.provider_keys,
         sessions=accounts.sessions,
         throttle=accounts.throttles,
         entrance=accounts.entrance,

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable
 
 from ftgate.accounts.acting import Deeds
+from ftgate.accounts.byok import ProviderKeys
 from ftgate.accounts.credits import Credits
 from ftgate.accounts.directory import Directory
 from ftgate.accounts.entrance import Entrance
@@ -41,6 +42,7 @@ class Accounts:
         self.throttles = Throttles(clock)
         self.deeds = Deeds(writer, clock)
         self.switches = Switches(writer, clock)
+        self.provider_keys = ProviderKeys(self.throttles, writer, clock, secret)
         self.payment_rows = PaymentRows()
         self.plans = Plans(writer, lambda: site().plans)
         hasher = Hasher()
@@ -58,3 +60,4 @@ class Accounts:
         self.payment_rows.load(connection)
         self.plans.load(connection)
         self.switches.load(connection)
+        self.provider_keys.load(connection)

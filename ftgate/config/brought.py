@@ -13,15 +13,17 @@ from ftgate.core.routing import Channel, Model
 from ftgate.providers import catalogue
 
 
-def brought(config: Settings) -> Mapping[str, tuple[Channel, Model]]:
+def brought(config: Settings) -> Mapping[str, tuple[Channel, Model, str | None, str | None]]:
     """Of every provider that takes the keys of callers, by its name, the channel by which it is asked, without a key,
-    and what a model is like there that only the provider knows. One that has no address of its own takes none, nor one
+    what a model is like there that only the provider knows, and how a key is checked: the address to GET, or the model
+    to ask. One that has no address of its own takes none, nor one
     that wants no key or answers inside ftgate."""
     found = {}
     for name in provider_names():
         shipped = overridden(provider(name), config.providers.get(name))
         if shipped.base is not None and shipped.auth != "none" and not shipped.built_in:
-            found[name] = _channel(shipped, config), _stranger(shipped)
+            check = shipped.check
+            found[name] = _channel(shipped, config), _stranger(shipped), check.url(shipped.base), check.model
     return found
 
 

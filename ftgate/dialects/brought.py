@@ -37,7 +37,7 @@ def in_body(fields: Mapping[str, msgspec.Raw]) -> Brought | None:
     for name, value in (("provider", provider), ("api_key", key)):
         if not value:
             raise InvalidRequest(f"`{FIELD}.{name}` is missing", code="missing_field", param=f"{FIELD}.{name}")
-    return _checked(provider or "", key or "", f"{FIELD}.api_key")
+    return checked(provider or "", key or "", f"{FIELD}.api_key")
 
 
 def in_header(value: bytes) -> Brought:
@@ -45,10 +45,11 @@ def in_header(value: bytes) -> Brought:
     provider, colon, key = value.decode("latin1").strip(" \t").partition(":")
     if not colon or not provider or not key:
         raise InvalidRequest(f"write {HEADER} as provider:key, such as deepseek:sk-...", param=HEADER)
-    return _checked(provider, key, HEADER)
+    return checked(provider, key, HEADER)
 
 
-def _checked(provider: str, key: str, param: str) -> Brought:
+def checked(provider: str, key: str, param: str) -> Brought:
+    """A key that may be one. Raises InvalidRequest."""
     if not _KEY.fullmatch(key):
         raise InvalidRequest("a provider key has 8 to 512 visible ASCII characters", param=param)
     if key.startswith(OWN_KEY):

@@ -85,20 +85,20 @@ class Upward:
         """The address and the headers of a request to this candidate, which are always the same: made once for each,
         but for one with a key of its caller's own, of which nothing is kept."""
         if candidate.brought:
-            return self._make(candidate, stream=stream)
+            return self.made(candidate, stream=stream)
         address, credential = candidate.address, candidate.credential
         place = id(address), id(credential), stream
         known = self._made.get(place)
         if known is not None:
             return known[2], known[3]
-        url, headers = self._make(candidate, stream=stream)
+        url, headers = self.made(candidate, stream=stream)
         if len(self._made) > MADE_KEPT:
             self._made.clear()
         self._made[place] = address, credential, url, headers  # both are kept, so that their ids stay theirs
         return url, headers
 
-    def _make(self, candidate: Candidate, *, stream: bool) -> tuple[str, tuple[tuple[bytes, bytes], ...]]:
-        """What is in the query may be secret, so it does not stand in the channel's own address."""
+    def made(self, candidate: Candidate, *, stream: bool) -> tuple[str, tuple[tuple[bytes, bytes], ...]]:
+        """The same, kept nowhere. What is in the query may be secret: it is not in the channel's own address."""
         channel, address = candidate.channel, candidate.address
         accept = b"text/event-stream" if stream else b"application/json"
         headers: Headers = [(b"content-type", b"application/json"), (b"accept", accept), (b"user-agent", b"ftgate")]

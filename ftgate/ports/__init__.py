@@ -32,8 +32,9 @@ def nowhere(place: str) -> None:
 
 
 class UpstreamRequest(msgspec.Struct, frozen=True, gc=False):
-    """One POST to an upstream. `channel` names the configured way to it, `reach` says how it is gone: both together
-    have connections of their own. `brought`: a caller's own key stands in the headers, and nobody keeps them."""
+    """One request to an upstream, a POST where nothing else is said. `channel` names the configured way to it, `reach`
+    says how it is gone: both together have connections of their own. `brought`: a caller's own key stands in the
+    headers, and nobody keeps them."""
 
     channel: str
     url: str
@@ -42,6 +43,7 @@ class UpstreamRequest(msgspec.Struct, frozen=True, gc=False):
     connect_s: float
     reach: Reach = Reach()
     brought: bool = False
+    method: bytes = b"POST"
 
 
 class Answer(Protocol):
@@ -353,10 +355,13 @@ class Terms(msgspec.Struct, frozen=True):
 
 class Taker(msgspec.Struct, frozen=True):
     """A provider that takes the keys of callers (BYOK): the channel by which it is asked, without a key, its models
-    under every name that they have; and what a model is like there that only the provider knows."""
+    under every name that they have; and what a model is like there that only the provider knows. Whether a key is good
+    is found out by a GET of `check_url`, else by asking for a token of `check_model`."""
 
     channel: Channel
     stranger: Model
+    check_url: str | None = None
+    check_model: str | None = None
 
 
 class GateSettings(msgspec.Struct, frozen=True):

@@ -161,3 +161,32 @@ class KeyRing(Protocol):
     async def delete(self, id: int, account: int | None, by: Doer) -> None:
         """For good; its past requests stay. Raises errors.NotFound."""
         ...
+
+
+class KeyCheck(Protocol):
+    """Asks providers whether a key is good."""
+
+    async def check(self, provider: str, key: str) -> str:
+        """The provider's own name, where it takes this key. Raises errors.InvalidRequest for a provider that takes
+        none, or what is no key; NotAuthenticated (invalid_provider_key) where it is refused; ProviderError,
+        ProviderTimeout where that cannot be known."""
+        ...
+
+
+class ProviderKeys(Protocol):
+    """The provider keys that an account had checked. None of them is kept."""
+
+    def of(self, account: int) -> Sequence[dict[str, object]]:
+        """Those of an account, the oldest first."""
+        ...
+
+    async def register(
+        self, account: int, *, provider: str, key: str, name: str | None, check: KeyCheck, by: Doer
+    ) -> dict[str, object]:
+        """Have one checked and remember that; the same key again is the same one. Raises as KeyCheck, and
+        errors.RateLimited; nothing is kept then."""
+        ...
+
+    async def delete(self, id: int, account: int, by: Doer) -> None:
+        """Forget one. Raises errors.NotFound."""
+        ...

@@ -168,7 +168,7 @@ class DirectUpstream(Channels[_Channel]):
         """The request's head. A candidate's headers are always the same object (line/upward.py), which is checked and
         rendered once; one with a key of its caller's own is kept nowhere."""
         if request.brought:
-            rendered = _render(target, outgoing.headers(request, target.authority))
+            rendered = _render(target, outgoing.headers(request, target.authority), request.method)
             return b"%b%d\r\n\r\n" % (rendered, len(request.body))
         place = id(request.headers), request.url
         known = self._heads.get(place)
@@ -232,9 +232,9 @@ class DirectUpstream(Channels[_Channel]):
             raise
 
 
-def _render(target: Target, headers: Headers) -> bytes:
+def _render(target: Target, headers: Headers, method: bytes = b"POST") -> bytes:
     """A request's head up to its length, which comes last."""
-    lines = [b"POST %b HTTP/1.1" % target.path]
+    lines = [b"%b %b HTTP/1.1" % (method, target.path)]
     lines += [b"%b: %b" % header for header in headers if header[0] != b"content-length"]
     lines.append(b"content-length: ")
     return b"\r\n".join(lines)

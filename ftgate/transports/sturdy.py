@@ -380,7 +380,9 @@ class SturdyUpstream(Channels[_Channel]):
             while True:
                 line = line or channel.new_line(target)
                 line.sending = sending
-                message = httpcore.Request(b"POST", _url(target.raw), headers=headers, content=_Body(request.body))
+                message = httpcore.Request(
+                    request.method, _url(target.raw), headers=headers, content=_Body(request.body)
+                )
                 try:
                     response = await channel.exchange(line, message, request.connect_s)
                     break

@@ -6,7 +6,7 @@ from ftgate.ports import Accounts, Journal
 from ftgate.ports.managing import Credits, Records, Users
 from ftgate.ports.operator import Channels, Config, RunningCalls
 from ftgate.ports.payments import Payments
-from ftgate.ports.site import Entrance, KeyRing, People, Sessions, Throttle
+from ftgate.ports.site import Entrance, KeyCheck, KeyRing, People, ProviderKeys, Sessions, Throttle
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +17,8 @@ class Services:
     journal: Journal
     channels: Channels
     config: Config
+    key_check: KeyCheck
+    provider_keys: ProviderKeys
     sessions: Sessions
     throttle: Throttle
     payments: Payments

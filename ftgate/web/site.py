@@ -13,6 +13,7 @@ from ftgate.ports import Line, Live
 from ftgate.web.api import (
     account,
     auth,
+    byok,
     calls,
     channels,
     configured,
@@ -58,7 +59,7 @@ class Site:
         payments.add(app, guard, services.payments)
         usage.add(app, guard, services.journal)
         managing = users, credits, records
-        operating = calls, channels, configured
+        operating = byok, calls, channels, configured
         for part in (auth, people, tokens, *managing, *operating, described):
             routes = Blueprint(part.__name__.rpartition(".")[2], part.__name__)
             part.add(routes, guard, services)

@@ -70,6 +70,20 @@ def test_an_explanation_keeps_nothing_of_a_key_either(house: House) -> None:
     assert held(house) == "nothing" and [*left_behind(house)] == []
 
 
+def test_a_key_that_is_checked_leaves_nothing_either(house: House) -> None:
+    asked = 0
+    for key in KEYS:
+        account = house.account()
+        for provider in ("openai", "deepseek", "nobody"):  # taken, not known, no provider
+            body = {"provider": provider, "api_key": key, "name": "mine"}
+            answer = house.http.post("/v1/user/byok/register", json=body, headers=account.headers)
+            asked += answer.status_code == 200
+            assert answer.status_code in (200, 400, 502) and MARK not in answer.text + str(answer.headers)
+        assert MARK not in house.http.get("/v1/user/byok", headers=account.headers).text
+    assert asked >= 4
+    assert held(house) == "nothing" and [*left_behind(house)] == []
+
+
 def test_a_process_that_aborts_leaves_no_core_file_and_the_month_outlives_it(house: House, tmp_path: Path) -> None:
     if not leaves_cores(tmp_path / "control"):
         pytest.skip("no process leaves a core file here")

@@ -129,4 +129,18 @@ PLANTS = (
         "newest + 1",
         "tests/accounts/test_managed.py",
     ),
+    Plant(
+        "a provider key's fingerprint is the same for all accounts",
+        "ftgate/accounts/byok.py",
+        'said = f"{account}\\0{provider}',
+        'said = f"{provider}',
+        "tests/blackbox/test_provider_keys.py",
+    ),
+    Plant(
+        "provider keys are checked as often as anybody likes",
+        "ftgate/accounts/byok.py",
+        'self.throttles.account("byok", account)',
+        "pass",
+        "tests/blackbox/test_provider_keys.py",
+    ),
 )

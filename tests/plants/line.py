@@ -449,4 +449,11 @@ PLANTS = (
         'return f"{parts.scheme}://{parts.netloc}{path}"',
         "tests/line/test_channels.py",
     ),
+    Plant(
+        "a provider key that nobody could check is taken for good",
+        "ftgate/line/key_check.py",
+        "if not 200 <= status < 300:",
+        "if status >= 600:",
+        "tests/line/test_key_check.py",
+    ),
 )

@@ -265,7 +265,8 @@ class Asking:
             accounts=self.accounts, journal=self.journal, sessions=self.sessions, throttle=self.throttle,
             entrance=nobody, people=nobody, keys=Ring(self.managed), users=self.managed,
             credits=self.managed, records=self.managed,
-            calls=self.calls, channels=self.channels, config=self.config, payments=self.payments, own=("http://127.0.0.1:8400",),
+            calls=self.calls, channels=self.channels, config=self.config,
+            key_check=nobody, provider_keys=nobody, payments=self.payments, own=("http://127.0.0.1:8400",),
         )  # fmt: skip
         self.site = Site(self.line, live, services)
         self.intake = Intake(

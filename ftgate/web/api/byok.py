@@ -1,0 +1,46 @@
+"""Provider keys of callers' own: having one checked, what was checked, forgetting it."""
+
+from quart import Blueprint, Response
+
+from ftgate.errors import NotFound
+from ftgate.web import fields
+from ftgate.web.asking import Guard, doer
+from ftgate.web.replies import reply
+from ftgate.web.services import Services
+
+LEAST_KEY, MOST_KEY = 8, 512
+MOST_NAME = 100
+
+
+def add(routes: Blueprint, guard: Guard, services: Services) -> None:
+    keys = services.provider_keys
+
+    @routes.post("/v1/user/byok/register")
+    async def register() -> Response:
+        asker = await guard.account()
+        said = await fields.read()
+        provider = said.needed("provider", said.line("provider", most=100))
+        key = said.needed("api_key", said.text("api_key", least=LEAST_KEY, most=MOST_KEY))
+        name = said.line("name", least=0, most=MOST_NAME)
+        made = await keys.register(
+            asker.account, provider=provider, key=key, name=name, check=services.key_check, by=doer(asker)
+        )
+        return reply(made)
+
+    @routes.get("/v1/user/byok")
+    async def listed() -> Response:
+        asker = await guard.account()
+        return reply({"data": keys.of(asker.account)})
+
+    @routes.delete("/v1/user/byok/<id>")
+    async def delete(id: str) -> Response:
+        asker = await guard.account()
+        await keys.delete(_number(id), asker.account, doer(asker))
+        return reply({"id": id, "deleted": True})
+
+
+def _number(id: str) -> int:
+    """An id in a path. Raises NotFound, as one that is not there."""
+    if not (id.isascii() and id.isdecimal() and len(id) <= 18 and (id == "0" or id[0] != "0")):
+        raise NotFound(f"no provider key with the id {id[:200]!r}")
+    return int(id)
