@@ -115,5 +115,5 @@ class Site:
 
     async def _our_error(self, error: Exception) -> Response:
         path, kind = request.path[:200], type(error).__name__
-        self.app.logger.error("internal error at %s: %s", path, kind, exc_info=error)
+        self.app.logger.error("request %s: internal error at %s: %s", request_id(), path, kind, exc_info=error)
         return error_reply(InternalError("internal error"))

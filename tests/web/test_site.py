@@ -139,7 +139,8 @@ async def test_errors_that_a_route_raises(caplog: pytest.LogCaptureFixture) -> N
         failed = await asking.ask("/fail")
     assert (failed.status, failed.json()["error"]["code"]) == (500, "internal_error")
     assert b"secret" not in failed.body
-    assert [record.message for record in caplog.records] == ["internal error at /fail: ValueError"]
+    id = failed.headers["x-request-id"]
+    assert [record.message for record in caplog.records] == [f"request {id}: internal error at /fail: ValueError"]
 
 
 # ---- every answer ----
