@@ -19,10 +19,7 @@ from ftgate.dialects.talk import Dialect, Headers
 from ftgate.errors import Forbidden, InvalidRequest, NotAuthenticated
 from ftgate.ports import Key
 
-LATER_ROUTES = (
-    "/v1/user/byok",
-    "/metrics",
-)  # fmt: skip
+LATER_ROUTES = ("/metrics",)
 """Routes of the contract that later versions serve: who asks for one is told so, and not sent to another."""
 
 CALLS = {**ROUTES, **COUNT_ROUTES}
