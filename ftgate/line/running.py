@@ -35,8 +35,9 @@ class Running:
         await self.deeds.note(by, "call.stop", request_id, after={"user": str(x.key.account), "model": _model(x)})
 
 
-def _model(x: Exchange) -> str | None:
-    return x.ask.names[0][:200] if x.ask.names else None
+def _model(x: Exchange) -> str:
+    """What was asked for; "" while the request is being read."""
+    return x.ask.names[0][:200] if x.ask.names else ""
 
 
 def _shown(x: Exchange, now: float) -> dict[str, object]:
