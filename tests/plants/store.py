@@ -199,4 +199,11 @@ PLANTS = (
         "kind IN ('void', 'expire') AND hold IN",
         "tests/store/test_records.py",
     ),
+    Plant(
+        "a quota never begins anew",
+        "ftgate/store/ledger.py",
+        "if quota.until_us is not None and (now_us := self.clock.wall_us()) >= quota.until_us:",
+        "if False and (now_us := self.clock.wall_us()):",
+        "tests/store/test_ledger.py",
+    ),
 )

@@ -131,4 +131,18 @@ PLANTS = (
         "                pass\n",
         "tests/web/test_managing.py::test_operators_alone",
     ),
+    Plant(
+        "another site's page may ask with the cookie",
+        "ftgate/web/asking.py",
+        "if origin is not None and not self._is_own(origin):",
+        "if False:",
+        "tests/blackbox/test_accounts.py",
+    ),
+    Plant(
+        "a session's changes need no proof",
+        "ftgate/web/asking.py",
+        "if not hmac.compare_digest(shown.encode(), session.csrf.encode()):",
+        "if False:",
+        "tests/blackbox/test_accounts.py",
+    ),
 )

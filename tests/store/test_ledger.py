@@ -312,3 +312,51 @@ async def test_one_id_takes_one_hold(prompt: int) -> None:
     with pytest.raises(IdReused):
         await ledger.hold(HoldRequest(account=1, key=1, offers=offers(quote), multiplier=ONE, tries=1, ref=known))
     assert ledger.check() == (10_000, held.amount, 0)
+
+
+DAY_US = 86_400 * 1_000_000
+
+
+class Dated(TrioClock):
+    """At a date of its own."""
+
+    at_us = 20_000 * DAY_US
+
+    def wall_us(self) -> int:
+        return self.at_us
+
+
+async def test_a_quota_begins_anew_with_its_span() -> None:
+    clock, ledger = Dated(), Ledger(100_000, quota=500)
+    ledger.clock = clock
+    quota = ledger.books.quotas[1]
+    assert quota.begin("day", clock.at_us) == clock.at_us
+    for day in range(3):
+        held = await ledger.held(100, 200)  # 100 + 200 * 2
+        assert held.amount == 500 and quota.left == 0
+        assert await ledger.take(100, 200) == Poor(quota=True, available=0, required=500)
+        await ledger.settle(held.id, 500, row(f"r{day}", cost=500))
+        assert await ledger.take(1, 1) == Poor(quota=True, available=0, required=3)
+        assert (quota.used, quota.before) == (500 * (day + 1), 500 * day)
+        clock.at_us += DAY_US - 1
+        assert isinstance(await ledger.take(1, 1), Poor)  # the last microsecond of the day
+        clock.at_us += 1
+    said = [(sql, values) for batch in ledger.inline.batches for sql, values in batch.statements]
+    sql = "UPDATE keys SET window_us = ?, window_used = ? WHERE id = ?"
+    assert said == [(sql, ((20_000 + day) * DAY_US, 500 * day, 1)) for day in (1, 2)]
+    ledger.check()
+
+
+async def test_a_call_over_the_border_counts_where_it_ends() -> None:
+    clock, ledger = Dated(), Ledger(100_000, quota=500)
+    ledger.clock = clock
+    quota = ledger.books.quotas[1]
+    quota.begin("day", clock.at_us)
+    held = await ledger.held(100, 100)
+    clock.at_us += DAY_US
+    second = await ledger.held(100, 50)  # what the first holds is not free yet: 500 - 300
+    assert (held.amount, second.amount, quota.left) == (300, 200, 0)
+    await ledger.settle(held.id, 300, row("r1", cost=300))
+    await ledger.settle(second.id, 200, row("r2", cost=200))
+    assert (quota.used, quota.before, quota.left) == (500, 0, 0)
+    ledger.check()
