@@ -3,7 +3,12 @@
 import base64
 import hashlib
 import hmac
+import os
 import secrets
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
 
 import trio
 
@@ -16,25 +21,49 @@ _MOST_MEMORY = 256 * 1024 * 1024
 AT_ONCE = 2
 """Hashes that are made at one time: logins must not take all processors from calls."""
 MOST_BYTES = 1024
+NICENESS = 10
+"""How far such a thread gives way, as setpriority(2) has it: from 0 to 19."""
+T = TypeVar("T")
 
 
 class Hasher:
-    """Hashes and verifies beside the event loop, AT_ONCE at the most."""
+    """Hashes and verifies beside the event loop, AT_ONCE at the most, in threads that give way to all others: who
+    guesses passwords must not slow those who call."""
 
     def __init__(self) -> None:
         self._limiter = trio.CapacityLimiter(AT_ONCE)
         self._nobody = ""
 
     async def hash(self, password: str) -> str:
-        return await trio.to_thread.run_sync(hash_password, password, limiter=self._limiter)
+        return await self._apart(hash_password, password)
+
+    async def _apart(self, work: Callable[..., T], *arguments: str) -> T:
+        """Do it in a thread of its own: a thread that once gives way does so for ever, and trio's are for all."""
+        loop, ended = trio.lowlevel.current_trio_token(), trio.Event()
+        results: list[T] = []
+
+        def run() -> None:
+            with suppress(OSError, AttributeError):  # where threads have no priority of their own
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+            try:
+                results.append(work(*arguments))
+            finally:
+                with suppress(trio.RunFinishedError):
+                    loop.run_sync_soon(ended.set)
+
+        async with self._limiter:
+            threading.Thread(target=run, name="password", daemon=True).start()
+            with trio.CancelScope(shield=True):  # some tenths of a second: the place stays taken until it has ended
+                await ended.wait()
+        return results[0]
 
     async def verify(self, password: str, hashed: str) -> bool:
         """Whether it is the password of this hash. It takes as long where there is no hash ("")."""
         if not hashed:
             self._nobody = self._nobody or await self.hash(secrets.token_hex(16))
-            await trio.to_thread.run_sync(verify_password, password, self._nobody, limiter=self._limiter)
+            await self._apart(verify_password, password, self._nobody)
             return False
-        return await trio.to_thread.run_sync(verify_password, password, hashed, limiter=self._limiter)
+        return await self._apart(verify_password, password, hashed)
 
 
 def hash_password(password: str) -> str:
