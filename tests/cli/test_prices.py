@@ -57,15 +57,15 @@ def text() -> str:
 
 def test_nothing_differs(run: CliRunner) -> None:
     found = imports(run, SAME)
-    assert (found.exit_code, found.stdout, found.stderr) == (0, "", "3 models as listed, 0 differ\n")
-    assert imports(run, SAME, "--apply").stderr == "3 models as listed, 0 differ; nothing to write\n"
+    assert (found.exit_code, found.stdout, found.stderr) == (0, "", "4 models as listed, 0 differ\n")
+    assert imports(run, SAME, "--apply").stderr == "4 models as listed, 0 differ; nothing to write\n"
     assert text() == CHANNEL
 
 
 def test_a_difference_is_shown_and_not_written(run: CliRunner) -> None:
     found = imports(run, {**SAME, "deepseek/deepseek-flash": DEARER})
     assert (found.exit_code, found.stdout) == (0, "deepseek\tdeepseek-flash\toutput\t1.2\t1.3\t\n")
-    assert found.stderr == "2 models as listed, 1 differ; nothing is written: --apply writes 1 to ftgate.toml\n"
+    assert found.stderr == "3 models as listed, 1 differ; nothing is written: --apply writes 1 to ftgate.toml\n"
     assert text() == CHANNEL and priced() == "1.2"
 
 
@@ -157,13 +157,13 @@ def test_new_models(run: CliRunner) -> None:
     free = {**NEW, "input_cost_per_token": 0, "output_cost_per_token": 0}
     unbounded = {name: value for name, value in NEW.items() if not name.startswith("max")}
     rows = {**SAME, "deepseek/new": NEW, "deepseek/free": free, "deepseek/unbounded": unbounded,
-            "deepseek/deepseek-chat": NEW}  # fmt: skip
-    assert "3 of the list are not in the catalogue (--new)" in imports(run, rows).stderr  # deepseek-chat is an alias
+            "deepseek/deepseek-coder": NEW}  # fmt: skip
+    assert "3 of the list are not in the catalogue (--new)" in imports(run, rows).stderr  # deepseek-coder is an alias
     found = imports(run, rows, "--new", "--apply")
     assert found.exit_code == 1 and "deepseek\tfree\tinput\t-\t0\tlarge: only" in found.stdout
     models = config.load(Path("ftgate.toml"), {}).routes.channels[0].models
     assert (models["new"].context, models["new"].max_output) == (5000, 5000)
-    assert priced("new") == "2" and not {"free", "unbounded", "deepseek-chat"} & set(models)
+    assert priced("new") == "2" and not {"free", "unbounded", "deepseek-coder"} & set(models)
 
 
 def test_thinking_with_a_price_of_its_own_is_not_undersold(run: CliRunner) -> None:
@@ -186,7 +186,7 @@ def test_from_stdin_as_json(run: CliRunner) -> None:
     rows = json.dumps({**SAME, "deepseek/deepseek-flash": DEARER})
     found = run.invoke(cli, ["prices", "import", "--from", "litellm", "--file", "-", "--json"], input=rows)
     assert json.loads(found.stdout) == {
-        "applied": False, "config": "ftgate.toml", "same": 2, "unlisted": [], "unread": [], "not_in_catalogue": 0,
+        "applied": False, "config": "ftgate.toml", "same": 3, "unlisted": [], "unread": [], "not_in_catalogue": 0,
         "changes": [{"provider": "deepseek", "model": "deepseek-flash", "field": "output", "now": "1.2", "new": "1.3",
                      "state": ""}],
     }  # fmt: skip
