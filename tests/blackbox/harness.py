@@ -187,6 +187,10 @@ class Fake:
         """Add or replace scripts, by model."""
         assert self.client.post("/_fake/scripts", json=scripts).status_code == 200
 
+    def answers(self, gets: Mapping[str, Any]) -> None:
+        """Answer GETs of these paths by this JSON."""
+        assert self.client.post("/_fake/answers", json=gets).status_code == 200
+
     def state(self) -> Any:
         return self.client.get("/_fake/state").json()
 

@@ -69,6 +69,8 @@ medium = ["deepseek-chat", "qwen-max"]
 complex = ["claude-sonnet", "gpt-4.1"]
 [provider.deepseek]
 base_url = "FAKE/v1"
+[provider.hunyuan]
+base_url = "FAKE/v1"
 [stripe]
 secret_key = "{SECRET_KEY}"
 webhook_secret = "{WEBHOOK_SECRET}"

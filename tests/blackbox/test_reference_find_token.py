@@ -93,6 +93,11 @@ CREDITS = """{
   "success_url": "https://app.find-token.com/dashboard",
   "cancel_url": "https://app.find-token.com/pricing"
 }"""
+REGISTER = """{
+  "provider": "deepseek",
+  "api_key": "sk-...",
+  "name": "My DeepSeek Account"
+}"""
 ERROR = """{
   "error": {
     "message": "Insufficient credits. Balance: $0.15, Required: $0.23",
@@ -231,6 +236,40 @@ def test_credits(service: Service) -> None:
         told = service.house.http.post("/v1/billing/webhook", content=event, headers={"Stripe-Signature": signature})
         assert told.json() == {"received": True}
     assert service.said("GET", "/v1/user/balance", account)["credits_cents"] == 2000
+
+
+def test_register_a_provider_s_key(service: Service) -> None:
+    account = service.house.account("0")
+    service.house.fake.answers({"/user/balance": {"is_available": True}})
+    body = REGISTER.replace("sk-...", "sk-your-deepseek-key-here")
+    answer = service.house.http.post("/v1/user/byok/register", content=body, headers=account.headers)
+    assert answer.status_code == 200, answer.text
+    said = answer.json()
+    assert (said["provider"], said["name"], said["valid"]) == ("deepseek", "My DeepSeek Account", True)
+    assert re.fullmatch("[0-9a-f]{16}", said["fingerprint"]) and said["id"].isdecimal()
+    like(said, {"created_at": "2026-05-10T12:00:00.000Z", "checked_at": "2026-05-10T12:00:00.000Z"})
+    asked = [
+        dict(seen["headers"]) for seen in service.house.fake.state()["requests"] if seen["path"] == "/user/balance"
+    ]
+    assert [headers["authorization"] for headers in asked] == ["Bearer sk-your-deepseek-key-here"]
+    assert service.said("GET", "/v1/user/byok", account) == {"data": [said]}
+    path = f"/v1/user/byok/{said['id']}"
+    assert service.said("DELETE", path, account) == {"id": said["id"], "deleted": True}
+    assert service.said("GET", "/v1/user/byok", account) == {"data": []}
+    error(service.ask("DELETE", path, account), 404, "not_found")
+    kept = b"".join(place.read_bytes() for place in service.house.data.rglob("*") if place.is_file())
+    assert b"sk-your-deepseek-key-here" not in kept + service.house.err.read_bytes()
+
+
+def test_a_provider_s_key_that_is_none(service: Service, account: Account) -> None:
+    service.house.fake.script(**{"hunyuan-lite": {"status": 401}})
+    path, body = "/v1/user/byok/register", {"provider": "hunyuan", "api_key": "sk-refused-key"}
+    error(service.ask("POST", path, account, body), 401, "invalid_provider_key", "api_key")
+    error(service.ask("POST", path, account, {**body, "provider": "nobody"}), 400, "invalid_value", "provider")
+    error(service.ask("POST", path, account, {**body, "api_key": "sk-..."}), 400, "invalid_value", "api_key")
+    error(service.ask("POST", path, account, {"provider": "deepseek"}), 400, "missing_field", "api_key")
+    error(service.ask("POST", path), 401, "invalid_api_key")
+    assert service.said("GET", "/v1/user/byok", account) == {"data": []}
 
 
 def test_a_payer_is_sent_to_no_other_host(service: Service, account: Account) -> None:

@@ -643,7 +643,7 @@ class FakeUpstream:
         await flush()
 
     async def _answer_control(self, stream: trio.abc.Stream, seen: Seen) -> None:
-        """GETs, and the two control routes of a fake that runs as a process."""
+        """GETs, and the control routes of a fake that runs as a process."""
         status, value = 200, None
         path = seen.path.partition("?")[0]
         if path == "/_fake/state":
@@ -651,6 +651,9 @@ class FakeUpstream:
         elif path == "/_fake/scripts" and isinstance(seen.json, dict):
             self.scripts.update(scripts_from_json(seen.json))
             value = {"models": sorted(self.scripts)}
+        elif path == "/_fake/answers" and isinstance(seen.json, dict):
+            self.get_answers.update(seen.json)
+            value = {"paths": sorted(self.get_answers)}
         elif path in self.get_answers:
             value = self.get_answers[path]
         elif seen.method == "GET" and path.endswith("/models"):
