@@ -33,6 +33,7 @@ from ftgate.store.ledger import MemoryLedger
 from ftgate.store.records import StoredRecords
 
 if TYPE_CHECKING:
+    from ftgate.house.metrics import Metrics
     from ftgate.line.channels import Ways
     from ftgate.line.gate import Gate
     from ftgate.readiness import Readiness
@@ -332,6 +333,7 @@ async def _door(
         journal=StoredJournal(house.database),
         channels=ways,
         config=config,
+        metrics=_metrics(house, gate, payments),
         key_check=Asking(house.live, ways.upstream),
         provider_keys=accounts.provider_keys,
         sessions=accounts.sessions,
@@ -362,6 +364,16 @@ async def _door(
         log.warning("server.fast_door needs Linux: every call goes through Hypercorn")
         return door
     return FastDoor(intake, door, watches, ssl_context=context)
+
+
+def _metrics(house: House[Accounts], gate: "Gate", payments: Payments) -> "Metrics":
+    """What is counted in this house."""
+    from ftgate.house.metrics import Metrics
+
+    return Metrics(
+        gate.tally, house.books, house.writer, calls=lambda: len(gate.calls), circuits=gate.standing.circuits,
+        throttled=house.accounts.throttles.counted, payments=payments.counted,
+    )  # fmt: skip
 
 
 async def _first_key(house: House[Accounts]) -> str | None:

@@ -37,7 +37,7 @@ WALLS: dict[str, tuple[set[str], set[str]]] = {
     "store": ({"core", "ports", "errors"}, {"msgspec", "sqlite_utils", "trio"}),
     "accounts": ({"store.batch", "store.database", "store.writer", "core", "ports", "errors"}, {"httpx", "jwt",
     "msgspec", "stripe", "trio"}),
-    "house": ({"store", "core", "ports", "errors", "config", "ftgate"}, {"msgspec", "trio"}),
+    "house": ({"store", "core", "ports", "errors", "config", "ftgate"}, {"msgspec", "prometheus_client", "trio"}),
     "web": ({"ports", "core", "errors", "doors.http", "ftgate"}, {"msgspec", "quart", "quart_trio", "trio",
     "werkzeug"}),
     "cli": ({"accounts", "app", "config", "core", "errors", "house", "ports", "providers", "store", "ftgate"}, {"click",

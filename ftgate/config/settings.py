@@ -86,6 +86,14 @@ class Server(msgspec.Struct, frozen=True):
             high=1024,
         ),
     ] = 6  # fmt: skip
+    metrics_token: A[
+        Secret | None,
+        Note(
+            "What a scraper shows to read /metrics, beside operators.",
+            "figures about your business are nobody else's.",
+            shown='"env:FTGATE_METRICS_TOKEN"',
+        ),
+    ] = None
     max_body_mb: A[
         int,
         Note(

@@ -19,9 +19,6 @@ from ftgate.dialects.talk import Dialect, Headers
 from ftgate.errors import Forbidden, InvalidRequest, NotAuthenticated
 from ftgate.ports import Key
 
-LATER_ROUTES = ("/metrics",)
-"""Routes of the contract that later versions serve: who asks for one is told so, and not sent to another."""
-
 CALLS = {**ROUTES, **COUNT_ROUTES}
 """Every route that the doors take by themselves, with the dialect that its callers speak; all others are the site's."""
 
@@ -79,9 +76,6 @@ def meant(method: str, path: str, methods_at: Callable[[str], Collection[str]]) 
 
 def route_hint(path: str, known: Iterable[str]) -> str:
     """Words for a 404 that name the route meant."""
-    meant = canonical(path)
-    if any(_below(meant, route) for route in LATER_ROUTES):
-        return f"{meant[:200]} is not served by this version"
     near = difflib.get_close_matches(canonical(path), list(known), n=1, cutoff=0.5)
     return (
         f"no such route: {path[:200]}. Did you mean {near[0]}?"

@@ -137,6 +137,7 @@ def _site(settings: Settings) -> SiteSettings:
         trusted_proxies=server.trusted_proxies,
         registration=server.registration,
         password_min=server.password_min,
+        metrics_token=server.metrics_token,
         signup_credits=settings.billing.signup_credits,
         plans=plans,
     )

@@ -25,6 +25,7 @@ from ftgate.core.moments import month
 from ftgate.core.money import format_usd
 from ftgate.core.redact import redact
 from ftgate.core.retrying import Outcome
+from ftgate.core.tally import Tally
 from ftgate.core.verdicts import Verdict
 from ftgate.errors import (
     DatabaseBusy,
@@ -45,6 +46,7 @@ from ftgate.line.explaining import explain
 from ftgate.line.keepalive import Keeper, quiet
 from ftgate.line.planning import Planner
 from ftgate.line.standing import Standing
+from ftgate.line.tallying import count
 from ftgate.line.translation import fit_all
 from ftgate.line.words import (
     answer_headers,
@@ -108,6 +110,7 @@ class Gate:
             standing=self.standing,
         )  # fmt: skip
         self.keeper = Keeper()
+        self.tally = Tally()
         self.calls: dict[Call, Exchange] = {}
         self.closing = False
 
@@ -192,7 +195,7 @@ class Gate:
             request = self._request(x, x.key)
         except GateError as refused:
             if not isinstance(refused, DatabaseBusy):  # a database that takes nothing must not be given more and more
-                await self.ledger.note(row(x, "refused", refused, cost=0, now=self.clock.now()))
+                await self.note(x, refused)
             raise
         async with _Holding(self, x, request):
             if x.ask.stream:
@@ -342,6 +345,12 @@ class Gate:
         if call.cancelled or until > call.ends_at:
             raise Ended
 
+    async def note(self, x: Exchange, refused: GateError) -> None:
+        """Remember a call that took no hold."""
+        ended = row(x, "refused", refused, cost=0, now=self.clock.now())
+        count(self.tally, x, ended, cost=0, lost=0)
+        await self.ledger.note(ended)
+
     # The end of a call
 
     async def settle(self, x: Exchange, error: BaseException | None) -> None:
@@ -362,6 +371,7 @@ class Gate:
         self.standing.ended(x, status, self.clock.now())
         x.settled = await self.ledger.settle(x.held.id, amount, ended)
         self.passing("settled")
+        count(self.tally, x, ended, cost=x.settled.charged or 0, lost=x.settled.lost)
         if x.mode is not BYOK:  # whoever names a model as he likes must not fill what is known of models
             learn(x)
         self.planner.learn(x)
@@ -454,7 +464,7 @@ class _Holding:
                 raise DatabaseBusy("the ledger did not decide in time; nothing was charged", retry_after_s=2)
         if not isinstance(held, Held):
             refused = self.gate.nothing_left(x) if held is None else no_hold(held, x.created_at_us)
-            await ledger.note(row(x, "refused", refused, cost=0, now=self.gate.clock.now()))
+            await self.gate.note(x, refused)
             raise refused
         x.held = held
         x.plan = tuple([x.offered[at] for at in held.kept])

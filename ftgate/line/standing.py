@@ -3,7 +3,7 @@ with a key of its caller's own is asked whatever is known, and teaches nothing; 
 hold no more, at a channel that is now reached in another way: what fails there speaks against nobody who is there."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from math import inf
 
 from ftgate.core.health import FAILURES, REFUSALS, Health, reached
@@ -170,6 +170,14 @@ class Standing:
         )
         error.overloaded = limited
         return error
+
+    def circuits(self) -> Iterator[tuple[str, str, str]]:
+        """Each channel with each of its models, and the state of their circuit: closed, half-open, open."""
+        now = self.clock.now()
+        for channel in self.channels:
+            for model in channel.models:
+                circuit = self.health.circuits.get((channel.name, model))
+                yield channel.name, model, circuit.state(now) if circuit is not None else "closed"
 
     def shown(self, channel: Channel) -> dict[str, object]:
         """A channel's state as the operator sees it; of its keys the last characters only."""

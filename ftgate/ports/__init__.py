@@ -15,6 +15,7 @@ from ftgate.core.periods import Window
 from ftgate.core.pricing import ONE, Multiplier, Offer
 from ftgate.core.retrying import Retry
 from ftgate.core.routing import Channel, Model, Reach, Routes
+from ftgate.core.secret import Secret
 
 Headers = list[tuple[bytes, bytes]]
 """HTTP headers in order; names in lower case, values without surrounding space."""
@@ -403,12 +404,13 @@ class PlanOffer(msgspec.Struct, frozen=True):
 class SiteSettings(msgspec.Struct, frozen=True):
     """The site's part. `public_url` is the address people open, None where nobody said; `trusted_proxies` are the
     addresses and networks whose X-Forwarded-For is believed. `registration` is open, invite or closed; who signs up
-    gets `signup_credits` units. `password_min` in bytes."""
+    gets `signup_credits` units. `password_min` in bytes. Who shows the `metrics_token` reads /metrics."""
 
     public_url: str | None = None
     trusted_proxies: tuple[str, ...] = ()
     registration: str = "closed"
     password_min: int = 6
+    metrics_token: Secret | None = None
     signup_credits: int = 0
     plans: Mapping[str, PlanOffer] = {}
 

@@ -18,6 +18,14 @@ class Deeds(Protocol):
         ...
 
 
+class Metrics(Protocol):
+    """What the process has counted."""
+
+    def text(self) -> bytes:
+        """In Prometheus' text format, 0.0.4."""
+        ...
+
+
 class RunningCalls(Protocol):
     """The calls in flight."""
 

@@ -23,6 +23,7 @@ from typing import Literal
 
 import trio
 
+from ftgate.core.tally import Times
 from ftgate.ports import nowhere
 from ftgate.store.batch import Batch, already_in, joined, unwrite, write_batch
 from ftgate.store.database import BUSY_TIMEOUT_S, LOG_KEPT_BYTES, DatabaseFault
@@ -89,6 +90,8 @@ class Writer:
         self._service = [trio.CancelScope(), trio.CancelScope()]  # around the two tasks below
         self._began = 0.0  # time.monotonic() since which the thread has been at its commit, 0 when it is not
         self._took = 0.0  # seconds, its last one
+        self.took = Times()
+        """Of all commits, for metrics."""
         self.abandoned = False
 
     def __repr__(self) -> str:
@@ -101,6 +104,10 @@ class Writer:
             else "not started"
         )  # fmt: skip
         return f"<Writer {state}, {self.commits} commits, {self._waiting} changes handed over, filling {self.filling}>"
+
+    def depth(self) -> int:
+        """Changes that are not in the database yet."""
+        return self._waiting + self.filling.size()
 
     def start(self) -> None:
         """Begin writing; inside trio.run."""
@@ -279,6 +286,7 @@ class Writer:
             finally:
                 self._began = 0.0
             self._took = time.monotonic() - began
+            self.took.add(self._took)
             tell(self._written, batches)
 
     def _take(self) -> list[Batch]:

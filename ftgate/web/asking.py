@@ -92,6 +92,14 @@ class Guard:
             raise Forbidden("this is for operators: accounts of the role admin, signed in")
         return asker
 
+    async def metrics(self) -> None:
+        """Who shows the metrics token, or an operator. Raises as `operator`."""
+        token = self.live.site.metrics_token
+        scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
+        told = shown.strip().encode() if scheme.lower() == "bearer" else b""
+        if token is None or not hmac.compare_digest(told, token.reveal().encode()):
+            await self.operator()
+
     def address(self) -> str:
         """The client's address."""
         return addresses.client_address(

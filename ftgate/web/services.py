@@ -4,7 +4,7 @@ import dataclasses
 
 from ftgate.ports import Accounts, Journal
 from ftgate.ports.managing import Credits, Records, Users
-from ftgate.ports.operator import Channels, Config, RunningCalls
+from ftgate.ports.operator import Channels, Config, Metrics, RunningCalls
 from ftgate.ports.payments import Payments
 from ftgate.ports.site import Entrance, KeyCheck, KeyRing, People, ProviderKeys, Sessions, Throttle
 
@@ -18,6 +18,7 @@ class Services:
     channels: Channels
     config: Config
     key_check: KeyCheck
+    metrics: Metrics
     provider_keys: ProviderKeys
     sessions: Sessions
     throttle: Throttle

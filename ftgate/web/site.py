@@ -20,6 +20,7 @@ from ftgate.web.api import (
     credits,
     described,
     health,
+    metrics,
     models,
     payments,
     people,
@@ -59,7 +60,7 @@ class Site:
         payments.add(app, guard, services.payments)
         usage.add(app, guard, services.journal)
         managing = users, credits, records
-        operating = byok, calls, channels, configured
+        operating = byok, calls, channels, configured, metrics
         for part in (auth, people, tokens, *managing, *operating, described):
             routes = Blueprint(part.__name__.rpartition(".")[2], part.__name__)
             part.add(routes, guard, services)

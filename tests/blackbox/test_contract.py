@@ -234,16 +234,6 @@ def test_wrong_routes_of_the_families(house: House) -> None:
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
 
 
-LATER = ["/metrics"]
-
-
-@pytest.mark.parametrize("path", LATER)
-def test_a_route_of_a_later_version_says_so(house: House, path: str) -> None:
-    for method in ("GET", "POST"):
-        message = error(house.http.request(method, path, headers=house.account().headers), 404, "not_found")
-        assert message.endswith(" is not served by this version") and "Did you mean" not in message
-
-
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [("GET", "/v1/chat/completions", "POST"), ("DELETE", "/v1/embeddings", "POST"), ("POST", "/v1/models", "GET"),

@@ -227,3 +227,38 @@ def test_the_config_is_shown_checked_and_reloaded(tmp_path: Path) -> None:
         assert row["target"] == str(house.file) and row["actor_name"] == "root1" and "server.port" in row["after"]
         assert house.cli("reload") == ("waits for a restart  server.port\n", "")
         assert [row["via"] for row in root.audited("config.reload")] == ["api", "cli"]
+
+
+# Metrics
+
+
+def test_metrics_hold_names_of_the_config_alone(tmp_path: Path) -> None:
+    config = CONFIG + '[provider.openai]\nbase_url = "FAKE/v1"\n[server]\nmetrics_token = "token-of-the-scraper"\n'
+    with House(tmp_path, config, {**SCRIPTS, "strange-marker": {}}, ["token-of-the-scraper"], way="") as house:
+        account, root = house.account("1"), Operator(house)
+        assert house.chat(account, "plain").status_code == 200
+        assert house.chat(account, "no-such-marker").status_code == 400
+        brought = {"provider": "openai", "api_key": "sk-a-key-of-the-caller"}
+        assert house.chat(account, "strange-marker", provider_key=brought).status_code == 200
+        scraped = house.http.get("/metrics", headers={"Authorization": "Bearer token-of-the-scraper"})
+        assert scraped.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+        for line in (
+            'ftgate_requests_total{channel="lab",mode="standard",model="plain",provider="openai-compatible",'
+            'status="ok",stream="false"} 1.0',
+            'ftgate_requests_total{channel="(none)",mode="standard",model="(none)",provider="(none)",'
+            'status="refused",stream="false"} 1.0',
+            'ftgate_requests_total{channel="byok:openai",mode="byok",model="(none)",provider="openai",'
+            'status="ok",stream="false"} 1.0',
+            'ftgate_attempts_total{channel="lab",outcome="ok"} 1.0',
+            'ftgate_circuit_state{channel="lab",model="plain"} 0.0',
+            "ftgate_calls_in_flight 0.0",
+            "ftgate_open_holds 0.0",
+        ):
+            assert line in scraped.text.splitlines(), line
+        for written in ("marker", account.name, account.key, "sk-a-key"):
+            assert written not in scraped.text
+        headers = {"Authorization": f"Bearer {root.token}"}
+        assert house.http.get("/metrics", headers=headers).status_code == 200
+        error(house.http.get("/metrics"), 401, "invalid_api_key")
+        error(house.http.get("/metrics", headers={"Authorization": "Bearer wrong"}), 401, "invalid_api_key")
+        error(house.http.get("/metrics", headers=account.headers), 403, "forbidden")

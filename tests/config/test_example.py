@@ -15,10 +15,14 @@ from ftgate.core.health import Breaker
 from ftgate.core.limits import Rates
 from ftgate.core.retrying import Retry
 from ftgate.core.routing import Timeouts
+from ftgate.core.secret import Secret
 from tests.config.reading import faults, load
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
-ENVIRON = {"DEEPSEEK_API_KEY": "sk-1", "STRIPE_SECRET_KEY": "sk_test", "STRIPE_WEBHOOK_SECRET": "whsec"}
+ENVIRON = {
+    "DEEPSEEK_API_KEY": "sk-1", "STRIPE_SECRET_KEY": "sk_test", "STRIPE_WEBHOOK_SECRET": "whsec",
+    "FTGATE_METRICS_TOKEN": "token",
+}  # fmt: skip
 
 
 def uncommented() -> str:
@@ -43,7 +47,9 @@ def test_uncommented_it_loads_and_keeps_the_defaults() -> None:
     assert [channel.name for channel in found.routes.channels] == ["deepseek-main", "lab"]
     for section in ("database", "billing", "stripe", "limits", "limits_account", "timeouts", "retry", "breaker"):
         assert getattr(found, section) == getattr(none, section), section
-    assert found.server == msgspec.structs.replace(none.server, public_url="https://llm.example.org")
+    assert found.server == msgspec.structs.replace(
+        none.server, public_url="https://llm.example.org", metrics_token=Secret("token")
+    )
     assert found.routes.channels[1].models["my-model"].price.cached == 28_000
 
 

@@ -136,4 +136,11 @@ PLANTS = (
         "",
         "tests/walk/test_walk.py::test_a_reload_brings_it_into_a_gateway_that_has_served",
     ),
+    Plant(
+        "calls in flight are told as open holds",
+        "ftgate/house/metrics.py",
+        '"Holds that are open", (), {(): len(self.books.open)})',
+        '"Holds that are open", (), {(): self.calls()})',
+        "tests/house/test_metrics.py",
+    ),
 )

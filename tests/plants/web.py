@@ -145,4 +145,11 @@ PLANTS = (
         "if False:",
         "tests/blackbox/test_accounts.py",
     ),
+    Plant(
+        "metrics are open to all",
+        "ftgate/web/asking.py",
+        "if token is None or not hmac.compare_digest(told, token.reveal().encode()):",
+        "if token is None:",
+        "tests/blackbox/test_operator.py::test_metrics_hold_names_of_the_config_alone",
+    ),
 )

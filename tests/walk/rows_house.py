@@ -110,6 +110,12 @@ async def _(gateway: Gateway) -> None:
     assert (await gateway.sign_up("anna", "eleven byte")).status_code == 400
 
 
+@walk("server.metrics_token", '"a-token-of-the-scraper"')
+async def _(gateway: Gateway) -> None:
+    answer = await gateway.http.get("/metrics", headers={"Authorization": "Bearer a-token-of-the-scraper"})
+    assert answer.status_code == 200 and "ftgate_build_info" in answer.text
+
+
 @walk("billing.signup_credits", "5", {"server.registration": '"open"'})
 async def _(gateway: Gateway) -> None:
     said = await gateway.sign_up("anna")
