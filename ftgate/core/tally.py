@@ -29,18 +29,19 @@ class Times:
 
 
 class Line:
-    """The calls of one place. `cost` in units."""
+    """The calls of one place. `cost` in units. `alone` are those that came by a single attempt, which ended as they
+    did: these attempts are counted by that."""
 
-    __slots__ = ("cached", "calls", "completion", "cost", "first", "prompt", "took")
+    __slots__ = ("alone", "cached", "calls", "completion", "cost", "first", "prompt", "took")
 
     def __init__(self) -> None:
-        self.calls = self.prompt = self.cached = self.completion = self.cost = 0
+        self.alone = self.calls = self.prompt = self.cached = self.completion = self.cost = 0
         self.took = Times()
         self.first = Times()
 
 
 class Tally:
-    """`attempts` by channel and outcome; `lost` in units, by reason."""
+    """`attempts` by channel and outcome, but for those that `lines` count; `lost` in units, by reason."""
 
     def __init__(self) -> None:
         self.lines: dict[Place, Line] = {}
@@ -51,13 +52,15 @@ class Tally:
         return f"<Tally of {sum(line.calls for line in self.lines.values())} calls>"
 
     def call(
-        self, place: Place, took_s: float, first_s: float | None, prompt: int, cached: int, completion: int, cost: int
-    ) -> None:
-        """A call has ended."""
+        self, place: Place, took_s: float, first_s: float | None, prompt: int, cached: int, completion: int, cost: int,
+        alone: bool = False,
+    ) -> None:  # fmt: skip
+        """A call has ended; `alone`: after its only attempt, which did not fail by itself and is counted with it."""
         line = self.lines.get(place)
         if line is None:
             line = self.lines[place] = Line()
         line.calls += 1
+        line.alone += alone
         line.prompt += prompt
         line.cached += cached
         line.completion += completion
@@ -71,6 +74,14 @@ class Tally:
         """An attempt at a channel has ended."""
         place = channel, outcome
         self.attempts[place] = self.attempts.get(place, 0) + 1
+
+    def all_attempts(self) -> dict[tuple[str, str], int]:
+        """By channel and outcome, those that were counted with their calls among them."""
+        found = dict(self.attempts)
+        for (_, _, channel, status, _, _), line in list(self.lines.items()):
+            if line.alone:
+                found[channel, status] = found.get((channel, status), 0) + line.alone
+        return found
 
     def loss(self, reason: str, units: int) -> None:
         """So much was used that nobody pays."""

@@ -79,7 +79,7 @@ class Metrics:
         yield self._counter("tokens", "Tokens", ("model", "provider", "kind"), tokens)
         yield self._histogram("request_seconds", "Calls, whole", ("model", "provider", "stream"), took)
         yield self._histogram("first_token_seconds", "To the first token", ("model", "provider"), first)
-        attempts: Mapping[Any, float] = dict(self.tally.attempts)
+        attempts: Mapping[Any, float] = self.tally.all_attempts()
         yield self._counter("attempts", "Attempts", ("channel", "outcome"), attempts)
 
     def _money(self) -> Iterator[Metric]:

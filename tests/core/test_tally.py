@@ -26,7 +26,9 @@ def test_attempts_and_losses() -> None:
         tally.attempt("c", outcome)
     tally.loss("overrun", 5)
     tally.loss("overrun", 6)
-    assert tally.attempts == {("c", "ok"): 2, ("c", "timeout"): 1} and tally.lost == {"overrun": 11}
+    tally.call(PLACE, 0.2, None, 0, 0, 0, 0, alone=True)
+    tally.call(OTHER, 0.2, None, 0, 0, 0, 0)
+    assert tally.all_attempts() == {("c", "ok"): 3, ("c", "timeout"): 1} and tally.lost == {"overrun": 11}
 
 
 @given(st.lists(st.floats(0, 2000), max_size=50))
