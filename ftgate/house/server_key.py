@@ -5,6 +5,8 @@ import os
 import secrets
 from pathlib import Path
 
+from ftgate.store.owner import keep_owner
+
 NAME = "server.key"
 SIZE = 32
 
@@ -30,4 +32,5 @@ def _make(path: Path) -> None:
         file.write(secrets.token_bytes(SIZE))
         file.flush()
         os.fsync(file.fileno())
+    keep_owner(half, path.parent)
     half.replace(path)

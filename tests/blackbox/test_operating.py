@@ -526,6 +526,7 @@ QUERIES = {
 @pytest.mark.parametrize("route", BODIES)
 def test_odd_fields_are_refused_or_taken_and_never_fail(root: Person, route: str) -> None:
     method, path = route.split()
+    said = []
     for field in BODIES[route].split():
         for odd in ODD:
             body = {
@@ -535,7 +536,8 @@ def test_odd_fields_are_refused_or_taken_and_never_fail(root: Person, route: str
                 field: odd,
             }  # which makes and moves nothing by itself
             answer = root.ask(method, path.format(id="999999"), body)
-            assert 400 <= answer.status_code < 500 and answer.json()["error"]["code"], (field, odd, answer.text)
+            said.append((answer.status_code, bool(answer.json()["error"]["code"]), field, odd))
+    assert said and [one for one in said if not (400 <= one[0] < 500 and one[1])] == []
 
 
 @pytest.mark.parametrize("path", QUERIES)
