@@ -73,7 +73,7 @@ def path_id(id: str, what: str) -> int:
 
 def chosen(name: str, of: tuple[str, ...]) -> str:
     """A query argument that is one of these, the first by default. Raises InvalidRequest."""
-    said = request.args.get(name) or of[0]
+    said = request.args.get(name, of[0])
     if said not in of:
         raise InvalidRequest(f"`{name}` is one of {', '.join(of)}", param=name)
     return said

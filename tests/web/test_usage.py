@@ -154,7 +154,7 @@ async def test_statistics_of_a_day_and_of_a_month() -> None:
     assert day["hourlyBreakdown"][0]["hour"].endswith(":00:00+00:00") and len(day["dailyBreakdown"]) in (1, 2)
     assert len((await house.ask("/v1/user/stats?period=30d", secret=b"eyJuser")).json()["dailyBreakdown"]) == 30
     assert [account for account, _ in house.journal.windows] == [1, 8]
-    for query, param in (("period=1d", "period"), ("tz=../x", "tz"), ("tz=Mars/Base", "tz")):
+    for query, param in (("period=1d", "period"), ("period=", "period"), ("tz=../x", "tz"), ("tz=Mars/Base", "tz")):
         refused = await house.ask(f"/v1/user/stats?{query}")
         assert (refused.status, refused.json()["error"]["param"]) == (400, param)
 
