@@ -237,6 +237,7 @@ async def _serve(
             house.accounts.keys.remember_use,
         )
         nursery.start_soon(serving.sweep, chores, house)
+        nursery.start_soon(serving.prune, house)
         nursery.start_soon(gate.keep_alive)
         nursery.start_soon(payments.run)
         nursery.start_soon(house.watch_files)

@@ -1,8 +1,8 @@
 """What a config says that can have no effect: it is allowed, and whoever wrote it is told.
 
-Three kinds: settings that nothing obeys in this version, names that no channel serves, and settings that another one
-(or nothing at all) keeps from counting. And one that does what it says and will not be meant: payers who come back to
-where only this machine is.
+Three kinds: addresses in dialects that this version does not speak, names that no channel serves, and settings that
+another one (or nothing at all) keeps from counting. And one that does what it says and will not be meant: payers who
+come back to where only this machine is.
 """
 
 from collections.abc import Iterable
@@ -11,13 +11,10 @@ from urllib.parse import urlsplit
 
 from ftgate import dialects
 from ftgate.config.channels import PREFIXES
-from ftgate.config.load import Reading, dotted
+from ftgate.config.load import Reading
 from ftgate.config.settings import Settings
 from ftgate.config.values import shown
 from ftgate.core.routing import Routes, allowed
-
-_YET = ((("server", "retention_days"), "request rows are kept for ever in this version"),)
-"""Settings whose shape is fixed already and which nothing obeys yet."""
 
 
 def warn(reading: Reading, config: Settings) -> None:
@@ -31,12 +28,6 @@ def warn(reading: Reading, config: Settings) -> None:
 
 
 def _not_yet(reading: Reading, config: Settings) -> None:
-    for where, why in _YET:
-        raw: Any = reading.raw
-        for part in where:
-            raw = raw.get(part) if isinstance(raw, dict) else None
-        if raw not in (None, {}, [], 0, "closed"):
-            reading.warn(where, f"{dotted(where)} has no effect yet: {why}.")
     for table, row in (*_rows(reading, "channel"), *_rows(reading, "provider")):
         for name, dialect in PREFIXES:
             if name in row and dialect not in dialects.ALL:

@@ -121,8 +121,8 @@ class Server(msgspec.Struct, frozen=True):
     retention_days: A[
         int,
         Note(
-            "Days that request rows are kept; 0 keeps them for ever.",
-            "the rows are small, and the totals always stay.",
+            "Days after which the rows of requests are deleted; 0 keeps them for ever. Totals always stay.",
+            "the rows are small, and what is gone cannot be looked up any more.",
             high=36_500,
         ),
     ] = 0

@@ -20,6 +20,7 @@ from ftgate.core.audit import Audit, Disagreement
 from ftgate.core.books import Books
 from ftgate.core.estimate import Ratios
 from ftgate.core.money import format_usd
+from ftgate.core.retention import Pace, kept_from
 from ftgate.core.spending import month_of
 from ftgate.house import failpoint
 from ftgate.house.files import OwnFiles
@@ -27,7 +28,7 @@ from ftgate.house.live import Live
 from ftgate.house.lock import Lock, Patience, make_data_dir
 from ftgate.house.server_key import server_key
 from ftgate.ports import Clock, SiteSettings
-from ftgate.store import checkpoint, database, spending
+from ftgate.store import checkpoint, database, pruning, spending
 from ftgate.store.database import DatabaseFault
 from ftgate.store.recovery import expire_orphans
 from ftgate.store.writer import Writer
@@ -102,6 +103,7 @@ class House(Generic[D]):
             self.files.moved()  # first seen
             self.rescued: Path | None = None
             self.spent: spending.Spent | None = None  # what channels have cost in this month, once somebody asks
+            self._one_reads = trio.Lock()  # of those who read it on
             try:
                 self._load(accounts)
             except BaseException:  # nobody else has it to close
@@ -249,29 +251,70 @@ class House(Generic[D]):
 
     async def spent_this_month(self) -> dict[str, int]:
         """Units that each channel has cost in this month by now."""
-        self.spent = await trio.to_thread.run_sync(self._reading, spending.resume, self._month())
-        await self._read_spending(self.spent, SPENDING_EVERY, 0)
-        return dict(self.spent.units)
+        async with self._one_reads:
+            spent = await self._spent_from(self._month())
+            await self._read_spending(spent, SPENDING_EVERY, 0)
+            return dict(spent.units)
 
     async def note_spending(self, every: int = SPENDING_EVERY, pause_s: float = PAUSE_S) -> None:
         """Read on what channels have cost, and queue a note of it, when more than `every` calls have ended since that
         was last read; as maybe_checkpoint() does."""
+        if self.spent is None:
+            return
         try:
-            if self.spent is not None and self.spent.begins_us != self._month():
-                self.spent = await trio.to_thread.run_sync(self._reading, spending.resume, self._month())
-            if self.spent is not None:
+            async with self._one_reads:
+                spent = await self._spent_from(self._month(), self.spent)
                 upto = await trio.to_thread.run_sync(self._reading, database.last_request)
-                if upto - self.spent.last_id > every:
-                    await self._read_spending(self.spent, every, pause_s)
+                if upto - spent.noted > every:
+                    await self._read_spending(spent, every, pause_s)
         except sqlite3.Error as error:
             log.warning("what channels have cost was not noted: %s", error)
 
+    async def _spent_from(self, begins_us: int, spent: spending.Spent | None = None) -> spending.Spent:
+        """The reading of the month that began then: this one, or another that begins where the note stands."""
+        if spent is None or spent.begins_us != begins_us:
+            spent = await trio.to_thread.run_sync(self._reading, spending.resume, begins_us)
+        self.spent = spent
+        return spent
+
     async def _read_spending(self, spent: spending.Spent, every: int, pause_s: float) -> None:
-        before, upto = spent.last_id, await trio.to_thread.run_sync(self._reading, database.last_request)
+        upto = await trio.to_thread.run_sync(self._reading, database.last_request)
         while await trio.to_thread.run_sync(self._reading, spending.read_on, spent, upto):
             await trio.sleep(pause_s)
-        if spent.last_id - before > every:
+        if spent.last_id - spent.noted > every:
             self.writer.changed().statements.append(spending.statement(spent))
+
+    async def prune(self) -> None:
+        """Delete the rows of calls that came longer ago than is kept, until none is left: a few in each commit, with
+        rests between. As soon as another time is set, it holds."""
+        pace = Pace()
+        try:
+            while (days := self.settings.server.retention_days) and (ids := await self._too_old(days, pace)):
+                while ids and self.settings.server.retention_days == days:
+                    began = self.clock.now()
+                    batch = self.writer.changed()
+                    batch.statements += pruning.statements(ids[: pace.piece])
+                    del ids[: pace.piece]
+                    await self.writer.durable(batch)
+                    now = self.clock.now()
+                    await trio.sleep(pace.rest_s(now, now - began, self.writer.commits))
+        except sqlite3.Error as error:
+            log.warning("rows that are too old were not deleted: %s", error)
+        except DatabaseFault:  # the writer has failed, and the process ends
+            pass
+
+    async def _too_old(self, days: int, pace: Pace) -> list[int]:
+        """Rows that may go."""
+        now_us = self.clock.wall_us()
+        before_us, begins_us = kept_from(days, now_us), month_of(now_us)[0]
+        upto = await trio.to_thread.run_sync(self._reading, database.last_request)
+        pace.look(upto)
+        if before_us > begins_us:  # calls of this month count for `monthly_cap`, by a note once their rows are gone
+            async with self._one_reads:
+                spent = await self._spent_from(begins_us, self.spent)
+                await self._read_spending(spent, 0, PAUSE_S)
+                upto = min(upto, spent.noted)
+        return await trio.to_thread.run_sync(self._reading, pruning.old_rows, before_us, upto)
 
     def _month(self) -> int:
         return month_of(self.clock.wall_us())[0]

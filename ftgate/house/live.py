@@ -139,5 +139,6 @@ def _site(settings: Settings) -> SiteSettings:
         password_min=server.password_min,
         metrics_token=server.metrics_token,
         signup_credits=settings.billing.signup_credits,
+        retention_days=server.retention_days,
         plans=plans,
     )

@@ -305,6 +305,21 @@ async def sweep(chores: Iterable[Callable[[], None]], house: House[Directory]) -
         await house.note_spending()
 
 
+async def prune(house: House[Directory]) -> None:
+    """Once a minute, and when the settings have changed, until cancelled: delete the rows of calls that are too old."""
+    changed = trio.Event()
+
+    def adopt() -> None:
+        changed.set()
+
+    house.live.tell(adopt)
+    while True:
+        changed = trio.Event()
+        await house.prune()
+        with trio.move_on_after(SWEEP_S):
+            await changed.wait()
+
+
 async def until_told(signals: AsyncIterator[int], died: trio.Event) -> int:
     """Wait for a signal (0) or for the writer's death (1): never serve what cannot be billed."""
     code = 0

@@ -6,7 +6,6 @@ before the hold is durable. A whole answer stays here until its money is settled
 """
 
 import contextlib
-import zlib
 from collections.abc import Callable, Coroutine
 from math import inf
 from typing import Any
@@ -26,7 +25,7 @@ from ftgate.line.beside import LARGE_BODY, Beside
 from ftgate.line.call import Ended, Exchange, Tried
 from ftgate.line.charge import drained_enough
 from ftgate.line.keepalive import quiet
-from ftgate.line.meaning import meaning, meant
+from ftgate.line.meaning import error_body, meaning, meant
 from ftgate.line.passing import Translated
 from ftgate.line.pump import Pump
 from ftgate.line.standing import Standing
@@ -41,9 +40,6 @@ TIMER_STEP_S = 0.1
 """By how much a limit between two pieces may strike too early."""
 END_S = 0.02
 """Seconds the end of a body is waited for after the stream's own end marker."""
-ERROR_READ_S = 5.0
-"""Seconds an upstream's error body is waited for: the status is known, its words only help."""
-MAX_ERROR_BYTES = 65_536
 
 
 class Attempts:
@@ -168,14 +164,7 @@ class Attempts:
     async def _complaint(self, x: Exchange, tried: Tried, answer: Answer, index: int) -> Outcome:
         """Read an upstream's error answer as far as it helps."""
         dialect = dialects.ALL[tried.candidate.address.dialect]
-        body = b""
-        with trio.move_on_after(ERROR_READ_S):
-            try:
-                while len(body) < MAX_ERROR_BYTES and (data := await answer.receive()):
-                    body += data
-            except UpstreamFailed:
-                pass  # the status says enough
-        body = _inflated(body, answer.headers)
+        body = await error_body(answer)
         complaint = dialect.read_error(body) if body else Complaint()
         if answer.status < 400:  # a redirect or a 204: no answer
             return Outcome(
@@ -352,21 +341,6 @@ class Attempts:
             return
         if not await self.ledger.durable_within(x.held.ticket, DURABLE_WAIT_S):
             raise DatabaseBusy("the ledger does not take commits now; nothing was charged", retry_after_s=5)
-
-
-def _inflated(body: bytes, headers: Headers) -> bytes:
-    """The words of an error that came compressed although nobody asked for that, as far as they are needed; nothing
-    where they cannot be read."""
-    coding = next((value.strip().lower() for name, value in headers if name == b"content-encoding"), b"")
-    if coding in (b"", b"identity"):
-        return body
-    # gzip and zlib tell themselves apart; some mean by "deflate" what has no head at all.
-    for bits in (32 + zlib.MAX_WBITS, -zlib.MAX_WBITS) if coding in (b"gzip", b"x-gzip", b"deflate") else ():
-        try:
-            return zlib.decompressobj(bits).decompress(body, MAX_ERROR_BYTES)
-        except zlib.error:
-            pass
-    return b""
 
 
 def _is_good(answer: Answer) -> bool:

@@ -5,16 +5,22 @@ that calls with such a key go to, and nowhere else. No redirect is followed, and
 import msgspec
 import trio
 
+from ftgate.core import verdicts
 from ftgate.core.routing import Candidate
 from ftgate.core.secret import Secret
+from ftgate.core.verdicts import Verdict
 from ftgate.dialects.brought import checked
+from ftgate.dialects.complaints import answer_object, complaint_in, read_error
+from ftgate.dialects.talk import Complaint, NotAnAnswer
 from ftgate.errors import InvalidRequest, NotAuthenticated, ProviderError, ProviderTimeout, UpstreamFailed
+from ftgate.line.meaning import error_body
 from ftgate.line.upward import Upward
 from ftgate.ports import Live, Taker, Upstream, UpstreamRequest
 
 CHECK_S = 15.0
 """Seconds that a provider has to say something."""
 REFUSED = (401, 403)
+"""Statuses that speak of the key, whatever is said with them."""
 
 
 class Asking:
@@ -32,23 +38,44 @@ class Asking:
         if taker is None:
             words = f"`provider` is one of {', '.join(takers)}: these have an address of their own here"
             raise InvalidRequest(words, param="provider")
-        name, status = brought.provider, None
+        name, status, found = brought.provider, None, None
         with trio.move_on_after(CHECK_S):
             try:
                 answer = await self.upstream.open(_question(taker, brought.secret))
-                status = answer.status
-                await answer.aclose()
+                try:
+                    found = _meant(taker, answer.status, await error_body(answer))
+                    status = answer.status
+                finally:
+                    await answer.aclose()
             except UpstreamFailed as failed:
                 if failed.timed_out:
                     raise ProviderTimeout(f"{name} was not reached in time: the key was not checked") from None
                 raise ProviderError(f"{name} could not be reached: the key was not checked") from None
         if status is None:
             raise ProviderTimeout(f"{name} did not answer in time: whether the key is good is not known")
-        if status in REFUSED:
+        if found is Verdict.credential:
             raise NotAuthenticated(f"{name} refused this key", code="invalid_provider_key", param="api_key")
-        if not 200 <= status < 300:
-            raise ProviderError(f"{name} answered {status}: whether the key is good is not known")
+        if found is not None:
+            said = f"{status} with an error" if status < 300 else f"{status}"
+            raise ProviderError(f"{name} answered {said}: whether the key is good is not known")
         return name
+
+
+def _meant(taker: Taker, status: int, body: bytes) -> Verdict | None:
+    """What an answer says of the key; None where it is good. A refusal need not be a 401: Gemini says it with a 400,
+    MiniMax with a 200."""
+    if status in REFUSED:
+        return Verdict.credential
+    complaint: Complaint | None = read_error(body)
+    if 200 <= status < 300:
+        try:
+            complaint = complaint_in(answer_object(body))
+        except NotAnAnswer:  # or more of it than was read
+            complaint = None
+    if complaint is None:
+        return None
+    found = verdicts.meant(taker.channel.errors, complaint.code, complaint.kind)
+    return found or verdicts.verdict(complaint.status or status, complaint.words)
 
 
 def _question(taker: Taker, key: Secret) -> UpstreamRequest:

@@ -1,18 +1,52 @@
-"""What an upstream's error means (core.verdicts), for the call that met it."""
+"""An upstream's error, read, and what it means (core.verdicts) for the call that met it."""
 
+import zlib
 from typing import Any
 
 import msgspec
+import trio
 
 from ftgate import dialects
 from ftgate.core import verdicts
 from ftgate.core.health import REFUSALS
 from ftgate.core.verdicts import Verdict
 from ftgate.dialects.talk import Complaint
+from ftgate.errors import UpstreamFailed
 from ftgate.line.call import Exchange, Tried
+from ftgate.ports import Answer, Headers
 
 REPEATING = (400, 404, 422)
 """Statuses of errors about the request, whose words repeat parts of it."""
+ERROR_READ_S = 5.0
+"""Seconds an upstream's error body is waited for: the status is known, its words only help."""
+MAX_ERROR_BYTES = 65_536
+
+
+async def error_body(answer: Answer) -> bytes:
+    """The body of an upstream's error, as far as it helps."""
+    body = b""
+    with trio.move_on_after(ERROR_READ_S):
+        try:
+            while len(body) < MAX_ERROR_BYTES and (data := await answer.receive()):
+                body += data
+        except UpstreamFailed:
+            pass  # the status says enough
+    return _inflated(body, answer.headers)
+
+
+def _inflated(body: bytes, headers: Headers) -> bytes:
+    """The words of an error that came compressed although nobody asked for that, as far as they are needed; nothing
+    where they cannot be read."""
+    coding = next((value.strip().lower() for name, value in headers if name == b"content-encoding"), b"")
+    if coding in (b"", b"identity"):
+        return body
+    # gzip and zlib tell themselves apart; some mean by "deflate" what has no head at all.
+    for bits in (32 + zlib.MAX_WBITS, -zlib.MAX_WBITS) if coding in (b"gzip", b"x-gzip", b"deflate") else ():
+        try:
+            return zlib.decompressobj(bits).decompress(body, MAX_ERROR_BYTES)
+        except zlib.error:
+            pass
+    return b""
 
 
 def meaning(x: Exchange, tried: Tried, status: int, complaint: Complaint) -> Verdict:

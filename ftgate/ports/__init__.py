@@ -404,7 +404,8 @@ class PlanOffer(msgspec.Struct, frozen=True):
 class SiteSettings(msgspec.Struct, frozen=True):
     """The site's part. `public_url` is the address people open, None where nobody said; `trusted_proxies` are the
     addresses and networks whose X-Forwarded-For is believed. `registration` is open, invite or closed; who signs up
-    gets `signup_credits` units. `password_min` in bytes. Who shows the `metrics_token` reads /metrics."""
+    gets `signup_credits` units. `password_min` in bytes. Who shows the `metrics_token` reads /metrics. Rows of calls
+    are kept for `retention_days`, 0 for ever."""
 
     public_url: str | None = None
     trusted_proxies: tuple[str, ...] = ()
@@ -412,6 +413,7 @@ class SiteSettings(msgspec.Struct, frozen=True):
     password_min: int = 6
     metrics_token: Secret | None = None
     signup_credits: int = 0
+    retention_days: int = 0
     plans: Mapping[str, PlanOffer] = {}
 
 

@@ -68,12 +68,15 @@ class _Chosen:
         return self.count(self.first, self.last)
 
     def _rolled_up(self, first: int, behind: int) -> int:
-        """How many calls came within these quarters."""
-        sql = "SELECT coalesce(sum(requests), 0) FROM usage_quarters WHERE quarter >= ? AND quarter < ?"
-        values = [first, behind]
+        """How many calls that came within these quarters have a row."""
+        own = "quarter >= :first AND quarter < :behind"
         if self.wanted.account is not None:
-            sql += " AND account = ?"
-            values.append(self.wanted.account)
+            own += " AND account = :account"
+        ever, gone = (
+            f"(SELECT coalesce(sum(requests), 0) FROM {table} WHERE {own})"  # noqa: S608 - words of ours
+            for table in ("usage_quarters", "pruned_quarters")
+        )
+        sql, values = f"SELECT {ever} - {gone}", {"first": first, "behind": behind, "account": self.wanted.account}
         return int(self.connection.execute(sql, values).fetchone()[0])
 
     def count(self, first: int, last: int) -> int:

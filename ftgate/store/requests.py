@@ -45,18 +45,23 @@ def _shown(names: tuple[str, ...], row: tuple[object, ...]) -> dict[str, object]
     return said
 
 
+_FAILED = """
+SELECT (SELECT coalesce(sum(requests), 0) FROM kinds WHERE status <> 'ok')
+  + (SELECT count(*) FROM requests WHERE kind = 0 AND status <> 'ok')"""
+"""In a database from before there were kinds no row has one."""
+
+
 def stats(path: Path) -> dict[str, object]:
-    """Sums over all requests, in all and by model."""
+    """Sums over all requests that there ever were, in all and by model."""
     connection = read_only(path)
-    # A sum of costs may pass 64 bits (nine million dollars): its upper and its lower digits are added up apart.
-    sums = (
-        f"count(*), coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0),"
-        f" coalesce(sum(cost / {SPLIT}), 0), coalesce(sum(cost % {SPLIT}), 0)"
-    )
+    names = ("requests", "prompt_tokens", "completion_tokens", "cost_upper", "cost_lower")
+    sums = ", ".join(f"coalesce(sum({name}), 0)" for name in names)
     try:
-        whole = connection.execute(f"SELECT {sums} FROM requests").fetchone()  # noqa: S608 - words of ours
-        models = connection.execute(f"SELECT served_model, {sums} FROM requests GROUP BY served_model").fetchall()  # noqa: S608 - as above
-        failed = connection.execute("SELECT count(*) FROM requests WHERE status <> 'ok'").fetchone()[0]
+        show_newest(connection)
+        connection.execute("BEGIN")  # one moment
+        whole = connection.execute(f"SELECT {sums} FROM usage_quarters").fetchone()  # noqa: S608 - words of ours
+        models = connection.execute(f"SELECT model, {sums} FROM usage_quarters GROUP BY model").fetchall()  # noqa: S608 - as above
+        failed = connection.execute(_FAILED).fetchone()[0]
     finally:
         connection.close()
     models.sort(key=lambda row: row[4] * SPLIT + row[5], reverse=True)

@@ -159,8 +159,8 @@ def kinds_in(connection: sqlite3.Connection) -> Kinds:
     return {id: tuple(rest) for id, *rest in rows}
 
 
-def quarters_in(connection: sqlite3.Connection) -> Quarters:
-    sums = connection.execute(f"SELECT account, quarter, model, {', '.join(SUMS)} FROM usage_quarters")  # noqa: S608 - as above
+def quarters_in(connection: sqlite3.Connection, table: str = "usage_quarters") -> Quarters:
+    sums = connection.execute(f"SELECT account, quarter, model, {', '.join(SUMS)} FROM {table}")  # noqa: S608 - as above
     return {(account, quarter, model): _whole(rest) for account, quarter, model, *rest in sums}
 
 
@@ -169,9 +169,18 @@ def _whole(sums: Iterable[int]) -> tuple[int, ...]:
     return (*counts, upper * SPLIT + lower)
 
 
-def compare(connection: sqlite3.Connection, kinds: Kinds, quarters: Quarters, last: int) -> None:
-    """The rollups against the rows up to `last`, both of one moment. Where rows are gone (`pruned`) a quarter may hold
-    more than is left of it. A database from before there were kinds has none. Raises Disagreement."""
+def gone_in(connection: sqlite3.Connection) -> Quarters:
+    """What came to the quarters by calls whose rows are gone (store/pruning.py)."""
+    return quarters_in(connection, "pruned_quarters")
+
+
+def compare(connection: sqlite3.Connection, kinds: Kinds, quarters: Quarters, gone: Quarters, last: int) -> None:
+    """The rollups against the rows up to `last` and what is `gone`, all of one moment. A database from before there
+    were kinds has none. Raises Disagreement.
+
+    Rows may go while this is read: each of them then was met here, or is among what is gone at the end, or both. So
+    what is remembered is at least what was met and gone at the beginning, and at most what was met and is gone at the
+    end; where no row has gone meanwhile these are one."""
     counted: dict[int, int] = dict.fromkeys(kinds, 0)
     found: dict[tuple[int, int, str], tuple[int, ...]] = {}
     of_kinds = f"SELECT kind, {', '.join(KIND)}, count(*), max(request_id) FROM requests{_WITHIN}"  # noqa: S608 - as above
@@ -192,23 +201,25 @@ def compare(connection: sqlite3.Connection, kinds: Kinds, quarters: Quarters, la
             whole = _whole(sums)
             found[place] = whole if before is None else tuple(a + b for a, b in zip(before, whole, strict=True))
         after = until
-    pruned = False
-    for id, (*said, requests, gone) in kinds.items():
-        pruned = pruned or bool(gone)
-        if int(str(requests)) - int(str(gone)) != counted[id]:
+    pruned = {id: int(str(now)) for id, (*_, now) in kinds_in(connection).items()}
+    for id, (*said, requests, then) in kinds.items():
+        without = int(str(requests)) - counted[id]
+        if not int(str(then)) <= without <= pruned.get(id, 0):
             raise Disagreement(
                 f"account {said[0]}: {requests} requests are remembered of the kind {id}, {said[6]} {said[7]}, and"
-                f" {counted[id]} have a row" + (f" beside {gone} that are gone" if gone else "")
+                f" {counted[id]} have a row" + (f" beside {then} that are gone" if then else "")
             )
-    _same(quarters, found, pruned=pruned)
+    _same(quarters, found, gone, gone_in(connection))
 
 
-def _same(quarters: Quarters, found: Quarters, *, pruned: bool) -> None:
+def _same(quarters: Quarters, found: Quarters, before: Quarters, after: Quarters) -> None:
     nothing = (0,) * (len(SUMS) - 1)
-    for place in sorted(quarters.keys() | found.keys()):
+    for place in sorted(quarters.keys() | found.keys() | before.keys()):
         said, rows = quarters.get(place, nothing), found.get(place, nothing)
-        if said == rows or (pruned and all(one >= other for one, other in zip(said, rows, strict=True))):
+        gone, by_now = before.get(place, nothing), after.get(place, nothing)
+        if all(low <= one - row <= high for one, row, low, high in zip(said, rows, gone, by_now, strict=True)):
             continue
+        rows = tuple(row + low for row, low in zip(rows, gone, strict=True))
         account, quarter, model = place
         raise Disagreement(
             f"account {account}: the sums of {model or 'no model'} in the quarter hour from {iso(quarter * QUARTER_US)}"

@@ -178,6 +178,19 @@ CREATE INDEX entries_seldom ON entries(kind, id) WHERE kind NOT IN ('hold', 'pos
 """
 """The ninth's: by what the audit and the ledger's entries are looked up (store.records). Of the kinds that nearly all
 entries are of there is none: each call would pay for it."""
+_PRUNED = """
+CREATE TABLE pruned_quarters (
+  account INTEGER NOT NULL, quarter INTEGER NOT NULL, model TEXT NOT NULL, requests INTEGER NOT NULL, prompt_tokens
+  INTEGER NOT NULL, cached_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, cost_upper INTEGER NOT NULL,
+  cost_lower INTEGER NOT NULL, PRIMARY KEY (account, quarter, model)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE pruned_months (
+  account INTEGER NOT NULL, month TEXT NOT NULL, tokens INTEGER NOT NULL, PRIMARY KEY (account, month)
+) STRICT;
+CREATE TABLE pruned (id INTEGER PRIMARY KEY CHECK (id = 1), held INTEGER NOT NULL, last_hold INTEGER NOT NULL) STRICT;
+INSERT INTO pruned VALUES (1, 0, 0);
+"""
+"""The tenth's: what came of the calls whose rows are gone (store.pruning)."""
 _ADDED = {
     "0002_row_arithmetic": _ROW_ARITHMETIC,
     "0003_remarks": _REMARKS,
@@ -195,6 +208,11 @@ _TABLES: dict[str, dict[str, tuple[str, ...]]] = {
     "0006_spending": {"spending": ("id", "begins_us", "last_id", "units")},
     "0007_payments": {"payments": Payment.__struct_fields__},
     "0008_rollups": {"kinds": ("id", *rollups.KIND, "requests", "pruned")},
+    "0010_pruned": {
+        "pruned_quarters": ("account", "quarter", "model", *rollups.SUMS),
+        "pruned_months": ("account", "month", "tokens"),
+        "pruned": ("id", "held", "last_hold"),
+    },
 }  # fmt: skip
 """Tables that came later, with their columns: for who reads a database that lacks them."""
 _VIEWS = {"0008_rollups": {"usage_quarters": rollups.OF_ROWS + rollups.BY_QUARTER}}
@@ -209,6 +227,7 @@ _MIGRATIONS = {
     "0007_payments": _PAYMENTS,
     "0008_rollups": _added(_KINDS) + rollups.MIGRATION,
     "0009_records": _RECORDS,
+    "0010_pruned": _PRUNED,
 }
 
 

@@ -1,8 +1,9 @@
 """What each channel has cost in a month, by the rows of its calls; and a note of how far they were read, so that a
 start reads what came since, not a month of calls.
 
-The note is a sum of ours beside the rows, not the truth: one that cannot be read, or is of another month, is passed
-over, and the rows of this month are read from the first on.
+The note is a sum of ours beside the rows: one that cannot be read, or is of another month, is passed over, and the
+rows of this month are read from the first on. A row of this month that is too old to be kept goes only where a note
+counts it.
 """
 
 import sqlite3
@@ -29,11 +30,12 @@ class Spent:
     """A reading: units that each channel has cost by the calls that came from `begins_us` on, as far as the row
     `last_id`, at its own prices: without multipliers, and without calls with a caller's own key."""
 
-    __slots__ = ("begins_us", "last_id", "units")
+    __slots__ = ("begins_us", "last_id", "noted", "units")
 
     def __init__(self, begins_us: int, last_id: int, units: dict[str, int]) -> None:
         self.begins_us = begins_us
         self.last_id = last_id
+        self.noted = last_id  # as far as which a note says so
         self.units = units
 
     def __repr__(self) -> str:
@@ -79,6 +81,7 @@ def read_on(connection: sqlite3.Connection, spent: Spent, upto: int, page: int =
 def statement(spent: Spent) -> tuple[str, tuple[object, ...]]:
     """What puts a note of this reading into a batch, in place of the last. Sums may pass 64 bits: they are texts."""
     units = msgspec.json.encode({channel: str(of) for channel, of in spent.units.items()}).decode()
+    spent.noted = spent.last_id
     return "INSERT OR REPLACE INTO spending VALUES (1, ?, ?, ?)", (spent.begins_us, spent.last_id, units)
 
 

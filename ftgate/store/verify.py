@@ -15,7 +15,7 @@ import msgspec
 
 from ftgate.core import receipt
 from ftgate.core.audit import Audit, Disagreement, State
-from ftgate.store import rollups
+from ftgate.store import pruning, rollups
 from ftgate.store.database import balances_in, last_entry, last_request, months_in, read_only, spent_in
 from ftgate.store.entries import entries_after
 from ftgate.store.schema import show_newest
@@ -45,15 +45,17 @@ class Rows(msgspec.Struct):
 def verify_ledger(path: Path) -> dict[str, object]:
     """Recompute every balance from the first entry on, look at every checkpoint on the way, and hold every request's
     row against its entries and its own arithmetic. {"ok", "accounts", "entries", "open_holds"}, and "disagreement"
-    where not ok, else what Rows says."""
+    where not ok, else what Rows says, and how many requests are `pruned`, if any."""
     connection = read_only(path)
     audit = Audit()
     try:
         show_newest(connection)
         connection.execute("BEGIN")
         last, newest = last_entry(connection), last_request(connection)
-        balances, spent, months = balances_in(connection), spent_in(connection), months_in(connection)
+        balances, spent = balances_in(connection), spent_in(connection)
+        months, gone_months = months_in(connection), pruning.months_in(connection)
         kinds, quarters = rollups.kinds_in(connection), rollups.quarters_in(connection)
+        held, gone = pruning.held_in(connection), rollups.gone_in(connection)
         checkpoints = connection.execute(
             "SELECT last_id, id, CAST(state AS BLOB) FROM checkpoints ORDER BY last_id, id"
         ).fetchall()
@@ -61,9 +63,9 @@ def verify_ledger(path: Path) -> dict[str, object]:
         connection.execute("COMMIT")
         _read_all(connection, audit, last, checkpoints)
         audit.finish(balances, spent)
-        rows = compare_requests(connection, audit, newest)
-        compare_months(connection, months, newest)
-        rollups.compare(connection, kinds, quarters, newest)
+        rows = compare_requests(connection, audit, newest, held=held)
+        compare_months(connection, months, gone_months, newest)
+        rollups.compare(connection, kinds, quarters, gone, newest)
     except Disagreement as found:
         return {
             "ok": False,
@@ -75,7 +77,8 @@ def verify_ledger(path: Path) -> dict[str, object]:
     finally:
         connection.close()
     said = {"ok": True, "accounts": len(balances), "entries": audit.entries, "open_holds": len(audit.open)}
-    return {**said, **rows.said()}
+    pruned = sum(int(str(many)) for *_, many in kinds.values())
+    return {**said, **rows.said(), **({"pruned": pruned} if pruned else {})}
 
 
 def _read_all(
@@ -100,16 +103,20 @@ def _says(state: bytes, audit: Audit) -> bool:
         return False
 
 
-def compare_requests(connection: sqlite3.Connection, audit: Audit, last: int | None = None, *, pruned: int = 0) -> Rows:
+def compare_requests(
+    connection: sqlite3.Connection, audit: Audit, last: int | None = None, *, held: pruning.Held | None = None
+) -> Rows:
     """The requests up to the row `last` (by default the newest) against the entries up to where `audit` stands, both of
     one moment, and each against its own arithmetic. A row with a hold is the row of that hold's call: its account, key,
     id and what its end charged and lost. A row without one cost nothing. Every post and void has its row, and every
-    expire that says its boot (an older version wrote none), but for holds up to `pruned`, whose rows may be gone.
-    Raises Disagreement with the first row that is wrong.
+    expire that says its boot (an older version wrote none), or is among those that are gone: of that moment too,
+    `held` of them had a hold. Raises Disagreement with the first row that is wrong.
 
     No hold has two rows: each must carry its hold's ref, and no two rows carry the same id. So where there are as many
-    rows with a hold as calls that ended, no row is missing either."""
+    rows with a hold, there or gone, as calls that ended, no row is missing either. Rows may go while this is read; see
+    rollups.compare."""
     last = last_request(connection) if last is None else last
+    held = pruning.held_in(connection) if held is None else held
     found, rows, after = Rows(), 0, 0
     while after < last:
         until = _next(connection, "SELECT id FROM requests WHERE id > ? AND id <= ? ORDER BY id LIMIT ?", after, last)
@@ -117,16 +124,18 @@ def compare_requests(connection: sqlite3.Connection, audit: Audit, last: int | N
         _work_out(connection, found, after, until if unequal is None else unequal[0] - 1)
         if unequal is not None:
             raise Disagreement(f"request {unequal[1]}: {_unequal(*unequal[2:])}")
-        rows += connection.execute(_WITH_HOLD, (after, until, pruned)).fetchone()[0]
+        rows += connection.execute(_WITH_HOLD, (after, until)).fetchone()[0]
         after = until
-    ended, after = 0, pruned
+    ended = after = 0
     while after < audit.last_id:
         until = min(after + PAGE, audit.last_id)
-        ended += connection.execute(_ENDED, (after, until, pruned)).fetchone()[0]
+        ended += connection.execute(_ENDED, (after, until)).fetchone()[0]
         after = until
-    if rows != ended:
+    now = pruning.held_in(connection)
+    if not rows + held.many <= ended <= rows + now.many:
         raise Disagreement(
-            _missing(connection, pruned, audit.last_id) or f"{rows} requests have a hold and {ended} calls have ended"
+            _missing(connection, now.last, audit.last_id)
+            or f"{rows} requests have a hold, {held.many} that had one are gone, and {ended} calls have ended"
         )
     return found
 
@@ -138,11 +147,14 @@ _OF_BYOK = (
 
 
 def compare_months(
-    connection: sqlite3.Connection, months: Mapping[tuple[int, str], int], last: int, *, pruned: bool = False
+    connection: sqlite3.Connection,
+    months: Mapping[tuple[int, str], int],
+    gone: Mapping[tuple[int, str], int],
+    last: int,
 ) -> None:
-    """The tokens of every month's BYOK calls against the rows up to `last`, both of one moment; no such call costs
-    anything. Where rows may be gone (`pruned`) a month may hold more than is left of it. Raises Disagreement."""
-    found: dict[tuple[int, str], int] = dict.fromkeys(months, 0)
+    """The tokens of every month's BYOK calls against the rows up to `last` and those that are `gone`, all of one
+    moment; no such call costs anything. Rows may go while this is read; see rollups.compare. Raises Disagreement."""
+    found: dict[tuple[int, str], int] = dict.fromkeys(months.keys() | gone.keys(), 0)
     after = 0
     while after < last:
         until = _next(connection, "SELECT id FROM requests WHERE id > ? AND id <= ? ORDER BY id LIMIT ?", after, last)
@@ -151,12 +163,14 @@ def compare_months(
                 raise Disagreement(f"account {account} has paid for a BYOK call in {month}")
             found[account, month] = found.get((account, month), 0) + tokens
         after = until
+    now = pruning.months_in(connection)
     for place, tokens in sorted(found.items()):
-        said = months.get(place, 0)
-        if said < tokens or (said > tokens and not pruned):
+        said, before = months.get(place, 0), gone.get(place, 0)
+        if not tokens + before <= said <= tokens + now.get(place, 0):
             account, month = place
             raise Disagreement(
-                f"account {account}: {said} tokens of BYOK calls are remembered of {month}; its requests say {tokens}"
+                f"account {account}: {said} tokens of BYOK calls are remembered of {month}; its requests say"
+                f" {tokens + before}"
             )
 
 
@@ -273,9 +287,9 @@ def _unequal(
     return f"its row points at hold {hold}, which is of request {ref}"
 
 
-_WITH_HOLD = "SELECT count(*) FROM requests WHERE id > ? AND id <= ? AND hold > ?"
+_WITH_HOLD = "SELECT count(*) FROM requests WHERE id > ? AND id <= ? AND hold > 0"
 _HAS_ROW = "(kind IN ('post', 'void') OR (kind = 'expire' AND boot > 0))"
-_ENDED = f"SELECT count(*) FROM entries WHERE id > ? AND id <= ? AND hold > ? AND {_HAS_ROW}"  # noqa: S608 - words of ours
+_ENDED = f"SELECT count(*) FROM entries WHERE id > ? AND id <= ? AND hold > 0 AND {_HAS_ROW}"  # noqa: S608 - words of ours
 _WITHOUT_ROW = (
     f"SELECT id, kind, hold, ref FROM entries e WHERE id > ? AND id <= ? AND hold > ? AND {_HAS_ROW}"  # noqa: S608 - as above
     " AND NOT EXISTS (SELECT 1 FROM requests r WHERE r.request_id = e.ref AND r.hold = e.hold) ORDER BY id LIMIT 1"
@@ -283,7 +297,8 @@ _WITHOUT_ROW = (
 
 
 def _missing(connection: sqlite3.Connection, pruned: int, last: int) -> str | None:
-    """The first end of a hold that should have a row and has none, in words."""
+    """The first end of a hold that should have a row and has none, in words; but for holds up to `pruned`, whose rows
+    may be gone."""
     after = pruned
     while after < last:
         until = min(after + PAGE, last)

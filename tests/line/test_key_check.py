@@ -7,17 +7,24 @@ import trio.testing
 
 from ftgate.core.retrying import Retry
 from ftgate.core.routing import Routes
+from ftgate.core.verdicts import Verdict
 from ftgate.errors import Fault, GateError, UpstreamFailed
 from ftgate.line.key_check import CHECK_S, Asking
 from ftgate.ports import GateSettings, Taker
 from tests.fakes.ports import ScriptedUpstream, Still, addresses, channel, model
 
 Clock = trio.testing.MockClock
+OWN = {"ours": Verdict.credential}
 KEY = "sk-a-callers-own-key"
+GEMINI = b"""[{"error": {"code": 400, "message": "API key not valid. Please pass a valid API key.",
+  "status": "INVALID_ARGUMENT"}}]"""
+MINIMAX = b'{"base_resp": {"status_code": 1004, "status_msg": "login fail"}}'
 
 
 def desk(script: list[Any], **check: str) -> tuple[Asking, ScriptedUpstream]:
-    way = channel("lab", model("m"), addresses=addresses("http://lab.invalid/v1", "openai_chat"), credentials=())
+    way = channel(
+        "lab", model("m"), addresses=addresses("http://lab.invalid/v1", "openai_chat"), credentials=(), errors=OWN
+    )
     takers = {"lab": Taker(way, model(""), **check)}
     upstream = ScriptedUpstream(script)
     return Asking(Still(GateSettings(Routes(()), Retry(), 1, {}, takers=takers)), upstream), upstream
@@ -43,6 +50,20 @@ async def test_or_one_token_of_a_model(autojump_clock: Clock) -> None:
     [
         ([(401, [])], 401, "invalid_provider_key", 0),
         ([(403, [])], 401, "invalid_provider_key", 0),
+        ([(400, []), GEMINI], 401, "invalid_provider_key", 0),
+        ([(200, []), MINIMAX], 401, "invalid_provider_key", 0),
+        ([(400, []), b'{"error": {"code": "ours", "message": "no"}}'], 401, "invalid_provider_key", 0),
+        (
+            [(200, []), b'{"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}'],
+            502,
+            "provider_error",
+            0,
+        ),
+        ([(400, []), b'{"error": {"message": "max_tokens is too small"}}'], 502, "provider_error", 0),
+        ([(400, []), b'{"error": {"message": "Your credit balance is too low"}}'], 502, "provider_error", 0),
+        ([(429, []), b'{"error": {"message": "invalid api key"}}'], 502, "provider_error", 0),
+        ([(400, []), UpstreamFailed(Fault.reset, "cut", sent=True)], 502, "provider_error", 0),
+        ([(400, []), ("wait", 1000)], 502, "provider_error", 5),
         ([(302, [(b"location", b"http://elsewhere.invalid")])], 502, "provider_error", 0),
         ([(503, [])], 502, "provider_error", 0),
         ([UpstreamFailed(Fault.dns, "nobody", sent=False)], 502, "provider_error", 0),

@@ -12,7 +12,7 @@ import trio.testing
 
 from ftgate.core.money import format_usd, parse_price
 from ftgate.core.retrying import Retry
-from ftgate.line.attempt import MAX_ERROR_BYTES, _inflated
+from ftgate.line.meaning import MAX_ERROR_BYTES, _inflated
 from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, channel, model
 from tests.line.test_line import error_of
 from tests.line.transcript import DONE, PLAIN, STREAM, answer, ask, chat, delta, status, usage

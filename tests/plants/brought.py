@@ -67,7 +67,7 @@ PLANTS = (
             (
                 "nobody compares them with the rows",
                 "store/verify.py",
-                "        compare_months(connection, months, newest)\n",
+                "        compare_months(connection, months, gone_months, newest)\n",
                 "",
             ),
             (

@@ -437,4 +437,18 @@ PLANTS = (
         "]",
         "tests/core/test_lately.py",
     ),
+    Plant(
+        "calls wait while old rows go",
+        "ftgate/core/retention.py",
+        "return max(BUSY_REST_S, took_s * 15) if",
+        "return 0 if",
+        "tests/core/test_retention.py",
+    ),
+    Plant(
+        "more rows come than go",
+        "ftgate/core/retention.py",
+        "-(-2 * (newest",
+        "-(-1 * (newest",
+        "tests/core/test_retention.py",
+    ),
 )

@@ -143,4 +143,25 @@ PLANTS = (
         '"Holds that are open", (), {(): self.calls()})',
         "tests/house/test_metrics.py",
     ),
+    Plant(
+        "what channels have cost in this month goes with the rows",
+        "ftgate/house/house.py",
+        "        if before_us > begins_us:",
+        "        if before_us > begins_us + 32 * 86_400_000_000:",
+        "tests/house/test_pruning.py",
+    ),
+    Plant(
+        "what was read of this month and not noted goes with the rows",
+        "ftgate/house/house.py",
+        "if spent.last_id - spent.noted > every:",
+        "if spent.last_id - upto > every:",
+        "tests/house/test_pruning.py tests/store/test_spending.py",
+    ),
+    Plant(
+        "what is to be kept goes until the next minute",
+        "ftgate/house/house.py",
+        "while ids and self.settings.server.retention_days == days:",
+        "while ids:",
+        "tests/house/test_pruning.py",
+    ),
 )

@@ -452,8 +452,8 @@ PLANTS = (
     Plant(
         "a provider key that nobody could check is taken for good",
         "ftgate/line/key_check.py",
-        "if not 200 <= status < 300:",
-        "if status >= 600:",
+        "if found is not None:",
+        "if False:",
         "tests/line/test_key_check.py",
     ),
     Plant(
@@ -462,5 +462,12 @@ PLANTS = (
         "model = row.served_model if row.served_model in way.channel.models else NONE",
         "model = row.served_model",
         "tests/blackbox/test_operator.py::test_metrics_hold_names_of_the_config_alone",
+    ),
+    Plant(
+        "a provider's refusal of a key by its words is none",
+        "ftgate/line/key_check.py",
+        "found = verdicts.meant(taker.channel.errors, complaint.code, complaint.kind)",
+        "found = Verdict.caller",
+        "tests/line/test_key_check.py",
     ),
 )

@@ -9,8 +9,9 @@ from functools import partial
 
 import trio
 
+from ftgate.core.retention import DAY_US
 from ftgate.doors.fast import FastDoor
-from ftgate.house.house import DATABASE
+from ftgate.house.house import DATABASE, SystemClock
 from ftgate.transports.direct import DirectUpstream
 from tests.walk.gateway import Gateway, Script, until
 from tests.walk.table import walk
@@ -68,6 +69,19 @@ async def _(gateway: Gateway) -> None:
 async def _(gateway: Gateway) -> None:
     async with gateway.stream(await gateway.account()) as wire:
         await wire.until(b": keepalive\n", gateway.patience_s)
+
+
+@walk("server.retention_days", "2")
+async def _(gateway: Gateway) -> None:
+    key, clock = await gateway.account(), gateway.house.clock
+    for _ in range(2):  # the newest row stays
+        assert (await gateway.chat(key)).status_code == 200
+    before = [id for (id,) in await gateway.rows("id", key)]
+    clock.wall_us = lambda: SystemClock().wall_us() + 3 * DAY_US  # type: ignore[method-assign]
+    gateway.house.live.adopt(gateway.house.live.settings)  # it need not be waited for a minute
+    with trio.fail_after(gateway.patience_s):
+        while [id for (id,) in await gateway.rows("id", key)] != before[-1:]:
+            await trio.sleep(0.02)
 
 
 # [database]; hold_lifetime is in test_walk.py: its effect is a refusal at load

@@ -1,8 +1,7 @@
 """Every setting from the file to what it changes in a running gateway.
 
 A setting that is read, checked, documented and then obeyed by nothing looks like one that works. So each has a row: a
-config with it in which a check passes, and the same without it in which the check fails. What has no effect yet is
-named by `ftgate check`.
+config with it in which a check passes, and the same without it in which the check fails.
 """
 
 import socket
@@ -42,10 +41,6 @@ REFUSED = {
 """Settings whose effect is that a config is refused: how, and in which words."""
 PROCESS = ("server.host", "server.port", "server.data_dir", "server.public_url")
 """Settings that a process obeys (test_what_serve_goes_by)."""
-NOT_YET = {
-    "server.retention_days": "30",
-}
-"""Settings that nothing obeys in this version."""
 PAIRS = {"stripe.secret_key": "stripe.webhook_secret", "stripe.webhook_secret": "stripe.secret_key"}
 """What is refused without another."""
 SECTIONS = {
@@ -126,19 +121,6 @@ def test_a_setting_that_refuses_others(setting: str) -> None:
     assert words in "".join(faults(f"{CHANNEL}\n[{section}]\n{name} = {value}\n"))
 
 
-@pytest.mark.parametrize("setting", NOT_YET)
-def test_what_has_no_effect_yet_is_named(setting: str, tmp_path: Path) -> None:
-    said = named_by_check(written({setting: NOT_YET[setting]}), tmp_path) - named_by_check(written(), tmp_path)
-    section, _, name = setting.rpartition(".")
-    assert any("has no effect yet" in words and (name in words or f"{section} " in words) for words in said), said
-
-
-def named_by_check(text: str, place: Path) -> set[str]:
-    file = place / "ftgate.toml"
-    file.write_text(text.replace("FAKE", "http://127.0.0.1:1"))
-    return set(config.load(file, {}).warnings)
-
-
 @pytest.mark.parametrize("setting", [None, *PROCESS])
 def test_what_serve_goes_by(setting: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of them are in the config but the one named."""
@@ -169,12 +151,12 @@ def test_what_serve_goes_by(setting: str | None, tmp_path: Path, monkeypatch: py
     assert ("keys cross the network in clear" in done.stderr) is (setting == "server.public_url")
 
 
-def test_every_setting_is_walked_or_named() -> None:
+def test_every_setting_is_walked() -> None:
     everything = {
         f"{section}.{name}" for section, structs in SECTIONS.items() for struct in structs for name in fields(struct)
     } - TABLES
     walked = {walk.setting for walk in WALKS}
-    there = [*walked, *REFUSED, *PROCESS, *NOT_YET]
+    there = [*walked, *REFUSED, *PROCESS]
     of_names = {setting for setting in there if setting.split(".")[0] in NAMED}
     assert len(there) == len(set(there)), "a setting that is walked has an effect"
     assert set(there) - of_names == everything

@@ -61,7 +61,9 @@ def add(app: Quart, guard: Guard, journal: Journal) -> None:
         await guard.operator()
         found = await journal.call(id)
         if found is None:
-            raise NotFound(f"no request {id[:200]!r}")
+            days = guard.live.site.retention_days
+            kept = f"; requests are kept for {days} day{'s' * (days > 1)}" if days else ""
+            raise NotFound(f"no request {id[:200]!r}{kept}")
         return reply(_recorded(found))
 
 
