@@ -26,7 +26,6 @@ from ftgate.store.writer import Writer
 MOST_KEYS = 1000
 """Keys that one account may have."""
 STATUSES = ("active", "disabled")
-SHOWN_STATUSES = (*STATUSES, "expired")
 COLUMNS = {
     "name": "name", "status": "status", "models": "models", "quota": "quota", "quota_reset": "quota_reset",
     "expires_at_us": "expires_at_us", "allowed_ips": "allowed_ips", "plan": "plan",

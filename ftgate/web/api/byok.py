@@ -2,8 +2,8 @@
 
 from quart import Blueprint, Response
 
-from ftgate.errors import NotFound
 from ftgate.web import fields
+from ftgate.web.asked import path_id
 from ftgate.web.asking import Guard, doer
 from ftgate.web.replies import reply
 from ftgate.web.services import Services
@@ -35,12 +35,5 @@ def add(routes: Blueprint, guard: Guard, services: Services) -> None:
     @routes.delete("/v1/user/byok/<id>")
     async def delete(id: str) -> Response:
         asker = await guard.account()
-        await keys.delete(_number(id), asker.account, doer(asker))
+        await keys.delete(path_id(id, "provider key"), asker.account, doer(asker))
         return reply({"id": id, "deleted": True})
-
-
-def _number(id: str) -> int:
-    """An id in a path. Raises NotFound, as one that is not there."""
-    if not (id.isascii() and id.isdecimal() and len(id) <= 18 and (id == "0" or id[0] != "0")):
-        raise NotFound(f"no provider key with the id {id[:200]!r}")
-    return int(id)

@@ -2,6 +2,7 @@
 
 from quart import Blueprint, Response
 
+from ftgate.core.windows import RESETS
 from ftgate.web import fields
 from ftgate.web.asked import choice, path_id
 from ftgate.web.asking import Guard, doer
@@ -10,7 +11,6 @@ from ftgate.web.replies import reply
 from ftgate.web.services import Services
 
 STATUSES, SHOWN = ("active", "disabled"), ("active", "disabled", "expired")
-RESETS = ("none", "day", "week", "month")
 KIND = "tokens"
 
 

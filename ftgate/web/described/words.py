@@ -134,8 +134,8 @@ Refusals = Mapping[int, tuple[str, ...]]
 
 class Operation(msgspec.Struct, frozen=True):
     """One route with one method. `asks` are the credentials of which one is needed, none where it is open; `answers`
-    are schemas by media type; `refused` beside what `document.common` adds; `raw` are media types of a body that is not
-    JSON; `wants_body` where it may not be left out."""
+    are schemas by media type; `refused` stands beside what document.refusals adds; `wants_body`: it may not be left
+    out."""
 
     method: str
     path: str
@@ -145,8 +145,6 @@ class Operation(msgspec.Struct, frozen=True):
     body: Schema | None = None
     answers: Mapping[str, Schema] = {}
     refused: Refusals = {}
-    told: str = ""
-    raw: tuple[str, ...] = ()
     wants_body: bool = True
     head: Mapping[str, Schema] = {}
 
