@@ -39,9 +39,8 @@ class Lately:
         self.minutes: deque[Minute] = deque(maxlen=MINUTES)
         self.until = -inf  # the end of the last one
 
-    def _now(self, now: float) -> Minute:
-        if now < self.until:
-            return self.minutes[-1]
+    def _next(self, now: float) -> Minute:
+        """The minute that begins, once the last one is over."""
         number = int(now // MINUTE_S)
         self.until = (number + 1) * MINUTE_S
         minute = Minute(number)
@@ -50,7 +49,7 @@ class Lately:
 
     def answered(self, now: float, took_s: float, first_s: float | None) -> None:
         """A request was answered whole, after `took_s`; `first_s` to its first token, where it was a stream."""
-        minute = self._now(now)
+        minute = self.minutes[-1] if now < self.until else self._next(now)
         minute.requests += 1
         ms = int(took_s * 1000)
         minute.took[STEP_OF[ms] if 0 <= ms < NEAR_MS else _step(ms)] += 1
@@ -60,7 +59,7 @@ class Lately:
 
     def ended(self, now: float, *, failed: bool) -> None:
         """A request ended without a whole answer: it `failed`, or somebody else ended it, or the request was wrong."""
-        minute = self._now(now)
+        minute = self.minutes[-1] if now < self.until else self._next(now)
         minute.requests += 1
         minute.errors += failed
 

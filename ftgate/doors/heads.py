@@ -14,6 +14,7 @@ UNREADABLE = (httptools.HttpParserError, httptools.HttpParserUpgrade)
 """What httptools says of a head that is not for the fast door; an upgrade is ignored, which is the other door's
 work."""
 _PATH = re.compile(r"[A-Za-z0-9/_.-]+")
+_HEEDED = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"trailer"))
 
 
 class Head:
@@ -47,6 +48,8 @@ class Head:
             return False
         hosts = 0
         for name, value in self.headers:
+            if name not in _HEEDED:
+                continue
             if name == b"host":
                 hosts += 1
             elif name == b"content-length":

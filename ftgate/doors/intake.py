@@ -20,6 +20,7 @@ HELD_BYTES = 256 * 1024 * 1024
 served from swap."""
 BODY_S = 60.0
 """Seconds in which a request's body must have come whole. No hold is taken before that."""
+_HEEDED = frozenset((HOPS, b"content-encoding", http.PROVIDER_KEY, b"content-length"))
 ROUTES_KEPT = 256
 """Paths of which is remembered what they mean: callers write few, and strangers must not fill the memory."""
 
@@ -40,11 +41,12 @@ class Room:
         """Raises BodyTooLarge, Overloaded."""
         assert size >= 0
         intake = self.intake
-        if self.taken + size > intake.max_body_bytes:
+        most, held = intake.live.doors.max_body_bytes, intake.held_bytes + size
+        if self.taken + size > most:
             raise intake.too_large()
-        if intake.held_bytes + size > max(HELD_BYTES, intake.max_body_bytes):  # one body that is allowed always fits
+        if held > HELD_BYTES and held > most:  # one body that is allowed always fits
             raise Overloaded("too many large requests are being read now", retry_after_s=1)
-        intake.held_bytes += size
+        intake.held_bytes = held
         self.taken += size
 
     def free(self) -> None:
@@ -129,13 +131,15 @@ class Intake:
         BodyTooLarge, InvalidRequest."""
         came, brought = b"", None
         for name, value in headers:
+            if name not in _HEEDED:
+                continue
             if name == HOPS:
                 came += b"," * bool(came) + value
-            if name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
+            elif name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
                 raise UnsupportedBody("send the body uncompressed: Content-Encoding is not supported here")
-            if name == http.PROVIDER_KEY:
+            elif name == http.PROVIDER_KEY:
                 brought = http.brought_key(brought, value)
-            if name == b"content-length" and value.isdigit() and int(value) > self.max_body_bytes:
+            elif name == b"content-length" and value.isdigit() and int(value) > self.live.doors.max_body_bytes:
                 raise self.too_large()
         onward = dialect.FORWARDED
         forwarded = ([header for header in headers if header[0] in onward] or None) if onward else None

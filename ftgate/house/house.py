@@ -56,8 +56,7 @@ PAUSE_S = 0.005
 class SystemClock:
     """ports.Clock."""
 
-    def now(self) -> float:
-        return time.monotonic()
+    now = staticmethod(time.monotonic)  # itself: every call asks it several times
 
     def wall_us(self) -> int:
         return time.time_ns() // 1000

@@ -364,17 +364,18 @@ class Gate:
             amount, remarks, x.measured = None, ["could not be charged: a bug in counting"], None
             x.uncounted = internal(x)
             status, http_error = status_of(x, x.uncounted)
-        x.leave_model(self.clock.now())  # the model is free again, however slowly the client reads
+        now = self.clock.now()
+        x.leave_model(now)  # the model is free again, however slowly the client reads
         for remark in remarks:
             log.warning("call %s: %s", x.call.id, remark)
-        ended = row(x, status, http_error, cost=amount or 0, now=self.clock.now(), remark="; ".join(remarks))
-        self.standing.ended(x, status, self.clock.now())
+        ended = row(x, status, http_error, cost=amount or 0, now=now, remark="; ".join(remarks))
+        self.standing.ended(x, status, now)
         x.settled = await self.ledger.settle(x.held.id, amount, ended)
         self.passing("settled")
         count(self.tally, x, ended, cost=x.settled.charged or 0, lost=x.settled.lost)
         if x.mode is not BYOK:  # whoever names a model as he likes must not fill what is known of models
             learn(x)
-        self.planner.learn(x)
+        self.planner.learn(x, now)
         if x.settled.lost:
             log.warning("call %s used %s USD more than its account could pay", x.call.id, format_usd(x.settled.lost))
 

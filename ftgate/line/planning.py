@@ -158,12 +158,12 @@ class Planner:
         """What a call names, whoever asks."""
         return routing.names_for(x.settings.routes, _asked(x), self.grade(x).name, x.call.dialect.KIND)
 
-    def learn(self, x: Exchange) -> None:
-        """How fast it was and how much it wrote, where it was answered whole at the first try."""
+    def learn(self, x: Exchange, now: float) -> None:
+        """How fast it was and how much it wrote, where it was answered whole at the first try and ended `now`."""
         if len(x.tried) == 1 and x.tried[0].complete and x.measured is not None and x.mode != BYOK:
             way = x.tried[0].candidate
             self.pace.learn(
-                (way.channel.name, way.model.name), self.clock.now(), x.started, x.first_content_at,
+                (way.channel.name, way.model.name), now, x.started, x.first_content_at,
                 x.measured.usage.output,
             )  # fmt: skip
 

@@ -131,9 +131,9 @@ class Standing:
         failures = iter(x.outcomes)
         for tried in x.tried:
             outcome = next(failures, None) if tried.failed else None
-            name = tried.candidate.channel.name
             if tried.candidate.brought:
                 continue
+            name = tried.candidate.channel.name
             if tried.cost:
                 self.spending.add(name, tried.cost, x.created_at_us)
             if name not in self.named:

@@ -41,8 +41,8 @@ PLANTS = (
     Plant(
         "a body that comes in pieces may be of any size",
         "ftgate/doors/intake.py",
-        "if self.taken + size > intake.max_body_bytes:",
-        "if size > intake.max_body_bytes:",
+        "if self.taken + size > most:",
+        "if size > most:",
         "tests/doors/test_asgi.py",
     ),
     Plant(
