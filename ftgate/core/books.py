@@ -204,12 +204,13 @@ class Books:
         return used if month == last else 0
 
     def room(self, account: int, key: int) -> int | None:
-        """Units that a new hold of this key may set aside; None when nothing bounds it."""
+        """Units that a new hold of this key may set aside, from 0; None when nothing bounds it."""
         balance = self.accounts[account]
         left = self.quotas[key].left
-        if balance.metered:
-            return left
-        return balance.available if left is None else min(left, balance.available)
+        if not balance.metered:
+            available = balance.posted - balance.held
+            left = available if left is None or available < left else left
+        return 0 if left is not None and left < 0 else left
 
     def _entry(
         self, kind: str, account: int, key: int, debit: str, credit: str, amount: int, *, hold: int = 0, ref: str = "",

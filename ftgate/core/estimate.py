@@ -58,6 +58,7 @@ _OTHERS = (
         600, 2000, pattern=re.compile("[\u0590-\u07bf\u0900-\u0eff]+")
     ),  # Hebrew, Arabic, Syriac; India; Thai and Lao
 )
+_ASCII_RATES = tuple((kind.letters, kind.likely_milli, kind.bound_milli) for kind in _ASCII)
 _REST_MILLI = 1300, 4000
 _ALL_ASCII = bytes(range(128))
 SLICE = 65_536
@@ -105,14 +106,14 @@ def text(value: str) -> Count:
     data = value.encode("utf-8", "surrogatepass")
     wide = b"" if value.isascii() else data.translate(None, _ALL_ASCII)
     left, beside = len(data) - len(wide), len(wide)
-    for kind in _ASCII:
+    for letters, likely_milli, bound_milli in _ASCII_RATES:
         if not left:
             break
-        before, data = left, data.translate(None, kind.letters)
-        left = len(data) - beside
-        found = before - left
-        likely += found * kind.likely_milli
-        bound += found * kind.bound_milli
+        data = data.translate(None, letters)
+        found = left + beside - len(data)
+        left -= found
+        likely += found * likely_milli
+        bound += found * bound_milli
     if wide:
         others = wide.decode("utf-8", "surrogatepass")
         left += len(others)

@@ -81,9 +81,10 @@ def parse_price(value: int | str | Decimal) -> int:
 
 def format_usd(units: int) -> str:
     """Exact plain decimal in USD: no exponent, no trailing zeros, at least "0"."""
-    sign = "-" if units < 0 else ""
-    whole, part = divmod(abs(units), PICO_PER_USD)
-    return f"{sign}{whole}.{part:012d}".rstrip("0") if part else f"{sign}{whole}"
+    if units < 0:
+        return "-" + format_usd(-units)
+    whole, part = divmod(units, PICO_PER_USD)
+    return f"{whole}.{part:012d}".rstrip("0") if part else str(whole)
 
 
 def format_usd_cents(units: int) -> str:

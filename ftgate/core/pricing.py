@@ -108,7 +108,7 @@ def prompt_charge(price: Price, tokens: int) -> int:
 def charge(price: Price, usage: Usage) -> int:
     """Units for one attempt's usage at one price, before any multiplier. No usage at all costs nothing, not even the
     price of a request."""
-    if not (usage.prompt or usage.output):
+    if not (usage.output or usage.prompt):
         return 0
     row = rates(price, usage.prompt) if price.tiers else price
     return (

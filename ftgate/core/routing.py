@@ -127,7 +127,7 @@ class Channel(msgspec.Struct, frozen=True):
     enabled: bool = True
 
 
-class Candidate(msgspec.Struct, frozen=True):
+class Candidate(msgspec.Struct, frozen=True, dict=True):
     """One channel at one of its addresses, with one of its credentials and one model: somewhere a call can go.
     `brought`: the credential is the caller's own (BYOK). It ends with the call, and what becomes of it teaches nothing
     about anybody else's."""
@@ -138,7 +138,7 @@ class Candidate(msgspec.Struct, frozen=True):
     model: Model
     brought: bool = False
 
-    @property
+    @cached_property
     def cap_field(self) -> str | None:
         """The request field that caps the output here: the model's own where this dialect has it, else the dialect's;
         None where none does."""

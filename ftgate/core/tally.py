@@ -5,6 +5,7 @@ provider knows: nothing that a caller wrote makes a new line. One call costs abo
 """
 
 from bisect import bisect_left
+from typing import Protocol
 
 NONE = "(none)"
 BOUNDS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -12,6 +13,21 @@ BOUNDS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
 
 Place = tuple[str, str, str, str, str, bool]
 """model, provider, channel, status, mode, stream."""
+
+
+class Used(Protocol):
+    """What a call's row says of its use: tokens, and milliseconds."""
+
+    @property
+    def prompt_tokens(self) -> int: ...
+    @property
+    def cached_tokens(self) -> int: ...
+    @property
+    def completion_tokens(self) -> int: ...
+    @property
+    def latency_ms(self) -> int: ...
+    @property
+    def first_token_ms(self) -> int | None: ...
 
 
 class Times:
@@ -29,13 +45,13 @@ class Times:
 
 
 class Line:
-    """The calls of one place. `cost` in units. `alone` are those that came by a single attempt, which ended as they
-    did: these attempts are counted by that."""
+    """The calls of one place. `cost` in units. `tried` are those whose last attempt ended as they did: these attempts
+    are counted by that."""
 
-    __slots__ = ("alone", "cached", "calls", "completion", "cost", "first", "prompt", "took")
+    __slots__ = ("cached", "calls", "completion", "cost", "first", "prompt", "took", "tried")
 
     def __init__(self) -> None:
-        self.alone = self.calls = self.prompt = self.cached = self.completion = self.cost = 0
+        self.tried = self.calls = self.prompt = self.cached = self.completion = self.cost = 0
         self.took = Times()
         self.first = Times()
 
@@ -51,24 +67,20 @@ class Tally:
     def __repr__(self) -> str:
         return f"<Tally of {sum(line.calls for line in self.lines.values())} calls>"
 
-    def call(
-        self, place: Place, took_s: float, first_s: float | None, prompt: int, cached: int, completion: int, cost: int,
-        alone: bool = False,
-    ) -> None:  # fmt: skip
-        """A call has ended; `alone`: after its only attempt, which did not fail by itself and is counted with it."""
+    def call(self, place: Place, used: Used, cost: int, *, tried: bool = False) -> None:
+        """A call has ended; `tried`: with an attempt that is counted with it."""
         line = self.lines.get(place)
         if line is None:
             line = self.lines[place] = Line()
         line.calls += 1
-        line.alone += alone
-        line.prompt += prompt
-        line.cached += cached
-        line.completion += completion
+        line.tried += tried
+        line.prompt += used.prompt_tokens
+        line.cached += used.cached_tokens
+        line.completion += used.completion_tokens
         line.cost += cost
-        line.took.buckets[bisect_left(BOUNDS_S, took_s)] += 1
-        line.took.sum_s += took_s
-        if first_s is not None:
-            line.first.add(first_s)
+        line.took.add(used.latency_ms / 1000)
+        if used.first_token_ms is not None:
+            line.first.add(used.first_token_ms / 1000)
 
     def attempt(self, channel: str, outcome: str) -> None:
         """An attempt at a channel has ended."""
@@ -79,8 +91,8 @@ class Tally:
         """By channel and outcome, those that were counted with their calls among them."""
         found = dict(self.attempts)
         for (_, _, channel, status, _, _), line in list(self.lines.items()):
-            if line.alone:
-                found[channel, status] = found.get((channel, status), 0) + line.alone
+            if line.tried:
+                found[channel, status] = found.get((channel, status), 0) + line.tried
         return found
 
     def loss(self, reason: str, units: int) -> None:

@@ -90,6 +90,7 @@ def _gate(settings: Settings, off: frozenset[str]) -> GateSettings:
         plans=plans,
         keepalive_s=settings.server.keepalive,
         breaker=settings.breaker,
+        limited=frozenset(settings.limits_model),
         takers={name: Taker(*known) for name, known in brought(settings).items()},
     )
 

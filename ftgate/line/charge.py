@@ -114,7 +114,7 @@ def _remarks(x: Exchange, tried: Tried, measured: Measured) -> list[str]:
     counted = measured.usage.prompt if measured.exact else 0
     if counted > PADDING and counted > FAR * (bound := prompt_of(x, tried.candidate.model).whole.bound) + PADDING:
         remarks.append(f"{channel} counts {counted} prompt tokens where {bound} are the most that was sent")
-    if _cut_by_us(x, tried, measured):
+    if x.ask.cap is None and tried.cap is not None and _cut_by_us(x, tried, measured):
         remarks.append(f"the answer ended at {tried.cap} tokens: no more were held for it, and its caller set no cap")
     if tried.meter.unread:
         remarks.append(f"{tried.meter.unread} events of {channel} were no JSON and were left out")
@@ -122,9 +122,8 @@ def _remarks(x: Exchange, tried: Tried, measured: Measured) -> list[str]:
 
 
 def _cut_by_us(x: Exchange, tried: Tried, measured: Measured) -> bool:
-    """Whether an answer came to the end of what the hold paid, where the model would have written on."""
-    if x.ask.cap is not None or tried.cap is None:
-        return False
+    """Whether an answer came to the end of our cap, which is what the hold paid, where its model would have gone on."""
+    assert tried.cap is not None
     model = tried.candidate.model
     most = model.output_limit(prompt_of(x, model).longest.bound)
     return tried.cap < most and measured.usage.output >= tried.cap * x.ask.answers

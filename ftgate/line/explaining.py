@@ -70,7 +70,7 @@ class _Walk:
         self.x = x
         self.key = key
         self.available = available
-        self.view = Outlook(x, gate.planner.pace, gate.clock.now())
+        self.view = Outlook(x, gate.standing.pace, gate.clock.now())
         self.reasons = {found.spot.place: found for found in gate.planner.reasons(x, key)}
         self.data: dict[tuple[str, str], Explained] = {}
         self.left: dict[tuple[str, str], LeftOut] = {}

@@ -126,7 +126,6 @@ class Gate:
         self.standing.adopt(self.settings.routes.channels)
         self.planner.forget()
         self.planner.affinity.adopt(self.settings.routes.channels)
-        self.planner.pace.adopt(channel.name for channel in self.settings.routes.channels)
         self.attempts.upward.forget()
 
     async def keep_alive(self) -> None:
@@ -300,6 +299,8 @@ class Gate:
                 self.planner.answered(x, candidate)
                 return
             tried.failed, tried.ended = True, self.clock.now()
+            self.standing.gone_by(tried, outcome)
+            self.tally.attempt(candidate.channel.name, outcome.verdict.value)
             outcome = concealed(outcome, tried.candidate)
             name = candidate.channel.name
             log.warning("call %s: %s failed: %s %s", x.call.id, name, outcome.verdict.value, redact(outcome.detail))
@@ -375,7 +376,6 @@ class Gate:
         count(self.tally, x, ended, cost=x.settled.charged or 0, lost=x.settled.lost)
         if x.mode is not BYOK:  # whoever names a model as he likes must not fill what is known of models
             learn(x)
-        self.planner.learn(x, now)
         if x.settled.lost:
             log.warning("call %s used %s USD more than its account could pay", x.call.id, format_usd(x.settled.lost))
 

@@ -17,7 +17,6 @@ import msgspec
 from ftgate import dialects
 from ftgate.core import complexity, limits, ranking, routing
 from ftgate.core.affinity import Affinity, digest
-from ftgate.core.pace import Pace
 from ftgate.core.ranking import Ranked
 from ftgate.core.routing import SMALLEST_ROOM, Candidate, Model, Speech, Spot
 from ftgate.dialects import gist
@@ -69,7 +68,6 @@ class Planner:
         # Of each served model: whose turn it is among its channels and their credentials.
         self.turns: dict[str, int] = {}
         self.affinity = Affinity()
-        self.pace = Pace()
 
     def forget(self) -> None:
         """The settings have changed: no plan of the old ones is kept."""
@@ -131,7 +129,7 @@ class Planner:
 
     def ranked(self, x: Exchange, names: routing.Names, speech: Speech, turn: int) -> Iterator[Ranked]:
         """Where it may go, in order and with the reasons, where cost or pace decide."""
-        routes, view = x.settings.routes, Outlook(x, self.pace, self.clock.now())
+        routes, view = x.settings.routes, Outlook(x, self.standing.pace, self.clock.now())
         if x.ask.routing in ranking.STRATEGIES:
             for part in (names.asked, names.fallback):
                 yield from ranking.rank(x.ask.routing, [*routing.spots(routes, part, speech, turn)], view, turn)
@@ -158,22 +156,13 @@ class Planner:
         """What a call names, whoever asks."""
         return routing.names_for(x.settings.routes, _asked(x), self.grade(x).name, x.call.dialect.KIND)
 
-    def learn(self, x: Exchange, now: float) -> None:
-        """How fast it was and how much it wrote, where it was answered whole at the first try and ended `now`."""
-        if len(x.tried) == 1 and x.tried[0].complete and x.measured is not None and x.mode != BYOK:
-            way = x.tried[0].candidate
-            self.pace.learn(
-                (way.channel.name, way.model.name), now, x.started, x.first_content_at,
-                x.measured.usage.output,
-            )  # fmt: skip
-
     def _alike(self, x: Exchange, ways: tuple[Candidate, ...]) -> int:
         """How many of these candidates, from the first on, are as good for what the caller asked for: a warm cache is
         no reason to go where it costs more, or takes longer."""
         if x.ask.routing not in ranking.STRATEGIES:
             return len(ways)
         view, spots = (
-            Outlook(x, self.pace, self.clock.now()),
+            Outlook(x, self.standing.pace, self.clock.now()),
             [Spot(w.model.name, w.channel, w.address, 0) for w in ways],
         )
         by = view.cost if x.ask.routing == "cheapest" else view.seconds
@@ -278,13 +267,17 @@ class Planner:
         health = standing.health
         if (health.circuits or health.rests or fit.channel.monthly_cap is not None) and standing.passed_over(x, fit):
             return RESTS
-        if refused := self.at_limit(x, model):
+        if model.name in x.settings.limited and (refused := self.at_limit(x, model)):
             return Out(Why.limited, refused)
         return fit
 
     def at_limit(self, x: Exchange, model: Model) -> limits.Refused | None:
         """Whether this model takes one call more now; nothing is counted yet."""
-        if x.mode is BYOK or not (scopes := self.limits.scopes(("model", model.name))):
+        if (
+            x.mode is BYOK
+            or model.name not in x.settings.limited
+            or not (scopes := self.limits.scopes(("model", model.name)))
+        ):
             return None  # of a model are limited the calls that use our keys
         now = self.clock.now()
         return limits.tokens_wait(scopes, now, likely_tokens(x, model)) or limits.requests_wait(scopes, now)
@@ -302,7 +295,7 @@ class Planner:
         if x.entered == model.name or x.mode is BYOK:
             return None
         ticket = limits.NO_TICKET
-        if scopes := self.limits.scopes(("model", model.name)):
+        if model.name in x.settings.limited and (scopes := self.limits.scopes(("model", model.name))):
             now, tokens, ticket = self.clock.now(), likely_tokens(x, model), limits.Ticket()
             if refused := limits.tokens_wait(scopes, now, tokens) or limits.take_requests(scopes, now, ticket):
                 return refused

@@ -10,6 +10,7 @@ from ftgate.core.health import FAILURES, REFUSALS, Health, reached
 from ftgate.core.lately import Lately
 from ftgate.core.moments import iso
 from ftgate.core.money import format_usd_cents
+from ftgate.core.pace import Pace
 from ftgate.core.redact import redact
 from ftgate.core.retrying import Outcome
 from ftgate.core.routing import Candidate, Channel
@@ -35,6 +36,7 @@ class Standing:
         self.clock = clock
         self.spending = Spending()
         self.lately: dict[str, Lately] = {}
+        self.pace = Pace()
         self._there(channels)
 
     def _there(self, channels: tuple[Channel, ...]) -> None:
@@ -125,29 +127,35 @@ class Standing:
         if words:
             log.warning("%s", words)
 
+    def gone_by(self, tried: Tried, outcome: Outcome) -> None:
+        """An attempt has failed and the call goes on without it: it counts among what its channel did lately."""
+        name = tried.candidate.channel.name
+        if not tried.candidate.brought and name in self.named:
+            self._lately(name).ended(tried.ended, failed=outcome.verdict in FAULTS)
+
     def ended(self, x: Exchange, status: str, now: float) -> None:
-        """The call is over, recorded as `status`. What its attempts have cost counts toward their channels' monthly
-        caps, how they ended and how long they took is counted for each."""
-        failures = iter(x.outcomes)
-        for tried in x.tried:
-            outcome = next(failures, None) if tried.failed else None
-            if tried.candidate.brought:
-                continue
-            name = tried.candidate.channel.name
-            if tried.cost:
-                self.spending.add(name, tried.cost, x.created_at_us)
-            if name not in self.named:
-                continue
-            lately = self.lately.get(name)
-            if lately is None:
-                lately = self.lately[name] = Lately()
-            if tried.complete:
-                began = tried.began or x.started
-                first = None if x.first_content_at is None else x.first_content_at - began
-                lately.answered(now, now - began, first)
-            else:
-                broken = outcome.verdict in FAULTS if outcome is not None else status in ("error", "timeout")
-                lately.ended(now, failed=broken)
+        """The call is over, recorded as `status`. What it has cost counts toward its channel's monthly cap; how its
+        last attempt ended, how long that took and how much it wrote is remembered, unless it is gone by."""
+        tried = x.tried[-1] if x.tried else None
+        if tried is None or tried.ended or tried.candidate.brought:
+            return
+        way = tried.candidate
+        name = way.channel.name
+        if tried.cost:
+            self.spending.add(name, tried.cost, x.created_at_us)
+        if name not in self.named:
+            return
+        lately = self.lately.get(name) or self._lately(name)
+        if not tried.complete:
+            lately.ended(now, failed=status in ("error", "timeout"))
+            return
+        began, first_at = tried.began or x.started, x.first_content_at
+        lately.answered(now, now - began, None if first_at is None else first_at - began)
+        if x.measured is not None:
+            self.pace.learn((name, way.model.name), now, began, first_at, x.measured.usage.output)
+
+    def _lately(self, name: str) -> Lately:
+        return self.lately.setdefault(name, Lately())
 
     def adopt(self, channels: Iterable[Channel]) -> None:
         """Other settings are in force."""
@@ -155,6 +163,7 @@ class Standing:
         self.health.adopt(self.channels, after)
         stay = {channel.name for channel in after}
         self.lately = {name: known for name, known in self.lately.items() if name in stay}
+        self.pace.adopt(stay)
         self._there(after)
 
     def all_rest(self, x: Exchange) -> NoHealthyProvider:

@@ -6,21 +6,15 @@ from ftgate.ports import Row
 
 
 def count(tally: Tally, x: Exchange, row: Row, *, cost: int, lost: int) -> None:
-    """Count an ended call and its attempts. `cost` and `lost` in units, as they came out."""
-    model = NONE
+    """Count an ended call, and with it its last attempt, unless that has failed before. `cost` and `lost` in units, as
+    they came out."""
+    model, tried = NONE, False
     if x.tried:
-        way = x.tried[-1].candidate
-        model = row.served_model if row.served_model in way.channel.models else NONE
+        last = x.tried[-1]
+        tried = not last.ended
+        if row.served_model in last.candidate.channel.models:
+            model = row.served_model
     place = (model, row.provider or NONE, row.channel or NONE, row.status, row.mode, row.stream)
-    first, alone = row.first_token_ms, len(x.tried) == 1 and not x.outcomes
-    tally.call(
-        place, row.latency_ms / 1000, None if first is None else first / 1000,
-        row.prompt_tokens, row.cached_tokens, row.completion_tokens, cost, alone,
-    )  # fmt: skip
-    failures = iter(x.outcomes)
-    for tried in () if alone else x.tried:
-        outcome = next(failures, None) if tried.failed else None
-        word = outcome.verdict.value if outcome is not None else "ok" if tried.complete else row.status
-        tally.attempt(tried.candidate.channel.name, word)
+    tally.call(place, row, cost, tried=tried)
     if lost:
         tally.loss("overrun", lost)

@@ -36,22 +36,24 @@ class Upward:
         candidate, cap = tried.candidate, tried.cap
         channel = candidate.channel
         most = None if cap is not None else candidate.model.output_limit(prompt_of(x, candidate.model).longest.bound)
-        dialect = candidate.address.dialect
+        address, model = candidate.address, candidate.model
+        dialect = address.dialect
         own = dialect == x.call.dialect.NAME
-        maker = "" if own else maker_of(candidate.address)
+        maker = "" if own else maker_of(address)
         drop = channel.drop_params if own else _dropped(channel)
-        if candidate.model.drop:
-            drop = (*drop, *candidate.model.drop)
+        if model.drop:
+            drop = (*drop, *model.drop)
+        habits = beside(address.habits, model.quirks) if model.quirks else address.habits
         aim = Aim(
-            candidate.model.upstream, cap, candidate.cap_field, channel.stream_usage, drop, most, maker,
-            candidate.model.thinks, tried.bare, beside(candidate.address.habits, candidate.model.quirks),
-            candidate.model.thinking,
+            model.upstream, cap, candidate.cap_field, channel.stream_usage, drop, most, maker, model.thinks, tried.bare,
+            habits, model.thinking,
         )  # fmt: skip
         body = dialects.ALL[dialect].render(asked_in(x, dialect), aim)
         url, headers = self._constant(candidate, stream=x.ask.stream)
+        if x.call.forwarded or x.call.hops:
+            headers = self._headers(x, dialect, headers)
         return UpstreamRequest(
-            channel.name, url, self._headers(x, dialect, headers), body, channel.timeouts.connect, channel.reach,
-            candidate.brought,
+            channel.name, url, headers, body, channel.timeouts.connect, channel.reach, candidate.brought
         )  # fmt: skip
 
     def counting(self, x: Exchange, candidate: Candidate, counting: Counting) -> UpstreamRequest:
@@ -72,7 +74,7 @@ class Upward:
     def _headers(
         self, x: Exchange, dialect: str, headers: tuple[tuple[bytes, bytes], ...]
     ) -> tuple[tuple[bytes, bytes], ...]:
-        """With those of the call itself; the same object where it has none."""
+        """With those of the call itself."""
         if x.call.forwarded and dialect == x.call.dialect.NAME:
             own = dict(x.call.forwarded)
             headers = (*(header for header in headers if header[0] not in own), *x.call.forwarded)

@@ -97,20 +97,24 @@ def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: fl
     """The call as it is remembered. `cost` in units, `now` monotonic seconds, `remark` for the operator."""
     assert x.key is not None
     usage = x.measured.usage if x.measured else NONE_USED
-    last = x.tried[-1].candidate if x.tried else None
+    key, ask, last = x.key, x.ask, x.tried[-1].candidate if x.tried else None
+    served = provider = channel = spoken = ""
+    if last is not None:
+        served, provider = last.model.name, last.channel.provider
+        channel, spoken = last.channel.name, last.address.dialect
     http_status = 200 if x.head_sent or status == "ok" else 499 if x.call.left else error.status if error else 500
     return Row(
         request_id=x.call.id,
         created_at_us=x.created_at_us,
-        account=x.key.account,
-        key=x.key.id,
-        model=(x.ask.names[0] if x.ask.names else "")[:200].replace("\0", "\ufffd"),  # a text in SQLite ends at a NUL
-        served_model=last.model.name if last else "",
-        provider=last.channel.provider if last else "",
-        channel=last.channel.name if last else "",
+        account=key.account,
+        key=key.id,
+        model=(ask.names[0] if ask.names else "")[:200].replace("\0", "\ufffd"),  # a text in SQLite ends at a NUL
+        served_model=served,
+        provider=provider,
+        channel=channel,
         status=status,
         http_status=http_status,
-        error_code=(error.code if error else "")[:100].replace("\0", "\ufffd"),
+        error_code=error.code[:100].replace("\0", "\ufffd") if error else "",
         mode=x.mode,
         prompt_tokens=usage.prompt,
         cached_tokens=usage.cache_read,
@@ -123,16 +127,16 @@ def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: fl
         latency_ms=int((now - x.started) * 1000),
         first_token_ms=int((x.first_content_at - x.started) * 1000) if x.first_content_at is not None else None,
         attempts=len(x.tried),
-        stream=x.ask.stream,
+        stream=ask.stream,
         hold=0,  # the ledger's own word, which it fills in
         price=receipt.price_text(x.charged[-1][0]) if x.measured else "",
         route=x.call.route,
         client_dialect=x.call.dialect.NAME,
-        channel_dialect=last.address.dialect if last else "",
+        channel_dialect=spoken,
         multiplier=receipt.multiplier_text(x.multiplier),
         cache_write_1h_tokens=usage.cache_write_1h,
         earlier=receipt.earlier_text(x.charged[:-1]) if len(x.charged) > 1 and x.measured else "",
-        remark=remark[:500].replace("\0", "\ufffd"),
+        remark=remark and remark[:500].replace("\0", "\ufffd"),
         tries=_tries(x, status, now) if len(x.tried) > 1 or x.outcomes else "",
     )
 

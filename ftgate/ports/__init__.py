@@ -378,6 +378,8 @@ class GateSettings(msgspec.Struct, frozen=True):
     takers: Mapping[str, Taker] = {}
     """The providers that take the keys of callers, by name."""
     breaker: Breaker = Breaker()
+    limited: frozenset[str] = frozenset()
+    """Models that have limits of their own."""
 
     def terms(self, plan: str) -> Terms:
         """A plan's terms; those of `default` where the plan is no longer there."""

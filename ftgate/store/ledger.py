@@ -61,7 +61,7 @@ class MemoryLedger:
         quota = self.books.quotas[request.key]
         if quota.until_us is not None and (now_us := self.clock.wall_us()) >= quota.until_us:
             begin_anew(quota, now_us, self.log.changed())
-        room = self._room(request.account, request.key)
+        room = self.books.room(request.account, request.key)
         bounded = room is not None
         sized = pricing.hold_for(request.offers, room, request.multiplier, tries=request.tries)
         if sized is None:
@@ -89,11 +89,7 @@ class MemoryLedger:
         return Held(hold.id, sized.amount, bounded, sized.kept, batch)
 
     async def available(self, account: int, key: int) -> int | None:
-        return self._room(account, key) if account in self.books.accounts else None  # the operator has no account
-
-    def _room(self, account: int, key: int) -> int | None:
-        room = self.books.room(account, key)
-        return None if room is None else max(room, 0)
+        return self.books.room(account, key) if account in self.books.accounts else None  # the operator has none
 
     @staticmethod
     def _poor(required: int, balance: Balance, quota: Quota) -> Poor:

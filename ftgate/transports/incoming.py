@@ -73,9 +73,6 @@ class Incoming:
         self._chunked = False
         self._barren = 0  # bytes in a row that brought nothing of the body: chunk extensions, trailers
         self._tail = b""  # the last bytes that were fed
-        self._restart()
-
-    def _restart(self) -> None:
         self._events = _Events()
         self._parser = httptools.HttpResponseParser(self._events)
 
@@ -104,7 +101,8 @@ class Incoming:
             if self.status >= 200:
                 break
             self._head, self._head_bytes = b"", self._head_bytes + end
-            self._restart()
+            self._events = _Events()
+            self._parser = httptools.HttpResponseParser(self._events)
             if not data:
                 return False
         self._head = b""
@@ -136,7 +134,7 @@ class Incoming:
                 if coding is not None or value.lower() != b"chunked":
                     raise unreadable()
                 coding = value
-            elif name == b"connection":
+            elif name == b"connection" and value != b"keep-alive":
                 keeps = keeps and b"close" not in [token.strip() for token in value.lower().split(b",")]
         if coding is not None and length is not None:
             raise unreadable()

@@ -4,6 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftgate.core.tally import BOUNDS_S, Tally, Times
+from tests.fakes.used import Used
+
 
 PLACE = ("m", "p", "c", "ok", "standard", True)
 OTHER = ("m", "p", "c", "error", "standard", True)
@@ -11,9 +13,9 @@ OTHER = ("m", "p", "c", "error", "standard", True)
 
 def test_calls_add_up_by_place() -> None:
     tally = Tally()
-    tally.call(PLACE, 0.2, 0.1, 10, 4, 3, 700)
-    tally.call(PLACE, 7.0, None, 1, 0, 2, 50)
-    tally.call(OTHER, 1000.0, None, 0, 0, 0, 0)
+    tally.call(PLACE, Used(10, 4, 3, 200, 100), 700)
+    tally.call(PLACE, Used(1, 0, 2, 7000), 50)
+    tally.call(OTHER, Used(latency_ms=1_000_000), 0)
     line = tally.lines[PLACE]
     assert (line.calls, line.prompt, line.cached, line.completion, line.cost) == (2, 11, 4, 5, 750)
     assert line.took.sum_s == 7.2 and sum(line.took.buckets) == 2 and line.first.sum_s == 0.1
@@ -26,8 +28,8 @@ def test_attempts_and_losses() -> None:
         tally.attempt("c", outcome)
     tally.loss("overrun", 5)
     tally.loss("overrun", 6)
-    tally.call(PLACE, 0.2, None, 0, 0, 0, 0, alone=True)
-    tally.call(OTHER, 0.2, None, 0, 0, 0, 0)
+    tally.call(PLACE, Used(), 0, tried=True)
+    tally.call(OTHER, Used(), 0)
     assert tally.all_attempts() == {("c", "ok"): 3, ("c", "timeout"): 1} and tally.lost == {"overrun": 11}
 
 

@@ -356,6 +356,7 @@ class Stage:
                 GateSettings(
                     routes=Routes(channels=ways, **routes), retry=retry or Retry(), total_s=total_s,
                     plans={"default": terms or Terms()}, keepalive_s=keepalive_s, takers=takers or {},
+                    limited=frozenset(model_rates or ()),
                 )
             ),
             keys=OneKey(Key(**{**fields, **(key or {})})),

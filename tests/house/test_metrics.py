@@ -9,6 +9,7 @@ from ftgate.core.books import Books
 from ftgate.core.tally import Tally
 from ftgate.house.metrics import Metrics
 from ftgate.store.writer import Writer
+from tests.fakes.used import Used
 
 
 def read(text: bytes) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -35,8 +36,8 @@ def test_every_name_and_label() -> None:
     books.open_key(1, limit=None)
     books.grant(1, 10**12, ref="g", at_us=0)
     books.hold(1, 1, 25 * 10**10, ref="h", estimate=0, at_us=0)
-    tally.call(("m", "p", "lab", "ok", "standard", True), 0.3, 0.07, 10, 4, 3, 2_000_000)
-    tally.call(("m", "p", "lab", "error", "standard", True), 700.0, None, 0, 0, 0, 0)
+    tally.call(("m", "p", "lab", "ok", "standard", True), Used(10, 4, 3, 300, 70), 2_000_000)
+    tally.call(("m", "p", "lab", "error", "standard", True), Used(latency_ms=700_000), 0)
     tally.attempt("lab", "ok")
     tally.loss("overrun", 10**12)
     found = read(metrics.text())

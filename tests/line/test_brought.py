@@ -276,7 +276,7 @@ async def test_its_counts_teach_nothing_about_models(autojump_clock: Clock) -> N
     said = [{"role": "user", "content": "one two three four " * 30}]
     here = stage([PLAIN, answer("word " * 90, 400, 300)], [PLAIN, answer("word " * 90, 400, 300)])
     assert (await relay(here, ask(model="nobody-s", messages=said, provider_key=BROUGHT))).status == 200
-    assert not here.gate.ratios.known and not here.gate.ratios.changed and not here.gate.planner.pace.places
+    assert not here.gate.ratios.known and not here.gate.ratios.changed and not here.gate.standing.pace.places
     assert (await relay(here, ask(messages=said))).status == 200
     assert {name for _, name in here.gate.ratios.known} == {"m"}
 

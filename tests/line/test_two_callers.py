@@ -207,7 +207,7 @@ class Gateway:
         stage.gate.keys = TwoKeys(keys)
         stage.gate.live.gate = msgspec.structs.replace(stage.gate.settings, plans=world.plans)
         stage.gate.standing.health = Forgetful()
-        stage.gate.planner.pace = Unlearned()
+        stage.gate.standing.pace = Unlearned()
         self.made = 0
 
     async def call(self, who: int, kind: str, body: bytes) -> Got:

@@ -459,8 +459,8 @@ PLANTS = (
     Plant(
         "a caller's own word is a label of the metrics",
         "ftgate/line/tallying.py",
-        "model = row.served_model if row.served_model in way.channel.models else NONE",
-        "model = row.served_model",
+        "if row.served_model in last.candidate.channel.models:",
+        "if row.served_model:",
         "tests/blackbox/test_operator.py::test_metrics_hold_names_of_the_config_alone",
     ),
     Plant(

@@ -55,9 +55,15 @@ def read_request(body: bytes) -> Ask:
     names, strategy = names_of(fields, asked.model, asked.models, asked.routing)
     if "messages" not in fields:
         raise InvalidRequest("`messages` is missing", code="missing_field", param="messages")
-    answers = max(whole(asked.n, "n", most=MAX_ANSWERS) or 1, whole(asked.best_of, "best_of", most=MAX_ANSWERS) or 1)
-    cap = whole(asked.max_completion_tokens, "max_completion_tokens", most=UNKNOWN_BOUND)
-    old_cap = whole(asked.max_tokens, "max_tokens", most=UNKNOWN_BOUND)
+    answers = 1
+    if not (asked.n is asked.best_of is None):
+        n, best_of = whole(asked.n, "n", most=MAX_ANSWERS), whole(asked.best_of, "best_of", most=MAX_ANSWERS)
+        answers = max(n or 1, best_of or 1)
+    cap, old_cap = asked.max_completion_tokens, asked.max_tokens
+    if cap is not None:
+        whole(cap, "max_completion_tokens", most=UNKNOWN_BOUND)
+    if old_cap is not None:
+        whole(old_cap, "max_tokens", most=UNKNOWN_BOUND)
     if may_hold(fields, body):
         put_in_words(fields)
     if "tools" in fields:
