@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from ftgate.core.tally import BOUNDS_S, Tally, Times
 from tests.fakes.used import Used
 
-
 PLACE = ("m", "p", "c", "ok", "standard", True)
 OTHER = ("m", "p", "c", "error", "standard", True)
 
