@@ -282,6 +282,7 @@ def _keep_up(house: House[Accounts], gate: "Gate", transports: "Transports") -> 
     house.live.tell(house.accounts.directory.adopt)
     house.live.tell(house.accounts.plans.adopt)
     house.live.tell(gate.adopt)
+    house.accounts.directory.replanned = lambda key: gate.limits.renew("key", key)
     house.live.tell(lambda: transports.adopt(_channels(house.live.gate)))
 
 

@@ -73,6 +73,7 @@ class Directory:
         self.keys: dict[int, StoredKey] = {}  # in the order of their ids, as users are
         self.keys_of: dict[int, dict[int, StoredKey]] = {}  # of each account
         self.by_hash: dict[bytes, Key] = {}
+        self.replanned: Callable[[int], None] = lambda key: None  # called with a key whose plan is another one now
         self.logins: dict[tuple[int, str], int] = {}  # account and address (throttle.neighbourhood) -> the last login
 
     def __repr__(self) -> str:
@@ -140,8 +141,8 @@ class Directory:
         """Take a key in, or what has changed of it or of its user: calls find it so from now on."""
         self.keys[key.id] = key
         self.keys_of.setdefault(key.account, {})[key.id] = key
-        user = self.users[key.account]
-        self.by_hash[key.hash] = Key(
+        user, before = self.users[key.account], self.by_hash.get(key.hash)
+        self.by_hash[key.hash] = now = Key(
             id=key.id,
             account=key.account,
             name=key.name,
@@ -154,6 +155,8 @@ class Directory:
             expires_at_us=key.expires_at_us,
             allowed_ips=key.allowed_ips,
         )
+        if before is not None and before.plan != now.plan:
+            self.replanned(key.id)
 
     async def find(self, secret: bytes) -> Key | None:
         """ports.Keys."""

@@ -7,6 +7,7 @@ the order of events are never taken from it.
 import logging
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Any
 
 import trio
@@ -164,21 +165,22 @@ class Events:
         """What Stripe's events say of payments that are not open; whether all of it was told. Raises StripeFailed."""
         found: dict[str, Hint] = {}
         seen: dict[str, set[str]] = {}
-        async for event in stripe.events(LATER, since_s):
-            name, kind = _id(event), _word(event.get("type"))
-            if name in self._seen or kind not in HEARD:
-                continue
-            where = await self.located(kind, event)
-            if where is None:
-                self._seen.add(name)
-                continue
-            id, hint = where
-            known = found.get(id, NOWHERE)
-            found[id] = Hint(
-                session=hint.session or known.session, charge=hint.charge or known.charge,
-                disputed=hint.disputed or known.disputed, failed=hint.failed or known.failed,
-            )  # fmt: skip
-            seen.setdefault(id, set()).add(name)
+        async with aclosing(stripe.events(LATER, since_s)) as events:
+            async for event in events:
+                name, kind = _id(event), _word(event.get("type"))
+                if name in self._seen or kind not in HEARD:
+                    continue
+                where = await self.located(kind, event)
+                if where is None:
+                    self._seen.add(name)
+                    continue
+                id, hint = where
+                known = found.get(id, NOWHERE)
+                found[id] = Hint(
+                    session=hint.session or known.session, charge=hint.charge or known.charge,
+                    disputed=hint.disputed or known.disputed, failed=hint.failed or known.failed,
+                )  # fmt: skip
+                seen.setdefault(id, set()).add(name)
         told = True
         for id, hint in found.items():
             if await self._reconciled(id, hint, counts):

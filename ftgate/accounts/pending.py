@@ -15,8 +15,8 @@ ANSWER_S = 20.0
 
 async def written(writer: Writer, batch: Batch, what: str, look: str) -> None:
     """Wait until a change is committed. Raises DatabaseBusy with what was decided, and how to `look`, when that
-    takes too long; DatabaseFault when the database has failed, which leaves open whether it is in. Where nothing has
-    changed there is nothing to wait for: no commit would ever come."""
+    takes too long; DatabaseFault when the database has failed, which leaves open whether it is in. Where nothing is
+    to be written there is nothing to wait for: no commit would ever come."""
     if not batch.size():
         return
     try:

@@ -7,7 +7,7 @@ hold a part of the secret key.
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import trio
@@ -104,7 +104,7 @@ class Stripe:
             for one in _objects(listed)
         )
 
-    async def events(self, types: Iterable[str], since_s: int) -> AsyncIterator[Mapping[str, Any]]:
+    async def events(self, types: Iterable[str], since_s: int) -> AsyncGenerator[Mapping[str, Any], None]:
         """The events of these types since a moment, newest first. Raises StripeFailed."""
         asked: dict[str, Any] = {"types": list(types), "created": {"gte": since_s}, "limit": PAGE}
         while True:

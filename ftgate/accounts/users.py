@@ -186,9 +186,17 @@ class Users:
         batch = self.writer.changed()
         if changes.get("status") == "disabled":
             self.sessions.end_all(user, batch)
+        # Also where nothing changes now: it may have been asked for before and not be in the database yet.
+        batch.statements.append(
+            (
+                "UPDATE users SET status = ?, role = ?, plan = ?, mode = ?, display_name = ?, email = ? WHERE id = ?",
+                (user.status, user.role, user.plan, user.mode, user.name, user.email, user.id),
+            )
+        )
         after = self._audited(user)
-        if after != before:
-            self._note(user, batch, by, "user.update", {k: v for k, v in before.items() if after[k] != v}, after)
+        if changed := [k for k in before if after[k] != before[k]]:
+            was, now = ({k: state[k] for k in changed} for state in (before, after))
+            audited(batch, self.clock.wall_us(), by, "user.update", f"user:{user.id}", was, now)
         what = (
             f"that user {user.username} is {user.status}" if "status" in changes else f"the change of {user.username}"
         )
@@ -255,19 +263,6 @@ class Users:
     @staticmethod
     def _audited(user: User) -> dict[str, object]:
         return {what: getattr(user, what) for what in ("username", *CHANGEABLE)}
-
-    def _note(
-        self, user: User, batch: Batch, by: Doer, action: str, before: dict[str, object], after: dict[str, object]
-    ) -> None:
-        """The change and its audit row."""
-        batch.statements.append(
-            (
-                "UPDATE users SET status = ?, role = ?, plan = ?, mode = ?, display_name = ?, email = ? WHERE id = ?",
-                (user.status, user.role, user.plan, user.mode, user.name, user.email, user.id),
-            )
-        )
-        changed = {what: after[what] for what in before}
-        audited(batch, self.clock.wall_us(), by, action, f"user:{user.id}", before, changed)
 
     async def _written(self, batch: Batch, what: str) -> None:
         await written(self.writer, batch, what, "`ftgate users list` shows what counts now, and it can be repeated")

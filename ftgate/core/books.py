@@ -139,7 +139,9 @@ class Quota:
 
 
 class Hold(msgspec.Struct, frozen=True, gc=False):
-    """An open hold. `amount` is 0 for a metered call, `set_aside` what its key's quota holds back for it."""
+    """An open hold. `amount` is 0 for a metered call, `quota_held` what its key's quota holds back for it: also where
+    it has no limit, for one may be set while the call runs. Then (`unlimited`) the new limit takes nothing of what the
+    call was let in for."""
 
     id: int
     account: int
@@ -148,6 +150,7 @@ class Hold(msgspec.Struct, frozen=True, gc=False):
     quota_held: int
     metered: bool
     ref: str
+    unlimited: bool = False
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False):
@@ -299,7 +302,7 @@ class Books:
             "hold", account, key, ledger, "revenue", aside, ref=ref, estimate=min(estimate, MAX_AMOUNT), at_us=at_us,
             note=note,
         )  # fmt: skip
-        held = Hold(entry.id, account, key, aside, amount if quota.limit is not None else 0, balance.metered, ref)
+        held = Hold(entry.id, account, key, aside, amount, balance.metered, ref, quota.limit is None)
         balance.held += aside
         quota.held += held.quota_held
         self.open[entry.id] = held
@@ -343,7 +346,8 @@ class Books:
         ledger = "usage" if hold.metered else "credits"
         # An upstream's absurd number must not overflow a column, and no sum of charges may either.
         room = MAX_SPENT - (max(quota.used, balance.used) if hold.metered else quota.used)
-        if quota.left is not None:  # a key's quota is never passed: what an upstream took beyond it is only ours
+        # A key's quota is never passed: what an upstream took beyond it is only ours.
+        if quota.left is not None and not hold.unlimited:
             room = min(room, max(quota.left, hold.quota_held))
         within = min(amount, MAX_AMOUNT if hold.metered else hold.amount, room)
         entries = [

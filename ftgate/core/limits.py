@@ -234,6 +234,12 @@ class Limits:
             meters.adopt(self.rates_for(*place))
         self._scopes.clear()
 
+    def renew(self, scope: Scope, name: Name) -> None:
+        """What `rates_for` says of one place has changed: as adopt."""
+        if (meters := self._meters.get((scope, name))) is not None:
+            meters.adopt(self.rates_for(scope, name))
+        self._scopes.clear()
+
     def forget_idle(self, now: float) -> None:
         """Drop meters that count nothing any more: memory follows the keys in use, not all keys ever seen."""
         for place in [place for place, meters in self._meters.items() if meters.idle(now)]:

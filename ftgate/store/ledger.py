@@ -58,9 +58,7 @@ class MemoryLedger:
     async def hold(self, request: HoldRequest) -> Held | Poor | Exhausted | None:
         """Decide and take. Raises IdReused."""
         balance = self.books.accounts[request.account]
-        quota = self.books.quotas[request.key]
-        if quota.until_us is not None and (now_us := self.clock.wall_us()) >= quota.until_us:
-            begin_anew(quota, now_us, self.log.changed())
+        quota = self._quota(request.key)
         room = self.books.room(request.account, request.key)
         bounded = room is not None
         sized = pricing.hold_for(request.offers, room, request.multiplier, tries=request.tries)
@@ -89,7 +87,19 @@ class MemoryLedger:
         return Held(hold.id, sized.amount, bounded, sized.kept, batch)
 
     async def available(self, account: int, key: int) -> int | None:
-        return self.books.room(account, key) if account in self.books.accounts else None  # the operator has none
+        if account not in self.books.accounts:  # the operator has no account
+            return None
+        self._quota(key)
+        return self.books.room(account, key)
+
+    def _quota(self, key: int, now_us: int | None = None) -> Quota:
+        """A key's quota, in the span in which it is now."""
+        quota = self.books.quotas[key]
+        if quota.until_us is not None:
+            now_us = self.clock.wall_us() if now_us is None else now_us
+            if now_us >= quota.until_us:
+                begin_anew(quota, now_us, self.log.changed())
+        return quota
 
     @staticmethod
     def _poor(required: int, balance: Balance, quota: Quota) -> Poor:
@@ -104,12 +114,13 @@ class MemoryLedger:
         assert isinstance(hold, int)
         held = self.books.open.get(hold)
         at_us = self.clock.wall_us()
+        if held is not None:
+            quota = self._quota(held.key, at_us)  # a call counts in the span in which it ends
         ended = self.books.void(hold, at_us=at_us) if charge is None else self.books.post(hold, charge, at_us=at_us)
         if held is None or not isinstance(ended, Ended):
             raise AlreadyEnded(f"hold {hold}: {ended}")
         balance = self.books.accounts[held.account]
         batch = self.log.changed()
-        quota = self.books.quotas[held.key]
         quota.seen_us = at_us
         batch.remember(ended.entries, balance, quota)
         row.hold, row.cost, row.lost = hold, ended.charged, ended.lost

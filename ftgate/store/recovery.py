@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from ftgate.core.books import Books, Ended, Entry, Hold
 from ftgate.ports import STANDARD, Row
 from ftgate.store.batch import Batch
+from ftgate.store.ledger import begin_anew
 
 _OPEN = (
     f"SELECT {', '.join(Entry.__struct_fields__)} FROM entries h"  # noqa: S608 - names of ours
@@ -38,10 +39,13 @@ def expire_orphans(
         balance = books.accounts[hold.account]
         balance.held += hold.amount
         balance.lowered |= balance.held > balance.posted  # a refund or a correction came while the hold was open
+        quota = books.quotas[hold.key]
+        if quota.until_us is not None and at_us >= quota.until_us:
+            begin_anew(quota, at_us, batch)
         charge = (hold.estimate if metered else min(hold.estimate, hold.amount)) if charge_estimate else 0
         ended = books.expire(hold.id, charge, at_us=at_us, note="left open by a process that ended")
         assert isinstance(ended, Ended)
-        batch.remember(ended.entries, balance, books.quotas[hold.key])
+        batch.remember(ended.entries, balance, quota)
         if not _has_row(connection, hold.ref):
             batch.rows.append(_row(hold, ended.charged))
         exposure += hold.estimate - charge

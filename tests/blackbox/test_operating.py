@@ -22,7 +22,7 @@ from tests.blackbox.test_accounts import Person, session
 CONFIG = (
     channel("lab", ["plain"])
     + '[server]\nregistration = "open"\ntrusted_proxies = ["127.0.0.1", "::1"]\npublic_url = "http://gate.test"\n'
-    + '[plan.gold]\nselectable = true\n[plan.free]\nmode = "metered"\n'
+    + '[plan.gold]\nselectable = true\n[plan.free]\nmode = "metered"\n[plan.slow]\nrequests_per_minute = 1\n'
 )
 ADDRESSES = (f"10.9.{n // 250}.{n % 250}" for n in itertools.count(1))
 NAMES = (f"user{n}" for n in itertools.count(1))
@@ -175,6 +175,17 @@ def test_an_account_is_changed(root: Person, ann: Any) -> None:
     row = audited(root, target=f"user:{ann.id}", action="user.update")[-1]
     assert row["before"] == {"plan": "default", "name": "", "email": ""}
     assert row["after"] == {"plan": "free", "name": "Ann", "email": "a@b"}
+
+
+def test_the_limits_of_another_plan_hold_from_the_next_call_on(root: Person, ann: Any) -> None:
+    path = f"/v1/admin/users/{ann.id}"
+    _, key = ann.key()
+    root.said("POST", "/v1/admin/credits", {"user": ann.id, "amount": "1"})
+    assert [ann.call(key).status_code for _ in range(2)] == [200, 200]
+    root.said("PATCH", path, {"plan": "slow"})
+    assert [ann.call(key).status_code for _ in range(2)] == [200, 429]
+    root.said("PATCH", path, {"plan": "gold"})
+    assert ann.call(key).status_code == 200
 
 
 def test_a_disabled_account_is_signed_out_and_its_keys_end(root: Person, ann: Any) -> None:

@@ -62,6 +62,9 @@ class Script:
             case ["key", name, *limit]:
                 books.open_key(KEYS[name], limit=self.number(limit[0]) if limit else None)
                 return None
+            case ["limit", name, amount]:
+                books.quotas[KEYS[name]].limit = self.number(amount)
+                return None
             case ["grant" | "topup" | "refund" | "give_back" | "correct" as verb, name, amount, *ref]:
                 known = ref[0] if ref else f"g{len(self.entries)}"
                 said = getattr(books, verb)(ACCOUNTS[name], self.number(amount), ref=known, at_us=0)
@@ -150,7 +153,7 @@ SCRIPTS = {
     "overrun past a hold of nothing": "hold h A k 0\n post h 5 -> 5 0\n A = 995 0 0",
     "overrun of an absurd number": "hold h A k 1000\n post h MAX+1000000 -> 1000 MAXIMUM",
     # metered
-    "metered holds nothing": "hold h M k 60\n M = 0 0 0\n k = 0 0\n post h 50 -> 50 0\n M = 0 0 50\n k = 50 0",
+    "metered holds nothing": "hold h M k 60\n M = 0 0 0\n k = 0 60\n post h 50 -> 50 0\n M = 0 0 50\n k = 50 0",
     "metered posts past its hold": "hold h M k 60\n post h 500 -> 500 0\n M = 0 0 500",
     "metered void": "hold h M k 60\n void h -> 0 0\n M = 0 0 0",
     "metered expire": "hold h M k 60 70\n expire h 70 -> 70 0\n M = 0 0 70",
@@ -162,7 +165,7 @@ SCRIPTS = {
         hold i M k 5
         hold j M l 5
         post h MAX -> MAXIMUM 0
-        k = CEILING 0
+        k = CEILING 5
         M = 0 0 CEILING
         post i 7 -> 0 7
         post j 9 -> 0 9
@@ -179,7 +182,7 @@ SCRIPTS = {
         hold c A k 60 50
         post g 999999999999999990
         post b 30 -> 10 20
-        k = CEILING 0
+        k = CEILING 120
         A = 990 120 0
         post a 30 -> 0 30
         expire c 50 -> 0 0
@@ -203,6 +206,17 @@ SCRIPTS = {
         post a 100 -> 100 0
         l = 100 0
         hold b M l 0""",
+    "a quota set while a call runs": """
+        hold h A k 60
+        k = 0 60
+        limit k 70
+        hold i A k 11 -> key_quota_exceeded
+        post h 65 -> 65 0
+        k = 65 0
+        hold i A k 5""",
+    "a quota set below what a call may use": "hold h A k 60\n limit k 10\n post h 50 -> 50 0\n k = 50 0",
+    "a quota lowered below what a call may use": "hold h A l 60\n limit l 10\n post h 70 -> 60 10\n l = 60 0",
+    "a quota set while a metered call runs": "hold h M k 0\n limit k 10\n post h 50 -> 50 0\n M = 0 0 50",
     "quota and loss": "hold a A k 900\n hold b A l 100\n post b 300 -> 100 200\n l = 100 0",
     # grants
     "grant nothing": "grant A 0\n A = 1000 0 0",

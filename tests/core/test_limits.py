@@ -259,3 +259,20 @@ def test_other_limits_go_on_from_what_was_counted():
     assert not asked("k", 2.0)  # four are in flight: those two, and the two of 1.0 and 1.1
     running[0].release(2.0, 0)
     assert asked("k", 2.0)
+
+
+def test_one_place_goes_by_other_limits():
+    rates = {"k": Rates(requests_per_second=1), "free": Rates()}
+    every = Limits(lambda scope, name: rates[name])
+
+    def admits(name, at):
+        return take_requests(every.scopes(("key", name)), at, Ticket()) is None
+
+    assert admits("k", 0.0) and not admits("k", 0.0) and admits("free", 0.0)
+    rates["k"], rates["free"] = Rates(requests_per_second=2), Rates(requests_per_second=1)
+    every.renew("key", "k")
+    assert admits("k", 0.0) and not admits("k", 0.0)  # what was counted stays
+    assert admits("free", 0.0) and admits("free", 0.0)  # nobody has said that this one is another
+    every.renew("key", "free")
+    assert admits("free", 0.0) and not admits("free", 0.0)
+    every.renew("key", "never seen")

@@ -360,3 +360,28 @@ async def test_a_call_over_the_border_counts_where_it_ends() -> None:
     await ledger.settle(second.id, 200, row("r2", cost=200))
     assert (quota.used, quota.before, quota.left) == (500, 0, 0)
     ledger.check()
+
+
+DAY_S = 86_400
+
+
+async def test_a_call_counts_in_the_span_in_which_it_ends(autojump_clock: Any) -> None:
+    """Also where no other call has come since: nobody else would have begun the span."""
+    ledger = Ledger(100_000, quota=3000)
+    quota = ledger.books.quotas[1]
+    quota.begin("day", 0)
+    first = await ledger.held(100, 1000)
+    await ledger.settle(first.id, 2000, row("r1", first.id, cost=2000))
+    over = await ledger.held(100, 400)
+    assert quota.left == 100
+    await trio.sleep(DAY_S - trio.current_time())
+    assert await ledger.available(1, 1) == 3000 - over.amount  # asking begins it too
+    await ledger.settle(over.id, 700, row("r2", over.id, cost=700))
+    assert quota.left == await ledger.available(1, 1) == 3000 - 700
+    held = await ledger.held(100, 1000)
+    assert quota.left == 3000 - 700 - held.amount
+    await trio.sleep(DAY_S)
+    await ledger.settle(held.id, 900, row("r3", held.id, cost=900))
+    assert quota.left == 3000 - 900
+    written = [values for batch in ledger.inline.batches for sql, values in batch.statements]
+    assert written == [(DAY_S * 10**6, 2000, 1), (2 * DAY_S * 10**6, 2700, 1)]

@@ -120,3 +120,19 @@ def test_a_row_that_is_there_already_keeps_no_start_from_its_work(
     write_batch(connection, batch)
     path = Path(connection.execute("PRAGMA database_list").fetchone()[2])
     assert "the expire of hold 3 has no row of request req_30" in str(verify_ledger(path)["disagreement"])
+
+
+def test_what_a_start_charges_counts_in_the_span_in_which_it_starts(
+    killed: tuple[sqlite3.Connection, list[Entry]],
+) -> None:
+    connection, _ = killed
+    books, batch, day_us = opened(6, next_id=5), Batch(), 86_400 * 10**6
+    quota = books.quotas[1]
+    quota.limit, quota.used = 100, 70
+    quota.begin("day", 0)
+    assert quota.left == 100
+    expire_orphans(connection, books, batch, at_us=day_us + 7, charge_estimate=True)
+    assert quota.left == 100 - 15 - 25  # the estimates of the two holds
+    assert [values for _, values in batch.statements] == [(day_us, 70, 1)]
+    write_batch(connection, batch)
+    connection.close()
