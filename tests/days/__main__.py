@@ -5,6 +5,7 @@ import logging
 import sys
 import time
 import traceback
+from collections import Counter
 
 from tests.days.plants import PLANTS, found_by, planted
 from tests.days.world import live
@@ -36,9 +37,12 @@ def main() -> int:
 def _many(first: int, number: int) -> int:
     began = time.perf_counter()
     calls = disagreements = 0
+    acts: Counter[str] = Counter()
     for seed in range(first, first + number):
         try:
-            calls += live(seed).calls
+            world = live(seed)
+            calls += world.calls
+            acts += world.acts
         except BaseException as wrong:
             if isinstance(wrong, KeyboardInterrupt):
                 raise
@@ -48,6 +52,8 @@ def _many(first: int, number: int) -> int:
                 traceback.print_exc()
     took = time.perf_counter() - began
     print(f"{number} histories, {calls} calls, {disagreements} disagreements, {number / took:.1f} histories/s")
+    for what, times in sorted(acts.items()):
+        print(f"{times:>9,} {what}")
     return 1 if disagreements else 0
 
 

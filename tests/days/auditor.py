@@ -2,13 +2,14 @@
 
 It knows what each upstream was told to say, what each client saw, and the prices in force when the call began; it reads
 the database as anyone could. It shares no arithmetic with the house: needs.py says what must be set aside, endings.py
-what must be charged, tally.py sums the entries, windows.py counts the limits.
+what must be charged, tally.py sums the entries, windows.py counts the limits, people.py knows who may call.
 """
 
 import contextvars
 import json
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -16,10 +17,12 @@ from ftgate.core.books import Books, Entry
 from ftgate.core.limits import Rates
 from ftgate.core.routing import Candidate, Channel
 from ftgate.ports import Held, Poor, Row, UpstreamRequest
+from tests.days.callers import MESSAGES
 from tests.days.endings import DURABLE_S, wrong_with
 from tests.days.needs import Needs, price_of, usd
+from tests.days.people import People, may, span_began_us
 from tests.days.seen import Seen, Told
-from tests.days.tally import Tally, read_entries
+from tests.days.tally import QuotaNow, Tally, read_entries
 from tests.days.windows import Windows
 
 ATTEMPTS = 3
@@ -30,10 +33,15 @@ class Auditor:
     """Watches one history. Every method raises AssertionError where the house is wrong, or notes it while the gate is
     running: the gate takes an exception for a bug of its own and goes on. It is raised when the call has returned."""
 
-    def __init__(self, quotas: dict[int, int | None], rates_for: Callable[[str, str], Rates], *, limited: bool) -> None:
+    def __init__(
+        self, people: People, wall_us: Callable[[], int], rates_for: Callable[[str, str], Rates],
+        met: Counter[str], *, limited: bool,
+    ) -> None:  # fmt: skip
+        self.people = people
+        self.wall_us = wall_us
+        self.met = met  # what calls have come upon
         self.calls: list[Seen] = []
         self.wrong: list[str] = []
-        self.quotas = quotas
         self.rates_for = rates_for
         self.limited = limited  # some model has limits, so that a plan may be without it
         self.crashed = True  # between boots nothing is audited
@@ -46,10 +54,18 @@ class Auditor:
         if not right:
             self.wrong.append(words)
 
+    def quota(self, key: int) -> QuotaNow:
+        """A key's quota as it is now."""
+        one = self.people.now.passes.get(key)
+        if one is None:  # of entries without a key
+            return QuotaNow()
+        return QuotaNow(one.quota, one.since, span_began_us(one.reset, self.wall_us()))
+
     # While it runs
 
     def began(self, seen: Seen, channels: tuple[Channel, ...], now: float) -> None:
         seen.channels = channels
+        seen.barred = self.people.barred(seen.key, self.wall_us())
         current.set(seen)
         self.windows.came(seen, now)
         self.calls.append(seen)
@@ -75,8 +91,11 @@ class Auditor:
         """The house has put entries into a batch."""
         if self.crashed or not entries:
             return
+        hold = self.tally.open.get(entries[0].hold)
+        if hold is not None and hold.at_us < self.quota(hold.key).from_us:
+            self.met["calls that end in another span than they came in"] += 1
         try:
-            self.tally.take(entries, self.quotas.get(entries[0].key), charge_estimate=self.charge_estimate)
+            self.tally.take(entries, self.quota(entries[0].key), charge_estimate=self.charge_estimate)
         except AssertionError as wrong:
             self.wrong.append(f"entry {entries[0].id}: {wrong}")
 
@@ -86,7 +105,7 @@ class Auditor:
             return
         seen = current.get()
         seen.likely = {name: self.needs.likely(seen, name) for name in seen.names}
-        quota = self.quotas[seen.key]
+        quota = self.quota(seen.key)
         seen.bounds = {way.model.name: self.needs.bound(seen, way.model.name) for way in offered}
         if offered and offered[0].model.name == seen.names[0]:
             seen.first = offered[0].model
@@ -104,11 +123,14 @@ class Auditor:
         if entry is None or hold is None or entry.ref != seen.call.id or entry.amount != hold.amount:
             self.expect(False, f"{seen.call.id}: a hold without its entry")
             return
-        if quota is not None:
-            self.tally.asides[hold.id] = hold.quota_held
+        self.tally.asides[hold.id] = hold.quota_held
+        if quota.limit is None:
+            self.tally.unbounded.add(hold.id)
+        self.met["holds with a quota that begins anew"] += quota.limit is not None and quota.from_us > 0
+        self.met["holds after it began anew"] += self.tally.spent_before(seen.key, quota) > 0
         beside = self.tally.room(seen.account, seen.key, quota, metered=seen.metered)
         aside = hold.quota_held if seen.metered else hold.amount
-        bounded = not seen.metered or quota is not None
+        bounded = not seen.metered or quota.limit is not None
         seen.held = aside if bounded else None
         room = max((beside or 0) + aside, 0) if bounded else None
         kept, amount = self._keeps(seen, offered, room)
@@ -117,7 +139,7 @@ class Auditor:
             f"{seen.call.id}: holds {outcome} of {room}, not {amount} for {kept}",
         )
         self.expect(
-            (hold.amount, hold.quota_held) == (0 if seen.metered else amount, amount if quota is not None else 0),
+            (hold.amount, hold.quota_held) == (0 if seen.metered else amount, amount),
             f"{seen.call.id}: sets aside {hold}",
         )
         if kept:
@@ -172,6 +194,7 @@ class Auditor:
             f"{seen.call.id}: {poor} of {left} and {available}, where {least} is the least",
         )
         seen.refusal = there, [least]
+        self.met[f"refused with 402 for {'a quota' if poor.quota else 'credits'}"] += 1
 
     def _poor_answer(self, seen: Seen, body: bytes) -> None:
         """A 402 names what was there, and what would have been enough."""
@@ -223,15 +246,25 @@ class Auditor:
         if not seen.told:
             self.windows.turned_away(seen)
             why = (
-                seen.status in {402, 429}
+                seen.status in {401, 402, 403, 429}
                 or (seen.status == 503 and busy)
                 or (seen.status in {400, 404} and not seen.names)
             )
             self.expect(why, f"{seen.call.id}: turned away with {seen.status} for nothing")
-        if seen.status == 429:
+        if seen.barred or seen.status == 401:
+            said = seen.status == 401 and (seen.caller is MESSAGES or seen.barred.encode() in body)
+            self.expect(said, f"{seen.call.id}: {seen.barred or 'may call'}, and answered {seen.status} {body!r:.200}")
+        elif seen.status == 429:
             self.wrong += [f"{seen.call.id}: {words}" for words in self.windows.refused(seen, now, body)]
         else:
             self.expect(seen.counted, f"{seen.call.id}: past a limit of its key or account, and answered {seen.status}")
+            forbidden = seen.counted and not may(seen.lists, seen.body["model"])
+            self.expect(
+                forbidden == (seen.status == 403),
+                f"{seen.call.id}: {seen.body['model']} of {seen.lists}, and answered {seen.status}",
+            )
+        if seen.status in {401, 403}:
+            self.met[f"refused with {seen.status} {seen.barred or 'model_not_allowed'}"] += 1
         self.expect(seen.poor == (seen.status == 402), f"{seen.call.id}: poor {seen.poor}, and answered {seen.status}")
         if seen.status == 402 and seen.poor:
             self._poor_answer(seen, body)
@@ -321,7 +354,7 @@ class Auditor:
         entries = read_entries(connection)
         again = Tally(entries)
         assert (again.last, again.sums()) == (self.tally.last, self.tally.sums()), "entries are lost"
-        again.same_as_tables(connection, self.quotas)
+        again.same_as_tables(connection)
         again.rows_hold_their_arithmetic(connection, entries)
 
     @staticmethod

@@ -88,6 +88,7 @@ class SlowLog:
         self.writing: Batch = Watched(auditor)
         self.wake = trio.Event()
         self.trouble: str | None = None
+        self.dead = False  # crashed: nothing is written any more, and nobody hears that something was
 
     def busy(self) -> str | None:
         return self.trouble
@@ -98,6 +99,8 @@ class SlowLog:
 
     async def durable_within(self, batch: Batch, seconds: float) -> bool:
         with trio.move_on_after(seconds):
+            while self.dead:
+                await trio.sleep_forever()
             while not batch.done:
                 if batch.event is None:
                     batch.event = trio.Event()

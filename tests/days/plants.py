@@ -26,6 +26,7 @@ from ftgate.line.gate import Gate
 from ftgate.line.planning import Planner
 from ftgate.store import recovery
 from ftgate.store.ledger import MemoryLedger
+from tests.days.plants_people import PEOPLE
 
 Patch = tuple[Any, str, Any]
 
@@ -431,7 +432,7 @@ PLANTS: dict[str, Callable[[], Patch]] = {
         price_of_the_first,
         unnumbered_boots,
     )
-}
+} | PEOPLE
 
 
 @contextlib.contextmanager
@@ -446,7 +447,7 @@ def planted(name: str) -> Iterator[None]:
         setattr(place, attribute, sound)
 
 
-AUDITORS = {"auditor.py", "tally.py", "windows.py", "batch.py"}
+AUDITORS = {"auditor.py", "tally.py", "windows.py", "batch.py", "office.py", "people.py", "till.py"}
 
 
 def found_by(wrong: BaseException) -> set[str]:

@@ -12,6 +12,7 @@ from ftgate.core.pricing import Multiplier
 from ftgate.core.routing import Candidate, Channel, Model
 from ftgate.line.call import Call
 from tests.days.callers import CHAT, Caller
+from tests.days.people import may
 
 LIES: dict[str, Any] = {"negative": -3, "text": "12", "float": 1.5, "huge": 10**18}
 FALLBACK = {"small": ("large",)}
@@ -127,7 +128,7 @@ class Told:
     @property
     def failed(self) -> bool:
         """It has failed by itself: an attempt of no answer, unless the client has had content."""
-        silent = self.over == "clean" and not self._read("finish")
+        silent = (self.over == "clean" or bool(self._read("done"))) and not self._read("finish")
         return self.status not in {None, 200} or self.over == "failed" or silent or bool(self._read("complaint"))
 
     @property
@@ -149,6 +150,7 @@ class Seen:
     multiplier: Multiplier
     body: dict[str, Any]  # in chat's words
     caller: Caller = CHAT
+    lists: tuple[tuple[str, ...], ...] = ()  # of the models that its key is held to
     channels: tuple[Channel, ...] = ()
     told: list[Told] = field(default_factory=list)
     status: int | None = None
@@ -158,6 +160,7 @@ class Seen:
     returned: bool = False
     # By the auditor's own count
     at: float = 0.0
+    barred: str = ""  # why its key may not call at all
     counted: bool = False  # there was room for it at its key and its account
     poor: bool = False  # refused for money
     refusal: tuple[int, list[int]] = (0, [])  # then: what was there, and what each way it could go needs
@@ -203,7 +206,7 @@ class Seen:
         return tuple(
             name
             for name in (asked, *FALLBACK.get(asked, ()))
-            if any(name in channel.models for channel in self.channels)
+            if any(name in channel.models for channel in self.channels) and may(self.lists, name)
         )
 
     def models(self, *names: str) -> list[Model]:

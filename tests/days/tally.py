@@ -8,6 +8,7 @@ end of a hold are one formula, where the house has three steps.
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 
@@ -27,6 +28,14 @@ def read_entries(connection: sqlite3.Connection) -> list[Entry]:
     ]
 
 
+class QuotaNow(NamedTuple):
+    """A key's quota as it is at one moment: it counts what was spent by entries behind `since`, from a time on."""
+
+    limit: int | None = None
+    since: int = 0
+    from_us: int = 0
+
+
 def whole(sums: dict[int, int]) -> dict[int, int]:
     """Sums without the zeros."""
     return {name: amount for name, amount in sums.items() if amount}
@@ -40,12 +49,14 @@ class Tally:
         self.held: dict[int, int] = defaultdict(int)
         self.used: dict[int, int] = defaultdict(int)
         self.spent: dict[int, int] = defaultdict(int)
+        self.charges: dict[int, list[tuple[int, int, int]]] = defaultdict(list)  # of each key: entry, when, how much
         self.costs: dict[str, int] = defaultdict(int)
         self.losses: dict[str, int] = defaultdict(int)
         self.open: dict[int, Entry] = {}
         self.expired: set[str] = set()  # refs of calls that a crash ended
         self.lowered: set[int] = set()  # accounts of which a refund or a correction took what their holds need
-        self.asides: dict[int, int] = {}  # of open holds of keys with a quota: what it sets aside
+        self.asides: dict[int, int] = {}  # of open holds: what it sets aside of its key's quota
+        self.unbounded: set[int] = set()  # open holds that no quota bounded when they were taken
         self.last = 0
         for entry in entries:
             self.note(entry)
@@ -72,6 +83,7 @@ class Tally:
                 assert hold is not None, f"hold {entry.hold} ended twice"
                 self.held[account] -= hold.amount
                 self.asides.pop(entry.hold, None)
+                self.unbounded.discard(entry.hold)
                 assert (entry.boot > hold.boot) == (entry.kind == "expire"), f"a {entry.kind} across boots: {entry}"
                 if entry.kind == "expire":
                     self.expired.add(entry.ref)
@@ -80,6 +92,7 @@ class Tally:
             else:
                 self.posted[account] -= entry.amount
             self.spent[entry.key] += entry.amount
+            self.charges[entry.key].append((entry.id, entry.at_us, entry.amount))
             self.costs[entry.ref] += entry.amount
         covered = self.posted[account] >= self.held[account]
         assert covered or account in self.lowered, f"account {account} has less than it holds"
@@ -91,17 +104,25 @@ class Tally:
 
     # Against the limits as the operator set them
 
-    def left(self, key: int, quota: int | None) -> int | None:
+    def used_within(self, key: int, since: int, from_us: int) -> int:
+        """Units that a key has spent by entries behind `since`, at this time or later."""
+        return sum(amount for id, at_us, amount in self.charges[key] if id > since and at_us >= from_us)
+
+    def spent_before(self, key: int, quota: QuotaNow) -> int:
+        """Units that a key with a quota had spent before this began anew."""
+        return 0 if quota.limit is None else self.spent[key] - self.used_within(key, quota.since, quota.from_us)
+
+    def left(self, key: int, quota: QuotaNow) -> int | None:
         """What a key may still set aside."""
-        if quota is None:
+        if quota.limit is None:
             return None
-        return quota - self.spent[key] - self.aside(key)
+        return quota.limit - self.used_within(key, quota.since, quota.from_us) - self.aside(key)
 
     def aside(self, key: int) -> int:
         """What the quota of a key holds back for its open holds."""
         return sum(aside for id, aside in self.asides.items() if self.open[id].key == key)
 
-    def room(self, account: int, key: int, quota: int | None, *, metered: bool) -> int | None:
+    def room(self, account: int, key: int, quota: QuotaNow, *, metered: bool) -> int | None:
         """Units that a new hold may set aside; None is any number."""
         left = self.left(key, quota)
         if metered:
@@ -109,9 +130,10 @@ class Tally:
         available = self.posted[account] - self.held[account]
         return available if left is None else min(left, available)
 
-    def take(self, entries: tuple[Entry, ...], quota: int | None, *, charge_estimate: bool) -> None:
+    def take(self, entries: tuple[Entry, ...], quota: QuotaNow, *, charge_estimate: bool) -> None:
         """Entries that the house has decided together. The end of a hold charges what was used as far as the hold, or
-        what is free beside the other holds, and the key's quota go; only what is past that may be a loss."""
+        what is free beside the other holds, and the key's quota go; only what is past that may be a loss. A quota that
+        was set or lowered while the call ran takes nothing of what was set aside for it before."""
         first = entries[0]
         hold = self.open.get(first.hold) if first.kind in ENDS else None
         if hold is not None:
@@ -124,8 +146,9 @@ class Tally:
             if hold.debit != "usage":
                 free = self.posted[hold.account] - self.held[hold.account] + hold.amount
                 payable = min(due, max(hold.amount, free))
-            if (left := self.left(hold.key, quota)) is not None:
-                payable = min(payable, left + self.asides.get(hold.id, 0))
+            if (left := self.left(hold.key, quota)) is not None and hold.id not in self.unbounded:
+                aside = self.asides.get(hold.id, 0)
+                payable = min(payable, max(left + aside, aside))
             assert charged == payable, (
                 f"{first.kind} of {hold.ref} charges {charged} of {due}, and {payable} could be paid"
             )
@@ -140,14 +163,12 @@ class Tally:
         assert mine == (balance.posted, balance.held, balance.used), f"account {account}: books and entries differ"
         assert (self.spent[key], self.aside(key)) == (quota.used, quota.held), f"key {key}: books and entries differ"
 
-    def same_as_tables(self, connection: sqlite3.Connection, quotas: dict[int, int | None]) -> None:
+    def same_as_tables(self, connection: sqlite3.Connection) -> None:
         for account, has, held, used in connection.execute("SELECT account, posted, held, used FROM balances"):
             assert (self.posted[account], self.held[account], self.used[account]) == (has, held, used), (
                 f"account {account}"
             )
         for key, spent in connection.execute("SELECT key, used FROM spent"):
-            limit = quotas.get(key)
-            assert limit is None or spent <= limit, f"key {key} has spent {spent} of {limit}"
             assert spent == self.spent[key], f"key {key} has spent {self.spent[key]}, and {spent} is remembered"
         for ref, cost, lost in connection.execute("SELECT request_id, cost, lost FROM requests"):
             mine = (self.costs[ref], self.losses[ref])

@@ -2,6 +2,7 @@
 time.
 
 A call counts at its key and its account from the moment it comes, at a model from when it goes up until it is settled.
+Where its key's plan has changed since, it counts in those windows for which the plan of then had a limit.
 Where it cannot know from outside how many tokens a call takes, it counts twice: the fewest that the house must have
 counted (no admission may pass a limit by it), and the most (nobody may be refused before it is full).
 """
@@ -43,13 +44,14 @@ class Windows:
 
     # What counts where
 
-    def _scopes(self, seen: Seen) -> list[tuple[Rates, list[Seen]]]:
-        """The limits of a call's key and of its account, each with all other calls that count there."""
+    def _scopes(self, seen: Seen) -> list[tuple[Rates, list[tuple[Seen, Rates]]]]:
+        """The limits of a call's key and of its account, each with all other calls that count there and the limits that
+        these came under."""
         key, account = self.rates_for("key", seen.plan), self.rates_for("account", "")
         others = [call for call in self.calls if call.counted and call is not seen]
         return [
-            (key, [c for c in others if c.key == seen.key]),
-            (account, [c for c in others if c.account == seen.account]),
+            (key, [(c, self.rates_for("key", c.plan)) for c in others if c.key == seen.key]),
+            (account, [(c, account) for c in others if c.account == seen.account]),
         ]
 
     @staticmethod
@@ -58,16 +60,19 @@ class Windows:
         later."""
         return (at if at > end - MINUTE else end), call.used_tokens
 
-    def _tokens(self, calls: Iterable[Seen], side: int) -> Weights:
+    def _tokens(self, calls: Iterable[tuple[Seen, Rates]], side: int) -> Weights:
         """Of key and account: `side` 0 is the fewest, 1 the most."""
         return [
             (call.at, call.borrowed[side]) if call.released is None else self._ended(call, call.at, call.released)
-            for call in calls
+            for call, then in calls
+            if then.tokens_per_minute
         ]
 
     @staticmethod
-    def _first_at(call: Seen, name: str) -> Told | None:
-        return next((told for told in call.told if told.name == name), None)
+    def _turns_to(call: Seen, name: str) -> list[Told]:
+        """The attempts at which a call turned to a model, from its start or from another one."""
+        before = [None, *(told.name for told in call.told)]
+        return [told for was, told in zip(before, call.told, strict=False) if told.name == name != was]
 
     def _at_model(self, seen: Seen, name: str) -> tuple[Weights, Weights, int]:
         """Of the other calls that went up to a model: when each came, the tokens each takes of it, how many run
@@ -76,29 +81,34 @@ class Windows:
         tokens: Weights = []
         running = 0
         for call in self.calls:
-            first = self._first_at(call, name)
-            if first is None or call is seen:
+            turns = self._turns_to(call, name)
+            if not turns or call is seen:
                 continue
-            came.append((first.at, 1))
+            came += [(told.at, 1) for told in turns]
             if call.told[-1].name == name:  # a model is free again when the call's money is settled
-                end = call.settled_at
+                end, last = call.settled_at, turns[-1]
                 running += end is None
-                tokens.append((first.at, first.tokens) if end is None else self._ended(call, first.at, end))
+                tokens.append((last.at, last.tokens) if end is None else self._ended(call, last.at, end))
         return came, tokens, running
 
     @staticmethod
-    def _requests(rates: Rates, came: Weights, running: int, now: float) -> list[float]:
-        """The waits of the request limits that are full."""
+    def _requests(rates: Rates, came: Callable[[str], Weights], running: int, now: float) -> list[float]:
+        """The waits of the request limits that are full; `came` says what counts under each."""
         waits = [1.0] if rates.concurrent and running >= rates.concurrent else []
         for name, span in SPANS.items():
             if limit := getattr(rates, name):
-                waits.append(wait(came, now, span, limit, 1))
+                waits.append(wait(came(name), now, span, limit, 1))
         return [seconds for seconds in waits if seconds]
 
     def _request_waits(self, seen: Seen, now: float) -> list[float]:
         waits: list[float] = []
         for rates, calls in self._scopes(seen):
-            waits += self._requests(rates, [(c.at, 1) for c in calls], sum(c.released is None for c in calls), now)
+            running = sum(call.released is None and then != Rates() for call, then in calls)
+
+            def came(name: str, calls: list[tuple[Seen, Rates]] = calls) -> Weights:
+                return [(call.at, 1) for call, then in calls if getattr(then, name)]
+
+            waits += self._requests(rates, came, running, now)
         return waits
 
     # What must have happened
@@ -106,7 +116,7 @@ class Windows:
     def came(self, seen: Seen, now: float) -> None:
         """A call comes: it counts at its key and account, or there is no room for it."""
         seen.at = now
-        seen.counted = not self._request_waits(seen, now)
+        seen.counted = not seen.barred and not self._request_waits(seen, now)
 
     def sized(self, seen: Seen) -> None:
         """What it takes of token limits, wherever of its first model's channels it is planned to go first."""
@@ -116,7 +126,7 @@ class Windows:
     def turned_away(self, seen: Seen) -> None:
         """It did not go up: it may have taken its tokens before it was refused, and has them until its answer is
         sent."""
-        if seen.names and seen.status != 503:
+        if seen.names and seen.status not in {401, 403, 503}:
             self.sized(seen)
             seen.borrowed = 0, seen.borrowed[1]
 
@@ -126,7 +136,8 @@ class Windows:
         wrong = [] if seen.counted else ["a call past the limits of its key or account went up"]
         if len(seen.told) == 1:
             self.sized(seen)
-            if seen.first is not None:
+            # A model's own token limit may have passed over the channel that it was planned for.
+            if seen.first is not None and not self.rates_for("model", seen.first.name).tokens_per_minute:
                 exact = self.needs.tokens(seen, seen.first)
                 seen.borrowed = exact, exact
             for rates, calls in self._scopes(seen):
@@ -139,10 +150,10 @@ class Windows:
                 for name in skipped
                 if name not in seen.unaffordable and not self._model_wait(seen, name, told.at)
             ]
-        if all(before.name != told.name for before in seen.told[:-1]):
+        if self._turns_to(seen, told.name)[-1] is told:
             rates = self.rates_for("model", told.name)
             came, tokens, running = self._at_model(seen, told.name)
-            if self._requests(rates, came, running, told.at):
+            if self._requests(rates, lambda name: came, running, told.at):
                 wrong.append(f"more calls at {told.name} than it may have")
             if rates.tokens_per_minute and wait(tokens, told.at, MINUTE, rates.tokens_per_minute, told.tokens):
                 wrong.append(f"more tokens at {told.name} than it may have")
@@ -173,7 +184,7 @@ class Windows:
         """The longest that any full limit of a model asks for; 0.0 when it has room."""
         rates = self.rates_for("model", name)
         came, tokens, running = self._at_model(seen, name)
-        waits = self._requests(rates, came, running, now)
+        waits = self._requests(rates, lambda name: came, running, now)
         if limit := rates.tokens_per_minute:
             most = max(self.needs.tokens(seen, model) for model in seen.models(name))
             waits.append(wait(tokens, now, MINUTE, limit, most))

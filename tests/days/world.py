@@ -1,7 +1,8 @@
 """Days: a random history of the whole gateway, made from one seed, lived on Trio's mock clock.
 
-What is real: the gate, the books, the limits, the ledger, the SQL that remembers them (an in-memory database), the
-recovery after a crash. What is made up: upstreams, clients, time, and when a commit becomes durable. Everything random
+What is real: the gate, the books, the limits, the ledger, accounts, keys and payments, the SQL that remembers them (an
+in-memory database), the recovery after a crash. What is made up: upstreams, clients, Stripe, time, and when a commit
+becomes durable. Everything random
 comes from one `random.Random(seed)`, and tasks are scheduled by it too, so a seed replays its history exactly.
 
 A history is a few *boots*. In each, clients come and go for a while; then the process stops cleanly or crashes: what
@@ -11,14 +12,17 @@ only what each upstream was told to say and what each client saw.
 
 import json
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+import sqlite3
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import trio
 import trio.testing
 
 from ftgate import dialects
+from ftgate.accounts import Accounts
 from ftgate.core.books import Books, Entry, Refusal
 from ftgate.core.limits import Limits, Rates
 from ftgate.core.money import parse_price
@@ -29,28 +33,31 @@ from ftgate.core.secret import Secret
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.line.call import Call
 from ftgate.line.gate import Gate
-from ftgate.ports import Answer, GateSettings, Headers, Key, Sending, Terms, UpstreamRequest
+from ftgate.ports import (
+    Answer,
+    GateSettings,
+    Headers,
+    PlanOffer,
+    Sending,
+    SiteSettings,
+    Terms,
+    UpstreamRequest,
+)
 from ftgate.store import checkpoint
 from ftgate.store.batch import Batch, write_batch
-from ftgate.store.database import balances_in, last_entry, spent_in
+from ftgate.store.database import last_entry
 from ftgate.store.recovery import expire_orphans
+from ftgate.store.writer import Writer
 from tests.days.auditor import ATTEMPTS, Auditor
 from tests.days.callers import CALLERS, CHAT, MESSAGES
 from tests.days.log import SlowLog, Watched, WatchedLedger, empty_database
+from tests.days.office import Office
+from tests.days.people import EPOCH, People, Plan
 from tests.days.seen import FALLBACK, Seen, Told
+from tests.days.till import Till
 from tests.fakes.ports import Forgetful, Still, addresses
 
 MODELS = ("small", "large")
-
-
-@dataclass
-class Account:
-    """An account and its keys, as the operator set them up."""
-
-    id: int
-    metered: bool
-    plan: str
-    keys: list[Key] = field(default_factory=list)
 
 
 class RandomAnswer:
@@ -106,48 +113,37 @@ class World:
         self.seed = seed
         self.rng = random.Random(seed)
         self.connection = empty_database()
-        self.accounts: list[Account] = []
-        self.limits: dict[int, int | None] = {}
+        self.acts: Counter[str] = Counter()  # what happened beside the calls, and to them
+        self.theme = self.rng.choice(["", "", "spans", "plans"])  # what is about to happen often
+        self.span = self.rng.choice(["day", "week", "month"])
+        self.wall0_us = near_a_border(self.rng, self.span)
         self.rates: dict[tuple[str, str], Rates] = {}
         self.open_answers = 0
         self.calls = 0
         self.boots = 0
         self._make()
         limited = any(self.rates["model", name] != Rates() for name in MODELS)
-        self.auditor = Auditor(self.limits, lambda scope, name: self.rates[scope, name], limited=limited)
+        self.people = People(self.plans)
+        self.auditor = Auditor(
+            self.people, self.wall_us, lambda scope, name: self.rates[scope, name], self.acts, limited=limited
+        )  # fmt: skip
+        self.office = Office(self)
+        self.till = Till(self.rng, self, self.acts) if self.rng.random() < 0.6 else None
 
     # The operator's choices
 
     def _make(self) -> None:
         rng = self.rng
         self.plans = {
-            "default": Terms(),
-            "dear": Terms(multiplier=Multiplier(rng.randint(1, 400), 100)),
+            "default": Plan(),
+            "dear": Plan(Multiplier(rng.randint(1, 400), 100)),
+            "narrow": Plan(models=(rng.choice(["small", "large", "l*", "s*"]),), metered=rng.random() < 0.3),
         }
         self.channels = tuple(self._channel(name) for name in ("one", "two", "three")[: rng.randint(1, 3)])
-        key = 0
-        for id in range(1, rng.randint(2, 4)):
-            account = Account(id, metered=rng.random() < 0.2, plan=rng.choice(list(self.plans)))
-            for _ in range(rng.randint(1, 2)):
-                key += 1
-                self.limits[key] = rng.choice([None, None, None, rng.randint(0, 10**10)])
-                account.keys.append(
-                    Key(
-                        key,
-                        id,
-                        f"k{key}",
-                        "sk-ft_",
-                        active=True,
-                        account_active=True,
-                        metered=account.metered,
-                        plan=account.plan,
-                    )
-                )
-            self.accounts.append(account)
         # The limits of [plan.*] or [limits] for keys, of [limits.account], of [limits.model.*]; in many histories there
         # are none.
         places = [*(("key", plan) for plan in self.plans), ("account", ""), *(("model", name) for name in MODELS)]
-        quiet = rng.random() < 0.4
+        quiet = rng.random() < (0.0 if self.theme == "plans" else 0.4)
         self.rates = {place: Rates() if quiet or rng.random() < 0.5 else self._some_rates() for place in places}
         self.failing = 0.15  # how often an upstream answers with an error
         if rng.random() < 0.15:  # few at a time at each model, and providers that often fail: calls fall back
@@ -213,47 +209,48 @@ class World:
 
     def _settings(self) -> GateSettings:
         retry = Retry(attempts=ATTEMPTS, max_retry_after=3, backoff=0.5, backoff_cap=2)
-        return GateSettings(Routes(self.channels, fallback=FALLBACK), retry, 60.0, self.plans)
+        terms = {name: Terms(plan.multiplier, plan.models) for name, plan in self.plans.items()}
+        return GateSettings(Routes(self.channels, fallback=FALLBACK), retry, 60.0, terms)
+
+    def _site(self) -> SiteSettings:
+        return SiteSettings(plans={name: PlanOffer(selectable=True) for name in self.plans})
 
     # One boot
 
-    async def boot(self) -> None:
+    async def boot(self, *, crash: bool) -> None:
         rng = self.rng
         self.boots += 1
         self.books = Books(next_id=last_entry(self.connection) + 1, boot=self.boots)
-        balances, spent = balances_in(self.connection), spent_in(self.connection)
-        for account in self.accounts:
-            posted, _, used = balances.get(account.id, (0, 0, 0))
-            self.books.open_account(account.id, posted=posted, used=used, metered=account.metered)
-            for key in account.keys:
-                self.books.open_key(key.id, limit=self.limits[key.id], used=spent.get(key.id, 0))
-        charge = rng.random() < 0.5
-        open_holds = self.auditor.booting(self.connection, charge_estimate=charge)
-        first = Watched(self.auditor)
-        for account in self.accounts:
-            first.remember((), self.books.accounts[account.id])
-        known = open_holds if rng.random() < 0.5 else None
-        expire_orphans(self.connection, self.books, first, at_us=0, charge_estimate=charge, open_holds=known)
-        write_batch(self.connection, first)
-        assert not self.books.open
-        self.auditor.booted(self.connection)
         self.log = SlowLog(self.connection, rng, rng.choice([0.0, 0.01, 0.5, 3.0]), self.auditor)
+        self.accounts = Accounts(
+            self.books, cast(Writer, self.log), self, lambda plan: self.plans[plan].metered, b"secret", self._site
+        )
+        self.accounts.load(self.connection)
+        self.accounts.plans.adopt()
+        self._recover()
         self.gate = Gate(
-            live=Still(self._settings()), keys=self, ledger=WatchedLedger(self.books, self.log, self, self.auditor),
-            upstream=self,
-            limits=Limits(self._rates),
+            live=Still(self._settings()), keys=self.accounts.directory,
+            ledger=WatchedLedger(self.books, self.log, self, self.auditor), upstream=self, limits=Limits(self._rates),
             clock=self, jitter=rng.random,
         )  # fmt: skip
+        self.accounts.directory.replanned = lambda key: self.gate.limits.renew("key", key)
         self.gate.standing.health = Forgetful()  # the auditor knows limits and money, not who rests
-        for account in self.accounts:
-            if rng.random() < 0.8:
-                self._move("grant", account, rng.choice([10**9, 10**10, 10**11, 10**12]))
-        crash = rng.random() < 0.4
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.log.work)
+            if self.boots == 1:
+                await self.office.open()
+            if self.till is not None:
+                nursery.start_soon(self.till.payments.run)
+            for account in self.people.now.people:
+                if rng.random() < 0.8:
+                    self._move("grant", account, rng.choice([10**9, 10**10, 10**11, 10**12]))
             async with trio.open_nursery() as clients:
                 for _ in range(rng.randint(1, 4)):
                     clients.start_soon(self._client, clients)
+                for _ in range(2):
+                    clients.start_soon(self._act, self.office.step, rng.randint(1, 6), 4.0)
+                    if self.till is not None:
+                        clients.start_soon(self._act, self.till.step, rng.randint(3, 12), 1.0)
                 if crash:
                     await trio.sleep(rng.uniform(0, 20))
                     clients.cancel_scope.cancel()
@@ -263,13 +260,65 @@ class World:
                 self.finish()
             nursery.cancel_scope.cancel()
 
+    def _recover(self) -> None:
+        """What a start does with what an earlier boot left open, and the auditor with what it finds."""
+        rng = self.rng
+        charge = rng.random() < 0.5
+        open_holds = self.auditor.booting(self.connection, charge_estimate=charge)
+        self.office.started(self.connection)
+        if self.till is not None:
+            self.till.open(self.accounts)
+            self.till.started(self.connection)
+        first = Watched(self.auditor)
+        for id in self.people.now.people:
+            first.remember((), self.books.accounts[id])
+        known = open_holds if rng.random() < 0.5 else None
+        expire_orphans(
+            self.connection, self.books, first, at_us=self.wall_us(), charge_estimate=charge, open_holds=known
+        )
+        write_batch(self.connection, first)
+        assert not self.books.open
+        self.auditor.booted(self.connection)
+
+    async def _act(self, step: Callable[[], Awaitable[None]], times: int, most_s: float) -> None:
+        """What people do beside the calls."""
+        for _ in range(times):
+            await trio.sleep(self.rng.choice([0.0, 0.01, self.rng.uniform(0, most_s)]))
+            await step()
+
+    async def close(self) -> None:
+        """The last boot: nobody calls any more, and all that is due of payments is told."""
+        if self.till is not None:
+            await self._quiet(self.till.ended)
+
+    async def _quiet(self, last: Callable[[Callable[[], sqlite3.Connection]], Awaitable[None]]) -> None:
+        self.boots += 1
+        self.books = Books(next_id=last_entry(self.connection) + 1, boot=self.boots)
+        self.log = SlowLog(self.connection, self.rng, 0.0, self.auditor)
+        self.accounts = Accounts(
+            self.books, cast(Writer, self.log), self, lambda plan: self.plans[plan].metered, b"secret", self._site
+        )
+        self.accounts.load(self.connection)
+        self._recover()
+
+        def written() -> sqlite3.Connection:
+            self.log.write_all()
+            return self.connection
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.log.work)
+            await last(written)
+            nursery.cancel_scope.cancel()
+        self.log.write_all()
+        self.auditor.stopped(self.connection)
+
     def crashed(self) -> None:
         """From here on nothing more is written: whatever the unwinding tasks still decide is lost with the process."""
         self.auditor.crashed = True
         self.log.filling = Batch()
         dead = Batch()
-        dead.done = True
-        self.log.changed = lambda: dead  # type: ignore[method-assign]
+        self.log.changed = lambda **soon: dead  # type: ignore[method-assign]
+        self.log.dead = True
         self.log.trouble = "crashed"
 
     def finish(self) -> None:
@@ -288,19 +337,25 @@ class World:
 
     def _rates(self, scope: str, name: str) -> Rates:
         if scope == "key":
-            name = next(account.plan for account in self.accounts if int(name) in [key.id for key in account.keys])
+            name = self.accounts.directory.plan_of_key(int(name)) or ""
         return self.rates[scope, "" if scope == "account" else name]
 
-    # ports.Keys and ports.Clock
-
-    async def find(self, secret: bytes) -> Key | None:
-        return next((key for account in self.accounts for key in account.keys if key.name.encode() == secret), None)
+    # ports.Clock
 
     def now(self) -> float:
         return trio.current_time()
 
     def wall_us(self) -> int:
-        return int(trio.current_time() * 1_000_000)
+        return self.wall0_us + int(trio.current_time() * 1_000_000)
+
+    def wait(self) -> None:
+        """Nobody is there for a while."""
+        rng = self.rng
+        if self.theme == "spans" or rng.random() < 0.3:
+            self.wall0_us = near_a_border(rng, self.span, self.wall_us()) - int(trio.current_time() * 1_000_000)
+        else:
+            days = rng.choice([0, 0, rng.randint(1, 8), 31])
+            self.wall0_us += rng.choice([0, rng.randint(0, 3600), days * 86_400]) * 1_000_000
 
     # Clients
 
@@ -321,7 +376,7 @@ class World:
         """Money moves beside the calls: grants, payments told twice, refunds of what may be spent (and what of
         them failed), corrections both ways."""
         rng = self.rng
-        account = rng.choice(self.accounts)
+        account = rng.choice(list(self.people.now.people))
         kind = rng.choice(["grant", "grant", "grant", "topup", "refund", "correct"])
         amount = rng.choice(
             [0, rng.randint(1, 10**6), rng.randint(1, 10**10), 10**12 if kind in {"grant", "topup"} else 1]
@@ -332,28 +387,29 @@ class World:
         if kind == "refund" and amount and rng.random() < 0.5:  # a part of it has failed
             self._move("give_back", account, rng.randint(1, amount))
 
-    def _move(self, kind: str, account: Account, amount: int) -> None:
+    def _move(self, kind: str, account: int, amount: int) -> None:
         rng = self.rng
         ref = f"{kind}_{rng.getrandbits(64)}"
         move = getattr(self.books, kind)
-        entry = move(account.id, amount, ref=ref, at_us=self.wall_us())
+        entry = move(account, amount, ref=ref, at_us=self.wall_us())
         if entry is Refusal.amount_out_of_range:
             return
         assert isinstance(entry, Entry)
-        self.log.changed().remember((entry,), self.books.accounts[account.id])
+        self.log.changed().remember((entry,), self.books.accounts[account])
         if rng.random() < 0.5:  # told again, with the same values and with others
-            before = self.books.accounts[account.id].posted
-            assert move(account.id, amount, ref=ref, at_us=self.wall_us()) is Refusal.already_done
-            assert move(account.id, amount + 1, ref=ref, at_us=self.wall_us()) in {
+            before = self.books.accounts[account].posted
+            assert move(account, amount, ref=ref, at_us=self.wall_us()) is Refusal.already_done
+            assert move(account, amount + 1, ref=ref, at_us=self.wall_us()) in {
                 Refusal.id_reused,
                 Refusal.amount_out_of_range,
             }
-            assert self.books.accounts[account.id].posted == before
+            assert self.books.accounts[account].posted == before
 
     async def _call(self) -> None:
         rng = self.rng
-        account = rng.choice(self.accounts)
-        key = rng.choice(account.keys)
+        keys = list(self.office.secrets)
+        good = [key for key in keys if not self.people.barred(key, self.wall_us())]
+        key = rng.choice(good if good and rng.random() < 0.8 else keys)
         self.calls += 1
         body: dict[str, Any] = {
             "model": rng.choice(["small", "large"] * 4 + ["small", "nothing"]),
@@ -370,11 +426,14 @@ class World:
         call = Call(
             id=f"req_{self.seed}_{self.calls}",
             dialect=dialects.ALL[caller.dialect],
-            secret=key.name.encode(),
+            secret=self.office.secrets[key].encode(),
             body=json.dumps(caller.words(body)).encode(),
         )
-        terms = account.plan, account.metered, self.plans[account.plan].multiplier
-        seen = Seen(call, account.id, key.id, *terms, body, caller)
+        account, plan = self.people.key(key).account, self.people.plan(key)
+        seen = Seen(
+            call, account, key, plan, self.people.metered(account), self.plans[plan].multiplier, body, caller,
+            self.people.lists(key),
+        )  # fmt: skip
         self.auditor.began(seen, self.channels, self.now())
         client = SimClient(self, seen)
         async with trio.open_nursery() as nursery:
@@ -529,6 +588,17 @@ OPENING = event({"delta": {"role": "assistant", "content": ""}})
 WORD = event({"delta": {"content": "word "}})
 
 
+def near_a_border(rng: random.Random, span: str, after_us: int | None = None) -> int:
+    """A moment shortly before a day, a week or a month ends: somewhere in some years, or the next one."""
+    start = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=rng.randint(0, 1500))
+    day = (start if after_us is None else EPOCH + timedelta(microseconds=after_us)) + timedelta(days=1)
+    while (span == "week" and day.weekday()) or (span == "month" and day.day > 1):
+        day += timedelta(days=1)
+    border = day.replace(hour=0, minute=0, second=0, microsecond=0)
+    at_us = (border - EPOCH) // timedelta(microseconds=1) - int(rng.uniform(0, rng.choice([15, 60])) * 1_000_000)
+    return max(at_us, after_us or 0)
+
+
 class SimClient:
     """ports.Client that tells the auditor what came, now and then slowly."""
 
@@ -578,7 +648,9 @@ def live(seed: int) -> World:
 
     async def main() -> None:
         for _ in range(world.rng.randint(1, 3)):
-            await world.boot()
+            await world.boot(crash=world.rng.random() < (0.6 if world.theme == "spans" else 0.4))
+            world.wait()
+        await world.close()
         world.auditor.booting(world.connection, charge_estimate=False)
 
     # Trio shuffles its run queue with its own generator; seeding it makes the schedule part of the seed.

@@ -51,11 +51,12 @@ class Seen:
     form: dict[str, str] = field(default_factory=dict)
 
 
-class FakeStripe:
-    """The state, and the server around it. Its methods may be called from any thread."""
+class Remembering:
+    """What Stripe knows, by `clock` (seconds since 1970). Its methods may be called from any thread."""
 
-    def __init__(self, *, livemode: bool = False) -> None:
+    def __init__(self, *, livemode: bool = False, clock: Callable[[], float] = time.time) -> None:
         self.livemode = livemode
+        self.clock = clock
         self.sessions: dict[str, Json] = {}
         self.intents: dict[str, Json] = {}
         self.charges: dict[str, Json] = {}
@@ -71,23 +72,6 @@ class FakeStripe:
         self._faults: list[tuple[str, str, Fault]] = []
         self._numbers = itertools.count(1)
         self._lock = threading.RLock()
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> "FakeStripe":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def _id(self, kind: str) -> str:
         return f"{kind}_test_{next(self._numbers):024d}"
@@ -205,7 +189,7 @@ class FakeStripe:
 
     def _event(self, kind: str, about: Json) -> Json:
         event = {
-            "id": self._id("evt"), "object": "event", "type": kind, "created": int(time.time()),
+            "id": self._id("evt"), "object": "event", "type": kind, "created": int(self.clock()),
             "livemode": self.livemode, "data": {"object": json.loads(json.dumps(about))},
         }  # fmt: skip
         self.events.append(event)
@@ -267,7 +251,7 @@ class FakeStripe:
         return status, said
 
     def _create(self, form: dict[str, str]) -> tuple[int, Json]:
-        until = int(form.get("expires_at", "0")) - time.time()
+        until = int(form.get("expires_at", "0")) - self.clock()
         if form.get("mode") != "payment" or not 1790 < until < 86_410:
             return 400, _error("invalid_request_error", "mode or expires_at", "expires_at")
         id = self._id("cs")
@@ -319,6 +303,30 @@ class FakeStripe:
         if after := asked.get("starting_after"):
             found = found[[event["id"] for event in found].index(after) + 1 :]
         return _list(found[:limit], more=len(found) > limit)
+
+
+class FakeStripe(Remembering):
+    """The same, behind its server."""
+
+    def __init__(self, *, livemode: bool = False) -> None:
+        super().__init__(livemode=livemode)
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> "FakeStripe":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
 
 
 def _list(data: list[Json], *, more: bool = False) -> Json:
