@@ -210,7 +210,8 @@ class World:
     def _settings(self) -> GateSettings:
         retry = Retry(attempts=ATTEMPTS, max_retry_after=3, backoff=0.5, backoff_cap=2)
         terms = {name: Terms(plan.multiplier, plan.models) for name, plan in self.plans.items()}
-        return GateSettings(Routes(self.channels, fallback=FALLBACK), retry, 60.0, terms)
+        limited = frozenset(name for name in MODELS if self.rates["model", name] != Rates())
+        return GateSettings(Routes(self.channels, fallback=FALLBACK), retry, 60.0, terms, limited=limited)
 
     def _site(self) -> SiteSettings:
         return SiteSettings(plans={name: PlanOffer(selectable=True) for name in self.plans})
