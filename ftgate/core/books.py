@@ -209,11 +209,11 @@ class Books:
     def room(self, account: int, key: int) -> int | None:
         """Units that a new hold of this key may set aside, from 0; None when nothing bounds it."""
         balance = self.accounts[account]
-        left = self.quotas[key].left
-        if not balance.metered:
-            available = balance.posted - balance.held
-            left = available if left is None or available < left else left
-        return 0 if left is not None and left < 0 else left
+        quota = self.quotas[key]
+        if quota.limit is None:
+            return None if balance.metered else max(balance.posted - balance.held, 0)
+        left = quota.limit - (quota.used - quota.before) - quota.held
+        return max(left if balance.metered else min(left, balance.posted - balance.held), 0)
 
     def _entry(
         self, kind: str, account: int, key: int, debit: str, credit: str, amount: int, *, hold: int = 0, ref: str = "",
@@ -347,8 +347,8 @@ class Books:
         # An upstream's absurd number must not overflow a column, and no sum of charges may either.
         room = MAX_SPENT - (max(quota.used, balance.used) if hold.metered else quota.used)
         # A key's quota is never passed: what an upstream took beyond it is only ours.
-        if quota.left is not None and not hold.unlimited:
-            room = min(room, max(quota.left, hold.quota_held))
+        if quota.limit is not None and not hold.unlimited:
+            room = min(room, max(quota.left or 0, hold.quota_held))
         within = min(amount, MAX_AMOUNT if hold.metered else hold.amount, room)
         entries = [
             self._entry(

@@ -20,10 +20,6 @@ _NAME = re.compile(r"[\x21-\x7e]{1,200}")
 """What a model may be called that only its provider knows: the name stands in a header of the answer."""
 
 
-def brings_key(x: Exchange) -> bool:
-    return FIELD in x.ask.fields or x.call.brought is not None
-
-
 def ways_of(x: Exchange, key: Key, terms: Terms) -> tuple[Candidate, ...]:
     """The candidates of a call that brings a key; none where `provider_key` is null and no header brings one. Raises
     what the caller can mend."""

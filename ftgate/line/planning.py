@@ -20,9 +20,10 @@ from ftgate.core.affinity import Affinity, digest
 from ftgate.core.ranking import Ranked
 from ftgate.core.routing import SMALLEST_ROOM, Candidate, Model, Speech, Spot
 from ftgate.dialects import gist
+from ftgate.dialects.brought import FIELD
 from ftgate.dialects.conversation import beginning_of, name_of
 from ftgate.errors import Forbidden, GateError, InvalidRequest, NoHealthyProvider, NotServed
-from ftgate.line.brought import brings_key, ways_of
+from ftgate.line.brought import ways_of
 from ftgate.line.call import Exchange, Offered
 from ftgate.line.charge import likely_tokens, prompt_of, quote
 from ftgate.line.outlook import Outlook
@@ -79,7 +80,7 @@ class Planner:
         routes, ask = x.settings.routes, x.ask
         terms = x.settings.terms(key.plan)
         x.multiplier = terms.multiplier
-        if brings_key(x) and (brought := ways_of(x, key, terms)):
+        if (FIELD in ask.fields or x.call.brought is not None) and (brought := ways_of(x, key, terms)):
             x.ways = brought
             return brought[0]
         grade = ""

@@ -143,9 +143,11 @@ class Standing:
         name = way.channel.name
         if tried.cost:
             self.spending.add(name, tried.cost, x.created_at_us)
-        if name not in self.named:
-            return
-        lately = self.lately.get(name) or self._lately(name)
+        lately = self.lately.get(name)
+        if lately is None:
+            if name not in self.named:
+                return
+            lately = self._lately(name)
         if not tried.complete:
             lately.ended(now, failed=status in ("error", "timeout"))
             return

@@ -33,6 +33,7 @@ SUMS = ("requests", "prompt_tokens", "cached_tokens", "completion_tokens", "cost
 GROUPED = ("kind", *KIND, "quarter", "by_model", *SUMS)
 """What one group of a batch's calls says, in order."""
 _kind_of = attrgetter(*KIND)
+_summed = attrgetter("prompt_tokens", "cached_tokens", "completion_tokens", "cost")
 BUCKETS = 64
 ANY_TEXT = "\x01"
 """With this begins a kind's model that is the number of a bucket: no model that is served has such a name."""
@@ -105,7 +106,7 @@ def _bucketed(name: str, served_model: str, mode: str) -> str:
 def grouped(rows: Iterable[Row]) -> list[tuple[object, ...]]:
     """A batch's calls, added up by kind, quarter and the model that served: each as GROUPED says. Every row learns its
     kind."""
-    found: dict[tuple[int, int, str], tuple[tuple[object, ...], list[int]]] = {}
+    found: dict[tuple[int, int, str], tuple[tuple[object, ...], list[Row]]] = {}
     for row in rows:
         kind = _kind_of(row)
         if row.mode == BYOK or not row.served_model:
@@ -114,16 +115,17 @@ def grouped(rows: Iterable[Row]) -> list[tuple[object, ...]]:
         place = (id, row.created_at_us // QUARTER_US, row.served_model)
         group = found.get(place)
         if group is None:
-            group = found[place] = (kind, [0, 0, 0, 0, 0, 0])
-        sums = group[1]
-        upper, lower = divmod(row.cost, SPLIT)
-        sums[0] += 1
-        sums[1] += row.prompt_tokens
-        sums[2] += row.cached_tokens
-        sums[3] += row.completion_tokens
-        sums[4] += upper
-        sums[5] += lower
-    return [(id, *kind, quarter, model, *sums) for (id, quarter, model), (kind, sums) in found.items()]
+            found[place] = kind, [row]
+        else:
+            group[1].append(row)
+    return [(id, *kind, quarter, model, *_sums(alike)) for (id, quarter, model), (kind, alike) in found.items()]
+
+
+def _sums(rows: list[Row]) -> tuple[int, ...]:
+    """SUMS."""
+    prompt, cached, completion, costs = zip(*map(_summed, rows), strict=True)
+    uppers, lowers = zip(*[divmod(cost, SPLIT) for cost in costs], strict=True)
+    return len(rows), *map(sum, (prompt, cached, completion, uppers, lowers))
 
 
 def _read(names: Iterable[str]) -> str:
