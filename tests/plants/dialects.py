@@ -48,8 +48,8 @@ PLANTS = (
     Plant(
         "best_of is not paid for",
         "ftgate/dialects/openai_chat/request.py",
-        ('max(whole(asked.n, "n", most=MAX_ANSWERS) or 1, whole(asked.best_of, "best_of", most=MAX_ANSWERS) or 1)'),
-        'whole(asked.n, "n", most=MAX_ANSWERS) or 1',
+        "answers = max(n or 1, best_of or 1)",
+        "answers = n or 1",
         "tests/dialects/test_openai_chat_request.py::test_read",
     ),
     Plant(

@@ -130,7 +130,7 @@ PLANTS = (
     Plant(
         "a model is not free before its client has read all",
         "ftgate/line/gate.py",
-        "x.leave_model(self.clock.now())",
+        "x.leave_model(now)",
         "pass",
         "tests/line/test_line.py",
     ),
@@ -319,8 +319,8 @@ PLANTS = (
     Plant(
         "an upstream that cannot read earlier thinking is asked the same again",
         "ftgate/line/upward.py",
-        "candidate.model.thinks, tried.bare,",
-        "candidate.model.thinks, False,",
+        "model.thinks, tried.bare,",
+        "model.thinks, False,",
         "tests/line/test_responses.py",
     ),
     Plant(
@@ -333,7 +333,7 @@ PLANTS = (
     Plant(
         "nobody hears of an answer that our cap ended",
         "ftgate/line/charge.py",
-        "if _cut_by_us(x, tried, measured):",
+        "if x.ask.cap is None and tried.cap is not None and _cut_by_us(x, tried, measured):",
         "if False:",
         "tests/line/test_responses.py",
     ),
@@ -403,8 +403,8 @@ PLANTS = (
     Plant(
         "a model's own refusals go up",
         "ftgate/line/upward.py",
-        "        if candidate.model.drop:\n",
-        "        if candidate.model.drop and not own:\n",
+        "        if model.drop:\n",
+        "        if model.drop and not own:\n",
         "tests/line/test_provider_habits.py",
     ),
     Plant(
@@ -438,8 +438,8 @@ PLANTS = (
     Plant(
         "what is the request's fault counts against its channel",
         "ftgate/line/standing.py",
-        "broken = outcome.verdict in FAULTS if outcome",
-        "broken = True if outcome",
+        "failed=outcome.verdict in FAULTS)",
+        "failed=True)",
         "tests/line/test_channels.py",
     ),
     Plant(

@@ -111,7 +111,7 @@ PLANTS = (
     Plant(
         "every server takes the same seals",
         "ftgate/line/upward.py",
-        'maker = "" if own else maker_of(candidate.address)',
+        'maker = "" if own else maker_of(address)',
         'maker = ""',
         "tests/line/test_seals.py",
     ),
@@ -132,8 +132,8 @@ PLANTS = (
     Plant(
         "no model is known to think",
         "ftgate/line/upward.py",
-        "candidate.model.thinks,",
-        "None,",
+        "model.thinks, ",
+        "None, ",
         "tests/line/test_seals.py",
     ),
     Plant(
