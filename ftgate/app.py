@@ -6,7 +6,7 @@ starts fast.
 
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ftgate.house.metrics import Metrics
     from ftgate.line.channels import Ways
     from ftgate.line.gate import Gate
+    from ftgate.line.running import Running
     from ftgate.readiness import Readiness
     from ftgate.transports.choice import Transports
 
@@ -65,6 +66,8 @@ def commands(accounts: Accounts) -> control.Commands:
         "users.list": accounts.users.list,
         "users.set": accounts.users.set_status,
         "users.password": accounts.managed.password,
+        "users.change": accounts.managed.edit,
+        "users.logout": accounts.managed.sign_out,
         "keys.create": accounts.keys.create,
         "keys.list": accounts.keys.list,
         "keys.set": accounts.keys.set_status,
@@ -78,9 +81,15 @@ def payment_commands(payments: Payments) -> control.Commands:
     return {"payments.list": payments.listed, "payments.reconcile": payments.reconcile}
 
 
-def channel_commands(ways: "Ways") -> control.Commands:
+def running_commands(ways: "Ways", calls: "Running") -> control.Commands:
     """What only a running server knows or does."""
     cli = Doer()
+
+    async def in_flight() -> Sequence[Mapping[str, object]]:
+        return calls.shown()
+
+    async def stop(request_id: str) -> None:
+        await calls.stop(request_id, cli)
 
     async def listed() -> list[dict[str, object]]:
         return [
@@ -102,7 +111,7 @@ def channel_commands(ways: "Ways") -> control.Commands:
 
     return {
         "channels.list": listed, "channels.test": test, "channels.switch": switch, "channels.reset": reset,
-        "route.explain": explain,
+        "route.explain": explain, "calls.list": in_flight, "calls.stop": stop,
     }  # fmt: skip
 
 
@@ -203,6 +212,7 @@ async def _serve(
 ) -> int:
     from ftgate import readiness
     from ftgate.line.channels import Ways
+    from ftgate.line.running import Running
     from ftgate.transports.choice import Transports
 
     settings = house.settings
@@ -212,10 +222,11 @@ async def _serve(
     _switch(house)
     gate = _gate(house, transports)
     ways = Ways(gate, transports, house.accounts.switches, house.accounts.deeds)
+    calls = Running(gate, house.accounts.deeds)
     url = serving.address(listeners, tls=settings.server.tls_cert is not None)
     payments = _payments(house, url)
     config = ConfigDesk(reloader, house.accounts.deeds)
-    door = await _door(house, ways, watches, payments, url, config)
+    door = await _door(house, ways, calls, watches, payments, url, config)
     code = 0
     _keep_up(house, gate, transports)
     house.accounts.plans.adopt()
@@ -223,7 +234,7 @@ async def _serve(
     desk = control.bound(house.lock)
     async with trio.open_nursery() as nursery:
         asked = {
-            **commands(house.accounts), **payment_commands(payments), **channel_commands(ways),
+            **commands(house.accounts), **payment_commands(payments), **running_commands(ways, calls),
             "config.reload": config.command,
         }  # fmt: skip
         await nursery.start(control.serve, desk, asked)
@@ -312,6 +323,7 @@ def _gate(house: House[Accounts], transports: "Transports") -> "Gate":
 async def _door(
     house: House[Accounts],
     ways: "Ways",
+    calls: "Running",
     watches: "Readiness | None",
     payments: Payments,
     own: str,
@@ -324,7 +336,6 @@ async def _door(
     from ftgate.doors.intake import Intake
     from ftgate.line.counting import Counter
     from ftgate.line.key_check import Asking
-    from ftgate.line.running import Running
     from ftgate.web.services import Services
     from ftgate.web.site import Site
 
@@ -343,7 +354,7 @@ async def _door(
         entrance=accounts.entrance,
         people=accounts.people,
         keys=accounts.keys,
-        calls=Running(gate, accounts.deeds),
+        calls=calls,
         users=accounts.managed,
         credits=accounts.credits,
         records=StoredRecords(house.database),

@@ -95,6 +95,16 @@ class ManagedAccounts:
         await self.set_password(user.id, given.text("password", password), CLI)
         return {"id": str(user.id), "username": user.username}
 
+    async def edit(self, *, username: str, **fields: str | None) -> dict[str, object]:
+        """Change an account's role, plan or mode, by the command line. Raises InvalidRequest, NotFound, Conflict."""
+        said = {name: value for name, value in fields.items() if name in ("role", "plan", "mode")}
+        return await self.change(self.directory.user(username).id, said, CLI)
+
+    async def sign_out(self, *, username: str) -> dict[str, object]:
+        """End an account's sessions and tokens, by the command line. Raises NotFound."""
+        user = self.directory.user(username)
+        return {"id": str(user.id), "username": user.username, "ended": await self.logout(user.id, CLI)}
+
     async def logout(self, id: int, by: Doer) -> int:
         """As ports.managing.Users says."""
         return await self.users.logout(self.directory.account(id), by)

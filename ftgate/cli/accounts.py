@@ -63,14 +63,18 @@ def create_user(
     document(said) if as_json else click.echo(
         f"{said['username']}: {said['role']}, {said['mode']}, balance ${said['balance']}"
     )
+    if not as_json and secret is None:
+        click.echo(f"no password: to sign in it needs one, by `ftgate users password {name} --password -`")
 
 
 def _from_stdin(password: str) -> str:
-    """A password is read there, where nobody else can."""
+    """A password is read there, where nobody else can; a person at a terminal is asked for it twice, unseen."""
     if password != "-":
         raise click.UsageError(
             "a password on the command line can be read by others; use --password - and give it on standard input"
         )
+    if sys.stdin.isatty():
+        return str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
     return sys.stdin.readline().rstrip("\n")
 
 
@@ -85,6 +89,41 @@ def set_password(name: str, password: str, as_json: bool, config_path: Path | No
     with _told(f"the password of {name} is the one before, or this one"):
         said = run(config_path, data, "users.password", username=name, password=secret)
     document(said) if as_json else click.echo(f"{said['username']}: the password is changed")
+
+
+@users.command("set")
+@click.argument("name")
+@click.option("--role", type=click.Choice(["user", "admin"]), help="admin is an operator.")
+@click.option("--plan", help="A plan of the config.")
+@click.option("--mode", type=click.Choice(["prepaid", "metered", "plan"]), help="`plan`: as its plan has it.")
+@as_json_option
+@places
+def change_user(
+    name: str, role: str | None, plan: str | None, mode: str | None, as_json: bool, config_path: Path | None,
+    data: Path | None,
+) -> None:  # fmt: skip
+    """Give an account another role, plan or way to pay. What is not named stays."""
+    fields: dict[str, Any] = {word: value for word, value in (("role", role), ("plan", plan)) if value is not None}
+    if mode is not None:
+        fields["mode"] = None if mode == "plan" else mode
+    if not fields:
+        raise click.UsageError("name what is to change: --role, --plan or --mode")
+    with _told(f"`ftgate users list` shows how {name} is now"):
+        said = run(config_path, data, "users.change", username=name, **fields)
+    document(said) if as_json else click.echo(
+        f"{said['username']}: {said['role']}, {said['mode']}, plan {said['plan']}"
+    )
+
+
+@users.command("logout")
+@click.argument("name")
+@as_json_option
+@places
+def sign_out(name: str, as_json: bool, config_path: Path | None, data: Path | None) -> None:
+    """End an account's sessions and tokens; API keys stay."""
+    with _told(f"{name} may still be signed in"):
+        said = run(config_path, data, "users.logout", username=name)
+    document(said) if as_json else click.echo(f"{said['username']}: signed out everywhere")
 
 
 _USER_COLUMNS = {

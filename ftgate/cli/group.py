@@ -21,6 +21,7 @@ COMMANDS = {
     "keys": "ftgate.cli.accounts:keys",
     "credit": "ftgate.cli.accounts:credit",
     "payments": "ftgate.cli.payments:payments",
+    "calls": "ftgate.cli.calls:calls",
     "channels": "ftgate.cli.catalogue:channels",
     "models": "ftgate.cli.catalogue:models",
     "prices": "ftgate.cli.catalogue:prices",

@@ -110,8 +110,9 @@ def start(reading: Reading, data: Path | None, host: str | None, port: int | Non
     from ftgate.house.lock import Locked
     from ftgate.store.database import DatabaseFault
 
-    log.to_stderr()
+    lines = log.to_stderr()
     settings = _settings(reading)
+    lines.write_as(settings.server.log_format)
     if settings.origin is not None:  # a file that is gone must not be another config: that of the environment
         reading = partial(read, settings.origin)
     place = data_dir(settings, data)
@@ -256,7 +257,7 @@ def _started(settings: config.Settings, started: "Started") -> None:
             detail = models + (f"   from {row['from']}" if row["from"] else "")
         say(f"  channel   {row['name']:<18} {detail}")
     if started.owner_key is not None:
-        say(f"  admin     none yet: run {program()} users create NAME --admin")
+        say(f"  admin     none yet: run {program()} users create NAME --admin --password -")
         say(f"  key       {started.owner_key}   (account owner, metered; shown only now)")
     if sys.stdout is not None:  # closed: nobody wants the line
         click.echo(f"ready {url}")

@@ -13,6 +13,7 @@ SECTIONS = ("server", "database", "billing", "stripe", "limits", "timeouts", "re
 AT_A_START = frozenset(
     [
         ("server", "host"), ("server", "port"), ("server", "data_dir"), ("server", "fast_door"),
+        ("server", "log_format"),
         ("server", "direct_transport"), ("database", "durability"), ("database", "expired_hold"),
     ]
 )  # fmt: skip

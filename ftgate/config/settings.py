@@ -142,6 +142,14 @@ class Server(msgspec.Struct, frozen=True):
             high=86_400,
         ),
     ] = 15.0
+    log_format: A[
+        str,
+        Note(
+            "How log lines are written: text, or json: one object a line (time, level, logger, message, request_id).",
+            "people read text; a collector of logs takes json.",
+            choices=("text", "json"),
+        ),
+    ] = "text"
 
 
 class Database(msgspec.Struct, frozen=True):

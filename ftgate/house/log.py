@@ -6,19 +6,23 @@ room is counted, and the count stands in the log where the lines are missing. A 
 that came from a caller is more than text on a terminal.
 """
 
+import json
 import logging
 import os
+import re
 import threading
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 
+from ftgate.core.moments import iso
 from ftgate.core.redact import plain, scrub
 
 QUEUED_BYTES = 1_000_000
 """Lines that wait to be written; past it they are dropped."""
 END_S = 1.0
 """How long the end of the process waits for a reader of the last lines."""
+_REQUEST = re.compile(r"\breq_[0-9a-f]{28}\b")
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _Raised = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
@@ -39,12 +43,30 @@ class Redacting(logging.Formatter):
         return plain(super().formatStack(stack_info), keep="\n")
 
 
+class Structured(Redacting):
+    """The same as JSON, an object a line: time (UTC), level, logger, message, and where they are known request_id and
+    error, a traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        said = scrub(plain(record.getMessage()))
+        at_us = int(record.created * 1e6)
+        line = {"time": iso(at_us), "level": record.levelname, "logger": record.name, "message": said}
+        if (found := _REQUEST.search(said)) is not None:
+            line["request_id"] = found[0]
+        if record.exc_info:
+            line["error"] = scrub(self.formatException(record.exc_info))
+        return json.dumps(line, ensure_ascii=False)
+
+
+FORMATS = {"text": Redacting, "json": Structured}
+
+
 class QueuedLog(logging.Handler):
     """Hands lines to a thread that writes them to a file descriptor; `write` is os.write but in tests."""
 
     def __init__(self, descriptor: int, write: Callable[[int, bytes], int] = os.write) -> None:
         super().__init__()
-        self.setFormatter(Redacting(FORMAT))
+        self.write_as("text")
         self.descriptor = descriptor
         self.write = write
         self.waiting: deque[bytes] = deque()
@@ -59,6 +81,10 @@ class QueuedLog(logging.Handler):
 
     def __repr__(self) -> str:
         return f"<QueuedLog to {self.descriptor}: {len(self.waiting)} lines wait, {self.lost} were dropped>"
+
+    def write_as(self, format: str) -> None:
+        """Lines from now on are one of FORMATS."""
+        self.setFormatter(FORMATS[format](FORMAT))
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -79,7 +105,9 @@ class QueuedLog(logging.Handler):
 
     def _missing(self) -> bytes:
         many, self.dropped = self.dropped, 0
-        return b"WARNING ftgate.log: %d lines were dropped here, because nobody read the log\n" % many
+        words = f"{many} lines were dropped here, because nobody read the log"
+        record = logging.LogRecord("ftgate.log", logging.WARNING, __file__, 0, words, (), None)
+        return self.format(record).encode() + b"\n"
 
     def _work(self) -> None:
         while True:

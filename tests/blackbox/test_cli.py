@@ -223,7 +223,7 @@ def test_wrong_use(house: House) -> None:
     assert "Did you mean serve?" in house.cli("serv", code=2, places=False, process=True)[1]
 
 
-COMMANDS = "serve demo init check users keys credit channels models prices ledger logs stats version"
+COMMANDS = "serve demo init check users keys credit calls channels models prices ledger logs stats version"
 
 
 @pytest.mark.parametrize("command", COMMANDS.split())

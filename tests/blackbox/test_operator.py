@@ -262,3 +262,28 @@ def test_metrics_hold_names_of_the_config_alone(tmp_path: Path) -> None:
         error(house.http.get("/metrics"), 401, "invalid_api_key")
         error(house.http.get("/metrics", headers={"Authorization": "Bearer wrong"}), 401, "invalid_api_key")
         error(house.http.get("/metrics", headers=account.headers), 403, "forbidden")
+
+
+def test_calls_are_seen_and_ended_by_the_command_line(house: House, root: Operator) -> None:
+    with house.raw(house.account("1"), "endless", stream=True) as wire:
+        wire.until(b"two ")
+        (seen,) = house.cli("calls", "list", "--json")
+        assert seen["model"] == "endless" and seen["request_id"] in house.cli("calls", "list")[0]
+        house.cli("calls", "stop", seen["request_id"])
+        assert b"ended this call" in wire.until(ENDED)
+        assert house.cli("calls", "list", "--json") == []
+    assert "is in flight" in house.cli("calls", "stop", seen["request_id"], code=1)[1]
+
+
+def test_an_account_is_changed_by_the_command_line(house: House, root: Operator) -> None:
+    house.cli("users", "create", "worker", "--password", "-", stdin="worker-pass\n")
+    said = house.cli("users", "set", "worker", "--role", "admin", "--mode", "metered", "--json")
+    assert (said["role"], said["mode"]) == ("admin", "metered")
+    assert house.cli("users", "set", "worker", "--mode", "plan", "--role", "user", "--json")["mode"] == "prepaid"
+    assert "nobody's" in house.cli("users", "set", "worker", "--plan", "nobody's", code=1)[1]
+    signed = httpx.post(f"{house.url}/v1/auth/login", json={"username": "worker", "password": "worker-pass"}).json()
+    assert house.cli("users", "logout", "worker", "--json")["username"] == "worker"
+    token = signed["token"]
+    assert httpx.get(f"{house.url}/v1/user/self", headers={"Authorization": f"Bearer {token}"}).status_code == 401
+    changes = [row for row in root.audited("user.update") if row["via"] == "cli"]
+    assert '{"role":"admin","mode":"metered"}' in [row["after"] for row in changes]

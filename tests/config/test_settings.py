@@ -33,6 +33,7 @@ DEFAULTS = {
         "retention_days": 0,
         "shutdown_grace": 30,
         "keepalive": 15,
+        "log_format": "text",
     },
     "database": {"durability": "power", "hold_lifetime": 2400, "expired_hold": "void"},
     "billing": {"mode": "prepaid", "signup_credits": 0},

@@ -1,5 +1,6 @@
 """The log: nobody who writes a line waits, what is dropped is counted and said, and a line is text without secrets."""
 
+import json
 import logging
 import os
 import threading
@@ -70,7 +71,7 @@ def test_nobody_waits_and_what_is_dropped_is_said() -> None:
         reader.reads.set()
         lines = reader.lines(QUEUED_BYTES // 10_000 + 1)
         assert lines[:-1] == [line] * 100
-        assert lines[-1] == "WARNING ftgate.log: 50 lines were dropped here, because nobody read the log"
+        assert lines[-1] == "50 lines were dropped here, because nobody read the log"
         handler.emit(record("again"))
         assert reader.lines(102)[-1] == "again"
     assert handler.size == 0 and handler.lost == 50
@@ -85,7 +86,7 @@ def test_the_count_stands_where_the_lines_are_missing() -> None:
         handler.emit(record("short"))
         reader.reads.set()
         said = reader.lines(3)[1:]
-    assert said == ["WARNING ftgate.log: 3 lines were dropped here, because nobody read the log", "short"]
+    assert said == ["3 lines were dropped here, because nobody read the log", "short"]
 
 
 def test_a_line_that_is_wrong_stops_nobody() -> None:
@@ -141,3 +142,19 @@ def test_a_line_is_text_without_secrets() -> None:
     assert written("model %s is asked for", odd) == r"WARNING model a\x1b]0;x\x07\nERROR b is asked for"
     assert written("odd", error=ValueError("a\x1b[2J")) == "WARNING odd\nValueError: a\\x1b[2J"
     assert "sk-abcdefghij" not in written("key %s", "sk-abcdefghij")
+
+
+def test_lines_as_json() -> None:
+    """An object a line, with the call's id where one is named; no secret, and a caller's text is text alone."""
+    reader = Reader()
+    with logging_to(reader) as handler:
+        handler.write_as("json")
+        id = "req_" + "0123456789abcdef" * 2
+        id = id[:32]
+        handler.emit(record("call %s: lab said %s", id, 'a "word"\nof sk-ft_' + "x" * 43))
+        handler.emit(record("it broke", error=ValueError("bad")))
+        reader.reads.set()
+        first, second = (json.loads(line) for line in reader.lines(2))
+    assert (first["level"], first["logger"], first["request_id"]) == ("WARNING", "x", id)
+    assert first["time"].endswith("Z") and "x" * 43 not in first["message"] and 'a "word"' in first["message"]
+    assert "request_id" not in second and "ValueError: bad" in second["error"]

@@ -7,6 +7,7 @@ config with it in which a check passes, and the same without it in which the che
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -39,7 +40,7 @@ REFUSED = {
     "stripe.currency": ('"eur"', "is no choice"),
 }
 """Settings whose effect is that a config is refused: how, and in which words."""
-PROCESS = ("server.host", "server.port", "server.data_dir", "server.public_url")
+PROCESS = ("server.host", "server.port", "server.data_dir", "server.public_url", "server.log_format")
 """Settings that a process obeys (test_what_serve_goes_by)."""
 PAIRS = {"stripe.secret_key": "stripe.webhook_secret", "stripe.webhook_secret": "stripe.secret_key"}
 """What is refused without another."""
@@ -129,6 +130,7 @@ def test_what_serve_goes_by(setting: str | None, tmp_path: Path, monkeypatch: py
         "server.port": "8411",
         "server.data_dir": '"there"',
         "server.public_url": '"https://llm.example.org"',
+        "server.log_format": '"json"',
     }
     given.pop(setting, None)
     file = tmp_path / "ftgate.toml"
@@ -140,13 +142,15 @@ def test_what_serve_goes_by(setting: str | None, tmp_path: Path, monkeypatch: py
         return 0
 
     monkeypatch.setattr(app, "serve", serves)
-    monkeypatch.setattr("ftgate.house.log.to_stderr", lambda: None)
+    formats: list[str] = []
+    monkeypatch.setattr("ftgate.house.log.to_stderr", lambda: SimpleNamespace(write_as=formats.append))
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(cli, ["serve", "--config", str(file)])
     assert done.exit_code == 0, done.output
     ((host, port, data_dir),) = served
     there = data_dir.name == "there"
     seen = {"server.host": host == "127.0.0.2", "server.port": port == 8411, "server.data_dir": there}
+    seen["server.log_format"] = formats == ["json"]
     assert [name for name, with_it in seen.items() if not with_it] == [name for name in seen if name == setting]
     assert ("keys cross the network in clear" in done.stderr) is (setting == "server.public_url")
 
