@@ -62,7 +62,7 @@ def _payments(house: House[Accounts], own: str = "") -> Payments:
 def commands(accounts: Accounts) -> control.Commands:
     """What the command line may ask for, here or over the control socket."""
     return {
-        "users.create": accounts.users.create,
+        "users.create": accounts.managed.create,
         "users.list": accounts.users.list,
         "users.set": accounts.users.set_status,
         "users.password": accounts.managed.password,

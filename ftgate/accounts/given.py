@@ -4,11 +4,11 @@ what is wrong, before anything is changed."""
 import re
 import secrets
 
+from ftgate.core.accounts import REF, REF_WORDS
 from ftgate.core.moments import iso, parse_time
 from ftgate.core.money import parse_usd
 from ftgate.errors import InvalidRequest
 
-_REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -19,10 +19,8 @@ def new_ref(kind: str) -> str:
 
 def ref_or_new(text: str | None, kind: str) -> str:
     """The ref as it was given, or a new one."""
-    if text is not None and not _REF.fullmatch(text):
-        raise InvalidRequest(
-            "a ref is 1 to 100 letters, digits, dots, dashes, underscores or colons, beginning with a letter or digit"
-        )
+    if text is not None and not REF.fullmatch(text):
+        raise InvalidRequest(f"a ref is {REF_WORDS}")
     return text or new_ref(kind)
 
 

@@ -10,22 +10,23 @@ import msgspec
 from ftgate.accounts import given
 from ftgate.accounts.acting import CLI, audited
 from ftgate.accounts.directory import Directory, StoredKey, User
+from ftgate.accounts.pages import cut
 from ftgate.accounts.pending import written
 from ftgate.accounts.plans import Plans
 from ftgate.accounts.users import OWNER, Users
 from ftgate.core import windows
+from ftgate.core.accounts import STATUSES
 from ftgate.core.moments import iso
 from ftgate.core.money import format_cents, format_usd_cents
 from ftgate.core.secret import OWN_KEY
 from ftgate.errors import InvalidRequest, NotFound
 from ftgate.ports import Clock
-from ftgate.ports.site import Doer
+from ftgate.ports.site import Doer, Rows
 from ftgate.store.batch import Batch
 from ftgate.store.writer import Writer
 
 MOST_KEYS = 1000
 """Keys that one account may have."""
-STATUSES = ("active", "disabled")
 COLUMNS = {
     "name": "name", "status": "status", "models": "models", "quota": "quota", "quota_reset": "quota_reset",
     "expires_at_us": "expires_at_us", "allowed_ips": "allowed_ips", "plan": "plan",
@@ -126,15 +127,15 @@ class ApiKeys:
             key for key in reversed(keys.values()) if key.status != "deleted" and status in {None, self._status(key)}
         ]
 
-    def page(
+    async def page(
         self, account: int | None, *, status: str | None, after: int | None, skipped: int, size: int,
         owner: bool = False,
-    ) -> tuple[Sequence[dict[str, object]], int, int | None]:  # fmt: skip
+    ) -> Rows:  # fmt: skip
         """As ports.site.KeyRing says."""
         found = self.of(account, status)
-        rest = [key for key in found if after is None or key.id < after][skipped:]
-        shown = rest[:size]
-        return [self._told(key, owner) for key in shown], len(found), shown[-1].id if len(rest) > size else None
+        rest = (key for key in found if after is None or key.id < after)
+        shown, last = cut(rest, skipped, size, lambda key: key.id)
+        return [self._told(key, owner) for key in shown], len(found), last
 
     def one(self, id: int, account: int | None) -> StoredKey:
         """A key of this account, or of any. Raises NotFound."""

@@ -3,7 +3,6 @@
 import secrets
 import string
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
 from typing import Any
 
 import trio
@@ -11,10 +10,10 @@ import trio
 from ftgate.accounts import given
 from ftgate.accounts.acting import CLI
 from ftgate.accounts.directory import Directory, User
+from ftgate.accounts.pages import cut
 from ftgate.accounts.users import Users, password_fits
 from ftgate.ports import SiteSettings
-from ftgate.ports.managing import Rows
-from ftgate.ports.site import Doer
+from ftgate.ports.site import Doer, Rows
 
 GIVEN = 20
 """Characters of a password that nobody chose: 119 bits."""
@@ -42,9 +41,8 @@ class ManagedAccounts:
         else:
             every = await self._every(q, status, newest)
             total, rest = len(every), (user for user in every if user.id < behind)
-        found = [*islice(rest, skipped, skipped + size + 1)]
-        shown = found[:size]
-        return [self.users.account(user) for user in shown], total, shown[-1].id if len(found) > size else None
+        shown, last = cut(rest, skipped, size, lambda user: user.id)
+        return [self.users.account(user) for user in shown], total, last
 
     async def _every(self, q: str | None, status: str | None, newest: int) -> list[User]:
         """All accounts that are asked for, newest first. Calls go on in between."""
@@ -88,6 +86,12 @@ class ManagedAccounts:
         made = "".join(secrets.choice(_SIGNS) for _ in range(max(GIVEN, least))) if password is None else None
         await self.users.set_password(self.directory.account(id), made or password or "", by)
         return made
+
+    async def create(self, *, password: str | None = None, **wanted: Any) -> dict[str, object]:
+        """Make an account, by the command line (users.Users.create). Raises InvalidRequest, Conflict."""
+        if password is not None:
+            password_fits(given.text("password", password), self.site().password_min)
+        return await self.users.create(password=password, **wanted)
 
     async def password(self, *, username: str, password: str) -> dict[str, object]:
         """Give an account another password, by the command line. Raises InvalidRequest, NotFound."""

@@ -3,7 +3,6 @@
 import logging
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
-from itertools import islice
 
 import trio
 
@@ -12,17 +11,18 @@ from ftgate.accounts.applying import Applying, NotOurs
 from ftgate.accounts.checkout import Checkouts
 from ftgate.accounts.directory import Directory
 from ftgate.accounts.events import Events
+from ftgate.accounts.pages import cut
 from ftgate.accounts.payment_rows import PaymentRows
 from ftgate.accounts.stripe import StripeFailed
 from ftgate.accounts.throttles import Throttles
 from ftgate.core import payments as core
 from ftgate.core.moments import iso
 from ftgate.core.money import format_usd_cents
-from ftgate.core.payments import STATUSES, Payment
-from ftgate.errors import Conflict, GateError, InvalidRequest, NotFound
+from ftgate.core.payments import Payment
+from ftgate.errors import Conflict, GateError, NotFound
 from ftgate.ports import Clock, nowhere
 from ftgate.ports.payments import Checkout, PaymentTerms
-from ftgate.ports.site import Doer
+from ftgate.ports.site import Doer, Rows
 from ftgate.store.writer import Writer
 
 log = logging.getLogger("ftgate.payments")
@@ -97,12 +97,10 @@ class Payments:
     async def webhook(self, signature: str | None, body: bytes) -> None:
         await self.events.take(signature, body)
 
-    def page(
-        self, account: int | None, *, status: str | None, before: int | None, skipped: int, size: int,
+    async def page(
+        self, account: int | None, *, status: str | None, after: int | None, skipped: int, size: int,
         operator: bool = False,
-    ) -> tuple[list[Mapping[str, object]], int, int | None]:  # fmt: skip
-        if status is not None and status not in STATUSES:
-            raise InvalidRequest(f"`status` must be one of {', '.join(STATUSES)}", param="status")
+    ) -> Rows:  # fmt: skip
         ids, by_id = self.rows.listed(account), self.rows.by_id
 
         def wanted(payment: Payment) -> bool:
@@ -111,12 +109,11 @@ class Payments:
         whole = operator or account is None
         everything = status is None and whole
         total = len(ids) if everything else sum(wanted(by_id[id]) for id in ids)
-        end = len(ids) if before is None else bisect_left(ids, before, key=lambda id: by_id[id].number)
+        end = len(ids) if after is None else bisect_left(ids, after, key=lambda id: by_id[id].number)
         newest_first = (by_id[ids[place]] for place in range(end - 1, -1, -1))
-        page = list(islice(filter(wanted, newest_first), skipped, skipped + size + 1))
-        last = page[size - 1].number if len(page) > size else None
+        found, last = cut(filter(wanted, newest_first), skipped, size, lambda payment: payment.number)
         show = self.shown_to_operators if whole else self.shown
-        return [show(payment) for payment in page[:size]], total, last
+        return [show(payment) for payment in found], total, last
 
     def counted(self) -> tuple[Mapping[str, int], Mapping[tuple[str, str], int]]:
         """Since the start: how many payments have come to each status; how many events of each type (`other` for those

@@ -13,6 +13,7 @@ from ftgate.accounts.passwords import MOST_BYTES, Hasher
 from ftgate.accounts.pending import written
 from ftgate.accounts.plans import Plans
 from ftgate.accounts.sessions import SignedIn
+from ftgate.core.accounts import STATUSES
 from ftgate.core.moments import iso
 from ftgate.core.money import format_usd_cents
 from ftgate.core.secret import Secret
@@ -23,7 +24,6 @@ from ftgate.store.batch import Batch
 from ftgate.store.writer import Writer
 
 OWNER = "owner"
-ROLES, STATUSES, MODES = ("user", "admin"), ("active", "disabled"), ("prepaid", "metered")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _CODE_SIGNS = string.ascii_uppercase + string.digits
 CHANGEABLE = ("status", "role", "plan", "mode", "name", "email")

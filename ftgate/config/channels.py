@@ -59,6 +59,9 @@ class Builder:
                     (*where, "name"),
                     f" is taken by the channel of line {self.names[called]}. Give each channel a name of its own.",
                 )
+            if called.strip("/") != called or "//" in called:
+                words = "begins or ends with a slash or has two in a row, and paths cannot name it"
+                reading.at((*where, "name"), f" {words}. Write single ones within.")
             self.names.setdefault(called, reading.line((*where, "name")))
         shipped = self._provider(where, given)
         timeouts = self._timeouts(where, given)

@@ -16,6 +16,7 @@ from ftgate.config.channel_settings import ProviderOverride
 from ftgate.config.lines import Where
 from ftgate.config.note import YEAR_S, Note
 from ftgate.config.stamps import Stamps
+from ftgate.core.accounts import MODES
 from ftgate.core.health import Breaker
 from ftgate.core.limits import Rates
 from ftgate.core.pricing import Multiplier
@@ -171,9 +172,6 @@ class Database(msgspec.Struct, frozen=True):
         "charge_estimate.", "what was not proven is not charged.",
              choices=("void", "charge_estimate")),
     ] = "void"  # fmt: skip
-
-
-MODES = ("prepaid", "metered")
 
 
 class Billing(msgspec.Struct, frozen=True):

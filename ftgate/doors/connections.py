@@ -17,6 +17,7 @@ WRITE_SLICE = 65_536
 MAX_RECEIVE = 65_536
 LINGER_S = 1.0
 """How long what still comes is taken after an early answer: closing with unread bytes would destroy it."""
+STALLED = "request %s: the client has not read for %g s and is dropped"
 MAX_HEADERS = 128
 ACCEPT_RETRY_S = 0.1
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)

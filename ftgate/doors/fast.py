@@ -32,7 +32,15 @@ import trio
 
 from ftgate.dialects.talk import Dialect
 from ftgate.doors.answer import Answer
-from ftgate.doors.connections import CANCELLATIONS, LINGER_S, RESET_ON_CLOSE, WRITE_SLICE, accept, log_faults
+from ftgate.doors.connections import (
+    CANCELLATIONS,
+    LINGER_S,
+    RESET_ON_CLOSE,
+    STALLED,
+    WRITE_SLICE,
+    accept,
+    log_faults,
+)
 from ftgate.doors.heads import UNREADABLE, Chunks, Head, plain_path
 from ftgate.doors.http import new_request_id
 from ftgate.doors.hypercorn import HypercornDoor
@@ -182,6 +190,7 @@ class _Connection:
         self.left = False  # the client has hung up
         self.call: Call | None = None
         self.answer: Answer | None = None
+        self._asked = ""  # the id of the request that was served last
         self._writing: trio.CancelScope | None = None
         self._closed = self._handed_over = False
         self._kept = b""  # what did not go at once, and goes first
@@ -261,7 +270,7 @@ class _Connection:
     async def _serve(self, head: Head, raw: bytes, route: str, dialect: Dialect, data: bytes) -> bytes | None:
         intake = self.door.intake
         chunks = _chunks(raw, data) if head.chunked else None
-        request_id = new_request_id()
+        request_id = self._asked = new_request_id()
         self.answer = answer = Answer(self.door, self.send, self.send_now if self.wire.immediate else None, head)
         room = Room(intake)
         try:
@@ -390,7 +399,7 @@ class _Connection:
                 await self.wire.send_rest(data[start : start + WRITE_SLICE])
         if self._writing.cancelled_caught and not self.gone:
             if not self.left:
-                log.warning("a client has not read for %g s and is dropped", self.door.write_limit_s)
+                log.warning(STALLED, self._asked, self.door.write_limit_s)
             self._lose("client_gone" if self.left else "write_timeout")
         self._writing = None
 

@@ -48,6 +48,7 @@ from ftgate.doors.connections import (
     LINGER_S,
     MAX_RECEIVE,
     RESET_ON_CLOSE,
+    STALLED,
     WRITE_SLICE,
     App,
     Message,
@@ -287,7 +288,7 @@ class _Connection:
                 except _GONE:
                     gone = True
         if scope.cancelled_caught:
-            log.warning("a client has not read for %g s and is dropped", self._door.write_limit_s)
+            log.warning(STALLED, self._protocol.answering or "(none)", self._door.write_limit_s)
         if gone or scope.cancelled_caught:
             self._close_socket()
             await self._protocol.handle(Closed())

@@ -35,6 +35,7 @@ class Http11(H11Protocol):
 
     receive: Callable[[], Awaitable[bytes]]
     gone = False  # the reader has seen the end of the connection and closes it
+    answering = ""  # the id of the request whose answer was begun last
     _refused = False
     _turn: trio.CancelScope | None = None
     _chunks: Chunks | None = None  # of the request that is coming
@@ -67,6 +68,9 @@ class Http11(H11Protocol):
             await self._send_h11_event(h11.InformationalResponse(status_code=100, headers=[]))
 
     async def stream_send(self, event: StreamEvent) -> None:
+        if isinstance(event, Response):
+            said = (value.decode("latin-1") for name, value in event.headers if name.lower() == b"x-request-id")
+            self.answering = next(said, "")
         if isinstance(event, Response) and self.connection.their_state is h11.SEND_BODY:
             event = replace(event, headers=[*event.headers, (b"connection", b"close")])
         await super().stream_send(event)

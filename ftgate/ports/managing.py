@@ -1,14 +1,11 @@
 """The seams between the site and what operators do: accounts, their credits, and the records of both."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
 
 import msgspec
 
-from ftgate.ports.site import Doer
-
-Rows = tuple[Sequence[Mapping[str, object]], int, int | None]
-"""Some rows of a list, newest first; how many there are in all; the id of the last of these where more follow."""
+from ftgate.ports.site import Doer, Rows
 
 
 class Users(Protocol):

@@ -6,7 +6,7 @@ from typing import Protocol
 import msgspec
 
 from ftgate.core.secret import Secret
-from ftgate.ports.site import Doer
+from ftgate.ports.site import Doer, Rows
 
 
 class PaymentTerms(msgspec.Struct, frozen=True):
@@ -40,20 +40,18 @@ class Payments(Protocol):
         PaymentProviderError, PaymentProviderTimeout."""
         ...
 
-    def page(
+    async def page(
         self,
         account: int | None,
         *,
         status: str | None,
-        before: int | None,
+        after: int | None,
         skipped: int,
         size: int,
         operator: bool = False,
-    ) -> tuple[list[Mapping[str, object]], int, int | None]:
-        """Payments, newest first: those of an account, whose session is known; or, for an `operator` or where no
-        account is named, all of them, with whose they are. `before` is where the last row of the page before stood.
-        The rows, how many there are in all, and where the last row stands, None where none follows. Raises
-        errors.InvalidRequest for an unknown status."""
+    ) -> Rows:
+        """Payments, newest first, behind the place `after` or the first `skipped`: those of an account, whose session
+        is known; or, for an `operator` or where no account is named, all of them, with whose they are."""
         ...
 
     def counted(self) -> tuple[Mapping[str, int], Mapping[tuple[str, str], int]]:

@@ -5,6 +5,9 @@ from typing import Protocol
 
 import msgspec
 
+Rows = tuple[Sequence[Mapping[str, object]], int, int | None]
+"""Some rows of a list, newest first; how many there are in all; the id of the last of these where more follow."""
+
 
 class Person(msgspec.Struct, frozen=True):
     """An account as it is now. `role` is user or admin."""
@@ -130,7 +133,7 @@ class KeyRing(Protocol):
     """API keys. `account` None is any: for operators, who are told whose a key is, as `user`. Each raises GateError
     with nothing changed."""
 
-    def page(
+    async def page(
         self,
         account: int | None,
         *,
@@ -139,10 +142,9 @@ class KeyRing(Protocol):
         skipped: int,
         size: int,
         owner: bool = False,
-    ) -> tuple[Sequence[dict[str, object]], int, int | None]:
-        """Some keys as TOKEN shows them, newest first: those behind the id `after`, or behind the first `skipped`; how
-        many there are in all; the id of the last one where more follow. With `owner` each says whose it is, as
-        `user`."""
+    ) -> Rows:
+        """Some keys as TOKEN shows them, newest first: those behind the id `after`, or behind the first `skipped`. With
+        `owner` each says whose it is, as `user`."""
         ...
 
     def shown(self, id: int, account: int | None) -> dict[str, object]:

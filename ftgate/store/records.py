@@ -20,7 +20,8 @@ from ftgate.core.logged import cell
 from ftgate.core.moments import iso
 from ftgate.core.money import format_usd
 from ftgate.errors import Conflict
-from ftgate.ports.managing import Acts, Moves, Rows
+from ftgate.ports.managing import Acts, Moves
+from ftgate.ports.site import Rows
 from ftgate.store.database import read_only
 from ftgate.store.schema import show_newest
 from ftgate.store.verify import verify_ledger

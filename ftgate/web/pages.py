@@ -3,12 +3,13 @@ so that no row comes twice or is skipped while others arrive; it is one of ours,
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from quart import request
 
 from ftgate.errors import InvalidRequest
+from ftgate.ports.site import Rows
 
 PAGE_SIZE, MOST_SIZE = 20, 100
 MOST_PAGE = 10**9
@@ -34,6 +35,15 @@ def paging(kind: str, places: int = 1) -> Paging:
     size = whole("page_size" if "page_size" in request.args else "pageSize", PAGE_SIZE, MOST_SIZE)
     cursor = request.args.get("cursor")
     return Paging(page, size, _read(cursor, kind, places) if cursor else None)
+
+
+async def page_of(kind: str, listing: Callable[..., Awaitable[Rows]]) -> dict[str, object]:
+    """The page of a list that the request asks for. `kind` names the list, and `listing` gives its rows behind the
+    place `after`, or behind the first `skipped`, `size` of them. Raises InvalidRequest."""
+    asked = paging(kind)
+    behind = asked.after[0] if asked.after else None
+    rows, total, last = await listing(after=behind, skipped=asked.skipped, size=asked.size)
+    return paged(rows, asked, total, None if last is None else (last,), kind)
 
 
 def paged(

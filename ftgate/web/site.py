@@ -45,6 +45,7 @@ class Site:
     def __init__(self, line: Line, live: Live, services: Services) -> None:
         guard = self.guard = Guard(line, services.sessions, services.throttle, live, services.own)
         self.live = live
+        self.payments = services.payments
         self.app = app = QuartTrio("ftgate", static_folder=None)
         app.asgi_http_class = ShieldedConnection
         app.config["RESPONSE_TIMEOUT"] = None
@@ -105,6 +106,8 @@ class Site:
                 await self.guard.operator()
             except GateError as refused:
                 return error_reply(refused)
+        if error.code == 405 and path == payments.WEBHOOK and not self.payments.takes_events():
+            return error_reply(NotFound(http.route_hint(request.path, ())))
         if error.code == 405:
             allow = ", ".join(sorted(set(getattr(error, "valid_methods", None) or ()) - {"OPTIONS"}))
             return error_reply(MethodNotAllowed(f"{request.path[:200]} takes {allow}", allow=allow))

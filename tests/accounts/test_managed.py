@@ -10,6 +10,7 @@ import trio
 
 from ftgate.accounts import Accounts, managed
 from ftgate.accounts.passwords import Hasher, verify_password
+from ftgate.app import commands
 from ftgate.core.books import Entry
 from ftgate.errors import Conflict, InvalidRequest, NotAuthenticated, NotFound
 from ftgate.ports import PlanOffer, SiteSettings
@@ -221,3 +222,16 @@ async def test_a_password_that_is_changed_meanwhile_lets_nobody_in(
             slow.go_on.set()
         assert refused == ["invalid_credentials"] and user.last_login_at_us is None
         assert verify_password("the new one", user.password.reveal())
+
+
+async def test_a_password_given_on_a_command_line_obeys_the_config_too(path: Path) -> None:
+    async with opened(path, site=SITE) as accounts:
+        create: Any = commands(accounts)["users.create"]
+        for password in ("seven77", "", "\u00e4\u00e4\u00e4a", "x" * 1025, "half \udce9 a pair"):
+            with pytest.raises(InvalidRequest):
+                await create(username="ann", password=password)
+        assert not accounts.directory.users
+        assert (await create(username="ann", password="eight888", admin=True))["role"] == "admin"
+        assert (await create(username="bob"))["username"] == "bob"  # who has none cannot log in
+        user = accounts.directory.by_name["ann"]
+        assert verify_password("eight888", user.password.reveal())

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -287,3 +288,25 @@ def test_an_account_is_changed_by_the_command_line(house: House, root: Operator)
     assert httpx.get(f"{house.url}/v1/user/self", headers={"Authorization": f"Bearer {token}"}).status_code == 401
     changes = [row for row in root.audited("user.update") if row["via"] == "cli"]
     assert '{"role":"admin","mode":"metered"}' in [row["after"] for row in changes]
+
+
+@pytest.mark.parametrize("way", ["", "hypercorn"])
+def test_a_channel_with_slashes_in_its_name_is_named_in_paths(tmp_path: Path, way: str) -> None:
+    names = ["eu/lab", "eu/lab/test", "50% off? #1"]
+    with House(tmp_path, "".join(channel(name, ["plain"]) for name in names), {"plain": {}}, way=way) as house:
+        root = Operator(house)
+        for name in names:
+            others = [other for other in names if other != name]
+            for path in {quote(name, safe=""), quote(name)}:
+                at = f"/channels/{path}"
+                assert root.said("GET", at)["name"] == name
+                assert root.said("POST", f"{at}/disable")["enabled"] is False
+                rows = root.said("GET", "/channels")["data"]
+                assert all(row["enabled"] for row in rows if row["name"] in others) and len(rows) == 3
+                assert root.said("POST", f"{at}/test", {"model": "plain"})["ok"]
+                assert root.said("POST", f"{at}/reset")["name"] == name
+                assert root.said("POST", f"{at}/enable")["enabled"] is True
+        error(root.ask("GET", "/channels/eu"), 404, "not_found")
+        wrong = root.ask("GET", "/channels/eu/lab/reset")
+        error(wrong, 405, "method_not_allowed")
+        assert wrong.headers["allow"] == "POST"

@@ -87,6 +87,9 @@ ONE = [
     (LAB.replace('"openai-compatible"', '"deepsek"') + MODEL, '3: [[channel]] "lab": provider = "deepsek" is not in '
     'the'),
     (LAB.replace("provider", "# provider") + MODEL, '1: [[channel]] "lab": provider is missing.'),
+    (LAB.replace('"lab"', '"lab/"') + MODEL, '2: [[channel]] "lab/": name begins or ends with a slash or has two'),
+    (LAB.replace('"lab"', '"/lab"') + MODEL, '2: [[channel]] "/lab": name begins or ends with a slash or has two'),
+    (LAB.replace('"lab"', '"a//b"') + MODEL, '2: [[channel]] "a//b": name begins or ends with a slash or has two'),
     (LAB + MODEL + LAB + MODEL, '10: [[channel]] "lab": name is taken by the channel of line 2.'),
     (LAB.replace("base_url", "# base") + MODEL, '1: [[channel]] "lab": base_url is missing; openai-compatible has '
     'none of its own.'),

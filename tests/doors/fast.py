@@ -40,9 +40,10 @@ def chunked(body: bytes, *headers: str, ending: bytes = b"0\r\n\r\n", size: int 
 
 @dataclass
 class Walked:
-    """What came to the gate: bodies, by which route, which door brought them, how each call ended."""
+    """What came to the gate: bodies, ids, by which route, which door brought them, how each call ended."""
 
     bodies: list[bytes] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
     routes: list[str] = field(default_factory=list)
     fast: list[bool] = field(default_factory=list)
     ended: list[str | None] = field(default_factory=list)
@@ -64,6 +65,7 @@ class Walked:
     async def walk(self, call: Call, client: Client) -> None:
         """In the gate's place: what the first word of the body says."""
         self.bodies.append(call.body)
+        self.ids.append(call.id)
         self.fast.append(not isinstance(client, AsgiClient))
         self.routes.append(call.route)
         self.started.set()

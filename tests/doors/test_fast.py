@@ -385,7 +385,8 @@ async def test_a_client_that_never_reads_is_dropped(
         await place.walked.wait_gone()
         await place.running.until_connections(0)
         assert place.walked.ended == ["write_timeout"]
-        assert [record.getMessage() for record in caplog.records] == ["a client has not read for 0.5 s and is dropped"]
+        (said,) = [record.getMessage() for record in caplog.records]
+        assert said == f"request {place.walked.ids[0]}: the client has not read for 0.5 s and is dropped"
         await place.settled()
 
 

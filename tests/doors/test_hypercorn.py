@@ -76,7 +76,8 @@ def raw_app(seen: Seen) -> Any:
                     nursery.cancel_scope.cancel()
 
                 nursery.start_soon(watch)
-                await send({"type": "http.response.start", "status": 200, "headers": []})
+                headers = [(b"X-Request-Id", b"req_" + scope["path"][1:].encode())]
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
                 while count > 0:
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
                     await trio.sleep(pause_s)
@@ -181,7 +182,9 @@ async def quart_app(seen: Seen) -> Any:
 
     @app.route("/flood")
     async def flood() -> Response:
-        return stream(PIECE, float("inf"), 0)
+        response = stream(PIECE, float("inf"), 0)
+        response.headers["X-Request-Id"] = "req_flood"
+        return response
 
     @app.route("/three")
     async def three() -> Response:
@@ -521,12 +524,16 @@ async def stall(running: Running, seen: Seen) -> Client:
 
 
 @pytest.mark.parametrize("tls", [False, True])
-async def test_f31_a_client_that_does_not_read_is_dropped(doors: Doors, seen: Seen, tls: bool) -> None:
+async def test_f31_a_client_that_does_not_read_is_dropped(
+    doors: Doors, seen: Seen, tls: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     running = await doors.open(seen, write_limit_s=0.5, tls=tls)
     await stall(running, seen)
     await running.check_alive()
     with trio.fail_after(2):
         await seen.gone.wait()
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said == "request req_flood: the client has not read for 0.5 s and is dropped"
     await running.until_connections(0)
     await running.check_alive()
 

@@ -185,4 +185,18 @@ PLANTS = (
         'if key is None or key.status == "deleted":',
         "tests/blackbox/test_accounts.py",
     ),
+    Plant(
+        "a password from the command line may be as short as one likes",
+        "ftgate/accounts/managed.py",
+        'password_fits(given.text("password", password), self.site().password_min)',
+        'given.text("password", password)',
+        "tests/accounts/test_managed.py",
+    ),
+    Plant(
+        "a page in memory says that more follow where none do",
+        "ftgate/accounts/pages.py",
+        "if len(found) > size else None",
+        "if len(found) >= size else None",
+        "tests/accounts/test_managed.py tests/accounts/test_payments.py",
+    ),
 )

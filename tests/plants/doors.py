@@ -101,4 +101,11 @@ PLANTS = (
         "where, fault,",
         "tests/doors/test_hypercorn.py::test_an_exception_ends_its_connection_only",
     ),
+    Plant(
+        "the log does not say whose client has not read",
+        "ftgate/doors/strict.py",
+        'self.answering = next(said, "")',
+        "next(said, None)",
+        "tests/doors/test_hypercorn.py::test_f31_a_client_that_does_not_read_is_dropped",
+    ),
 )

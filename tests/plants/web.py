@@ -152,4 +152,18 @@ PLANTS = (
         "if token is None:",
         "tests/blackbox/test_operator.py::test_metrics_hold_names_of_the_config_alone",
     ),
+    Plant(
+        "the webhook's path tells that it is there while no event is taken",
+        "ftgate/web/site.py",
+        "if error.code == 405 and path == payments.WEBHOOK and not",
+        "if error.code == 405 and path == payments.WEBHOOK and",
+        "tests/web/test_payments.py",
+    ),
+    Plant(
+        "a page goes on with the row that was seen last",
+        "ftgate/web/pages.py",
+        "behind = asked.after[0] if asked.after else None",
+        "behind = asked.after[0] + 1 if asked.after else None",
+        "tests/web/test_payments.py tests/web/test_managing.py",
+    ),
 )

@@ -16,7 +16,7 @@ from ftgate.errors import ConfigInvalid, NotAuthenticated, NotFound
 from ftgate.line.call import Call
 from ftgate.ports import Client, DoorSettings, Explained, Explanation, GateSettings, Key, LeftOut, Terms
 from ftgate.ports.payments import Checkout
-from ftgate.ports.site import Doer, Person, Session
+from ftgate.ports.site import Doer, Person, Rows, Session
 from ftgate.web.services import Services
 from ftgate.web.site import Site
 from tests.fakes.ports import Still, channel
@@ -137,11 +137,11 @@ class Paying:
         self.asked.append((account, asked))
         return {"url": "https://pay.example"}
 
-    def page(
-        self, account: int | None, *, status: str | None, before: int | None, skipped: int, size: int,
+    async def page(
+        self, account: int | None, *, status: str | None, after: int | None, skipped: int, size: int,
         operator: bool = False,
-    ) -> tuple[list[Mapping[str, object]], int, int | None]:  # fmt: skip
-        self.asked.append((account, status, before, skipped, size, *["operator"] * operator))
+    ) -> Rows:  # fmt: skip
+        self.asked.append((account, status, after, skipped, size, *["operator"] * operator))
         return [{"id": "pay_1"}], 9, 7
 
     async def one(self, account: int, id: str) -> Mapping[str, object]:

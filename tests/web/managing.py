@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from ftgate.errors import NotFound
-from ftgate.ports.managing import Rows
+from ftgate.ports.site import Rows
 
 THERE = 5
 """The one id that is there."""
@@ -99,7 +99,7 @@ class Ring(Managed):
     def __init__(self, managed: Managed) -> None:
         self.asked = managed.asked
 
-    def page(self, account: int | None, **wanted: Any) -> Any:  # type: ignore[override]
+    async def page(self, account: int | None, **wanted: Any) -> Any:  # type: ignore[override]
         self._note("page", account, wanted)
         return [{"id": "5"}], 9, 5
 

@@ -65,7 +65,9 @@ async def test_pages(asking: Asking) -> None:
         (1, "paid", None, 10, 5), (1, None, 7, 0, 20), (None, None, 7, 0, 20, "operator"),
         (3, "open", None, 0, 20, "operator"),
     ]  # fmt: skip
-    assert (await asking.ask("/v1/admin/payments?user=x", secret=ADMIN)).json()["error"]["param"] == "user"
+    for path, param in (("admin/payments?user=x", "user"), ("user/payments?status=new", "status")):
+        refused = await asking.ask(f"/v1/{path}", secret=ADMIN)
+        assert (refused.status, refused.json()["error"]["param"]) == (400, param)
 
 
 async def test_one(asking: Asking) -> None:
@@ -79,8 +81,13 @@ async def test_events_need_no_credential_but_a_secret_of_ours(asking: Asking) ->
     assert (said.status, said.json()) == (200, {"received": True})
     large = await asking.ask(path, method="POST", secret=None, body=b"x" * (256 * 1024 + 1))
     assert (large.status, large.json()["error"]["code"]) == (413, "body_too_large")
+    for method in ("GET", "HEAD", "PUT", "DELETE"):
+        other = await asking.ask(path, method=method, secret=None)
+        assert (other.status, other.headers["allow"]) == (405, "POST")
     asking.payments.events = False
-    assert (await asking.ask(path, method="POST", secret=None, body=b"raw")).status == 404
+    for method in ("POST", "GET", "HEAD", "PUT", "DELETE", "PATCH"):
+        other = await asking.ask(path, method=method, secret=None, body=b"raw")
+        assert other.status == 404 and "allow" not in other.headers
     assert asking.payments.asked == [("t=1,v1=2", b"raw")]
 
 

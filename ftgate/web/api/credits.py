@@ -1,17 +1,15 @@
 """Credits from outside, given and put right by operators."""
 
-import re
-
 from quart import Blueprint, Response, request
 
+from ftgate.core.accounts import MOST_REF, REF, REF_WORDS
 from ftgate.web import fields
 from ftgate.web.api.auth import MOST_USERNAME
 from ftgate.web.asking import Guard, doer
 from ftgate.web.replies import reply
 from ftgate.web.services import Services
 
-MOST_NOTE, MOST_REF = 500, 100
-REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
+MOST_NOTE = 500
 HEADER = "Idempotency-Key"
 
 
@@ -50,11 +48,7 @@ def _ref(said: fields.Fields) -> str | None:
     named, header = said.text("ref", most=MOST_REF), request.headers.get(HEADER)
     for where, ref in (("ref", named), (HEADER, header)):
         if ref is not None and not REF.fullmatch(ref):
-            raise fields.wrong(
-                where,
-                f"`{where}` must be 1 to {MOST_REF} letters, digits, dots, dashes, underscores or colons, beginning "
-                "with a letter or digit",
-            )
+            raise fields.wrong(where, f"`{where}` must be {REF_WORDS}")
     if named is not None and header is not None and named != header:
         raise fields.wrong("ref", f"`ref` and the header {HEADER} are two different ones")
     return named if named is not None else header

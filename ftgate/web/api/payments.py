@@ -1,16 +1,21 @@
 """Card payments: paying for credits, looking at payments, Stripe's events, and the operator's side."""
 
+from functools import partial
+
 from quart import Quart, Response, request
 
+from ftgate.core.payments import STATUSES
 from ftgate.doors import http
 from ftgate.errors import InvalidRequest, NotFound
 from ftgate.ports.payments import Checkout, Payments
 from ftgate.web import fields
-from ftgate.web.asked import whole_id
+from ftgate.web.asked import choice, whole_id
 from ftgate.web.asking import Guard, doer
-from ftgate.web.pages import paged, paging
+from ftgate.web.pages import page_of
 from ftgate.web.replies import reply
 
+WEBHOOK = "/v1/billing/webhook"
+"""No route at all while no event could be told from a forged one."""
 MOST_EVENT = 256 * 1024
 """Bytes of one event: Stripe's largest are a few tens of kilobytes."""
 MOST_KEY = 200
@@ -38,14 +43,14 @@ def add(app: Quart, guard: Guard, payments: Payments) -> None:
     @app.get("/v1/user/payments")
     async def own_payments() -> Response:
         asker = await guard.account()
-        return reply(_page(payments, asker.account))
+        return reply(await _page(payments, asker.account))
 
     @app.get("/v1/user/payments/<id>")
     async def own_payment(id: str) -> Response:
         asker = await guard.account()
         return reply(await payments.one(asker.account, id))
 
-    @app.post("/v1/billing/webhook")
+    @app.post(WEBHOOK)
     async def webhook() -> Response:
         if not payments.takes_events():
             raise NotFound(http.route_hint(request.path, ()))
@@ -60,7 +65,7 @@ def _operators(app: Quart, guard: Guard, payments: Payments) -> None:
     @app.get("/v1/admin/payments")
     async def all_payments() -> Response:
         await guard.operator()
-        return reply(_page(payments, whole_id("user"), operator=True))
+        return reply(await _page(payments, whole_id("user"), operator=True))
 
     @app.post("/v1/admin/payments/reconcile")
     async def reconcile() -> Response:
@@ -78,17 +83,9 @@ def _operators(app: Quart, guard: Guard, payments: Payments) -> None:
         return reply(await payments.resolve(id, action=action, note=note, by=doer(asker)))
 
 
-def _page(payments: Payments, account: int | None, *, operator: bool = False) -> dict[str, object]:
-    asked = paging("payments")
-    rows, total, last = payments.page(
-        account,
-        status=request.args.get("status") or None,
-        before=asked.after[0] if asked.after else None,
-        skipped=asked.skipped,
-        size=asked.size,
-        operator=operator,
-    )
-    return paged(rows, asked, total, None if last is None else (last,), "payments")
+async def _page(payments: Payments, account: int | None, *, operator: bool = False) -> dict[str, object]:
+    status = choice("status", STATUSES)
+    return await page_of("payments", partial(payments.page, account, status=status, operator=operator))
 
 
 def _idempotency_key() -> str:

@@ -1,11 +1,13 @@
 """What operators look up: who changed what, and the ledger."""
 
+from functools import partial
+
 from quart import Blueprint, Response
 
-from ftgate.ports.managing import Acts, Moves, Rows
+from ftgate.ports.managing import Acts, Moves
 from ftgate.web.asked import choice, chosen, text, whole_id
 from ftgate.web.asking import Guard
-from ftgate.web.pages import Paging, paged, paging
+from ftgate.web.pages import page_of
 from ftgate.web.replies import reply
 from ftgate.web.services import Services
 
@@ -19,23 +21,19 @@ def add(routes: Blueprint, guard: Guard, services: Services) -> None:
     @routes.get("/v1/admin/audit")
     async def audit() -> Response:
         await guard.operator()
-        asked = paging("audit")
         actor = text("actor")
         by_id = actor is not None and actor.isascii() and actor.isdecimal() and len(actor) <= 18
         wanted = Acts(
             actor=int(actor) if actor is not None and by_id else None, actor_name=None if by_id else actor,
             action=text("action"), target=text("target"),
         )  # fmt: skip
-        found = await records.acts(wanted, after=_after(asked), skipped=asked.skipped, size=asked.size)
-        return _page(found, asked, "audit")
+        return reply(await page_of("audit", partial(records.acts, wanted)))
 
     @routes.get("/v1/admin/ledger/entries")
     async def entries() -> Response:
         await guard.operator()
-        asked = paging("entries")
         wanted = Moves(account=whole_id("user"), kind=choice("kind", KINDS), ref=text("ref"))
-        found = await records.entries(wanted, after=_after(asked), skipped=asked.skipped, size=asked.size)
-        return _page(found, asked, "entries")
+        return reply(await page_of("entries", partial(records.entries, wanted)))
 
     @routes.get("/v1/admin/ledger/export")
     async def export() -> Response:
@@ -51,12 +49,3 @@ def add(routes: Blueprint, guard: Guard, services: Services) -> None:
     async def verify() -> Response:
         await guard.operator()
         return reply(await records.verify())
-
-
-def _after(asked: Paging) -> int | None:
-    return asked.after[0] if asked.after else None
-
-
-def _page(found: Rows, asked: Paging, kind: str) -> Response:
-    rows, total, last = found
-    return reply(paged(rows, asked, total, None if last is None else (last,), kind))

@@ -1,17 +1,17 @@
 """An account's API keys."""
 
+from functools import partial
+
 from quart import Blueprint, Response
 
+from ftgate.core.accounts import SHOWN_STATUSES, STATUSES
 from ftgate.core.windows import RESETS
 from ftgate.web import fields
 from ftgate.web.asked import choice, path_id
 from ftgate.web.asking import Guard, doer
-from ftgate.web.pages import paged, paging
+from ftgate.web.pages import page_of
 from ftgate.web.replies import reply
 from ftgate.web.services import Services
-
-STATUSES, SHOWN = ("active", "disabled"), ("active", "disabled", "expired")
-KIND = "tokens"
 
 
 def add(routes: Blueprint, guard: Guard, services: Services) -> None:
@@ -20,7 +20,7 @@ def add(routes: Blueprint, guard: Guard, services: Services) -> None:
     @routes.get("/v1/tokens")
     async def tokens() -> Response:
         asker = await guard.person()
-        return reply(page(services, asker.account))
+        return reply(await page(services, asker.account))
 
     @routes.post("/v1/tokens")
     async def make() -> Response:
@@ -51,14 +51,10 @@ def add(routes: Blueprint, guard: Guard, services: Services) -> None:
         return reply({"id": str(number(id)), "deleted": True})
 
 
-def page(services: Services, account: int | None, *, operator: bool = False) -> dict[str, object]:
+async def page(services: Services, account: int | None, *, operator: bool = False) -> dict[str, object]:
     """A page of keys, of an account or of all; for an `operator` with whose each is."""
-    asked = paging(KIND)
-    after = asked.after[0] if asked.after else None
-    rows, total, last = services.keys.page(
-        account, status=choice("status", SHOWN), after=after, skipped=asked.skipped, size=asked.size, owner=operator
-    )
-    return paged(rows, asked, total, None if last is None else (last,), KIND)
+    status = choice("status", SHOWN_STATUSES)
+    return await page_of("tokens", partial(services.keys.page, account, status=status, owner=operator))
 
 
 def wanted(said: fields.Fields) -> dict[str, object]:

@@ -1,20 +1,21 @@
 """Accounts and their keys, for operators."""
 
+from typing import Any
+
 from quart import Blueprint, Response
 
+from ftgate.core.accounts import MODES, ROLES, STATUSES
 from ftgate.errors import InvalidRequest
+from ftgate.ports.site import Rows
 from ftgate.web import fields
 from ftgate.web.api.auth import MOST_NAME, MOST_PASSWORD, MOST_USERNAME, email
-from ftgate.web.api.tokens import STATUSES, number, page
+from ftgate.web.api.tokens import number, page
 from ftgate.web.asked import choice, path_id, text, whole_id
 from ftgate.web.asking import Guard, doer
-from ftgate.web.pages import paged, paging
+from ftgate.web.pages import page_of
 from ftgate.web.replies import reply
 from ftgate.web.services import Services
 from ftgate.web.shown import with_requests
-
-ROLES, MODES = ("user", "admin"), ("prepaid", "metered")
-KIND = "users"
 
 
 def add(routes: Blueprint, guard: Guard, services: Services) -> None:
@@ -29,13 +30,13 @@ def _looked_at(routes: Blueprint, guard: Guard, services: Services) -> None:
     @routes.get("/v1/admin/users")
     async def some() -> Response:
         await guard.operator()
-        asked = paging(KIND)
-        rows, total, last = await users.page(
-            q=text("q"), status=choice("status", STATUSES), after=asked.after[0] if asked.after else None,
-            skipped=asked.skipped, size=asked.size,
-        )  # fmt: skip
-        data = await with_requests(services, rows)
-        return reply(paged(data, asked, total, None if last is None else (last,), KIND))
+        q, status = text("q"), choice("status", STATUSES)
+
+        async def listing(**place: Any) -> Rows:
+            rows, total, last = await users.page(q=q, status=status, **place)
+            return await with_requests(services, rows), total, last
+
+        return reply(await page_of("users", listing))
 
     @routes.get("/v1/admin/users/<id>")
     async def one(id: str) -> Response:
@@ -105,7 +106,7 @@ def _keys(routes: Blueprint, guard: Guard, services: Services) -> None:
     @routes.get("/v1/admin/tokens")
     async def tokens() -> Response:
         await guard.operator()
-        return reply(page(services, whole_id("user"), operator=True))
+        return reply(await page(services, whole_id("user"), operator=True))
 
     @routes.patch("/v1/admin/tokens/<id>")
     async def set_status(id: str) -> Response:

@@ -1,5 +1,7 @@
 """An account's own routes: signing in, itself, its API keys, its usage."""
 
+from ftgate.core.accounts import MODES, ROLES, SHOWN_STATUSES, STATUSES
+from ftgate.core.windows import RESETS
 from ftgate.web.described.words import (
     OWN,
     PAGES,
@@ -34,17 +36,17 @@ ID = either(id(), whole(least=1))
 
 SCHEMAS: dict[str, Schema] = {
     "Self": record({
-        "id": id(), "username": text(), "email": text('"" when there is none'), "role": choice("user", "admin"),
-        "status": choice("active", "disabled"),
+        "id": id(), "username": text(), "email": text('"" when there is none'), "role": choice(*ROLES),
+        "status": choice(*STATUSES),
         "quota": maybe(cents("all that was credited, less what was taken back; null on a metered account")),
         "usedQuota": cents(), "requestCount": text(pattern="^[0-9]+$"), "inviteCode": text(), "name": text(),
-        "plan": text(), "planId": whole(), "mode": choice("prepaid", "metered"), "createdAt": moment(),
+        "plan": text(), "planId": whole(), "mode": choice(*MODES), "createdAt": moment(),
     }, "an account, as it sees itself"),
     "Token": record({
         "id": id(), "keyPrefix": text("the first 12 characters"), "name": text(),
-        "status": choice("active", "disabled", "expired"), "planId": whole(), "quota": maybe(cents()),
+        "status": choice(*SHOWN_STATUSES), "planId": whole(), "quota": maybe(cents()),
         "usedQuota": cents("settled and held in the present span"),
-        "quotaReset": choice("none", "day", "week", "month"), "resetAt": maybe(moment()),
+        "quotaReset": choice(*RESETS), "resetAt": maybe(moment()),
         "models": listed(text(), "what it may call; none is all"), "allowedIps": listed(text()),
         "expiresAt": maybe(moment()), "createdAt": moment(), "lastUsedAt": maybe(moment()),
     }, "an API key; never its text"),
@@ -69,7 +71,7 @@ STATS = record({
 })  # fmt: skip
 _TOKEN_FIELDS = {
     "planId?": maybe(ID), "quota?": maybe(AMOUNT),
-    "quotaReset?": choice("none", "day", "week", "month", told="in UTC; a week begins on Monday"),
+    "quotaReset?": choice(*RESETS, told="in UTC; a week begins on Monday"),
     "models?": maybe(listed(text(least=1, most=200), "`gpt-*` is a prefix; none is all", most=200)),
     "expiresAt?": maybe(moment()),
     "allowedIps?": maybe(listed(text(least=1, most=50), "addresses or networks; none is any", most=50)),
@@ -144,7 +146,7 @@ OPERATIONS = (
     ),
     Operation(
         "GET", "/v1/tokens", "API keys, newest first", asks=PERSON,
-        params=(*PAGES, Param("status", choice("active", "disabled", "expired"))), answers=json(paged(named("Token"))),
+        params=(*PAGES, Param("status", choice(*SHOWN_STATUSES))), answers=json(paged(named("Token"))),
     ),
     Operation(
         "POST", "/v1/tokens", "Make an API key; the only time that it is shown", asks=PERSON,
@@ -159,7 +161,7 @@ OPERATIONS = (
         Operation(
             method, "/v1/tokens/{id}", "Change it; what is left out stays", asks=PERSON, params=_TOKEN_ID,
             body=record({
-                "name?": maybe(text(least=1, most=100)), "status?": maybe(choice("active", "disabled")),
+                "name?": maybe(text(least=1, most=100)), "status?": maybe(choice(*STATUSES)),
                 **_TOKEN_FIELDS,
             }),
             wants_body=False, answers=json(named("Token")), refused={**_PLAN, **_GONE},

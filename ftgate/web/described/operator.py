@@ -1,8 +1,9 @@
 """What operators do: accounts, keys, credits, channels, calls, the ledger, the config, the audit, payments."""
 
+from ftgate.core import payments
+from ftgate.core.accounts import MODES, ROLES, SHOWN_STATUSES, STATUSES
 from ftgate.web.described.accounts import ID, LOG_FILTERS
 from ftgate.web.described.accounts import SCHEMAS as ACCOUNTS
-from ftgate.web.described.payments import STATUSES
 from ftgate.web.described.words import (
     PAGES,
     PERSON,
@@ -36,8 +37,8 @@ _CALL = record({
 })  # fmt: skip
 SCHEMAS: dict[str, Schema] = {
     "Account": record({
-        "id": id(), "username": text(), "name": text(), "email": text(), "role": choice("user", "admin"),
-        "status": choice("active", "disabled"), "plan": text(), "mode": choice("prepaid", "metered"),
+        "id": id(), "username": text(), "name": text(), "email": text(), "role": choice(*ROLES),
+        "status": choice(*STATUSES), "plan": text(), "mode": choice(*MODES),
         "balance": dollars(), "held": dollars(), "used": dollars(), "request_count": whole(), "keys": whole(),
         "invite_code": text(), "invited_by": maybe(id()), "created_at": moment(), "last_login_at": maybe(moment()),
     }, "an account, as operators see it"),
@@ -65,8 +66,8 @@ _MOVE = {
     "user?": ID, "username?": text(), "amount": _USD, "ref?": maybe(_REF),
 }  # fmt: skip
 _CHANGES = {
-    "status?": maybe(choice("active", "disabled")), "role?": maybe(choice("user", "admin")), "plan?": maybe(text()),
-    "mode?": maybe(choice("prepaid", "metered")), "name?": maybe(text(most=100)), "email?": maybe(text(most=254)),
+    "status?": maybe(choice(*STATUSES)), "role?": maybe(choice(*ROLES)), "plan?": maybe(text()),
+    "mode?": maybe(choice(*MODES)), "name?": maybe(text(most=100)), "email?": maybe(text(most=254)),
 }  # fmt: skip
 _ENTRY = record({
     "id": either(id(), whole()), "at": moment(), "kind": text(), "user": maybe(text()), "debit": text(),
@@ -88,7 +89,7 @@ def _admin(method: str, path: str, summary: str, answer: Schema, **more: object)
 
 OPERATIONS = (
     _admin("GET", "/users", "Accounts", paged(named("Account")), params=(
-        *PAGES, Param("q", text(), "a part of a name or an email"), Param("status", choice("active", "disabled")),
+        *PAGES, Param("q", text(), "a part of a name or an email"), Param("status", choice(*STATUSES)),
     )),
     _admin("POST", "/users", "Make an account", named("Account"), refused={409: ("username_taken",)}, body=record({
         "username": text(least=1, most=64), "password?": maybe(text(most=1024)), "credits?": maybe(_USD), **_CHANGES,
@@ -101,9 +102,9 @@ OPERATIONS = (
     _admin("POST", "/users/{id}/logout", "End its tokens and sessions", record({"id": id(), "ended": whole()}),
            params=_ID, refused=_GONE),
     _admin("GET", "/tokens", "API keys of all accounts, or of one", paged(named("Token")),
-           params=(*PAGES, Param("user", text()), Param("status", choice("active", "disabled", "expired")))),
+           params=(*PAGES, Param("user", text()), Param("status", choice(*SHOWN_STATUSES)))),
     _admin("PATCH", "/tokens/{id}", "Enable or disable one", named("Token"), params=_ID, wants_body=False,
-           body=record({"status?": maybe(choice("active", "disabled"))}), refused=_GONE),
+           body=record({"status?": maybe(choice(*STATUSES))}), refused=_GONE),
     _admin("DELETE", "/tokens/{id}", "Delete one", record({"id": id(), "deleted": flag()}), params=_ID, refused=_GONE),
     _admin("POST", "/credits", "Give credits", record({
         "username": text(), "balance": dollars(), "granted": dollars(), "ref": text(), "already_done": flag(),
@@ -156,7 +157,7 @@ OPERATIONS = (
         for method, below in (("DELETE", ""), ("POST", "/stop"))
     ),
     _admin("GET", "/payments", "Payments of all accounts", paged(named("Payment")),
-           params=(*PAGES, Param("user", text()), Param("status", choice(*STATUSES)))),
+           params=(*PAGES, Param("user", text()), Param("status", choice(*payments.STATUSES)))),
     _admin("POST", "/payments/reconcile", "Ask Stripe about open payments", record({
         name: whole() for name in ("checked", "credited", "reversed", "expired", "quarantined", "failed")
     }), refused={501: ("payments_disabled",), 502: ("payment_provider_error",), 504: ("payment_provider_timeout",)}),

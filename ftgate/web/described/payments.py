@@ -1,5 +1,6 @@
 """Paying by card, and an account's own provider keys."""
 
+from ftgate.core.payments import STATUSES
 from ftgate.web.described.words import (
     PAGES,
     STRIPE,
@@ -21,9 +22,6 @@ from ftgate.web.described.words import (
     text,
 )
 
-STATUSES = (
-    "open", "paid", "failed", "expired", "partially_refunded", "refunded", "disputed", "quarantined",
-)  # fmt: skip
 SCHEMAS: dict[str, Schema] = {
     "Payment": record({
         "id": text(), "session_id": maybe(text()), "status": choice(*STATUSES), "amount": dollars(), "currency": text(),
