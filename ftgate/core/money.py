@@ -17,7 +17,7 @@ MAX_PRICE = 100_000
 charge can overflow a column."""
 
 
-_WRITTEN = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_WRITTEN = re.compile(r"[+-]?([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 """How a number is written here. Decimal itself takes more: 5_000, and the digits of every script."""
 _EXACT = Context(prec=60, traps=[Inexact, InvalidOperation])
 """Decimal rounds to 28 digits unless told otherwise; this one raises where a digit that counts would be lost."""

@@ -9,11 +9,11 @@ _SECRETS = re.compile(
     \bbearer\s+[^\s"',;]+               # a header's value
     # keys by their prefixes, masked ones too
     | \b(?:sk|csk|whsec|gsk|xai|pplx|nvapi|hf|fw|r8)[-_][A-Za-z0-9_\-*.…]{6,}
-    # these are words too, unless a digit or a mask stands in them
-    | \b(?:pk|rk|ak|key)[-_](?=[A-Za-z_\-.]*[0-9*…])[A-Za-z0-9_\-*.…]{6,}
+    # these are words too, unless a digit or a mask stands near their beginning
+    | \b(?:pk|rk|ak|key)[-_](?=[A-Za-z_\-.]{0,120}[0-9*…])[A-Za-z0-9_\-*.…]{6,}
     | \bbce-v3/[A-Za-z0-9_\-/]+                       # Baidu
     | \b(?:AIza|AKIA|AKLT|LTAI|AKID)[0-9A-Za-z_\-]{12,}    # Google, and the clouds' access keys
-    | \bapi[-_ ]?key(?:\s+provided)?["']?\s*[:=]\s*["']?(?=[^\s"',;]*[\d*…])[^\s"',;]{6,}
+    | \bapi[-_ ]?key(?:\s+provided)?["']?\s*[:=]\s*["']?(?=[^\s"',;]{0,120}[\d*…])[^\s"',;]{6,}
     | \b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b    # Volcengine's keys are UUIDs
     | \beyJ[0-9A-Za-z_\-]{10,}\.[0-9A-Za-z_\-.]+     # JWT
     | \b[0-9a-f]{32}\.[0-9A-Za-z]{10,}               # Zhipu's id.secret
@@ -26,7 +26,7 @@ _SECRETS = re.compile(
 
 BLANKS = "\u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 """Blanks of other widths: str.isprintable() knows only the one of ASCII."""
-_HALF_WORD = re.compile(r"[A-Za-z0-9_\-*./:+=]*\Z")
+_HALF_WORD = re.compile(r"(?<![A-Za-z0-9_\-*./:+=])[A-Za-z0-9_\-*./:+=]+\Z")
 
 
 def scrub(text: str) -> str:

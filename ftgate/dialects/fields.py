@@ -5,6 +5,7 @@ msgspec reads JSON without making objects of what nobody looks at; a field kept 
 came in.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -90,9 +91,7 @@ def rewrite(data: bytes, change: Callable[[bytes], bytes]) -> bytes:
     halves = _HALF.findall(data)
     if not halves:
         return change(data)
-    mark = rb"\ue000"
-    while mark in data:
-        mark += b"-"
+    mark = rb"\ue000" + hashlib.blake2b(data, digest_size=16).hexdigest().encode()  # no text holds its own
     changed = change(_HALF.sub(lambda _: mark, data))
     if changed.count(mark) != len(halves):
         raise msgspec.DecodeError("halves of surrogate pairs in what was taken out")

@@ -25,7 +25,9 @@ MOST_CENTS = 100_000_000
 UNITS_PER_CENT = 10**10
 NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.S)
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.S)
+"""One that never ends goes to the body's end, and is looked through once: nothing is tried again (`*+`)."""
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 _HUMP = re.compile(r"_([a-z])")
 T = TypeVar("T")
 
@@ -37,12 +39,12 @@ async def read(most: int = MOST_BYTES) -> "Fields":
 
 async def received(most: int = MOST_BYTES) -> bytes:
     """The body's bytes, `most` at the most. Raises BodyTooLarge."""
-    body = b""
+    body = bytearray()
     async for piece in request.body:
         body += piece
         if len(body) > most:
             raise BodyTooLarge(f"the request body is larger than {most} bytes")
-    return body
+    return bytes(body)
 
 
 class Fields:
@@ -223,10 +225,10 @@ def line(name: str, said: str, *, least: int = 1, most: int) -> str:
 def _shallow(body: bytes) -> None:
     """Raises ValueError for one that is nested too deep, before anything walks down it."""
     depth = 0
-    for sign in _STRINGS.sub(b"", body):
+    for sign in _STRINGS.sub(b"", body).translate(None, _NO_BRACKETS):
         if sign in b"[{":
             depth += 1
             if depth > MOST_NESTED:
                 raise ValueError(f"it is nested deeper than {MOST_NESTED}")
-        elif sign in b"]}":
+        else:
             depth -= 1

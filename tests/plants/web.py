@@ -146,6 +146,13 @@ PLANTS = (
         "tests/blackbox/test_accounts.py",
     ),
     Plant(
+        "a text that never ends is looked through from each of its quotes",
+        "ftgate/web/fields.py",
+        """)*+(?:"|\\\\?\\Z)', re.S)""",
+        """)*"', re.S)""",
+        "tests/web/test_fields.py",
+    ),
+    Plant(
         "metrics are open to all",
         "ftgate/web/asking.py",
         "if token is None or not hmac.compare_digest(told, token.reveal().encode()):",
