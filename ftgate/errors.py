@@ -252,7 +252,7 @@ class DatabaseFailed(DatabaseBusy):
 
 
 class Overloaded(OurFault):
-    """More request bodies are being read than there is room for."""
+    """More is asked for at one time than there is room for: request bodies read, passwords checked."""
 
     status = 503
     code = "overloaded"

@@ -15,7 +15,7 @@ from ftgate.accounts.throttles import KNOWN_US, Throttles, Try
 from ftgate.accounts.users import OWNER, Users, password_fits
 from ftgate.core.secret import Secret
 from ftgate.core.throttle import neighbourhood
-from ftgate.errors import Conflict, Forbidden, InvalidRequest, NotAuthenticated
+from ftgate.errors import Conflict, Forbidden, InvalidRequest, NotAuthenticated, Overloaded
 from ftgate.ports import Clock, SiteSettings
 from ftgate.ports.site import Doer, Entered, Session
 from ftgate.store.batch import Batch
@@ -56,21 +56,20 @@ class Entrance:
         password_fits(password, site.password_min)
         if not USERNAME.fullmatch(username):
             raise InvalidRequest("a username is 3 to 32 letters and digits", param="username")
-        self.throttles.sign_up(address)
-        inviter = self.users.by_code(invite_code) if invite_code else None
-        if inviter is None and (invite_code or site.registration == "invite"):
-            raise Forbidden(
-                "The invite code is missing or holds no more", code="invalid_invite_code", param="inviteCode"
-            )
-        self._check_free(username)
-        hashed = await self.hasher.hash(password)
-        self._check_free(username)  # another one may have come meanwhile
-        by = Doer(None, username, "api", address)
-        user, batch = self.users.open(
-            username, by=by, hashed=hashed, name=name, email=email, credits=site.signup_credits,
-            invited_by=inviter.id if inviter else None, kind="sign-up credits",
-        )  # fmt: skip
-        self.throttles.signed_up(address)
+        with self.throttles.sign_up(address):
+            inviter = self.users.by_code(invite_code) if invite_code else None
+            if inviter is None and (invite_code or site.registration == "invite"):
+                raise Forbidden(
+                    "The invite code is missing or holds no more", code="invalid_invite_code", param="inviteCode"
+                )
+            self._check_free(username)
+            hashed = await self.hasher.hash(password, username.lower(), neighbourhood(address), known=False)
+            self._check_free(username)  # another one may have come meanwhile
+            by = Doer(None, username, "api", address)
+            user, batch = self.users.open(
+                username, by=by, hashed=hashed, name=name, email=email, credits=site.signup_credits,
+                invited_by=inviter.id if inviter else None, kind="sign-up credits",
+            )  # fmt: skip
         self._seen(user, address, batch)
         await self._written(batch, user)
         return self._entered(user)
@@ -98,11 +97,11 @@ class Entrance:
 
     async def _proven(self, username: str, password: str, address: str) -> tuple[User, Batch]:
         """The account whose name and password these are, and a batch to write it down with. Raises NotAuthenticated,
-        Forbidden for a disabled one, RateLimited."""
+        Forbidden for a disabled one, RateLimited, Overloaded."""
         user = self.directory.by_name.get(username.lower())
         tried = self._try(username, user, address)
         kept = user.password if user else Secret("")
-        right = await self.hasher.verify(password, kept.reveal())
+        right = await self._fits(password, kept, tried, known=tried.known)
         stronger = Secret(await self.hasher.hash(password)) if right and is_weak(kept.reveal()) else None
         if user is None or not right or user.password is not kept:  # it may have been changed meanwhile
             raise NotAuthenticated(WRONG, code="invalid_credentials")
@@ -115,6 +114,14 @@ class Entrance:
             batch.statements.append(("UPDATE users SET password = ? WHERE id = ?", (user.password.reveal(), user.id)))
         self._seen(user, address, batch)
         return user, batch
+
+    async def _fits(self, password: str, kept: Secret, tried: Try, *, known: bool) -> bool:
+        """Whether it is the password of that hash. Raises Overloaded, and then it was no guess."""
+        try:
+            return await self.hasher.verify(password, kept.reveal(), tried.name, tried.at, known=known)
+        except Overloaded:
+            tried.put_off()
+            raise
 
     def _try(self, username: str, user: User | None, address: str) -> Try:
         at = neighbourhood(address)
@@ -164,7 +171,7 @@ class Entrance:
         password_fits(new, self.site().password_min, "newPassword")
         user = self.directory.users[account]
         tried, kept = self._try(user.username, user, by.address), user.password
-        if not await self.hasher.verify(current, kept.reveal()):
+        if not await self._fits(current, kept, tried, known=True):
             raise NotAuthenticated(WRONG, code="invalid_credentials")
         tried.succeeded()
         await self.users.set_password(user, new, by, instead_of=kept)

@@ -2,9 +2,11 @@
 with the right password too while it lasts; who shows a good key or token is never slowed."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ftgate.core.throttle import Throttle, neighbourhood
-from ftgate.errors import RateLimited
+from ftgate.errors import Overloaded, RateLimited
 from ftgate.ports import Clock
 
 KNOWN_US = 30 * 86_400 * 1_000_000
@@ -12,18 +14,28 @@ KNOWN_US = 30 * 86_400 * 1_000_000
 
 
 class Try:
-    """One login under way. It counts as failed until it has succeeded."""
+    """One login under way. It counts as failed until it has succeeded. `known`: its name has logged in from there
+    lately."""
 
-    def __init__(self, throttles: "Throttles", name: str, at: str, began: float) -> None:
+    def __init__(self, throttles: "Throttles", name: str, at: str, began: float, known: bool) -> None:
         self.throttles = throttles
         self.name = name
         self.at = at
         self.began = began
+        self.known = known
 
     def succeeded(self) -> None:
         """It was no guess."""
+        self.throttles.of_both.clear((self.name, self.at))
+        self._taken_back()
+
+    def put_off(self) -> None:
+        """Nothing was looked at."""
+        self.throttles.of_both.take_back((self.name, self.at), self.began)
+        self._taken_back()
+
+    def _taken_back(self) -> None:
         t = self.throttles
-        t.of_both.clear((self.name, self.at))
         t.of_address.take_back(self.at, self.began)
         t.of_name.take_back(self.name, self.began)
 
@@ -53,20 +65,25 @@ class Throttles:
         self.of_both.add((name, at), now)
         self.of_address.add(at, now)
         self.of_name.add(name, now)
-        return Try(self, name, at, now)
+        return Try(self, name, at, now, known)
 
-    def sign_up(self, address: str) -> None:
-        """Somebody signs up. Raises RateLimited."""
+    @contextmanager
+    def sign_up(self, address: str) -> Iterator[None]:
+        """Somebody signs up, which counts as an account that is made until it has failed. Raises RateLimited."""
         now, at = self.clock.now(), neighbourhood(address)
         self._refuse(
             "register", "Too many sign-ups from this address; try again later",
             self.sign_ups.wait_s(at, now), self.made.wait_s(at, now),
         )  # fmt: skip
         self.sign_ups.add(at, now)
-
-    def signed_up(self, address: str) -> None:
-        """An account was made for that address."""
-        self.made.add(neighbourhood(address), self.clock.now())
+        self.made.add(at, now)
+        try:
+            yield
+        except BaseException as error:
+            self.made.take_back(at, now)
+            if isinstance(error, Overloaded):  # nothing was looked at
+                self.sign_ups.take_back(at, now)
+            raise
 
     def account(self, what: str, account: int) -> None:
         """An account asks for a checkout, or for a look at a provider key. Raises RateLimited."""

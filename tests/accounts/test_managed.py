@@ -185,7 +185,7 @@ class Slow:
     async def hash(self, password: str) -> str:
         return await self.hasher.hash(password)
 
-    async def verify(self, password: str, hashed: str) -> bool:
+    async def verify(self, password: str, hashed: str, *names: str, known: bool) -> bool:
         right = await self.hasher.verify(password, hashed)
         self.checked.set()
         await self.go_on.wait()

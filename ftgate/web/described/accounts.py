@@ -86,7 +86,7 @@ LOG_FILTERS = (
     Param("from", text(), "inclusive: ISO 8601"), Param("to", text(), "exclusive"),
     Param("format", choice("json", "csv")), *_PLACE,
 )  # fmt: skip
-_PASSWORD_WRONG = {401: ("invalid_credentials",), 429: ("rate_limit_exceeded",)}
+_PASSWORD_WRONG = {401: ("invalid_credentials",), 429: ("rate_limit_exceeded",), 503: ("overloaded",)}
 
 OPERATIONS = (
     Operation(
@@ -98,7 +98,7 @@ OPERATIONS = (
         answers=json(named("Entered")),
         refused={
             403: ("registration_closed", "invalid_invite_code"), 409: ("username_taken",),
-            429: ("rate_limit_exceeded",),
+            429: ("rate_limit_exceeded",), 503: ("overloaded",),
         },
     ),
     Operation(
