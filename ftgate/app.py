@@ -193,7 +193,8 @@ async def serve(
         with serving.Signals() as signals:
             house = open_house(settings, data_dir, serving=True, patience=patience)
             try:
-                reloader = Reloader(house.live, read, leading_back)
+                plans = house.accounts.plans
+                reloader = Reloader(house.live, read, lambda new: leading_back(new) or plans.lost(new.plans))
                 code = await _serve(house, listeners, started, signals, reloader)
             finally:
                 await house.close()  # noqa: ASYNC102 - shielded within
@@ -230,6 +231,7 @@ async def _serve(
     code = 0
     _keep_up(house, gate, transports)
     house.accounts.plans.adopt()
+    house.accounts.plans.warn()
     gate.standing.spending.known(await house.spent_this_month(), house.clock.wall_us())
     desk = control.bound(house.lock)
     async with trio.open_nursery() as nursery:
@@ -290,8 +292,7 @@ def _switch(house: House[Accounts]) -> None:
 
 def _keep_up(house: House[Accounts], gate: "Gate", transports: "Transports") -> None:
     """What has to be told when other settings are in force."""
-    house.live.tell(house.accounts.directory.adopt)
-    house.live.tell(house.accounts.plans.adopt)
+    house.live.tell(house.accounts.adopt)
     house.live.tell(gate.adopt)
     house.accounts.directory.replanned = lambda key: gate.limits.renew("key", key)
     house.live.tell(lambda: transports.adopt(_channels(house.live.gate)))

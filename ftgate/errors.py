@@ -8,7 +8,7 @@
     │  ├─ MethodNotAllowed         405     invalid_request_error / method_not_allowed
     │  ├─ NotAuthenticated         401     authentication_error / invalid_api_key, key_disabled, key_expired
     │  ├─ PaymentRequired          402     insufficient_balance / insufficient_credits, key_quota_exceeded
-    │  ├─ Forbidden                403     permission_error / model_not_allowed, forbidden
+    │  ├─ Forbidden                403     permission_error / model_not_allowed, plan_unavailable, forbidden
     │  ├─ Conflict                 409     invalid_request_error / username_taken, last_admin, idempotency_conflict
     │  ├─ BodyTooSlow              408     invalid_request_error / body_timeout
     │  ├─ BodyTooLarge             413     invalid_request_error / body_too_large

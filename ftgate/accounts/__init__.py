@@ -36,7 +36,7 @@ class Accounts:
         site: Callable[[], SiteSettings],
     ) -> None:  # fmt: skip
         self.books = books
-        self.directory = Directory(books, metered_plan)
+        self.directory = Directory(books, metered_plan, lambda: site().plans)
         self.credits = Credits(self.directory, writer, clock)
         self.sessions = SignedIn(self.directory, writer, clock, secret)
         self.throttles = Throttles(clock)
@@ -44,7 +44,7 @@ class Accounts:
         self.switches = Switches(writer, clock)
         self.provider_keys = ProviderKeys(self.throttles, writer, clock, secret)
         self.payment_rows = PaymentRows()
-        self.plans = Plans(writer, lambda: site().plans)
+        self.plans = Plans(self.directory, writer)
         hasher = Hasher()
         self.users = Users(self.directory, self.credits, self.sessions, self.plans, hasher, writer, clock)
         self.keys = ApiKeys(self.directory, self.users, self.plans, writer, clock)
@@ -61,3 +61,9 @@ class Accounts:
         self.plans.load(connection)
         self.switches.load(connection)
         self.provider_keys.load(connection)
+
+    def adopt(self) -> None:
+        """Other settings are in force."""
+        self.keys.let_go()
+        self.directory.adopt()
+        self.plans.adopt()

@@ -6,7 +6,8 @@ it is found by the whole hash, never by a part of it. A slow hash buys nothing a
 
 import hashlib
 import sqlite3
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -14,7 +15,7 @@ from ftgate.core import windows
 from ftgate.core.books import Books
 from ftgate.core.secret import Secret
 from ftgate.errors import NotFound
-from ftgate.ports import Key
+from ftgate.ports import Key, PlanOffer
 from ftgate.store.database import balances_in, last_months_in, spent_in
 
 
@@ -63,11 +64,15 @@ class StoredKey(msgspec.Struct):
 
 
 class Directory:
-    """ports.Keys over all users and keys. `metered_plan(plan)` says whether a plan bills without credits."""
+    """ports.Keys over all users and keys. `metered_plan(plan)` says whether a plan bills without credits; `offers` are
+    the plans of the config in force, by name."""
 
-    def __init__(self, books: Books, metered_plan: Callable[[str], bool]) -> None:
+    def __init__(
+        self, books: Books, metered_plan: Callable[[str], bool], offers: Callable[[], Mapping[str, PlanOffer]]
+    ) -> None:
         self.books = books
         self.metered_plan = metered_plan
+        self.offers = offers
         self.users: dict[int, User] = {}
         self.by_name: dict[str, User] = {}
         self.keys: dict[int, StoredKey] = {}  # in the order of their ids, as users are
@@ -131,6 +136,25 @@ class Directory:
                 for key in self.keys_of.get(user.id, {}).values():
                     if key.hash in self.by_hash:
                         self.keep_key(key)
+        for key in self.keys.values():
+            if key.plan and (known := self.by_hash.get(key.hash)) is not None and known.plan != self.plan_of(key):
+                self.keep_key(key)
+
+    def plan_of(self, key: StoredKey) -> str:
+        """The plan by which a key's calls go. One of its own counts as long as it is its account's or everybody may
+        choose it, else its account's does. One that the config has no more still counts: calls by it are refused, and
+        a restriction does not fall away by a slip of the pen."""
+        own = self.users[key.account].plan
+        if not key.plan or key.plan == own:
+            return own
+        offer = self.offers().get(key.plan)
+        return key.plan if offer is None or offer.selectable else own
+
+    def in_use(self) -> dict[str, tuple[int, int]]:
+        """Each plan that somebody is on, and how many accounts and keys that are."""
+        accounts = Counter(user.plan for user in self.users.values())
+        keys = Counter(known.plan for known in self.by_hash.values())
+        return {plan: (accounts[plan], keys[plan]) for plan in sorted(accounts.keys() | keys.keys())}
 
     def keep_user(self, user: User) -> None:
         """Take a user in, or what has changed of one."""
@@ -150,7 +174,7 @@ class Directory:
             active=key.status == "active",
             account_active=user.status == "active",
             metered=self.metered(user),
-            plan=key.plan or user.plan,
+            plan=self.plan_of(key),
             models=key.models,
             expires_at_us=key.expires_at_us,
             allowed_ips=key.allowed_ips,
@@ -171,9 +195,9 @@ class Directory:
         return self.books.used_in(account, month)
 
     def plan_of_key(self, key: int) -> str | None:
-        """The plan of a key: its own, else its account's; None when there is no such key."""
+        """The plan by which a key's calls go; None when there is no such key."""
         found = self.keys.get(key)
-        return found.plan or self.users[found.account].plan if found else None
+        return self.plan_of(found) if found else None
 
     def account(self, id: int) -> User:
         """The account of an id. Raises NotFound."""

@@ -161,8 +161,10 @@ class ApiKeys:
         self, id: int, account: int | None, fields: Mapping[str, object], by: Doer
     ) -> dict[str, object]:  # fmt: skip
         """As ports.site.KeyRing says."""
-        key = self.one(id, account)
-        await self._change(key, self._with_plan(fields, self.directory.users[key.account]), by)
+        key, wanted = self.one(id, account), dict(fields)
+        if wanted.get("plan_id", 0) == self.plan_id(key):
+            del wanted["plan_id"]  # as it is shown: it goes on following its account, if it does
+        await self._change(key, self._with_plan(wanted, self.directory.users[key.account]), by)
         return self._told(key, account is None)
 
     async def delete(self, id: int, account: int | None, by: Doer) -> None:
@@ -185,7 +187,7 @@ class ApiKeys:
             "keyPrefix": key.prefix,
             "name": key.name,
             "status": self._status(key),
-            "planId": self.plans.id_of(key.plan or self.directory.users[key.account].plan),
+            "planId": self.plan_id(key),
             "quota": None if key.quota is None else format_cents(key.quota),
             "usedQuota": format_cents(used),
             "quotaReset": key.quota_reset,
@@ -196,6 +198,19 @@ class ApiKeys:
             "createdAt": iso(key.created_at_us),
             "lastUsedAt": None if quota.seen_us is None else iso(quota.seen_us),
         }
+
+    def plan_id(self, key: StoredKey) -> int:
+        """The number of the plan by which its calls go."""
+        return self.plans.id_of(self.directory.plan_of(key))
+
+    def let_go(self) -> None:
+        """Other settings are in force, and keys are known as they went by those before. A key that had chosen a plan
+        which is gone, and followed its account already since it might not have it, follows it for good."""
+        offers = self.directory.offers()
+        for key in self.directory.keys.values():
+            known = self.directory.by_hash.get(key.hash)
+            if key.plan and key.plan not in offers and known is not None and known.plan != key.plan:
+                self.plans.follow(key, self.writer.changed(), self.clock.wall_us(), CLI)
 
     def remember_use(self) -> None:
         """Queue when keys were used last, where that has changed since it was written."""

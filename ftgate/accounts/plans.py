@@ -1,21 +1,33 @@
 """The numbers of plans: given at first sight and kept, so that a key's plan can be named by one."""
 
+import logging
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Collection
 from decimal import Decimal
 
+from ftgate.accounts.acting import audited
+from ftgate.accounts.directory import Directory, StoredKey
 from ftgate.core.pricing import Multiplier
 from ftgate.errors import Forbidden, InvalidRequest
-from ftgate.ports import PlanOffer
+from ftgate.ports.site import Doer
+from ftgate.store.batch import Batch
 from ftgate.store.writer import Writer
+
+log = logging.getLogger("ftgate.plans")
+
+MEND = (
+    "Bring the plan back under its name, or move whoever is on it first: accounts by PATCH /v1/admin/users/{id}; keys "
+    "that chose it follow their accounts again once it is no longer `selectable`."
+)
 
 
 class Plans:
-    """`offers` are those of the config in force, by name."""
+    """Those of the config in force, and who is on them."""
 
-    def __init__(self, writer: Writer, offers: Callable[[], Mapping[str, PlanOffer]]) -> None:
+    def __init__(self, directory: Directory, writer: Writer) -> None:
+        self.directory = directory
         self.writer = writer
-        self.offers = offers
+        self.offers = directory.offers
         self.ids: dict[str, int] = {}
 
     def load(self, connection: sqlite3.Connection) -> None:
@@ -23,8 +35,9 @@ class Plans:
         self.ids.update(connection.execute("SELECT name, id FROM plan_ids"))
 
     def adopt(self) -> None:
-        """Give numbers to the plans that have none yet."""
-        for name in self.offers():
+        """Give numbers to the plans that have none yet, those among them that the config has no more and somebody is
+        on."""
+        for name in (*self.offers(), *self.directory.in_use()):
             if name not in self.ids:
                 self.ids[name] = number = max(self.ids.values(), default=0) + 1
                 self.writer.changed().statements.append(
@@ -32,8 +45,21 @@ class Plans:
                 )
 
     def id_of(self, name: str) -> int:
-        """A plan's number; that of default where it is no longer in the config."""
-        return self.ids.get(name if name in self.offers() else "default", 1)
+        """A plan's number, also where it is no longer in the config."""
+        return self.ids.get(name, 1)
+
+    def lost(self, names: Collection[str]) -> str | None:
+        """Why the plans that are there must not be changed for those of these names: somebody is on one that would be
+        gone. None where nobody is."""
+        used = self.directory.in_use()
+        gone = [told(plan, *used[plan]) for plan in self.offers() if plan not in names and plan in used]
+        return f"{'; '.join(gone)}. {MEND}" if gone else None
+
+    def warn(self) -> None:
+        """Say in the log which plans the config has not, and who is on them."""
+        for plan, many in self.directory.in_use().items():
+            if plan not in self.offers():
+                log.warning("%s: their calls are refused (403 plan_unavailable). %s", told(plan, *many), MEND)
 
     def chosen(self, number: int | None, own: str, param: str = "planId") -> str:
         """The plan that a key is given by its number; "" where it follows its account's, which is `own`. Raises
@@ -47,6 +73,14 @@ class Plans:
         if name != own and not offers[name].selectable:
             raise Forbidden(f"the plan {name!r} is not for keys of this account", code="plan_not_allowed", param=param)
         return name
+
+    def follow(self, key: StoredKey, batch: Batch, at_us: int, by: Doer) -> None:
+        """Let a key follow its account's plan from now on."""
+        before = {"planId": self.id_of(key.plan)}
+        key.plan = ""
+        batch.statements.append(("UPDATE keys SET plan = '' WHERE id = ?", (key.id,)))
+        audited(batch, at_us, by, "token.update", f"token:{key.id}", before, {"planId": None})
+        self.directory.keep_key(key)
 
     def shown(self) -> list[dict[str, object]]:
         """As GET /v1/plans has them."""
@@ -64,3 +98,9 @@ def _decimal(factor: Multiplier) -> str:
     said = Decimal(factor.numerator) / factor.denominator
     exact = said * factor.denominator == factor.numerator
     return format(said.normalize(), "f") if exact else f"{factor.numerator}/{factor.denominator}"
+
+
+def told(plan: str, accounts: int, keys: int) -> str:
+    """Who is on a plan that is gone, in words."""
+    who = f"{accounts} account{'s' * (accounts != 1)} and {keys} key{'s' * (keys != 1)}"
+    return f"[plan.{plan}] is gone, and {who} are on it"

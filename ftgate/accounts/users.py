@@ -175,15 +175,19 @@ class Users:
         Conflict where it would leave no operator."""
         if (plan := changes.get("plan")) is not None:
             self.check_plan(plan)
-        before = self._audited(user)
+        before, changes = self._audited(user), self._asked(user, changes)
         stays = changes.get("role", user.role) == "admin" and changes.get("status", user.status) == "active"
         if self._is_operator(user) and not stays and sum(map(self._is_operator, self.directory.users.values())) == 1:
             raise Conflict(f"{user.username} is the last active operator: make another one first", code="last_admin")
         for what, said in changes.items():
             assert what in CHANGEABLE, what
             setattr(user, what, said or "")
-        self._counts(user)
         batch = self.writer.changed()
+        if before["plan"] not in (user.plan, *self.plans.offers()):
+            for key in self.directory.keys_of.get(user.id, {}).values():
+                if key.plan == before["plan"] and key.status != "deleted":  # it had named its account's own
+                    self.plans.follow(key, batch, self.clock.wall_us(), by)
+        self._counts(user)
         if changes.get("status") == "disabled":
             self.sessions.end_all(user, batch)
         # Also where nothing changes now: it may have been asked for before and not be in the database yet.
@@ -202,6 +206,15 @@ class Users:
         )
         await self._written(batch, what)
         return user
+
+    def _asked(self, user: User, changes: Mapping[str, str | None]) -> Mapping[str, str | None]:
+        """What is to be changed of an account. A mode that it has by its plan, before and after, is the one that was
+        read: it goes on following."""
+        plans = {user.plan, changes.get("plan") or user.plan}
+        modes = {"metered" if self.directory.metered_plan(plan) else "prepaid" for plan in plans}
+        if user.mode or modes != {changes.get("mode")}:
+            return changes
+        return {what: said for what, said in changes.items() if what != "mode"}
 
     def check_plan(self, name: str) -> None:
         """Raises InvalidRequest where there is no such plan."""

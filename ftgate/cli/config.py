@@ -1,6 +1,8 @@
 """`ftgate check` and `ftgate init`: is the config right, and what could stand in it."""
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,13 +42,15 @@ def check(as_json: bool, config_path: Path | None, data: Path | None) -> None:
         path = path or config.default_path()
         settings = config.load(path, os.environ)
         found = config.describe(settings)
-        if why := unusable(data_dir(settings, data)):
+        place = data_dir(settings, data)
+        if why := unusable(place):
             raise ConfigFaults([f"{'--data' if data else '[server] data_dir'}: {why}"])
     except ConfigFaults as faulty:
         if as_json:
             document({"ok": False, "config": str(path) if path else None, "faults": faulty.faults})
             raise click.exceptions.Exit(1) from None
         raise Faulty(faulty.faults) from None
+    found["warnings"] = [*found["warnings"], *gone_plans(settings, place)]
     if as_json:
         document({"ok": True, **found, "faults": []})
         return
@@ -95,6 +99,24 @@ def unusable(place: Path) -> str | None:
         return None if os.access(place, os.R_OK | os.W_OK | os.X_OK) else f"{place} may not be used by this user."
     except OSError as problem:
         return f"{told(problem)}. Name another, or mend its rights."
+
+
+def gone_plans(settings: config.Settings, place: Path) -> list[str]:
+    """The plans that this config has not, and who in the data directory is on them, in words."""
+    from ftgate.accounts.plans import MEND
+    from ftgate.accounts.plans import told as who
+    from ftgate.house.house import DATABASE
+    from ftgate.store.database import plans_in, read_only
+
+    path = place / DATABASE
+    try:
+        if not path.exists():
+            return []
+        with closing(read_only(path)) as connection:
+            used = plans_in(connection)
+    except (OSError, sqlite3.Error):  # one that cannot be read, or of an earlier version: `serve` says what it is
+        return []
+    return [f"{who(plan, *many)}. {MEND}" for plan, many in used.items() if plan not in settings.plans]
 
 
 @click.command()

@@ -53,9 +53,9 @@ class Live:
         self.adopt(self.settings)
 
     def metered(self, plan: str) -> bool:
-        """Whether a plan bills without credits; as the default plan does where it is no longer there."""
-        terms = self.settings.plans.get(plan) or self.settings.plans["default"]
-        return (terms.mode or self.settings.billing.mode) == "metered"
+        """Whether a plan bills without credits; never one that is no longer there."""
+        terms = self.settings.plans.get(plan)
+        return terms is not None and (terms.mode or self.settings.billing.mode) == "metered"
 
     def rates_for(self, plan_of_key: Callable[[int], str | None]) -> RatesFor:
         """The limits of every scope. `plan_of_key` names the plan of a key's account; None where there is no such

@@ -16,6 +16,7 @@ from ftgate.core.pricing import ONE, Multiplier, Offer
 from ftgate.core.retrying import Retry
 from ftgate.core.routing import Channel, Model, Reach, Routes
 from ftgate.core.secret import Secret
+from ftgate.errors import Forbidden
 
 Headers = list[tuple[bytes, bytes]]
 """HTTP headers in order; names in lower case, values without surrounding space."""
@@ -382,8 +383,17 @@ class GateSettings(msgspec.Struct, frozen=True):
     """Models that have limits of their own."""
 
     def terms(self, plan: str) -> Terms:
-        """A plan's terms; those of `default` where the plan is no longer there."""
-        return self.plans.get(plan) or self.plans["default"]
+        """A plan's terms. Raises errors.Forbidden (plan_unavailable) for one that is not in the config: what it kept
+        its keys from must not fall away with its name."""
+        found = self.plans.get(plan)
+        if found is None:
+            raise Forbidden(
+                f"The plan {plan!r} of this API key is not configured here any more: give the key another plan "
+                "(`planId`, GET /v1/plans lists them), or ask the operator, who can bring the plan back or move the "
+                "account to another one",
+                code="plan_unavailable",
+            )
+        return found
 
 
 class DoorSettings(msgspec.Struct, frozen=True):

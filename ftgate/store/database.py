@@ -151,3 +151,15 @@ def last_months_in(connection: sqlite3.Connection) -> dict[int, tuple[str, int]]
     """Account -> the last month in which it had BYOK calls, and their tokens."""
     rows = connection.execute("SELECT account, max(month), tokens FROM byok_months GROUP BY account")
     return {account: (month, tokens) for account, month, tokens in rows}
+
+
+def plans_in(connection: sqlite3.Connection) -> dict[str, tuple[int, int]]:
+    """Plan -> the accounts and the keys that are on it. A key that names none is on its account's."""
+    users = dict(connection.execute("SELECT plan, count(*) FROM users GROUP BY plan"))
+    keys = dict(
+        connection.execute(
+            "SELECT coalesce(nullif(keys.plan, ''), users.plan) AS own, count(*) FROM keys JOIN users"
+            " ON users.id = keys.account WHERE keys.status != 'deleted' GROUP BY own"
+        )
+    )
+    return {plan: (users.get(plan, 0), keys.get(plan, 0)) for plan in sorted(users.keys() | keys.keys())}

@@ -1,6 +1,6 @@
 """Accounts over a database of their own, which must verify in the end."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ SITE = SiteSettings(registration="open", plans={"default": PlanOffer()})
 
 @asynccontextmanager
 async def opened(
-    path: Path, *, metered_plans: tuple[str, ...] = (), site: SiteSettings = SITE
+    path: Path, *, metered_plans: tuple[str, ...] = (), site: SiteSettings | Callable[[], SiteSettings] = SITE
 ) -> AsyncIterator[Accounts]:
     connection = connect(path, durability="process")
     writer = Writer(connection)
@@ -28,7 +28,7 @@ async def opened(
         TrioClock(),
         lambda plan: plan in metered_plans,
         b"secret of the tests",
-        lambda: site,
+        site if callable(site) else lambda: site,
     )
     accounts.load(connection)
     writer.start()

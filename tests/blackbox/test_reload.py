@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
+import httpx
 import pytest
 import trustme
 
-from tests.blackbox.harness import House, channel, error
+from tests.blackbox.harness import Account, House, channel, error
 
 STREAMS = 100
 WORDS = {"content": ["word "] * 40, "piece_delay_s": 0.05}
@@ -159,3 +160,46 @@ def test_a_certificate_that_changes(tmp_path: Path) -> None:
             house.connect()
         authority.configure_trust(house.trust)
         house.connect().close()
+
+
+def test_a_plan_that_somebody_is_on_is_neither_lost_nor_renamed_by_the_way(tmp_path: Path) -> None:
+    """A slip in a name must not open what the plan kept shut. The start goes on, and says what it refuses."""
+    plans = '[plan.cheap]\nselectable = true\nmodels = ["plain"]\n[plan.inner]\nmode = "metered"\n'
+    said = "[plan.cheap] is gone, and 0 accounts and 1 key are on it"
+    with House(tmp_path, CONFIG + plans, SCRIPTS, way="") as house:
+        owner = house.account("5")
+        house.cli("users", "create", "root", "--admin", "--password", "-", stdin="operator-pass\n")
+        house.cli("users", "password", owner.name, "--password", "-", stdin="the-password\n")
+
+        def post(path: str, body: object, token: str = "", method: str = "POST") -> httpx.Response:
+            house.http.cookies.clear()
+            return house.http.request(
+                method, path, json=body, headers={"Authorization": f"Bearer {token}"} if token else {}
+            )
+
+        def login(name: str, password: str) -> str:
+            return str(post("/v1/auth/login", {"username": name, "password": password}).json()["token"])
+
+        own, root = login(owner.name, "the-password"), login("root", "operator-pass")
+        made = post("/v1/tokens", {"name": "k", "planId": 2}, own).json()
+        cheap = Account(owner.name, made["key"])
+        assert house.chat(cheap, "plain").status_code == 200
+        error(house.chat(cheap, "new"), 403, "model_not_allowed", "model")
+        rewrite(house, CONFIG + plans.replace("cheap", "chaep"))
+        assert said in house.cli("reload", code=1)[1] and said in house.cli("check")[1]
+        assert said in post("/v1/admin/config/check", {}, root).json()["faults"][0]
+        answer = post("/v1/admin/config/reload", {}, root)
+        assert answer.status_code == 400 and said in answer.json()["error"]["faults"][0]
+        error(house.chat(cheap, "new"), 403, "model_not_allowed", "model")
+        assert house.server is not None and house.server.terminate() == 0
+        assert said in house.cli("check", "--json")["warnings"][0]
+        house.start()
+        house.logged(f"{said}: their calls are refused")
+        for model in ("plain", "new"):
+            assert "ask the operator" in error(house.chat(cheap, model), 403, "plan_unavailable")
+        error(house.http.get("/v1/models", headers=cheap.headers), 403, "plan_unavailable")
+        assert house.get("/v1/user/balance", cheap)["byok_limit_month"] == 0
+        assert house.chat(owner).status_code == 200
+        assert house.cli("reload")[0]  # what was gone before stands in nobody's way
+        changed = post(f"/v1/tokens/{made['apiKey']['id']}", {"planId": None}, own, "PATCH")
+        assert changed.json()["planId"] == 1 and house.chat(cheap, "plain").status_code == 200

@@ -322,3 +322,6 @@ async def test_a_plan_decides_who_is_metered(tmp_path: Path) -> None:
         assert house.books.accounts[1].metered
     async with opened(tmp_path, load(CHANNEL + '[billing]\nmode = "metered"\n')) as house:
         assert house.books.accounts[1].metered
+        house.writer.changed().statements.append(("UPDATE users SET plan = 'gone'", ()))
+    async with opened(tmp_path, load(CHANNEL + '[billing]\nmode = "metered"\n')) as house:
+        assert not house.books.accounts[1].metered  # one that is gone gives no credit

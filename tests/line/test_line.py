@@ -477,6 +477,14 @@ async def test_a_restricted_key_may_use_only_its_models_and_its_fallbacks_too(au
     assert (await stage.relay(ask())).status == 403
 
 
+async def test_a_key_whose_plan_is_gone_is_refused_before_anything_is_held(autojump_clock: Clock) -> None:
+    stage = Stage(ScriptedUpstream(), key={"plan": "gone"})
+    for asked in ("m", "auto"):
+        client = await stage.relay(ask(model=asked))
+        assert (client.status, error_of(client)["code"]) == (403, "plan_unavailable")
+    assert not stage.upstream.requests and not any(entry.kind == "hold" for entry in stage.log.entries)
+
+
 @pytest.mark.parametrize("asked", ["auto", "m"])
 @pytest.mark.parametrize("restricts", ["key", "plan"])
 async def test_auto_and_fallbacks_stay_within_what_a_key_and_its_plan_may_use(

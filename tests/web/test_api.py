@@ -68,9 +68,17 @@ async def test_the_prices_of_a_model() -> None:
     }  # fmt: skip
 
 
-async def test_a_plan_that_is_gone_counts_as_the_default() -> None:
-    line = OneLine(key=msgspec.structs.replace(KEY, plan="gone"), terms=Terms(byok_tokens_per_month=12))
-    assert (await Asking(line).ask("/v1/user/balance")).json()["byok_limit_month"] == 12
+async def test_a_key_s_own_plan_says_how_much_byok_it_has() -> None:
+    """Of one that is gone nothing is left, and nothing is served by it."""
+    line = OneLine(key=msgspec.structs.replace(KEY, plan="gold"), terms=Terms(byok_tokens_per_month=12))
+    gold = {**line.settings.plans, "gold": Terms(byok_tokens_per_month=7)}
+    line.settings = msgspec.structs.replace(line.settings, plans=gold)
+    assert (await Asking(line).ask("/v1/user/balance")).json()["byok_limit_month"] == 7
+    line.key = msgspec.structs.replace(KEY, plan="gone")
+    assert (await Asking(line).ask("/v1/user/balance")).json()["byok_limit_month"] == 0
+    for path in ("/v1/models", "/v1/models/m", "/anthropic/v1/models"):
+        answer = await Asking(line).ask(path)
+        assert answer.status == 403 and b"is not configured here any more" in answer.body
 
 
 async def test_balances() -> None:

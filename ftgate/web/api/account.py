@@ -18,12 +18,13 @@ def add(app: Quart, line: Line, guard: Guard, services: Services) -> None:
     @app.get("/v1/user/balance")
     async def balance() -> Response:
         asker = await guard.account()
+        plan = line.settings.plans.get(asker.key.plan if asker.key else asker.person.plan)
         posted, now_us = await accounts.posted(asker.account), time.time_ns() // 1000
         said = {
             "credits": number(posted),
             "credits_cents": posted * 100 // PICO_PER_USD,
             "byok_usage_month": await accounts.byok_tokens(asker.account, month(now_us)),
-            "byok_limit_month": line.settings.terms(asker.person.plan).byok_tokens_per_month,
+            "byok_limit_month": plan.byok_tokens_per_month if plan else 0,
             "reset_date": iso(next_month_us(now_us)).replace(".000Z", "Z"),
         }
         return reply(said)

@@ -23,8 +23,8 @@ _CALL: Refusals = {
     400: ("invalid_json", "missing_field", "invalid_value", "model_not_found", "context_length_exceeded"),
     401: ("key_disabled", "key_expired", "invalid_provider_key"),
     402: ("insufficient_credits", "key_quota_exceeded"),
-    403: ("model_not_allowed", "ip_not_allowed"), 404: ("not_found", "model_not_found"), 408: ("body_timeout",),
-    413: ("body_too_large",),
+    403: ("model_not_allowed", "plan_unavailable", "ip_not_allowed"), 404: ("not_found", "model_not_found"),
+    408: ("body_timeout",), 413: ("body_too_large",),
     415: ("unsupported_encoding",), 422: ("invalid_value",),
     429: ("rate_limit_exceeded", "byok_limit_exceeded"), 501: ("not_implemented",), 502: ("provider_error",),
     503: ("no_healthy_provider", "database_busy", "overloaded", "shutting_down", "stopped"),
@@ -56,7 +56,8 @@ _CANDIDATE = record({
 })  # fmt: skip
 _MODELS = record({"data": listed(record({"id": text()}))})
 _NAME = (Param("name", text(), place="path"),)
-_NO_MODEL: Refusals = {404: ("not_found", "model_not_found")}
+_NO_PLAN: Refusals = {403: ("plan_unavailable",)}
+_NO_MODEL: Refusals = {**_NO_PLAN, 404: ("not_found", "model_not_found")}
 _ID = (Param("id", text(), place="path"),)
 
 OPERATIONS = (
@@ -84,7 +85,10 @@ OPERATIONS = (
         refused=_CALL,
     ),
     *(
-        Operation("GET", f"{root}/v1/models", "The models that this key may call", asks=(KEY,), answers=json(_MODELS))
+        Operation(
+            "GET", f"{root}/v1/models", "The models that this key may call", asks=(KEY,), answers=json(_MODELS),
+            refused=_NO_PLAN,
+        )
         for root in ("", "/anthropic")
     ),
     *(
