@@ -164,6 +164,7 @@ class ApiKeys:
         key, wanted = self.one(id, account), dict(fields)
         if wanted.get("plan_id", 0) == self.plan_id(key):
             del wanted["plan_id"]  # as it is shown: it goes on following its account, if it does
+            wanted["plan"] = key.plan
         await self._change(key, self._with_plan(wanted, self.directory.users[key.account]), by)
         return self._told(key, account is None)
 
