@@ -183,6 +183,8 @@ class Applying:
             self.reached[payment.status] += 1
             loud = log.warning if payment.status in {"quarantined", "disputed"} else log.info
             loud("payment %s is %s%s", payment.id, payment.status, payment.reason and f": {payment.reason}")
+        elif payment.reason != before.reason:
+            log.warning("payment %s, which is %s: %s", payment.id, payment.status, payment.reason)
 
     def begin(self, payment: Payment) -> None:
         """Queue a new payment's row."""

@@ -244,6 +244,7 @@ def _charge(said: Mapping[str, Any]) -> Charge:
     return Charge(
         id=_text(said, "id"),
         currency=_text(said, "currency").lower(),
+        amount=_cents(said, "amount"),
         refunded=refunded,
         disputed=disputed if isinstance(disputed, bool) else None,
         receipt_url=_text(said, "receipt_url"),

@@ -11,7 +11,9 @@ person reading, a reconciliation, a start), the session, its charge and its disp
 
 What is credited is *our* amount, once. What is taken back is what Stripe says is refunded plus what is disputed (a
 dispute that is open or lost), never more than was credited: the row is brought to just that, in either direction, so an
-event that comes twice, late or out of order changes nothing. Amounts are units (core/money.py); Stripe counts cents.
+event that comes twice, late or out of order changes nothing. A charge of another amount or currency, which an operator
+has had credited all the same, takes back all of that when it has gone back whole; a part of another currency cannot be
+told in ours, and is the operator's. Amounts are units (core/money.py); Stripe counts cents.
 """
 
 import msgspec
@@ -77,10 +79,12 @@ class Session(msgspec.Struct, frozen=True):
 
 
 class Charge(msgspec.Struct, frozen=True):
-    """A charge. `refunded` is in cents, all refunds together less those that failed."""
+    """A charge of an `amount` in cents, None where that was not told. `refunded` is in cents, all refunds together less
+    those that failed."""
 
     id: str
     currency: str = ""
+    amount: int | None = None
     refunded: int = 0
     disputed: bool | None = None
     receipt_url: str = ""
@@ -150,16 +154,31 @@ def _noted(payment: Payment, told: Told) -> Payment:
             payment,
             charge=charge.id,
             receipt_url=charge.receipt_url or payment.receipt_url,
-            refunded=charge.refunded * CENT if charge.currency in {"", payment.currency} else payment.refunded,
         )
-    if told.disputes is not None:
-        disputed = sum(
-            one.amount * CENT
-            for one in told.disputes
-            if one.status not in _NOT_TAKEN and one.currency in {"", payment.currency}
-        )
-        payment = msgspec.structs.replace(payment, disputed=disputed)
+        payment = _went_back(payment, charge, told.disputes)
     return payment
+
+
+def _went_back(payment: Payment, charge: Charge, disputes: tuple[Dispute, ...] | None) -> Payment:
+    """The payment with what is refunded and what is disputed of its charge."""
+    foreign = charge.currency not in {"", payment.currency}
+    open_or_lost = [one for one in disputes or () if one.status not in _NOT_TAKEN]
+    cents = sum(one.amount for one in open_or_lost if one.currency in {"", charge.currency or payment.currency})
+    disputed = payment.disputed if disputes is None else 0 if foreign else cents * CENT
+    refunded = charge.refunded * CENT
+    if foreign and refunded:
+        refunded = payment.refunded  # what it comes to in our currency is not known
+    reason = "" if foreign and payment.credited else payment.reason
+    if charge.amount and charge.refunded + cents >= charge.amount:  # all of it, whatever it was
+        missing = max(payment.amount - refunded - disputed, 0)
+        refunded, disputed = (refunded, disputed + missing) if cents else (refunded + missing, disputed)
+    elif foreign and payment.credited and (charge.refunded or cents):
+        reason = (
+            f"of {charge.amount} {charge.currency} (in its smallest unit) {charge.refunded} are refunded and {cents} "
+            "disputed: take back what that comes to by a correction. Should all of it go back, all that was credited "
+            "is taken back here"
+        )
+    return msgspec.structs.replace(payment, refunded=refunded, disputed=disputed, reason=reason)
 
 
 def _status(payment: Payment, told: Told) -> Payment:

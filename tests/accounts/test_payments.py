@@ -388,6 +388,24 @@ async def test_what_is_not_as_we_asked_is_quarantined_until_the_operator_decides
     assert row == ("payment.resolve", shown["id"], '{"status":"paid","note":"it was right"}')
 
 
+@pytest.mark.parametrize("session_says", [{"amount_total": 300}, {"currency": "eur"}], ids=str)
+async def test_all_that_the_operator_credited_goes_back_with_all_that_was_paid(
+    path: Path, stripe: FakeStripe, session_says: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with world(path, stripe) as w:
+        session = await w.checkout()
+        stripe.alter(session, **session_says)
+        await w.told(stripe.pay(session))
+        await w.payments.resolve(session, action="credit", note="it was right")
+        await w.told(stripe.refund(session, 100))
+        foreign = "currency" in session_says
+        assert w.dollars == (10 if foreign else 9) and ("are refunded and 0 disputed" in caplog.text) is foreign
+        await w.told(stripe.refund(session, stripe.charge_of(session)["amount"] - 100))
+        assert (w.status(session), w.dollars) == ("refunded", 0)
+        await w.told(stripe.fail_refund(session))
+        assert w.dollars == (0 if foreign else 9)  # what is still out in euros is not told in dollars
+
+
 async def test_a_dismissed_payment_stays_so(path: Path, stripe: FakeStripe) -> None:
     async with world(path, stripe) as w:
         session = await w.checkout()

@@ -122,6 +122,66 @@ def test_an_operator_credits_what_is_quarantined_once_and_its_refunds_count():
     assert decide(said.payment, told(session(amount=999), 200)) == Decision(said.payment)
 
 
+EUR, LESS = session(currency="eur"), session(amount=300)
+
+
+@pytest.mark.parametrize(
+    ("of", "said", "status", "taken"),
+    [
+        # paid in euros: all of it or nothing is what can be told
+        (EUR, [charge(0, amount=900, currency="eur")], "paid", 0),
+        (EUR, [charge(900, amount=900, currency="eur")], "refunded", 10),
+        (EUR, [charge(900, amount=900, currency="eur"), charge(0, amount=900, currency="eur")], "paid", 0),
+        (EUR, [charge(899, amount=900, currency="eur")], "paid", 0),
+        (EUR, [(charge(0, amount=900, currency="eur"), Dispute("lost", 900, "eur"))], "disputed", 10),
+        (EUR, [(charge(500, amount=900, currency="eur"), Dispute("lost", 400, "eur"))], "disputed", 10),
+        (EUR, [(charge(0, amount=900, currency="eur"), Dispute("lost", 900, "usd"))], "paid", 0),
+        # three dollars were paid, and ten credited
+        (LESS, [charge(100, amount=300)], "partially_refunded", 1),
+        (LESS, [charge(300, amount=300)], "refunded", 10),
+        (LESS, [charge(300, amount=300), charge(200, amount=300)], "partially_refunded", 2),
+        (LESS, [(charge(0, amount=300), Dispute("needs_response", 300, "usd"))], "disputed", 10),
+        (LESS, [(charge(100, amount=300), Dispute("lost", 200, "usd"))], "disputed", 10),
+        (LESS, [(charge(100, amount=300), Dispute(how, 200, "")) for how in ("lost", "won")], "partially_refunded", 1),
+        # more was paid than is credited: what is refunded is taken back, and never more than was credited
+        (session(amount=3000), [charge(400, amount=3000)], "partially_refunded", 4),
+        (session(amount=3000), [charge(3000, amount=3000)], "refunded", 10),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("before", [False, True])
+def test_what_was_credited_all_the_same_is_taken_back_when_its_charge_has_gone_back(of, said, status, taken, before):
+    """Told before the operator credits it, and after."""
+    payment = decide(ASKED, told(of)).payment
+    assert payment.status == "quarantined"
+    entered = 0
+    for at, one in enumerate([None, *said]):
+        if at == (len(said) if before else 0):
+            if at:
+                payment = decide(payment, _of(of, one)).payment
+            found = resolve(payment, "credit", "it was right")
+            assert found.credit == TEN
+        elif one is None:
+            continue
+        else:
+            found = decide(payment, _of(of, one))
+        payment, entered = found.payment, entered + found.take
+    assert (payment.status, payment.taken, entered) == (status, taken * PICO_PER_USD, taken * PICO_PER_USD)
+
+
+def _of(session, said):
+    """A charge, perhaps with its dispute, as Stripe tells of it with its session."""
+    return Told(session, *((said[0], (said[1],)) if isinstance(said, tuple) else (said, ())))
+
+
+def test_a_part_of_another_currency_is_told_to_the_operator():
+    payment = resolve(decide(ASKED, told(EUR)).payment, "credit", "it was right").payment
+    found = decide(payment, _of(EUR, charge(450, amount=900, currency="eur")))
+    assert (found.take, found.payment.status) == (0, "paid")
+    assert found.payment.reason.startswith("of 900 eur (in its smallest unit) 450 are refunded and 0 disputed: ")
+    assert decide(found.payment, _of(EUR, charge(450, amount=900, currency="eur"))) == Decision(found.payment)
+    assert decide(found.payment, _of(EUR, charge(900, amount=900, currency="eur"))).payment.reason == ""
+
+
 def test_what_an_operator_dismissed_stays_failed():
     gone = resolve(decide(ASKED, told(session(amount=999))).payment, "dismiss", "a test")
     assert (gone.credit, gone.take, gone.payment.status) == (0, 0, "failed")

@@ -80,4 +80,18 @@ PLANTS = (
         "if payment.credited or",
         "tests/core/test_payments.py",
     ),
+    Plant(
+        "what goes back whole in another currency is left to who has it",
+        "ftgate/core/payments.py",
+        "if charge.amount and charge.refunded + cents >= charge.amount:",
+        "if charge.amount and not foreign and charge.refunded + cents >= charge.amount:",
+        "tests/core/test_payments.py",
+    ),
+    Plant(
+        "a charge of less than was credited takes back only what it was",
+        "ftgate/core/payments.py",
+        "missing = max(payment.amount - refunded - disputed, 0)",
+        "missing = max(payment.amount - refunded - disputed, 0) if foreign else 0",
+        "tests/core/test_payments.py",
+    ),
 )
