@@ -19,6 +19,8 @@ from ftgate.ports.site import Doer
 from ftgate.store.batch import Batch
 from ftgate.store.writer import Writer
 
+MOST_NOTE = 500
+
 
 class Credits:
     """Commands that move credits from outside into an account, or back."""
@@ -46,16 +48,12 @@ class Credits:
         """Give credits (USD, decimal), once for each `ref`, by the command line. Raises InvalidRequest, NotFound,
         Conflict, DatabaseBusy."""
         user, units = self.directory.user(username), given.amount(amount)
-        ref = given.ref_or_new(ref, "grant")
-        return await self.granted(user.id, units, note=given.line("note", note), ref=ref, by=CLI)
+        return await self.granted(user.id, units, note=note, ref=ref, by=CLI)
 
     async def correct(self, *, username: str, amount: str, note: str, ref: str | None = None) -> dict[str, object]:
         """Put a mistake right by a new entry, once for each `ref`: add credits, or take them where the amount (USD) is
         negative. By the command line. Raises as `grant`."""
         user, units = self.directory.user(username), given.usd(amount)
-        ref = given.ref_or_new(ref, "correct")
-        if not given.line("note", note).strip():
-            raise InvalidRequest("a correction needs a note: say what it puts right")
         return await self.corrected(user.id, units, note=note, ref=ref, by=CLI)
 
     def account(self, username: str) -> int:
@@ -67,6 +65,9 @@ class Credits:
     ) -> dict[str, object]:  # fmt: skip
         """As ports.managing.Credits says."""
         user, ref = self.directory.account(account), given.ref_or_new(ref, "grant")
+        note = given.line("note", note, most=MOST_NOTE)
+        if units <= 0:
+            raise InvalidRequest("a grant is more than 0: a correction takes credits back", param="amount")
         known = self._known(ref, "grant", user, units)
         if not known:
             self.give(user, units, note, ref, by)
@@ -77,15 +78,20 @@ class Credits:
     ) -> dict[str, object]:  # fmt: skip
         """As ports.managing.Credits says."""
         user, ref = self.directory.account(account), given.ref_or_new(ref, "correct")
+        note = given.line("note", note, most=MOST_NOTE)
+        if not note:
+            raise InvalidRequest("a correction needs a note: say what it puts right", param="note")
+        if not units:
+            raise InvalidRequest("a correction is another amount than 0, of either sign", param="amount")
         known = self._known(ref, "correct", user, units)
         if not known:
-            entry = self.books.correct(user.id, units, ref=ref, at_us=self.clock.wall_us(), note=note[:500])
+            entry = self.books.correct(user.id, units, ref=ref, at_us=self.clock.wall_us(), note=note)
             self._remember(user, units, entry, by, "the amount is out of range: no balance past $1,000,000 either way")
         return {**await self._moved(user, units, "correct", ref), "corrected": format_usd(units), "already_done": known}
 
     def give(self, user: User, units: int, note: str, ref: str, by: Doer) -> None:
         """Queue a grant under a ref that is new. Raises InvalidRequest."""
-        entry = self.books.grant(user.id, units, ref=ref, at_us=self.clock.wall_us(), note=note[:500])
+        entry = self.books.grant(user.id, units, ref=ref, at_us=self.clock.wall_us(), note=note)
         self._remember(user, units, entry, by, "the amount is out of range: from 0, and no balance above $1,000,000")
 
     def _known(self, ref: str, kind: str, user: User, amount: int) -> bool:

@@ -6,7 +6,7 @@ import secrets
 
 from ftgate.core.accounts import REF, REF_WORDS
 from ftgate.core.moments import iso, parse_time
-from ftgate.core.money import parse_usd
+from ftgate.core.money import PLAIN, parse_usd
 from ftgate.errors import InvalidRequest
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -27,9 +27,12 @@ def ref_or_new(text: str | None, kind: str) -> str:
 def usd(text: str) -> int:
     """An amount in USD, as units; it may be negative."""
     try:
-        return parse_usd(text)
+        units = parse_usd(text)
     except ValueError as error:
         raise InvalidRequest(str(error)) from None
+    if not PLAIN.fullmatch(str(text).strip()):
+        raise InvalidRequest(f"write {text} in plain digits, like 5 or 0.25")
+    return units
 
 
 def amount(text: str) -> int:
@@ -49,12 +52,17 @@ def text(what: str, said: str) -> str:
     return said
 
 
-def line(what: str, said: str) -> str:
-    """A text that is shown in one line, in tables and on terminals."""
+def line(what: str, said: str, *, least: int = 0, most: int) -> str:
+    """A text that is shown in one line, in tables and on terminals, without space at its ends."""
     if found := _CONTROL.search(text(what, said)):
         raise InvalidRequest(
             f"the {what} holds a control character (U+{ord(found[0]):04X}); write plain text in one line"
         )
+    said = said.strip()
+    if len(said) > most:
+        raise InvalidRequest(f"the {what} is {len(said)} characters long; it may have {most}")
+    if len(said) < least:
+        raise InvalidRequest(f"the {what} is empty")
     return said
 
 

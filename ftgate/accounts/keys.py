@@ -27,6 +27,7 @@ from ftgate.store.writer import Writer
 
 MOST_KEYS = 1000
 """Keys that one account may have."""
+MOST_NAME, MOST_MODEL, MOST_MODELS = 100, 200, 200
 COLUMNS = {
     "name": "name", "status": "status", "models": "models", "quota": "quota", "quota_reset": "quota_reset",
     "expires_at_us": "expires_at_us", "allowed_ips": "allowed_ips", "plan": "plan",
@@ -62,12 +63,14 @@ class ApiKeys:
         expires_at_us = None if expires is None else given.moment(expires)
         only = tuple(
             dict.fromkeys(
-                name.strip() for name in (given.line("models", model) for model in models or ()) if name.strip()
+                name for name in (given.line("models", model, most=MOST_MODEL) for model in models or ()) if name
             )
         )
         if models is not None and not only:  # a script joined an empty list: that is no leave to call everything
             raise InvalidRequest("the list of models is empty; name at least one, or leave it out for all models")
-        name = given.line("name", name)[:100]
+        if len(only) > MOST_MODELS:
+            raise InvalidRequest(f"a key takes {MOST_MODELS} models at the most")
+        name = given.line("name", name, most=MOST_NAME)
         user = await self._user_for_key(username)
         key, secret, batch = self._open(
             user, {"name": name, "models": only, "quota": limit, "expires_at_us": expires_at_us}, CLI

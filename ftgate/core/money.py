@@ -19,6 +19,9 @@ charge can overflow a column."""
 
 _WRITTEN = re.compile(r"[+-]?([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 """How a number is written here. Decimal itself takes more: 5_000, and the digits of every script."""
+PLAIN = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?")
+"""An amount as people and programs give it, by the command line and in a text of JSON: no exponent, no sign but a
+minus."""
 _EXACT = Context(prec=60, traps=[Inexact, InvalidOperation])
 """Decimal rounds to 28 digits unless told otherwise; this one raises where a digit that counts would be lost."""
 

@@ -7,6 +7,7 @@ ignored. Amounts are read from their text, so that no digit is lost in a float.
 
 import re
 from collections.abc import Collection
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,7 +15,7 @@ from quart import request
 
 from ftgate.core import addresses
 from ftgate.core.moments import iso, parse_time
-from ftgate.core.money import parse_usd
+from ftgate.core.money import PLAIN, parse_usd
 from ftgate.errors import BodyTooLarge, InvalidRequest
 
 MOST_BYTES = 65_536
@@ -23,7 +24,7 @@ MOST_NESTED = 64
 MOST_CENTS = 100_000_000
 """The largest amount in cents: a million dollars."""
 UNITS_PER_CENT = 10**10
-NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?")
+_JSON_NUMBER = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE][+-]?[0-9]{1,3})?")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.S)
 """One that never ends goes to the body's end, and is looked through once: nothing is tried again (`*+`)."""
@@ -185,16 +186,20 @@ class Fields:
             raise wrong(spelt, f"`{spelt}`: {error}") from None
 
     def _number(self, name: str) -> tuple[str, str] | None:
-        """A field's spelling and its number in plain digits; a text of one counts as well."""
+        """A field's spelling and its number in plain digits; a text of one counts as well. Only a JSON number may have
+        an exponent: programs write small ones so by themselves."""
         found = self._raw(name)
         if found is None or found[1].strip() == b"null":
             return None
         spelt, raw = found
         text = raw.strip().decode()
-        said = msgspec.json.decode(raw) if text.startswith('"') else text
-        if not isinstance(said, str) or not NUMBER.fullmatch(said.strip() if text.startswith('"') else said):
+        if text.startswith('"'):
+            text = msgspec.json.decode(raw, type=str).strip()
+        elif _JSON_NUMBER.fullmatch(text):
+            text = format(Decimal(text), "f")
+        if not PLAIN.fullmatch(text):
             raise wrong(spelt, f"`{spelt}` must be a decimal amount in plain digits, like 5 or 0.25")
-        return spelt, said.strip()
+        return spelt, text
 
     def _spelt(self, name: str) -> str:
         found = self._raw(name)

@@ -439,6 +439,19 @@ def test_a_key_has_its_account_s_plan_or_one_that_may_be_chosen(ann: Person) -> 
     assert ann.said("PATCH", path, {"planId": None})["planId"] == 1
 
 
+def test_what_a_get_says_is_put_back(ann: Person) -> None:
+    """An expired key too, which is to live on; nothing else changes by it."""
+    token, key = ann.key(expiresAt="2020-01-01")
+    path = f"/v1/tokens/{token['id']}"
+    read = ann.said("GET", path)
+    assert read["status"] == "expired" and ann.said("PUT", path, read) == read
+    error(ann.call(key), 401, "key_expired")
+    later = ann.said("PUT", path, {**read, "expiresAt": "2040-01-01T00:00:00.000Z"})
+    assert later == {**read, "status": "active", "expiresAt": "2040-01-01T00:00:00.000Z"}
+    assert ann.call(key).status_code == 200
+    error(ann.ask("PUT", path, {"status": "gone"}), 400, "invalid_value", "status")
+
+
 def test_a_key_manages_nothing(ann: Person) -> None:
     token, key = ann.key()
     for method, path in (

@@ -157,7 +157,8 @@ async def test_records(asking: Asking) -> None:
         ("PATCH", "/v1/admin/users/6", {}, (404, "not_found", None)),
         ("POST", "/v1/admin/users/6/password", {"newPassword": 1}, (400, "invalid_value", "newPassword")),
         ("POST", "/v1/admin/users/06/password", {}, (404, "not_found", None)),
-        ("PATCH", "/v1/admin/tokens/6", {"status": "expired"}, (400, "invalid_value", "status")),
+        ("PATCH", "/v1/admin/tokens/6", {"status": "x"}, (400, "invalid_value", "status")),
+        ("PATCH", "/v1/admin/tokens/6", {"status": "expired"}, (404, "not_found", None)),  # as a GET says it
         ("DELETE", "/v1/admin/tokens/6", None, (404, "not_found", None)),
         ("POST", "/v1/admin/credits", {"user": 5}, (400, "missing_field", "amount")),
         ("POST", "/v1/admin/credits", {"amount": 1}, (400, "missing_field", "user")),

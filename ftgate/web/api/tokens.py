@@ -40,7 +40,7 @@ def add(routes: Blueprint, guard: Guard, services: Services) -> None:
         asker = await guard.person()
         said = await fields.read()
         changed = wanted(said)
-        if (status := said.choice("status", STATUSES)) is not None:
+        if (status := settable(said)) is not None:
             changed["status"] = status
         return reply(await keys.change(number(id), asker.account, changed, doer(asker)))
 
@@ -75,6 +75,12 @@ def wanted(said: fields.Fields) -> dict[str, object]:
     if said.is_there("plan_id"):
         found["plan_id"] = said.id("plan_id")
     return found
+
+
+def settable(said: fields.Fields) -> str | None:
+    """The status that a key is to have. `expired`, as a GET says it, is none that can be set: it is as not given."""
+    raw = said.text("status", most=20)
+    return None if raw == "expired" else said.choice("status", STATUSES)
 
 
 def number(id: str) -> int:

@@ -9,7 +9,7 @@ from ftgate.errors import InvalidRequest
 from ftgate.ports.site import Rows
 from ftgate.web import fields
 from ftgate.web.api.auth import MOST_NAME, MOST_PASSWORD, MOST_USERNAME, email
-from ftgate.web.api.tokens import number, page
+from ftgate.web.api.tokens import number, page, settable
 from ftgate.web.asked import choice, path_id, text, whole_id
 from ftgate.web.asking import Guard, doer
 from ftgate.web.pages import page_of
@@ -111,7 +111,7 @@ def _keys(routes: Blueprint, guard: Guard, services: Services) -> None:
     @routes.patch("/v1/admin/tokens/<id>")
     async def set_status(id: str) -> Response:
         asker = await guard.operator()
-        status = (await fields.read()).choice("status", STATUSES)
+        status = settable(await fields.read())
         changes = {} if status is None else {"status": status}
         return reply(await keys.change(number(id), None, changes, doer(asker)))
 
