@@ -228,13 +228,6 @@ PLANTS = (
         "tests/accounts/test_managed.py tests/accounts/test_payments.py",
     ),
     Plant(
-        "a plan that is gone opens its keys to all that default may",
-        "ftgate/ports/__init__.py",
-        "found = self.plans.get(plan)",
-        'found = self.plans.get(plan) or self.plans["default"]',
-        "tests/web/test_api.py",
-    ),
-    Plant(
         "a key that had chosen a plan which is gone follows its account",
         "ftgate/accounts/directory.py",
         "if offer is None or offer.selectable else own",

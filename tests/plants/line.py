@@ -470,4 +470,11 @@ PLANTS = (
         "found = Verdict.caller",
         "tests/line/test_key_check.py",
     ),
+    Plant(
+        "a plan that is gone opens its keys to all that default may",
+        "ftgate/line/planning.py",
+        "terms = x.settings.terms(key.plan)\n        x.multiplier",
+        'terms = x.settings.plans.get(key.plan) or x.settings.plans["default"]\n        x.multiplier',
+        "tests/line/test_line.py::test_a_key_whose_plan_is_gone_is_refused_before_anything_is_held",
+    ),
 )
