@@ -10,6 +10,7 @@ import msgspec
 
 from ftgate import dialects
 from ftgate.config import settings
+from ftgate.config.changes import needing_restart
 from ftgate.config.channel_settings import ChannelSettings
 from ftgate.config.lines import Where
 from ftgate.config.load import dotted, fields
@@ -31,12 +32,19 @@ NAMED_OTHERWISE = {"drain_seconds": "drain_s", "drain_usd": "drain_most"}
 DIALECTS = {"base_url": "", "anthropic_base_url": "anthropic_messages", "responses_base_url": "openai_responses"}
 
 
-def inspected(config: Settings) -> list[dict[str, object]]:
-    """Every setting, in the order of the example."""
-    return [
+def inspected(config: Settings, started: Settings) -> list[dict[str, object]]:
+    """Every setting, in the order of the example. Of one that only a start obeys `value` is what the process has
+    `started` with; what it will start with the next time, where that is another, stands in `after_restart`."""
+    rows = [
         {"name": dotted(tuple(map(str, name))), "value": value, "origin": _origin(config, where)}
         for name, value, where in _all(config)
     ]
+    if later := set(needing_restart(started, config)):
+        now = {dotted(tuple(map(str, name))): value for name, value, _ in _all(started)}
+        for row in rows:
+            if row["name"] in later:
+                row |= {"value": now.get(str(row["name"])), "after_restart": row["value"]}
+    return rows
 
 
 def _origin(config: Settings, where: Where) -> str:

@@ -22,7 +22,7 @@ class ConfigDesk:
         return {
             "path": None if config.origin is None else str(config.origin),
             "loaded_at": iso(self.reloader.loaded_at_us),
-            "settings": inspected(config),
+            "settings": inspected(config, self.reloader.live.started),
             "last_error": "\n".join(self.reloader.faults) or None,
         }
 

@@ -42,7 +42,8 @@ output = 2
 
 
 def rows(text: str, **more: Any) -> dict[str, tuple[object, object]]:
-    return {str(row["name"]): (row["value"], row["origin"]) for row in config.inspected(load(text, **more))}
+    found = load(text, **more)
+    return {str(row["name"]): (row["value"], row["origin"]) for row in config.inspected(found, found)}
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_each_has_its_value_and_its_place(name: str, value: object, origin: str)
 
 
 def test_no_secret_is_shown() -> None:
-    said = json.dumps(config.inspected(load(TEXT)))
+    said = json.dumps(config.inspected(load(TEXT), load(TEXT)))
     assert "hidden" not in said and ENVIRON["LAB_KEY"] not in said
     assert rows(CHANNEL)["stripe.secret_key"] == (None, "default")
 
@@ -94,3 +95,13 @@ def test_every_setting_of_a_section_is_there() -> None:
     from ftgate.config.settings import Server
 
     assert {f"server.{name}" for name in fields(Server)} <= rows(CHANNEL).keys()
+
+
+def test_what_only_a_start_obeys_is_shown_as_it_is_in_force() -> None:
+    started, now = (
+        load(CHANNEL + "\n[server]\nport = 8401\ncors = true\n"),
+        load(CHANNEL + "\n[server]\nport = 8402\ncors = false\n"),
+    )
+    rows = {row["name"]: row for row in config.inspected(now, started)}
+    assert (rows["server.port"]["value"], rows["server.port"]["after_restart"]) == (8401, 8402)
+    assert rows["server.cors"]["value"] is False and "after_restart" not in rows["server.cors"]

@@ -70,3 +70,10 @@ async def test_both_are_open_to_all(path: str) -> None:
         assert "default-src 'none'" in answer.headers["content-security-policy"]
     else:
         assert answer.json()["openapi"] == "3.1.0" and len(answer.json()["paths"]) > 40
+
+
+def test_the_cookie_is_named_as_it_is() -> None:
+    names = [
+        document(*name)["components"]["securitySchemes"]["session"]["name"] for name in ((), ("__Host-ftgate_session",))
+    ]
+    assert names == ["ftgate_session", "__Host-ftgate_session"]

@@ -14,7 +14,7 @@ from ftgate.web.services import Services
 def add(routes: Blueprint, guard: Guard, services: Services) -> None:
     @routes.get("/openapi.json")
     async def openapi() -> Response:
-        return Response(written(), content_type="application/json")
+        return Response(written(guard.cookie_name), content_type="application/json")
 
     @routes.get("/docs")
     async def docs() -> Response:
@@ -24,5 +24,5 @@ def add(routes: Blueprint, guard: Guard, services: Services) -> None:
 
 
 @cache
-def written() -> bytes:
-    return msgspec.json.encode(document())
+def written(cookie: str) -> bytes:
+    return msgspec.json.encode(document(cookie))

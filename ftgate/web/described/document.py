@@ -110,8 +110,8 @@ def _id(one: Operation) -> str:
 
 
 @cache
-def document() -> dict[str, Any]:
-    """As /openapi.json has it."""
+def document(cookie: str = "ftgate_session") -> dict[str, Any]:
+    """As /openapi.json has it; `cookie` is the name of the session's."""
     paths: dict[str, dict[str, Any]] = {}
     for heading, one in operations():
         paths.setdefault(one.path, {})[one.method.lower()] = _operation(heading, one)
@@ -126,5 +126,7 @@ def document() -> dict[str, Any]:
         },
         "tags": [{"name": heading} for heading, _ in PARTS],
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": SECURITY},
+        "components": {
+            "schemas": schemas, "securitySchemes": SECURITY | {SESSION: {**SECURITY[SESSION], "name": cookie}},
+        },
     }  # fmt: skip

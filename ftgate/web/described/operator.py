@@ -139,7 +139,7 @@ OPERATIONS = (
               answers={"text/csv": text(), "application/x-ndjson": text()}),
     _admin("GET", "/config", "The settings in force", record({
         "path": maybe(text()), "loaded_at": moment(), "last_error": maybe(text()),
-        "settings": listed(record({"name": text(), "value": {}, "origin": text()})),
+        "settings": listed(record({"name": text(), "value": {}, "origin": text(), "after_restart?": {}})),
     })),
     _admin("POST", "/config/check", "What is wrong with the file as it lies there", _FINDING),
     _admin("POST", "/config/reload", "Put the file in force", record({
