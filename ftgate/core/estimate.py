@@ -141,12 +141,11 @@ class Ratios:
     def __init__(self) -> None:
         self.known: dict[tuple[str, str], int] = {}
         self.changed: set[tuple[str, str]] = set()
-        self._asked: dict[tuple[str, str], int] = {}
+        self._asked: dict[str, int] = {}
 
-    def wants(self, kind: str, model: str) -> bool:
-        """Whether the next exact usage is worth counting a text for: all at first, later one in so many."""
-        place = kind, model
-        asked = self._asked[place] = self._asked.get(place, 0) + 1
+    def wants(self, model: str) -> bool:
+        """Whether the next exact usage of this model is worth learning from: all at first, later one in so many."""
+        asked = self._asked[model] = self._asked.get(model, 0) + 1
         return asked <= self.FIRST or asked % self.WEIGHT == 0
 
     def learn(self, kind: str, model: str, estimated_milli: int, exact: int) -> None:

@@ -184,11 +184,15 @@ def learn(x: Exchange) -> None:
     hidden."""
     if x.measured is None or not x.measured.exact:
         return
-    usage, tried, ask = x.measured.usage, x.tried[-1], x.ask
+    tried = x.tried[-1]
+    model = tried.candidate.model.name
+    if not x.ratios.wants(model):
+        return
+    usage, ask = x.measured.usage, x.ask
     if not (ask.images or ask.audios or ask.files):
-        x.ratios.learn("prompt", tried.candidate.model.name, ask.prompt.likely_milli, usage.prompt)
-    if not (usage.reasoning or tried.meter.media) and x.ratios.wants("output", tried.candidate.model.name):
-        x.ratios.learn("output", tried.candidate.model.name, tried.meter.counted().likely_milli, usage.output)
+        x.ratios.learn("prompt", model, ask.prompt.likely_milli, usage.prompt)
+    if not (usage.reasoning or tried.meter.media):
+        x.ratios.learn("output", model, tried.meter.counted().likely_milli, usage.output)
 
 
 def _bounds(x: Exchange, tried: Tried) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftgate.core import estimate
-from ftgate.core.estimate import ZERO, Count
+from ftgate.core.estimate import ZERO, Count, Ratios
 from tests.core.samples import SAMPLES
 
 any_text = st.text(max_size=200)
@@ -103,3 +103,11 @@ def test_a_megabyte_is_quick_and_linear(unit):
     assert time.process_time() - began < 1.5  # about 0.05 s on a slow core; a quadratic one would take minutes
     one = estimate.text(unit)
     assert counted == Count(one.likely_milli * (len(text) // len(unit)), one.bound_milli * (len(text) // len(unit)))
+
+
+def test_what_is_well_known_is_seldom_learned_from() -> None:
+    """Each model by itself: all at first, later one in so many."""
+    ratios = Ratios()
+    wanted = [ratios.wants("m") for _ in range(Ratios.FIRST + 2 * Ratios.WEIGHT)]
+    assert all(wanted[: Ratios.FIRST]) and sum(wanted) == Ratios.FIRST + 2
+    assert ratios.wants("other")
