@@ -9,20 +9,22 @@ import contextvars
 import json
 import re
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from ftgate.core.books import Books, Entry
 from ftgate.core.limits import Rates
 from ftgate.core.routing import Candidate, Channel
-from ftgate.ports import Held, Poor, Row, UpstreamRequest
+from ftgate.core.secret import Secret
+from ftgate.ports import Exhausted, Held, Poor, Row, UpstreamRequest
 from tests.days.callers import MESSAGES
 from tests.days.endings import DURABLE_S, wrong_with
 from tests.days.needs import Needs, price_of, usd
-from tests.days.people import People, may, span_began_us
+from tests.days.people import EPOCH, People, may, span_began_us
 from tests.days.seen import Seen, Told
-from tests.days.tally import QuotaNow, Tally, read_entries
+from tests.days.tally import QuotaNow, Tally, read_entries, whole
 from tests.days.windows import Windows
 
 ATTEMPTS = 3
@@ -47,6 +49,7 @@ class Auditor:
         self.crashed = True  # between boots nothing is audited
         self.charge_estimate = False
         self.tally = Tally()
+        self.months: dict[tuple[int, str], int] = defaultdict(int)  # account, month -> tokens by keys of their own
         self.needs = Needs()
         self.windows = Windows(self.calls, self.needs, rates_for)
 
@@ -76,7 +79,8 @@ class Auditor:
         asked = json.loads(request.body)
         channel = next(c for c in seen.channels if c.name == request.channel)
         model = next(m for m in channel.models.values() if m.upstream == asked["model"])
-        way = Candidate(channel, channel.addresses["openai_chat"], channel.credentials[0], model)
+        credential = Secret("its caller's") if seen.byok else channel.credentials[0]
+        way = Candidate(channel, channel.addresses["openai_chat"], credential, model)
         told = Told(way, now, seen.client_head, asked=asked)
         seen.told.append(told)
         if not self.crashed:
@@ -99,7 +103,7 @@ class Auditor:
         except AssertionError as wrong:
             self.wrong.append(f"entry {entries[0].id}: {wrong}")
 
-    def held(self, outcome: Held | Poor | None, offered: list[Candidate], books: Books) -> None:
+    def held(self, outcome: Held | Poor | Exhausted | None, offered: list[Candidate], books: Books) -> None:
         """A hold was asked for, and taken or refused; so far were its candidates looked at."""
         if self.crashed:
             return
@@ -110,6 +114,14 @@ class Auditor:
         if offered and offered[0].model.name == seen.names[0]:
             seen.first = offered[0].model
         self._in_order(seen, offered)
+        if seen.byok and offered:
+            used, most = self.months[seen.account, _month(self.wall_us())], self.people.plans[seen.plan].byok_tokens
+            seen.exhausted = isinstance(outcome, Exhausted)
+            self.expect(seen.exhausted == (used >= most), f"{seen.call.id}: {outcome} at {used} tokens of {most}")
+            self.met["calls with keys of their own"] += 1
+        if isinstance(outcome, Exhausted):
+            self.met["refused with 429 byok_limit_exceeded"] += 1
+            return
         if isinstance(outcome, Poor):
             seen.poor = True
             left = self.tally.left(seen.key, quota)
@@ -227,7 +239,12 @@ class Auditor:
         seen.balance = self.tally.posted[seen.account]
         seen.used_tokens = row.prompt_tokens + row.completion_tokens
         self.wrong += [f"{seen.call.id}: {words}" for words in wrong_with(seen, row, self.needs, now)]
-        if row.prompt_tokens and not row.estimated:
+        if seen.byok:
+            self.months[seen.account, _month(row.created_at_us)] += seen.used_tokens
+            self.expect(
+                (row.mode, row.cost, row.lost) == ("byok", 0, 0), f"{seen.call.id}: {row.mode} costs {row.cost}"
+            )
+        elif row.prompt_tokens and not row.estimated:
             self.needs.learn(seen, row.served_model, row.prompt_tokens)
 
     def answered(self, seen: Seen, body: bytes, now: float, connection: sqlite3.Connection, *, busy: bool) -> None:
@@ -252,8 +269,14 @@ class Auditor:
             )
             self.expect(why, f"{seen.call.id}: turned away with {seen.status} for nothing")
         if seen.barred or seen.status == 401:
-            said = seen.status == 401 and (seen.caller is MESSAGES or seen.barred.encode() in body)
-            self.expect(said, f"{seen.call.id}: {seen.barred or 'may call'}, and answered {seen.status} {body!r:.200}")
+            said = seen.barred and (seen.caller is MESSAGES or seen.barred.encode() in body)
+            refused = seen.byok and seen.told and seen.told[-1].status == 401  # the key that it brought
+            self.expect(
+                bool(seen.status == 401 and (said or refused)),
+                f"{seen.call.id}: {seen.barred or 'may call'}, and answered {seen.status} {body!r:.200}",
+            )
+        elif seen.exhausted:
+            self.expect(seen.status == 429 and b"byok_limit_exceeded" in body, f"{seen.call.id}: {body!r:.200}")
         elif seen.status == 429:
             self.wrong += [f"{seen.call.id}: {words}" for words in self.windows.refused(seen, now, body)]
         else:
@@ -263,7 +286,7 @@ class Auditor:
                 forbidden == (seen.status == 403),
                 f"{seen.call.id}: {seen.body['model']} of {seen.lists}, and answered {seen.status}",
             )
-        if seen.status in {401, 403}:
+        if seen.status in {401, 403} and not seen.told:
             self.met[f"refused with {seen.status} {seen.barred or 'model_not_allowed'}"] += 1
         self.expect(seen.poor == (seen.status == 402), f"{seen.call.id}: poor {seen.poor}, and answered {seen.status}")
         if seen.status == 402 and seen.poor:
@@ -304,10 +327,10 @@ class Auditor:
             f"{seen.call.id}: usage says {in_usage}"
         )
         if balance is not None:
-            assert not seen.metered and usd(balance) == seen.balance, (
+            assert not seen.metered and not seen.byok and usd(balance) == seen.balance, (
                 f"{seen.call.id}: shown {balance} of {seen.balance}"
             )
-        elif not seen.metered:
+        elif not seen.metered and not seen.byok:
             assert seen.tail_at is not None and seen.settled_at is not None
             assert seen.tail_at - seen.settled_at > DURABLE_S - 1e-6, f"{seen.call.id}: no balance was shown"
 
@@ -322,6 +345,13 @@ class Auditor:
         self.raise_wrong()
         entries = read_entries(connection)
         self.tally = Tally(entries)
+        self.months.clear()
+        for account, created_us, tokens in connection.execute(
+            "SELECT account, created_at_us, prompt_tokens + completion_tokens FROM requests WHERE mode = 'byok'"
+        ):
+            self.months[account, _month(created_us)] += tokens
+        kept = connection.execute("SELECT account, month, tokens FROM byok_months").fetchall()
+        assert {(account, month): tokens for account, month, tokens in kept} == whole(self.months), f"{kept}"
         self.charge_estimate = charge_estimate
         self.crashed = False
         return self.tally.same_as_audit(connection, entries)
@@ -384,3 +414,7 @@ class Auditor:
         tokens = row["prompt_tokens"], row["cached_tokens"], row["cache_write_tokens"], row["completion_tokens"]
         by_row = price_of(price, tokens, seen.multiplier) if row["prompt_tokens"] else 0
         assert due == by_row, f"{seen.call.id}: due {due}, by its own tokens {by_row}"
+
+
+def _month(at_us: int) -> str:
+    return (EPOCH + timedelta(microseconds=at_us)).strftime("%Y-%m")

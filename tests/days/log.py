@@ -13,7 +13,7 @@ from ftgate.core.books import Balance, Books, Entry, Quota
 from ftgate.core.pricing import Offer
 from ftgate.core.routing import Candidate
 from ftgate.line.call import Offered
-from ftgate.ports import Clock, Held, HoldRequest, Poor, Row, Settled
+from ftgate.ports import Clock, Exhausted, Held, HoldRequest, Poor, Row, Settled
 from ftgate.store.batch import Batch, write_batch
 from ftgate.store.ledger import MemoryLedger
 from ftgate.store.schema import migrate, open_inbox
@@ -55,7 +55,7 @@ class WatchedLedger(MemoryLedger):
         super().__init__(books, log, clock)
         self.auditor = auditor
 
-    async def hold(self, request: HoldRequest) -> Held | Poor | None:
+    async def hold(self, request: HoldRequest) -> Held | Poor | Exhausted | None:
         offered: list[Candidate] = []
         outcome = await super().hold(msgspec.structs.replace(request, offers=self._noted(request.offers, offered)))
         self.auditor.held(outcome, offered, self.books)

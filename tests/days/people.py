@@ -17,11 +17,13 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Plan:
-    """What a plan means, as the config says it. `models` empty is all of them."""
+    """What a plan means, as the config says it. `models` empty is all of them; `byok_tokens` may be used in a month by
+    calls with a provider key of their own."""
 
     multiplier: Multiplier = ONE
     models: tuple[str, ...] = ()
     metered: bool = False
+    byok_tokens: int = 0
 
 
 @dataclass

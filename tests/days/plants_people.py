@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 import ftgate.accounts.keys
+from ftgate.accounts import directory
 from ftgate.accounts.applying import Applying
 from ftgate.accounts.credits import Credits
 from ftgate.accounts.directory import Directory, StoredKey, User
@@ -14,6 +15,7 @@ from ftgate.accounts.users import Users
 from ftgate.core import payments, windows
 from ftgate.core.books import Books, Entry, Hold, Quota, Refusal
 from ftgate.core.limits import Limits
+from ftgate.core.moments import month
 from ftgate.core.payments import Decision, Payment, Told
 from ftgate.core.routing import Routes
 from ftgate.line.gate import Gate
@@ -172,6 +174,31 @@ def refs_of_this_start_only() -> Patch:
     return Credits, "load", lambda self, connection: None
 
 
+# Calls with provider keys of their own
+
+
+def nobody_counts_months() -> Patch:
+    """What such calls use is known after a start alone."""
+    return Books, "count_month", lambda self, account, month, tokens: None
+
+
+def months_begin_with_a_start() -> Patch:
+    """A start forgets what such calls have used in this month."""
+    return directory, "last_months_in", lambda connection: {}
+
+
+def counted_where_it_ends() -> Patch:
+    """Such a call counts in the month in which it ends."""
+
+    def count(self: MemoryLedger, batch: Any, row: Any) -> None:
+        if tokens := row.prompt_tokens + row.completion_tokens:
+            when = month(self.clock.wall_us())
+            self.books.count_month(row.account, when, tokens)
+            batch.count_month(row.account, when, tokens)
+
+    return MemoryLedger, "_count", count
+
+
 # Payments
 
 
@@ -278,6 +305,9 @@ PEOPLE: dict[str, Callable[[], Patch]] = {
         keys_answered_too_early,
         forget_the_status,
         refs_of_this_start_only,
+        nobody_counts_months,
+        months_begin_with_a_start,
+        counted_where_it_ends,
         refunds_add_up,
         disputes_cost_nothing,
         lost_is_won,

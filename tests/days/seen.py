@@ -151,6 +151,7 @@ class Seen:
     body: dict[str, Any]  # in chat's words
     caller: Caller = CHAT
     lists: tuple[tuple[str, ...], ...] = ()  # of the models that its key is held to
+    byok: bool = False  # it brings a provider key of its own
     channels: tuple[Channel, ...] = ()
     told: list[Told] = field(default_factory=list)
     status: int | None = None
@@ -163,6 +164,7 @@ class Seen:
     barred: str = ""  # why its key may not call at all
     counted: bool = False  # there was room for it at its key and its account
     poor: bool = False  # refused for money
+    exhausted: bool = False  # refused for what it used with keys of its own
     refusal: tuple[int, list[int]] = (0, [])  # then: what was there, and what each way it could go needs
     held: int | None = None  # units that were set aside for it; None where nothing bounds it
     bounds: dict[str, int] = field(default_factory=dict)  # the same, at most
@@ -205,7 +207,7 @@ class Seen:
         asked: str = self.body["model"]
         return tuple(
             name
-            for name in (asked, *FALLBACK.get(asked, ()))
+            for name in (asked, *(() if self.byok else FALLBACK.get(asked, ())))
             if any(name in channel.models for channel in self.channels) and may(self.lists, name)
         )
 

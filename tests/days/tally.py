@@ -8,7 +8,7 @@ end of a hold are one formula, where the house has three steps.
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -17,6 +17,7 @@ from ftgate.core.books import Books, Entry
 from ftgate.store import checkpoint
 from ftgate.store.verify import compare_requests
 
+T = TypeVar("T")
 ENDS = ("post", "void", "expire")
 GIVES = ("grant", "topup", "refund", "correct")
 
@@ -36,7 +37,7 @@ class QuotaNow(NamedTuple):
     from_us: int = 0
 
 
-def whole(sums: dict[int, int]) -> dict[int, int]:
+def whole(sums: dict[T, int]) -> dict[T, int]:
     """Sums without the zeros."""
     return {name: amount for name, amount in sums.items() if amount}
 

@@ -153,7 +153,8 @@ class Till:
         """Take in what was made at Stripe, whether or not somebody was told."""
         for id, said in self.bank.sessions.items():
             if id not in self.orders:
-                payment = self.accounts.payment_rows.by_id[said["client_reference_id"]]
+                payment = self.accounts.payment_rows.by_id.get(said["client_reference_id"])
+                assert payment is not None, f"{id} was made at Stripe, and its order is lost"
                 self.orders[id] = Order(payment.account, said["amount_total"])
                 assert payment.amount == said["amount_total"] * CENT, payment
 

@@ -82,7 +82,7 @@ class Windows:
         running = 0
         for call in self.calls:
             turns = self._turns_to(call, name)
-            if not turns or call is seen:
+            if not turns or call is seen or call.byok:
                 continue
             came += [(told.at, 1) for told in turns]
             if call.told[-1].name == name:  # a model is free again when the call's money is settled
@@ -150,7 +150,7 @@ class Windows:
                 for name in skipped
                 if name not in seen.unaffordable and not self._model_wait(seen, name, told.at)
             ]
-        if self._turns_to(seen, told.name)[-1] is told:
+        if not seen.byok and self._turns_to(seen, told.name)[-1] is told:
             rates = self.rates_for("model", told.name)
             came, tokens, running = self._at_model(seen, told.name)
             if self._requests(rates, lambda name: came, running, told.at):
@@ -166,7 +166,8 @@ class Windows:
             for rates, calls in self._scopes(seen):
                 if limit := rates.tokens_per_minute:
                     waits.append(wait(self._tokens(calls, 1), now, MINUTE, limit, seen.borrowed[1]))
-            waits.append(min(self._model_wait(seen, name, now) for name in seen.names))
+            if not seen.byok:  # of a model are limited the calls that use our keys
+                waits.append(min(self._model_wait(seen, name, now) for name in seen.names))
         longest = max(waits, default=0.0)
         if not longest:
             return ["a 429 while there is room"]

@@ -30,18 +30,14 @@ from ftgate.core.pricing import Multiplier, Price, Tier
 from ftgate.core.retrying import Retry
 from ftgate.core.routing import Channel, Model, Routes, Timeouts
 from ftgate.core.secret import Secret
-from ftgate.errors import Fault, UpstreamFailed
 from ftgate.line.call import Call
 from ftgate.line.gate import Gate
 from ftgate.ports import (
-    Answer,
     GateSettings,
     Headers,
     PlanOffer,
-    Sending,
     SiteSettings,
     Terms,
-    UpstreamRequest,
 )
 from ftgate.store import checkpoint
 from ftgate.store.batch import Batch, write_batch
@@ -49,61 +45,16 @@ from ftgate.store.database import last_entry
 from ftgate.store.recovery import expire_orphans
 from ftgate.store.writer import Writer
 from tests.days.auditor import ATTEMPTS, Auditor
-from tests.days.callers import CALLERS, CHAT, MESSAGES
+from tests.days.callers import BROUGHT, CALLERS, CHAT, MESSAGES, PROVIDER, TAKER
 from tests.days.log import SlowLog, Watched, WatchedLedger, empty_database
 from tests.days.office import Office
 from tests.days.people import EPOCH, People, Plan
-from tests.days.seen import FALLBACK, Seen, Told
+from tests.days.seen import FALLBACK, Seen
 from tests.days.till import Till
+from tests.days.upstreams import Upstreams
 from tests.fakes.ports import Forgetful, Still, addresses
 
 MODELS = ("small", "large")
-
-
-class RandomAnswer:
-    """ports.Answer: plays what was told, at random cuts."""
-
-    def __init__(self, world: "World", told: Told, status: int, headers: Headers, steps: list[Any]) -> None:
-        self.world, self.told, self.status, self.headers, self.steps = world, told, status, headers, steps
-        self.whole: bytes | None = None
-        self.closed = False
-
-    async def pump(self, take: Callable[[bytes], bool]) -> bool:
-        if self.world.rng.random() < 0.5:
-            return False
-        while piece := await self.receive():
-            if not take(piece):
-                break
-        else:
-            self.steps.append(0.0)  # its end is for receive() to tell
-        return True
-
-    async def receive(self) -> bytes:
-        await trio.lowlevel.checkpoint()
-        assert not self.closed
-        try:
-            while self.steps:
-                step = self.steps.pop(0)
-                if isinstance(step, float):
-                    await trio.sleep(step)
-                    continue
-                if isinstance(step, UpstreamFailed):
-                    raise step
-                piece: bytes = step
-                self.told.bytes_read += len(piece)
-                self.told.read_at = self.world.now()
-                return piece
-        except (UpstreamFailed, trio.Cancelled) as ended:
-            self.told.broken(ended)
-            raise
-        self.told.over = "clean"
-        return b""
-
-    async def aclose(self) -> None:
-        if not self.closed:
-            self.closed = self.told.closed = True
-            self.world.open_answers -= 1
-        await trio.lowlevel.checkpoint()
 
 
 class World:
@@ -118,15 +69,15 @@ class World:
         self.span = self.rng.choice(["day", "week", "month"])
         self.wall0_us = near_a_border(self.rng, self.span)
         self.rates: dict[tuple[str, str], Rates] = {}
-        self.open_answers = 0
         self.calls = 0
         self.boots = 0
         self._make()
         limited = any(self.rates["model", name] != Rates() for name in MODELS)
         self.people = People(self.plans)
         self.auditor = Auditor(
-            self.people, self.wall_us, lambda scope, name: self.rates[scope, name], self.acts, limited=limited
+            self.people, self.wall_us, self._rates_of, self.acts, limited=limited
         )  # fmt: skip
+        self.upstreams = Upstreams(self.rng, self.auditor, self.failing)
         self.office = Office(self)
         self.till = Till(self.rng, self, self.acts) if self.rng.random() < 0.6 else None
 
@@ -135,8 +86,8 @@ class World:
     def _make(self) -> None:
         rng = self.rng
         self.plans = {
-            "default": Plan(),
-            "dear": Plan(Multiplier(rng.randint(1, 400), 100)),
+            "default": Plan(byok_tokens=rng.choice([1, 200, 10**9])),
+            "dear": Plan(Multiplier(rng.randint(1, 400), 100), byok_tokens=rng.choice([0, 200])),
             "narrow": Plan(models=(rng.choice(["small", "large", "l*", "s*"]),), metered=rng.random() < 0.3),
         }
         self.channels = tuple(self._channel(name) for name in ("one", "two", "three")[: rng.randint(1, 3)])
@@ -145,6 +96,7 @@ class World:
         places = [*(("key", plan) for plan in self.plans), ("account", ""), *(("model", name) for name in MODELS)]
         quiet = rng.random() < (0.0 if self.theme == "plans" else 0.4)
         self.rates = {place: Rates() if quiet or rng.random() < 0.5 else self._some_rates() for place in places}
+        self.bringing = rng.choice([0.1, 0.1, 0.6])  # how often a chat comes with a provider key of its own
         self.failing = 0.15  # how often an upstream answers with an error
         if rng.random() < 0.15:  # few at a time at each model, and providers that often fail: calls fall back
             self.rates = {
@@ -209,9 +161,11 @@ class World:
 
     def _settings(self) -> GateSettings:
         retry = Retry(attempts=ATTEMPTS, max_retry_after=3, backoff=0.5, backoff_cap=2)
-        terms = {name: Terms(plan.multiplier, plan.models) for name, plan in self.plans.items()}
+        terms = {name: Terms(plan.multiplier, plan.models, plan.byok_tokens) for name, plan in self.plans.items()}
         limited = frozenset(name for name in MODELS if self.rates["model", name] != Rates())
-        return GateSettings(Routes(self.channels, fallback=FALLBACK), retry, 60.0, terms, limited=limited)
+        return GateSettings(
+            Routes(self.channels, fallback=FALLBACK), retry, 60.0, terms, limited=limited, takers={PROVIDER: TAKER}
+        )  # fmt: skip
 
     def _site(self) -> SiteSettings:
         return SiteSettings(plans={name: PlanOffer(selectable=True) for name in self.plans})
@@ -231,7 +185,8 @@ class World:
         self._recover()
         self.gate = Gate(
             live=Still(self._settings()), keys=self.accounts.directory,
-            ledger=WatchedLedger(self.books, self.log, self, self.auditor), upstream=self, limits=Limits(self._rates),
+            ledger=WatchedLedger(self.books, self.log, self, self.auditor), upstream=self.upstreams,
+            limits=Limits(self._rates),
             clock=self, jitter=rng.random,
         )  # fmt: skip
         self.accounts.directory.replanned = lambda key: self.gate.limits.renew("key", key)
@@ -327,7 +282,7 @@ class World:
             self.log.write_all()
             self._checkpoint()
         self.log.write_all()
-        assert not self.gate.calls and not self.open_answers
+        assert not self.gate.calls and not self.upstreams.open_answers
         self.auditor.stopped(self.connection)
 
     def _checkpoint(self) -> None:
@@ -335,6 +290,10 @@ class World:
         audit = checkpoint.resume(self.connection)
         checkpoint.catch_up(self.connection, audit, checkpoint.last_entry(self.connection))
         self.log.changed().statements += checkpoint.statements(audit, self.wall_us())
+
+    def _rates_of(self, scope: str, name: str) -> Rates:
+        """As the config says; none of a model that only a caller's own provider knows."""
+        return self.rates.get((scope, name), Rates())
 
     def _rates(self, scope: str, name: str) -> Rates:
         if scope == "key":
@@ -424,18 +383,20 @@ class World:
             body["n"] = 2
         if rng.random() < 0.3 and caller is CHAT:
             body["stream_options"] = {"include_usage": True}
+        byok = caller is CHAT and rng.random() < self.bringing
+        words = {"provider_key": {"provider": PROVIDER, "api_key": "sk-of-the-caller"}} if byok else {}
         call = Call(
             id=f"req_{self.seed}_{self.calls}",
             dialect=dialects.ALL[caller.dialect],
             secret=self.office.secrets[key].encode(),
-            body=json.dumps(caller.words(body)).encode(),
+            body=json.dumps({**caller.words(body), **words}).encode(),
         )
         account, plan = self.people.key(key).account, self.people.plan(key)
         seen = Seen(
             call, account, key, plan, self.people.metered(account), self.plans[plan].multiplier, body, caller,
-            self.people.lists(key),
+            self.people.lists(key), byok,
         )  # fmt: skip
-        self.auditor.began(seen, self.channels, self.now())
+        self.auditor.began(seen, (BROUGHT,) if byok else self.channels, self.now())
         client = SimClient(self, seen)
         async with trio.open_nursery() as nursery:
             if rng.random() < 0.3:
@@ -454,139 +415,6 @@ class World:
             seen.call.client_gone(how)
         else:
             seen.call.cancel(how)
-
-    # ports.Upstream
-
-    def begin(self, request: UpstreamRequest, sending: Sending) -> None:
-        """As ports.Upstream says: each call is opened."""
-
-    async def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Answer:
-        _, told = self.auditor.asked(request, self.now())
-        assert sending is not None
-        try:
-            return await self._answer(told, sending)
-        except (UpstreamFailed, trio.Cancelled) as ended:
-            told.broken(ended)
-            raise
-
-    async def _answer(self, told: Told, sending: Sending) -> Answer:
-        rng = self.rng
-        await trio.sleep(rng.choice([0.0, rng.uniform(0, 3)]))
-        if rng.random() < 0.1:
-            raise UpstreamFailed(rng.choice([Fault.connect, Fault.dns, Fault.tls]), "unreached", sent=False)
-        sending.sent = told.sent = True
-        await trio.sleep(rng.choice([0.0, rng.uniform(0, 6)]))
-        if rng.random() < 0.08:
-            raise UpstreamFailed(Fault.reset, "reset", sent=True)
-        self.open_answers += 1
-        if rng.random() < self.failing:
-            told.status = rng.choice([400, 401, 402, 408, 429, 500, 502, 529])
-            headers = [(b"retry-after", b"%d" % rng.randint(0, 5))] if rng.random() < 0.5 else []
-            return RandomAnswer(self, told, told.status, headers, [b'{"error":{"message":"no","type":"t"}}'])
-        told.status = 200
-        kind = b"text/event-stream" if told.stream else b"application/json"
-        return RandomAnswer(self, told, 200, [(b"content-type", kind)], self._speak(told))
-
-    def _speak(self, told: Told) -> list[Any]:
-        """What the upstream will say: pieces of bytes, pauses, perhaps an end in the middle. The truth goes into
-        `told`."""
-        rng = self.rng
-        model = told.candidate.model
-        cap = told.asked.get("max_tokens") or model.max_output or 200
-        answers = told.asked.get("n", 1)
-        pieces = rng.randint(0, min(cap, 30))
-        told.truth(
-            rng,
-            prompt=rng.randint(1, min(model.context or 10**6, 300)),
-            cached=rng.randint(0, 50),
-            written=rng.choice([0, 0, rng.randint(1, 80)]),
-            output=max(pieces * rng.randint(1, 3), 1 if pieces else 0),
-            most=cap * answers,
-            content=pieces > 0,
-        )
-        return self._stream(told, pieces) if told.stream else self._whole(told, pieces, answers)
-
-    def _whole(self, told: Told, pieces: int, answers: int) -> list[Any]:
-        rng = self.rng
-        choices = [
-            {"index": i, "message": {"role": "assistant", "content": "word " * pieces}, "finish_reason": "stop"}
-            for i in range(answers)
-        ]
-        body: dict[str, Any] = {"id": "x", "choices": choices, "usage": told.said}
-        marks = ["piece"] * pieces * answers + ["finish"]
-        if rng.random() < 0.05:
-            body = {"error": {"message": "inside a 200"}}
-            marks = ["complaint"]
-        data = json.dumps(body).encode()
-        told.marks = [(len(data), what, None) for what in marks]
-        if told.usage_if_cut is not None and marks != ["complaint"]:
-            told.marks.append((len(data), "usage", told.usage_if_cut))
-        at = rng.randrange(len(data))
-        steps: list[Any] = [data[:at], rng.uniform(0, 8), data[at:]]
-        if rng.random() < 0.06:
-            steps = [data[:at], UpstreamFailed(Fault.incomplete, "cut", sent=True)]
-        return [step for step in steps if step != b""]
-
-    def _stream(self, told: Told, pieces: int) -> list[Any]:
-        """Each event with what it tells. Some say with every piece what was used so far."""
-        rng = self.rng
-        says = told.said if told.shows else None
-        early = says is not None and told.usage is not None and rng.random() < 0.25
-        data = OPENING
-        for number in range(1, pieces + 1):
-            if early and says is not None and told.usage is not None:
-                so_far = {
-                    **says,
-                    "completion_tokens": number,
-                    "total_tokens": told.usage[0] + number,
-                    "completion_tokens_details": None,
-                }
-                data += event({"delta": {"content": "word "}}, so_far)
-                told.marks.append((len(data), "usage", (*told.usage[:3], number)))
-            else:
-                data += WORD
-            told.marks.append((len(data), "piece", None))
-        if rng.random() > 0.1:
-            data += event({"delta": {}, "finish_reason": "stop"})
-            told.marks.append((len(data), "finish", None))
-            if says is not None:
-                data += event(None, says)
-                told.marks += [(len(data), "usage", told.usage_if_cut)] if told.usage_if_cut is not None else []
-        if rng.random() < 0.03:
-            data += b'data: {"error":{"message":"inside a stream"}}\n\n'
-            told.marks.append((len(data), "complaint", None))
-        if rng.random() < 0.8:
-            data += b"data: [DONE]\n\n"
-            told.marks.append((len(data), "done", None))
-        return self._in_pieces(data)
-
-    def _in_pieces(self, data: bytes) -> list[Any]:
-        """A stream's bytes cut anywhere, with pauses between, now and then broken off."""
-        rng = self.rng
-        steps: list[Any] = []
-        while data:
-            size = rng.randint(1, 400)
-            steps.append(data[:size])
-            data = data[size:]
-            if rng.random() < 0.2:
-                steps.append(rng.choice([rng.uniform(0, 1), rng.uniform(0, 9)]))
-        if rng.random() < 0.12:
-            steps = steps[: rng.randint(0, len(steps))]
-            steps.append(UpstreamFailed(Fault.incomplete, "cut", sent=True))
-        return steps
-
-
-def event(choice: dict[str, Any] | None, usage: dict[str, Any] | None = None) -> bytes:
-    """One event of a stream."""
-    chunk: dict[str, Any] = {
-        "id": "x",
-        "choices": [] if choice is None else [{"index": 0, "finish_reason": None, **choice}],
-    }
-    return b"data: " + json.dumps(chunk if usage is None else {**chunk, "usage": usage}).encode() + b"\n\n"
-
-
-OPENING = event({"delta": {"role": "assistant", "content": ""}})
-WORD = event({"delta": {"content": "word "}})
 
 
 def near_a_border(rng: random.Random, span: str, after_us: int | None = None) -> int:
