@@ -7,6 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.blackbox import acting_crash
 from tests.blackbox.crashing import CONFIG, CREDITS, SCRIPTS, Shown, check, run_until_dead
 from tests.blackbox.harness import House
 
@@ -15,7 +16,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/crash")
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--people", action="store_true", help="while people pay, and keys, quotas and accounts change beside the calls"
+    )
     chosen = parser.parse_args()
+    if chosen.people:
+        acting_crash.main(chosen.rounds, chosen.seed)
+        return 0
     rng = random.Random(chosen.seed)
     shown = Shown()
     stuck = 0

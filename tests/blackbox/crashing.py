@@ -16,6 +16,7 @@ import fcntl
 import random
 import re
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -99,17 +100,22 @@ class Client(threading.Thread):
 
     def _call(self, client: httpx.Client, model: str) -> None:
         body = {"model": model, "messages": HELLO, "max_tokens": 300, "stream": model != "plain"}
+        began = time.monotonic()
         with client.stream("POST", "/v1/chat/completions", json=body) as answer:
             id = answer.headers["x-request-id"]
+            if not self.may_get(answer, began):
+                self.shown.wrong.append(f"{id} got {answer.status_code}: {answer.read()!r}")
             if answer.status_code != 200:
-                if answer.status_code != 503:  # a database that takes no commits
-                    self.shown.wrong.append(f"{id} got {answer.status_code}: {answer.read()!r}")
                 threading.Event().wait(0.05)
             elif model == "plain":
                 answer.read()
                 self.shown.note(id, answer.headers.get("x-findtoken-cost"), answer.headers.get("x-findtoken-balance"))
             else:
                 self._stream(answer, id, leaves=model == "slow")
+
+    def may_get(self, answer: httpx.Response, began: float) -> bool:
+        """Whether a call that began then may be answered so."""
+        return answer.status_code in {200, 503}  # a database that takes no commits
 
     def _stream(self, answer: httpx.Response, id: str, *, leaves: bool) -> None:
         text = ""
@@ -171,7 +177,7 @@ class Books:
     charged: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     left: dict[str, int] = field(default_factory=dict)  # id -> what its account had right after it
     has: dict[int, int] = field(default_factory=lambda: defaultdict(int))  # account -> credits, by the entries
-    granted: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    granted: dict[int, int] = field(default_factory=lambda: defaultdict(int))  # account -> what moved beside calls
 
     @classmethod
     def read(cls, house: House) -> "Books":
@@ -181,13 +187,14 @@ class Books:
             rows: list[Any] = connection.execute(
                 "SELECT request_id, account, cost, status FROM requests WHERE hold > 0"
             ).fetchall()
-            entries = connection.execute("SELECT kind, account, amount, ref FROM entries ORDER BY id").fetchall()
+            entries = connection.execute("SELECT kind, account, amount, ref, debit FROM entries ORDER BY id").fetchall()
         books.rows = {id: (account, cost) for id, account, cost, _ in rows}
         books.crashed = {id for id, _, _, status in rows if status == "crashed"}
-        for kind, account, amount, ref in entries:
-            if kind == "grant":
-                books.granted[account] += amount
-                books.has[account] += amount
+        for kind, account, amount, ref, debit in entries:
+            if kind in {"grant", "topup", "refund", "correct"}:
+                signed = -amount if debit == "credits" else amount
+                books.granted[account] += signed
+                books.has[account] += signed
                 continue
             books.kinds[ref].append(kind)
             if kind in {"post", "void", "expire", "overrun"}:
@@ -199,6 +206,21 @@ class Books:
 
 def check(house: House, accounts: list[Account], shown: Shown) -> None:
     """After the restart. Raises AssertionError."""
+    books = check_calls(house, shown)
+    users = {user["username"]: user for user in house.cli("users", "list", "--json")}
+    for account in accounts:
+        user = users[account.name]
+        number, balance = int(user["id"]), Decimal(user["balance"])
+        spent = sum(cost for owner, cost in books.rows.values() if owner == number)
+        assert Decimal(user["held"]) == 0 <= balance and books.granted[number] == Decimal(CREDITS) * USD
+        assert balance * USD == books.has[number] == books.granted[number] - spent, (
+            f"{account.name}: granted {CREDITS}, has {balance}, spent {spent} units by its rows, {books.has[number]} "
+            "left by its entries"
+        )
+
+
+def check_calls(house: House, shown: Shown) -> Books:
+    """What was answered and what stands in the books, of every call; the books. Raises AssertionError."""
     assert not shown.wrong, shown.wrong[:5]
     verified = house.verified()
     assert verified["open_holds"] == 0, verified
@@ -221,16 +243,7 @@ def check(house: House, accounts: list[Account], shown: Shown) -> None:
         f"{len(gone)} calls were in the books after an earlier restart and are not there as they were: {gone[:5]}"
     )
     shown.rows = books.rows
-    users = {user["username"]: user for user in house.cli("users", "list", "--json")}
-    for account in accounts:
-        user = users[account.name]
-        number, balance = int(user["id"]), Decimal(user["balance"])
-        spent = sum(cost for owner, cost in books.rows.values() if owner == number)
-        assert Decimal(user["held"]) == 0 <= balance and books.granted[number] == Decimal(CREDITS) * USD
-        assert balance * USD == books.has[number] == books.granted[number] - spent, (
-            f"{account.name}: granted {CREDITS}, has {balance}, spent {spent} units by its rows, {books.has[number]} "
-            "left by its entries"
-        )
+    return books
 
 
 def _every_call(books: Books) -> None:

@@ -18,6 +18,11 @@ WEBHOOK = "/v1/billing/webhook"
 
 
 def config(stripe: FakeStripe, more: str = "") -> str:
+    return settings(stripe, more) + channel("lab", ["plain"])
+
+
+def settings(stripe: FakeStripe, more: str = "") -> str:
+    """How the house reaches this Stripe, in TOML."""
     return f"""
 [stripe]
 secret_key = "{SECRET_KEY}"
@@ -25,7 +30,7 @@ webhook_secret = "{WEBHOOK_SECRET}"
 api_base = "{stripe.url}"
 return_origins = ["https://shop.example", "https://app.find-token.com"]
 {more}
-""" + channel("lab", ["plain"])
+"""
 
 
 @dataclass

@@ -38,6 +38,9 @@ class Seen:
 class Payer(threading.Thread):
     """Pays, and is Stripe's messenger for what it pays, until the server is gone."""
 
+    later = frozenset({429})
+    """Answers of a checkout that mean another time."""
+
     def __init__(self, till: Shop, accounts: list[Account], seen: Seen, seed: int) -> None:
         super().__init__()
         self.till, self.accounts, self.seen = till, accounts, seen
@@ -56,7 +59,7 @@ class Payer(threading.Thread):
     def _pay(self, client: httpx.Client, account: Account) -> None:
         amount = self.rng.choice([5, 10, 25])
         said = client.post("/v1/user/credits", json={"amount": amount}, headers=account.headers)
-        if said.status_code == 429:
+        if said.status_code in self.later:
             threading.Event().wait(0.05)
             return
         if said.status_code != 200:
@@ -104,8 +107,9 @@ def run_until_dead(
             payer.join(30)
 
 
-def check(till: Shop, accounts: list[Account], seen: Seen) -> None:
-    """After the restart. Raises AssertionError."""
+def tell_again(till: Shop, seen: Seen) -> dict[str, Any]:
+    """After the restart: what was answered is there. Then Stripe sends what was not taken. All payments, by their
+    sessions. Raises AssertionError."""
     assert not seen.wrong, seen.wrong[:5]
     till.house.verified()
     stripe = till.stripe
@@ -126,6 +130,12 @@ def check(till: Shop, accounts: list[Account], seen: Seen) -> None:
     listed = {one["session_id"]: one for one in till.listed()}
     unknown = stripe.sessions.keys() - listed.keys()
     assert not unknown, f"sessions at Stripe that nobody knows here: {sorted(unknown)[:5]}"
+    return listed
+
+
+def check(till: Shop, accounts: list[Account], seen: Seen) -> None:
+    """After the restart. Raises AssertionError."""
+    listed, stripe = tell_again(till, seen), till.stripe
     for account in accounts:
         own = [id for id, one in listed.items() if one["account_name"] == account.name and id in stripe.sessions]
         owed = sum(map(stripe.owes, own))

@@ -1,0 +1,16 @@
+"""kill -9 while people do all that they do with accounts and payments, beside the calls."""
+
+import random
+from pathlib import Path
+
+from tests.blackbox import acting_crash
+
+
+def test_killed_while_people_act(tmp_path: Path) -> None:
+    chance = random.Random(13)
+    with acting_crash.town(tmp_path) as town:
+        for number in range(2):
+            acting_crash.run_until_dead(town, kill_after_s=chance.uniform(0.4, 0.8), seed=number)
+            acting_crash.start(town)
+            acting_crash.check(town)
+        assert town.shown.settled and town.moved and town.seen.taken and town.acts["quotas looked at"]
