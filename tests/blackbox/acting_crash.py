@@ -356,7 +356,8 @@ def check(town: Town) -> None:
     refs = Counter(ref for ref, _, _ in entered)
     twice, lost = [ref for ref in refs if refs[ref] > 1], [ref for ref in town.moved if ref not in refs]
     assert not twice and not lost, f"credits: twice {twice[:5]}, lost {lost[:5]}"
-    assert all(town.asked[ref] == (str(account), units) for ref, account, units in entered)
+    others = [ref for ref, account, units in entered if town.asked[ref] != (str(account), units)]
+    assert not others, f"credits that nobody asked for so: {others[:5]}"
     for somebody in town.people:
         number, name = int(somebody.id), somebody.purse.name
         own = [id for id, one in listed.items() if one["account_name"] == name and id in town.till.stripe.sessions]

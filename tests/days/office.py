@@ -170,11 +170,11 @@ class Office:
         world = self.world
         name = world.rng.choice(["", self._a_plan()])
         number = world.accounts.plans.ids[name] if name else None
-        own: list[int] = []
+        people = world.people.now.people
 
         def change(one: Pass) -> None:
-            own.append(one.account)
-            one.plan = name
+            if not name or name != (one.plan or people[one.account].plan):  # what is put back as it was read stays
+                one.plan = name
 
         await self._change("keys' plans changed", {"plan_id": number}, change)
 
@@ -209,8 +209,10 @@ class Office:
         id = world.rng.choice(list(world.people.now.people))
 
         def change(state: State) -> None:
+            shown = "metered" if world.people.metered(id) else "prepaid"
             for name, value in fields.items():
-                setattr(state.people[id], name, value)
+                if (name, value) != ("mode", shown):  # what is put back as it was read stays
+                    setattr(state.people[id], name, value)
 
         user = world.accounts.directory.users[id]
         async with trio.open_nursery() as nursery:
@@ -234,12 +236,12 @@ class Office:
         command = credits.granted if kind == "grant" else credits.corrected
         if ref in self.moved and rng.random() < 0.3:
             try:
-                await command(account, units + 1, note="", ref=ref, by=BY)
+                await command(account, units + 1, note="why", ref=ref, by=BY)
             except Conflict:
                 return
             raise AssertionError(f"{ref} was done twice, by another amount")
         done = ref in self.moved
-        said = await command(account, units, note="", ref=ref, by=BY)
+        said = await command(account, units, note="why", ref=ref, by=BY)
         assert said["already_done"] or not done, f"{ref}: {said}"
         self.moved[ref] = kind, account, units
         world.acts["grants" if kind == "grant" else "corrections"] += not said["already_done"]
