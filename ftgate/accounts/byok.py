@@ -79,15 +79,14 @@ class ProviderKeys:
         self, account: int, *, provider: str, key: str, name: str | None, check: KeyCheck, by: Doer
     ) -> dict[str, object]:
         """As ports.site.ProviderKeys says."""
+        provider = check.named(provider, key)
+        mark = self.fingerprint(account, provider, key)
+        self._known(account, provider, mark)  # what cannot be kept need not be checked, and counts as no check
         self.throttles.account("byok", account)
-        provider = await check.check(provider, key)
-        now_us, mark = self.clock.wall_us(), self.fingerprint(account, provider, key)
-        mine = [known for known in self.keys.values() if known.account == account]
-        found = next((one for one in mine if (one.provider, one.fingerprint) == (provider, mark)), None)
+        await check.check(provider, key)
+        now_us, found = self.clock.wall_us(), self._known(account, provider, mark)
         before: dict[str, object] | None = None
         if found is None:
-            if len(mine) >= MOST:
-                raise InvalidRequest(f"an account has {MOST} provider keys at the most: delete one", param="api_key")
             self._last += 1
             found = CheckedKey(self._last, account, provider, name or "", mark, now_us, now_us)
             self.keys[found.id] = found
@@ -101,6 +100,15 @@ class ProviderKeys:
         audited(batch, now_us, by, "byok.register", str(found.id), before, after)
         await written(self.writer, batch, "the checked provider key", "GET /v1/user/byok lists them")
         return found.shown()
+
+    def _known(self, account: int, provider: str, mark: str) -> CheckedKey | None:
+        """The account's key of that fingerprint; None where there is none. Raises InvalidRequest where there is no
+        room for it."""
+        mine = [known for known in self.keys.values() if known.account == account]
+        found = next((one for one in mine if (one.provider, one.fingerprint) == (provider, mark)), None)
+        if found is None and len(mine) >= MOST:
+            raise InvalidRequest(f"an account has {MOST} provider keys at the most: delete one", param="api_key")
+        return found
 
     async def delete(self, id: int, account: int, by: Doer) -> None:
         """As ports.site.ProviderKeys says."""

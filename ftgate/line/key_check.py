@@ -9,7 +9,7 @@ from ftgate.core import verdicts
 from ftgate.core.routing import Candidate
 from ftgate.core.secret import Secret
 from ftgate.core.verdicts import Verdict
-from ftgate.dialects.brought import checked
+from ftgate.dialects.brought import Brought, checked
 from ftgate.dialects.complaints import answer_object, complaint_in, read_error
 from ftgate.dialects.talk import Complaint, NotAnAnswer
 from ftgate.errors import InvalidRequest, NotAuthenticated, ProviderError, ProviderTimeout, UpstreamFailed
@@ -30,14 +30,23 @@ class Asking:
         self.live = live
         self.upstream = upstream
 
-    async def check(self, provider: str, key: str) -> str:
+    def named(self, provider: str, key: str) -> str:
         """As ports.site.KeyCheck says."""
+        return self._taken(provider, key)[0].provider
+
+    def _taken(self, provider: str, key: str) -> tuple[Brought, Taker]:
+        """The key, and who takes it. Raises InvalidRequest."""
         brought = checked(provider, key, "api_key")
         takers = self.live.gate.takers
         taker = takers.get(brought.provider)
         if taker is None:
             words = f"`provider` is one of {', '.join(takers)}: these have an address of their own here"
             raise InvalidRequest(words, param="provider")
+        return brought, taker
+
+    async def check(self, provider: str, key: str) -> None:
+        """As ports.site.KeyCheck says."""
+        brought, taker = self._taken(provider, key)
         name, status, found = brought.provider, None, None
         with trio.move_on_after(CHECK_S):
             try:
@@ -58,7 +67,6 @@ class Asking:
         if found is not None:
             said = f"{status} with an error" if status < 300 else f"{status}"
             raise ProviderError(f"{name} answered {said}: whether the key is good is not known")
-        return name
 
 
 def _meant(taker: Taker, status: int, body: bytes) -> Verdict | None:

@@ -168,9 +168,12 @@ class KeyRing(Protocol):
 class KeyCheck(Protocol):
     """Asks providers whether a key is good."""
 
-    async def check(self, provider: str, key: str) -> str:
-        """The provider's own name, where it takes this key. Raises errors.InvalidRequest for a provider that takes
-        none, or what is no key; NotAuthenticated (invalid_provider_key) where it is refused; ProviderError,
+    def named(self, provider: str, key: str) -> str:
+        """The provider's own name. Raises errors.InvalidRequest for one that takes no keys, or what is no key."""
+        ...
+
+    async def check(self, provider: str, key: str) -> None:
+        """That the provider takes this key. Raises as `named`; NotAuthenticated (invalid_provider_key) where it is refused; ProviderError,
         ProviderTimeout where that cannot be known."""
         ...
 

@@ -121,6 +121,11 @@ def test_what_cannot_be_asked(house: House) -> None:
 
 def test_only_so_many_a_minute(house: House) -> None:
     account, other = house.account(), house.account()
+    wrong = [
+        register(house, account, provider, key)
+        for provider, key in (("nobody", KEY), ("zhipu", "sk-ft_one_of_ours")) * 6
+    ]
+    assert [answer.status_code for answer in wrong] == [400] * 12  # nothing was asked for these
     said = [register(house, account).status_code for _ in range(11)]
     assert said == [200] * 10 + [429]
     assert int(register(house, account).headers["retry-after"]) >= 1

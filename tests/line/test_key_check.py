@@ -32,7 +32,8 @@ def desk(script: list[Any], **check: str) -> tuple[Asking, ScriptedUpstream]:
 
 async def test_the_page_that_the_catalogue_names(autojump_clock: Clock) -> None:
     asking, upstream = desk([(200, [])], check_url="http://lab.invalid/balance")
-    assert await asking.check(" LAB ", KEY) == "lab"
+    assert asking.named(" LAB ", KEY) == "lab"
+    await asking.check(" LAB ", KEY)
     (asked,) = upstream.requests
     assert (asked.method, asked.url, asked.body, asked.brought) == (b"GET", "http://lab.invalid/balance", b"", True)
     assert dict(asked.headers)[b"authorization"] == b"Bearer " + KEY.encode() and upstream.open_answers == 0
