@@ -147,8 +147,9 @@ class Entrance:
         claims = self.sessions.claims(token)
         if claims.auth_time + REFRESH_S <= self.clock.wall_us() // 1_000_000:
             raise NotAuthenticated("Log in again: the password was given 30 days ago", code="token_expired")
-        batch = self.writer.changed()
         user = self.directory.users[int(claims.sub)]
+        self.throttles.account("refresh", user.id)
+        batch = self.writer.changed()
         self.sessions.end_token(token, batch)
         await self._written(batch, user)
         return self._entered(user, claims.auth_time)

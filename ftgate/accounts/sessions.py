@@ -6,10 +6,12 @@ its time, when it is logged out (its `jti` is remembered until it would have end
 """
 
 import hashlib
+import heapq
 import hmac
 import re
 import secrets
 import sqlite3
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -31,6 +33,11 @@ SESSION_US = 7 * 86_400 * 1_000_000
 IDLE_US = 86_400 * 1_000_000
 SEEN_EVERY_US = 600 * 1_000_000
 """How often a session that is in use is written down as that."""
+MOST_SESSIONS = 100
+"""Sessions that one account may have: past that the one which was seen the longest ago ends."""
+FORGOTTEN = 100
+"""How many that have ended by themselves are forgotten whenever one is added: more than one, so that they become
+fewer, and few, so that nobody waits for it."""
 _ID = re.compile(r"[0-9]{1,18}")
 ENDED = "This login token has ended or is none of ours: sign in again"
 
@@ -61,8 +68,10 @@ class SignedIn:
         self.directory = directory
         self.writer = writer
         self.clock = clock
-        self.sessions: dict[bytes, Kept] = {}
-        self.ended: dict[str, int] = {}  # jti of a token that was ended -> its exp
+        self.sessions: dict[bytes, Kept] = {}  # the oldest first
+        self.sessions_of: dict[int, dict[bytes, Kept]] = {}  # the same, of each account
+        self.ended: set[str] = set()  # jti of each token that was ended
+        self._until: list[tuple[int, str]] = []  # a heap of their exp and jti
         self._signing = derived(secret, "login token")
         self._csrf = derived(secret, "csrf")
 
@@ -72,10 +81,12 @@ class SignedIn:
     def load(self, connection: sqlite3.Connection) -> None:
         """Read what holds still."""
         for id, account, created, seen in connection.execute(
-            "SELECT id, account, created_at_us, seen_at_us FROM sessions"
+            "SELECT id, account, created_at_us, seen_at_us FROM sessions ORDER BY created_at_us"
         ):
-            self.sessions[bytes(id)] = Kept(account, created, seen, seen)
-        self.ended.update(connection.execute("SELECT id, until_s FROM ended_tokens"))
+            self._keep(bytes(id), Kept(account, created, seen, seen))
+        self._until = connection.execute("SELECT until_s, id FROM ended_tokens").fetchall()
+        heapq.heapify(self._until)
+        self.ended = {id for _, id in self._until}
 
     # Tokens
 
@@ -121,8 +132,14 @@ class SignedIn:
         """It holds no more, from now on and after a restart. Raises NotAuthenticated."""
         found = self.claims(token)
         now = self.clock.wall_us() // 1_000_000
-        self.ended = {id: until for id, until in self.ended.items() if until > now} | {found.jti: found.exp}
-        batch.statements.append(("DELETE FROM ended_tokens WHERE until_s <= ?", (now,)))
+        for _ in range(FORGOTTEN):
+            if not self._until or self._until[0][0] > now:
+                break
+            _, old = heapq.heappop(self._until)
+            self.ended.discard(old)
+            batch.statements.append(("DELETE FROM ended_tokens WHERE id = ?", (old,)))
+        self.ended.add(found.jti)
+        heapq.heappush(self._until, (found.exp, found.jti))
         batch.statements.append(
             ("INSERT OR IGNORE INTO ended_tokens (id, until_s) VALUES (?, ?)", (found.jti, found.exp))
         )
@@ -133,8 +150,8 @@ class SignedIn:
         """A new session: the cookie's value, which is shown this once, and what it is."""
         value = secrets.token_urlsafe(32)
         id, now = _hash(value), self.clock.wall_us()
-        self._forget_old(batch)
-        self.sessions[id] = Kept(user.id, now, now, now)
+        self._make_room(user.id, batch)
+        self._keep(id, Kept(user.id, now, now, now))
         batch.statements.append(
             ("INSERT INTO sessions (id, account, created_at_us, seen_at_us) VALUES (?,?,?,?)", (id, user.id, now, now))
         )
@@ -159,7 +176,11 @@ class SignedIn:
 
     def close(self, id: bytes, batch: Batch) -> None:
         """End one session."""
-        if self.sessions.pop(id, None) is not None:
+        if (kept := self.sessions.pop(id, None)) is not None:
+            mine = self.sessions_of[kept.account]
+            del mine[id]
+            if not mine:
+                del self.sessions_of[kept.account]
             batch.statements.append(("DELETE FROM sessions WHERE id = ?", (id,)))
 
     def close_cookie(self, value: str, batch: Batch) -> None:
@@ -170,19 +191,29 @@ class SignedIn:
         """End every token and session of an account; how many sessions that were which held."""
         user.generation += 1
         now = self.clock.wall_us()
-        gone = {id: self._holds(kept, now) for id, kept in self.sessions.items() if kept.account == user.id}
+        gone = {id: self._holds(kept, now) for id, kept in self.sessions_of.get(user.id, {}).items()}
         for id in gone:
-            del self.sessions[id]
-        batch.statements.append(("DELETE FROM sessions WHERE account = ?", (user.id,)))
+            self.close(id, batch)
         batch.statements.append(("UPDATE users SET generation = ? WHERE id = ?", (user.generation, user.id)))
         return sum(gone.values())
 
-    def _forget_old(self, batch: Batch) -> None:
-        """Those that have ended by themselves take no room."""
+    def _keep(self, id: bytes, kept: Kept) -> None:
+        self.sessions[id] = self.sessions_of.setdefault(kept.account, {})[id] = kept
+
+    def _make_room(self, account: int, batch: Batch) -> None:
+        """For one more of this account. Those that have ended by themselves take none: of its own, and of all others
+        the oldest."""
         now = self.clock.wall_us()
-        gone = [id for id, kept in self.sessions.items() if not self._holds(kept, now)]
-        for id in gone[:1000]:
+        mine = self.sessions_of.get(account, {})
+        gone = [id for id, kept in mine.items() if not self._holds(kept, now)]
+        for id, kept in islice(self.sessions.items(), FORGOTTEN):
+            if now - kept.created_at_us < SESSION_US:
+                break
+            gone.append(id)
+        for id in gone:
             self.close(id, batch)
+        if len(mine) >= MOST_SESSIONS:
+            self.close(min(mine, key=lambda id: mine[id].seen_at_us), batch)
 
     def _csrf_of(self, id: bytes) -> str:
         """A session's proof, made of it: it need not be kept."""

@@ -51,7 +51,7 @@ class Throttles:
         self.sign_ups = Throttle(20, 3600)
         self.made = Throttle(10, 3600)
         self.guesses = Throttle(60, 60)
-        self.accounts = {"checkout": Throttle(10, 60), "byok": Throttle(10, 60)}
+        self.accounts = {"checkout": Throttle(10, 60), "byok": Throttle(10, 60), "refresh": Throttle(60, 3600)}
         self.counted: Counter[str] = Counter()
 
     def login(self, name: str, address: str, *, known: bool) -> Try:
@@ -86,9 +86,9 @@ class Throttles:
             raise
 
     def account(self, what: str, account: int) -> None:
-        """An account asks for a checkout, or for a look at a provider key. Raises RateLimited."""
+        """An account asks for a checkout, a look at a provider key, or another login token. Raises RateLimited."""
         now, throttle = self.clock.now(), self.accounts[what]
-        self._refuse(what, "Too many of these in a minute; try again later", throttle.wait_s(account, now))
+        self._refuse(what, "Too many of these in a short time; try again later", throttle.wait_s(account, now))
         throttle.add(account, now)
 
     def guessed(self, what: str, address: str) -> float | None:

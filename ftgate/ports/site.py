@@ -173,8 +173,8 @@ class KeyCheck(Protocol):
         ...
 
     async def check(self, provider: str, key: str) -> None:
-        """That the provider takes this key. Raises as `named`; NotAuthenticated (invalid_provider_key) where it is refused; ProviderError,
-        ProviderTimeout where that cannot be known."""
+        """That the provider takes this key. Raises as `named`; errors.NotAuthenticated (invalid_provider_key) where it
+        is refused; ProviderError, ProviderTimeout where that cannot be known."""
         ...
 
 

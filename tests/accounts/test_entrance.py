@@ -101,6 +101,19 @@ async def test_sign_ups_side_by_side_count_when_they_begin(path: Path) -> None:
         assert came == {"in": 10, "rate_limit_exceeded": 6}
 
 
+async def test_a_token_is_renewed_only_so_often(path: Path) -> None:
+    async with opened(path) as accounts:
+        await sign_up(accounts, "ann")
+        await sign_up(accounts, "bob")
+        token, others = (accounts.sessions.token(accounts.directory.user(name))[0] for name in ("ann", "bob"))
+        for _ in range(60):
+            token = (await accounts.entrance.refresh(token)).token
+        with pytest.raises(RateLimited):
+            await accounts.entrance.refresh(token)
+        assert accounts.sessions.by_token(token).username == "ann"  # it is not ended by that
+        assert (await accounts.entrance.refresh(others)).token != others
+
+
 async def test_a_sign_up_that_fails_makes_no_account(path: Path) -> None:
     site = SiteSettings(registration="open", plans=SITE.plans, signup_credits=0)
     async with opened(path, site=site) as accounts:

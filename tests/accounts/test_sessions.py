@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import jwt
 import pytest
 
 from ftgate.accounts import Accounts
-from ftgate.accounts.sessions import IDLE_US, SESSION_US, TOKEN_S, derived
+from ftgate.accounts.sessions import FORGOTTEN, IDLE_US, MOST_SESSIONS, SESSION_US, TOKEN_S, derived
 from ftgate.errors import NotAuthenticated
 from tests.accounts.opened import opened
 
@@ -149,3 +150,55 @@ async def test_sessions_outlive_a_restart_and_the_cookie_is_not_kept(tmp_path: P
         assert accounts.sessions.by_cookie(value) is None
         assert accounts.sessions.end_all(accounts.directory.user("ann"), accounts.users.writer.changed()) == 1
         assert accounts.sessions.by_cookie(other) is None
+
+
+async def test_a_token_ends_as_quickly_beside_very_many_that_have_ended(tmp_path: Path) -> None:
+    async with opened(tmp_path / "db") as accounts:
+        clock, user, many = Later(accounts), await ann(accounts), accounts.sessions
+        now = clock.wall_us() // 1_000_000
+        many._until = [(now + 1 + n // 1000, f"other{n}") for n in range(200_000)]  # a heap, as it is sorted
+        many.ended = {id for _, id in many._until}
+        tokens = [many.token(user)[0] for _ in range(20)]
+        batch = accounts.users.writer.changed()
+        began = time.thread_time()
+        for token in tokens:
+            many.end_token(token, batch)
+        assert time.thread_time() - began < 0.1  # some microseconds each; a tenth of a second where all are looked at
+        assert len(many.ended) == 200_020 and refused(accounts, tokens[0]) == "invalid_token"
+
+
+async def test_tokens_that_would_have_ended_are_forgotten_a_few_at_a_time(tmp_path: Path) -> None:
+    async with opened(tmp_path / "db") as accounts:
+        clock, user = Later(accounts), await ann(accounts)
+        batch = accounts.users.writer.changed()
+        for _ in range(FORGOTTEN + 50):
+            accounts.sessions.end_token(accounts.sessions.token(user)[0], batch)
+        clock.later_us = (TOKEN_S + 1) * 1_000_000
+        for left in (50 + 1, 2, 3):
+            batch = accounts.users.writer.changed()
+            accounts.sessions.end_token(accounts.sessions.token(user)[0], batch)
+            assert len(accounts.sessions.ended) == left
+        await accounts.users.writer.durable(batch)
+    async with opened(tmp_path / "db") as accounts:
+        assert len(accounts.sessions.ended) == 3
+
+
+async def test_an_account_has_only_so_many_sessions(tmp_path: Path) -> None:
+    async with opened(tmp_path / "db") as accounts:
+        clock, user = Later(accounts), await ann(accounts)
+        await accounts.users.create(username="bob")
+        other, _ = accounts.sessions.open(accounts.directory.user("bob"), accounts.users.writer.changed())
+        values = []
+        for _ in range(MOST_SESSIONS):
+            clock.later_us += 1000
+            values.append(accounts.sessions.open(user, accounts.users.writer.changed())[0])
+        clock.later_us += 1000
+        assert accounts.sessions.by_cookie(values[0])  # seen now: another one was seen the longest ago
+        accounts.sessions.open(user, accounts.users.writer.changed())
+        assert accounts.sessions.by_cookie(values[0]) and accounts.sessions.by_cookie(other)
+        assert accounts.sessions.by_cookie(values[1]) is None
+        batch = accounts.users.writer.changed()
+        assert accounts.sessions.end_all(user, batch) == MOST_SESSIONS and accounts.sessions.by_cookie(other)
+        await accounts.users.writer.durable(batch)
+    async with opened(tmp_path / "db") as accounts:
+        assert len(accounts.sessions.sessions) == 1

@@ -200,6 +200,27 @@ PLANTS = (
         "tests/accounts/test_entrance.py",
     ),
     Plant(
+        "all tokens that have ended are looked at whenever one ends",
+        "ftgate/accounts/sessions.py",
+        "        self.ended.add(found.jti)\n",
+        "        self.ended = {*self.ended, found.jti}\n",
+        "tests/accounts/test_sessions.py",
+    ),
+    Plant(
+        "a token that has ended holds again after a restart",
+        "ftgate/accounts/sessions.py",
+        "self.ended = {id for _, id in self._until}",
+        "pass",
+        "tests/accounts/test_sessions.py",
+    ),
+    Plant(
+        "an account has sessions without end",
+        "ftgate/accounts/sessions.py",
+        "if len(mine) >= MOST_SESSIONS:",
+        "if False:",
+        "tests/accounts/test_sessions.py",
+    ),
+    Plant(
         "a key may be given any plan",
         "ftgate/accounts/plans.py",
         "if name != own and not offers[name].selectable:",
