@@ -44,6 +44,7 @@ AFTER_S = 10.0
 GIVEN_UP = 3
 """Payments in a row of which Stripe says nothing: the others are left for the next time."""
 SEEN_KEPT = 100_000
+COUNTS = ("checked", "credited", "reversed", "expired", "quarantined", "failed", "untold", "left")
 
 
 class Events:
@@ -137,8 +138,9 @@ class Events:
     async def reconcile(self, *, everything: bool) -> dict[str, int]:
         """Ask Stripe for each open payment (`everything`: also the young ones), and for what its events of the last
         days say of the others. How many payments were looked at, were credited, had something taken back, have expired,
-        were put in quarantine; have failed or could not be told. Raises PaymentsDisabled."""
-        counts = dict.fromkeys(("checked", "credited", "reversed", "expired", "quarantined", "failed"), 0)
+        were put in quarantine, have failed or could not be told; how many questions nobody answered (`untold`), and how
+        many payments were not looked at for that (`left`). Raises PaymentsDisabled."""
+        counts = dict.fromkeys(COUNTS, 0)
         stripe = self.applying.stripe()
         async with self._turn:
             now_us, silent = self.applying.clock.wall_us(), 0
@@ -148,7 +150,7 @@ class Events:
                     if payment.expires_at_us < now_us:
                         await self.applying.abandon(id, "Stripe's other mode is in force here")
                 elif silent >= GIVEN_UP:
-                    counts["failed"] += 1
+                    counts["left"] += everything or now_us - payment.created_at_us >= OLD_US
                 elif everything or now_us - payment.created_at_us >= OLD_US:
                     silent = 0 if await self._reconciled(id, NOWHERE, counts) else silent + 1
             try:
@@ -159,6 +161,7 @@ class Events:
                         self._through_s = now_s
             except StripeFailed as failed:
                 counts["failed"] += not failed.missing
+                counts["untold"] += not failed.missing
         return counts
 
     async def _past(self, stripe: Stripe, since_s: int, counts: dict[str, int]) -> bool:
@@ -203,11 +206,13 @@ class Events:
             late = before.expires_at_us < applying.clock.wall_us()
             if not (failed.missing and late if before.session else failed.refused):
                 counts["failed"] += 1
+                counts["untold"] += not (failed.refused or failed.missing)
                 return failed.refused or failed.missing
             await applying.abandon(id, "Stripe has no session for it")
         except GateError as error:
             log.warning("payment %s was not reconciled: %s", id, error.message)
             counts["failed"] += 1
+            counts["untold"] += 1
             return False
         _count(before, self.rows.by_id[id], counts)
         return True

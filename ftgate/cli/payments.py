@@ -1,5 +1,6 @@
 """`ftgate payments`: what was paid, and asking Stripe what became of it. With and without a running server."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -35,9 +36,12 @@ def list_payments(username: str | None, limit: int, as_json: bool, config_path: 
 @places
 def reconcile(as_json: bool, config_path: Path | None, data: Path | None) -> None:
     """Ask Stripe for every open payment, and for refunds and disputes of the last 30 days. The server does it by
-    itself, at its start and every ten minutes."""
+    itself, at its start and every ten minutes. Ends with 1 where Stripe left a question without an answer (`untold`),
+    or payments were not looked at for that (`left`)."""
     said = run(config_path, data, "payments.reconcile", patient=True)
     if as_json:
         document(said)
     else:
         click.echo(", ".join(f"{many} {what}" for what, many in said.items()))
+    if said["untold"] or said["left"]:
+        sys.exit(1)

@@ -30,8 +30,14 @@ def parse(text: str) -> Address | None:
 
 @lru_cache(maxsize=256)
 def networks(names: tuple[str, ...]) -> tuple[Network, ...]:
-    """Addresses and networks as the config or a caller wrote them. Raises ValueError for one that is none."""
-    return tuple(ip_network(name.strip(), strict=False) for name in names)
+    """Addresses and networks as the config or a caller wrote them; IPv4 ones inside IPv6 are those, as addresses are.
+    Raises ValueError for one that is none."""
+    return tuple(_plain(ip_network(name.strip(), strict=False)) for name in names)
+
+
+def _plain(found: Network) -> Network:
+    inside = found.network_address.ipv4_mapped if isinstance(found, IPv6Network) else None
+    return found if inside is None or found.prefixlen < 96 else IPv4Network((inside, found.prefixlen - 96))
 
 
 def within(address: Address | None, names: tuple[str, ...]) -> bool:

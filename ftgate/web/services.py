@@ -7,6 +7,7 @@ from ftgate.ports.managing import Credits, Records, Users
 from ftgate.ports.operator import Channels, Config, Metrics, RunningCalls
 from ftgate.ports.payments import Payments
 from ftgate.ports.site import Entrance, KeyCheck, KeyRing, People, ProviderKeys, Sessions, Throttle
+from ftgate.web.exports import Exports
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,3 +32,4 @@ class Services:
     credits: Credits
     records: Records
     own: tuple[str, ...] = ()
+    exports: Exports = dataclasses.field(default_factory=Exports)

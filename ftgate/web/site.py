@@ -46,6 +46,7 @@ class Site:
         guard = self.guard = Guard(line, services.sessions, services.throttle, live, services.own)
         self.live = live
         self.payments = services.payments
+        self.exports = services.exports
         self.app = app = QuartTrio("ftgate", static_folder=None)
         app.asgi_http_class = ShieldedConnection
         app.config["RESPONSE_TIMEOUT"] = None
@@ -59,7 +60,7 @@ class Site:
         route.add(app, line, guard)
         account.add(app, line, guard, services)
         payments.add(app, guard, services.payments)
-        usage.add(app, guard, services.journal)
+        usage.add(app, guard, services.journal, services.exports)
         managing = users, credits, records
         operating = byok, calls, channels, configured, metrics
         for part in (auth, people, tokens, *managing, *operating, described):

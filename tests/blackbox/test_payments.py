@@ -381,7 +381,9 @@ def test_what_no_webhook_said_is_found_by_command_and_the_late_one_does_nothing(
     session = till.session(ada)
     paid = till.stripe.pay(session)
     counts = till.house.cli("payments", "reconcile", "--json")
-    assert counts.keys() == {"checked", "credited", "reversed", "expired", "quarantined", "failed"}
+    assert counts.keys() == {
+        "checked", "credited", "reversed", "expired", "quarantined", "failed", "untold", "left",
+    }  # fmt: skip
     assert counts["credited"] == 1 and counts["failed"] == 0 and till.balance(ada) == 10
     till.told(paid)
     assert till.entries(ada) == [("topup", 1000)]
@@ -413,6 +415,14 @@ def test_a_session_that_was_never_told_is_found_and_paid(till: Shop, ada: Accoun
     till.stripe.pay(session)
     assert till.house.cli("payments", "reconcile", "--json")["credited"] == 1 and till.balance(ada) == 10
     assert till.checkout(ada, key="again").json()["session_id"] == session
+
+
+def test_reconciling_that_was_not_told_everything_ends_with_1(till: Shop, ada: Account) -> None:
+    till.session(ada)
+    till.stripe.fault("GET", "/v1/events", Fault(status=500, times=3))
+    told, _ = till.house.cli("payments", "reconcile", "--json", code=1)
+    assert json.loads(told)["untold"] == 1
+    assert till.house.cli("payments", "reconcile", "--json")["untold"] == 0
 
 
 def test_a_caller_who_leaves_changes_nothing(till: Shop, ada: Account) -> None:
@@ -488,7 +498,7 @@ def test_the_operator_resolves_what_is_quarantined(till: Shop, ada: Account, ope
     assert till.balance(ada) == 10 and till.entries(ada) == [("topup", 1000)]
     counts = post("/v1/admin/payments/reconcile", headers=operator)
     assert counts.status_code == 200 and counts.json().keys() == {
-        "checked", "credited", "reversed", "expired", "quarantined", "failed",
+        "checked", "credited", "reversed", "expired", "quarantined", "failed", "untold", "left",
     }  # fmt: skip
     for path in ("/v1/admin/payments", "/v1/admin/payments/x", f"/v1/admin/payments/{ids[0]}/resolve"):
         error(get(path, headers=ada.headers), 403, "forbidden")

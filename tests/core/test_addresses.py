@@ -25,6 +25,7 @@ PROXIES = ("10.0.0.0/8", "fd00::/8")
         ("fd00::1", ["[2001:db8::5]:4711"], PROXIES, "2001:db8::5"),
         ("::ffff:10.0.0.1", ["2001:DB8::5"], PROXIES, "2001:db8::5"),
         ("", ["9.9.9.9"], PROXIES, ""),
+        ("10.0.0.1", ["9.9.9.9"], ("::ffff:10.0.0.1",), "9.9.9.9"),
     ],
 )
 def test_client_address(peer, forwarded, trusted, client):
@@ -41,6 +42,15 @@ def test_client_address(peer, forwarded, trusted, client):
         ("2001:db8::1", ("1.2.3.4", "2001:db8::/32"), True),
         ("fe80::1%eth0", ("fe80::/10",), True),
         ("", ("0.0.0.0/0",), False),
+        ("1.2.3.4", ("::ffff:1.2.3.4",), True),
+        ("::ffff:1.2.3.4", ("::ffff:1.2.3.4/128",), True),
+        ("1.2.3.5", ("::ffff:1.2.3.4",), False),
+        ("1.2.3.5", ("::ffff:1.2.3.0/120",), True),
+        ("1.2.4.5", ("::ffff:1.2.3.0/120",), False),
+        ("9.9.9.9", ("::ffff:0:0/96",), True),
+        ("2001:db8::1", ("::ffff:0:0/96",), False),
+        ("2001:db8::1", ("::/0",), True),
+        ("9.9.9.9", ("::/0",), False),
     ],
 )
 def test_within(address, names, lets):

@@ -29,6 +29,7 @@ READ: list[tuple[str, str, tuple[Any, ...], dict[str, Any], Any]] = [
     ('{"name": "😀😀"}', "line", ("name",), {"most": 2}, "😀😀"),  # code points
     ('{"models": ["a", " a", "b"]}', "lines", ("models",), {"items": 3, "most": 5}, ("a", "b")),
     ('{"allowedIps": ["1.2.3.4", "::/8"]}', "networks", ("allowed_ips",), {"items": 3}, ("1.2.3.4/32", "::/8")),
+    ('{"allowedIps": ["::ffff:127.0.0.1"]}', "networks", ("allowed_ips",), {"items": 3}, ("127.0.0.1/32",)),
     ('{"status": "active"}', "choice", ("status", ("active",)), {}, "active"),
     ('{"all": true}', "flag", ("all",), {}, True),
     ("{}", "flag", ("all",), {}, False),

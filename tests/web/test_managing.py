@@ -9,6 +9,7 @@ import pytest
 from ftgate.core.money import PICO_PER_USD
 from ftgate.ports.managing import Acts, Moves
 from ftgate.ports.site import Doer, Person, Session
+from ftgate.web.exports import EACH
 from tests.web.fakes import SECRET, Asking
 
 ADMIN, OTHER = b"eyJ.admin", b"eyJ.other"
@@ -141,6 +142,24 @@ async def test_records(asking: Asking) -> None:
         ("acts", Acts(actor_name="root", target="user:1"), 5, 0, 20),
         ("entries", Moves(3, "loss", "r"), None, 0, 20), ("export", None, "csv"), ("export", 3, "json"), ("verify",),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "account"),
+    [
+        ("/v1/admin/requests?format=csv", 2), ("/v1/admin/ledger/export", 2), ("/v1/user/logs?format=csv", 2),
+        ("/v1/user/logs?format=csv", 3),
+    ],
+)  # fmt: skip
+async def test_exports_are_sent_a_few_at_one_time(asking: Asking, path: str, account: int) -> None:
+    of = asking.site.exports.of
+    of[account] = EACH - 1
+    secret = ADMIN if account == 2 else OTHER
+    assert (await asking.ask(path, secret=secret)).status == 200 and of[account] == EACH - 1
+    of[account] = EACH
+    answer = await asking.ask(path, secret=secret)
+    error = answer.json()["error"]
+    assert (answer.status, error["code"], answer.headers["retry-after"]) == (429, "rate_limit_exceeded", "5")
 
 
 @pytest.mark.parametrize(

@@ -37,13 +37,10 @@ def add(routes: Blueprint, guard: Guard, services: Services) -> None:
 
     @routes.get("/v1/admin/ledger/export")
     async def export() -> Response:
-        await guard.operator()
+        asker = await guard.operator()
         form, account = chosen("format", tuple(TYPES)), whole_id("user")
-        answer = Response(records.export(account, form), content_type=TYPES[form])
-        answer.timeout = None  # Quart's own 60 s would cut a long export without a word
         name = "ledger.csv" if form == "csv" else "ledger.ndjson"
-        answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-        return answer
+        return services.exports.sent(asker.account, records.export(account, form), TYPES[form], name)
 
     @routes.post("/v1/admin/ledger/verify")
     async def verify() -> Response:

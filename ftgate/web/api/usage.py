@@ -18,6 +18,7 @@ from ftgate.errors import NotFound
 from ftgate.ports import Journal
 from ftgate.web.asked import chosen, moment, text, whole_id, zone
 from ftgate.web.asking import Guard
+from ftgate.web.exports import Exports
 from ftgate.web.pages import paged, paging
 from ftgate.web.replies import reply
 
@@ -25,11 +26,15 @@ LIST = "requests"
 """The name under which cursors of the request log are known."""
 
 
-def add(app: Quart, guard: Guard, journal: Journal) -> None:
+def add(app: Quart, guard: Guard, journal: Journal, exports: Exports) -> None:
     @app.get("/v1/user/logs")
     async def logs() -> Response:
         asker = await guard.account()
-        return await _listed(journal, _wanted(asker.account), ROW)
+        wanted = _wanted(asker.account)
+        return _export(wanted, ROW, asker.account) if _as_csv() else await _listed(journal, wanted, ROW)
+
+    def _export(wanted: Wanted, names: Sequence[str], account: int) -> Response:
+        return exports.sent(account, journal.csv(wanted, names), "text/csv; charset=utf-8", "requests.csv")
 
     @app.get("/v1/user/stats")
     async def stats() -> Response:
@@ -53,8 +58,9 @@ def add(app: Quart, guard: Guard, journal: Journal) -> None:
 
     @app.get("/v1/admin/requests")
     async def requests() -> Response:
-        await guard.operator()
-        return await _listed(journal, _wanted(whole_id("user"), channel=text("channel")), OPERATOR)
+        asker = await guard.operator()
+        wanted = _wanted(whole_id("user"), channel=text("channel"))
+        return _export(wanted, OPERATOR, asker.account) if _as_csv() else await _listed(journal, wanted, OPERATOR)
 
     @app.get("/v1/admin/requests/<id>")
     async def one(id: str) -> Response:
@@ -86,12 +92,7 @@ def _wanted(account: int | None, *, channel: str | None = None) -> Wanted:
 
 
 async def _listed(journal: Journal, wanted: Wanted, names: Sequence[str]) -> Response:
-    """A page of calls, or all of them as CSV."""
-    if _as_csv():
-        answer = Response(journal.csv(wanted, names), content_type="text/csv; charset=utf-8")
-        answer.timeout = None  # Quart's own 60 s would cut a long export without a word
-        answer.headers["Content-Disposition"] = 'attachment; filename="requests.csv"'
-        return answer
+    """A page of calls."""
     asked = paging(LIST, 2)
     after = None if asked.after is None else (asked.after[0], asked.after[1])
     found = await journal.page(wanted, skipped=asked.skipped, size=asked.size, after=after)

@@ -159,7 +159,8 @@ OPERATIONS = (
     _admin("GET", "/payments", "Payments of all accounts", paged(named("Payment")),
            params=(*PAGES, Param("user", text()), Param("status", choice(*payments.STATUSES)))),
     _admin("POST", "/payments/reconcile", "Ask Stripe about open payments", record({
-        name: whole() for name in ("checked", "credited", "reversed", "expired", "quarantined", "failed")
+        name: whole()
+        for name in ("checked", "credited", "reversed", "expired", "quarantined", "failed", "untold", "left")
     }), refused={501: ("payments_disabled",), 502: ("payment_provider_error",), 504: ("payment_provider_timeout",)}),
     _admin("POST", "/payments/{id}/resolve", "Decide about a quarantined payment", named("Payment"), params=_ID,
            body=record({"action": choice("credit", "dismiss"), "note": text(least=1, most=500)}),
