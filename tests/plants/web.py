@@ -6,17 +6,15 @@ PLANTS = (
     Plant(
         "a key sees another account's calls",
         "ftgate/web/api/usage.py",
-        "_listed(journal, _wanted(asker.account), ROW)",
-        "_listed(journal, _wanted(whole_id('user') or asker.account), ROW)",
+        "wanted = _wanted(asker.account)",
+        "wanted = _wanted(whole_id('user') or asker.account)",
         "tests/web/test_usage.py",
     ),
     Plant(
         "anybody sees the operator's list of requests",
         "ftgate/web/api/usage.py",
-        """        await guard.operator()
-        return await _listed(""",
-        """        await guard.account()
-        return await _listed(""",
+        "asker = await guard.operator()",
+        "asker = await guard.account()",
         "tests/web/test_usage.py",
     ),
     Plant(
