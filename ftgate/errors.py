@@ -57,6 +57,8 @@ class GateError(Exception):
     kind = "api_error"
     code = "internal_error"
     retryable = False
+    retry_s: float | None = None
+    """What `retry_after_s` is where nothing else is said."""
     details: bytes | None = None
     overloaded = False
 
@@ -67,7 +69,7 @@ class GateError(Exception):
         self.message = message
         self.code = code or type(self).code
         self.param = param
-        self.retry_after_s = retry_after_s
+        self.retry_after_s = type(self).retry_s if retry_after_s is None else retry_after_s
 
 
 class CallerFault(GateError):
@@ -245,6 +247,7 @@ class DatabaseBusy(OurFault):
     status = 503
     code = "database_busy"
     retryable = True
+    retry_s = 2.0
 
 
 class DatabaseFailed(DatabaseBusy):

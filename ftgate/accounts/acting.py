@@ -42,4 +42,4 @@ class Deeds:
     ) -> None:  # fmt: skip
         batch = self.writer.changed()
         audited(batch, self.clock.wall_us(), by, action, target, before, after)
-        await written(self.writer, batch, f"the audit of {action} {target}", "`ftgate audit` shows what is there")
+        await written(self.writer, batch, f"the audit of {action} {target}", "`ftgate audit` shows what is there", by)

@@ -10,7 +10,7 @@ import sqlite3
 import msgspec
 
 from ftgate.accounts.acting import audited
-from ftgate.accounts.pending import written
+from ftgate.accounts.pending import takes_changes, written
 from ftgate.accounts.sessions import derived
 from ftgate.accounts.throttles import Throttles
 from ftgate.core.moments import iso
@@ -82,6 +82,7 @@ class ProviderKeys:
         provider = check.named(provider, key)
         mark = self.fingerprint(account, provider, key)
         self._known(account, provider, mark)  # what cannot be kept need not be checked, and counts as no check
+        takes_changes(self.writer, by)
         self.throttles.account("byok", account)
         await check.check(provider, key)
         now_us, found = self.clock.wall_us(), self._known(account, provider, mark)
@@ -97,8 +98,8 @@ class ProviderKeys:
         batch = self.writer.changed()
         batch.statements.append((_SQL, msgspec.structs.astuple(found)))
         after = {"provider": provider, "name": found.name}
-        audited(batch, now_us, by, "byok.register", str(found.id), before, after)
-        await written(self.writer, batch, "the checked provider key", "GET /v1/user/byok lists them")
+        audited(batch, now_us, by, "byok.register", f"byok:{found.id}", before, after)
+        await written(self.writer, batch, "the checked provider key", "GET /v1/user/byok lists them", by)
         return found.shown()
 
     def _known(self, account: int, provider: str, mark: str) -> CheckedKey | None:
@@ -115,9 +116,11 @@ class ProviderKeys:
         found = self.keys.get(id)
         if found is None or found.account != account:
             raise NotFound(f"no provider key with the id {str(id)!r}")
+        takes_changes(self.writer, by)
         del self.keys[id]
         batch = self.writer.changed()
         batch.statements.append(("DELETE FROM byok_keys WHERE id = ?", (id,)))
         before = {"provider": found.provider, "name": found.name}
-        audited(batch, self.clock.wall_us(), by, "byok.delete", str(id), before)
-        await written(self.writer, batch, "the provider key is forgotten, which", "GET /v1/user/byok lists them")
+        audited(batch, self.clock.wall_us(), by, "byok.delete", f"byok:{id}", before)
+        what = "the provider key is forgotten, which"
+        await written(self.writer, batch, what, "GET /v1/user/byok lists them", by)

@@ -13,6 +13,7 @@ import msgspec
 import trio
 
 from ftgate.accounts.applying import ALL_S, Applying
+from ftgate.accounts.pending import takes_changes
 from ftgate.accounts.returning import checked
 from ftgate.accounts.stripe import StripeFailed
 from ftgate.core.moments import iso
@@ -20,7 +21,6 @@ from ftgate.core.money import format_usd, format_usd_cents
 from ftgate.core.payments import CENT, Decision, Payment, Told, decide
 from ftgate.errors import (
     Conflict,
-    DatabaseBusy,
     GateError,
     InternalError,
     InvalidRequest,
@@ -63,8 +63,7 @@ class Checkouts:
                 code="idempotency_conflict",
             )
         if known is None:
-            if why := self.applying.writer.busy():
-                raise DatabaseBusy(f"the order cannot be written down now: {why}")
+            takes_changes(self.applying.writer)
             known = msgspec.structs.replace(order, livemode=livemode, number=self.applying.rows.next_number())
             self.applying.begin(known)
         payment = await self._with_session(known.id)

@@ -10,7 +10,7 @@ import sqlite3
 from ftgate.accounts import given
 from ftgate.accounts.acting import CLI, audited
 from ftgate.accounts.directory import Directory, User
-from ftgate.accounts.pending import written
+from ftgate.accounts.pending import takes_changes, written
 from ftgate.core.books import Entry, Refusal
 from ftgate.core.money import format_usd, format_usd_cents
 from ftgate.errors import Conflict, InvalidRequest
@@ -70,8 +70,9 @@ class Credits:
             raise InvalidRequest("a grant is more than 0: a correction takes credits back", param="amount")
         known = self._known(ref, "grant", user, units)
         if not known:
+            takes_changes(self.writer, by)
             self.give(user, units, note, ref, by)
-        return {**await self._moved(user, units, "grant", ref), "granted": format_usd(units), "already_done": known}
+        return {**await self._moved(user, units, "grant", ref, by), "granted": format_usd(units), "already_done": known}
 
     async def corrected(
         self, account: int, units: int, *, note: str, ref: str | None, by: Doer
@@ -85,9 +86,14 @@ class Credits:
             raise InvalidRequest("a correction is another amount than 0, of either sign", param="amount")
         known = self._known(ref, "correct", user, units)
         if not known:
+            takes_changes(self.writer, by)
             entry = self.books.correct(user.id, units, ref=ref, at_us=self.clock.wall_us(), note=note)
             self._remember(user, units, entry, by, "the amount is out of range: no balance past $1,000,000 either way")
-        return {**await self._moved(user, units, "correct", ref), "corrected": format_usd(units), "already_done": known}
+        return {
+            **await self._moved(user, units, "correct", ref, by),
+            "corrected": format_usd(units),
+            "already_done": known,
+        }
 
     def give(self, user: User, units: int, note: str, ref: str, by: Doer) -> None:
         """Queue a grant under a ref that is new. Raises InvalidRequest."""
@@ -125,14 +131,14 @@ class Credits:
         self.unwritten = {ref: waiting for ref, waiting in self.unwritten.items() if not waiting.done}
         self.unwritten[entry.ref] = batch
 
-    async def _moved(self, user: User, amount: int, kind: str, ref: str) -> dict[str, object]:
+    async def _moved(self, user: User, amount: int, kind: str, ref: str, by: Doer) -> dict[str, object]:
         """The answer to what moved credits, once it is written: a repeat waits for it as the first did."""
         if (batch := self.unwritten.get(ref)) is not None:
             name = "grant" if kind == "grant" else "correction"
             await written(
                 self.writer, batch, f"the {name} of ${format_usd(amount)} to {user.username}, ref {ref},",
                 f"`ftgate ledger entries --user {user.username}` shows whether it is there, and repeated with --ref "
-                f"{ref} it is done once",
+                f"{ref} it is done once", by,
             )  # fmt: skip
         balance = format_usd_cents(self.books.accounts[user.id].posted)
         return {"username": user.username, "balance": balance, "entry": self.entry_of.get(ref), "ref": ref}

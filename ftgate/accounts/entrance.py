@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from ftgate.accounts.directory import Directory, User
 from ftgate.accounts.passwords import Hasher, is_weak
-from ftgate.accounts.pending import written
+from ftgate.accounts.pending import takes_changes, written
 from ftgate.accounts.sessions import REFRESH_S, SignedIn
 from ftgate.accounts.throttles import KNOWN_US, Throttles, Try
 from ftgate.accounts.users import OWNER, Users, password_fits
@@ -48,11 +48,11 @@ class Entrance:
             raise Forbidden("Registration is closed: ask the operator for an account", code="registration_closed")
 
     async def register(
-        self, *, username: str, password: str, email: str, name: str, invite_code: str | None, address: str
+        self, *, username: str, password: str, email: str, name: str, invite_code: str | None, by: Doer
     ) -> Entered:
         """As ports.Entrance says."""
         self.check_open()
-        site = self.site()
+        site, address = self.site(), by.address
         password_fits(password, site.password_min)
         if not USERNAME.fullmatch(username):
             raise InvalidRequest("a username is 3 to 32 letters and digits", param="username")
@@ -65,7 +65,7 @@ class Entrance:
             self._check_free(username)
             hashed = await self.hasher.hash(password, username.lower(), neighbourhood(address), known=False)
             self._check_free(username)  # another one may have come meanwhile
-            by = Doer(None, username, "api", address)
+            takes_changes(self.writer)
             user, batch = self.users.open(
                 username, by=by, hashed=hashed, name=name, email=email, credits=site.signup_credits,
                 invited_by=inviter.id if inviter else None, kind="sign-up credits",
@@ -108,6 +108,7 @@ class Entrance:
         tried.succeeded()
         if user.status != "active":
             raise Forbidden("This account is disabled: ask the operator", code="account_disabled")
+        takes_changes(self.writer)
         batch = self.writer.changed()
         if stronger is not None:
             user.password = stronger
@@ -149,6 +150,7 @@ class Entrance:
             raise NotAuthenticated("Log in again: the password was given 30 days ago", code="token_expired")
         user = self.directory.users[int(claims.sub)]
         self.throttles.account("refresh", user.id)
+        takes_changes(self.writer)
         batch = self.writer.changed()
         self.sessions.end_token(token, batch)
         await self._written(batch, user)
@@ -156,6 +158,7 @@ class Entrance:
 
     async def logout(self, account: int, *, token: str | None, session: Session | None, all: bool) -> None:
         """As ports.Entrance says."""
+        takes_changes(self.writer)
         user, batch = self.directory.users[account], self.writer.changed()
         if all:
             self.sessions.end_all(user, batch)

@@ -14,9 +14,10 @@ import trio
 
 from ftgate.accounts import signed
 from ftgate.accounts.applying import NOWHERE, Applying, Hint, NotOurs
+from ftgate.accounts.pending import takes_changes
 from ftgate.accounts.stripe import Stripe, StripeFailed
 from ftgate.core.payments import Payment
-from ftgate.errors import DatabaseBusy, GateError, NotFound, PaymentProviderDown, PaymentsDisabled
+from ftgate.errors import GateError, NotFound, PaymentProviderDown, PaymentsDisabled
 
 log = logging.getLogger("ftgate.payments")
 
@@ -82,8 +83,7 @@ class Events:
     async def _look(self, kind: str, event: Mapping[str, Any]) -> str:
         """Apply what an event points at; the outcome in a word. Raises StripeFailed, GateError."""
         applying = self.applying
-        if why := applying.writer.busy():
-            raise DatabaseBusy(f"the database takes no commits now: {why}")
+        takes_changes(applying.writer)
         livemode = event.get("livemode")
         if isinstance(livemode, bool) and livemode is not applying.stripe().livemode:
             log.warning("an event of Stripe's %s mode was left alone", "live" if livemode else "test")

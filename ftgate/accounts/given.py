@@ -52,7 +52,7 @@ def text(what: str, said: str) -> str:
     return said
 
 
-def line(what: str, said: str, *, least: int = 0, most: int) -> str:
+def line(what: str, said: str, *, most: int) -> str:
     """A text that is shown in one line, in tables and on terminals, without space at its ends."""
     if found := _CONTROL.search(text(what, said)):
         raise InvalidRequest(
@@ -61,8 +61,6 @@ def line(what: str, said: str, *, least: int = 0, most: int) -> str:
     said = said.strip()
     if len(said) > most:
         raise InvalidRequest(f"the {what} is {len(said)} characters long; it may have {most}")
-    if len(said) < least:
-        raise InvalidRequest(f"the {what} is empty")
     return said
 
 

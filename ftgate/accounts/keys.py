@@ -11,7 +11,7 @@ from ftgate.accounts import given
 from ftgate.accounts.acting import CLI, audited
 from ftgate.accounts.directory import Directory, StoredKey, User
 from ftgate.accounts.pages import cut
-from ftgate.accounts.pending import written
+from ftgate.accounts.pending import takes_changes, written
 from ftgate.accounts.plans import Plans
 from ftgate.accounts.users import OWNER, Users
 from ftgate.core import windows
@@ -75,7 +75,8 @@ class ApiKeys:
         key, secret, batch = self._open(
             user, {"name": name, "models": only, "quota": limit, "expires_at_us": expires_at_us}, CLI
         )
-        await self._written(batch, key, f"key {key.id} ({key.prefix}...) of {user.username}, which nobody has seen,")
+        what = f"key {key.id} ({key.prefix}...) of {user.username}, which nobody has seen,"
+        await self._written(batch, key, what, CLI)
         return {**self.describe(key), "key": secret}
 
     async def _user_for_key(self, username: str | None) -> User:
@@ -156,8 +157,10 @@ class ApiKeys:
         user = self.directory.users[account]
         if len(self.of(account)) >= MOST_KEYS:
             raise InvalidRequest(f"an account has {MOST_KEYS} keys at the most: delete one first")
-        key, secret, batch = self._open(user, self._with_plan(fields, user), by)
-        await self._written(batch, key, f"key {key.id} ({key.prefix}...), which nobody has seen,")
+        wanted = self._with_plan(fields, user)
+        takes_changes(self.writer, by)
+        key, secret, batch = self._open(user, wanted, by)
+        await self._written(batch, key, f"key {key.id} ({key.prefix}...), which nobody has seen,", by)
         return self.token(key), secret
 
     async def change(
@@ -273,6 +276,7 @@ class ApiKeys:
 
     async def _change(self, key: StoredKey, fields: Mapping[str, object], by: Doer) -> None:
         """Change these of COLUMNS: what they allow counts from the next call on."""
+        takes_changes(self.writer, by)
         before, batch = self._audited(key), self.writer.changed()
         quota = self.directory.books.quotas[key.id]
         for what, said in fields.items():
@@ -298,19 +302,25 @@ class ApiKeys:
                 f"token:{key.id}", {what: before[what] for what in changed}, {what: after[what] for what in changed},
             )  # fmt: skip
         what = f"that key {key.id} is {key.status}" if "status" in fields else f"the change of key {key.id}"
-        await self._written(batch, key, what)
+        await self._written(batch, key, what, by)
 
-    @staticmethod
-    def _audited(key: StoredKey) -> dict[str, object]:
-        return {what: getattr(key, what) for what in ("account", *COLUMNS)}
+    def _audited(self, key: StoredKey) -> dict[str, object]:
+        """As TOKEN has it, and whose it is; without a plan of its own `planId` is null."""
+        return {
+            "user": str(key.account), "name": key.name, "status": key.status,
+            "planId": self.plans.id_of(key.plan) if key.plan else None,
+            "quota": None if key.quota is None else format_cents(key.quota), "quotaReset": key.quota_reset,
+            "models": key.models, "allowedIps": key.allowed_ips,
+            "expiresAt": None if key.expires_at_us is None else iso(key.expires_at_us),
+        }  # fmt: skip
 
-    async def _written(self, batch: Batch, key: StoredKey, what: str) -> None:
+    async def _written(self, batch: Batch, key: StoredKey, what: str, by: Doer) -> None:
         user = self.directory.users[key.account].username
         look = (
             f"`ftgate keys list --user {user}` shows what counts now, and it can be repeated; `ftgate keys delete "
             f"{key.id}` removes it"
         )
-        await written(self.writer, batch, what, look)
+        await written(self.writer, batch, what, look, by)
 
 
 def _listed(texts: object) -> str:

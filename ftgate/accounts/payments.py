@@ -13,6 +13,7 @@ from ftgate.accounts.directory import Directory
 from ftgate.accounts.events import Events
 from ftgate.accounts.pages import cut
 from ftgate.accounts.payment_rows import PaymentRows
+from ftgate.accounts.pending import takes_changes
 from ftgate.accounts.stripe import StripeFailed
 from ftgate.accounts.throttles import Throttles
 from ftgate.core import payments as core
@@ -157,6 +158,7 @@ class Payments:
             before = self.rows.by_id[payment.id]
             if before.status != "quarantined":
                 raise Conflict(f"payment {before.id} is {before.status}, not quarantined", code="not_quarantined")
+            takes_changes(applying.writer, by)
             applying.enter(before, core.resolve(before, action, note))
             after = self.rows.by_id[payment.id]
             if after.status == "quarantined":

@@ -1,22 +1,40 @@
-"""Waiting until a command's change is written, for a time.
+"""Waiting until a change is written, for a time, and refusing one before it is decided where none is written now.
 
 Names and rules are checked before anything is queued for the writer, so what is queued cannot fail. Whoever asked waits
 ANSWER_S for the commit at most: a change that is not written by then is told as that, decided and not yet written.
 """
 
+import logging
+
 from ftgate.errors import DatabaseBusy
+from ftgate.ports.site import Doer
 from ftgate.store.batch import Batch
 from ftgate.store.database import DatabaseFault
 from ftgate.store.writer import Writer
+
+log = logging.getLogger("ftgate.accounts")
 
 ANSWER_S = 20.0
 """How long a command is given to be written down before it is answered without that; the command line waits longer."""
 
 
-async def written(writer: Writer, batch: Batch, what: str, look: str) -> None:
-    """Wait until a change is committed. Raises DatabaseBusy with what was decided, and how to `look`, when that
-    takes too long; DatabaseFault when the database has failed, which leaves open whether it is in. Where nothing is
-    to be written there is nothing to wait for: no commit would ever come."""
+def takes_changes(writer: Writer, by: Doer | None = None) -> None:
+    """Raises DatabaseBusy where the database takes no commits now, before anything is decided. Who asks over HTTP (`by`
+    says else) can come again; the command line waits."""
+    if not _by_command(by) and (why := writer.busy()):
+        log.warning("a change was refused, because the database takes none now: %s", why)
+        raise DatabaseBusy("the database takes no changes now, and nothing was changed: try again")
+
+
+def _by_command(by: Doer | None) -> bool:
+    return by is not None and by.via == "cli"
+
+
+async def written(writer: Writer, batch: Batch, what: str, look: str, by: Doer | None = None) -> None:
+    """Wait until a change is committed. Raises DatabaseBusy when that takes too long, to the command line with what
+    was decided and how to `look`, to whoever asks over HTTP without the words of a command; DatabaseFault when the
+    database has failed, which leaves open whether it is in. Where nothing is to be written there is nothing to wait
+    for: no commit would ever come."""
     if not batch.size():
         return
     try:
@@ -25,15 +43,14 @@ async def written(writer: Writer, batch: Batch, what: str, look: str) -> None:
     except DatabaseFault as fault:
         raise DatabaseFault(f"{fault}. Whether {what} was written is not known: start again, then {look}") from fault
     why = writer.busy() or "no commit has come back"
+    if not _by_command(by):
+        log.warning("%s is decided and not yet written: %s", what, why)
+        raise DatabaseBusy(
+            "what was asked for is decided and not yet written, because the database takes no commits now; it is "
+            "written as soon as it does. Look whether it is there before you repeat it"
+        )
     raise DatabaseBusy(
         f"{what} is decided and not yet written, because the database takes no commits now ({why}); it is "
         "written as soon as it does,"
         f" unless the process ends before. Look before you repeat it: {look}"
     )
-
-
-async def write_down(writer: Writer, what: str, look: str, sql: str, values: tuple[object, ...]) -> None:
-    """Write one change down; `what` it is and how to `look` for it, in words."""
-    batch = writer.changed()
-    batch.statements.append((sql, values))
-    await written(writer, batch, what, look)

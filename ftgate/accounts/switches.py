@@ -42,5 +42,9 @@ class Switches:
         after = {"enabled": enabled}
         audited(batch, self.clock.wall_us(), by, f"channel.{said}", name, {"enabled": before}, after)
         await written(
-            self.writer, batch, f"the channel {name} is {said}d, which", "`ftgate channels list` shows how it stands"
+            self.writer,
+            batch,
+            f"the channel {name} is {said}d, which",
+            "`ftgate channels list` shows how it stands",
+            by,
         )

@@ -10,7 +10,7 @@ from ftgate.accounts.acting import CLI, audited
 from ftgate.accounts.credits import Credits
 from ftgate.accounts.directory import Directory, User
 from ftgate.accounts.passwords import MOST_BYTES, Hasher
-from ftgate.accounts.pending import written
+from ftgate.accounts.pending import takes_changes, written
 from ftgate.accounts.plans import Plans
 from ftgate.accounts.sessions import SignedIn
 from ftgate.core.accounts import STATUSES
@@ -77,10 +77,11 @@ class Users:
             )
         self.check_plan(plan)
         hashed = await self.hasher.hash(password) if password else ""
+        takes_changes(self.writer, by)
         user, batch = self.open(
             username, by=by, hashed=hashed, role=role, mode=mode, plan=plan, name=name, email=email, credits=credits
         )
-        await self._written(batch, f"the user {username}")
+        await self._written(batch, f"the user {username}", by)
         return user
 
     def open(
@@ -179,6 +180,7 @@ class Users:
         stays = changes.get("role", user.role) == "admin" and changes.get("status", user.status) == "active"
         if self._is_operator(user) and not stays and sum(map(self._is_operator, self.directory.users.values())) == 1:
             raise Conflict(f"{user.username} is the last active operator: make another one first", code="last_admin")
+        takes_changes(self.writer, by)
         for what, said in changes.items():
             assert what in CHANGEABLE, what
             setattr(user, what, said or "")
@@ -204,7 +206,7 @@ class Users:
         what = (
             f"that user {user.username} is {user.status}" if "status" in changes else f"the change of {user.username}"
         )
-        await self._written(batch, what)
+        await self._written(batch, what, by)
         return user
 
     def _asked(self, user: User, changes: Mapping[str, str | None]) -> Mapping[str, str | None]:
@@ -223,10 +225,11 @@ class Users:
 
     async def logout(self, user: User, by: Doer) -> int:
         """End every login token and session of an account; how many sessions that were."""
+        takes_changes(self.writer, by)
         batch = self.writer.changed()
         ended = self.sessions.end_all(user, batch)
         audited(batch, self.clock.wall_us(), by, "user.logout", f"user:{user.id}")
-        await self._written(batch, f"the end of what {user.username} is signed in with")
+        await self._written(batch, f"the end of what {user.username} is signed in with", by)
         return ended
 
     async def set_password(
@@ -237,20 +240,22 @@ class Users:
         hashed = await self.hasher.hash(given.text("password", password))
         if instead_of is not None and user.password is not instead_of:
             raise NotAuthenticated("the password was changed meanwhile", code="invalid_credentials")
+        takes_changes(self.writer, by)
         batch = self.writer.changed()
         user.password = Secret(hashed)
         batch.statements.append(("UPDATE users SET password = ? WHERE id = ?", (hashed, user.id)))
         self.sessions.end_all(user, batch)
         audited(batch, self.clock.wall_us(), by, "user.password", f"user:{user.id}")
-        await self._written(batch, f"the password of {user.username}")
+        await self._written(batch, f"the password of {user.username}", by)
 
     async def new_code(self, user: User, by: Doer) -> str:
         """Another invite code: the one before is void."""
+        takes_changes(self.writer, by)
         user.invite_code = code = self._new_code()
         batch = self.writer.changed()
         batch.statements.append(("UPDATE users SET invite_code = ? WHERE id = ?", (code, user.id)))
         audited(batch, self.clock.wall_us(), by, "user.invite", f"user:{user.id}")
-        await self._written(batch, f"the invite code of {user.username}")
+        await self._written(batch, f"the invite code of {user.username}", by)
         return code
 
     def by_code(self, code: str) -> User | None:
@@ -275,10 +280,13 @@ class Users:
 
     @staticmethod
     def _audited(user: User) -> dict[str, object]:
-        return {what: getattr(user, what) for what in ("username", *CHANGEABLE)}
+        said: dict[str, object] = {what: getattr(user, what) for what in ("username", *CHANGEABLE)}
+        return {**said, "mode": user.mode or None}
 
-    async def _written(self, batch: Batch, what: str) -> None:
-        await written(self.writer, batch, what, "`ftgate users list` shows what counts now, and it can be repeated")
+    async def _written(self, batch: Batch, what: str, by: Doer) -> None:
+        await written(
+            self.writer, batch, what, "`ftgate users list` shows what counts now, and it can be repeated", by
+        )  # fmt: skip
 
 
 def password_fits(password: str, least: int, param: str = "password") -> str:

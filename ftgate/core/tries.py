@@ -1,5 +1,5 @@
-"""What became of each attempt of a call, as its row holds it. A call that was answered, or cut, in its only attempt
-says nothing of it: the row itself tells all, and nearly every call pays nothing.
+"""What became of each attempt of a call, as its row holds it. A call that was answered, or cut while it was, in
+its only attempt says nothing of it: the row itself tells all, and nearly every call pays nothing.
 """
 
 from collections.abc import Sequence

@@ -12,8 +12,8 @@ def count(tally: Tally, x: Exchange, row: Row, *, cost: int, lost: int) -> None:
     if x.tried:
         last = x.tried[-1]
         tried = not last.ended
-        if row.served_model in last.candidate.channel.models:
-            model = row.served_model
+        if last.candidate.model.name in last.candidate.channel.models:
+            model = last.candidate.model.name
     place = (model, row.provider or NONE, row.channel or NONE, row.status, row.mode, row.stream)
     tally.call(place, row, cost, tried=tried)
     if lost:

@@ -97,11 +97,13 @@ def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: fl
     """The call as it is remembered. `cost` in units, `now` monotonic seconds, `remark` for the operator."""
     assert x.key is not None
     usage = x.measured.usage if x.measured else NONE_USED
-    key, ask, last = x.key, x.ask, x.tried[-1].candidate if x.tried else None
+    key, ask, last = x.key, x.ask, x.tried[-1] if x.tried else None
     served = provider = channel = spoken = ""
     if last is not None:
-        served, provider = last.model.name, last.channel.provider
-        channel, spoken = last.channel.name, last.address.dialect
+        way = last.candidate
+        provider, channel, spoken = way.channel.provider, way.channel.name, way.address.dialect
+        if x.answering or last.complete or cost:  # a model that gave nothing has not served it
+            served = way.model.name
     http_status = 200 if x.head_sent or status == "ok" else 499 if x.call.left else error.status if error else 500
     return Row(
         request_id=x.call.id,
@@ -137,7 +139,7 @@ def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: fl
         cache_write_1h_tokens=usage.cache_write_1h,
         earlier=receipt.earlier_text(x.charged[:-1]) if len(x.charged) > 1 and x.measured else "",
         remark=remark and remark[:500].replace("\0", "\ufffd"),
-        tries=_tries(x, status, now) if len(x.tried) > 1 or x.outcomes else "",
+        tries=_tries(x, status, now) if len(x.tried) > 1 or x.outcomes or (last and not served) else "",
     )
 
 

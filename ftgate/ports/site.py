@@ -69,9 +69,10 @@ class Entrance(Protocol):
         ...
 
     async def register(
-        self, *, username: str, password: str, email: str, name: str, invite_code: str | None, address: str
+        self, *, username: str, password: str, email: str, name: str, invite_code: str | None, by: Doer
     ) -> Entered:
-        """Make an account. Raises errors.InvalidRequest, Forbidden, Conflict, RateLimited."""
+        """Make an account; `by` is whoever it will be, so far without an id. Raises errors.InvalidRequest, Forbidden,
+        Conflict, RateLimited."""
         ...
 
     async def login(self, *, username: str, password: str, address: str) -> Entered:

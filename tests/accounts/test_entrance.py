@@ -13,7 +13,9 @@ from ftgate.accounts import Accounts, passwords
 from ftgate.accounts.turns import STRANGERS
 from ftgate.errors import Conflict, Forbidden, GateError, NotAuthenticated, Overloaded, RateLimited
 from ftgate.ports import SiteSettings
+from ftgate.ports.site import Doer
 from tests.accounts.opened import SITE, opened
+from tests.store.faulty import read
 
 HOME, AWAY = "10.0.0.1", "10.0.0.2"
 
@@ -27,8 +29,9 @@ def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def sign_up(accounts: Accounts, name: str, *, address: str = HOME, code: str | None = None) -> None:
     await accounts.entrance.register(
-        username=name, password="secret", email="", name="", invite_code=code, address=address
-    )
+        username=name, password="secret", email="", name="", invite_code=code,
+        by=Doer(None, name, "api", address, "req_of_" + name),
+    )  # fmt: skip
 
 
 async def log_in(accounts: Accounts, name: str, password: str = "secret", *, address: str = HOME) -> None:
@@ -127,3 +130,10 @@ async def test_a_sign_up_that_fails_makes_no_account(path: Path) -> None:
             await sign_up(accounts, f"name{n}")
         with pytest.raises(RateLimited):
             await sign_up(accounts, "name10")
+
+
+async def test_the_audit_knows_by_which_request_somebody_signed_up(path: Path) -> None:
+    async with opened(path) as accounts:
+        await sign_up(accounts, "ann", address=AWAY)
+    rows = read(path, "SELECT actor, actor_name, via, address, action, request_id FROM audit")
+    assert rows == [(None, "ann", "api", AWAY, "user.create", "req_of_ann")]

@@ -1,6 +1,7 @@
 """Keys: what they look like, what is kept of them, what they may, and how they end."""
 
 import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from ftgate.errors import InvalidRequest, NotFound
+from ftgate.ports.site import Doer
 from tests.accounts.opened import found, opened
 from tests.store.faulty import read
 
@@ -139,3 +141,28 @@ async def test_whose_key_it_is(path: Path) -> None:
         await accounts.users.create(username="bob")
         with pytest.raises(InvalidRequest, match="--user NAME"):
             await accounts.keys.create()
+
+
+async def test_its_audit_rows_are_in_the_words_of_the_wire(path: Path) -> None:
+    by = Doer(1, "ann", "api")
+    async with opened(path) as accounts:
+        await accounts.users.create(username="ann")
+        accounts.plans.adopt()
+        fields = {
+            "name": "k", "plan_id": 1, "quota": 25 * 10**9, "quota_reset": "day", "models": ("m",),
+            "allowed_ips": ("10.0.0.0/8",), "expires_at_us": 1_896_084_000_000_000,
+        }  # fmt: skip
+        await accounts.keys.make(1, fields, by)
+        await accounts.keys.change(1, 1, {"quota": None, "expires_at_us": None, "plan_id": None}, by)
+        await accounts.keys.delete(1, 1, by)
+    rows = read(path, "SELECT action, target, before, after FROM audit WHERE action LIKE 'token.%' ORDER BY id")
+    until = "2030-01-31T10:00:00.000Z"
+    assert [(*row[:2], *(json.loads(said or "null") for said in row[2:])) for row in rows] == [
+        ("token.create", "token:1", None, {
+            "user": "1", "name": "k", "status": "active", "planId": 1, "quota": "2.5", "quotaReset": "day",
+            "models": ["m"], "allowedIps": ["10.0.0.0/8"], "expiresAt": until,
+        }),
+        ("token.update", "token:1", {"planId": 1, "quota": "2.5", "expiresAt": until},
+         {"planId": None, "quota": None, "expiresAt": None}),
+        ("token.delete", "token:1", {"status": "active"}, {"status": "deleted"}),
+    ]  # fmt: skip

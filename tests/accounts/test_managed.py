@@ -150,7 +150,7 @@ async def test_every_change_has_its_audit_row(path: Path) -> None:
         "status": "active",
         "role": "admin",
         "plan": "default",
-        "mode": "",
+        "mode": None,
         "name": "",
         "email": "",
     }
@@ -159,7 +159,7 @@ async def test_every_change_has_its_audit_row(path: Path) -> None:
         (1, "api", "user.create", "user:1", None, fields),
         (1, "api", "credit.grant", "user:1", {"balance": "0.00"},
          {"balance": "1.50", "amount": "1.5", "note": "first credits", "entry": 1}),
-        (1, "api", "user.update", "user:1", {"plan": "default", "mode": ""}, {"plan": "gold", "mode": "metered"}),
+        (1, "api", "user.update", "user:1", {"plan": "default", "mode": None}, {"plan": "gold", "mode": "metered"}),
         (None, "cli", "credit.grant", "user:1", {"balance": "1.50"},
          {"balance": "1.75", "amount": "0.25", "ref": "r", "note": "by hand", "entry": 2}),
         (1, "api", "credit.correct", "user:1", {"balance": "1.75"},

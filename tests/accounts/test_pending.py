@@ -1,8 +1,11 @@
 """A command's change on a database that takes no commits, or fails."""
 
 import sqlite3
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
+from typing import cast
+from unittest.mock import Mock
 
 import pytest
 import trio
@@ -11,6 +14,7 @@ from ftgate.accounts import Accounts
 from ftgate.core.books import Books
 from ftgate.errors import DatabaseBusy
 from ftgate.ports import SiteSettings
+from ftgate.ports.site import Doer
 from ftgate.store.database import DatabaseFault, connect
 from ftgate.store.writer import Writer
 from tests.accounts.opened import opened
@@ -71,6 +75,89 @@ async def test_what_is_not_written_in_time_is_told_and_repeated_safely(
         ("disabled",),
         ("deleted",),
     ]
+
+
+def changes(accounts: Accounts) -> dict[str, Callable[[], Awaitable[object]]]:
+    """What may be asked over HTTP that is written down."""
+    keys, users, credits, entrance = accounts.keys, accounts.managed, accounts.credits, accounts.entrance
+    login = {"username": "ann", "password": "secret", "address": "10.0.0.1"}
+    return {
+        "make": lambda: users.make("bob", {}, ANN),
+        "change": lambda: users.change(1, {"role": "admin"}, ANN),
+        "password": lambda: users.set_password(1, "other-secret", ANN),
+        "end": lambda: users.logout(1, ANN),
+        "code": lambda: accounts.people.new_code(1, ANN),
+        "self": lambda: accounts.people.change_self(1, {"name": "Ann"}, ANN),
+        "new key": lambda: keys.make(1, {"name": "k"}, ANN),
+        "key": lambda: keys.change(1, 1, {"quota": 5}, ANN),
+        "no key": lambda: keys.delete(1, 1, ANN),
+        "grant": lambda: credits.granted(1, 5, note="", ref="r", by=ANN),
+        "correction": lambda: credits.corrected(1, -5, note="n", ref="r", by=ANN),
+        "sign-up": lambda: entrance.register(
+            username="bob", password="secret", email="", name="", invite_code=None, by=ANN
+        ),
+        "login": lambda: entrance.login(**login),
+        "session": lambda: entrance.open_session(**login, replacing=None),
+        "logout": lambda: entrance.logout(1, token=None, session=None, all=True),
+        "byok": lambda: accounts.provider_keys.register(
+            1, provider="p", key="k" * 20, name=None, check=Checked(), by=ANN
+        ),
+    }  # fmt: skip
+
+
+class Checked:
+    """A provider that takes every key."""
+
+    def named(self, provider: str, key: str) -> str:
+        return provider
+
+    async def check(self, provider: str, key: str) -> None:
+        pass
+
+
+ANN = Doer(1, "ann", "api")
+
+
+@pytest.mark.parametrize("what", changes(cast(Accounts, Mock())))
+async def test_nothing_is_decided_where_nothing_is_written(path: Path, what: str) -> None:
+    """Over HTTP: told at once, and in words for whoever has no command line. It can come again."""
+    async with opened(path) as accounts:
+        await accounts.managed.make("ann", {"password": "secret"}, ANN)
+        await accounts.keys.make(1, {"name": "k"}, ANN)
+        before = state(accounts)
+        accounts.credits.writer.trouble = "database or disk is full"
+        with trio.fail_after(5), pytest.raises(DatabaseBusy) as told:
+            await changes(accounts)[what]()
+        assert told.value.message == "the database takes no changes now, and nothing was changed: try again"
+        assert told.value.retry_after_s == 2 and state(accounts) == before
+        accounts.credits.writer.trouble = None
+        await changes(accounts)[what]()
+        assert what == "logout" or state(accounts) != before
+
+
+def state(accounts: Accounts) -> str:
+    directory = accounts.directory
+    users = [(user, user.password.reveal()) for user in directory.users.values()]
+    sessions = accounts.sessions.sessions, accounts.provider_keys.keys, directory.logins
+    books = directory.books.accounts, directory.books.moved
+    return repr((users, directory.keys, directory.by_hash.keys(), books, sessions))
+
+
+async def test_who_asks_over_http_reads_no_words_of_the_command_line(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ftgate.accounts.pending.ANSWER_S", 0.1)
+    async with opened(path) as accounts:
+        await accounts.users.create(username="ann")
+        accounts.credits.writer.connection.execute("PRAGMA busy_timeout = 0")
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(DatabaseBusy, match="what was asked for is decided and not yet written") as told:
+                await accounts.keys.make(1, {"name": "k"}, ANN)
+            other.execute("ROLLBACK")
+        assert "ftgate" not in told.value.message and "locked" not in told.value.message
+        assert told.value.retry_after_s == 2
+        assert "which nobody has seen, is decided and not yet written: database is locked" in caplog.text
 
 
 async def test_a_database_that_fails_under_a_grant(path: Path) -> None:

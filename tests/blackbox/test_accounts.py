@@ -91,6 +91,14 @@ def admin(house: House, name: str) -> Person:
 # Signing up
 
 
+def test_the_audit_of_a_sign_up_has_its_request_and_its_address(stranger: Person) -> None:
+    answer = stranger.ask("POST", "/v1/auth/register", {"username": "Audrey", "password": "secret-1"})
+    row = next(row for row in stranger.house.cli("audit", "--json")["data"] if row["action"] == "user.create")
+    assert (row["request_id"], row["address"], row["actor_name"], row["actor"]) == (
+        answer.headers["x-request-id"], stranger.address, "Audrey", None,
+    )  # fmt: skip
+
+
 def test_a_stranger_becomes_a_caller(stranger: Person) -> None:
     user = stranger.sign_up("Anna", email="anna@example.org", name="Anna A")["user"]
     assert (user["username"], user["email"], user["name"]) == ("Anna", "anna@example.org", "Anna A")

@@ -64,8 +64,9 @@ def test_a_good_key_is_kept_as_a_fingerprint(house: House) -> None:
     assert kept(house, account) == [second]
     assert register(house, account, key=OTHER).json()["id"] == second["id"]  # the fingerprint outlives the process
     with sqlite3.connect(f"file:{house.data}/ftgate.sqlite3?mode=ro", uri=True) as there:
-        rows = there.execute("SELECT action FROM audit WHERE action LIKE 'byok.%' ORDER BY id").fetchall()
-    assert rows[-6:] == [("byok.register",)] * 4 + [("byok.delete",), ("byok.register",)]
+        rows = there.execute("SELECT action, target FROM audit WHERE action LIKE 'byok.%' ORDER BY id").fetchall()
+    assert [action for action, _ in rows[-6:]] == ["byok.register"] * 4 + ["byok.delete", "byok.register"]
+    assert [target for _, target in rows[-2:]] == [f"byok:{made['id']}", f"byok:{second['id']}"]
 
 
 def test_a_model_is_asked_where_nothing_else_tells(house: House) -> None:

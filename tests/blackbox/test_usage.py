@@ -117,7 +117,7 @@ def test_statistics_say_what_the_logs_say(
         ):  # fmt: skip
             assert sum(one[name] for one in part) == said[total]
         assert sum(Decimal(one["cost"]) for one in part) == Decimal(said["totalCost"])
-    assert [one["model"] for one in said["modelBreakdown"]] == ["plain", "other", "(none)", "bad"]
+    assert [one["model"] for one in said["modelBreakdown"]] == ["plain", "other", "(none)"]
 
 
 def test_what_cannot_be_asked_for(house: House, account: Account) -> None:

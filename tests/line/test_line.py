@@ -13,12 +13,15 @@ from ftgate.core.money import format_usd, parse_price
 from ftgate.core.pricing import Price
 from ftgate.core.retrying import Retry
 from ftgate.core.routing import Address, Timeouts
+from ftgate.core.tries import tries_of
 from ftgate.errors import Fault, UpstreamFailed
 from ftgate.ports import Held, HoldRequest, Poor, Terms
 from ftgate.store.batch import Batch
 from ftgate.store.database import DatabaseFault
 from tests.fakes.ports import RecordingClient, ScriptedUpstream, Stage, channel, model
 from tests.line.transcript import DONE, PLAIN, STREAM, answer, ask, chat, delta, leave, status, usage
+
+CUT = UpstreamFailed(Fault.incomplete, "cut", sent=True)
 
 IN, OUT = parse_price("1"), parse_price("2")
 Clock = trio.testing.MockClock
@@ -628,7 +631,28 @@ async def test_a_fallback_counts_at_its_own_model(autojump_clock: Clock) -> None
         "one",
         "one",
     ]
-    assert (await stage.relay(ask())).status == 200 and served(stage) == ["n", "m", "m"]
+    assert (await stage.relay(ask())).status == 200 and served(stage) == ["n", "", "m"]
+
+
+@pytest.mark.parametrize(
+    ("script", "streamed", "model"),
+    [
+        ([status(500)], False, ""),
+        ([status(400)], True, ""),
+        ([[PLAIN, answer()]], False, "m"),
+        ([[STREAM, delta("Hi"), CUT]], True, "m"),  # broken, but it had begun
+        ([[STREAM, CUT]], True, ""),
+    ],
+)
+async def test_who_gave_nothing_has_not_served_it(
+    script: list[Any], streamed: bool, model: str, autojump_clock: Clock
+) -> None:
+    """Statistics would stand under names that callers make up; what was tried is told all the same."""
+    stage = Stage(ScriptedUpstream(*script), retry=Retry(attempts=1))
+    await stage.relay(ask(stream=streamed))
+    (row,) = stage.log.rows
+    assert (row.served_model, row.model, row.channel) == (model, "m", "one")
+    assert [one.model for one in tries_of(row.tries)] == ([] if model else ["m"])
 
 
 async def test_a_model_that_was_left_has_used_nothing(autojump_clock: Clock) -> None:

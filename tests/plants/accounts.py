@@ -276,4 +276,18 @@ PLANTS = (
         "and not known.plan:",
         "tests/accounts/test_plans.py",
     ),
+    Plant(
+        "who asks over HTTP waits for a database that takes nothing",
+        "ftgate/accounts/pending.py",
+        "if not _by_command(by) and (why := writer.busy()):",
+        "if _by_command(by) and (why := writer.busy()):",
+        "tests/accounts/test_pending.py",
+    ),
+    Plant(
+        "a note of any length is kept",
+        "ftgate/accounts/given.py",
+        "if len(said) > most:",
+        "if len(said) > most * 10:",
+        "tests/accounts/test_credits.py",
+    ),
 )

@@ -459,8 +459,8 @@ PLANTS = (
     Plant(
         "a caller's own word is a label of the metrics",
         "ftgate/line/tallying.py",
-        "if row.served_model in last.candidate.channel.models:",
-        "if row.served_model:",
+        "if last.candidate.model.name in last.candidate.channel.models:",
+        "if last.candidate.model.name:",
         "tests/blackbox/test_operator.py::test_metrics_hold_names_of_the_config_alone",
     ),
     Plant(
@@ -476,5 +476,12 @@ PLANTS = (
         "terms = x.settings.terms(key.plan)\n        x.multiplier",
         'terms = x.settings.plans.get(key.plan) or x.settings.plans["default"]\n        x.multiplier',
         "tests/line/test_line.py::test_a_key_whose_plan_is_gone_is_refused_before_anything_is_held",
+    ),
+    Plant(
+        "a model that gave nothing is named as the one that served",
+        "ftgate/line/words.py",
+        "if x.answering or last.complete or cost:",
+        "if x.tried:",
+        "tests/line/test_line.py::test_who_gave_nothing_has_not_served_it",
     ),
 )

@@ -4,10 +4,10 @@ from quart import Blueprint, Response, request
 
 from ftgate.core.moments import iso
 from ftgate.errors import Forbidden, NotAuthenticated
-from ftgate.ports.site import Entered, Session
+from ftgate.ports.site import Doer, Entered, Session
 from ftgate.web import fields
 from ftgate.web.asking import Guard, doer
-from ftgate.web.replies import reply
+from ftgate.web.replies import reply, request_id
 from ftgate.web.services import Services
 from ftgate.web.shown import self_of
 
@@ -49,13 +49,14 @@ def _for_programs(routes: Blueprint, guard: Guard, services: Services, shown: Sh
     async def register() -> Response:
         entrance.check_open()
         said = await fields.read()
+        username = said.needed("username", said.text("username", most=MOST_USERNAME))
         found = await entrance.register(
-            username=said.needed("username", said.text("username", most=MOST_USERNAME)),
+            username=username,
             password=said.needed("password", said.text("password", most=MOST_PASSWORD)),
             email=email(said) or "",
             name=said.line("name", least=0, most=MOST_NAME) or "",
             invite_code=said.line("invite_code", least=0, most=MOST_CODE),
-            address=guard.address(),
+            by=Doer(None, username, "api", guard.address(), request_id()),
         )
         return await shown.entered(found)
 
