@@ -176,7 +176,7 @@ class Entrance:
         user = self.directory.users[account]
         tried, kept = self._try(user.username, user, by.address), user.password
         if not await self._fits(current, kept, tried, known=True):
-            raise NotAuthenticated(WRONG, code="invalid_credentials")
+            raise NotAuthenticated("Wrong current password", code="invalid_credentials")
         tried.succeeded()
         await self.users.set_password(user, new, by, instead_of=kept)
         if not browser:

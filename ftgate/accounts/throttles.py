@@ -4,6 +4,7 @@ with the right password too while it lasts; who shows a good key or token is nev
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import ceil
 
 from ftgate.core.throttle import Throttle, neighbourhood
 from ftgate.errors import Overloaded, RateLimited
@@ -61,7 +62,7 @@ class Throttles:
         waits = [self.of_both.wait_s((name, at), now), self.of_address.wait_s(at, now)]
         if not known:
             waits.append(self.of_name.wait_s(name, now))
-        self._refuse("login", "Too many failed logins; try again later", *waits)
+        self._refuse("login", "Too many failed logins", *waits)
         self.of_both.add((name, at), now)
         self.of_address.add(at, now)
         self.of_name.add(name, now)
@@ -72,7 +73,7 @@ class Throttles:
         """Somebody signs up, which counts as an account that is made until it has failed. Raises RateLimited."""
         now, at = self.clock.now(), neighbourhood(address)
         self._refuse(
-            "register", "Too many sign-ups from this address; try again later",
+            "register", "Too many sign-ups from this address",
             self.sign_ups.wait_s(at, now), self.made.wait_s(at, now),
         )  # fmt: skip
         self.sign_ups.add(at, now)
@@ -88,7 +89,7 @@ class Throttles:
     def account(self, what: str, account: int) -> None:
         """An account asks for a checkout, a look at a provider key, or another login token. Raises RateLimited."""
         now, throttle = self.clock.now(), self.accounts[what]
-        self._refuse(what, "Too many of these in a short time; try again later", throttle.wait_s(account, now))
+        self._refuse(what, "Too many of these in a short time", throttle.wait_s(account, now))
         throttle.add(account, now)
 
     def guessed(self, what: str, address: str) -> float | None:
@@ -105,4 +106,5 @@ class Throttles:
         longest = max((wait for wait in waits if wait is not None), default=None)
         if longest is not None:
             self.counted[what] += 1
-            raise RateLimited(words, retry_after_s=max(longest, 1.0))
+            wait_s = max(longest, 1.0)
+            raise RateLimited(f"{words}. Try again in {ceil(wait_s)}s", retry_after_s=wait_s)

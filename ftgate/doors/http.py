@@ -11,12 +11,13 @@ import os
 import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
+from math import ceil
 
 from ftgate.core import addresses
 from ftgate.dialects import COUNT_ROUTES, ROUTES
 from ftgate.dialects.brought import HEADER, Brought, in_header
 from ftgate.dialects.talk import Dialect, Headers
-from ftgate.errors import Forbidden, InvalidRequest, NotAuthenticated
+from ftgate.errors import Forbidden, InvalidRequest, NotAuthenticated, RateLimited
 from ftgate.ports import Key
 
 CALLS = {**ROUTES, **COUNT_ROUTES}
@@ -40,7 +41,12 @@ MAX_KEY_BYTES = 512
 PROVIDER_KEY = HEADER.lower().encode()
 GUESSES = ("invalid_api_key", "invalid_token")
 """Codes of a refusal that a stranger who tries credentials meets."""
-TOO_MANY_GUESSES = "Too many wrong credentials came from this address; try again later"
+
+
+def too_many_guesses(wait_s: float) -> RateLimited:
+    """What an address is told from which many wrong credentials came."""
+    words = f"Too many wrong credentials came from this address. Try again in {ceil(wait_s)}s"
+    return RateLimited(words, retry_after_s=wait_s)
 
 
 def tidy(path: str) -> str:

@@ -10,7 +10,7 @@ from ftgate.dialects import COUNT_ROUTES
 from ftgate.dialects.brought import Brought
 from ftgate.dialects.talk import Dialect
 from ftgate.doors import http
-from ftgate.errors import BodyTooLarge, BodyTooSlow, NotAuthenticated, Overloaded, RateLimited, UnsupportedBody
+from ftgate.errors import BodyTooLarge, BodyTooSlow, NotAuthenticated, Overloaded, UnsupportedBody
 from ftgate.line.call import Call
 from ftgate.ports import HOPS, Client, Headers, Key, Live
 from ftgate.ports.site import Throttle
@@ -115,7 +115,7 @@ class Intake:
             if secret is not None and self.throttle is not None and refused.code in http.GUESSES:
                 wait_s = self.throttle.guessed("key", self._address(headers, peer))
                 if wait_s is not None:
-                    raise RateLimited(http.TOO_MANY_GUESSES, retry_after_s=wait_s) from None
+                    raise http.too_many_guesses(wait_s) from None
             raise
         if key.allowed_ips:
             http.check_address(key, self._address(headers, peer))

@@ -17,7 +17,7 @@ from quart import request
 
 from ftgate.core import addresses
 from ftgate.doors import http
-from ftgate.errors import Forbidden, NotAuthenticated, RateLimited
+from ftgate.errors import Forbidden, NotAuthenticated
 from ftgate.ports import Headers, Key, Line, Live
 from ftgate.ports.site import Doer, Person, Session, Sessions, Throttle
 from ftgate.web.replies import request_id
@@ -131,7 +131,7 @@ class Guard:
     def _count(self, refused: NotAuthenticated) -> None:
         """A wrong credential was shown. Raises RateLimited where there were too many from this address."""
         if refused.code in http.GUESSES and (wait_s := self.throttle.guessed("key", self.address())) is not None:
-            raise RateLimited(http.TOO_MANY_GUESSES, retry_after_s=wait_s) from None
+            raise http.too_many_guesses(wait_s) from None
 
     def _session(self) -> Asker | None:
         """Who shows this cookie; None where it shows none that holds. Raises Forbidden (csrf_failed)."""
