@@ -47,7 +47,7 @@ class Accounts:
         self.plans = Plans(self.directory, writer)
         hasher = Hasher()
         self.users = Users(self.directory, self.credits, self.sessions, self.plans, hasher, writer, clock)
-        self.keys = ApiKeys(self.directory, self.users, self.plans, writer, clock)
+        self.keys = ApiKeys(self.directory, self.users, self.plans, self.throttles, writer, clock)
         self.managed = ManagedAccounts(self.directory, self.users, site)
         self.people = OwnAccounts(self.directory, self.users, self.plans)
         self.entrance = Entrance(self.directory, self.users, self.sessions, self.throttles, hasher, writer, clock, site)

@@ -6,6 +6,7 @@ it is found by the whole hash, never by a part of it. A slow hash buys nothing a
 
 import hashlib
 import sqlite3
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping
 
@@ -76,7 +77,10 @@ class Directory:
         self.users: dict[int, User] = {}
         self.by_name: dict[str, User] = {}
         self.keys: dict[int, StoredKey] = {}  # in the order of their ids, as users are
+        self.key_ids: list[int] = []  # the same, to be cut into pages
         self.keys_of: dict[int, dict[int, StoredKey]] = {}  # of each account
+        self.deleted: dict[int, StoredKey] = {}  # their calls may still be open; nobody looks through them
+        self.last_key = 0  # the largest id that was given: none is given again
         self.by_hash: dict[bytes, Key] = {}
         self.replanned: Callable[[int], None] = lambda key: None  # called with a key whose plan is another one now
         self.logins: dict[tuple[int, str], int] = {}  # account and address (throttle.neighbourhood) -> the last login
@@ -114,11 +118,8 @@ class Directory:
             if key.quota_reset != "none":
                 quota.reset, quota.before = key.quota_reset, key.window_used
                 quota.until_us = windows.ends_us(key.quota_reset, key.window_us)
-            if key.status == "deleted":  # its calls may still be open, and its number is never given again
-                self.keys[key.id] = key
-                self.keys_of.setdefault(key.account, {})[key.id] = (
-                    key  # its calls may still be open, and its number is never given again
-                )
+            if key.status == "deleted":
+                self.drop_key(key)
             else:
                 self.keep_key(key)
 
@@ -134,8 +135,7 @@ class Directory:
             if balance.metered is not metered:
                 balance.metered = metered
                 for key in self.keys_of.get(user.id, {}).values():
-                    if key.hash in self.by_hash:
-                        self.keep_key(key)
+                    self.keep_key(key)
         for key in self.keys.values():
             if key.plan and (known := self.by_hash.get(key.hash)) is not None and known.plan != self.plan_of(key):
                 self.keep_key(key)
@@ -163,8 +163,11 @@ class Directory:
 
     def keep_key(self, key: StoredKey) -> None:
         """Take a key in, or what has changed of it or of its user: calls find it so from now on."""
-        self.keys[key.id] = key
-        self.keys_of.setdefault(key.account, {})[key.id] = key
+        if key.id not in self.keys:
+            assert key.id > self.last_key, "keys come in the order of their ids"
+            self.keys[key.id] = self.keys_of.setdefault(key.account, {})[key.id] = key
+            self.key_ids.append(key.id)
+            self.last_key = key.id
         user, before = self.users[key.account], self.by_hash.get(key.hash)
         self.by_hash[key.hash] = now = Key(
             id=key.id,
@@ -182,6 +185,15 @@ class Directory:
         if before is not None and before.plan != now.plan:
             self.replanned(key.id)
 
+    def drop_key(self, key: StoredKey) -> None:
+        """One that is deleted, for good: no call finds it from now on."""
+        self.deleted[key.id] = key
+        self.last_key = max(self.last_key, key.id)
+        self.by_hash.pop(key.hash, None)
+        if self.keys.pop(key.id, None) is not None:
+            del self.key_ids[bisect_left(self.key_ids, key.id)]
+            del self.keys_of[key.account][key.id]
+
     async def find(self, secret: bytes) -> Key | None:
         """ports.Keys."""
         return self.by_hash.get(hashlib.sha256(secret).digest())
@@ -196,7 +208,7 @@ class Directory:
 
     def plan_of_key(self, key: int) -> str | None:
         """The plan by which a key's calls go; None when there is no such key."""
-        found = self.keys.get(key)
+        found = self.keys.get(key) or self.deleted.get(key)
         return self.plan_of(found) if found else None
 
     def account(self, id: int) -> User:

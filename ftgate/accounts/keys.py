@@ -3,9 +3,11 @@
 import hashlib
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Mapping, MutableSequence, Sequence
 
 import msgspec
+import trio
 
 from ftgate.accounts import given
 from ftgate.accounts.acting import CLI, audited
@@ -13,6 +15,7 @@ from ftgate.accounts.directory import Directory, StoredKey, User
 from ftgate.accounts.pages import cut
 from ftgate.accounts.pending import takes_changes, written
 from ftgate.accounts.plans import Plans
+from ftgate.accounts.throttles import Throttles
 from ftgate.accounts.users import OWNER, Users
 from ftgate.core import windows
 from ftgate.core.accounts import STATUSES
@@ -27,6 +30,8 @@ from ftgate.store.writer import Writer
 
 MOST_KEYS = 1000
 """Keys that one account may have."""
+STEP = 2000
+"""Keys that are looked at before others have their turn."""
 MOST_NAME, MOST_MODEL, MOST_MODELS = 100, 200, 200
 COLUMNS = {
     "name": "name", "status": "status", "models": "models", "quota": "quota", "quota_reset": "quota_reset",
@@ -39,10 +44,13 @@ class ApiKeys:
     """Commands about keys. Each raises InvalidRequest or NotFound with nothing changed, and DatabaseBusy when what it
     decided is not written in time."""
 
-    def __init__(self, directory: Directory, users: Users, plans: Plans, writer: Writer, clock: Clock) -> None:
+    def __init__(
+        self, directory: Directory, users: Users, plans: Plans, throttles: Throttles, writer: Writer, clock: Clock
+    ) -> None:
         self.directory = directory
         self.users = users
         self.plans = plans
+        self.throttles = throttles
         self.writer = writer
         self.clock = clock
 
@@ -106,16 +114,13 @@ class ApiKeys:
 
     async def list(self, *, username: str | None = None) -> list[dict[str, object]]:
         account = None if username is None else self.directory.user(username).id
-        return [
-            self.describe(key)
-            for key in self.directory.keys.values()
-            if key.status != "deleted" and account in {None, key.account}
-        ]
+        keys = self.directory.keys if account is None else self.directory.keys_of.get(account, {})
+        return [self.describe(key) for key in keys.values()]
 
     async def set_status(self, *, key_id: str, status: str) -> dict[str, object]:
         """Set a key active, disabled or deleted (for good: its past requests stay). Raises NotFound."""
         key = self.directory.keys.get(int(key_id)) if re.fullmatch(r"[0-9]{1,18}", key_id) else None
-        if key is None or key.status == "deleted":
+        if key is None:
             raise NotFound(f"no key with the id {key_id!r}; `ftgate keys list` shows them")
         if status not in {*STATUSES, "deleted"}:
             raise InvalidRequest(f"a key is active, disabled or deleted, not {status!r}")
@@ -124,27 +129,34 @@ class ApiKeys:
 
     # By their owners and by operators, over HTTP
 
-    def of(self, account: int | None, status: str | None = None) -> Sequence[StoredKey]:
-        """The keys of an account, or of all, newest first; those of a shown status."""
-        keys = self.directory.keys if account is None else self.directory.keys_of.get(account, {})
-        return [
-            key for key in reversed(keys.values()) if key.status != "deleted" and status in {None, self._status(key)}
-        ]
-
     async def page(
         self, account: int | None, *, status: str | None, after: int | None, skipped: int, size: int,
         owner: bool = False,
     ) -> Rows:  # fmt: skip
         """As ports.site.KeyRing says."""
-        found = self.of(account, status)
-        rest = (key for key in found if after is None or key.id < after)
-        shown, last = cut(rest, skipped, size, lambda key: key.id)
-        return [self._told(key, owner) for key in shown], len(found), last
+        keys = self.directory.keys
+        ids: Sequence[int] = self.directory.key_ids if account is None else [*self.directory.keys_of.get(account, ())]
+        if status is not None:
+            ids = await self._of_status(ids, status)
+        total, end = len(ids), len(ids) if after is None else bisect_left(ids, after)
+        newest_first = (keys[ids[place]] for place in range(end - 1 - skipped, -1, -1))
+        shown, last = cut(newest_first, 0, size, lambda key: key.id)
+        return [self._told(key, owner) for key in shown], total, last
+
+    async def _of_status(self, ids: Sequence[int], status: str) -> Sequence[int]:
+        """Those keys of them that are shown with this status. Calls go on in between."""
+        found: MutableSequence[int] = []
+        for place in range(0, len(among := [*ids]), STEP):
+            if place:
+                await trio.lowlevel.checkpoint()
+            some = (self.directory.keys.get(id) for id in among[place : place + STEP])
+            found += [key.id for key in some if key is not None and self._status(key) == status]
+        return [id for id in found if id in self.directory.keys]
 
     def one(self, id: int, account: int | None) -> StoredKey:
         """A key of this account, or of any. Raises NotFound."""
         key = self.directory.keys.get(id)
-        if key is None or key.status == "deleted" or account not in {None, key.account}:
+        if key is None or account not in {None, key.account}:
             raise NotFound(f"no API key with the id {str(id)!r}")
         return key
 
@@ -155,9 +167,10 @@ class ApiKeys:
     async def make(self, account: int, fields: Mapping[str, object], by: Doer) -> tuple[dict[str, object], str]:
         """As ports.site.KeyRing says."""
         user = self.directory.users[account]
-        if len(self.of(account)) >= MOST_KEYS:
+        if len(self.directory.keys_of.get(account, ())) >= MOST_KEYS:
             raise InvalidRequest(f"an account has {MOST_KEYS} keys at the most: delete one first")
         wanted = self._with_plan(fields, user)
+        self.throttles.account("token", account)
         takes_changes(self.writer, by)
         key, secret, batch = self._open(user, wanted, by)
         await self._written(batch, key, f"key {key.id} ({key.prefix}...), which nobody has seen,", by)
@@ -167,6 +180,7 @@ class ApiKeys:
         self, id: int, account: int | None, fields: Mapping[str, object], by: Doer
     ) -> dict[str, object]:  # fmt: skip
         """As ports.site.KeyRing says."""
+        self._slow_down(account)
         key, wanted = self.one(id, account), dict(fields)
         if wanted.get("plan_id", 0) == self.plan_id(key):
             del wanted["plan_id"]  # as it is shown: it goes on following its account, if it does
@@ -176,7 +190,13 @@ class ApiKeys:
 
     async def delete(self, id: int, account: int | None, by: Doer) -> None:
         """As ports.site.KeyRing says."""
+        self._slow_down(account)
         await self._change(self.one(id, account), {"status": "deleted"}, by)
+
+    def _slow_down(self, owner: int | None) -> None:
+        """An owner may change so many an hour; operators as many as they like. Raises RateLimited."""
+        if owner is not None:
+            self.throttles.account("token", owner)
 
     def _told(self, key: StoredKey, owner: bool) -> dict[str, object]:
         """A key, and for operators its `owner`."""
@@ -249,7 +269,7 @@ class ApiKeys:
         secret = OWN_KEY + secrets.token_urlsafe(32)
         now = self.clock.wall_us()
         key = StoredKey(
-            id=next(reversed(self.directory.keys), 0) + 1, account=user.id, name="", prefix=secret[:12],
+            id=self.directory.last_key + 1, account=user.id, name="", prefix=secret[:12],
             hash=hashlib.sha256(secret.encode()).digest(), status="active", models=(), quota=None, expires_at_us=None,
             created_at_us=now,
         )  # fmt: skip
@@ -291,7 +311,7 @@ class ApiKeys:
             sql = "UPDATE keys SET window_us = ?, window_used = ? WHERE id = ?"
             batch.statements.append((sql, (key.window_us, quota.before, key.id)))
         if key.status == "deleted":
-            self.directory.by_hash.pop(key.hash, None)
+            self.directory.drop_key(key)
         else:
             self.directory.keep_key(key)
         after = self._audited(key)

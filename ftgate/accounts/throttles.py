@@ -52,7 +52,12 @@ class Throttles:
         self.sign_ups = Throttle(20, 3600)
         self.made = Throttle(10, 3600)
         self.guesses = Throttle(60, 60)
-        self.accounts = {"checkout": Throttle(10, 60), "byok": Throttle(10, 60), "refresh": Throttle(60, 3600)}
+        self.accounts = {
+            "checkout": Throttle(10, 60),
+            "byok": Throttle(10, 60),
+            "refresh": Throttle(60, 3600),
+            "token": Throttle(3000, 3600),
+        }
         self.counted: Counter[str] = Counter()
 
     def login(self, name: str, address: str, *, known: bool) -> Try:
@@ -87,7 +92,8 @@ class Throttles:
             raise
 
     def account(self, what: str, account: int) -> None:
-        """An account asks for a checkout, a look at a provider key, or another login token. Raises RateLimited."""
+        """An account asks for a checkout, a look at a provider key, another login token, or changes an API key. Raises
+        RateLimited."""
         now, throttle = self.clock.now(), self.accounts[what]
         self._refuse(what, "Too many of these in a short time", throttle.wait_s(account, now))
         throttle.add(account, now)

@@ -155,7 +155,7 @@ class Users:
             **self.describe(user),
             "name": user.name,
             "email": user.email,
-            "keys": sum(key.status != "deleted" for key in self.directory.keys_of.get(user.id, {}).values()),
+            "keys": len(self.directory.keys_of.get(user.id, ())),
             "invite_code": user.invite_code,
             "invited_by": None if user.invited_by is None else str(user.invited_by),
             "last_login_at": None if user.last_login_at_us is None else iso(user.last_login_at_us),
@@ -187,7 +187,7 @@ class Users:
         batch = self.writer.changed()
         if before["plan"] not in (user.plan, *self.plans.offers()):
             for key in self.directory.keys_of.get(user.id, {}).values():
-                if key.plan == before["plan"] and key.status != "deleted":  # it had named its account's own
+                if key.plan == before["plan"]:  # it had named its account's own
                     self.plans.follow(key, batch, self.clock.wall_us(), by)
         self._counts(user)
         if changes.get("status") == "disabled":
@@ -275,8 +275,7 @@ class Users:
         """What has changed of it counts from the next call on."""
         self.directory.books.accounts[user.id].metered = self.directory.metered(user)
         for key in self.directory.keys_of.get(user.id, {}).values():
-            if key.status != "deleted":
-                self.directory.keep_key(key)
+            self.directory.keep_key(key)
 
     @staticmethod
     def _audited(user: User) -> dict[str, object]:

@@ -3,15 +3,21 @@
 import hashlib
 import json
 import re
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from ftgate.errors import InvalidRequest, NotFound
+from ftgate.accounts import Accounts
+from ftgate.accounts.directory import StoredKey
+from ftgate.core.throttle import Throttle
+from ftgate.errors import InvalidRequest, NotFound, RateLimited
 from ftgate.ports.site import Doer
 from tests.accounts.opened import found, opened
 from tests.store.faulty import read
+
+ROOT = Doer(1, "root", "api", "10.0.0.1", "req_1")
 
 
 async def test_what_a_key_looks_like_and_what_is_kept_of_it(path: Path) -> None:
@@ -166,3 +172,89 @@ async def test_its_audit_rows_are_in_the_words_of_the_wire(path: Path) -> None:
          {"planId": None, "quota": None, "expiresAt": None}),
         ("token.delete", "token:1", {"status": "active"}, {"status": "deleted"}),
     ]  # fmt: skip
+
+
+# Very many of them
+
+
+async def ids(accounts: Accounts, account: int | None, **asked: Any) -> tuple[list[int], int, int | None]:
+    wanted = {"status": None, "after": None, "skipped": 0, "size": 100} | asked
+    rows, total, last = await accounts.keys.page(account, **wanted)
+    return [int(row["id"]) for row in cast(Any, rows)], total, last
+
+
+async def test_pages_of_keys(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ftgate.accounts.keys.STEP", 2)
+    async with opened(path) as accounts:
+        for name in ("ann", "bob"):
+            await accounts.users.create(username=name)
+        for n in range(1, 10):
+            await accounts.keys.make(1 + n % 2, {"name": f"key {n}"}, ROOT)
+        for gone in (2, 9, 5):
+            await accounts.keys.delete(gone, None, ROOT)
+        await accounts.keys.change(6, None, {"status": "disabled"}, ROOT)
+        assert await ids(accounts, None) == ([8, 7, 6, 4, 3, 1], 6, None)
+        assert await ids(accounts, 1) == ([8, 6, 4], 3, None)
+        assert await ids(accounts, 2, size=1) == ([7], 3, 7)
+        assert await ids(accounts, 3) == ([], 0, None)
+        assert await ids(accounts, None, status="active") == ([8, 7, 4, 3, 1], 5, None)
+        assert await ids(accounts, 1, status="disabled") == ([6], 1, None)
+        for status in (None, "active"):
+            every, total, _ = await ids(accounts, None, status=status)
+            for skipped in range(total + 2):
+                rows, said, last = await ids(accounts, None, status=status, skipped=skipped, size=2)
+                assert rows == every[skipped : skipped + 2] and said == total
+                assert last == (rows[-1] if skipped + 2 < total else None)
+            for after in range(11):
+                behind = [id for id in every if id < after]
+                assert (await ids(accounts, None, status=status, after=after, size=3))[0] == behind[:3]
+        assert [row["id"] for row in await accounts.keys.list(username="bob")] == ["1", "3", "7"]
+    async with opened(path) as accounts:
+        assert await ids(accounts, None) == ([8, 7, 6, 4, 3, 1], 6, None)
+        made, _ = await accounts.keys.make(1, {"name": "next"}, ROOT)
+        assert made["id"] == "10"  # a number is never given again
+        assert accounts.users.account(accounts.directory.users[1])["keys"] == 4
+
+
+async def test_keys_that_are_deleted_cost_nobody_anything(path: Path) -> None:
+    async with opened(path) as accounts:
+        for name in ("ann", "bob"):
+            await accounts.users.create(username=name)
+        directory = accounts.directory
+        for n in range(1, 30_001):
+            key = StoredKey(n, 1, "", "sk-ft_", str(n).encode(), "deleted", (), None, None, 0)
+            accounts.books.open_key(n, limit=None)
+            directory.drop_key(key)
+        for n in range(30_001, 60_001):
+            key = StoredKey(n, 2, "", "sk-ft_", str(n).encode(), "active", (), None, None, 0)
+            accounts.books.open_key(n, limit=None)
+            directory.keep_key(key)
+        began = time.thread_time()
+        for _ in range(10):
+            await ids(accounts, 1)
+            await ids(accounts, None, size=20)
+            await ids(accounts, None, after=45_000, size=20)
+            accounts.users.account(directory.users[1])
+            accounts.users.account(directory.users[2])
+        assert time.thread_time() - began < 0.2  # some milliseconds; seconds where all are looked at
+        assert directory.plan_of_key(1) == "default"  # its calls may still be open
+
+
+async def test_keys_are_changed_only_so_often(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened(path) as accounts:
+        await accounts.users.create(username="ann")
+        await accounts.users.create(username="bob")
+        accounts.throttles.accounts["token"] = Throttle(3, 3600)
+        await accounts.keys.make(1, {"name": "a"}, ROOT)
+        await accounts.keys.change(1, 1, {"name": "b"}, ROOT)
+        await accounts.keys.delete(1, 1, ROOT)
+        for refused in (
+            lambda: accounts.keys.make(1, {"name": "a"}, ROOT),
+            lambda: accounts.keys.change(1, 1, {"name": "b"}, ROOT),
+            lambda: accounts.keys.delete(1, 1, ROOT),
+        ):
+            with pytest.raises(RateLimited):
+                await refused()
+        await accounts.keys.make(2, {"name": "bob's"}, ROOT)
+        for _ in range(5):
+            await accounts.keys.change(2, None, {"status": "disabled"}, ROOT)  # an operator

@@ -12,8 +12,8 @@ PLANTS = (
     ),
     Plant(
         "a deleted key goes on until the next start",
-        "ftgate/accounts/keys.py",
-        "self.directory.by_hash.pop(key.hash, None)",
+        "ftgate/accounts/directory.py",
+        "self.by_hash.pop(key.hash, None)",
         "pass",
         "tests/accounts/test_keys.py",
     ),
@@ -95,10 +95,10 @@ PLANTS = (
         "tests/accounts/test_directory.py",
     ),
     Plant(
-        "a deleted key comes back with other plans",
+        "a deleted key comes back with a start",
         "ftgate/accounts/directory.py",
-        "if key.hash in self.by_hash:",
-        "if True:",
+        'if key.status == "deleted":',
+        "if False:",
         "tests/accounts/test_directory.py",
     ),
     Plant(
@@ -228,10 +228,24 @@ PLANTS = (
         "tests/blackbox/test_accounts.py",
     ),
     Plant(
+        "keys that are deleted stay in the lists",
+        "ftgate/accounts/directory.py",
+        "del self.keys_of[key.account][key.id]",
+        "pass",
+        "tests/accounts/test_keys.py",
+    ),
+    Plant(
+        "the number of a deleted key is given again after a start",
+        "ftgate/accounts/directory.py",
+        "self.last_key = max(self.last_key, key.id)",
+        "pass",
+        "tests/accounts/test_keys.py",
+    ),
+    Plant(
         "a key of another account is changed",
         "ftgate/accounts/keys.py",
-        'if key is None or key.status == "deleted" or account not in {None, key.account}:',
-        'if key is None or key.status == "deleted":',
+        "if key is None or account not in {None, key.account}:",
+        "if key is None:",
         "tests/blackbox/test_accounts.py",
     ),
     Plant(
