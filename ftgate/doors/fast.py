@@ -82,6 +82,7 @@ class FastDoor:
         self.constant_headers = b""
         self._open: set[_Connection] = set()
         self._full = False
+        self.swept_at = trio.current_time()
         self._set_date()
 
     @property
@@ -143,7 +144,7 @@ class FastDoor:
     async def _sweep(self) -> None:
         while True:
             await trio.sleep(SWEEP_S)
-            now = trio.current_time()
+            self.swept_at = now = trio.current_time()
             self._set_date()
             for connection in self._open:
                 if connection.until <= now:
@@ -236,7 +237,7 @@ class _Connection:
         """Read and serve one request that begins with `data`. What came after it; None when the connection is at its
         end."""
         self.busy = False
-        self.until = trio.current_time() + self.door.keep_alive_s
+        self.until = self.door.swept_at + SWEEP_S + self.door.keep_alive_s  # to the sweep: every request passes here
         if data:
             await trio.lowlevel.checkpoint()
         end = data.find(b"\r\n\r\n")

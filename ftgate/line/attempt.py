@@ -104,7 +104,7 @@ class Attempts:
             now = trio.current_time()
         tried.awaited = "no response head in time"
         until = now + (channel.timeouts.head if x.ask.stream else channel.timeouts.answer)
-        begun = None if x.ask.stream else self.upstream.begin(request, tried.sending)
+        begun = None if x.ask.stream else self.upstream.begin(request, tried.sending, now)
         if begun is None:
             return await self._try_in_scope(x, dialect, tried, index, until, self.upstream.open(request, tried.sending))
         x.call.begun = begun

@@ -136,7 +136,7 @@ class _Just:
 class _Nowhere:
     """ports.Upstream that reaches nobody."""
 
-    def begin(self, request: UpstreamRequest, sending: Sending) -> Begun | None:
+    def begin(self, request: UpstreamRequest, sending: Sending, now: float) -> Begun | None:
         raise AssertionError("nobody is called")
 
     async def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Answer:

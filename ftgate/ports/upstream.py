@@ -89,10 +89,10 @@ class Sending:
 class Upstream(Protocol):
     """How HTTP goes out (a transport)."""
 
-    def begin(self, request: UpstreamRequest, sending: "Sending") -> Begun | None:
+    def begin(self, request: UpstreamRequest, sending: "Sending", now: float) -> Begun | None:
         """Begin to send `request`, where that needs no waiting: a short answer can then be had without a cancel scope
-        around the wait for it, which costs more than the wait. None where it must be opened. Raises
-        errors.UpstreamFailed."""
+        around the wait for it, which costs more than the wait. `now` is trio.current_time. None where it must be
+        opened. Raises errors.UpstreamFailed."""
         ...
 
     def open(self, request: UpstreamRequest, sending: "Sending | None" = None) -> Coroutine[Any, Any, Answer]:

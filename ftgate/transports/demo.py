@@ -92,7 +92,7 @@ def _refusal(status: int, words: str, kind: str) -> DemoAnswer:
 class DemoUpstream:
     """ports.Upstream for channels of the provider "demo"."""
 
-    def begin(self, request: UpstreamRequest, sending: Sending) -> None:
+    def begin(self, request: UpstreamRequest, sending: Sending, now: float) -> None:
         """As ports.Upstream says: each call is opened."""
 
     async def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Answer:

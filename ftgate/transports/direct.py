@@ -183,13 +183,12 @@ class DirectUpstream(Channels[_Channel]):
         super().adopt(reaches)
         self._heads.clear()  # the headers of credentials that are gone need not stay in memory
 
-    def begin(self, request: UpstreamRequest, sending: Sending) -> Begun | None:
+    def begin(self, request: UpstreamRequest, sending: Sending, now: float) -> Begun | None:
         channel = self._channel(request.channel, request.reach)
         target = outgoing.target(request.url)
         head = self._head(target, request)
         if not channel.entered():
             return None
-        now = trio.current_time()
         line = channel.maybe_idle_line(target.origin, now)
         if line is None:
             channel.places.release()

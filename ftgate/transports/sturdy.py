@@ -365,7 +365,7 @@ class SturdyUpstream(Channels[_Channel]):
     def _new_channel(self, reach: Reach, trust: ssl.SSLContext, max_connections: int) -> _Channel:
         return _Channel(reach, trust, max_connections)
 
-    def begin(self, request: UpstreamRequest, sending: Sending) -> None:
+    def begin(self, request: UpstreamRequest, sending: Sending, now: float) -> None:
         """As ports.Upstream says: each call is opened."""
 
     async def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Answer:

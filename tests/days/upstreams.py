@@ -69,7 +69,7 @@ class Upstreams:
         self.failing = failing
         self.open_answers = 0
 
-    def begin(self, request: UpstreamRequest, sending: Sending) -> None:
+    def begin(self, request: UpstreamRequest, sending: Sending, now: float) -> None:
         """As ports.Upstream says: each call is opened."""
 
     async def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Answer:

@@ -164,7 +164,7 @@ class ScriptedUpstream:
         self.requests: list[UpstreamRequest] = []
         self.open_answers = 0
 
-    def begin(self, request: UpstreamRequest, sending: Sending) -> None:
+    def begin(self, request: UpstreamRequest, sending: Sending, now: float) -> None:
         """As ports.Upstream says: each call is opened."""
 
     def script(self, request: UpstreamRequest) -> list[Any]:

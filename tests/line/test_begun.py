@@ -48,8 +48,8 @@ class Direct(DirectUpstream):
     def open_answers(self) -> int:
         return sum(counts.in_use for counts in self.counts().values())
 
-    def begin(self, request: Any, sending: Any) -> Any:
-        begun = super().begin(request, sending)
+    def begin(self, request: Any, sending: Any, now: float) -> Any:
+        begun = super().begin(request, sending, now)
         self.begun += begun is not None
         return begun
 

@@ -867,7 +867,7 @@ async def test_a_bug_of_ours_costs_one_call_and_no_money(
     caplog: pytest.LogCaptureFixture, autojump_clock: Clock
 ) -> None:
     class Broken(ScriptedUpstream):
-        def begin(self, request: Any, sending: Any) -> None:
+        def begin(self, request: Any, sending: Any, now: float) -> None:
             pass
 
         async def open(self, request: Any, sending: Any = None) -> Any:

@@ -107,7 +107,7 @@ async def test_nobody_tries_again_for_a_client_that_has_left(autojump_clock: Clo
 
 async def test_a_draining_channel_drains_nothing_that_never_went_up(autojump_clock: Clock) -> None:
     class Slow(ScriptedUpstream):
-        def begin(self, request: Any, sending: Any) -> None:
+        def begin(self, request: Any, sending: Any, now: float) -> None:
             pass
 
         async def open(self, request: Any, sending: Any = None) -> Any:

@@ -133,7 +133,7 @@ def counts(upstream: Any) -> ChannelCounts:
 
 def begin(upstream: Any, url: str, **more: Any) -> Any:
     sending = Sending()
-    begun = upstream.begin(request(url, **more), sending)
+    begun = upstream.begin(request(url, **more), sending, trio.current_time())
     assert begun is not None and sending.sent
     assert counts(upstream).in_use == 1
     return begun
@@ -292,7 +292,7 @@ async def test_a_body_that_ends_with_its_connection(transport: Make) -> None:
 async def test_without_a_kept_connection_nothing_is_begun(transport: Make) -> None:
     async with FakeUpstream().serving() as fake:
         upstream, sending = transport(), Sending()
-        assert upstream.begin(request(fake.url), sending) is None
+        assert upstream.begin(request(fake.url), sending, trio.current_time()) is None
         assert counts(upstream) == FREE and not sending.sent
         assert fake.connections == []
 
@@ -302,11 +302,11 @@ async def test_without_a_free_place_nothing_is_begun(transport: Make) -> None:
     async with warm(upstream, [length(b"hi")]) as pieces:
         places = upstream._channels["c"].places
         places.acquire_nowait()
-        assert upstream.begin(request(pieces.url), sending) is None
+        assert upstream.begin(request(pieces.url), sending, trio.current_time()) is None
         assert counts(upstream) == ChannelCounts(in_use=1, waiting=0, idle=1) and not sending.sent
         places.release()
         answer = await word(begin(upstream, pieces.url))
-        assert upstream.begin(request(pieces.url), Sending()) is None, "now its own is taken"
+        assert upstream.begin(request(pieces.url), Sending(), trio.current_time()) is None, "now its own is taken"
         await answer.aclose()
         assert counts(upstream) == KEPT
 
@@ -315,11 +315,11 @@ async def test_without_a_free_place_nothing_is_begun(transport: Make) -> None:
 async def test_what_cannot_be_sent_takes_no_place(transport: Make, url: str) -> None:
     upstream = transport()
     with pytest.raises(UpstreamFailed) as failed:
-        upstream.begin(request(url), Sending())
+        upstream.begin(request(url), Sending(), trio.current_time())
     assert not failed.value.sent
     async with warm(upstream) as pieces:
         with pytest.raises(UpstreamFailed):
-            upstream.begin(request(pieces.url, headers=((b"a b", b"v"),)), Sending())
+            upstream.begin(request(pieces.url, headers=((b"a b", b"v"),)), Sending(), trio.current_time())
         assert counts(upstream) == KEPT
 
 
@@ -347,7 +347,7 @@ async def test_a_kept_connection_that_was_closed_is_not_begun_on(transport: Make
         await call(upstream, request(fake.url))
         await fake.until(lambda: not fake.open_connections)
         await calm()
-        assert upstream.begin(request(fake.url), Sending()) is None
+        assert upstream.begin(request(fake.url), Sending(), trio.current_time()) is None
         assert counts(upstream) == FREE
 
 
@@ -471,7 +471,7 @@ async def test_what_comes_unasked_is_never_the_next_answer(transport: Make, unas
         with trio.fail_after(SOON_S):
             while not line.watch.ready:
                 await trio.sleep(0.001)
-        assert upstream.begin(request(pieces.url), Sending()) is None
+        assert upstream.begin(request(pieces.url), Sending(), trio.current_time()) is None
         assert await call(upstream, request(pieces.url)) == (200, b"two")
         assert pieces.asked == [0, 0, 1] and counts(upstream) == KEPT
 
@@ -490,7 +490,7 @@ async def test_what_comes_unasked_is_seen_though_the_loop_has_not_looked(transpo
         await calm()
         with socket.socket(fileno=os.dup(ends[0].fileno())) as end:
             assert end.send(length(b"unasked")) > 0
-        assert upstream.begin(request(url), Sending()) is None
+        assert upstream.begin(request(url), Sending(), trio.current_time()) is None
         assert counts(upstream) == FREE
 
 
@@ -676,7 +676,7 @@ async def test_cancelled_at_every_step(transport: Make) -> None:
 
 
 async def as_the_gate_does(upstream: Any, message: UpstreamRequest) -> bytes:
-    begun = upstream.begin(message, Sending())
+    begun = upstream.begin(message, Sending(), trio.current_time())
     answer = await begun.word(trio.current_time() + SOON_S) if begun is not None else None
     if answer is not None:
         whole: bytes = answer.whole
