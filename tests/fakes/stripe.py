@@ -360,7 +360,11 @@ def _handler(fake: FakeStripe) -> type[BaseHTTPRequestHandler]:
             self._do({})
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            length = int(self.headers.get("Content-Length", "0"))
+            body = self.rfile.read(length)
+            if len(body) < length:  # who asked was killed meanwhile: half a request is none
+                self.close_connection = True
+                return
             self._do(dict(parse_qsl(body.decode(), keep_blank_values=True)))
 
         def _do(self, form: dict[str, str]) -> None:
