@@ -121,15 +121,15 @@ def expired_keys_call() -> Patch:
 
 def deleted_keys_call() -> Patch:
     """A deleted key is still found."""
-    real = Directory.keep_key
+    real = Directory.drop_key
 
-    def keep_key(self: Directory, key: StoredKey) -> None:
+    def drop_key(self: Directory, key: StoredKey) -> None:
+        found = self.by_hash.get(key.hash)
         real(self, key)
-        for old in self.keys.values():
-            if old.status == "deleted" and old.hash not in self.by_hash:
-                real(self, old)
+        if found is not None:
+            self.by_hash[key.hash] = found
 
-    return Directory, "keep_key", keep_key
+    return Directory, "drop_key", drop_key
 
 
 def any_model() -> Patch:
