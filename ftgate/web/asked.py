@@ -17,8 +17,8 @@ _LOST_PLUS = re.compile(r"(?<=[0-9]) (?=[0-9]{2}(:?[0-9]{2})?$)")
 
 
 def choice(name: str, choices: Collection[str]) -> str | None:
-    """A query argument that is one of a few words. Raises InvalidRequest."""
-    said = text(name)
+    """A query argument that is one of a few words, of which an empty one is none. Raises InvalidRequest."""
+    said = request.args.get(name)
     if said is not None and said not in choices:
         raise InvalidRequest(f"`{name}` must be one of {', '.join(choices)}", param=name)
     return said

@@ -372,6 +372,7 @@ def test_keys_in_pages(ann: Person) -> None:
         ("page=0", "page"),
         ("page_size=x", "page_size"),
         ("status=x", "status"),
+        ("status=", "status"),
     ):
         error(ann.ask("GET", f"/v1/tokens?{query}"), 400, "invalid_value", param)
 

@@ -166,6 +166,7 @@ async def test_exports_are_sent_a_few_at_one_time(asking: Asking, path: str, acc
     ("method", "path", "body", "refused"),
     [
         ("GET", "/v1/admin/users?status=x", None, (400, "invalid_value", "status")),
+        ("GET", "/v1/admin/users?status=", None, (400, "invalid_value", "status")),
         ("GET", "/v1/admin/tokens?user=x", None, (400, "invalid_value", "user")),
         ("GET", "/v1/admin/ledger/entries?kind=x", None, (400, "invalid_value", "kind")),
         ("GET", "/v1/admin/ledger/export?format=x", None, (400, "invalid_value", "format")),
