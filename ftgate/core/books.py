@@ -208,12 +208,10 @@ class Books:
 
     def room(self, account: int, key: int) -> int | None:
         """Units that a new hold of this key may set aside, from 0; None when nothing bounds it."""
-        balance = self.accounts[account]
-        quota = self.quotas[key]
-        if quota.limit is None:
-            return None if balance.metered else max(balance.posted - balance.held, 0)
-        left = quota.limit - (quota.used - quota.before) - quota.held
-        return max(left if balance.metered else min(left, balance.posted - balance.held), 0)
+        balance, left = self.accounts[account], self.quotas[key].left
+        if not balance.metered:
+            left = balance.available if left is None else min(left, balance.available)
+        return None if left is None else max(left, 0)
 
     def _entry(
         self, kind: str, account: int, key: int, debit: str, credit: str, amount: int, *, hold: int = 0, ref: str = "",

@@ -78,9 +78,7 @@ class Tally:
         line.cached += used.cached_tokens
         line.completion += used.completion_tokens
         line.cost += cost
-        took_s = used.latency_ms / 1000
-        line.took.buckets[bisect_left(BOUNDS_S, took_s)] += 1
-        line.took.sum_s += took_s
+        line.took.add(used.latency_ms / 1000)
         if used.first_token_ms is not None:
             line.first.add(used.first_token_ms / 1000)
 

@@ -96,17 +96,11 @@ class Metrics:
 
     @staticmethod
     def _counter(name: str, told: str, labels: tuple[str, ...], values: Mapping[Any, float]) -> Metric:
-        family = CounterMetricFamily(f"ftgate_{name}", told, labels=labels)
-        for place, value in values.items():
-            family.add_metric(place, value)
-        return family
+        return _filled(CounterMetricFamily(f"ftgate_{name}", told, labels=labels), values)
 
     @staticmethod
     def _gauge(name: str, told: str, labels: tuple[str, ...], values: Mapping[Any, float]) -> Metric:
-        family = GaugeMetricFamily(f"ftgate_{name}", told, labels=labels)
-        for place, value in values.items():
-            family.add_metric(place, value)
-        return family
+        return _filled(GaugeMetricFamily(f"ftgate_{name}", told, labels=labels), values)
 
     @staticmethod
     def _histogram(name: str, told: str, labels: tuple[str, ...], values: Mapping[Any, Times]) -> Metric:
@@ -122,3 +116,10 @@ def _join(found: dict[tuple[str, ...], Times], place: tuple[str, ...], more: Tim
     times = found.setdefault(place, Times())
     times.sum_s += more.sum_s
     times.buckets = [one + other for one, other in zip(times.buckets, more.buckets, strict=True)]
+
+
+def _filled(family: CounterMetricFamily | GaugeMetricFamily, values: Mapping[Any, float]) -> Metric:
+    """A family with a value at each place, which its labels name."""
+    for place, value in values.items():
+        family.add_metric(place, value)
+    return family

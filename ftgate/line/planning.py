@@ -268,7 +268,7 @@ class Planner:
         health = standing.health
         if (health.circuits or health.rests or fit.channel.monthly_cap is not None) and standing.passed_over(x, fit):
             return RESTS
-        if model.name in x.settings.limited and (refused := self.at_limit(x, model)):
+        if refused := self.at_limit(x, model):
             return Out(Why.limited, refused)
         return fit
 

@@ -43,17 +43,15 @@ class Upward:
         drop = channel.drop_params if own else _dropped(channel)
         if model.drop:
             drop = (*drop, *model.drop)
-        habits = beside(address.habits, model.quirks) if model.quirks else address.habits
         aim = Aim(
             model.upstream, cap, candidate.cap_field, channel.stream_usage, drop, most, maker, model.thinks, tried.bare,
-            habits, model.thinking,
+            beside(address.habits, model.quirks), model.thinking,
         )  # fmt: skip
         body = dialects.ALL[dialect].render(asked_in(x, dialect), aim)
         url, headers = self._constant(candidate, stream=x.ask.stream)
-        if x.call.forwarded or x.call.hops:
-            headers = self._headers(x, dialect, headers)
         return UpstreamRequest(
-            channel.name, url, headers, body, channel.timeouts.connect, channel.reach, candidate.brought
+            channel.name, url, self._headers(x, dialect, headers), body, channel.timeouts.connect, channel.reach,
+            candidate.brought,
         )  # fmt: skip
 
     def counting(self, x: Exchange, candidate: Candidate, counting: Counting) -> UpstreamRequest:
@@ -74,7 +72,7 @@ class Upward:
     def _headers(
         self, x: Exchange, dialect: str, headers: tuple[tuple[bytes, bytes], ...]
     ) -> tuple[tuple[bytes, bytes], ...]:
-        """With those of the call itself."""
+        """With those of the call itself; the same object where it has none."""
         if x.call.forwarded and dialect == x.call.dialect.NAME:
             own = dict(x.call.forwarded)
             headers = (*(header for header in headers if header[0] not in own), *x.call.forwarded)

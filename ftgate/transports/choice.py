@@ -38,9 +38,7 @@ class Transports:
 
     def begin(self, request: UpstreamRequest, sending: Sending, now: float) -> Begun | None:
         """As ports.Upstream says."""
-        reach = request.reach  # as _straight, without a call
-        straight = self.goes_direct and not (reach.proxy or reach.http2 or reach.built_in)
-        return self.direct.begin(request, sending, now) if straight else None
+        return self.direct.begin(request, sending, now) if self._straight(request.reach) else None
 
     def adopt(self, channels: Sequence[Channel]) -> None:
         """From now on there are these channels. Those that are reached as before keep their connections."""

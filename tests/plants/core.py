@@ -6,8 +6,8 @@ PLANTS = (
     Plant(
         "a metered account's key has no quota",
         "ftgate/core/books.py",
-        "        left = quota.limit - (quota.used - quota.before) - quota.held\n",
-        "        left = MAX_AMOUNT if balance.metered else quota.limit - (quota.used - quota.before) - quota.held\n",
+        "        return None if left is None else max(left, 0)\n",
+        "        return None if left is None or balance.metered else max(left, 0)\n",
         "tests/store/test_ledger.py::test_a_metered_key_with_a_quota_is_sized_against_it",
     ),
     Plant(
