@@ -12,7 +12,7 @@ import trio
 from ftgate.accounts import given
 from ftgate.accounts.acting import CLI, audited
 from ftgate.accounts.directory import Directory, StoredKey, User
-from ftgate.accounts.pages import cut
+from ftgate.accounts.paging import cut
 from ftgate.accounts.pending import takes_changes, written
 from ftgate.accounts.plans import Plans
 from ftgate.accounts.throttles import Throttles

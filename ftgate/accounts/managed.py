@@ -10,7 +10,7 @@ import trio
 from ftgate.accounts import given
 from ftgate.accounts.acting import CLI
 from ftgate.accounts.directory import Directory, User
-from ftgate.accounts.pages import cut
+from ftgate.accounts.paging import cut
 from ftgate.accounts.users import Users, password_fits
 from ftgate.ports import SiteSettings
 from ftgate.ports.site import Doer, Rows

@@ -11,7 +11,7 @@ from ftgate.accounts.applying import Applying, NotOurs
 from ftgate.accounts.checkout import Checkouts
 from ftgate.accounts.directory import Directory
 from ftgate.accounts.events import Events
-from ftgate.accounts.pages import cut
+from ftgate.accounts.paging import cut
 from ftgate.accounts.payment_rows import PaymentRows
 from ftgate.accounts.pending import takes_changes
 from ftgate.accounts.stripe import StripeFailed

@@ -135,13 +135,7 @@ class Guard:
 
     def _session(self) -> Asker | None:
         """Who shows this cookie; None where it shows none that holds. Raises Forbidden (csrf_failed)."""
-        value = request.cookies.get(self.cookie_name)
-        session = self.sessions.by_cookie(value) if value else None
-        if session is None:
-            return None
-        if request.method not in SAFE:
-            self._proven(session)
-        return Asker(session.person, "session", self.address(), session=session)
+        return self.visitor(request.headers.get(CSRF_HEADER, ""))
 
     @property
     def cookie_name(self) -> str:
@@ -152,12 +146,22 @@ class Guard:
         """Whether browsers reach this server by https."""
         return (self.live.site.public_url or "").startswith("https://")
 
-    def _proven(self, session: Session) -> None:
-        """That the page itself asks, and no other site's. Raises Forbidden."""
+    def visitor(self, proof: str) -> Asker | None:
+        """Who shows this cookie, for pages, which heed no header's credential; None where nobody does. A form brings
+        its `proof`. Raises Forbidden (csrf_failed)."""
+        value = request.cookies.get(self.cookie_name)
+        session = self.sessions.by_cookie(value) if value else None
+        if session is None:
+            return None
+        if request.method not in SAFE:
+            self._proven(session, proof)
+        return Asker(session.person, "session", self.address(), session=session)
+
+    def _proven(self, session: Session, shown: str) -> None:
+        """That the page itself asks, and no other site's: `shown` is what it brings as proof. Raises Forbidden."""
         self.same_origin()
         if request.mimetype and request.mimetype not in FORMS:
             raise csrf_failed(f"the content type must be one of {', '.join(FORMS)}")
-        shown = request.headers.get(CSRF_HEADER, "")
         if not hmac.compare_digest(shown.encode(), session.csrf.encode()):
             raise csrf_failed(f"{CSRF_HEADER} is missing or not this session's: GET /v1/auth/session tells it")
 

@@ -33,6 +33,8 @@ from ftgate.web.api import (
 )
 from ftgate.web.asking import ADMIN, Guard
 from ftgate.web.connection import ShieldedConnection
+from ftgate.web.pages.all import Pages
+from ftgate.web.pages.desk import SignIn
 from ftgate.web.replies import error_reply, request_id
 from ftgate.web.services import Services
 
@@ -53,6 +55,7 @@ class Site:
         app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
         app.after_request(self._finish)
         app.register_error_handler(GateError, self._gate_error)
+        app.register_error_handler(SignIn, self._sign_in)
         app.register_error_handler(HTTPException, self._http_error)
         app.register_error_handler(Exception, self._our_error)
         models.add(app, line, guard)
@@ -67,7 +70,9 @@ class Site:
             routes = Blueprint(part.__name__.rpartition(".")[2], part.__name__)
             part.add(routes, guard, services)
             app.register_blueprint(routes)
-        health.add(app, line)
+        self.pages = Pages(guard, services)
+        app.register_blueprint(self.pages.routes)
+        health.add(app, line, self.pages)
 
     async def start(self) -> None:
         """Once, before the first request."""
@@ -93,12 +98,19 @@ class Site:
             for name, value in http.CORS:
                 answer.headers[name.decode()] = value.decode()
         answer.headers.setdefault("X-Request-Id", request_id())
-        answer.headers["Cache-Control"] = "no-store"
+        answer.headers.setdefault("Cache-Control", "no-store")
         answer.headers["X-Content-Type-Options"] = "nosniff"
         return answer
 
     async def _gate_error(self, error: GateError) -> Response:
-        return error_reply(error)
+        return self._refused(error)
+
+    async def _sign_in(self, error: SignIn) -> Response:
+        return self.pages.desk.sign_in()
+
+    def _refused(self, error: GateError) -> Response:
+        """As the page or the answer of the API that was asked for."""
+        return self.pages.refused(error) if self.pages.is_page() else error_reply(error)
 
     async def _http_error(self, error: HTTPException) -> Response:
         path = http.canonical(request.path)
@@ -111,14 +123,14 @@ class Site:
             return error_reply(NotFound(http.route_hint(request.path, ())))
         if error.code == 405:
             allow = ", ".join(sorted(set(getattr(error, "valid_methods", None) or ()) - {"OPTIONS"}))
-            return error_reply(MethodNotAllowed(f"{request.path[:200]} takes {allow}", allow=allow))
+            return self._refused(MethodNotAllowed(f"{request.path[:200]} takes {allow}", allow=allow))
         if error.code == 404:
-            return error_reply(NotFound(http.route_hint(request.path, self._known())))
+            return self._refused(NotFound(http.route_hint(request.path, self._known())))
         wrong = InvalidRequest(error.description or "bad request")
         wrong.status = error.code or 400
-        return error_reply(wrong)
+        return self._refused(wrong)
 
     async def _our_error(self, error: Exception) -> Response:
         path, kind = request.path[:200], type(error).__name__
         self.app.logger.error("request %s: internal error at %s: %s", request_id(), path, kind, exc_info=error)
-        return error_reply(InternalError("internal error"))
+        return self._refused(InternalError("internal error"))

@@ -257,7 +257,7 @@ PLANTS = (
     ),
     Plant(
         "a page in memory says that more follow where none do",
-        "ftgate/accounts/pages.py",
+        "ftgate/accounts/paging.py",
         "if len(found) > size else None",
         "if len(found) >= size else None",
         "tests/accounts/test_managed.py tests/accounts/test_payments.py",

@@ -55,7 +55,7 @@ PLANTS = (
     Plant(
         "balances are kept by caches on the way",
         "ftgate/web/site.py",
-        'answer.headers["Cache-Control"] = "no-store"',
+        'answer.headers.setdefault("Cache-Control", "no-store")',
         "pass",
         "tests/web/test_site.py",
     ),
@@ -75,7 +75,7 @@ PLANTS = (
     ),
     Plant(
         "a page of the log may be of any size",
-        "ftgate/web/pages.py",
+        "ftgate/web/paging.py",
         "return min(int(said[:12]), most)",
         "return int(said[:12])",
         "tests/web/test_usage.py",
@@ -166,7 +166,7 @@ PLANTS = (
     ),
     Plant(
         "a page goes on with the row that was seen last",
-        "ftgate/web/pages.py",
+        "ftgate/web/paging.py",
         "behind = asked.after[0] if asked.after else None",
         "behind = asked.after[0] + 1 if asked.after else None",
         "tests/web/test_payments.py tests/web/test_managing.py",

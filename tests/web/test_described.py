@@ -8,13 +8,15 @@ import pytest
 
 from ftgate.doors import http
 from ftgate.web.described.document import PARTS, document, operations, refusals
+from ftgate.web.pages.all import NAME as PAGES
 from tests.web.fakes import Asking
 
 LOGINS = ("/v1/auth/login", "/v1/auth/session")
 
 
 def served() -> set[tuple[str, str]]:
-    rules = Asking().site.app.url_map.iter_rules()
+    """Method and path of every route of the API; pages are for people."""
+    rules = [rule for rule in Asking().site.app.url_map.iter_rules() if not rule.endpoint.startswith(f"{PAGES}.")]
     found = {
         (method, re.sub(r"<(?:path:)?(\w+)>", r"{\1}", rule.rule))
         for rule in rules

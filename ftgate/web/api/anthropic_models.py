@@ -12,7 +12,7 @@ from ftgate.core.moments import iso
 from ftgate.core.routing import PREFIX, Channel, Model
 from ftgate.errors import InvalidRequest
 from ftgate.web.asked import text
-from ftgate.web.pages import whole
+from ftgate.web.paging import whole
 
 CREATED = 1_767_225_600
 """What every model says of its making, in seconds since 1970: clients want a moment, and nobody knows it."""

@@ -4,10 +4,11 @@ from quart import Quart, Response
 
 from ftgate import __version__
 from ftgate.ports import Line
+from ftgate.web.pages.all import Pages, wants_page
 from ftgate.web.replies import reply
 
 
-def add(app: Quart, line: Line) -> None:
+def add(app: Quart, line: Line, pages: Pages) -> None:
     @app.get("/healthz")
     async def healthz() -> Response:
         return reply({"status": "ok", "version": __version__})
@@ -18,6 +19,9 @@ def add(app: Quart, line: Line) -> None:
         return reply({"status": "ready"}) if why is None else reply({"status": "not ready", "reason": why}, 503)
 
     @app.get("/")
+    async def start() -> Response:
+        return await pages.start() if wants_page() else await root()
+
     @app.get("/anthropic")
     async def root() -> Response:
         return reply(

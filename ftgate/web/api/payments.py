@@ -11,7 +11,7 @@ from ftgate.ports.payments import Checkout, Payments
 from ftgate.web import fields
 from ftgate.web.asked import choice, whole_id
 from ftgate.web.asking import Guard, doer
-from ftgate.web.pages import page_of
+from ftgate.web.paging import page_of
 from ftgate.web.replies import reply
 
 WEBHOOK = "/v1/billing/webhook"

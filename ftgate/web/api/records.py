@@ -7,7 +7,7 @@ from quart import Blueprint, Response
 from ftgate.ports.managing import Acts, Moves
 from ftgate.web.asked import choice, chosen, text, whole_id
 from ftgate.web.asking import Guard
-from ftgate.web.pages import page_of
+from ftgate.web.paging import page_of
 from ftgate.web.replies import reply
 from ftgate.web.services import Services
 

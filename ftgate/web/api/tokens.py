@@ -9,7 +9,7 @@ from ftgate.core.windows import RESETS
 from ftgate.web import fields
 from ftgate.web.asked import choice, path_id
 from ftgate.web.asking import Guard, doer
-from ftgate.web.pages import page_of
+from ftgate.web.paging import page_of
 from ftgate.web.replies import reply
 from ftgate.web.services import Services
 

@@ -19,7 +19,7 @@ from ftgate.ports import Journal
 from ftgate.web.asked import chosen, moment, text, whole_id, zone
 from ftgate.web.asking import Guard
 from ftgate.web.exports import Exports
-from ftgate.web.pages import paged, paging
+from ftgate.web.paging import paged, paging
 from ftgate.web.replies import reply
 
 LIST = "requests"

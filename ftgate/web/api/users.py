@@ -12,7 +12,7 @@ from ftgate.web.api.auth import MOST_NAME, MOST_PASSWORD, MOST_USERNAME, email
 from ftgate.web.api.tokens import number, page, settable
 from ftgate.web.asked import choice, path_id, text, whole_id
 from ftgate.web.asking import Guard, doer
-from ftgate.web.pages import page_of
+from ftgate.web.paging import page_of
 from ftgate.web.replies import reply
 from ftgate.web.services import Services
 from ftgate.web.shown import with_requests

@@ -1,0 +1,105 @@
+"""A form as a browser sends it, and what was wrong with it."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from urllib.parse import parse_qs
+
+import msgspec
+
+from ftgate.errors import GateError, InvalidRequest
+from ftgate.web import fields
+from ftgate.web.asking import CSRF_FIELD
+
+MOST_FIELDS = 500
+
+
+class Form:
+    """Texts by name. A field that was left empty counts as not given, but is shown again as it was; a name may stand
+    several times (boxes that are ticked).
+
+    `error` is what went wrong with it, None as long as nothing did; `done` whether something was tried, and did not go
+    wrong."""
+
+    def __init__(self, texts: dict[str, list[str]]) -> None:
+        self.texts = texts
+        self.error: GateError | None = None
+        self.done = False
+
+    @classmethod
+    def of(cls, body: bytes) -> "Form":
+        """Raises InvalidRequest."""
+        try:
+            texts = parse_qs(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)
+        except ValueError:
+            raise InvalidRequest("this is no form as browsers send it") from None
+        return cls({name: [text.replace("\r\n", "\n") for text in said] for name, said in texts.items()})
+
+    @property
+    def csrf(self) -> str:
+        """What proves that our own page sent it."""
+        return self.said(CSRF_FIELD)
+
+    def said(self, name: str, default: str = "") -> str:
+        """A field as it was typed; `default` where this form was never sent, or has no such field."""
+        return self.texts[name][-1] if name in self.texts else default
+
+    def every(self, name: str) -> Sequence[str]:
+        """What was said under this name, as often as it stands there; empty texts are left out."""
+        return [text for text in self.texts.get(name, ()) if text.strip()]
+
+    def ticked(self, name: str, value: str = "on", *, default: bool = False) -> bool:
+        """Whether a box is ticked; `default` where this form was never sent."""
+        return value in self.texts.get(name, ()) if self.texts else default
+
+    @contextmanager
+    def trying(self) -> Iterator[None]:
+        """Around what the form asks for. A GateError is kept as the form's error; `done` says whether there was
+        none."""
+        try:
+            yield
+            self.done = True
+        except GateError as error:
+            self.error = error
+
+    def error_of(self, name: str) -> str:
+        """What is wrong with this field, in words; "" where nothing is."""
+        if self.error is None or self.error.param is None or _snake(self.error.param) != name:
+            return ""
+        return self.error.message
+
+    def error_beside(self, names: Collection[str]) -> str:
+        """What went wrong that is about none of these fields."""
+        if self.error is None or (self.error.param is not None and _snake(self.error.param) in names):
+            return ""
+        return self.error.message
+
+    def fields(
+        self,
+        *names: str,
+        lists: Collection[str] = (),
+        flags: Collection[str] = (),
+        nulls: Collection[str] = (),
+        whole: Collection[str] = (),
+    ) -> fields.Fields:
+        """Fields as the API reads them, so that a page says nothing in a second way. Of `lists` each line (or what
+        stands between commas) is one text, `flags` are boxes; an empty field of `nulls` is null, which lifts a limit,
+        any other empty one is not given. Space at a text's ends goes, but not of those in `whole`."""
+        found: dict[str, object] = {}
+        for name in names:
+            text = self.said(name).strip()
+            if text or name in nulls:
+                found[name] = text or None
+        for name in whole:
+            if said := self.said(name):
+                found[name] = said
+        for name in lists:
+            lines = [line.strip() for text in self.texts.get(name, ()) for line in text.replace(",", "\n").split("\n")]
+            found[name] = [line for line in lines if line]
+        for name in flags:
+            found[name] = self.ticked(name)
+        return fields.Fields({name: msgspec.Raw(msgspec.json.encode(value)) for name, value in found.items()})
+
+
+def _snake(name: str) -> str:
+    """A field's name in the one spelling that forms use."""
+    return "".join(f"_{sign.lower()}" if sign.isupper() else sign for sign in name)

@@ -1,0 +1,78 @@
+// What pages can do beside working without it: copy, ask "are you sure" in a dialog, write times in the viewer's zone,
+// and look again by themselves while somebody looks at them.
+"use strict";
+
+const live = document.getElementById("live");
+const tell = (words) => { if (live) { live.textContent = ""; setTimeout(() => { live.textContent = words; }, 50); } };
+
+// Times: in the viewer's zone, UTC by pointing at them.
+const shortly = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+function localize(root) {
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const at = new Date(time.dateTime);
+    if (!Number.isNaN(at.getTime())) time.textContent = shortly.format(at);
+  }
+}
+
+// Copy: the text beside the button.
+function copying(root) {
+  for (const button of root.querySelectorAll("[data-copy]")) {
+    button.hidden = false;
+    button.onclick = async () => {
+      const text = button.parentElement.querySelector("code").textContent;
+      try {
+        await navigator.clipboard.writeText(text);
+      } catch {  // no clipboard without https
+        const area = Object.assign(document.createElement("textarea"), { value: text, readOnly: true });
+        document.body.append(area); area.select(); document.execCommand("copy"); area.remove();
+      }
+      button.textContent = "Copied"; tell("Copied");
+      setTimeout(() => { button.textContent = "Copy"; }, 1500);
+    };
+  }
+}
+
+// "Are you sure": what stands behind a summary becomes a dialog, which closes by Esc and by a click beside it.
+function asking(root) {
+  for (const details of root.querySelectorAll("details[data-dialog]")) {
+    const summary = details.querySelector("summary"), form = details.querySelector(".ask");
+    const opener = Object.assign(document.createElement("button"), { type: "button", className: summary.className.replace("button", "").trim(), textContent: summary.textContent });
+    const dialog = document.createElement("dialog");
+    dialog.setAttribute("aria-labelledby", form.getAttribute("aria-labelledby"));
+    dialog.append(form);
+    for (const close of form.querySelectorAll("[data-close]")) { close.hidden = false; close.onclick = () => dialog.close(); }
+    dialog.onclick = (event) => { if (event.target === dialog) dialog.close(); };
+    opener.onclick = () => dialog.showModal();
+    const open = details.open;
+    details.replaceWith(opener, dialog);
+    if (open) dialog.showModal();
+  }
+}
+
+// Look again: what has data-again="seconds" is read anew while the page is seen, and nobody is at work in it.
+function again() {
+  for (const part of document.querySelectorAll("[data-again][id]")) {
+    setInterval(async () => {
+      if (document.hidden || part.contains(document.activeElement) || document.querySelector("dialog[open]")) return;
+      try {
+        const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+        if (!answer.ok || answer.redirected) return;
+        const found = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(part.id);
+        if (found) { part.replaceChildren(...found.childNodes); prepare(part); }
+      } catch { /* the next time */ }
+    }, Math.max(Number(part.dataset.again), 2) * 1000);
+  }
+}
+
+function prepare(root) { localize(root); copying(root); asking(root); }
+prepare(document);
+again();
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input, textarea, select, [contenteditable]");
+  if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) {
+    const search = document.querySelector("[data-search]");
+    if (search) { event.preventDefault(); search.focus(); }
+  }
+  if (event.key === "Escape") document.querySelector("nav.below details[open]")?.removeAttribute("open");
+});
