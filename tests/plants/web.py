@@ -53,6 +53,27 @@ PLANTS = (
         "tests/web/test_api.py",
     ),
     Plant(
+        "what is put into a page is not escaped",
+        "ftgate/web/pages/writing.py",
+        "autoescape=True",
+        "autoescape=False",
+        "tests/web/pages/test_desk.py",
+    ),
+    Plant(
+        "after signing in an address leads to another site",
+        "ftgate/web/pages/desk.py",
+        'path[1:2] in ("/", "\\\\")',
+        'path[1:2] in ("\\\\",)',
+        "tests/web/pages/test_desk.py",
+    ),
+    Plant(
+        "a form of another site is taken",
+        "ftgate/web/asking.py",
+        "        self.same_origin()\n        if request.mimetype",
+        "        if request.mimetype",
+        "tests/web/pages/test_desk.py",
+    ),
+    Plant(
         "balances are kept by caches on the way",
         "ftgate/web/site.py",
         'answer.headers.setdefault("Cache-Control", "no-store")',

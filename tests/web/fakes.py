@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 import trio
@@ -12,11 +13,12 @@ from ftgate.core.retrying import Retry
 from ftgate.core.routing import Routes
 from ftgate.doors.asgi import Relay
 from ftgate.doors.intake import Intake
-from ftgate.errors import ConfigInvalid, NotAuthenticated, NotFound
+from ftgate.errors import ConfigInvalid, Conflict, Forbidden, NotAuthenticated, NotFound
 from ftgate.line.call import Call
 from ftgate.ports import Client, DoorSettings, Explained, Explanation, GateSettings, Key, LeftOut, Terms
 from ftgate.ports.payments import Checkout
 from ftgate.ports.site import Doer, Person, Rows, Session
+from ftgate.web.pages.desk import FORM
 from ftgate.web.services import Services
 from ftgate.web.site import Site
 from tests.fakes.ports import Still, channel
@@ -235,6 +237,36 @@ class Counted:
         return b"ftgate_calls_in_flight 0.0\n"
 
 
+class Doorman:
+    """ports.site.Entrance: who shows the password "right" comes in, with the cookie "c1"; what was asked."""
+
+    def __init__(self, sessions: Entered) -> None:
+        self.sessions = sessions
+        self.asked: list[tuple[object, ...]] = []
+        self.closed = False
+
+    def check_open(self) -> None:
+        if self.closed:
+            raise Forbidden("nobody may sign up here", code="registration_closed")
+
+    async def register(self, *, username: str, password: str, **said: Any) -> None:
+        self.asked.append(("register", username, password, said["email"], said["invite_code"], said["by"].via))
+        if username == "taken":
+            raise Conflict("The username 'taken' is taken", code="username_taken", param="username")
+
+    async def open_session(
+        self, *, username: str, password: str, address: str, replacing: str | None
+    ) -> tuple[str, Session]:
+        self.asked.append(("open", username, password, address, replacing))
+        if password != "right":
+            raise NotAuthenticated("Wrong name or password", code="invalid_credentials")
+        session = self.sessions.cookies["c1"] = Session(b"s1", Person(1, username, "user", "default"), "proof")
+        return "c1", session
+
+    async def logout(self, account: int, *, token: str | None, session: Session | None, all: bool) -> None:
+        self.asked.append(("logout", account, session.id if session else None, all))
+
+
 class Guesses:
     """ports.Throttle that says `wait_s`."""
 
@@ -266,11 +298,12 @@ class Asking:
         self.accounts = Posted(_1=posted)
         self.sessions, self.throttle, self.payments = Entered(), Guesses(), Paying()
         nobody: Any = None
+        self.entrance = Doorman(self.sessions)
         self.calls, self.channels, self.managed = InFlight(), Switchable(), Managed()
         self.config = Written()
         services = Services(
             accounts=self.accounts, journal=self.journal, sessions=self.sessions, throttle=self.throttle,
-            entrance=nobody, people=nobody, keys=Ring(self.managed), users=self.managed,
+            entrance=self.entrance, people=nobody, keys=Ring(self.managed), users=self.managed,
             credits=self.managed, records=self.managed,
             calls=self.calls, channels=self.channels, config=self.config,
             key_check=nobody, metrics=Counted(), provider_keys=nobody, payments=self.payments, own=("http://127.0.0.1:8400",),
@@ -283,6 +316,17 @@ class Asking:
 
     async def _walk(self, call: Call, client: Client) -> None:
         await client.answer(200, [(b"x-walked", b"yes")], call.body)
+
+    def signed_in(self, role: str = "user") -> dict[str, str]:
+        """The header that an open session sends with each request; its proof is "proof"."""
+        self.sessions.cookies["c1"] = Session(b"s1", Person(1, "ann", role, "default"), "proof")
+        return {"cookie": "ftgate_session=c1"}
+
+    async def form(self, path: str, *, headers: Mapping[str, str] | None = None, **texts: str) -> Answer:
+        """A form as a browser sends it, with what proves that our page sent it unless `csrf_token` says otherwise."""
+        body = urlencode({"csrf_token": "proof", **texts}).encode()
+        sent = {"content_type": FORM, **(headers or {})}
+        return await self.ask(path, method="POST", secret=None, body=body, **sent)
 
     async def ask(
         self, path: str, *, method: str = "GET", secret: bytes | None = SECRET, body: bytes = b"", **headers: str
