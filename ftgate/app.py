@@ -261,7 +261,7 @@ async def _serve(
             await doors.start(door.serve, listeners)
             # The last thing before it is shown: a start that fails must not swallow it.
             owner_key = await _first_key(house)
-            started(serving.Started(url, house, orphans, owner_key))
+            started(serving.Started(url, house, orphans, owner_key, _setup_links(house, url, listeners)))
             serving.settle_the_heap()
             code = await serving.until_told(signals, house.writer.died)
             # A dead writer bills nothing: then no call is given time to finish.
@@ -359,6 +359,7 @@ async def _door(
         users=accounts.managed,
         credits=accounts.credits,
         records=StoredRecords(house.database),
+        setup=accounts.setup,
         payments=payments,
         own=(own,),
     )
@@ -388,6 +389,12 @@ def _metrics(house: House[Accounts], gate: "Gate", payments: Payments) -> "Metri
         gate.tally, house.books, house.writer, calls=lambda: len(gate.calls), circuits=gate.standing.circuits,
         throttled=house.accounts.throttles.counted, payments=payments.counted,
     )  # fmt: skip
+
+
+def _setup_links(house: House[Accounts], url: str, listeners: list[trio.SocketListener]) -> Sequence[str]:
+    """Where the first operator is made, in a house that has none."""
+    token = house.accounts.setup.issue()
+    return serving.setup_links(token, house.settings.server.public_url, url, listeners) if token else ()
 
 
 async def _first_key(house: House[Accounts]) -> str | None:

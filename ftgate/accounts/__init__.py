@@ -19,6 +19,7 @@ from ftgate.accounts.payment_rows import PaymentRows
 from ftgate.accounts.people import OwnAccounts
 from ftgate.accounts.plans import Plans
 from ftgate.accounts.sessions import SignedIn
+from ftgate.accounts.setup import FirstRun
 from ftgate.accounts.switches import Switches
 from ftgate.accounts.throttles import Throttles
 from ftgate.accounts.users import Users
@@ -50,6 +51,7 @@ class Accounts:
         self.keys = ApiKeys(self.directory, self.users, self.plans, self.throttles, writer, clock)
         self.managed = ManagedAccounts(self.directory, self.users, site)
         self.people = OwnAccounts(self.directory, self.users, self.plans)
+        self.setup = FirstRun(self.directory, self.users, clock, site)
         self.entrance = Entrance(self.directory, self.users, self.sessions, self.throttles, hasher, writer, clock, site)
 
     def load(self, connection: sqlite3.Connection) -> None:

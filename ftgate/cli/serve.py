@@ -17,7 +17,7 @@ import click
 
 from ftgate import __version__, config
 from ftgate.cli.output import line, told
-from ftgate.cli.remote import data_dir, data_option, patience, places
+from ftgate.cli.remote import data_dir, data_option, patience, places, whereabouts
 from ftgate.errors import ConfigFaults
 
 if TYPE_CHECKING:
@@ -256,8 +256,12 @@ def _started(settings: config.Settings, started: "Started") -> None:
             models = "1 model" if row["models"] == 1 else f"{row['models']} models"
             detail = models + (f"   from {row['from']}" if row["from"] else "")
         say(f"  channel   {row['name']:<18} {detail}")
+    if started.setup:
+        say("  admin     none yet: open this within 30 minutes (works once)")
+        for link in started.setup:
+            say(f"            {link}")
+        say(f"            or run: {program()} users create NAME --admin --password -{_data_option(house.data_dir)}")
     if started.owner_key is not None:
-        say(f"  admin     none yet: run {program()} users create NAME --admin --password -")
         say(f"  key       {started.owner_key}   (account owner, metered; shown only now)")
     if sys.stdout is not None:  # closed: nobody wants the line
         click.echo(f"ready {url}")
@@ -265,6 +269,14 @@ def _started(settings: config.Settings, started: "Started") -> None:
     if started.owner_key is not None:
         with contextlib.suppress(OSError):  # whoever has read `ready` may have left
             _try_it(url, started.owner_key, _first_model(settings), demo=any(row["provider"] == "demo" for row in rows))
+
+
+def _data_option(place: Path) -> str:
+    """What leads a command to this data directory, where it does not go there by itself."""
+    with contextlib.suppress(click.ClickException):
+        if whereabouts(None, None) == place:
+            return ""
+    return f" --data {shlex.quote(str(place))}"
 
 
 def _first_model(settings: config.Settings) -> str:

@@ -14,7 +14,7 @@ import socket
 import ssl
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
@@ -87,13 +87,17 @@ class LeadsBack(Exception):
 
 
 class Started:
-    """What the first lines of a start tell a person."""
+    """What the first lines of a start tell a person. `setup` are the links by which the first operator is made, one
+    token in each; none where there is an operator."""
 
-    def __init__(self, url: str, house: House[Directory], orphans: int, owner_key: str | None) -> None:
+    def __init__(
+        self, url: str, house: House[Directory], orphans: int, owner_key: str | None, setup: Sequence[str] = ()
+    ) -> None:
         self.url = url
         self.house = house
         self.orphans = orphans
         self.owner_key = owner_key
+        self.setup = setup
 
 
 # A start
@@ -149,6 +153,29 @@ def address(listeners: list[trio.SocketListener], *, tls: bool) -> str:
     host, port = listeners[0].socket.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     return f"{'https' if tls else 'http'}://{host}:{port}"
+
+
+def setup_links(token: str, public_url: str | None, url: str, listeners: list[trio.SocketListener]) -> tuple[str, ...]:
+    """Where a person opens the page that makes the first operator: at the public address, where one is set; else on
+    this machine (`url`), and where every address is listened on, at the one that the network knows too."""
+    if public_url:
+        return (f"{public_url.rstrip('/')}/setup?token={token}",)
+    links = [f"{url}/setup?token={token}"]
+    host, port = listeners[0].socket.getsockname()[:2]
+    if ip_address(host.partition("%")[0]).is_unspecified and (lan := lan_address()):
+        links.append(f"{url.partition(':')[0]}://{lan}:{port}/setup?token={token}")
+    return tuple(links)
+
+
+def lan_address() -> str | None:
+    """The address by which the network knows this machine; None where it has none. Nothing is sent for it."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect(("192.0.2.1", 9))  # kept for documents (RFC 5737): only the way there is looked up
+            found: str = probe.getsockname()[0]
+    except OSError:
+        return None
+    return None if ip_address(found).is_unspecified or ip_address(found).is_loopback else found
 
 
 def leading_back(listeners: list[trio.SocketListener], settings: Settings) -> str | None:

@@ -101,6 +101,23 @@ class Entrance(Protocol):
         ...
 
 
+class FirstRun(Protocol):
+    """The first operator, made by whoever has the link that the start printed."""
+
+    def needed(self) -> bool:
+        """Whether there is no operator who can sign in."""
+        ...
+
+    def check(self, token: str) -> None:
+        """That this is the token of a link that holds. Raises errors.NotFound where it is not, or none is needed."""
+        ...
+
+    async def make(self, token: str, username: str, password: str, *, metered: bool, by: Doer) -> None:
+        """Make the operator; the link ends with that. `metered`: its own calls need no credits. Raises as `check`, and
+        errors.InvalidRequest, Conflict (username_taken) with nothing changed."""
+        ...
+
+
 class Throttle(Protocol):
     """Counts what strangers try."""
 

@@ -6,7 +6,7 @@ from ftgate.ports import Accounts, Journal
 from ftgate.ports.managing import Credits, Records, Users
 from ftgate.ports.operator import Channels, Config, Metrics, RunningCalls
 from ftgate.ports.payments import Payments
-from ftgate.ports.site import Entrance, KeyCheck, KeyRing, People, ProviderKeys, Sessions, Throttle
+from ftgate.ports.site import Entrance, FirstRun, KeyCheck, KeyRing, People, ProviderKeys, Sessions, Throttle
 from ftgate.web.exports import Exports
 
 
@@ -31,5 +31,6 @@ class Services:
     users: Users
     credits: Credits
     records: Records
+    setup: FirstRun
     own: tuple[str, ...] = ()
     exports: Exports = dataclasses.field(default_factory=Exports)

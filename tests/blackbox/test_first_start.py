@@ -83,6 +83,39 @@ def _whole(process: Process) -> str:
     return said
 
 
+def test_the_printed_link_makes_the_operator_once(tmp_path: Path) -> None:
+    form = {"username": "ada", "password": "secret1", "again": "secret1", "metered": "on"}
+    with started(tmp_path, "--port", "0") as (url, process):
+        said = _whole(process)
+        (link,) = re.findall(r"^ {12}(http\S+/setup\?token=\S+)$", said, re.M)
+        assert link.startswith(url + "/") and "or run: ftgate users create NAME --admin --password -\n" in said
+        with httpx.Client(base_url=url, trust_env=False, headers={"Accept": "text/html"}) as browser:
+            assert browser.get("/setup?token=guessed").status_code == browser.get("/setup").status_code == 404
+            assert "Make the account" in browser.get(link).text
+            made = browser.post("/setup", data=form | {"token": link.partition("=")[2]})
+            assert (made.status_code, made.headers["location"]) == (303, "/admin/start?said=operator_made")
+            assert "First steps" in browser.get("/admin/start").text
+            assert browser.get(link).status_code == 404
+            assert browser.post("/setup", data=form | {"token": link.partition("=")[2]}).status_code == 404
+    with started(tmp_path, "--port", "0") as (_, process):
+        last = process.err.read_text().rpartition("ftgate 0.")[2]
+        assert "channel" in last and "setup?token" not in last and "none yet" not in last
+
+
+def test_the_printed_command_names_a_data_directory_of_its_own(tmp_path: Path) -> None:
+    """It is done as it is printed, beside the server; no link is there then, for the next start either."""
+    with started(tmp_path, "--port", "0", "--data", "a b") as (_, process):
+        said = _whole(process)
+        command = shlex.split(re.findall(r"or run: ftgate (.*)", said)[0].replace("NAME", "ada"))
+        assert command[-2:] == ["--data", str(tmp_path / "a b")]
+        link = re.findall(r"http\S+/setup\?token=\S+", said)[0]
+        subprocess.run(
+            [sys.executable, "-m", "ftgate", *command], cwd=tmp_path.parent, env=environment(), check=True,
+            input=b"secret1", timeout=20,
+        )  # fmt: skip
+        assert httpx.get(link, trust_env=False, headers={"Accept": "text/html"}).status_code == 404
+
+
 @pytest.mark.parametrize("variable", ["DEEPSEEK_API_KEY", "ANTHROPIC_API_KEY"])
 def test_a_provider_comes_without_the_demo(tmp_path: Path, variable: str) -> None:
     with started(tmp_path, "--port", "0", **{variable: "sk-canary-1"}) as (_, process):

@@ -207,6 +207,33 @@ def test_the_address_that_is_told(name: Any, url: str) -> None:
     assert serving.address(listeners, tls=False) == url
 
 
+@pytest.mark.parametrize(
+    ("public", "name", "links"),
+    [
+        ("https://gate.example/", ("0.0.0.0", 80), ["https://gate.example/setup?token=T"]),
+        (None, ("127.0.0.1", 8400), ["http://127.0.0.1:8400/setup?token=T"]),
+        (None, ("0.0.0.0", 80), ["http://127.0.0.1:80/setup?token=T", "http://192.0.2.9:80/setup?token=T"]),
+        (None, ("::", 80, 0, 0), ["http://[::1]:80/setup?token=T", "http://192.0.2.9:80/setup?token=T"]),
+        (None, ("fe80::1%2", 80, 0, 2), ["http://[fe80::1%2]:80/setup?token=T"]),
+    ],
+)
+def test_the_links_of_a_first_run(
+    public: str | None, name: Any, links: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of them leads to an address that cannot be opened."""
+    listeners: Any = [Listener(*name)]
+    url = serving.address(listeners, tls=False)
+    monkeypatch.setattr(serving, "lan_address", lambda: "192.0.2.9")
+    assert list(serving.setup_links("T", public, url, listeners)) == links
+    monkeypatch.setattr(serving, "lan_address", lambda: None)
+    assert list(serving.setup_links("T", public, url, listeners)) == links[:1]
+
+
+def test_the_address_that_the_network_knows() -> None:
+    found = serving.lan_address()
+    assert found is None or (found.count(".") == 3 and not found.startswith(("127.", "0.")))
+
+
 BACK = [
     # where a channel leads, where we listen, whether that is the same
     ("http://127.0.0.1:8400/v1", ("127.0.0.1", 8400), True),

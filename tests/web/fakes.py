@@ -184,10 +184,11 @@ class InFlight:
 
 
 class Switchable:
-    """ports.operator.Channels of one channel; `done` is what was done to it."""
+    """ports.operator.Channels of one channel; `done` is what was done to it, `more` what else is known of it."""
 
     def __init__(self) -> None:
         self.done: list[tuple[object, ...]] = []
+        self.more: dict[str, object] = {}
 
     def shown(self) -> list[dict[str, object]]:
         return [self.one("lab")]
@@ -195,7 +196,7 @@ class Switchable:
     def one(self, name: str) -> dict[str, object]:
         if name != "lab":
             raise NotFound(f"no channel named {name!r}")
-        return {"name": name, "enabled": True}
+        return {"name": name, "enabled": True, **self.more}
 
     async def test(self, name: str, model: str | None, by: Doer) -> dict[str, object]:
         self.done.append(("test", model, by.id))
@@ -279,6 +280,28 @@ class Guesses:
         return self.wait_s
 
 
+class Setup:
+    """ports.site.FirstRun: `token` is that of the link; None where there is an operator. `made` is what was made."""
+
+    def __init__(self) -> None:
+        self.token: str | None = None
+        self.made: list[tuple[object, ...]] = []
+
+    def needed(self) -> bool:
+        return self.token is not None
+
+    def check(self, token: str) -> None:
+        if token != self.token:
+            raise NotFound("this link holds no more")
+
+    async def make(self, token: str, username: str, password: str, *, metered: bool, by: Doer) -> None:
+        self.check(token)
+        if username == "taken":
+            raise Conflict("a user named 'taken' exists already", code="username_taken", param="username")
+        self.made.append((username, password, metered, by.via))
+        self.token = None
+
+
 class Answer(msgspec.Struct):
     status: int
     headers: dict[str, str]
@@ -301,10 +324,11 @@ class Asking:
         self.entrance = Doorman(self.sessions)
         self.calls, self.channels, self.managed = InFlight(), Switchable(), Managed()
         self.config = Written()
+        self.setup = Setup()
         services = Services(
             accounts=self.accounts, journal=self.journal, sessions=self.sessions, throttle=self.throttle,
             entrance=self.entrance, people=nobody, keys=Ring(self.managed), users=self.managed,
-            credits=self.managed, records=self.managed,
+            credits=self.managed, records=self.managed, setup=self.setup,
             calls=self.calls, channels=self.channels, config=self.config,
             key_check=nobody, metrics=Counted(), provider_keys=nobody, payments=self.payments, own=("http://127.0.0.1:8400",),
         )  # fmt: skip

@@ -4,6 +4,7 @@ from quart import Blueprint, Response, request
 
 from ftgate.ports.site import Doer, Session
 from ftgate.web.api.auth import MOST_CODE, MOST_NAME, MOST_PASSWORD, MOST_USERNAME, SESSION_S, email
+from ftgate.web.asking import Guard
 from ftgate.web.pages.desk import Desk, ours
 from ftgate.web.pages.forms import Form
 from ftgate.web.replies import request_id
@@ -13,13 +14,11 @@ def add(routes: Blueprint, desk: Desk) -> None:
     entrance, guard = desk.services.entrance, desk.guard
 
     def entered(value: str, session: Session, path: str) -> Response:
-        answer = desk.go(path)
-        name, secure = guard.cookie_name, guard.is_secure
-        answer.set_cookie(name, value, max_age=SESSION_S, httponly=True, secure=secure, samesite="Lax", path="/")
-        return answer
+        return with_cookie(desk.go(path), value, guard)
 
     def asked(form: Form | None = None) -> Response:
-        return desk.show("entering/login.html", form=form, registration=guard.live.site.registration)
+        registration, first = guard.live.site.registration, desk.services.setup.needed()
+        return desk.show("entering/login.html", form=form, registration=registration, first=first)
 
     @routes.get("/login")
     async def login() -> Response:
@@ -77,6 +76,13 @@ def add(routes: Blueprint, desk: Desk) -> None:
         answer = desk.go("/login", said="signed_out")
         answer.delete_cookie(guard.cookie_name, path="/", secure=guard.is_secure, httponly=True, samesite="Lax")
         return answer
+
+
+def with_cookie(answer: Response, value: str, guard: Guard) -> Response:
+    """The answer, and with it a session that was opened."""
+    name, secure = guard.cookie_name, guard.is_secure
+    answer.set_cookie(name, value, max_age=SESSION_S, httponly=True, secure=secure, samesite="Lax", path="/")
+    return answer
 
 
 def password(form: Form, name: str = "password") -> str:

@@ -24,6 +24,7 @@ OPERATOR_PLACES = (
 )
 SAID = {
     "signed_out": "You are signed out.",
+    "operator_made": "You are the operator of this gateway, and signed in. The link has ended.",
 }
 """What was done, as the next page says it: `?said=` in an address is one of these words, and no text of its own."""
 MEANINGS = {
