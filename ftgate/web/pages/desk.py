@@ -102,7 +102,7 @@ class Desk:
             status = form.error.status
         text = self.templates.get_template(template).render(
             asker=asker,
-            csrf=asker.session.csrf if asker is not None and asker.session is not None else "",
+            proof=asker.session.csrf if asker is not None and asker.session is not None else "",
             csrf_field=CSRF_FIELD,
             form=form,
             here=request.path,

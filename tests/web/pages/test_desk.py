@@ -126,6 +126,12 @@ async def test_our_own_form_is_taken() -> None:
     assert "ftgate_session=;" in answer.headers["set-cookie"]
 
 
+async def test_a_page_s_forms_bring_the_session_s_proof() -> None:
+    asking = Asking()
+    page = (await asking.ask("/nowhere", secret=None, **HTML, **asking.signed_in())).body.decode()
+    assert set(re.findall('name="csrf_token" value="([^"]*)"', page)) == {"proof"}
+
+
 async def test_a_key_opens_no_page() -> None:
     answer = await Asking().ask("/", **HTML)
     assert (answer.status, answer.headers["location"]) == (303, "/login")
