@@ -1,4 +1,4 @@
-"""`GET /openapi.json` and `GET /docs`: what the routes are, for programs and for people."""
+"""`GET /openapi.json`: what the routes are, for programs. For people: pages/docs.py."""
 
 from functools import cache
 
@@ -7,7 +7,6 @@ from quart import Blueprint, Response
 
 from ftgate.web.asking import Guard
 from ftgate.web.described.document import document
-from ftgate.web.described.page import page
 from ftgate.web.services import Services
 
 
@@ -15,12 +14,6 @@ def add(routes: Blueprint, guard: Guard, services: Services) -> None:
     @routes.get("/openapi.json")
     async def openapi() -> Response:
         return Response(written(guard.cookie_name), content_type="application/json")
-
-    @routes.get("/docs")
-    async def docs() -> Response:
-        answer = Response(page(), content_type="text/html; charset=utf-8")
-        answer.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
-        return answer
 
 
 @cache

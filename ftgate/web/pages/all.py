@@ -4,13 +4,24 @@ from quart import Blueprint, Response, request
 
 from ftgate.errors import GateError
 from ftgate.web.asking import Guard
-from ftgate.web.pages import entering, overview, setup, statics
+from ftgate.web.pages import (
+    docs,
+    entering,
+    overview,
+    setup,
+    statics,
+)
 from ftgate.web.pages.desk import Desk
 from ftgate.web.services import Services
 
 NAME = "pages"
 """The blueprint's; an error on one of its routes is answered with a page."""
-PAGES = (entering, overview, setup)
+PAGES = (
+    docs,
+    entering,
+    overview,
+    setup,
+)
 
 
 class Pages:
