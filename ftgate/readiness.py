@@ -16,6 +16,8 @@ from math import inf
 
 import trio
 
+from ftgate.waking import NOTHING
+
 log = logging.getLogger("ftgate.readiness")
 
 SUPPORTED = hasattr(select, "epoll")
@@ -98,7 +100,7 @@ class Watch:
         self.ready = True
         task, self._task = self._task, None
         if task is not None:
-            trio.lowlevel.reschedule(task)
+            trio.lowlevel.reschedule(task, NOTHING)
 
 
 class Readiness(trio.abc.Instrument):

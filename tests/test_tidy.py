@@ -25,7 +25,8 @@ WALLS: dict[str, tuple[set[str], set[str]]] = {
     "providers": ({"core"}, {"msgspec"}),
     "errors": (set(), set()),
     "ports": ({"core", "errors"}, {"msgspec"}),
-    "readiness": (set(), {"trio"}),
+    "waking": (set(), set()),
+    "readiness": ({"waking"}, {"trio"}),
     "line": ({"core", "dialects", "ports", "errors"}, {"msgspec", "trio"}),
     "config": ({"core", "providers", "errors", "dialects.__init__", "ftgate"}, {"msgspec"}),
     "doors": (
@@ -34,7 +35,7 @@ WALLS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "transports": ({"core", "ports", "errors", "readiness"}, {"h11", "httpcore", "httptools", "msgspec", "socksio",
     "trio"}),
-    "store": ({"core", "ports", "errors"}, {"msgspec", "sqlite_utils", "trio"}),
+    "store": ({"core", "ports", "errors", "waking"}, {"msgspec", "sqlite_utils", "trio"}),
     "accounts": ({"store.batch", "store.database", "store.writer", "core", "ports", "errors"}, {"httpx", "jwt",
     "msgspec", "stripe", "trio"}),
     "house": ({"store", "core", "ports", "errors", "config", "ftgate"}, {"msgspec", "prometheus_client", "trio"}),

@@ -41,12 +41,10 @@ class _Class(msgspec.Struct, frozen=True):
 # often a token of its own; CJK about 0.6-0.8 a character in current vocabularies; everything rarer falls to bytes.
 # Capitals are counted apart: in words they cost little more than small letters, in base64 and random keys nearly a
 # token each.
-_ASCII = (
-    _Class(225, 400, b"abcdefghijklmnopqrstuvwxyz "),
-    _Class(500, 1000, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
-    _Class(420, 1000, b"0123456789"),
-    _Class(500, 1000, bytes([*range(33, 48), *range(58, 65), *range(91, 97), *range(123, 127)]) + b"\t\n\r"),
-)
+_SMALL = _Class(225, 400, b"abcdefghijklmnopqrstuvwxyz ")
+_CAPITALS = _Class(500, 1000, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_DIGITS = _Class(420, 1000, b"0123456789")
+_SIGNS = _Class(500, 1000, bytes([*range(33, 48), *range(58, 65), *range(91, 97), *range(123, 127)]) + b"\t\n\r")
 _OTHERS = (
     _Class(
         720, 1500, pattern=re.compile("[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uff00-\uffef]+")
@@ -58,9 +56,7 @@ _OTHERS = (
         600, 2000, pattern=re.compile("[\u0590-\u07bf\u0900-\u0eff]+")
     ),  # Hebrew, Arabic, Syriac; India; Thai and Lao
 )
-_ASCII_RATES = tuple((kind.letters, kind.likely_milli, kind.bound_milli) for kind in _ASCII)
-_REST_MILLI = 1300, 4000
-_ALL_ASCII = bytes(range(128))
+_REST = _Class(1300, 4000)  # control characters, and what no pattern has
 SLICE = 65_536
 """Characters looked through at a time: between two slices of a long text, which a thread reads, the loop can go on."""
 
@@ -102,28 +98,40 @@ def text(value: str) -> Count:
     if len(value) > SLICE:
         counts = [text(value[start : start + SLICE]) for start in range(0, len(value), SLICE)]
         return Count(sum(count.likely_milli for count in counts), sum(count.bound_milli for count in counts))
-    likely = bound = 0
     data = value.encode("utf-8", "surrogatepass")
-    wide = b"" if value.isascii() else data.translate(None, _ALL_ASCII)
-    left, beside = len(data) - len(wide), len(wide)
-    for letters, likely_milli, bound_milli in _ASCII_RATES:
-        if not left:
-            break
-        data = data.translate(None, letters)
-        found = left + beside - len(data)
+    no_small = data.translate(None, _SMALL.letters)
+    no_letters = no_small.translate(None, _CAPITALS.letters)
+    no_words = no_letters.translate(None, _DIGITS.letters)
+    left = no_words.translate(None, _SIGNS.letters)
+    small, capitals = len(data) - len(no_small), len(no_small) - len(no_letters)
+    digits, signs = len(no_letters) - len(no_words), len(no_words) - len(left)
+    rest = _of_rest(left) if left else ZERO  # nothing is left of most texts
+    return Count(
+        small * _SMALL.likely_milli
+        + capitals * _CAPITALS.likely_milli
+        + digits * _DIGITS.likely_milli
+        + signs * _SIGNS.likely_milli
+        + rest.likely_milli,
+        small * _SMALL.bound_milli
+        + capitals * _CAPITALS.bound_milli
+        + digits * _DIGITS.bound_milli
+        + signs * _SIGNS.bound_milli
+        + rest.bound_milli,
+    )
+
+
+def _of_rest(data: bytes) -> Count:
+    """Tokens of what is beyond ASCII, and of its control characters, in UTF-8."""
+    value = data.decode("utf-8", "surrogatepass")
+    likely = bound = 0
+    left = len(value)
+    for kind in _OTHERS:
+        assert kind.pattern is not None
+        found = sum(map(len, kind.pattern.findall(value)))
+        likely += found * kind.likely_milli
+        bound += found * kind.bound_milli
         left -= found
-        likely += found * likely_milli
-        bound += found * bound_milli
-    if wide:
-        others = wide.decode("utf-8", "surrogatepass")
-        left += len(others)
-        for kind in _OTHERS:
-            assert kind.pattern is not None
-            found = sum(map(len, kind.pattern.findall(others)))
-            likely += found * kind.likely_milli
-            bound += found * kind.bound_milli
-            left -= found
-    return Count(likely + left * _REST_MILLI[0], bound + left * _REST_MILLI[1])
+    return Count(likely + left * _REST.likely_milli, bound + left * _REST.bound_milli)
 
 
 class Ratios:

@@ -28,6 +28,7 @@ from ftgate.ports import nowhere
 from ftgate.store.batch import Batch, already_in, joined, unwrite, write_batch
 from ftgate.store.database import BUSY_TIMEOUT_S, LOG_KEPT_BYTES, DatabaseFault
 from ftgate.store.schema import open_inbox
+from ftgate.waking import NOTHING
 
 log = logging.getLogger("ftgate.store")
 
@@ -142,7 +143,7 @@ class Writer:
         if soon and self._thread is not None:
             collector, self._collector = self._collector, None
             if collector is not None:
-                trio.lowlevel.reschedule(collector)
+                trio.lowlevel.reschedule(collector, NOTHING)
         return self.filling
 
     def _hasten(self, batch: Batch) -> None:
@@ -173,7 +174,7 @@ class Writer:
                 for batch in (*self.handed, self.filling):
                     for task in [task for task, until in batch.patient.items() if until <= now]:
                         del batch.patient[task]
-                        trio.lowlevel.reschedule(task)
+                        trio.lowlevel.reschedule(task, NOTHING)
 
     def hand_over(self) -> None:
         """Give the thread what has been changed, if anything has."""
@@ -221,7 +222,7 @@ class Writer:
     def _tell(batch: Batch) -> None:
         """Wake all who wait for this batch."""
         for task in batch.patient:
-            trio.lowlevel.reschedule(task)
+            trio.lowlevel.reschedule(task, NOTHING)
         batch.patient.clear()
         if batch.event is not None:
             batch.event.set()

@@ -126,9 +126,11 @@ def render(ask: Ask, aim: Aim) -> bytes:
     that this model obeys: what was held must bind, and some upstreams refuse to be told both. What this upstream has
     sealed in the turns of another dialect's caller stands again where it stood."""
     drop, cap_field = aim.drop, aim.cap_field
-    fields: dict[str, object] = {
-        name: raw for name, raw in ask.fields.items() if name not in _STAY_HERE and name not in drop
-    }
+    fields: dict[str, object] = dict(ask.fields)
+    for name in _STAY_HERE.intersection(fields):
+        del fields[name]
+    for name in drop:
+        fields.pop(name, None)
     fields["model"] = aim.model
     if ask.talk is not None:
         fields["messages"] = given_back(ask.fields["messages"], aim.maker)
