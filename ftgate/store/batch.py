@@ -2,36 +2,35 @@
 
 A *batch* is what about one turn of the event loop changed, and doubles as the ticket: whoever wants its part to be
 durable waits for the batch. It is sealed (put into the form in which it is written) in the thread that made it, may be
-joined with others, and goes in by one statement, whole or not at all. Its mark goes in with it: a batch whose commit
-reported an error can so be looked for, and it is never written twice.
+joined with others, and goes in whole or not at all, nearly always by one statement (store/inbox.py). Its mark goes in
+with it: a batch whose commit reported an error can so be looked for, and it is never written twice.
 """
 
-import itertools
 import logging
 import secrets
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from itertools import chain, count
 from typing import Any
 
 import msgspec
 import trio
+from msgspec.structs import astuple
 
 from ftgate.core.books import Balance, Entry, Quota
 from ftgate.ports import Row
+from ftgate.store.inbox import SMALLEST, Sealed, statements
 from ftgate.store.rollups import grouped
 
 log = logging.getLogger("ftgate.store")
 
-_INBOX_SQL = "INSERT INTO inbox (mark, entries, balances, spent, requests, sums) VALUES (?, ?, ?, ?, ?, ?)"
 _MONTH_SQL = (
     "INSERT INTO byok_months (account, month, tokens) VALUES (?, ?, ?)"
     " ON CONFLICT (account, month) DO UPDATE SET tokens = tokens + excluded.tokens"
 )
 _json = msgspec.json.Encoder()
-_marks = itertools.count(
-    secrets.randbits(62)
-)  # from a random one on, so that none is met that another process has left
+_marks = count(secrets.randbits(62))  # from a random one on, so that none is met that another process has left
 
 
 class Batch:
@@ -45,14 +44,14 @@ class Batch:
         self.rows: list[Row] = []
         self.balances: dict[int, tuple[int, int, int, int]] = {}
         self.spent: dict[int, tuple[int, int]] = {}
-        self.statements: list[tuple[str, tuple[Any, ...]]] = []
+        self.statements: list[tuple[str, Sequence[Any]]] = []
         self.done = False
         self.event: trio.Event | None = None
         self.patient: dict[
             trio.lowlevel.Task, float
         ] = {}  # who waits for a limited time, and until when (time.monotonic)
         self.mark = next(_marks)
-        self.sealed: tuple[Any, ...] = ()  # the mark, and JSON lists of entries, balances, spending, rows, their sums
+        self.sealed: Sealed | None = None
 
     def __repr__(self) -> str:
         state = "written" if self.done else "sealed" if self.sealed else "filling"
@@ -78,49 +77,56 @@ class Batch:
     def seal(self) -> None:
         """Put the changes into the form in which they are written: in the thread that made them, since the other one
         would hold that up for it, and for longer."""
-        self.sealed = (
-            self.mark,
-            *map(_listed, (self.entries, self.balances.values(), self.spent.values())),
-            *self._rows(),
-        )
-
-    def _rows(self) -> tuple[str, str]:
         sums = grouped(self.rows)  # first: it tells each row its kind
-        return _listed(self.rows), _listed(sums)
+        self.sealed = Sealed(
+            mark=self.mark, balances=_listed(self.balances.values()), spent=_listed(self.spent.values()),
+            sums=_listed(sums), entries=list(map(astuple, self.entries)), rows=list(map(astuple, self.rows)),
+        )  # fmt: skip
 
 
 def joined(batches: list[Batch]) -> Batch:
     """Sealed batches as one, in their order, to go into one commit. All their statements come first there: none may
     depend on an entry or a balance of the same commit."""
-    assert batches and all(batch.sealed for batch in batches), batches
+    parts = [batch.sealed for batch in batches if batch.sealed is not None]
+    assert parts and len(parts) == len(batches), batches
     if len(batches) == 1:
         return batches[0]
     whole = Batch()
     whole.statements = [statement for batch in batches for statement in batch.statements]
-    lists = zip(*(batch.sealed[1:] for batch in batches), strict=True)
-    whole.sealed = (
-        whole.mark,
-        *("[" + ",".join([text[1:-1] for text in texts if text != "[]"]) + "]" for texts in lists),
+    whole.sealed = Sealed(
+        mark=whole.mark,
+        balances=_one_list(part.balances for part in parts),
+        spent=_one_list(part.spent for part in parts),
+        sums=_one_list(part.sums for part in parts),
+        entries=list(chain.from_iterable(part.entries for part in parts)),
+        rows=list(chain.from_iterable(part.rows for part in parts)),
     )
     return whole
+
+
+def _one_list(texts: Iterable[str]) -> str:
+    """JSON lists as one."""
+    return f"[{','.join([text[1:-1] for text in texts if text != '[]'])}]"
 
 
 def _listed(values: Iterable[Any]) -> str:
     return _json.encode([*values]).decode()
 
 
-def write_batch(connection: sqlite3.Connection, batch: Batch) -> None:
-    """Put one batch in, whole or not at all. Raises sqlite3.Error with nothing changed (but see already_in)."""
-    if not batch.sealed:
+def write_batch(connection: sqlite3.Connection, batch: Batch, sizes: Sequence[int] = SMALLEST) -> None:
+    """Put one batch in, whole or not at all, by the inboxes of these sizes that the connection has. Raises
+    sqlite3.Error with nothing changed (but see already_in)."""
+    if batch.sealed is None:
         batch.seal()
-    if not batch.statements:
-        connection.execute(_INBOX_SQL, batch.sealed)
+    assert batch.sealed is not None
+    first, *more = [*batch.statements, *statements(batch.sealed, sizes)]
+    if not more:
+        connection.execute(*first)
         return
     try:
         connection.execute("BEGIN IMMEDIATE")
-        for sql, own in batch.statements:
+        for sql, own in (first, *more):
             connection.execute(sql, own)
-        connection.execute(_INBOX_SQL, batch.sealed)
         connection.execute("COMMIT")
     except BaseException:  # half a batch must not stand open
         if connection.in_transaction:

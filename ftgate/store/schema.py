@@ -8,10 +8,9 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from ftgate.core.books import Entry
 from ftgate.core.payments import STATUSES, Payment
-from ftgate.ports import Row
 from ftgate.store import rollups
+from ftgate.store.inbox import open_inbox
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -229,44 +228,6 @@ _MIGRATIONS = {
     "0009_records": _RECORDS,
     "0010_pruned": _PRUNED,
 }
-
-
-def _insert_all(table: str, columns: tuple[str, ...], source: str, conflict: str = "") -> str:
-    """SQL that inserts a JSON list of rows in its order, so that of two balances of one account the last one stays. The
-    LIMIT keeps the inner SELECT apart: without it SQLite writes a row's JSON anew for each of its columns, which
-    doubles the work of a batch."""
-    values = ", ".join(f"json_extract(row, '$[{number}]')" for number in range(len(columns)))
-    rows = f"(SELECT value AS row FROM json_each({source}) LIMIT -1)"  # noqa: S608 - names of ours
-    return f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM {rows} WHERE true {conflict};\n"  # noqa: S608 - as above
-
-
-def open_inbox(connection: sqlite3.Connection, passing: Callable[[str], None] | None = None) -> None:
-    """Give this connection its inbox: a view, and what is inserted into it (JSON lists of entries, balances, spending,
-    rows and their sums, and a mark) goes into the tables by a trigger. So a whole batch is one statement, which SQLite
-    works through and commits without asking for the interpreter's lock in between; the thread of the event loop holds
-    that most of the time, and each asking costs both. `passing` is called at two places within it, for tests."""
-    balances = (
-        "ON CONFLICT (account) DO UPDATE SET posted = excluded.posted, held = excluded.held, used = excluded.used"
-    )
-    steps = [
-        "UPDATE last_batch SET mark = NEW.mark;\n",
-        _insert_all("entries", Entry.__struct_fields__, "NEW.entries"),
-        "SELECT passing('commit_begun');\n",
-        _insert_all("balances", ("account", "posted", "held", "used"), "NEW.balances", balances),
-        _insert_all("spent", ("key", "used"), "NEW.spent", "ON CONFLICT (key) DO UPDATE SET used = excluded.used"),
-        rollups.written("NEW.sums"),
-        _insert_all("requests", Row.__struct_fields__, "NEW.requests"),
-        "SELECT passing('commit_written');\n",
-    ]
-    if passing is None:
-        steps = [step for step in steps if not step.startswith("SELECT")]
-    else:
-        connection.create_function("passing", 1, passing)
-    connection.execute("DROP VIEW IF EXISTS temp.inbox")
-    connection.execute(
-        "CREATE TEMP VIEW inbox AS SELECT 0 AS mark, 0 AS entries, 0 AS balances, 0 AS spent, 0 AS requests, 0 AS sums"
-    )
-    connection.execute(f"CREATE TEMP TRIGGER inbox_in INSTEAD OF INSERT ON inbox BEGIN {''.join(steps)} END")
 
 
 def migrate(connection: sqlite3.Connection) -> None:

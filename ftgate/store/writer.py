@@ -27,7 +27,7 @@ from ftgate.core.tally import Times
 from ftgate.ports import nowhere
 from ftgate.store.batch import Batch, already_in, joined, unwrite, write_batch
 from ftgate.store.database import BUSY_TIMEOUT_S, LOG_KEPT_BYTES, DatabaseFault
-from ftgate.store.schema import open_inbox
+from ftgate.store.inbox import SIZES, open_inbox
 from ftgate.waking import NOTHING
 
 log = logging.getLogger("ftgate.store")
@@ -72,8 +72,7 @@ class Writer:
     def __init__(self, connection: sqlite3.Connection, passing: Callable[[str], None] = nowhere) -> None:
         self.connection = connection
         self.passing = passing
-        if passing is not nowhere:
-            open_inbox(connection, passing)
+        open_inbox(connection, SIZES, None if passing is nowhere else passing)
         self.filling = Batch()
         self.handed: deque[Batch] = deque()  # what the thread has to write or is writing
         self._waiting = 0  # changes in these
@@ -314,7 +313,7 @@ class Writer:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
                 if not (tries and already_in(self.connection, batch)):
-                    write_batch(self.connection, batch)
+                    write_batch(self.connection, batch, SIZES)
                 self.passing("committed")
                 return
             except sqlite3.OperationalError as error:

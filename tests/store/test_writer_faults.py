@@ -4,6 +4,7 @@ F43, F44)."""
 import sqlite3
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -323,13 +324,13 @@ async def test_a_lost_database_in_trouble_is_tried_once_more(
     go, full = threading.Event(), threading.Event()
     full.set()
 
-    def written(connection: Any, batch: Batch) -> None:
+    def written(connection: Any, batch: Batch, sizes: Sequence[int]) -> None:
         assert go.wait(5)
         if full.is_set():
             if heals and not before:
                 full.clear()
             raise sqlite_error(sqlite3.SQLITE_FULL)
-        write_batch(connection, batch)
+        write_batch(connection, batch, sizes)
 
     monkeypatch.setattr("ftgate.store.writer.log.error", lambda *_: None)
     monkeypatch.setattr("ftgate.store.writer.write_batch", written)
