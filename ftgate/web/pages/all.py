@@ -7,6 +7,7 @@ from ftgate.web.asking import Guard
 from ftgate.web.pages import (
     docs,
     entering,
+    keys,
     overview,
     setup,
     statics,
@@ -19,6 +20,7 @@ NAME = "pages"
 PAGES = (
     docs,
     entering,
+    keys,
     overview,
     setup,
 )

@@ -25,6 +25,10 @@ OPERATOR_PLACES = (
 SAID = {
     "signed_out": "You are signed out.",
     "operator_made": "You are the operator of this gateway, and signed in. The link has ended.",
+    "key_changed": "The key is changed: it holds from the next call on.",
+    "key_enabled": "The key is enabled.",
+    "key_disabled": "The key is disabled: calls with it are refused until it is enabled again.",
+    "key_deleted": "The key is deleted.",
 }
 """What was done, as the next page says it: `?said=` in an address is one of these words, and no text of its own."""
 MEANINGS = {

@@ -25,7 +25,16 @@ def environment(statics: Statics) -> Environment:
     )  # fmt: skip
     made.globals.update(static=statics.path, meanings=MEANINGS)
     made.filters.update(
-        usd=usd, money=money, count=count, short=short, ms=ms, percent=percent, when=when, iso=at, size=size
+        usd=usd,
+        plain_usd=plain_usd,
+        money=money,
+        count=count,
+        short=short,
+        ms=ms,
+        percent=percent,
+        when=when,
+        iso=at,
+        size=size,
     )
     return made
 
@@ -43,6 +52,11 @@ def usd(amount: int | str | None, *, cents: bool = False) -> str:
         return "–"
     units = units_of(amount, cents=cents)
     return f"{'−' * (units < 0)}${_grouped(format_usd_cents(abs(units)))}"
+
+
+def plain_usd(amount: int | str, *, cents: bool = False) -> str:
+    """An amount as it is typed: 12.345."""
+    return format_usd_cents(units_of(amount, cents=cents))
 
 
 def money(amount: int | str | None, *, cents: bool = False) -> Markup:
