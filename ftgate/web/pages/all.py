@@ -34,7 +34,9 @@ class Pages:
         self.routes = routes = Blueprint(NAME, __name__)
         statics.add(routes, desk.statics)
         for page in PAGES:
-            page.add(routes, desk)
+            own = Blueprint(page.__name__.rpartition(".")[2], page.__name__)  # so that pages may name routes alike
+            page.add(own, desk)
+            routes.register_blueprint(own)
 
     async def start(self) -> Response:
         """The page at the root."""
@@ -42,7 +44,7 @@ class Pages:
 
     def is_page(self) -> bool:
         """Whether the request came to a page of ours, or to nowhere from somebody who wants a page."""
-        if request.blueprint == NAME:
+        if NAME in request.blueprints:
             return True
         return (request.url_rule is None or request.path == "/") and wants_page()
 
