@@ -77,7 +77,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="package")
 def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
     """The running gateway, which is not started where there is no browser to look at it."""
-    with dashboard(tmp_path_factory.mktemp("dashboard")) as site:
+    with dashboard(tmp_path_factory.mktemp("dashboard"), hostile=True) as site:
         yield site
 
 

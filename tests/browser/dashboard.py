@@ -6,6 +6,8 @@
         site.call("u1", FLASH)                # one more call by the first key of u1
         site.api("u1", "GET", "/v1/tokens")   # what the API says to that session
 
+    with dashboard(tmp, hostile=True)         # texts that would run if a page let them: HOSTILE, by where they stand
+
 Who is there (ROLES names them; all passwords are in PEOPLE):
 
     olive   the operator
@@ -25,7 +27,7 @@ from typing import Any
 
 import httpx
 
-from tests.blackbox.harness import HELLO, Account, House, Raw, channel, chunks
+from tests.blackbox.harness import Account, House, Raw, channel, chunks
 from tests.blackbox.paying import Shop, settings
 from tests.fakes.stripe import SECRET_KEY, WEBHOOK_SECRET, FakeStripe
 
@@ -43,18 +45,31 @@ SCRIPTS: dict[str, dict[str, Any]] = {
     BROKEN: {"status": 503, "error_body": {"error": {"message": "The engine is overloaded, try again later"}}},
     LONG: {"content": ["Yes"]},
 }
+HOSTILE = {
+    "model": '"><img src=x onerror=alert("model")>',
+    "error": "<script>alert('error')</script>",
+    "key": "</title></textarea></script><svg onload=alert('key')>",
+    "link": "javascript:alert('link')",
+    "person": "' autofocus onfocus=alert('person') x='",
+    "nomodel": '<iframe srcdoc="<script>alert(`nomodel`)</script>">{{ 7 * 191 }}',
+    "note": '"><details open ontoggle=alert("note")>',
+    "theirs": "<script>alert('theirs')</script>",
+}
+"""What a page must show as text. Each calls alert(), which no page may (watch.py)."""
 CHECKOUT = "https://checkout.example"
 """Where the fake Stripe sends who wants to pay."""
 
 
-def config(stripe: FakeStripe, more: str = "") -> str:
+def config(stripe: FakeStripe, hostile: bool) -> str:
+    odd = channel("odd", {HOSTILE["model"]: {}}) if hostile else ""
     return (
         '[server]\nregistration = "open"\n[billing]\nsignup_credits = 5\n[retry]\nbackoff = 0.01\nbackoff_cap = 0.01\n'
         "[plan.default]\nselectable = true\n[plan.gold]\nselectable = true\nprice_multiplier = 0.9\n"
-        + settings(stripe, more)
+        + settings(stripe)
         + channel("deepseek", [FLASH, THINKER, SLOW])
         + channel("backup", {FLASH: {"input": 2}}, priority=2)
         + channel("flaky", [BROKEN, LONG])
+        + odd
     )
 
 
@@ -139,9 +154,9 @@ class Dashboard:
 
 
 @contextmanager
-def dashboard(base: Path, *, requests: int = 300, more: str = "") -> Iterator[Dashboard]:
+def dashboard(base: Path, *, requests: int = 300, hostile: bool = False) -> Iterator[Dashboard]:
     """A gateway with a history of `requests` made-up requests and a handful of real ones, with nothing under way."""
-    with FakeStripe() as stripe, House(base, config(stripe, more), SCRIPTS, serving=False) as house:
+    with FakeStripe() as stripe, House(base, config(stripe, hostile), SCRIPTS, serving=False) as house:
         house.canaries += [SECRET_KEY, WEBHOOK_SECRET]
         site = Dashboard(house, stripe)
         seeded = house.cli("bench", "seed", "--requests", str(requests), "--users", "2", "--days", "30", "--json")
@@ -153,6 +168,8 @@ def dashboard(base: Path, *, requests: int = 300, more: str = "") -> Iterator[Da
             house.cli("credit", "grant", name, "20")
         house.start()
         _lived_in(site)
+        if hostile:
+            _attacked(site)
         yield site
 
 
@@ -180,4 +197,15 @@ def _lived_in(site: Dashboard) -> None:
     }
 
 
-__all__ = ["HELLO", "ROLES", "Dashboard", "dashboard"]
+def _attacked(site: Dashboard) -> None:
+    """What people who mean harm have left there, wherever they may choose a text."""
+    error = {"error": {"message": HOSTILE["error"], "code": HOSTILE["error"], "type": HOSTILE["error"]}}
+    site.house.fake.script(**{HOSTILE["model"]: {"status": 400, "error_body": error}})
+    for model in (HOSTILE["model"], HOSTILE["nomodel"]):
+        assert site.call(USER, model).status_code == 400
+    for name in ("key", "link"):
+        made = site.key(USER, name=HOSTILE[name], models=[HOSTILE["model"]])
+    assert site.call(USER, HOSTILE["model"], key=made["key"]).status_code == 400
+    site.api(USER, "PATCH", "/v1/user/self", {"name": HOSTILE["person"]})
+    site.api(OTHER, "PATCH", "/v1/user/self", {"name": HOSTILE["theirs"]})
+    site.house.cli("credit", "grant", USER, "1", "--note", HOSTILE["note"])

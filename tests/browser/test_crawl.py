@@ -6,32 +6,17 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser
-from werkzeug.exceptions import HTTPException
-from werkzeug.routing import Rule
 
 from ftgate.web.pages.words import OPERATOR_PLACES, PLACES
 from tests.browser.crawl import Crawled, Looker, crawl, place
 from tests.browser.dashboard import ROLES, Dashboard
 from tests.browser.opened import opened
+from tests.browser.routes import PAGES, rule_of
 from tests.browser.standin import served
 from tests.browser.watch import Watch
-from tests.web.fakes import Asking
 
-UNLINKED = {"/overview", "/setup", "/favicon.ico", "/static/{id}/{id}"}
-"""What no link leads to: another name of /, the first run, whose address is printed, and what is no page."""
-
-MAP = Asking().site.app.url_map
-PAGES = {rule.rule for rule in MAP.iter_rules() if rule.endpoint.startswith("pages.") and "GET" in (rule.methods or ())}
-
-
-def rule_of(path: str) -> str | None:
-    """The page that answers at a path."""
-    try:
-        rule: Rule = MAP.bind("localhost").match(path, method="GET", return_rule=True)[0]
-    except HTTPException:
-        return None
-    return rule.rule if rule.rule in PAGES else None
-
+UNLINKED = {"/overview", "/setup", "/admin/start", "/favicon.ico", "/static/{id}/{id}"}
+"""What no link leads to: another name of /, the first run, which is led to by what a start prints, and no pages."""
 
 COMING = {path for path, _ in (*PLACES, *OPERATOR_PLACES) if path != "/" and rule_of(path) is None}
 """Places of the navigation that have no page yet."""
