@@ -10,7 +10,7 @@ from ftgate.line.gate import Gate
 from ftgate.line.standing import hint
 from ftgate.line.trial import trial
 from ftgate.ports import Upstream
-from ftgate.ports.operator import Deeds, Switches
+from ftgate.ports.operator import Deeds, HalfHour, Switches
 from ftgate.ports.site import Doer
 
 
@@ -43,6 +43,12 @@ class Ways:
             "priority": channel.priority, "weight": channel.weight, "enabled": channel.enabled,
             "models": list(channel.models), **known, "credentials": _keys(channel, known["credentials"]),
         }  # fmt: skip
+
+    def day(self, name: str) -> Sequence[HalfHour]:
+        return self.gate.standing.day(self.named(name).name)
+
+    def since_us(self) -> int:
+        return self.gate.standing.since_us
 
     async def test(self, name: str, model: str | None, by: Doer) -> Mapping[str, object]:
         channel = self.named(name)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from math import inf
 
 from ftgate.core.health import FAILURES, REFUSALS, Health, reached
-from ftgate.core.lately import Lately
+from ftgate.core.lately import HALF_HOUR_S, Lately
 from ftgate.core.moments import iso
 from ftgate.core.money import format_usd_cents
 from ftgate.core.pace import Pace
@@ -20,6 +20,7 @@ from ftgate.core.verdicts import Verdict
 from ftgate.errors import NoHealthyProvider
 from ftgate.line.call import Exchange, Tried
 from ftgate.ports import Clock
+from ftgate.ports.operator import HalfHour
 
 log = logging.getLogger("ftgate.line.standing")
 
@@ -37,6 +38,8 @@ class Standing:
         self.spending = Spending()
         self.lately: dict[str, Lately] = {}
         self.pace = Pace()
+        self.since_us = clock.wall_us()
+        """Since when what is known of lately has been counted."""
         self._there(channels)
 
     def _there(self, channels: tuple[Channel, ...]) -> None:
@@ -217,6 +220,14 @@ class Standing:
             "last_error": {"at": iso(error.at_us), "text": error.text} if error else None,
             **self.lately.get(channel.name, UNUSED).shown(now),
         }  # fmt: skip
+
+    def day(self, name: str) -> list[HalfHour]:
+        """What a channel did in each of the last half-hours, the oldest first."""
+        now, wall_us = self.clock.now(), self.clock.wall_us()
+        return [
+            HalfHour(wall_us + int((its.number * HALF_HOUR_S - now) * 1_000_000), its.requests, its.errors)
+            for its in self.lately.get(name, UNUSED).day(now)
+        ]
 
     def _state(self, channel: Channel, now: float) -> str:
         """In a word: as core.health has it, or disabled."""

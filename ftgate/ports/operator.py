@@ -4,6 +4,8 @@ row in the audit; each raises GateError with nothing changed."""
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import msgspec
+
 from ftgate.ports.site import Doer
 
 
@@ -63,6 +65,14 @@ class Switches(Protocol):
         ...
 
 
+class HalfHour(msgspec.Struct, frozen=True):
+    """What ended at a channel within half an hour from `from_us` on, in microseconds since 1970."""
+
+    from_us: int
+    requests: int
+    errors: int
+
+
 class Channels(Protocol):
     """The configured ways to providers. Each raises errors.NotFound for a name that is none."""
 
@@ -71,6 +81,14 @@ class Channels(Protocol):
         ...
 
     def one(self, name: str) -> Mapping[str, object]: ...
+
+    def day(self, name: str) -> Sequence[HalfHour]:
+        """Its last 48 half-hours, the oldest first; the last one is that of now."""
+        ...
+
+    def since_us(self) -> int:
+        """Since when they are counted: the start of this process."""
+        ...
 
     async def test(self, name: str, model: str | None, by: Doer) -> Mapping[str, object]:
         """One real call of a few tokens with each of its keys, charged to nobody. Raises errors.InvalidRequest for a

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftgate.core.lately import MINUTES, Lately
+from ftgate.core.lately import HALF_HOUR_S, HALF_HOURS, MINUTES, Lately
 
 EMPTY = {"requests_1h": 0, "errors_1h": 0, "p50_ms": None, "p95_ms": None, "first_token_p50_ms": None}
 
@@ -59,3 +59,30 @@ def test_a_clock_that_stands_still_or_steps_back_loses_nothing() -> None:
     known.ended(600.0, failed=False)
     known.ended(500.0, failed=False)
     assert known.shown(600.0)["requests_1h"] == 2
+
+
+def day(known: Lately, now: float) -> dict[int, tuple[int, int]]:
+    """The half-hours in which something ended."""
+    said = known.day(now)
+    assert [its.number for its in said] == list(range(said[-1].number - HALF_HOURS + 1, int(now // HALF_HOUR_S) + 1))
+    return {its.number: (its.requests, its.errors) for its in said if its.requests}
+
+
+def test_half_hours_count_what_their_minutes_did() -> None:
+    known = Lately()
+    assert day(known, 1e6) == {}
+    for second in range(0, 3600, 10):
+        known.ended(float(second), failed=second % 600 == 0)
+        assert sum(many for many, _ in day(known, float(second)).values()) == second // 10 + 1  # the minute of now too
+    assert day(known, 3600.0) == day(known, 3599.0) == {0: (180, 3), 1: (180, 3)}
+    assert day(known, HALF_HOUR_S * 47) == {0: (180, 3), 1: (180, 3)}
+    assert day(known, HALF_HOUR_S * 48) == {1: (180, 3)}
+    assert day(known, HALF_HOUR_S * 49) == {}
+
+
+def test_a_day_with_pauses_keeps_its_places_and_does_not_grow() -> None:
+    known = Lately()
+    for half_hour in range(0, 1000, 3):
+        known.answered(half_hour * HALF_HOUR_S + 1799.0, 0.1, None)
+    assert day(known, 1000 * HALF_HOUR_S) == dict.fromkeys(range(954, 1000, 3), (1, 0))
+    assert len(known.half_hours) == HALF_HOURS

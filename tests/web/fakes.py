@@ -16,6 +16,7 @@ from ftgate.doors.intake import Intake
 from ftgate.errors import ConfigInvalid, Conflict, Forbidden, NotAuthenticated, NotFound
 from ftgate.line.call import Call
 from ftgate.ports import Client, DoorSettings, Explained, Explanation, GateSettings, Key, LeftOut, Terms
+from ftgate.ports.operator import HalfHour
 from ftgate.ports.payments import Checkout
 from ftgate.ports.site import Doer, Person, Rows, Session
 from ftgate.web.pages.desk import FORM
@@ -173,9 +174,10 @@ class InFlight:
 
     def __init__(self) -> None:
         self.stopped: list[Doer] = []
+        self.calls: list[dict[str, object]] = [{"request_id": "req_1"}]
 
     def shown(self) -> list[dict[str, object]]:
-        return [{"request_id": "req_1"}]
+        return self.calls
 
     async def stop(self, request_id: str, by: Doer) -> None:
         if request_id != "req_1":
@@ -189,6 +191,8 @@ class Switchable:
     def __init__(self) -> None:
         self.done: list[tuple[object, ...]] = []
         self.more: dict[str, object] = {}
+        self.trial: dict[str, object] | None = None
+        self.half_hours: dict[int, tuple[int, int]] = {}
 
     def shown(self) -> list[dict[str, object]]:
         return [self.one("lab")]
@@ -198,9 +202,15 @@ class Switchable:
             raise NotFound(f"no channel named {name!r}")
         return {"name": name, "enabled": True, **self.more}
 
+    def day(self, name: str) -> list[HalfHour]:
+        return [HalfHour(number * 1_800_000_000, *self.half_hours.get(number, (0, 0))) for number in range(48)]
+
+    def since_us(self) -> int:
+        return 0
+
     async def test(self, name: str, model: str | None, by: Doer) -> dict[str, object]:
         self.done.append(("test", model, by.id))
-        return {**self.one(name), "ok": True}
+        return {**self.one(name), "ok": True} if self.trial is None else self.trial
 
     async def switch(self, name: str, enabled: bool, by: Doer) -> dict[str, object]:
         self.done.append(("switch", enabled, by.id))

@@ -24,6 +24,8 @@ class Managed:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
         self.by: Any = None
+        self.more: dict[str, object] | None = None
+        """What else an account says; None: its id alone."""
 
     def _note(self, what: str, *values: Any, by: Any = None) -> None:
         self.asked.append((what, *values))
@@ -36,7 +38,11 @@ class Managed:
         return [{"id": "5"}], 9, 5
 
     def shown(self, id: int, account: int | None = None) -> dict[str, object]:
-        return {"id": str(there(id))}
+        return (
+            {"id": str(there(id)), "username": f"user{id}", **self.more}
+            if self.more is not None
+            else {"id": str(there(id))}
+        )
 
     async def make(self, username: str, fields: Mapping[str, object], by: Any) -> dict[str, object]:
         self._note("make", username, dict(fields), by=by)

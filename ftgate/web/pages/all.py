@@ -8,6 +8,7 @@ from ftgate.web.pages import (
     docs,
     entering,
     keys,
+    operate,
     overview,
     setup,
     statics,
@@ -23,6 +24,7 @@ PAGES = (
     keys,
     overview,
     setup,
+    *operate.PAGES,
 )
 
 
@@ -34,7 +36,8 @@ class Pages:
         self.routes = routes = Blueprint(NAME, __name__)
         statics.add(routes, desk.statics)
         for page in PAGES:
-            own = Blueprint(page.__name__.rpartition(".")[2], page.__name__)  # so that pages may name routes alike
+            name = page.__name__.removeprefix("ftgate.web.pages.").replace(".", "_")
+            own = Blueprint(name, page.__name__)  # so that pages may name routes alike
             page.add(own, desk)
             routes.register_blueprint(own)
 

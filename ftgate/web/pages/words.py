@@ -24,6 +24,11 @@ OPERATOR_PLACES = (
 )
 SAID = {
     "signed_out": "You are signed out.",
+    "channel_on": "Switched on: calls go there again.",
+    "channel_off": "Switched off: no new call goes there.",
+    "channel_reset": "What was known against it is forgotten: the next call may go there.",
+    "call_stopped": "The call was stopped, and its money settled.",
+    "call_over": "That call had ended already.",
     "operator_made": "You are the operator of this gateway, and signed in. The link has ended.",
     "key_changed": "The key is changed: it holds from the next call on.",
     "key_enabled": "The key is enabled.",

@@ -1,0 +1,5 @@
+"""The operator's pages: what runs, who uses it, the money, the settings. Each begins with `desk.operator()`."""
+
+from ftgate.web.pages.operate import calls, channels
+
+PAGES = (channels, calls)
