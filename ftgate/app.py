@@ -334,6 +334,7 @@ async def _door(
     from ftgate.doors.asgi import Relay
     from ftgate.doors.fast import FastDoor
     from ftgate.doors.hypercorn import HypercornDoor
+    from ftgate.doors.inside import InsideDoor
     from ftgate.doors.intake import Intake
     from ftgate.line.counting import Counter
     from ftgate.line.key_check import Asking
@@ -342,6 +343,9 @@ async def _door(
 
     server, gate = house.settings.server, ways.gate
     accounts = house.accounts
+    intake = Intake(
+        gate.relay, Counter(gate).count, gate.authenticate, live=house.live, throttle=accounts.throttles
+    )  # fmt: skip
     services = Services(
         accounts=accounts.directory,
         journal=StoredJournal(house.database),
@@ -360,15 +364,13 @@ async def _door(
         credits=accounts.credits,
         records=StoredRecords(house.database),
         setup=accounts.setup,
+        page_calls=InsideDoor(intake, accounts.keys),
         payments=payments,
         own=(own,),
     )
     site = Site(gate, house.live, services)
     await site.start()
-    intake = Intake(
-        gate.relay, Counter(gate).count, gate.authenticate, live=house.live, methods_at=site.methods_at,
-        throttle=accounts.throttles,
-    )  # fmt: skip
+    intake.know_site(site.methods_at)
     context = serving.tls_context(server.tls_cert, server.tls_key)
     if context is not None:
         house.live.tell(lambda: serving.renew(context, house.settings.server))

@@ -22,8 +22,8 @@ from ftgate.core.accounts import STATUSES
 from ftgate.core.moments import iso
 from ftgate.core.money import format_cents, format_usd_cents
 from ftgate.core.secret import OWN_KEY
-from ftgate.errors import InvalidRequest, NotFound
-from ftgate.ports import Clock
+from ftgate.errors import Forbidden, InvalidRequest, NotFound
+from ftgate.ports import Clock, Key
 from ftgate.ports.site import Doer, Rows
 from ftgate.store.batch import Batch
 from ftgate.store.writer import Writer
@@ -33,6 +33,10 @@ MOST_KEYS = 1000
 STEP = 2000
 """Keys that are looked at before others have their turn."""
 MOST_NAME, MOST_MODEL, MOST_MODELS = 100, 200, 200
+PLAYGROUND = "playground"
+INSIDE = b"no text hashes to this: "
+"""How the hash of a key begins that only our own pages call with; its id is behind it. Such a key has no text, so that
+nobody can show it, and nobody can find one."""
 COLUMNS = {
     "name": "name", "status": "status", "models": "models", "quota": "quota", "quota_reset": "quota_reset",
     "expires_at_us": "expires_at_us", "allowed_ips": "allowed_ips", "plan": "plan",
@@ -193,6 +197,22 @@ class ApiKeys:
         self._slow_down(account)
         await self._change(self.one(id, account), {"status": "deleted"}, by)
 
+    async def playground(self, account: int, by: Doer) -> Key:
+        """As ports.site.OwnKeys says."""
+        mine = self.directory.keys_of.get(account, {}).values()
+        key = next((key for key in mine if key.hash.startswith(INSIDE)), None)
+        if key is None:
+            takes_changes(self.writer, by)
+            key, _, batch = self._open(self.directory.users[account], {"name": PLAYGROUND}, by, inside=True)
+            await self._written(batch, key, "the playground's key", by)
+        if (status := self._status(key)) != "active":
+            raise Forbidden(
+                f"The key of the playground is {status}: enable or change it among your keys, or delete it there, and "
+                "a new one is made",
+                code="key_disabled",
+            )
+        return self.directory.by_hash[key.hash]
+
     def _slow_down(self, owner: int | None) -> None:
         """An owner may change so many an hour; operators as many as they like. Raises RateLimited."""
         if owner is not None:
@@ -264,14 +284,17 @@ class ApiKeys:
 
     # What both do
 
-    def _open(self, user: User, fields: Mapping[str, object], by: Doer) -> tuple[StoredKey, str, Batch]:
-        """Make a key: it, the text that nobody can see again, and the batch with which it is written."""
+    def _open(
+        self, user: User, fields: Mapping[str, object], by: Doer, *, inside: bool = False
+    ) -> tuple[StoredKey, str, Batch]:
+        """Make a key: it, the text that nobody can see again, and the batch with which it is written. One for our own
+        pages (`inside`) is found by no text."""
         secret = OWN_KEY + secrets.token_urlsafe(32)
-        now = self.clock.wall_us()
+        now, id = self.clock.wall_us(), self.directory.last_key + 1
         key = StoredKey(
-            id=self.directory.last_key + 1, account=user.id, name="", prefix=secret[:12],
-            hash=hashlib.sha256(secret.encode()).digest(), status="active", models=(), quota=None, expires_at_us=None,
-            created_at_us=now,
+            id=id, account=user.id, name="", prefix=PLAYGROUND if inside else secret[:12],
+            hash=INSIDE + id.to_bytes(8) if inside else hashlib.sha256(secret.encode()).digest(), status="active",
+            models=(), quota=None, expires_at_us=None, created_at_us=now,
         )  # fmt: skip
         for what, said in fields.items():
             setattr(key, what, said)

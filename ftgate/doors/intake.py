@@ -80,6 +80,10 @@ class Intake:
         self.authenticate = authenticate
         self.live = live
         self.held_bytes = 0
+        self.know_site(methods_at)
+
+    def know_site(self, methods_at: Callable[[str], Collection[str]]) -> None:
+        """The site behind the relay takes these methods at a path."""
         # The route that a request means (doors.http.meant). Asking the site takes longer than all else about a head.
         self.route = lru_cache(maxsize=ROUTES_KEPT)(partial(http.meant, methods_at=methods_at))
 

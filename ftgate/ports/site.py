@@ -1,9 +1,15 @@
 """The seams between the site and what it shows: who has signed in, accounts and their keys."""
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
+
+if TYPE_CHECKING:
+    from ftgate.ports import Headers, Key
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+"""Takes the messages of an answer, as ASGI has them."""
 
 Rows = tuple[Sequence[Mapping[str, object]], int, int | None]
 """Some rows of a list, newest first; how many there are in all; the id of the last of these where more follow."""
@@ -180,6 +186,40 @@ class KeyRing(Protocol):
 
     async def delete(self, id: int, account: int | None, by: Doer) -> None:
         """For good; its past requests stay. Raises errors.NotFound."""
+        ...
+
+
+class OwnKeys(Protocol):
+    """Keys that no text shows: calls of our own pages go by them."""
+
+    async def playground(self, account: int, by: Doer) -> "Key":
+        """The account's key for the playground; made where there is none yet. Raises errors.Forbidden (key_disabled)
+        where it may not be used, DatabaseBusy."""
+        ...
+
+
+class PageCall(Protocol):
+    """A call that a page of ours makes. It runs once, by one of the two, which raise nothing of their own."""
+
+    def client_gone(self) -> None:
+        """Whoever waits for its answer has left: the upstream is stopped, and paid for what it gave."""
+        ...
+
+    async def to(self, send: Send) -> None:
+        """Run it; its answer goes to `send`."""
+        ...
+
+    async def whole(self) -> "tuple[int, Headers, bytes]":
+        """Run it; the status, the headers and the body of its answer."""
+        ...
+
+
+class PageCalls(Protocol):
+    """The way of our own pages to the gate, which is the way of all calls."""
+
+    async def begin(self, account: int, body: bytes, *, id: str, by: Doer) -> PageCall:
+        """A call with the body of an OpenAI chat request, for an account, by its key for the playground; `id` is to be
+        its own. Raises as OwnKeys, and errors.Forbidden (ip_not_allowed)."""
         ...
 
 

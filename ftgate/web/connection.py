@@ -6,12 +6,19 @@ middle of ending the answer: it neither restarts the idle timer of a keep-alive 
 closed, and an HTTP/1.0 stream never ends. Our own door does not depend on this (it lets nobody interrupt a write); the
 shield keeps the app right on any other Hypercorn too. The door's write limit bounds the time in which nothing can be
 cancelled.
+
+A route that makes a call itself must not be cancelled when its client leaves: the call has to be told so, and ends by
+itself. And an answer that is pushed by the gate goes out while the route runs. `of_request()` gives such a route its
+connection for both.
 """
 
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import trio
+from quart import request
+from quart.asgi import ASGIHTTPConnection
 from quart_trio.asgi import TrioASGIHTTPConnection
 
 Send = Callable[[Any], Awaitable[None]]
@@ -28,8 +35,40 @@ def shield_last_send(send: Send) -> Send:
     return send_shielding_the_last
 
 
+IN_SCOPE = "ftgate.connection"
+
+
 class ShieldedConnection(TrioASGIHTTPConnection):
     """quart-trio's HTTP connection with a shielded last send: set `app.asgi_http_class = ShieldedConnection`."""
 
+    def __init__(self, app: Any, scope: Any) -> None:
+        known: Any = {**scope, IN_SCOPE: weakref.ref(self)}  # a circle would wait for the collector
+        super().__init__(app, known)
+        self.gone: Callable[[], None] | None = None
+        """What is called when the client leaves, in place of ending the route, while the route runs. It may come at any
+        moment from when it is set."""
+        self.pushed = False
+        """The route has sent its answer itself, by `send`."""
+
     async def __call__(self, receive: Any, send: Any) -> None:
-        await super().__call__(receive, shield_last_send(send))
+        self.send = shield_last_send(send)
+        await super().__call__(receive, self.send)
+
+    async def handle_messages(self, nursery: trio.Nursery, request: Any, receive: Any) -> None:  # type: ignore[override]
+        await ASGIHTTPConnection.handle_messages(self, request, receive)
+        if self.gone is not None:
+            self.gone()
+        else:
+            nursery.cancel_scope.cancel()
+
+    async def _send_response(self, send: Any, response: Any) -> None:
+        if not self.pushed:
+            await super()._send_response(send, response)
+
+
+def of_request() -> ShieldedConnection:
+    """The connection of the request that is answered now."""
+    scope: Any = request.scope
+    found = scope[IN_SCOPE]()
+    assert isinstance(found, ShieldedConnection)
+    return found

@@ -6,7 +6,17 @@ from ftgate.ports import Accounts, Journal
 from ftgate.ports.managing import Credits, Records, Users
 from ftgate.ports.operator import Channels, Config, Metrics, RunningCalls
 from ftgate.ports.payments import Payments
-from ftgate.ports.site import Entrance, FirstRun, KeyCheck, KeyRing, People, ProviderKeys, Sessions, Throttle
+from ftgate.ports.site import (
+    Entrance,
+    FirstRun,
+    KeyCheck,
+    KeyRing,
+    PageCalls,
+    People,
+    ProviderKeys,
+    Sessions,
+    Throttle,
+)
 from ftgate.web.exports import Exports
 
 
@@ -32,5 +42,6 @@ class Services:
     credits: Credits
     records: Records
     setup: FirstRun
+    page_calls: PageCalls
     own: tuple[str, ...] = ()
     exports: Exports = dataclasses.field(default_factory=Exports)

@@ -11,7 +11,7 @@ import pytest
 from ftgate.accounts import Accounts
 from ftgate.accounts.directory import StoredKey
 from ftgate.core.throttle import Throttle
-from ftgate.errors import InvalidRequest, NotFound, RateLimited
+from ftgate.errors import Forbidden, InvalidRequest, NotFound, RateLimited
 from ftgate.ports.site import Doer
 from tests.accounts.opened import found, opened
 from tests.store.faulty import read
@@ -257,3 +257,29 @@ async def test_keys_are_changed_only_so_often(path: Path, monkeypatch: pytest.Mo
         await accounts.keys.make(2, {"name": "bob's"}, ROOT)
         for _ in range(5):
             await accounts.keys.change(2, None, {"status": "disabled"}, ROOT)  # an operator
+
+
+async def test_the_playground_s_key_has_no_text_and_is_made_when_it_is_needed(path: Path) -> None:
+    async with opened(path) as accounts:
+        await accounts.users.create(username="ann")
+        ann = accounts.directory.user("ann").id
+        key = await accounts.keys.playground(ann, ROOT)
+        assert await accounts.keys.playground(ann, ROOT) == key
+        assert (key.account, key.name, key.prefix) == (ann, "playground", "playground")
+        stored = accounts.directory.keys[key.id]
+        assert len(stored.hash) == 32
+        for text in (stored.hash, b"playground", b"no text hashes to this: "):
+            assert await accounts.directory.find(text) is None
+    async with opened(path) as accounts:
+        assert (await accounts.keys.playground(ann, ROOT)).id == key.id
+        await accounts.keys.change(key.id, ann, {"status": "disabled"}, ROOT)
+        with pytest.raises(Forbidden, match="is disabled"):
+            await accounts.keys.playground(ann, ROOT)
+        await accounts.keys.change(key.id, ann, {"status": "active", "expires_at_us": 1}, ROOT)
+        with pytest.raises(Forbidden, match="is expired"):
+            await accounts.keys.playground(ann, ROOT)
+        await accounts.keys.delete(key.id, ann, ROOT)
+        assert (await accounts.keys.playground(ann, ROOT)).id > key.id
+    async with opened(path) as accounts:
+        assert (await accounts.keys.playground(ann, ROOT)).id > key.id
+        assert len(accounts.directory.keys_of[ann]) == 1

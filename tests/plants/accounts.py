@@ -55,8 +55,8 @@ PLANTS = (
     Plant(
         "the list of keys shows most of each",
         "ftgate/accounts/keys.py",
-        "prefix=secret[:12]",
-        "prefix=secret[:40]",
+        "else secret[:12]",
+        "else secret[:40]",
         "tests/accounts/test_keys.py",
     ),
     Plant(
@@ -303,5 +303,12 @@ PLANTS = (
         "if len(said) > most:",
         "if len(said) > most * 10:",
         "tests/accounts/test_credits.py",
+    ),
+    Plant(
+        "the playground's key may be used though it is switched off",
+        "ftgate/accounts/keys.py",
+        'if (status := self._status(key)) != "active":',
+        'if (status := self._status(key)) == "expired":',
+        "tests/accounts/test_keys.py",
     ),
 )

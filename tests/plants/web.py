@@ -192,4 +192,11 @@ PLANTS = (
         "behind = asked.after[0] + 1 if asked.after else None",
         "tests/web/test_payments.py tests/web/test_managing.py",
     ),
+    Plant(
+        "a page that is left cancels its call in place of ending it",
+        "ftgate/web/connection.py",
+        "        if self.gone is not None:",
+        "        if self.gone is not None and self.pushed:",
+        "tests/blackbox/test_playground.py",
+    ),
 )

@@ -13,12 +13,12 @@ from ftgate.core.retrying import Retry
 from ftgate.core.routing import Routes
 from ftgate.doors.asgi import Relay
 from ftgate.doors.intake import Intake
-from ftgate.errors import ConfigInvalid, Conflict, Forbidden, NotAuthenticated, NotFound
+from ftgate.errors import ConfigInvalid, Conflict, Forbidden, GateError, NotAuthenticated, NotFound
 from ftgate.line.call import Call
-from ftgate.ports import Client, DoorSettings, Explained, Explanation, GateSettings, Key, LeftOut, Terms
+from ftgate.ports import Client, DoorSettings, Explained, Explanation, GateSettings, Headers, Key, LeftOut, Terms
 from ftgate.ports.operator import HalfHour
 from ftgate.ports.payments import Checkout
-from ftgate.ports.site import Doer, Person, Rows, Session
+from ftgate.ports.site import Doer, Person, Rows, Send, Session
 from ftgate.web.pages.desk import FORM
 from ftgate.web.services import Services
 from ftgate.web.site import Site
@@ -278,6 +278,33 @@ class Doorman:
         self.asked.append(("logout", account, session.id if session else None, all))
 
 
+class Dialled:
+    """ports.site.PageCalls, and each of its calls: `answer` may be set, and an error that refuses."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, Any, str, str]] = []
+        self.refusal: GateError | None = None
+        self.answer: tuple[int, Headers, bytes] = (200, [], b"{}")
+
+    async def begin(self, account: int, body: bytes, *, id: str, by: Doer) -> "Dialled":
+        if self.refusal is not None:
+            raise self.refusal
+        self.asked.append((account, msgspec.json.decode(body), id, by.via))
+        return self
+
+    def client_gone(self) -> None:
+        raise AssertionError("nobody left")
+
+    async def whole(self) -> tuple[int, Headers, bytes]:
+        await trio.lowlevel.checkpoint()
+        return self.answer
+
+    async def to(self, send: Send) -> None:
+        status, headers, body = self.answer
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
 class Guesses:
     """ports.Throttle that says `wait_s`."""
 
@@ -334,11 +361,11 @@ class Asking:
         self.entrance = Doorman(self.sessions)
         self.calls, self.channels, self.managed = InFlight(), Switchable(), Managed()
         self.config = Written()
-        self.setup = Setup()
+        self.setup, self.dialled = Setup(), Dialled()
         services = Services(
             accounts=self.accounts, journal=self.journal, sessions=self.sessions, throttle=self.throttle,
             entrance=self.entrance, people=nobody, keys=Ring(self.managed), users=self.managed,
-            credits=self.managed, records=self.managed, setup=self.setup,
+            credits=self.managed, records=self.managed, setup=self.setup, page_calls=self.dialled,
             calls=self.calls, channels=self.channels, config=self.config,
             key_check=nobody, metrics=Counted(), provider_keys=nobody, payments=self.payments, own=("http://127.0.0.1:8400",),
         )  # fmt: skip

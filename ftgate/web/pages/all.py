@@ -10,6 +10,7 @@ from ftgate.web.pages import (
     keys,
     operate,
     overview,
+    playground,
     setup,
     statics,
 )
@@ -23,6 +24,7 @@ PAGES = (
     entering,
     keys,
     overview,
+    playground,
     setup,
     *operate.PAGES,
 )
