@@ -202,6 +202,10 @@ class Directory:
         """As ports.Accounts says."""
         return self.books.accounts[account].posted
 
+    async def held(self, account: int) -> int:
+        """As ports.Accounts says."""
+        return self.books.accounts[account].held
+
     async def byok_tokens(self, account: int, month: str) -> int:
         """As ports.Accounts says."""
         return self.books.used_in(account, month)

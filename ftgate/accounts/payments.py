@@ -92,6 +92,18 @@ class Payments:
     async def checkout(self, account: int, asked: Checkout) -> Mapping[str, object]:
         return await self.checkouts.create(account, asked)
 
+    def amounts(self) -> tuple[int, int] | None:
+        """As ports.payments.Payments says."""
+        terms = self.applying.terms()
+        return None if terms.secret_key is None else (terms.min_amount, terms.max_amount)
+
+    def where(self, account: int, id: str) -> str | None:
+        """As ports.payments.Payments says."""
+        payment = self.rows.by_id.get(id)
+        if payment is None or payment.account != account or payment.status != "open":
+            return None
+        return payment.url or None if self.clock.wall_us() < payment.expires_at_us else None
+
     def takes_events(self) -> bool:
         return self.applying.terms().webhook_secret is not None
 

@@ -153,6 +153,10 @@ class Accounts(Protocol):
         """Units of credit that an account has, those its open calls hold among them."""
         ...
 
+    async def held(self, account: int) -> int:
+        """Units of these that its open calls hold."""
+        ...
+
     async def byok_tokens(self, account: int, month: str) -> int:
         """Tokens that an account's BYOK calls have used in a month (core.moments.month), this one or the last."""
         ...

@@ -35,6 +35,14 @@ class Checkout(msgspec.Struct, frozen=True):
 class Payments(Protocol):
     """Card payments. Those shown are as ACCOUNTS.md has them."""
 
+    def amounts(self) -> tuple[int, int] | None:
+        """The least and the most that may be paid at once, in units; None where no payments are taken."""
+        ...
+
+    def where(self, account: int, id: str) -> str | None:
+        """The address at which a payment is paid that is open and not yet out of time; None for any other."""
+        ...
+
     async def checkout(self, account: int, asked: Checkout) -> Mapping[str, object]:
         """The session to pay in. Raises errors.InvalidRequest, RateLimited, Conflict, PaymentsDisabled, DatabaseBusy,
         PaymentProviderError, PaymentProviderTimeout."""

@@ -34,8 +34,8 @@ PLANTS = (
     Plant(
         "a key sees another account's balance",
         "ftgate/web/api/account.py",
-        "posted, now_us = await accounts.posted(asker.account)",
-        "posted, now_us = await accounts.posted(asker.key.id)",
+        "posted, byok = await accounts.posted(asker.account)",
+        "posted, byok = await accounts.posted(asker.key.id)",
         "tests/web/test_api.py",
     ),
     Plant(

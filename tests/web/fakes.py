@@ -62,10 +62,14 @@ class Posted:
 
     def __init__(self, **units: int) -> None:
         self.tokens: dict[tuple[int, str], int] = {}
+        self.holds: dict[int, int] = {}
         self.units = {1: 0} | {int(account[1:]): posted for account, posted in units.items()}
 
     async def posted(self, account: int) -> int:
         return self.units[account]
+
+    async def held(self, account: int) -> int:
+        return self.holds.get(account, 0)
 
     async def byok_tokens(self, account: int, month: str) -> int:
         return self.tokens.get((account, month), 0)
@@ -135,6 +139,13 @@ class Paying:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
         self.events = True
+        self.limits: tuple[int, int] | None = None
+
+    def amounts(self) -> tuple[int, int] | None:
+        return self.limits
+
+    def where(self, account: int, id: str) -> str | None:
+        return None
 
     async def checkout(self, account: int, asked: Checkout) -> Mapping[str, object]:
         self.asked.append((account, asked))

@@ -5,6 +5,7 @@ from quart import Blueprint, Response, request
 from ftgate.errors import GateError
 from ftgate.web.asking import Guard
 from ftgate.web.pages import (
+    billing,
     docs,
     entering,
     keys,
@@ -20,6 +21,7 @@ from ftgate.web.services import Services
 NAME = "pages"
 """The blueprint's; an error on one of its routes is answered with a page."""
 PAGES = (
+    billing,
     docs,
     entering,
     keys,

@@ -64,7 +64,12 @@ function again() {
   }
 }
 
-function prepare(root) { localize(root); copying(root); asking(root); }
+// Print: the page as it is.
+function printing(root) {
+  for (const button of root.querySelectorAll("[data-print]")) { button.hidden = false; button.onclick = () => print(); }
+}
+
+function prepare(root) { localize(root); copying(root); asking(root); printing(root); }
 prepare(document);
 again();
 

@@ -1,0 +1,34 @@
+"""Lists as files: what a page shows as a table comes as CSV or JSON, too, where the address says so (`?format=`)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from quart import Response
+
+from ftgate.core.logged import cell
+from ftgate.web.asked import chosen
+from ftgate.web.replies import reply
+
+FORMATS = ("html", "csv", "json")
+
+
+def form() -> str:
+    """The form in which the list is asked for. Raises InvalidRequest."""
+    return chosen("format", FORMATS)
+
+
+def rows_of(page: Mapping[str, object]) -> Sequence[Mapping[str, Any]]:
+    """The rows of a page (web.paging)."""
+    return cast(Sequence[Mapping[str, Any]], page["data"])
+
+
+def as_file(page: Mapping[str, object], name: str, form: str) -> Response:
+    """A page of a list as JSON, as the API has it, or its rows as the file NAME.csv."""
+    if form == "json":
+        return reply(page)
+    rows = rows_of(page)
+    names = list(rows[0]) if rows else []
+    lines = [",".join(names), *(",".join(cell(row[column]) for column in names) for row in rows)]
+    answer = Response("".join(f"{line}\r\n" for line in lines), content_type="text/csv; charset=utf-8")
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}.csv"'
+    return answer
