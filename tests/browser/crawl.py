@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 from playwright.sync_api import Error, Page, ViewportSize
 
 from tests.browser.looks import STRUCTURE, axe_faults, dialog_faults, faults_of, keyboard_faults
+from tests.browser.opened import shape
 from tests.browser.watch import Watch
 
 ID = re.compile(r"^([0-9]+|req_.*|cs_.*|[0-9a-f-]{12,}|.*[A-Z]{2}.*)$")
@@ -110,9 +111,7 @@ class Looker:
             return list(page.evaluate(STRUCTURE))
         self.seen.add(path)
         faults = [*faults_of(page), *keyboard_faults(page), *dialog_faults(page)]
-        page.set_viewport_size(NARROW)
-        page.emulate_media(color_scheme="dark")
+        shape(page, NARROW, dark=True)
         narrow = [*page.evaluate(STRUCTURE), *axe_faults(page)]
-        page.set_viewport_size(WIDE)
-        page.emulate_media(color_scheme="light")
+        shape(page, WIDE, dark=False)
         return faults + [f"narrow and dark: {fault}" for fault in narrow if fault not in faults]

@@ -176,8 +176,8 @@ def dashboard(base: Path, *, requests: int = 300, hostile: bool = False) -> Iter
 def _lived_in(site: Dashboard) -> None:
     """What people have done there: calls that went well and badly, keys, payments, a provider key."""
     site.key(OPERATOR, name="operator's own")
-    site.key(USER, name="laptop", quota=10, quota_reset="month")
-    site.key(USER, name="night jobs", models=[FLASH, "kimi-*"], allowed_ips=["10.0.0.0/8"], quota="0.5")
+    site.key(USER, name="laptop", quota=1000, quota_reset="month")
+    site.key(USER, name="night jobs", models=[FLASH, "kimi-*"], allowed_ips=["10.0.0.0/8"], quota=50)
     off = site.key(USER, name="old phone", expires_at="2030-01-01T00:00:00Z")["apiKey"]
     site.api(USER, "PATCH", f"/v1/tokens/{off['id']}", {"status": "disabled"})
     for model in (FLASH, THINKER, LONG, "auto"):

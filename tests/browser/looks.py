@@ -106,7 +106,7 @@ STOPS = """(within) => {
   window.looks = stops.map(look);
   window.lookOf = look;
   document.activeElement?.blur();
-  return stops.map((one) => `${one.localName} ${one.getAttribute("name") || one.textContent.trim().slice(0, 40)}`);
+  return stops.map((one) => `${one.localName} ${one.name || one.textContent.trim().slice(0, 40) || one.className}`);
 }"""
 STOP = """() => {
   const one = document.activeElement;
@@ -126,13 +126,14 @@ def keyboard_faults(page: Page) -> list[str]:
     names: list[str] = page.evaluate(STOPS)
     reached: list[int] = []
     found: list[str] = []
+    shown: dict[int, bool] = {}  # a date is one field with several stops, some of which show it within
     for stop in _stops(page, min(len(names) + 20, MOST_STOPS)):
         if stop["at"] >= 0:
             reached.append(stop["at"])
-        if not stop["seen"]:
-            found.append(f"focus does not show at {stop['name']}")
+            shown[stop["at"]] = shown.get(stop["at"], False) or stop["seen"]
         if not stop["inside"]:
             found.append(f"focus is outside the window at {stop['name']}")
+    found += [f"focus does not show at {names[at]}" for at, seen in shown.items() if not seen]
     missed = [names[at] for at in range(len(names)) if at not in reached]
     if missed and len(names) <= MOST_STOPS:
         found.append(f"Tab does not reach: {missed}")

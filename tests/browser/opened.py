@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 
 from tests.browser.dashboard import Session
 from tests.browser.watch import Watch
@@ -27,3 +27,9 @@ def opened(
     watch.follow(context)
     yield context
     context.close()
+
+
+def shape(page: Page, size: ViewportSize, *, dark: bool) -> None:
+    """Another window and other colours, at once: without the ways between two colours."""
+    page.set_viewport_size(size)
+    page.emulate_media(color_scheme="dark" if dark else "light", reduced_motion="reduce")

@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.browser import chromium
 from tests.browser.crawl import NARROW, WIDE, crawl, place
 from tests.browser.dashboard import NEWCOMER, ROLES, USER, Dashboard, dashboard
-from tests.browser.opened import opened
+from tests.browser.opened import opened, shape
 from tests.browser.watch import Watch
 
 LOOKS = [(size, scheme) for size in (WIDE, NARROW) for scheme in ("light", "dark")]
@@ -68,8 +68,7 @@ class Album:
     def take(self, page: Page, name: str, *, whole: bool = True) -> None:
         words = re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-") or "start"
         for size, scheme in LOOKS:
-            page.set_viewport_size(size)
-            page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+            shape(page, size, dark=scheme == "dark")
             file = self.place / f"{self.role}-{words}-{size['width']}-{scheme}.png"
             page.screenshot(path=file, full_page=whole)
             self.count += 1

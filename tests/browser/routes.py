@@ -16,7 +16,7 @@ ROUTES = sorted(
 )
 """(method, path with <names>)."""
 PAGES = {path for method, path in ROUTES if method == "GET"}
-FOR_ALL = {"/login", "/register", "/setup", "/favicon.ico", "/static/<digest>/<name>"}
+FOR_ALL = {"/login", "/register", "/setup", "/overview", "/docs", "/favicon.ico", "/static/<digest>/<name>"}
 """What may be opened without signing in."""
 
 
@@ -31,4 +31,4 @@ def rule_of(path: str) -> str | None:
 
 def filled(rule: str, value: str) -> str:
     """A rule's path with this in the place of each name."""
-    return re.sub("<[^>]*>", value, rule)
+    return re.sub("<[^>]*>", value, re.sub(r"<any\((\w+)[^>]*>", r"\1", rule))
