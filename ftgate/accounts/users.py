@@ -159,7 +159,14 @@ class Users:
             "invite_code": user.invite_code,
             "invited_by": None if user.invited_by is None else str(user.invited_by),
             "last_login_at": None if user.last_login_at_us is None else iso(user.last_login_at_us),
+            "last_used_at": self._last_used(user),
         }
+
+    def _last_used(self, user: User) -> str | None:
+        """When a call of one of its keys ended last."""
+        quotas = self.directory.books.quotas
+        seen_us = max((quotas[key].seen_us or 0 for key in self.directory.keys_of.get(user.id, ())), default=0)
+        return iso(seen_us) if seen_us else None
 
     async def list(self) -> list[dict[str, object]]:
         return [self.describe(user) for user in self.directory.users.values()]

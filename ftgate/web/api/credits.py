@@ -20,10 +20,7 @@ def add(routes: Blueprint, guard: Guard, services: Services) -> None:
     async def grant() -> Response:
         asker = await guard.operator()
         said = await fields.read()
-        units = _amount(said)
-        if units <= 0:
-            raise fields.wrong("amount", "`amount` must be more than 0: a correction takes credits back")
-        note, ref = said.line("note", least=0, most=MOST_NOTE) or "", _ref(said)
+        units, note, ref = given(said)
         account = _account(services, said)
         return reply(await credits.granted(account, units, note=note, ref=ref, by=doer(asker)))
 
@@ -31,12 +28,25 @@ def add(routes: Blueprint, guard: Guard, services: Services) -> None:
     async def correct() -> Response:
         asker = await guard.operator()
         said = await fields.read()
-        units = _amount(said)
-        if not units:
-            raise fields.wrong("amount", "`amount` must be another one than 0, of either sign")
-        note, ref = said.needed("note", said.line("note", most=MOST_NOTE)), _ref(said)
+        units, note, ref = put_right(said)
         account = _account(services, said)
         return reply(await credits.corrected(account, units, note=note, ref=ref, by=doer(asker)))
+
+
+def given(said: fields.Fields) -> tuple[int, str, str | None]:
+    """Of credits that are given: units, the note and the ref. Raises InvalidRequest."""
+    units = _amount(said)
+    if units <= 0:
+        raise fields.wrong("amount", "`amount` must be more than 0: a correction takes credits back")
+    return units, said.line("note", least=0, most=MOST_NOTE) or "", _ref(said)
+
+
+def put_right(said: fields.Fields) -> tuple[int, str, str | None]:
+    """The same of a correction. Raises InvalidRequest."""
+    units = _amount(said)
+    if not units:
+        raise fields.wrong("amount", "`amount` must be another one than 0, of either sign")
+    return units, said.needed("note", said.line("note", most=MOST_NOTE)), _ref(said)
 
 
 def _amount(said: fields.Fields) -> int:

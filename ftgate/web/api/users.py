@@ -30,18 +30,23 @@ def _looked_at(routes: Blueprint, guard: Guard, services: Services) -> None:
     @routes.get("/v1/admin/users")
     async def some() -> Response:
         await guard.operator()
-        q, status = text("q"), choice("status", STATUSES)
-
-        async def listing(**place: Any) -> Rows:
-            rows, total, last = await users.page(q=q, status=status, **place)
-            return await with_requests(services, rows), total, last
-
-        return reply(await page_of("users", listing))
+        return reply(await listed(services))
 
     @routes.get("/v1/admin/users/<id>")
     async def one(id: str) -> Response:
         await guard.operator()
         return reply((await with_requests(services, [users.shown(path_id(id, "user"))]))[0])
+
+
+async def listed(services: Services) -> dict[str, object]:
+    """The page of accounts that the query asks for. Raises InvalidRequest."""
+    q, status = text("q"), choice("status", STATUSES)
+
+    async def listing(**place: Any) -> Rows:
+        rows, total, last = await services.users.page(q=q, status=status, **place)
+        return await with_requests(services, rows), total, last
+
+    return await page_of("users", listing)
 
 
 def _changed(routes: Blueprint, guard: Guard, services: Services) -> None:
@@ -51,22 +56,14 @@ def _changed(routes: Blueprint, guard: Guard, services: Services) -> None:
     async def make() -> Response:
         asker = await guard.operator()
         said = await fields.read()
-        username = said.needed("username", said.text("username", most=MOST_USERNAME))
-        wanted: dict[str, object] = {
-            "password": said.text("password", most=MOST_PASSWORD), "credits": _credits(said), **_wanted(said),
-        }  # fmt: skip
-        given = {what: value for what, value in wanted.items() if value is not None}
+        username, given = new(said)
         return reply((await with_requests(services, [await users.make(username, given, doer(asker))]))[0])
 
     @routes.patch("/v1/admin/users/<id>")
     async def change(id: str) -> Response:
         asker = await guard.operator()
         said = await fields.read()
-        changes = {"status": said.choice("status", STATUSES), **_wanted(said)}
-        given: dict[str, str | None] = {what: value for what, value in changes.items() if value is not None}
-        if said.is_null("mode"):  # its plan's, from now on
-            given["mode"] = None
-        changed = await users.change(path_id(id, "user"), given, doer(asker))
+        changed = await users.change(path_id(id, "user"), changes(said), doer(asker))
         return reply((await with_requests(services, [changed]))[0])
 
     @routes.post("/v1/admin/users/<id>/password")
@@ -83,6 +80,24 @@ def _changed(routes: Blueprint, guard: Guard, services: Services) -> None:
         await fields.read()
         user = path_id(id, "user")
         return reply({"id": str(user), "ended": await users.logout(user, doer(asker))})
+
+
+def new(said: fields.Fields) -> tuple[str, dict[str, object]]:
+    """The name of a new account, and what else is said of it. Raises InvalidRequest."""
+    username = said.needed("username", said.text("username", most=MOST_USERNAME))
+    wanted: dict[str, object] = {
+        "password": said.text("password", most=MOST_PASSWORD), "credits": _credits(said), **_wanted(said),
+    }  # fmt: skip
+    return username, {what: value for what, value in wanted.items() if value is not None}
+
+
+def changes(said: fields.Fields) -> dict[str, str | None]:
+    """What is to be changed of an account. Raises InvalidRequest."""
+    wanted = {"status": said.choice("status", STATUSES), **_wanted(said)}
+    given: dict[str, str | None] = {what: value for what, value in wanted.items() if value is not None}
+    if said.is_null("mode"):  # its plan's, from now on
+        given["mode"] = None
+    return given
 
 
 def _wanted(said: fields.Fields) -> dict[str, str | None]:

@@ -129,6 +129,16 @@ class Desk:
         answer.headers["Location"] = f"{path}?{urlencode(query)}" if query else path
         return answer
 
+    def tidied(self) -> Response | None:
+        """To the same address without what is empty in its query, as forms of filters leave it; None where all of it
+        says something."""
+        said = [(name, value) for name, value in request.args.items(multi=True) if value]
+        if len(said) == len(list(request.args.items(multi=True))):
+            return None
+        answer = Response("", status=303)
+        answer.headers["Location"] = f"{quote(request.path)}?{urlencode(said)}" if said else quote(request.path)
+        return answer
+
     def sign_in(self) -> Response:
         """To the page where one signs in, and from there back to the page that was asked for."""
         wanted = request.full_path.rstrip("?") if request.method in SAFE else "/"
