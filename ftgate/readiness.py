@@ -45,23 +45,18 @@ class Watch:
         self._read: Callable[[], bool] | None = None
         self._failed: BaseException | None = None
 
-    async def wait(self) -> None:
-        """Until the socket may have something to read. To be called after a read that found nothing, or less than it
-        asked for: what was left behind then is told of by nobody (see `leave`). Others get their turn first."""
+    async def wait(self, until: float = inf) -> None:
+        """Until the socket may have something to read, or it is `until`, which may be changed while it waits. To be
+        called after a read that found nothing, or less than it asked for: what was left behind then is told of by
+        nobody (see `leave`). Others get their turn first."""
         if self.ready:
             await trio.lowlevel.checkpoint()
         else:
+            self.until = until
             self._task = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._give_up)
-        self.ready = self.gone
-
-    async def wait_until(self, until: float) -> None:
-        """As wait(), for a limited time. `until` may be changed, and the waiter woken, while it waits."""
-        self.until = until
-        try:
-            await self.wait()
-        finally:
             self.until = inf
+        self.ready = self.gone
 
     async def pump(self, read: Callable[[], bool]) -> None:
         """Call `read` each time the socket has something to read, in the loop's own look at its sockets, until it says
@@ -87,6 +82,7 @@ class Watch:
 
     def _give_up(self, _: object) -> trio.lowlevel.Abort:
         self._task = self._read = None
+        self.until = inf
         return trio.lowlevel.Abort.SUCCEEDED
 
     def leave(self) -> None:

@@ -78,7 +78,7 @@ class Waiter:
 
     async def run(self) -> None:
         with self.scope:
-            await (self.watch.wait() if self.until is None else self.watch.wait_until(self.until))
+            await (self.watch.wait() if self.until is None else self.watch.wait(self.until))
             self.woken += 1
 
 
@@ -490,7 +490,7 @@ async def test_a_limited_wait_ends(
     watch = readiness.watch(near)
     began = trio.current_time()
     with trio.fail_after(10):
-        await watch.wait_until(began + after_s)
+        await watch.wait(began + after_s)
     assert max(after_s, 0) <= trio.current_time() - began <= max(after_s, 0) + TICK_S + 0.001
     far.send(b"one")
     assert await read(watch, near) == b"one"
@@ -555,7 +555,7 @@ async def test_the_limit_of_a_cancelled_wait_is_over(
         watch.leave()
     with trio.CancelScope() as scope:
         scope.cancel()
-        await watch.wait_until(trio.current_time() + 1)
+        await watch.wait(trio.current_time() + 1)
     assert scope.cancelled_caught and watch.ready is there
     watch.ready = False
     waiter = Waiter(watch)
@@ -600,7 +600,7 @@ async def test_without_its_instrument_it_works_all_the_same(
         with trio.fail_after(SOON_S):
             await told.wait()
         with trio.fail_after(SOON_S):
-            await watch.wait_until(trio.current_time())
+            await watch.wait(trio.current_time())
         readiness.forget(near)
     assert "only once" in caplog.text
 
@@ -634,9 +634,7 @@ async def test_no_wake_is_lost(readiness: Readiness) -> None:
         while True:
             with trio.move_on_after(dice.choice([0.0, 0.001, 0.003, 60, 60])) as patience:
                 await (
-                    watch.wait()
-                    if dice.random() < 0.5
-                    else watch.wait_until(trio.current_time() + dice.choice([0.0, 60]))
+                    watch.wait() if dice.random() < 0.5 else watch.wait(trio.current_time() + dice.choice([0.0, 60]))
                 )
             if patience.cancelled_caught:
                 continue

@@ -87,7 +87,7 @@ def format_usd(units: int) -> str:
     if units < 0:
         return "-" + format_usd(-units)
     whole, part = divmod(units, PICO_PER_USD)
-    return f"{whole}.{part:012d}".rstrip("0") if part else str(whole)
+    return f"{whole}.{str(part).zfill(12)}".rstrip("0") if part else str(whole)
 
 
 def format_usd_cents(units: int) -> str:

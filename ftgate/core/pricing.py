@@ -29,7 +29,7 @@ class Tier(msgspec.Struct, frozen=True, gc=False):
     cache_write_1h: int
 
 
-class Price(msgspec.Struct, frozen=True, gc=False):
+class Price(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """Units per token; `per_request` in units. Where a class of tokens has no price of its own it carries the input
     price."""
 
@@ -81,7 +81,7 @@ def price_at(price: Price, hours: tuple[Hours, ...], wall_us: int) -> Price:
     return next((its.price for its in hours if its.hold(day, minute)), price)
 
 
-class Multiplier(msgspec.Struct, frozen=True, gc=False):
+class Multiplier(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """A plan's factor on every charge, as a fraction."""
 
     numerator: int = 1

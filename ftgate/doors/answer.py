@@ -51,10 +51,9 @@ class Answer:
         assert not self.begun, "an answer was begun twice"
         self.begun = True
         closing = not self.head.keep_alive or self.unread or self.door.stopping.is_set()
-        lines = [b"HTTP/1.1 %d %s\r\n" % (status, _REASONS.get(status, b""))]
-        lines += [b"%s: %s\r\n" % header for header in headers]
-        lines += [framing, self.door.constant_headers, b"connection: close\r\n\r\n" if closing else b"\r\n"]
-        return b"".join(lines)
+        first = b"HTTP/1.1 %d %s" % (status, _REASONS.get(status, b""))
+        own = b"\r\n".join([first, *map(b": ".join, headers), framing])
+        return own + self.door.constant_headers + (b"connection: close\r\n\r\n" if closing else b"\r\n")
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         head = self._head_of(status, headers, b"content-length: %d\r\n" % len(body))

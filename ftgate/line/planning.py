@@ -240,7 +240,7 @@ class Planner:
         quoting = partial(quote, x)
         for way in x.ways:
             fit = self.sift(x, way)
-            if isinstance(fit, Out):
+            if not isinstance(fit, Candidate):
                 if fit.why is Why.short:
                     x.too_long_for.append(way.model)
                 elif fit.refused is not None:
@@ -268,7 +268,7 @@ class Planner:
         health = standing.health
         if (health.circuits or health.rests or fit.channel.monthly_cap is not None) and standing.passed_over(x, fit):
             return RESTS
-        if refused := self.at_limit(x, model):
+        if model.name in x.settings.limited and (refused := self.at_limit(x, model)):
             return Out(Why.limited, refused)
         return fit
 

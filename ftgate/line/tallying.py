@@ -11,9 +11,9 @@ def count(tally: Tally, x: Exchange, row: Row, *, cost: int, lost: int) -> None:
     model, tried = NONE, False
     if x.tried:
         last = x.tried[-1]
-        tried = not last.ended
-        if last.candidate.model.name in last.candidate.channel.models:
-            model = last.candidate.model.name
+        tried, way = not last.ended, last.candidate
+        if way.model.name in way.channel.models:
+            model = way.model.name
     place = (model, row.provider or NONE, row.channel or NONE, row.status, row.mode, row.stream)
     tally.call(place, row, cost, tried=tried)
     if lost:

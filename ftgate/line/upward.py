@@ -45,14 +45,15 @@ class Upward:
             drop = (*drop, *model.drop)
         aim = Aim(
             model.upstream, cap, candidate.cap_field, channel.stream_usage, drop, most, maker, model.thinks, tried.bare,
-            beside(address.habits, model.quirks), model.thinking,
+            beside(address.habits, model.quirks) if model.quirks else address.habits, model.thinking,
         )  # fmt: skip
-        body = dialects.ALL[dialect].render(asked_in(x, dialect), aim)
+        body = dialects.ALL[dialect].render(x.ask if own else asked_in(x, dialect), aim)
         url, headers = self._constant(candidate, stream=x.ask.stream)
+        if x.call.forwarded or x.call.hops:
+            headers = self._headers(x, dialect, headers)
         return UpstreamRequest(
-            channel.name, url, self._headers(x, dialect, headers), body, channel.timeouts.connect, channel.reach,
-            candidate.brought,
-        )  # fmt: skip
+            channel.name, url, headers, body, channel.timeouts.connect, channel.reach, candidate.brought
+        )
 
     def counting(self, x: Exchange, candidate: Candidate, counting: Counting) -> UpstreamRequest:
         """The same to be counted, where this candidate's dialect has a count. Raises as request()."""

@@ -2,6 +2,8 @@
 
 import contextlib
 import re
+from functools import lru_cache
+from itertools import repeat
 from urllib.parse import urlsplit
 
 import msgspec
@@ -96,14 +98,17 @@ def cut_error(x: Exchange) -> GateError:
 def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: float, remark: str = "") -> Row:
     """The call as it is remembered. `cost` in units, `now` monotonic seconds, `remark` for the operator."""
     assert x.key is not None
-    usage = x.measured.usage if x.measured else NONE_USED
-    key, ask, last = x.key, x.ask, x.tried[-1] if x.tried else None
-    served = provider = channel = spoken = ""
-    if last is not None:
+    key, ask, tried, measured, charged = x.key, x.ask, x.tried, x.measured, x.charged
+    usage = NONE_USED if measured is None else measured.usage
+    served = provider = channel = spoken = tries = ""
+    if tried:
+        last = tried[-1]
         way = last.candidate
         provider, channel, spoken = way.channel.provider, way.channel.name, way.address.dialect
-        if x.answering or last.complete or cost:  # a model that gave nothing has not served it
+        if last.complete or cost or x.answering:  # a model that gave nothing has not served it
             served = way.model.name
+        if len(tried) > 1 or x.outcomes or not served:
+            tries = _tries(x, status, now)
     http_status = 200 if x.head_sent or status == "ok" else 499 if x.call.left else error.status if error else 500
     return Row(
         request_id=x.call.id,
@@ -125,21 +130,21 @@ def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: fl
         reasoning_tokens=usage.reasoning,
         cost=cost,
         lost=0,
-        estimated=bool(x.measured and not x.measured.exact),
+        estimated=measured is not None and not measured.exact,
         latency_ms=int((now - x.started) * 1000),
         first_token_ms=int((x.first_content_at - x.started) * 1000) if x.first_content_at is not None else None,
-        attempts=len(x.tried),
+        attempts=len(tried),
         stream=ask.stream,
         hold=0,  # the ledger's own word, which it fills in
-        price=receipt.price_text(x.charged[-1][0]) if x.measured else "",
+        price="" if measured is None else receipt.price_text(charged[-1][0]),
         route=x.call.route,
         client_dialect=x.call.dialect.NAME,
         channel_dialect=spoken,
         multiplier=receipt.multiplier_text(x.multiplier),
         cache_write_1h_tokens=usage.cache_write_1h,
-        earlier=receipt.earlier_text(x.charged[:-1]) if len(x.charged) > 1 and x.measured else "",
+        earlier=receipt.earlier_text(charged[:-1]) if len(charged) > 1 and measured is not None else "",
         remark=remark and remark[:500].replace("\0", "\ufffd"),
-        tries=_tries(x, status, now) if len(x.tried) > 1 or x.outcomes or (last and not served) else "",
+        tries=tries,
     )
 
 
@@ -315,20 +320,24 @@ def room_headers(room: limits.Room | None) -> Headers:
 
 def id_headers(x: Exchange) -> Headers:
     """The call's id, under each name that clients of its dialect look for."""
-    id = x.call.id.encode()
-    return [(name, id) for name in x.call.dialect.ID_HEADERS]
+    return [*zip(x.call.dialect.ID_HEADERS, repeat(x.call.id.encode()))]
 
 
 def answer_headers(x: Exchange) -> Headers:
     """Who answered, in which mode, in how many attempts."""
     candidate = x.tried[-1].candidate
+    who = _who_answered(x.mode, candidate.model.name, candidate.channel.provider, len(x.tried))
+    return [*id_headers(x), *who, *room_headers(x.room)]
+
+
+@lru_cache(maxsize=1024)
+def _who_answered(mode: str, model: str, provider: str, attempts: int) -> Headers:
+    """The same for nearly all calls: made once."""
     return [
-        *id_headers(x),
-        (b"x-findtoken-mode", x.mode.encode()),
-        (b"x-findtoken-model", candidate.model.name.encode(errors="replace")),
-        (b"x-findtoken-provider", candidate.channel.provider.encode()),
-        (b"x-findtoken-attempts", b"%d" % len(x.tried)),
-        *room_headers(x.room),
+        (b"x-findtoken-mode", mode.encode()),
+        (b"x-findtoken-model", model.encode(errors="replace")),
+        (b"x-findtoken-provider", provider.encode()),
+        (b"x-findtoken-attempts", b"%d" % attempts),
     ]
 
 

@@ -66,7 +66,7 @@ class MemoryLedger:
             return None
         if request.month and (used := self.books.used_in(request.account, request.month)) >= request.month_limit:
             return Exhausted(used, request.month_limit)
-        if isinstance(sized, pricing.TooPoor):
+        if not isinstance(sized, pricing.Sized):
             return self._poor(sized.required, balance, quota)
         taken = self.books.hold(
             request.account,
@@ -77,9 +77,9 @@ class MemoryLedger:
             at_us=self.clock.wall_us(),
             note=BYOK if request.month else "",
         )
-        if taken is Refusal.id_reused or taken is Refusal.already_done:
-            raise IdReused(f"{request.ref}: {taken.value}")
-        if isinstance(taken, Refusal):
+        if not isinstance(taken, tuple):
+            if taken is Refusal.id_reused or taken is Refusal.already_done:
+                raise IdReused(f"{request.ref}: {taken.value}")
             return self._poor(sized.amount, balance, quota)
         hold, entry = taken
         batch = self.log.changed(soon=request.soon)

@@ -40,7 +40,7 @@ class Begun:
             return None
         assert line.watch is not None
         try:
-            await line.watch.wait_until(until)
+            await line.watch.wait(until)
             line.read_now()
             if not line.incoming.ended:
                 return None

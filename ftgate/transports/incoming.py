@@ -27,6 +27,17 @@ def unreadable() -> UpstreamFailed:
     return UpstreamFailed(Fault.protocol, "not readable as HTTP", sent=True)
 
 
+def _by_name(headers: Headers) -> dict[bytes, bytes]:
+    """Each header by its name. The values of one that stands twice are joined as a list (RFC 9110, 5.3): of a length or
+    a coding that is none any more."""
+    found = dict(headers)
+    if len(found) < len(headers):
+        found.clear()
+        for name, value in headers:
+            found[name] = found[name] + b", " + value if name in found else value
+    return found
+
+
 class _Events:
     """What the parser has told. It knows nothing of the parser's owner: together they would be a circle of
     references."""
@@ -86,7 +97,7 @@ class Incoming:
                 and head.find(b"\r\n\r\n", 0, HEAD_LIMIT - self._head_bytes) < 0
             ):
                 raise UpstreamFailed(Fault.too_large, "the response head passes its limit", sent=True)
-            end = head.find(b"\r\n\r\n", max(before - 3, 0)) + 4
+            end = head.find(b"\r\n\r\n", before - 3 if before > 3 else 0) + 4
             if end < 4:
                 self._parse(data)  # for what is no HTTP, which need not come to an end
                 return False
@@ -122,22 +133,15 @@ class Incoming:
 
     def _frame(self, *, http_1_1: bool) -> None:
         """How the body ends, from the head. Raises UpstreamFailed where that is not plain."""
-        length: bytes | None = None
-        coding: bytes | None = None
-        keeps = http_1_1
-        for name, value in self.headers:
-            if name == b"content-length":
-                if length is not None or not _LENGTH.fullmatch(value):
-                    raise unreadable()
-                length = value
-            elif name == b"transfer-encoding":
-                if coding is not None or value.lower() != b"chunked":
-                    raise unreadable()
-                coding = value
-            elif name == b"connection" and value != b"keep-alive":
-                keeps = keeps and b"close" not in [token.strip() for token in value.lower().split(b",")]
-        if coding is not None and length is not None:
+        told = _by_name(self.headers)
+        length, coding, wishes = told.get(b"content-length"), told.get(b"transfer-encoding"), told.get(b"connection")
+        if length is not None and (coding is not None or not _LENGTH.fullmatch(length)):
             raise unreadable()
+        if coding is not None and coding.lower() != b"chunked":
+            raise unreadable()
+        keeps = http_1_1 and (
+            wishes in (None, b"keep-alive") or b"close" not in [wish.strip() for wish in wishes.lower().split(b",")]
+        )
         if self.status in (204, 304):
             self.ended = True
             self.keeps = keeps and coding is None and length in (None, b"0")  # else a body may follow all the same

@@ -111,7 +111,7 @@ PLANTS = (
     Plant(
         "an amount loses the zeros behind its point",
         "ftgate/core/money.py",
-        "{part:012d}",
+        "{str(part).zfill(12)}",
         "{part}",
         "tests/core/test_money.py",
     ),

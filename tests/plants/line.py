@@ -207,8 +207,8 @@ PLANTS = (
     Plant(
         "an estimate is recorded as exact",
         "ftgate/line/words.py",
-        "estimated=bool(x.measured and not x.measured.exact)",
-        "estimated=bool(x.measured and x.measured.exact)",
+        "estimated=measured is not None and not measured.exact",
+        "estimated=measured is not None and measured.exact",
         "tests/line/test_line.py",
     ),
     Plant(
@@ -459,7 +459,7 @@ PLANTS = (
     Plant(
         "a caller's own word is a label of the metrics",
         "ftgate/line/tallying.py",
-        "if last.candidate.model.name in last.candidate.channel.models:",
+        "if way.model.name in way.channel.models:",
         "if last.candidate.model.name:",
         "tests/blackbox/test_operator.py::test_metrics_hold_names_of_the_config_alone",
     ),
@@ -480,7 +480,7 @@ PLANTS = (
     Plant(
         "a model that gave nothing is named as the one that served",
         "ftgate/line/words.py",
-        "if x.answering or last.complete or cost:",
+        "if last.complete or cost or x.answering:",
         "if x.tried:",
         "tests/line/test_line.py::test_who_gave_nothing_has_not_served_it",
     ),

@@ -51,7 +51,7 @@ def measure(fields: Fields) -> tuple[estimate.Count, int, int, int]:
         texts, length = _read_messages(fields, media)
     if not length:
         raise InvalidRequest("`messages` must hold at least one message", param="messages")
-    for name in fields.keys() - _NO_PROMPT:
+    for name in set(fields) - _NO_PROMPT:  # the other way round it would look for each of these
         if bytes(fields[name])[:1] in (b"[", b"{", b'"'):
             media = media if media is not _NO_MEDIA else dict(_NO_MEDIA)
             _field(name, fields[name], texts, media)

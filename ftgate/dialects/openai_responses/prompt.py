@@ -111,7 +111,7 @@ def measure(fields: Fields, items: str | Iterable[Mapping[str, object]]) -> Prom
     if "instructions" in fields:
         prompt.pieces += 1
         prompt.take("instructions", _read(fields, "instructions"))
-    for name in sorted(fields.keys() - _NO_PROMPT):
+    for name in sorted(set(fields) - _NO_PROMPT):
         if bytes(fields[name])[:1] in (b"[", b"{", b'"'):
             value = _read(fields, name)
             prompt.texts.append(value if isinstance(value, str) else written(value))
