@@ -247,8 +247,8 @@ class _Connection:
             more = await self.wire.receive(wait=True)
             if not more:
                 return None
-            data += more
-            end = data.find(b"\r\n\r\n", max(len(data) - len(more) - 3, 0))
+            before, data = len(data), data + more
+            end = data.find(b"\r\n\r\n", before - 3 if before > 3 else 0)
             if end < 0 and b"\n\n" in data:  # a head that ends as none may
                 raise _HandOver(data)
         end += 4

@@ -31,10 +31,10 @@ def prompt_of(x: Exchange, model: Model) -> Prompt:
     if known is not None:
         return known
     ask = x.ask
-    media = ask.images * (model.image_tokens or estimate.IMAGE_TOKENS)
-    media += ask.audios * estimate.AUDIO_TOKENS + ask.files * estimate.FILE_TOKENS
     whole = x.ratios.scale("prompt", model.name, ask.prompt)
-    if media:
+    if ask.images or ask.audios or ask.files:
+        media = ask.images * (model.image_tokens or estimate.IMAGE_TOKENS)
+        media += ask.audios * estimate.AUDIO_TOKENS + ask.files * estimate.FILE_TOKENS
         whole += estimate.tokens(media)
     longest = whole if ask.longest is None else x.ratios.scale("prompt", model.name, ask.longest)
     counted = x.counts[place] = Prompt(whole, longest)

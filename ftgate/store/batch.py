@@ -20,7 +20,7 @@ from msgspec.structs import astuple
 
 from ftgate.core.books import Balance, Entry, Quota
 from ftgate.ports import Row
-from ftgate.store.inbox import SMALLEST, Sealed, statements
+from ftgate.store.inbox import SMALLEST, Sealed, row_values, statements
 from ftgate.store.rollups import grouped
 
 log = logging.getLogger("ftgate.store")
@@ -80,7 +80,7 @@ class Batch:
         sums = grouped(self.rows)  # first: it tells each row its kind
         self.sealed = Sealed(
             mark=self.mark, balances=_listed(self.balances.values()), spent=_listed(self.spent.values()),
-            sums=_listed(sums), entries=list(map(astuple, self.entries)), rows=list(map(astuple, self.rows)),
+            sums=_listed(sums), entries=list(map(astuple, self.entries)), rows=list(map(row_values, self.rows)),
         )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from itertools import chain
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple
 
 from ftgate.core.books import Entry
 from ftgate.ports import Row
@@ -29,9 +30,12 @@ ENTRIES = 2
 """Entries to a row: nearly every call is a hold and its end."""
 _LISTS = ("mark", "balances", "spent", "sums")
 _ENTRY, _ROW = Entry.__struct_fields__, Row.__struct_fields__
-_NO_ENTRY, _NO_ROW = (0,) * len(_ENTRY), (0,) * len(_ROW)
+_NO_ENTRY, _NO_ROW = (0,) * len(_ENTRY), [0] * len(_ROW)
 EMPTY = 0
 """What the first value of an empty place is: neither an entry's id nor a request's."""
+_ESTIMATED, _STREAM, _FIRST_TOKEN = map(_ROW.index, ("estimated", "stream", "first_token_ms"))
+_NO_TIME = ""
+"""What stands for a null of the one column that may be null."""
 
 
 class Sealed(msgspec.Struct, frozen=True):
@@ -43,7 +47,17 @@ class Sealed(msgspec.Struct, frozen=True):
     spent: str
     sums: str
     entries: list[tuple[Any, ...]]
-    rows: list[tuple[Any, ...]]
+    rows: list[list[Any]]
+
+
+def row_values(row: Row) -> list[Any]:
+    """A row as it is written: numbers and texts alone. For a value of any other type the sqlite3 module looks for
+    somebody who makes one of these of it, each time, and that takes longer than all else about the value."""
+    values = list(astuple(row))
+    values[_ESTIMATED], values[_STREAM] = int(row.estimated), int(row.stream)
+    if row.first_token_ms is None:
+        values[_FIRST_TOKEN] = _NO_TIME
+    return values
 
 
 def statements(sealed: Sealed, sizes: Sequence[int]) -> Iterator[tuple[str, Sequence[Any]]]:
@@ -76,7 +90,8 @@ def _insert_places(table: str, columns: tuple[str, ...], places: list[list[str]]
     first = ", ".join(f"NEW.{value} AS {name}" for value, name in zip(places[0], columns, strict=True))
     given = " UNION ALL SELECT ".join([first, *(", ".join(f"NEW.{value}" for value in place) for place in places[1:])])
     rows = f"(SELECT {given}) WHERE {columns[0]} IS NOT {EMPTY}"
-    return f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM {rows};\n"  # noqa: S608 - names of ours
+    values = ", ".join(f"nullif({name}, '{_NO_TIME}')" if name == _ROW[_FIRST_TOKEN] else name for name in columns)
+    return f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM {rows};\n"  # noqa: S608 - names of ours
 
 
 def _insert_all(table: str, columns: tuple[str, ...], source: str, conflict: str) -> str:

@@ -44,7 +44,8 @@ class Begun:
             line.read_now()
             if not line.incoming.ended:
                 return None
-            outgoing.check_head(line.incoming.status, line.incoming.headers)
+            if line.incoming.encoded:  # all else of a head is looked at as it comes
+                outgoing.check_head(line.incoming.status, line.incoming.headers)
             return DirectAnswer(self.channel, line, line.incoming)
         except BaseException:  # a cancellation too gives its place back
             self._drop()

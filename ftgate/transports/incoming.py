@@ -67,7 +67,7 @@ class Incoming:
 
     __slots__ = (
         "_barren", "_chunked", "_events", "_head", "_head_bytes", "_left", "_parser", "_tail",
-        "broken", "ended", "headed", "headers", "keeps", "piece", "status",
+        "broken", "encoded", "ended", "headed", "headers", "keeps", "piece", "status",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -75,6 +75,7 @@ class Incoming:
         self.headers: Headers = []
         self.headed = False
         self.ended = False
+        self.encoded = False  # a Content-Encoding stands in the head
         self.broken = False  # the body cannot be read on; what came before it could
         self.keeps = False  # the connection may be used again once the answer has ended
         self.piece = b""  # of the body, that came with the head
@@ -134,6 +135,7 @@ class Incoming:
     def _frame(self, *, http_1_1: bool) -> None:
         """How the body ends, from the head. Raises UpstreamFailed where that is not plain."""
         told = _by_name(self.headers)
+        self.encoded = b"content-encoding" in told
         length, coding, wishes = told.get(b"content-length"), told.get(b"transfer-encoding"), told.get(b"connection")
         if length is not None and (coding is not None or not _LENGTH.fullmatch(length)):
             raise unreadable()
