@@ -84,7 +84,7 @@ class Address(msgspec.Struct, frozen=True):
     habits: Habits | None = None
 
 
-class Reach(msgspec.Struct, frozen=True):
+class Reach(msgspec.Struct, frozen=True, dict=True):
     """How a channel's addresses are reached, by content: two that are equal may share connections. `authorities` are
     the certificates (PEM) to trust in place of the system's; `proxy` is an http, https or socks5 address; a built-in
     channel is answered here."""
@@ -93,6 +93,11 @@ class Reach(msgspec.Struct, frozen=True):
     proxy: str | None = None
     http2: bool = False
     built_in: bool = False
+
+    @cached_property
+    def straight(self) -> bool:
+        """Whether a request may go there straight on a socket, in HTTP/1.1."""
+        return not (self.proxy or self.http2 or self.built_in)
 
 
 class Channel(msgspec.Struct, frozen=True):

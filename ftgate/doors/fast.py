@@ -279,7 +279,11 @@ class _Connection:
                 secret, key = await intake.admit(head.headers, self.wire.peer)
                 hops, forwarded, brought = intake.check_head(dialect, head.headers)
                 whole = len(data) >= head.length and not head.chunked  # then the gate need not look at the key again
-                body, data = await self._body(head, chunks, raw + data if chunks else data, room)
+                if whole:  # as nearly all are
+                    room.take(head.length)
+                    body, data = (data, b"") if len(data) == head.length else (data[: head.length], data[head.length :])
+                else:
+                    body, data = await self._body(head, chunks, raw + data if chunks else data, room)
             except GateError as error:
                 answer.unread = head.chunked or len(data) < head.length
                 data = data[head.length :]
@@ -317,11 +321,8 @@ class _Connection:
         return None
 
     async def _body(self, head: Head, chunks: Chunks | None, data: bytes, room: Room) -> tuple[bytes, bytes]:
-        """The request's body, and what came after it. `data` came already, of a chunked request its head too. Raises
-        GateError, _Left, _HandOver."""
-        if chunks is None and len(data) >= head.length:  # it came with its head, as nearly all do
-            room.take(head.length)
-            return (data, b"") if len(data) == head.length else (data[: head.length], data[head.length :])
+        """The request's body that did not come whole with its head, and what came after it. `data` came already, of a
+        chunked request its head too. Raises GateError, _Left, _HandOver."""
         with trio.move_on_after(BODY_S):
             waits = head.expects and (chunks.empty if chunks else not data)
             if waits and not await self.send(b"HTTP/1.1 100 Continue\r\n\r\n"):

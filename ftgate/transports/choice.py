@@ -27,10 +27,7 @@ class Transports:
         """What a request goes out by."""
         if reach.built_in:
             return self.demo
-        return self.direct if self._straight(reach) else self.sturdy
-
-    def _straight(self, reach: Reach) -> bool:
-        return self.goes_direct and not (reach.proxy or reach.http2 or reach.built_in)
+        return self.direct if self.goes_direct and reach.straight else self.sturdy
 
     def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Coroutine[Any, Any, Answer]:
         """As ports.Upstream says; the way's own coroutine, with none around it."""
@@ -38,11 +35,13 @@ class Transports:
 
     def begin(self, request: UpstreamRequest, sending: Sending, now: float) -> Begun | None:
         """As ports.Upstream says."""
-        return self.direct.begin(request, sending, now) if self._straight(request.reach) else None
+        if self.goes_direct and request.reach.straight:
+            return self.direct.begin(request, sending, now)
+        return None
 
     def adopt(self, channels: Sequence[Channel]) -> None:
         """From now on there are these channels. Those that are reached as before keep their connections."""
-        straight = {channel.name: channel.reach for channel in channels if self._straight(channel.reach)}
+        straight = {one.name: one.reach for one in channels if self.goes_direct and one.reach.straight}
         self.direct.adopt(straight)
         self.sturdy.adopt({channel.name: channel.reach for channel in channels if channel.name not in straight})
 

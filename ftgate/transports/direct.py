@@ -26,12 +26,18 @@ HEADS_KEPT = 1000
 class Begun:
     """ports.Begun: a request that went up without waiting, on a kept connection."""
 
-    __slots__ = ("_go_on", "channel", "line")
+    __slots__ = ("_request", "_sending", "_upstream", "channel", "line")
 
     def __init__(
-        self, channel: "_Channel", line: DirectLine, go_on: Callable[["Begun"], Coroutine[Any, Any, Answer]]
+        self,
+        channel: "_Channel",
+        line: DirectLine,
+        upstream: "DirectUpstream",
+        request: UpstreamRequest,
+        sending: Sending,
     ) -> None:
-        self.channel, self.line, self._go_on = channel, line, go_on
+        self.channel, self.line = channel, line
+        self._upstream, self._request, self._sending = upstream, request, sending
 
     async def word(self, until: float) -> Answer | None:
         """As ports.Begun says. A cancelled wait leaves no connection behind, and a further call is an error."""
@@ -60,7 +66,7 @@ class Begun:
             self.line.watch.wake()
 
     def open(self) -> Coroutine[Any, Any, Answer]:
-        return self._go_on(self)
+        return self._upstream.go_on(self._request, self._sending, self)
 
     def _drop(self) -> None:
         """Close the connection and give the place back."""
@@ -195,12 +201,13 @@ class DirectUpstream(Channels[_Channel]):
             channel.places.release()
             return None
         line.begin(head, request.body, sending, now)
-        return Begun(channel, line, partial(self._open, request, sending))
+        return Begun(channel, line, self, request, sending)
 
     def open(self, request: UpstreamRequest, sending: Sending | None = None) -> Coroutine[Any, Any, Answer]:
-        return self._open(request, sending)
+        return self.go_on(request, sending)
 
-    async def _open(self, request: UpstreamRequest, sending: Sending | None, begun: Begun | None = None) -> Answer:
+    async def go_on(self, request: UpstreamRequest, sending: Sending | None, begun: Begun | None = None) -> Answer:
+        """As open(), also for a request that has gone up already."""
         channel = begun.channel if begun else self._channel(request.channel, request.reach)
         target = outgoing.target(request.url)
         line: DirectLine | None = None
