@@ -158,6 +158,20 @@ PLANTS = (
         "tests/store/test_schema.py",
     ),
     Plant(
+        "an empty place of the inbox is written as a row",
+        "ftgate/store/inbox.py",
+        " WHERE {columns[0]} IS NOT {EMPTY}",
+        "",
+        "tests/store/test_inbox.py",
+    ),
+    Plant(
+        "what is past the largest inbox is not written",
+        "ftgate/store/inbox.py",
+        "-(-len(sealed.entries) // ENTRIES), 1), most):",
+        "-(-len(sealed.entries) // ENTRIES), 1), most)[:1]:",
+        "tests/store/test_inbox.py",
+    ),
+    Plant(
         "a batch that is in is written again",
         "ftgate/store/writer.py",
         "if not (tries and already_in(self.connection, batch)):",
