@@ -29,7 +29,7 @@ class Model(msgspec.Struct, frozen=True):
     models of its dialect's kind. `thinks`: whether it can be told how much to think; None where nobody knows;
     `thinking`: in which form alone, budget or adaptive. `drop`
     are request fields that it refuses, `quirks` what it wants of a request (core.habits). `price` holds where none of
-    its `hours` does.
+    its `hours` does; `priced_from` says where it was read, and when, "" where the config gives it.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Model(msgspec.Struct, frozen=True):
     quirks: tuple[Quirk, ...] = ()
     drop: tuple[str, ...] = ()
     hours: tuple[Hours, ...] = ()
+    priced_from: str = ""
 
     def price_at(self, wall_us: int) -> Price:
         """What a call that begins at this time (microseconds since 1970) costs."""

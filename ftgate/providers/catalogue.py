@@ -242,7 +242,10 @@ def read(text: str, like: Callable[[str], str] = _nothing_like) -> Provider:
     for name, row in raw.model.items():
         try:
             model = merge(blank, name, _given(row))
-            models[name] = msgspec.structs.replace(model, thinks=model.drain or model.thinks is True)
+            models[name] = msgspec.structs.replace(
+                model, thinks=model.drain or model.thinks is True,
+                priced_from=f"{raw.prices_source} ({raw.prices_date})" if raw.prices_source else "",
+            )  # fmt: skip
         except ValueError as problem:
             raise ValueError(f'{raw.name}, model "{name}": {problem}') from None
     for alias, target in raw.alias.items():
@@ -317,6 +320,7 @@ def merge(base: Model, name: str, given: Mapping[str, Any]) -> Model:
     tiers beside hours.
     """
     price = _price(base.price, given)
+    own = given.keys() & {"input", "output", "per_request", "tiers", "hours", *CLASSES}
     model = msgspec.structs.replace(
         base,
         name=name,
@@ -324,6 +328,7 @@ def merge(base: Model, name: str, given: Mapping[str, Any]) -> Model:
         price=price,
         hours=_hours(base, price, given),
         thinks=THINKS in given.get("tags", ()) or base.thinks,
+        priced_from="" if own else base.priced_from,
         **{key: given[key] for key in _PLAIN if key in given},
     )
     if model.context and model.max_output and model.max_output > model.context:

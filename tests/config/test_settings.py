@@ -204,7 +204,8 @@ def test_models_of_a_channel_extend_the_catalogues() -> None:
     assert set(deep.models) == {*config.provider("deepseek").models, "new"}
     price = msgspec.structs.replace(shipped.price, output=9_000_000)
     assert shipped.hours  # a price that is given holds at every hour
-    assert deep.models[name] == msgspec.structs.replace(shipped, price=price, hours=())
+    assert shipped.priced_from.endswith(")")
+    assert deep.models[name] == msgspec.structs.replace(shipped, price=price, hours=(), priced_from="")
     assert deep.models["new"].cap_field == config.provider("deepseek").cap_field
 
 

@@ -18,10 +18,7 @@ def add(routes: Blueprint, guard: Guard, services: Services) -> None:
     @routes.post("/v1/user/byok/register")
     async def register() -> Response:
         asker = await guard.account()
-        said = await fields.read()
-        provider = said.needed("provider", said.line("provider", most=100))
-        key = said.needed("api_key", said.text("api_key", least=LEAST_KEY, most=MOST_KEY))
-        name = said.line("name", least=0, most=MOST_NAME)
+        provider, key, name = wanted(await fields.read())
         made = await keys.register(
             asker.account, provider=provider, key=key, name=name, check=services.key_check, by=doer(asker)
         )
@@ -37,3 +34,10 @@ def add(routes: Blueprint, guard: Guard, services: Services) -> None:
         asker = await guard.account()
         await keys.delete(path_id(id, "provider key"), asker.account, doer(asker))
         return reply({"id": id, "deleted": True})
+
+
+def wanted(said: fields.Fields) -> tuple[str, str, str | None]:
+    """Whose key it is, the key, and how its owner calls it. Raises InvalidRequest."""
+    provider = said.needed("provider", said.line("provider", most=100))
+    key = said.needed("api_key", said.text("api_key", least=LEAST_KEY, most=MOST_KEY))
+    return provider, key, said.line("name", least=0, most=MOST_NAME)

@@ -6,12 +6,15 @@ from ftgate.errors import GateError
 from ftgate.web.asking import Guard
 from ftgate.web.pages import (
     billing,
+    byok,
+    connect,
     docs,
     entering,
     keys,
     operate,
     overview,
     playground,
+    prices,
     setup,
     statics,
 )
@@ -22,11 +25,14 @@ NAME = "pages"
 """The blueprint's; an error on one of its routes is answered with a page."""
 PAGES = (
     billing,
+    byok,
+    connect,
     docs,
     entering,
     keys,
     overview,
     playground,
+    prices,
     setup,
     *operate.PAGES,
 )
