@@ -22,7 +22,7 @@ from tests.browser.looks import STRUCTURE, axe_faults, dialog_faults, faults_of,
 from tests.browser.opened import shape
 from tests.browser.watch import Watch
 
-ID = re.compile(r"^([0-9]+|req_.*|cs_.*|[0-9a-f-]{12,}|.*[A-Z]{2}.*)$")
+ID = re.compile(r"^([0-9]+|(req|cs|pay)_.*|[0-9a-f-]{12,}|.*[A-Z]{2}.*)$")
 """Parts of a path that name one thing of many."""
 MOST_OF_PLACE, MOST_OF_PATH = 1, 8
 """Addresses that are visited with the same names in their query, and with the same path in all."""
