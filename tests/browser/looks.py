@@ -49,8 +49,9 @@ WEIGHT = """() => {
   const kinds = ["navigation", "link", "script", "css"];
   return parts.filter((part) => kinds.includes(part.initiatorType)).map((part) => [part.name, part.encodedBodySize]);
 }"""
-AXE = """(root) => axe.run(root || document, {
+AXE = """(only) => axe.run(document, {
   resultTypes: ["violations"], preload: false, elementRef: false, ancestry: false, xpath: false,
+  ...(only.length ? {runOnly: {type: "rule", values: only}} : {}),
 })"""
 
 
@@ -62,11 +63,11 @@ def faults_of(page: Page, *, weigh: bool = True) -> list[str]:
     return [*found, *([f"it weighs {total} bytes: {weights}"] if total > MOST_BYTES else [])]
 
 
-def axe_faults(page: Page) -> list[str]:
-    """What axe finds serious or critical."""
+def axe_faults(page: Page, *only: str) -> list[str]:
+    """What axe finds serious or critical; by these of its rules, where some are named."""
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(_axe())
-    said: dict[str, Any] = page.evaluate(AXE)
+    said: dict[str, Any] = page.evaluate(AXE, list(only))
     return [
         f"axe: {found['id']} ({found['impact']}): {found['help']}: {node['target']} {node['html'][:200]}"
         f" {node.get('failureSummary', '')[:300]}"

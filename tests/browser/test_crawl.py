@@ -15,7 +15,7 @@ from tests.browser.routes import PAGES, rule_of
 from tests.browser.standin import served
 from tests.browser.watch import Watch
 
-UNLINKED = {"/docs", "/admin/keys", "/overview", "/setup", "/admin/start", "/favicon.ico", "/static/{id}/{id}"}
+UNLINKED = {"/docs", "/overview", "/setup", "/admin/start", "/favicon.ico", "/static/{id}/{id}"}
 """What no link leads to: another name of /, the first run, which is led to by what a start prints, and no pages."""
 
 COMING = tuple(path for path, _ in (*PLACES, *OPERATOR_PLACES, ("/byok", "")) if path != "/" and rule_of(path) is None)

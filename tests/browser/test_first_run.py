@@ -3,6 +3,7 @@ the demo that is seen in the log with what it cost; with scripts and without."""
 
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from playwright.sync_api import Page, expect
 from tests.blackbox.harness import House
 from tests.blackbox.paying import Shop, settings
 from tests.browser.conftest import Open
+from tests.browser.dashboard import CHECKOUT
+from tests.browser.routes import rule_of
 from tests.browser.watch import Watch
 from tests.fakes.stripe import FakeStripe
 
@@ -41,7 +44,36 @@ def link(house: House) -> str:
 
 
 @pytest.mark.parametrize("javascript", [True, False], ids=["js", "no js"])
-def test_from_the_link_to_a_first_call(page: Page, shop: Shop, watch: Watch) -> None:
+def test_from_the_link_to_a_balance(page: Page, shop: Shop, watch: Watch) -> None:
+    """Operator, key, call, its cost in the log, a payment, the balance."""
+    become_operator(page, shop, watch)
+    page.goto("/keys")
+    page.get_by_role("link", name="New key").click()
+    page.get_by_label("Name", exact=True).fill("first")
+    page.get_by_role("button", name="Make the key").click()
+    secret = page.locator(".once code").inner_text()
+    shop.house.canaries.append(secret)
+    assert secret.startswith("sk-ft_")
+    page.goto("/playground")
+    page.get_by_label("Message", exact=True).fill("Hello")
+    page.get_by_role("button", name="Send").click()
+    answer = page.locator("section.answer")
+    expect(answer.get_by_role("link", name="This call")).to_be_visible()
+    cost = answer.locator("dd").first.inner_text()
+    assert money(cost) > 0
+    (call,) = shop.house.cli("logs", "--json", "--limit", "5")["data"]
+    assert money(cost) == Decimal(call["cost"])
+    if rule_of("/logs/x"):
+        answer.get_by_role("link", name="This call").click()
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        assert call["request_id"] in page.content() and call["cost"] in page.locator("main").inner_text()
+    pay(page, shop, watch, "10")
+    page.goto("/billing")
+    said = page.locator("dl.figures").inner_text()
+    assert money(said) == 10, said  # the first operator is metered: the call was counted and took nothing
+
+
+def become_operator(page: Page, shop: Shop, watch: Watch) -> None:
     first = link(shop.house)
     page.goto(first)
     page.get_by_label("User name").fill("olive")
@@ -59,3 +91,24 @@ def test_from_the_link_to_a_first_call(page: Page, shop: Shop, watch: Watch) -> 
     watch.may(404)
     answer = page.goto(first)
     assert answer is not None and answer.status == 404
+
+
+def money(text: str) -> Decimal:
+    """The first amount in a text."""
+    found = re.search(r"(-|−)?\$([0-9,]+\.?[0-9]*)", text.replace("\n", ""))
+    assert found is not None, text
+    return Decimal(found[2].replace(",", "")) * (-1 if found[1] else 1)
+
+
+def pay(page: Page, shop: Shop, watch: Watch, amount: str) -> None:
+    """Pay an amount: to Stripe's page, which is a stand-in, and back from there when Stripe has told."""
+    watch.may(hosts=(CHECKOUT,))
+    page.route(f"{CHECKOUT}/**", lambda route: route.fulfill(body="<title>Stripe</title>", content_type="text/html"))
+    page.goto("/billing")
+    page.get_by_role("button", name=f"Pay ${amount}", exact=True).click()
+    expect(page).to_have_title("Stripe")
+    session = page.url.rpartition("/")[2]
+    back = shop.stripe.sessions[session]["success_url"].replace("{CHECKOUT_SESSION_ID}", session)
+    shop.told(shop.stripe.pay(session))
+    page.goto(back)
+    expect(page.get_by_text(f"${amount}.00 were credited")).to_be_visible()
