@@ -168,6 +168,21 @@ class Entrance:
             self.sessions.close(session.id, batch)
         await self._written(batch, user)
 
+    async def end_browser(self, account: int, mark: str) -> None:
+        """As ports.Entrance says."""
+        id = self.sessions.marked(account, mark)
+        takes_changes(self.writer)
+        user, batch = self.directory.users[account], self.writer.changed()
+        self.sessions.close(id, batch)
+        await self._written(batch, user)
+
+    async def end_others(self, account: int, session: Session) -> None:
+        """As ports.Entrance says."""
+        takes_changes(self.writer)
+        user, batch = self.directory.users[account], self.writer.changed()
+        self.sessions.end_all(user, batch, but=session.id)
+        await self._written(batch, user)
+
     async def change_password(
         self, account: int, *, current: str, new: str, by: Doer, browser: bool
     ) -> Entered | tuple[str, Session]:

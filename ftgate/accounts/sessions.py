@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 
 from ftgate.accounts.directory import Directory, User
-from ftgate.errors import NotAuthenticated
+from ftgate.errors import NotAuthenticated, NotFound
 from ftgate.ports import Clock
-from ftgate.ports.site import Person, Session
+from ftgate.ports.site import Browser, Person, Session
 from ftgate.store.batch import Batch
 from ftgate.store.writer import Writer
 
@@ -187,11 +187,29 @@ class SignedIn:
         """End the session of a cookie, if it is one of ours."""
         self.close(_hash(value), batch)
 
-    def end_all(self, user: User, batch: Batch) -> int:
-        """End every token and session of an account; how many sessions that were which held."""
+    def browsers(self, account: int, present: Session | None) -> list[Browser]:
+        """As ports.Sessions says."""
+        now, own = self.clock.wall_us(), present.id if present is not None else b""
+        found = [
+            Browser(_mark(id), kept.created_at_us, kept.seen_at_us, id == own)
+            for id, kept in self.sessions_of.get(account, {}).items()
+            if self._holds(kept, now)
+        ]
+        return sorted(found, key=lambda browser: (not browser.present, -browser.seen_us))
+
+    def marked(self, account: int, mark: str) -> bytes:
+        """The session of an account that a mark names. Raises NotFound."""
+        found = next((id for id in self.sessions_of.get(account, {}) if _mark(id) == mark), None)
+        if found is None:
+            raise NotFound("No such browser is signed in any more")
+        return found
+
+    def end_all(self, user: User, batch: Batch, *, but: bytes = b"") -> int:
+        """End every token of an account, and every session `but` one; how many sessions that were which held."""
         user.generation += 1
         now = self.clock.wall_us()
-        gone = {id: self._holds(kept, now) for id, kept in self.sessions_of.get(user.id, {}).items()}
+        mine = self.sessions_of.get(user.id, {}).items()
+        gone = {id: self._holds(kept, now) for id, kept in mine if id != but}
         for id in gone:
             self.close(id, batch)
         batch.statements.append(("UPDATE users SET generation = ? WHERE id = ?", (user.generation, user.id)))
@@ -228,6 +246,11 @@ class SignedIn:
 def derived(secret: bytes, use: str) -> bytes:
     """A key for one use alone."""
     return hmac.new(secret, use.encode(), "sha256").digest()
+
+
+def _mark(id: bytes) -> str:
+    """What names a session to its account: nothing can be done with it but ending that one."""
+    return hashlib.sha256(b"mark" + id).hexdigest()[:16]
 
 
 def _hash(value: str) -> bytes:

@@ -32,8 +32,22 @@ class Session(msgspec.Struct, frozen=True):
     csrf: str
 
 
+class Browser(msgspec.Struct, frozen=True):
+    """A browser that is signed in, as its account sees it: `mark` names it, and is no secret. `present`: it is the one
+    that asks. Times in microseconds since 1970."""
+
+    mark: str
+    since_us: int
+    seen_us: int
+    present: bool
+
+
 class Sessions(Protocol):
     """Who has signed in."""
+
+    def browsers(self, account: int, present: Session | None) -> Sequence[Browser]:
+        """Those in which an account is signed in, the one that was seen last first."""
+        ...
 
     def by_token(self, token: str) -> Person:
         """Whose login token this is. Raises errors.NotAuthenticated (invalid_token, token_expired)."""
@@ -97,6 +111,14 @@ class Entrance(Protocol):
 
     async def logout(self, account: int, *, token: str | None, session: Session | None, all: bool) -> None:
         """End this token or session, or `all` of the account."""
+        ...
+
+    async def end_browser(self, account: int, mark: str) -> None:
+        """Sign one browser out. Raises errors.NotFound."""
+        ...
+
+    async def end_others(self, account: int, session: Session) -> None:
+        """End every other session of the account, and all of its tokens."""
         ...
 
     async def change_password(

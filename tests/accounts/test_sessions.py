@@ -12,7 +12,7 @@ import pytest
 
 from ftgate.accounts import Accounts
 from ftgate.accounts.sessions import FORGOTTEN, IDLE_US, MOST_SESSIONS, SESSION_US, TOKEN_S, derived
-from ftgate.errors import NotAuthenticated
+from ftgate.errors import NotAuthenticated, NotFound
 from tests.accounts.opened import opened
 from tests.swift import swift
 
@@ -201,3 +201,40 @@ async def test_an_account_has_only_so_many_sessions(tmp_path: Path) -> None:
         await accounts.users.writer.durable(batch)
     async with opened(tmp_path / "db") as accounts:
         assert len(accounts.sessions.sessions) == 1
+
+
+async def test_an_account_sees_its_browsers_and_ends_them(tmp_path: Path) -> None:
+    async with opened(tmp_path / "db") as accounts:
+        clock, user = Later(accounts), await ann(accounts)
+        await accounts.users.create(username="bob")
+        bob = accounts.directory.user("bob")
+        sessions, entrance = accounts.sessions, accounts.entrance
+        opened_here = [sessions.open(user, sessions.writer.changed()) for _ in range(3)]
+        bobs, _ = sessions.open(bob, sessions.writer.changed())
+        clock.later_us = 1000
+        present = sessions.by_cookie(opened_here[1][0])
+        assert present is not None
+        clock.later_us = 2000
+        assert sessions.by_cookie(opened_here[2][0]) is not None
+        found = sessions.browsers(user.id, present)
+        assert [browser.present for browser in found] == [True, False, False]
+        assert [browser.seen_us for browser in found[1:]] == sorted((one.seen_us for one in found[1:]), reverse=True)
+        assert len({browser.mark for browser in found}) == 3
+        ids = [session.id.hex() for _, session in opened_here]
+        assert not any(browser.mark in id for browser in found for id in ids)  # no part of what is kept
+        (other,) = sessions.browsers(bob.id, None)
+        for account, mark in ((user.id, other.mark), (user.id, "0" * 16), (bob.id, found[0].mark)):
+            with pytest.raises(NotFound):
+                await entrance.end_browser(account, mark)
+        await entrance.end_browser(user.id, found[1].mark)
+        assert sessions.by_cookie(opened_here[2][0]) is None
+        token, _ = sessions.token(user)
+        await entrance.end_others(user.id, present)
+        assert sessions.by_cookie(opened_here[0][0]) is None
+        assert refused(accounts, token) == "invalid_token"
+        assert [browser.present for browser in sessions.browsers(user.id, present)] == [True]
+        assert sessions.by_cookie(bobs) is not None
+        clock.later_us = IDLE_US + 3000
+        assert sessions.browsers(user.id, present) == []
+    async with opened(tmp_path / "db") as accounts:
+        assert len(accounts.sessions.sessions_of[user.id]) == 1  # as it was written

@@ -15,6 +15,7 @@ from ftgate.web.pages import (
     overview,
     playground,
     prices,
+    profile,
     setup,
     statics,
 )
@@ -33,6 +34,7 @@ PAGES = (
     overview,
     playground,
     prices,
+    profile,
     setup,
     *operate.PAGES,
 )
