@@ -1,5 +1,5 @@
-"""Who may ask what: every route of the site, and everybody who could ask it. None gets what is not theirs, and whoever
-may not is told so before anything is looked at.
+"""Who may ask what: every route of the API, and everybody who could ask it (of pages tests/browser/test_others.py).
+None gets what is not theirs, and whoever may not is told so before anything is looked at.
 
 A route that is new has to be put into ROUTES, but for those under /v1/admin, which are operators' by their names; what
 it demands is one of
@@ -66,6 +66,7 @@ THERE = sorted(
     {
         (method, re.sub("<[^>]*>", "<id>", rule.rule))
         for rule in Asking().site.app.url_map.iter_rules()
+        if not rule.endpoint.startswith("pages.")
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
 )

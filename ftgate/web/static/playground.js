@@ -85,6 +85,7 @@ class Answer {
         if (!this.done && this.root.querySelector(".told").hidden) this.tell("bad", "The answer broke off.");
       } else {
         const said = await answer.json();
+        this.refused = Boolean(said.error);
         if (said.error) this.tell("bad", said.error.message ?? `Status ${answer.status}`);
         else for (const choice of said.choices ?? []) this.add(choice.message ?? {});
         if (!said.error) this.set("first", "–");
@@ -97,10 +98,10 @@ class Answer {
     await this.known();
   }
 
-  // What the server wrote down of this call: there as soon as it is settled.
+  // What the server wrote down of this call: there as soon as it is settled, and not at all for some that are refused.
   async known() {
     if (!this.id) return;
-    for (let wait = 100; wait < 4000; wait *= 2) {
+    for (let wait = 100; wait < (this.refused ? 500 : 4000); wait *= 2) {
       const answer = await fetch(`/v1/user/logs?request_id=${encodeURIComponent(this.id)}`);
       const row = answer.ok ? (await answer.json()).data[0] : null;
       if (row) {
