@@ -17,6 +17,8 @@ ROW = (
 OPERATOR = (*ROW, "user", "channel", "lost")
 """Those that the operator sees."""
 _FORMULA = frozenset("=+-@\t\r")
+NOT_FAILED = ("ok", "client_gone")
+"""Statuses of calls that did not fail: whoever left had got what was there by then."""
 
 
 class Logged(msgspec.Struct, frozen=True, gc=False):
@@ -93,7 +95,7 @@ Place = tuple[int, int]
 
 class Wanted(msgspec.Struct, frozen=True):
     """Which calls to show; None is any. `model` as it was asked for or served; times in microseconds since 1970, the
-    last one not included."""
+    last one not included. `failed`: only those that neither were answered nor left by their caller (NOT_FAILED)."""
 
     account: int | None = None
     key: int | None = None
@@ -105,6 +107,7 @@ class Wanted(msgspec.Struct, frozen=True):
     request_id: str | None = None
     from_us: int | None = None
     to_us: int | None = None
+    failed: bool = False
 
     @property
     def chooses(self) -> bool:
@@ -112,24 +115,76 @@ class Wanted(msgspec.Struct, frozen=True):
         chosen = (
             self.key, self.model, self.channel, self.mode, self.status, self.http_status, self.request_id,
         )  # fmt: skip
-        return any(value is not None for value in chosen)
+        return self.failed or any(value is not None for value in chosen)
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """What the calls of a list come to; the cost in units."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    cost: int
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """A page of calls, newest first; how many there are in all, and where the last one stands if others follow."""
+    """A page of calls, newest first; how many there are in all, and where the last one stands if others follow.
+    `totals` of all of them, where that was asked for and can be said without reading too many."""
 
     rows: list[Logged]
     total: int
     following: Place | None
+    totals: Totals | None = None
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """One entry of the ledger about a call (core.books): its amount in units, and when, in microseconds since 1970."""
+
+    kind: str
+    amount: int
+    at_us: int
 
 
 class Recorded(msgspec.Struct, frozen=True):
     """What is remembered of a call beside its row: its price (core.receipt) and its attempts (core.tries), as they are
-    written."""
+    written; what else its row holds (ports.Row), and the entries of its hold, oldest first."""
 
     row: Logged
     price: str
     tries: str
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    reasoning_tokens: int = 0
+    multiplier: str = ""
+    earlier: str = ""
+    remark: str = ""
+    route: str = ""
+    client_dialect: str = ""
+    channel_dialect: str = ""
+    hold: int = 0
+    moved: tuple[Moved, ...] = ()
+
+    # As core.receipt.Arithmetic has it.
+
+    @property
+    def prompt_tokens(self) -> int:
+        return self.row.prompt_tokens
+
+    @property
+    def cached_tokens(self) -> int:
+        return self.row.cached_tokens
+
+    @property
+    def completion_tokens(self) -> int:
+        return self.row.completion_tokens
+
+    @property
+    def cost(self) -> int:
+        return self.row.cost
+
+    @property
+    def lost(self) -> int:
+        return self.row.lost
 
 
 class Sums(msgspec.Struct, frozen=True):

@@ -103,6 +103,50 @@ def wrong(row: Arithmetic) -> str | None:
     return f"its row says a cost and a loss of {said} in all, its tokens, price and multiplier come to {units}"
 
 
+class Line(msgspec.Struct, frozen=True):
+    """One product of a charge: so many `tokens` of a kind (fresh, cached, cache_write, cache_write_1h, output; request
+    is one request) at `each` units."""
+
+    kind: str
+    tokens: int
+    each: int
+
+    @property
+    def units(self) -> int:
+        return self.tokens * self.each
+
+
+def lines(row: Arithmetic) -> list[list[Line]]:
+    """The products of each charged attempt, in the order of the attempts: the sum of all, times `factor`, is what the
+    row came to. Lines of no tokens are left out. Raises ValueError where it cannot be read."""
+    attempts = [
+        (price, usage.prompt, (usage.input, usage.cache_read, usage.cache_write, usage.cache_write_1h, usage.output))
+        for price, usage in (_earlier(row.earlier) if row.earlier else ())
+    ]
+    if row.price:
+        fresh = row.prompt_tokens - row.cached_tokens - row.cache_write_tokens - row.cache_write_1h_tokens
+        tokens = fresh, row.cached_tokens, row.cache_write_tokens, row.cache_write_1h_tokens, row.completion_tokens
+        attempts.append((row.price, row.prompt_tokens, tokens))
+    return [_lines(*attempt) for attempt in attempts]
+
+
+def _lines(price: str, prompt: int, tokens: tuple[int, ...]) -> list[Line]:
+    per_request, steps = _price(price)
+    if not any(tokens):
+        return []
+    if min(tokens) < 0:
+        raise ValueError(f"a prompt of {prompt} tokens cannot be parted into {tokens[:-1]}")
+    each = [step for step in steps if prompt > step[0]][-1][1:]
+    kinds = ("fresh", "cached", "cache_write", "cache_write_1h", "output")
+    found = [Line(kind, many, units) for kind, many, units in zip(kinds, tokens, each, strict=True) if many]
+    return [*found, Line("request", 1, per_request)] if per_request else found
+
+
+def factor(row: Arithmetic) -> tuple[int, int]:
+    """The plan's factor, as numerator and denominator. Raises ValueError where it cannot be read."""
+    return _multiplier(row.multiplier)
+
+
 def _charge(
     price: str, prompt: int, fresh: int, cached: int, written: int, written_1h: int, output: int
 ) -> int:  # fmt: skip

@@ -169,16 +169,19 @@ class Journal(Protocol):
         """How many requests each of these accounts has ever made."""
         ...
 
-    async def page(self, wanted: Wanted, *, skipped: int, size: int, after: Place | None = None) -> Listed:
-        """A page: the calls behind the place `after`, or behind the first `skipped` ones."""
+    async def page(
+        self, wanted: Wanted, *, skipped: int, size: int, after: Place | None = None, summed: bool = False
+    ) -> Listed:
+        """A page: the calls behind the place `after`, or behind the first `skipped` ones. `summed`: with what all of
+        them come to, where that can be said."""
         ...
 
     def csv(self, wanted: Wanted, names: Sequence[str]) -> AsyncIterator[bytes]:
         """All calls that there are now, as CSV with these fields (core.logged), oldest first, piece by piece."""
         ...
 
-    async def call(self, request_id: str) -> Recorded | None:
-        """One call; None where there is none of this id."""
+    async def call(self, request_id: str, account: int | None = None) -> Recorded | None:
+        """One call; None where there is none of this id, or it is not of this account (None: of any)."""
         ...
 
     async def used(self, account: int, window: Window) -> Used:

@@ -24,10 +24,12 @@ class StoredJournal:
         """As ports.Journal says."""
         return await trio.to_thread.run_sync(usage.requests_of, self.database, accounts)
 
-    async def page(self, wanted: Wanted, *, skipped: int, size: int, after: Place | None = None) -> Listed:
+    async def page(
+        self, wanted: Wanted, *, skipped: int, size: int, after: Place | None = None, summed: bool = False
+    ) -> Listed:
         """As ports.Journal says."""
         return await trio.to_thread.run_sync(
-            partial(listing.page, self.database, wanted, skipped=skipped, size=size, after=after)
+            partial(listing.page, self.database, wanted, skipped=skipped, size=size, after=after, summed=summed)
         )
 
     async def csv(self, wanted: Wanted, names: Sequence[str]) -> AsyncIterator[bytes]:
@@ -47,9 +49,9 @@ class StoredJournal:
         rows, behind = listing.older_first(self.database, wanted, behind=behind, newest=newest, size=PIECE)
         return "".join([csv_line(row, names) for row in rows]).encode(errors="replace"), behind
 
-    async def call(self, request_id: str) -> Recorded | None:
+    async def call(self, request_id: str, account: int | None = None) -> Recorded | None:
         """As ports.Journal says."""
-        return await trio.to_thread.run_sync(listing.recorded, self.database, request_id)
+        return await trio.to_thread.run_sync(listing.recorded, self.database, request_id, account)
 
     async def used(self, account: int, window: Window) -> Used:
         """As ports.Journal says."""

@@ -16,11 +16,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from heapq import nsmallest
 from pathlib import Path
+from typing import Any
 
-from ftgate.core.logged import Listed, Logged, Place, Recorded, Wanted
+from ftgate.core.logged import NOT_FAILED, Listed, Logged, Moved, Place, Recorded, Totals, Wanted
 from ftgate.core.periods import QUARTER_US, quarters
 from ftgate.store.database import read_only
 from ftgate.store.rollups import bucket
+from ftgate.store.summing import Summing, Within
 
 _LATEST, _LARGEST = 2**62, 2**62
 _FAR = 2000
@@ -184,6 +186,8 @@ def _kinds_of(wanted: Wanted) -> tuple[str, dict[str, object]]:
     if wanted.model is not None:
         conditions.append("(model IN (:model, :bucket) OR served_model IN (:model, :bucket))")
         values |= {"model": wanted.model, "bucket": bucket(wanted.model)}
+    if wanted.failed:
+        conditions.append(f"status NOT IN {NOT_FAILED}")
     return (" WHERE " + " AND ".join(conditions) if conditions else ""), values
 
 
@@ -198,19 +202,25 @@ def _moment(path: Path, wanted: Wanted) -> Iterator[_Chosen]:
         connection.close()
 
 
-def page(path: Path, wanted: Wanted, *, skipped: int, size: int, after: Place | None) -> Listed:
-    """A page: the rows behind `after`, or behind the first `skipped` ones."""
+def page(
+    path: Path, wanted: Wanted, *, skipped: int, size: int, after: Place | None, summed: bool = False
+) -> Listed:  # fmt: skip
+    """A page: the rows behind `after`, or behind the first `skipped` ones; `summed`: and what all of them come to."""
     with _moment(path, wanted) as chosen:
         if wanted.request_id is not None:
             rows = _one(chosen, wanted)
-            return Listed(rows[skipped : skipped + size] if after is None else [], len(rows), None)
+            shown = rows[skipped : skipped + size] if after is None else []
+            return Listed(shown, len(rows), None, _totals_of(rows) if summed else None)
         total = chosen.total()
+        within = Within(chosen.first, chosen.last, chosen.by_time)
+        totals = Summing(chosen.connection, wanted, chosen.kinds, within).totals() if summed else None
         if after is None and skipped >= total:
-            return Listed([], total, None)
+            return Listed([], total, None, totals)
         place, left = (chosen.inside(after), 0) if after is not None else chosen.skip(skipped)
         places = chosen.before(place, left + size + 1)[left:]
         rows = chosen.rows(places[:size])
-        return Listed(rows, total, (rows[-1].created_at_us, places[size - 1][1]) if len(places) > size else None)
+        following = (rows[-1].created_at_us, places[size - 1][1]) if len(places) > size else None
+        return Listed(rows, total, following, totals)
 
 
 def _one(chosen: _Chosen, wanted: Wanted) -> list[Logged]:
@@ -223,6 +233,13 @@ def _one(chosen: _Chosen, wanted: Wanted) -> list[Logged]:
         return []
     rows = chosen.rows([found[:2]])
     return rows if found[2] not in chosen.mixed or wanted.model in (rows[0].model, rows[0].served_model) else []
+
+
+def _totals_of(rows: Sequence[Logged]) -> Totals:
+    return Totals(
+        sum(row.prompt_tokens for row in rows), sum(row.cached_tokens for row in rows),
+        sum(row.completion_tokens for row in rows), sum(row.cost for row in rows),
+    )  # fmt: skip
 
 
 def newest(path: Path) -> int:
@@ -248,12 +265,33 @@ def older_first(path: Path, wanted: Wanted, *, behind: Place, newest: int, size:
 BEGINNING: Place = (-_LATEST, -1)
 
 
-def recorded(path: Path, request_id: str) -> Recorded | None:
-    """One call, with its price and its attempts; None where there is none of this id."""
+_BESIDE = ("price", "tries", "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens", "multiplier", "earlier",
+           "remark", "route", "client_dialect", "channel_dialect", "hold")  # fmt: skip
+"""Of Recorded, what the row holds beside what is shown in lists."""
+_MOVED = (
+    "SELECT id, kind, amount, at_us FROM entries WHERE id = :hold AND kind = 'hold'"
+    " UNION ALL SELECT id, kind, amount, at_us FROM entries WHERE hold = :hold AND kind IN ('post', 'void', 'expire')"
+    " UNION ALL SELECT id, kind, amount, at_us FROM entries WHERE hold = :hold AND kind IN ('overrun', 'loss')"
+    " ORDER BY id"
+)
+
+
+def recorded(path: Path, request_id: str, account: int | None = None) -> Recorded | None:
+    """One call, with all that is remembered of it; None where there is none of this id, or not of this account."""
     connection = read_only(path)
     try:
-        sql = _SHOWN.replace("r.id", "r.price, r.tries") + " WHERE r.request_id = ?"
+        connection.execute("BEGIN")
+        sql = _SHOWN.replace("r.id", ", ".join(f"r.{name}" for name in _BESIDE)) + " WHERE r.request_id = ?"
         found = connection.execute(sql, (request_id,)).fetchone()
+        if found is None:
+            return None
+        row = Logged(*found[: -len(_BESIDE)])
+        beside = found[-len(_BESIDE) :]
+        if account not in (None, row.account):
+            return None
+        hold = beside[-1]
+        moved = connection.execute(_MOVED, {"hold": hold}).fetchall() if hold else []
     finally:
         connection.close()
-    return None if found is None else Recorded(Logged(*found[:-2]), *found[-2:])
+    said: Any = dict(zip(_BESIDE, beside, strict=True))
+    return Recorded(row, **said, moved=tuple(Moved(*entry) for _, *entry in moved))

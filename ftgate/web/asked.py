@@ -43,15 +43,20 @@ def moment(name: str, zone: tzinfo = UTC) -> int | None:
 
 def zone(name: str = "tz") -> tzinfo:
     """A query argument that names a time zone as IANA does, UTC by default. Raises InvalidRequest."""
-    said = (text(name) or "UTC").replace(" ", "+")
+    found = zone_named((text(name) or "UTC").replace(" ", "+"))
+    if found is None:
+        raise InvalidRequest(
+            f"`{name}` is not the name of a time zone: write one of IANA's, like Asia/Kolkata or UTC", param=name
+        )
+    return found
+
+
+def zone_named(said: str) -> tzinfo | None:
+    """The zone that IANA gives this name; None where there is none."""
     try:
-        if len(said) <= 64 and _ZONE.fullmatch(said):
-            return ZoneInfo(said)
+        return ZoneInfo(said) if len(said) <= 64 and _ZONE.fullmatch(said) else None
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        pass
-    raise InvalidRequest(
-        f"`{name}` is not the name of a time zone: write one of IANA's, like Asia/Kolkata or UTC", param=name
-    )
+        return None
 
 
 def whole_id(name: str) -> int | None:

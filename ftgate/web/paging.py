@@ -28,11 +28,11 @@ class Paging(msgspec.Struct, frozen=True):
         return 0 if self.after is not None else (self.page - 1) * self.size
 
 
-def paging(kind: str, places: int = 1) -> Paging:
-    """What the request's query asks for. `kind` names the list, and `places` how many numbers say where a row stands
-    in it. Raises InvalidRequest."""
+def paging(kind: str, places: int = 1, rows: int = PAGE_SIZE) -> Paging:
+    """What the request's query asks for. `kind` names the list, `places` is how many numbers say where a row stands
+    in it, `rows` how many make a page where the query does not say. Raises InvalidRequest."""
     page = whole("page", 1, MOST_PAGE)
-    size = whole("page_size" if "page_size" in request.args else "pageSize", PAGE_SIZE, MOST_SIZE)
+    size = whole("page_size" if "page_size" in request.args else "pageSize", rows, MOST_SIZE)
     cursor = request.args.get("cursor")
     return Paging(page, size, _read(cursor, kind, places) if cursor else None)
 

@@ -38,6 +38,13 @@ def row(attempts: list[tuple[Price, Usage]], multiplier: Multiplier = pricing.ON
     return Row(**{**said, **fields})
 
 
+def written_out(row: Row) -> int:
+    """What its lines come to, as a person adds them up."""
+    numerator, denominator = receipt.factor(row)
+    units = sum(line.units for lines in receipt.lines(row) for line in lines)
+    return (2 * units * numerator + denominator) // (2 * denominator)
+
+
 PRICE = Price(3, 15, 1, 4, 6)
 TIERED = Price(3, 15, 1, 4, 6, per_request=100, tiers=(Tier(10, 5, 20, 2, 7, 9), Tier(20, 7, 30, 3, 8, 11)))
 
@@ -63,9 +70,22 @@ TIERED = Price(3, 15, 1, 4, 6, per_request=100, tiers=(Tier(10, 5, 20, 2, 7, 9),
 )
 def test_what_a_row_comes_to(attempts: list[tuple[Price, Usage]], multiplier: Multiplier, units: int) -> None:
     assert receipt.due(row(attempts, multiplier)) == units
+    assert written_out(row(attempts, multiplier)) == units
     assert receipt.wrong(row(attempts, multiplier, cost=units)) is None
     assert receipt.wrong(row(attempts, multiplier, cost=units // 3, lost=units - units // 3)) is None
     assert receipt.wrong(row(attempts, multiplier, cost=units + 1)) is not None
+
+
+def test_its_lines() -> None:
+    last, request = (TIERED, Usage(8, 3, output=2)), receipt.Line("request", 1, 100)
+    assert receipt.lines(row([])) == []
+    assert receipt.lines(row([(PRICE, Usage(2, 0, 1, 0, 0, 4)), last])) == [
+        [receipt.Line("fresh", 2, 3), receipt.Line("cache_write", 1, 4), receipt.Line("cache_write_1h", 4, 6)],
+        [receipt.Line("fresh", 8, 5), receipt.Line("cached", 3, 2), receipt.Line("output", 2, 20), request],
+    ]
+    assert receipt.lines(row([(TIERED, Usage())])) == [[]], "no usage: not even the price of a request"
+    with pytest.raises(ValueError, match="price"):
+        receipt.lines(row([last], price="nonsense"))
 
 
 TOKENS = st.integers(0, 10**7)
@@ -86,6 +106,7 @@ def test_it_is_what_was_charged(attempts: list[tuple[Price, Usage]], multiplier:
     charged = pricing.total([pricing.charge(price, usage) for price, usage in attempts], multiplier)
     said = row(attempts, multiplier, cost=charged)
     assert receipt.due(said) == charged and receipt.wrong(said) is None
+    assert written_out(said) == charged
 
 
 @pytest.mark.parametrize(

@@ -99,8 +99,9 @@ class Asked:
         for piece in self.pieces:
             yield piece
 
-    async def call(self, request_id: str) -> Recorded | None:
-        return self.calls.get(request_id)
+    async def call(self, request_id: str, account: int | None = None) -> Recorded | None:
+        found = self.calls.get(request_id)
+        return found if found is not None and account in (None, found.row.account) else None
 
     async def used(self, account: int, window: Window) -> Used:
         """All of `sums` on the last day, and in the last hour."""

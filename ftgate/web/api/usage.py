@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Sequence
+from datetime import tzinfo
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from ftgate.web.exports import Exports
 from ftgate.web.paging import paged, paging
 from ftgate.web.replies import reply
 
+FAILED = "failed"
 LIST = "requests"
 """The name under which cursors of the request log are known."""
 
@@ -30,7 +32,7 @@ def add(app: Quart, guard: Guard, journal: Journal, exports: Exports) -> None:
     @app.get("/v1/user/logs")
     async def logs() -> Response:
         asker = await guard.account()
-        wanted = _wanted(asker.account)
+        wanted = wanted_calls(asker.account, zone())
         return _export(wanted, ROW, asker.account) if _as_csv() else await _listed(journal, wanted, ROW)
 
     def _export(wanted: Wanted, names: Sequence[str], account: int) -> Response:
@@ -59,7 +61,7 @@ def add(app: Quart, guard: Guard, journal: Journal, exports: Exports) -> None:
     @app.get("/v1/admin/requests")
     async def requests() -> Response:
         asker = await guard.operator()
-        wanted = _wanted(whole_id("user"), channel=text("channel"))
+        wanted = wanted_calls(whole_id("user"), zone(), channel=text("channel"))
         return _export(wanted, OPERATOR, asker.account) if _as_csv() else await _listed(journal, wanted, OPERATOR)
 
     @app.get("/v1/admin/requests/<id>")
@@ -67,15 +69,21 @@ def add(app: Quart, guard: Guard, journal: Journal, exports: Exports) -> None:
         await guard.operator()
         found = await journal.call(id)
         if found is None:
-            days = guard.live.site.retention_days
-            kept = f"; requests are kept for {days} day{'s' * (days > 1)}" if days else ""
-            raise NotFound(f"no request {id[:200]!r}{kept}")
+            raise no_call(guard, id)
         return reply(_recorded(found))
 
 
-def _wanted(account: int | None, *, channel: str | None = None) -> Wanted:
-    """What the query asks for. Raises InvalidRequest."""
-    place, status = zone(), text("status")
+def no_call(guard: Guard, id: str) -> NotFound:
+    """That there is no call of this id, and how long calls are kept."""
+    days = guard.live.site.retention_days
+    kept = f"; requests are kept for {days} day{'s' * (days > 1)}" if days else ""
+    return NotFound(f"no request {id[:200]!r}{kept}")
+
+
+def wanted_calls(account: int | None, place: tzinfo, *, channel: str | None = None) -> Wanted:
+    """Which calls the query asks for; times without an offset are of the zone `place`. A status is a word, a number, or
+    `failed` for all that are neither answered nor left. Raises InvalidRequest."""
+    status = text("status")
     by_number = status is not None and re.fullmatch(r"[0-9]{1,3}", status) is not None
     return Wanted(
         account=account,
@@ -83,7 +91,8 @@ def _wanted(account: int | None, *, channel: str | None = None) -> Wanted:
         model=text("model"),
         channel=channel,
         mode=text("mode"),
-        status=None if by_number else status,
+        status=None if by_number or status == FAILED else status,
+        failed=status == FAILED,
         http_status=int(status) if status is not None and by_number else None,
         request_id=text("request_id"),
         from_us=moment("from", place),
@@ -120,13 +129,19 @@ def _cents(units: int) -> str:
 
 def _recorded(found: Recorded) -> dict[str, object]:
     """One call with its price, in USD for a million tokens, and its attempts."""
+    tries = [one.shown() for one in attempts(found)]
+    return {**shown(found.row, OPERATOR), "price": _price(found.price), "attempts_detail": tries}
+
+
+def attempts(found: Recorded) -> list[Try]:
+    """What became of each attempt of a call."""
     row = found.row
     tries = tries_of(found.tries)
     if not tries and row.attempts:  # the row itself tells all of its only one
         answered = row.status == "ok"
         only = Try(row.channel, row.served_model, row.status, 200 if answered else None, row.latency_ms, row.error_code)
         tries = [only]
-    return {**shown(row, OPERATOR), "price": _price(found.price), "attempts_detail": [one.shown() for one in tries]}
+    return tries
 
 
 def _price(said: str) -> dict[str, object] | None:

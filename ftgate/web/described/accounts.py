@@ -81,7 +81,8 @@ _TOKEN_ID = (Param("id", text(), place="path"),)
 _GONE = {404: ("not_found",)}
 _PLACE = (Param("tz", text(), "an IANA name; UTC by default"),)
 LOG_FILTERS = (
-    Param("model", text(), "asked or served"), Param("status", text(), "ok, error, … or an HTTP status"),
+    Param("model", text(), "asked or served"),
+    Param("status", text(), "ok, error, …; an HTTP status; failed: neither ok nor client_gone"),
     Param("key", text(), "an API key's id"), Param("mode", text()), Param("request_id", text()),
     Param("from", text(), "inclusive: ISO 8601"), Param("to", text(), "exclusive"),
     Param("format", choice("json", "csv")), *_PLACE,

@@ -7,6 +7,7 @@ from ftgate.web.asking import Guard
 from ftgate.web.pages import (
     billing,
     byok,
+    calls,
     connect,
     docs,
     entering,
@@ -27,6 +28,7 @@ NAME = "pages"
 PAGES = (
     billing,
     byok,
+    calls,
     connect,
     docs,
     entering,

@@ -15,6 +15,7 @@ OPERATOR_PLACES = (
     ("/admin/channels", "Channels"),
     ("/admin/users", "Users"),
     ("/admin/calls", "Calls now"),
+    ("/admin/requests", "All calls"),
     ("/admin/ledger", "Ledger"),
     ("/admin/payments", "Payments"),
     ("/admin/prices", "Prices"),

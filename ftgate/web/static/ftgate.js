@@ -5,6 +5,10 @@
 const live = document.getElementById("live");
 const tell = (words) => { if (live) { live.textContent = ""; setTimeout(() => { live.textContent = words; }, 50); } };
 
+// The viewer's zone: by it the server counts days, and reads times that are typed.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+if (zone) document.cookie = `tz=${zone}; path=/; max-age=31536000; samesite=lax`;
+
 // Times: in the viewer's zone, UTC by pointing at them.
 const shortly = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 function localize(root) {
