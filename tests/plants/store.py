@@ -4,6 +4,13 @@ from tests.plants.plant import Plant
 
 PLANTS = (
     Plant(
+        "what was pruned counts in a list's totals",
+        "ftgate/store/summing.py",
+        'for sign, table in ((1, "usage_quarters"), (-1, "pruned_quarters"))',
+        'for sign, table in ((1, "usage_quarters"), (0, "pruned_quarters"))',
+        "tests/store/test_summing.py",
+    ),
+    Plant(
         "a loss is not in its row",
         "ftgate/store/ledger.py",
         "row.hold, row.cost, row.lost = hold, ended.charged, ended.lost",

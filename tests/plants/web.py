@@ -6,9 +6,23 @@ PLANTS = (
     Plant(
         "a key sees another account's calls",
         "ftgate/web/api/usage.py",
-        "wanted = _wanted(asker.account)",
-        "wanted = _wanted(whole_id('user') or asker.account)",
+        "wanted = wanted_calls(asker.account, zone())",
+        "wanted = wanted_calls(whole_id('user') or asker.account, zone())",
         "tests/web/test_usage.py",
+    ),
+    Plant(
+        "a page shows the call of another",
+        "ftgate/web/pages/calls.py",
+        "services.journal.call(id, asker.account)",
+        "services.journal.call(id)",
+        "tests/web/pages/test_calls.py",
+    ),
+    Plant(
+        "a key is deleted without its name",
+        "ftgate/web/pages/keys.py",
+        'if form.said("typed").strip() != named:',
+        'if form.said("typed").strip() == "":',
+        "tests/web/pages/test_keys.py",
     ),
     Plant(
         "anybody sees the operator's list of requests",
@@ -20,8 +34,8 @@ PLANTS = (
     Plant(
         "a zone's name leads anywhere on the disk",
         "ftgate/web/asked.py",
-        "if len(said) <= 64 and _ZONE.fullmatch(said):",
-        "if len(said) <= 64:",
+        "if len(said) <= 64 and _ZONE.fullmatch(said) else None",
+        "if len(said) <= 64 else None",
         "tests/web/test_usage.py",
     ),
     Plant(
