@@ -22,8 +22,9 @@ from ftgate.core.books import Entry
 from ftgate.ports import Row
 from ftgate.store import rollups
 
-SIZES = (1, 2, 4, 8, 16)
-"""Rows that are written by one statement. SQLite takes 2000 columns; a longer batch is several statements."""
+SIZES = (1, 2, 4, 8, 16, 32)
+"""Rows that are written by one statement. SQLite takes 2000 columns; a longer batch is several statements, which take
+longer: each is a journal to itself."""
 SMALLEST = SIZES[:1]
 """Enough for a connection that seldom writes: making all takes some milliseconds."""
 ENTRIES = 2
@@ -112,6 +113,9 @@ def open_inbox(
     balances = (
         "ON CONFLICT (account) DO UPDATE SET posted = excluded.posted, held = excluded.held, used = excluded.used"
     )
+    # Of several statements in a transaction each has a journal of its own, which would become a file in a directory for
+    # temporary ones: slow, and where there is none that can be written to, a commit would fail.
+    connection.execute("PRAGMA temp_store = MEMORY")
     for size in sizes:
         steps = [
             "UPDATE last_batch SET mark = NEW.mark;\n",

@@ -172,6 +172,13 @@ PLANTS = (
         "tests/store/test_inbox.py",
     ),
     Plant(
+        "a long commit needs a temporary file",
+        "ftgate/store/inbox.py",
+        "PRAGMA temp_store = MEMORY",
+        "PRAGMA temp_store = FILE",
+        "tests/store/test_inbox.py",
+    ),
+    Plant(
         "what is past the largest inbox is not written",
         "ftgate/store/inbox.py",
         "-(-len(sealed.entries) // ENTRIES), 1), most):",

@@ -1,7 +1,10 @@
 """The inbox: whatever a batch holds, just that is in the tables."""
 
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from msgspec.structs import astuple
@@ -55,6 +58,32 @@ def test_half_of_a_long_batch_is_nothing() -> None:
             write_batch(connection, batch, SIZES)
         assert connection.execute("SELECT count(*) FROM requests").fetchone() == (0,)
         assert not connection.in_transaction
+
+
+def test_a_long_batch_needs_no_temporary_file(tmp_path: Path) -> None:
+    """It may find no place for one, and that in the middle of a commit. Here no file at all can be opened any more."""
+    script = (
+        "import sys, resource\n"
+        "from pathlib import Path\n"
+        "from tests.store.faulty import row\n"
+        "from ftgate.store.batch import Batch, write_batch\n"
+        "from ftgate.store.database import connect\n"
+        "from ftgate.store.inbox import SIZES, open_inbox\n"
+        "connection = connect(Path(sys.argv[1]), durability='process')\n"
+        "open_inbox(connection, SIZES)\n"
+        "batch = Batch()\n"
+        "batch.rows += [row(f'req{at * 7919 % 4001}', model=f'm{at % 100}', remark='x' * 500) for at in range(4000)]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+        "taken = []\n"
+        "try:\n"
+        "    while True:\n"
+        "        taken.append(open('/dev/null'))\n"
+        "except OSError:\n"
+        "    write_batch(connection, batch, SIZES)\n"
+        "print(connection.execute('SELECT count(*) FROM requests').fetchone())\n"
+    )
+    told = subprocess.run([sys.executable, "-c", script, tmp_path / "x.sqlite3"], capture_output=True, text=True)
+    assert told.stdout == "(4000,)\n", told.stderr
 
 
 def test_each_entry_and_row_has_its_place() -> None:
