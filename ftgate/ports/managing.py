@@ -79,6 +79,18 @@ class Moves(msgspec.Struct, frozen=True):
     ref: str | None = None
 
 
+class Verification(msgspec.Struct):
+    """One of the ledger, under way or over: `done` of `whole` rows are looked at. `said` is what it came to, as
+    `ftgate ledger verify` says it; `failed` why it came to nothing. Times in microseconds since 1970."""
+
+    began_us: int
+    done: int = 0
+    whole: int = 0
+    ended_us: int | None = None
+    said: Mapping[str, object] | None = None
+    failed: str = ""
+
+
 class Records(Protocol):
     """What was written down and never changes, read beside the event loop."""
 
@@ -98,4 +110,12 @@ class Records(Protocol):
     async def verify(self) -> Mapping[str, object]:
         """Recompute the ledger, as `ftgate ledger verify` does. Raises errors.Conflict (already_running) while another
         one runs."""
+        ...
+
+    def begin_verify(self) -> None:
+        """The same, without waiting for it. Raises errors.Conflict (already_running)."""
+        ...
+
+    def verification(self) -> Verification | None:
+        """The last one since the start."""
         ...

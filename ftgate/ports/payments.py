@@ -66,9 +66,9 @@ class Payments(Protocol):
         """Since the start, for metrics: payments that came to each status, and events by type and outcome."""
         ...
 
-    async def one(self, account: int, id: str) -> Mapping[str, object]:
-        """A payment by our id or Stripe's of the session, asked for at Stripe first while it is open. Raises
-        errors.NotFound."""
+    async def one(self, account: int | None, id: str) -> Mapping[str, object]:
+        """A payment by our id or Stripe's of the session, asked for at Stripe first while it is open; without an
+        account whosoever it is, as operators see it. Raises errors.NotFound."""
         ...
 
     async def webhook(self, signature: str | None, body: bytes) -> None:

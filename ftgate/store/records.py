@@ -8,6 +8,7 @@ stood.
 """
 
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from ftgate.core.logged import cell
 from ftgate.core.moments import iso
 from ftgate.core.money import format_usd
 from ftgate.errors import Conflict
-from ftgate.ports.managing import Acts, Moves
+from ftgate.ports.managing import Acts, Moves, Verification
 from ftgate.ports.site import Rows
 from ftgate.store.database import read_only
 from ftgate.store.schema import show_newest
@@ -163,7 +164,7 @@ class StoredRecords:
     def __init__(self, database: Path) -> None:
         self.database = database
         self._counts: Counts = {}
-        self._verifying = False
+        self._verification: Verification | None = None
 
     async def acts(self, wanted: Acts, *, after: int | None, skipped: int, size: int) -> Rows:
         """As ports.managing.Records says."""
@@ -207,13 +208,39 @@ class StoredRecords:
 
     async def verify(self) -> Mapping[str, object]:
         """As ports.managing.Records says."""
-        if self._verifying:
+        begun = self._begin()
+        return await trio.to_thread.run_sync(self._verify, begun)
+
+    def begin_verify(self) -> None:
+        """As ports.managing.Records says. The thread ends with the process: it only reads."""
+        begun = self._begin()
+        trio.lowlevel.start_thread_soon(partial(self._verify, begun), lambda outcome: None, "verify")
+
+    def verification(self) -> Verification | None:
+        """As ports.managing.Records says."""
+        return self._verification
+
+    def _begin(self) -> Verification:
+        """Raises Conflict while another one runs."""
+        if self._verification is not None and self._verification.ended_us is None:
             raise Conflict("the ledger is being verified already: wait for that", code="already_running")
-        self._verifying = True
+        self._verification = Verification(time.time_ns() // 1000)
+        return self._verification
+
+    def _verify(self, begun: Verification) -> Mapping[str, object]:
+        """In a thread. Raises sqlite3.Error."""
+
+        def told(done: int, whole: int) -> None:
+            begun.done, begun.whole = done, whole
+
         try:
-            return await trio.to_thread.run_sync(verify_ledger, self.database)
+            begun.said = verify_ledger(self.database, told)
+            return begun.said
+        except BaseException as error:
+            begun.failed = str(error) or type(error).__name__
+            raise
         finally:
-            self._verifying = False
+            begun.ended_us = time.time_ns() // 1000
 
 
 def _line(row: Mapping[str, object], form: str) -> bytes:

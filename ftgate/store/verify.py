@@ -7,7 +7,7 @@ from being folded back.
 """
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,7 +42,15 @@ class Rows(msgspec.Struct):
         }
 
 
-def verify_ledger(path: Path) -> dict[str, object]:
+Told = Callable[[int, int], None]
+"""Hears how many of how many rows have been looked at, after each page of them."""
+
+
+def _nobody(done: int, whole: int) -> None:
+    """Who does not ask."""
+
+
+def verify_ledger(path: Path, told: Told = _nobody) -> dict[str, object]:
     """Recompute every balance from the first entry on, look at every checkpoint on the way, and hold every request's
     row against its entries and its own arithmetic. {"ok", "accounts", "entries", "open_holds"}, and "disagreement"
     where not ok, else what Rows says, and how many requests are `pruned`, if any."""
@@ -61,9 +69,9 @@ def verify_ledger(path: Path) -> dict[str, object]:
         ).fetchall()
         compare_payments(connection)  # they change, so within this one moment
         connection.execute("COMMIT")
-        _read_all(connection, audit, last, checkpoints)
+        _read_all(connection, audit, last, checkpoints, lambda: told(audit.last_id, last + newest))
         audit.finish(balances, spent)
-        rows = compare_requests(connection, audit, newest, held=held)
+        rows = compare_requests(connection, audit, newest, held=held, told=lambda id: told(last + id, last + newest))
         compare_months(connection, months, gone_months, newest)
         rollups.compare(connection, kinds, quarters, gone, newest)
     except Disagreement as found:
@@ -82,14 +90,16 @@ def verify_ledger(path: Path) -> dict[str, object]:
 
 
 def _read_all(
-    connection: sqlite3.Connection, audit: Audit, last: int, checkpoints: list[tuple[int, int, bytes]]
-) -> None:
+    connection: sqlite3.Connection, audit: Audit, last: int, checkpoints: list[tuple[int, int, bytes]],
+    told: Callable[[], None],
+) -> None:  # fmt: skip
     """Read to the entry `last`; where a checkpoint (its entry, its id, its state) stands, it must say what this reading
     says."""
     for stop, id, state in [*checkpoints, (last, None, b"")]:
         while audit.last_id < stop and (page := entries_after(connection, audit.last_id, min(stop, last), PAGE)):
             for entry in page:
                 audit.note(entry)
+            told()
         if id is not None and not (audit.last_id == stop and _says(state, audit)):
             raise Disagreement(
                 f"checkpoint {id}, which stands at entry {stop}, does not say what the entries up to there say"
@@ -104,8 +114,9 @@ def _says(state: bytes, audit: Audit) -> bool:
 
 
 def compare_requests(
-    connection: sqlite3.Connection, audit: Audit, last: int | None = None, *, held: pruning.Held | None = None
-) -> Rows:
+    connection: sqlite3.Connection, audit: Audit, last: int | None = None, *, held: pruning.Held | None = None,
+    told: Callable[[int], None] = lambda id: None,
+) -> Rows:  # fmt: skip
     """The requests up to the row `last` (by default the newest) against the entries up to where `audit` stands, both of
     one moment, and each against its own arithmetic. A row with a hold is the row of that hold's call: its account, key,
     id and what its end charged and lost. A row without one cost nothing. Every post and void has its row, and every
@@ -126,6 +137,7 @@ def compare_requests(
             raise Disagreement(f"request {unequal[1]}: {_unequal(*unequal[2:])}")
         rows += connection.execute(_WITH_HOLD, (after, until)).fetchone()[0]
         after = until
+        told(until)
     ended = after = 0
     while after < audit.last_id:
         until = min(after + PAGE, audit.last_id)

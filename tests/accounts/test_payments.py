@@ -554,6 +554,8 @@ async def test_a_reader_of_an_open_payment_has_stripe_asked_now_and_then(path: P
             await w.payments.one(2, session)
         with pytest.raises(NotFound):
             await w.payments.one(1, "cs_unknown")
+        by_operator = await w.payments.one(None, session)
+        assert (by_operator["status"], by_operator["user"], by_operator["reason"]) == ("paid", "1", None)
 
 
 TOLD = {"untold": 0, "left": 0}

@@ -15,7 +15,7 @@ import trio
 
 from ftgate.core.books import Entry
 from ftgate.errors import Conflict
-from ftgate.ports.managing import Acts, Moves
+from ftgate.ports.managing import Acts, Moves, Verification
 from ftgate.store import records
 from ftgate.store.batch import Batch, write_batch
 from ftgate.store.database import connect, read_only
@@ -213,10 +213,10 @@ async def test_one_verification_at_a_time(path: Path, monkeypatch: pytest.Monkey
         stored, going, go_on = StoredRecords(path), trio.Event(), trio.Event()
         real = records.verify_ledger
 
-        def slow(path: Path) -> Mapping[str, object]:
+        def slow(path: Path, told: Callable[[int, int], None]) -> Mapping[str, object]:
             trio.from_thread.run_sync(going.set)
             trio.from_thread.run(go_on.wait)
-            return real(path)
+            return real(path, told)
 
         monkeypatch.setattr(records, "verify_ledger", slow)
         async with trio.open_nursery() as nursery:
@@ -233,6 +233,35 @@ async def test_one_verification_at_a_time(path: Path, monkeypatch: pytest.Monkey
             go_on.set()
         assert said[0]["ok"] is True and said[0]["entries"] == 1
         assert (await stored.verify())["ok"] is True  # then another one may
+
+
+async def test_a_verification_that_nobody_waits_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ended(stored: StoredRecords) -> Verification:
+        with trio.fail_after(10):
+            while (found := stored.verification()) is None or found.ended_us is None:
+                await trio.lowlevel.checkpoint()
+        return found
+
+    async with opened(path) as accounts:
+        await accounts.users.create(username="ann", credits="1")
+        stored = StoredRecords(path)
+        assert stored.verification() is None
+        stored.begin_verify()
+        with pytest.raises(Conflict):
+            stored.begin_verify()
+        with pytest.raises(Conflict):
+            await stored.verify()
+        found = await ended(stored)
+        assert found.said is not None and found.said["ok"] is True and (found.done, found.whole) == (1, 1)
+        assert await stored.verify() == found.said and stored.verification() is not found
+
+        def broken(path: Path, told: Callable[[int, int], None]) -> Mapping[str, object]:
+            raise sqlite3.OperationalError("disk I/O error")
+
+        monkeypatch.setattr(records, "verify_ledger", broken)
+        stored.begin_verify()
+        found = await ended(stored)
+        assert (found.said, found.failed) == (None, "disk I/O error")
 
 
 def test_the_newest_acts_beside_no_server(written: Path) -> None:

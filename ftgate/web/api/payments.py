@@ -43,7 +43,7 @@ def add(app: Quart, guard: Guard, payments: Payments) -> None:
     @app.get("/v1/user/payments")
     async def own_payments() -> Response:
         asker = await guard.account()
-        return reply(await _page(payments, asker.account))
+        return reply(await page(payments, asker.account))
 
     @app.get("/v1/user/payments/<id>")
     async def own_payment(id: str) -> Response:
@@ -65,7 +65,7 @@ def _operators(app: Quart, guard: Guard, payments: Payments) -> None:
     @app.get("/v1/admin/payments")
     async def all_payments() -> Response:
         await guard.operator()
-        return reply(await _page(payments, whole_id("user"), operator=True))
+        return reply(await page(payments, whole_id("user"), operator=True))
 
     @app.post("/v1/admin/payments/reconcile")
     async def reconcile() -> Response:
@@ -75,15 +75,19 @@ def _operators(app: Quart, guard: Guard, payments: Payments) -> None:
     @app.post("/v1/admin/payments/<id>/resolve")
     async def resolve(id: str) -> Response:
         asker = await guard.operator()
-        said = await fields.read()
-        action = said.needed("action", said.text("action", most=20))
-        if action not in ("credit", "dismiss"):
-            raise InvalidRequest("`action` must be credit or dismiss", param="action")
-        note = said.needed("note", said.line("note", most=MOST_NOTE))
+        action, note = decided(await fields.read())
         return reply(await payments.resolve(id, action=action, note=note, by=doer(asker)))
 
 
-async def _page(payments: Payments, account: int | None, *, operator: bool = False) -> dict[str, object]:
+def decided(said: fields.Fields) -> tuple[str, str]:
+    """What is to become of a quarantined payment, and why. Raises InvalidRequest."""
+    action = said.needed("action", said.text("action", most=20))
+    if action not in ("credit", "dismiss"):
+        raise InvalidRequest("`action` must be credit or dismiss", param="action")
+    return action, said.needed("note", said.line("note", most=MOST_NOTE))
+
+
+async def page(payments: Payments, account: int | None, *, operator: bool = False) -> dict[str, object]:
     status = choice("status", STATUSES)
     return await page_of("payments", partial(payments.page, account, status=status, operator=operator))
 

@@ -49,6 +49,8 @@ SAID = {
     "password_changed": "Your password is changed. Every other browser and login token of yours is signed out.",
     "session_ended": "That browser is signed out.",
     "others_ended": "Every other browser and login token of yours is signed out.",
+    "payment_resolved": "It is decided.",
+    "reconciled": "Stripe was asked for every open payment, and for refunds and disputes of the last 30 days.",
     "operator_made": "You are the operator of this gateway, and signed in. The link has ended.",
     "key_changed": "The key is changed: it holds from the next call on.",
     "key_enabled": "The key is enabled.",

@@ -56,12 +56,13 @@ function asking(root) {
 // Look again: what has data-again="seconds" is read anew while the page is seen, and nobody is at work in it.
 function again() {
   for (const part of document.querySelectorAll("[data-again][id]")) {
-    setInterval(async () => {
+    const timer = setInterval(async () => {
       if (document.hidden || part.contains(document.activeElement) || document.querySelector("dialog[open]")) return;
       try {
         const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
         if (!answer.ok || answer.redirected) return;
         const found = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(part.id);
+        if (found && !found.dataset.again) clearInterval(timer);  // what was looked for is there
         if (found) { part.replaceChildren(...found.childNodes); prepare(part); }
       } catch { /* the next time */ }
     }, Math.max(Number(part.dataset.again), 2) * 1000);

@@ -6,6 +6,7 @@ from ftgate.core.accounts import SHOWN_STATUSES
 from ftgate.web.api import tokens
 from ftgate.web.asked import whole_id
 from ftgate.web.asking import doer
+from ftgate.web.pages import lists
 from ftgate.web.pages.desk import Desk
 from ftgate.web.pages.keys import rows_of, told
 
@@ -20,6 +21,8 @@ def add(routes: Blueprint, desk: Desk) -> None:
             return tidy
         account = whole_id("user")
         found = await tokens.page(services, account, operator=True)
+        if (file := lists.form()) != "html":
+            return lists.as_file(found, "keys", file)
         keys = [told(key) for key in rows_of(found)]
         names = {str(key["user"]): services.users.shown(int(str(key["user"])))["username"] for key in keys}
         whose = None if account is None else services.users.shown(account)

@@ -12,6 +12,7 @@ from ftgate.web.api import credits, users
 from ftgate.web.api.auth import MOST_PASSWORD
 from ftgate.web.asked import path_id
 from ftgate.web.asking import Asker, doer
+from ftgate.web.pages import lists
 from ftgate.web.pages.desk import Desk
 from ftgate.web.pages.forms import Form
 from ftgate.web.shown import with_requests
@@ -33,6 +34,8 @@ def add(routes: Blueprint, desk: Desk) -> None:
         code = str(services.people.self_of(asker.account)["inviteCode"]) if site.registration != "closed" else ""
         invite = f"{desk.address()}/register?{urlencode({'invite': code})}" if code else ""
         listed = await users.listed(services)
+        if (file := lists.form()) != "html":
+            return lists.as_file(listed, "users", file)
         return desk.show("operate/users.html", asker, found=listed, statuses=STATUSES, invite=invite)
 
     def making(asker: Asker, form: Form | None = None) -> Response:
