@@ -336,6 +336,7 @@ async def _door(
     from ftgate.doors.hypercorn import HypercornDoor
     from ftgate.doors.inside import InsideDoor
     from ftgate.doors.intake import Intake
+    from ftgate.house.price_desk import PriceDesk
     from ftgate.line.counting import Counter
     from ftgate.line.key_check import Asking
     from ftgate.web.services import Services
@@ -364,6 +365,7 @@ async def _door(
         credits=accounts.credits,
         records=StoredRecords(house.database),
         setup=accounts.setup,
+        prices=PriceDesk(config.reloader, accounts.deeds),
         page_calls=InsideDoor(intake, accounts.keys),
         payments=payments,
         own=(own,),

@@ -1,28 +1,21 @@
 """`ftgate prices import`: a public list's prices beside the config's, and into it."""
 
-import os
 import sys
-from contextlib import suppress
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from ftgate import config
 from ftgate.cli.accounts import as_json_option
 from ftgate.cli.output import document, line, table, told
 from ftgate.cli.remote import load, places
 from ftgate.config import imported
-from ftgate.errors import ConfigFaults
-from ftgate.providers import lists
-from ftgate.store.owner import keep_owner
-
-LARGEST_LIST = 64 * 1024 * 1024
-"""Bytes of a list that are read; LiteLLM's has under four million."""
+from ftgate.house import price_desk
 
 
 @click.command("import")
-@click.option("--from", "format", required=True, type=click.Choice(lists.FORMATS), help="Whose list it is.")
+@click.option("--from", "format", required=True, type=click.Choice(imported.FORMATS), help="Whose list it is.")
 @click.option("--file", "source", required=True, metavar="FILE", help="The list, as downloaded; - reads it from stdin.")
 @click.option("--provider", "name", metavar="NAME", help="This provider only. [default: those that have a channel]")
 @click.option("--new", is_flag=True, help="Also models that the catalogue does not have.")
@@ -44,20 +37,18 @@ def import_prices(
     path = settings.origin or config_path or Path("ftgate.toml")
     try:
         before = path.read_text("utf-8-sig") if settings.origin else ""
-        known = imported.known_as(settings, format, name)
-        found = imported.compare(
-            settings, lists.read(format, _text(source)), known, imported.by_hand(before), new=new,
-            hourly=format in lists.HOURLY,
-        )  # fmt: skip
+        known, found = imported.held_against(settings, before, format, _text(source), name=name, new=new)
     except ValueError as problem:
         raise click.ClickException(f"{source}: {problem}." if str(problem)[:2] == "it" else f"{problem}.") from None
-    taken = [change for change in found.changes if not change.hand and (force or not change.large)]
+    taken = [change for change in found.changes if imported.takes(change, force=force)]
     if applied and taken:
-        stamp = f"from {format}'s list, {datetime.now(UTC):%Y-%m-%d}"
+        stamp = imported.stamp(format, f"{datetime.now(UTC):%Y-%m-%d}")
         try:
-            _write(path, imported.with_prices(before, taken, stamp), new=settings.origin is None)
+            price_desk.put(path, imported.with_prices(before, taken, stamp), new=settings.origin is None)
         except ValueError as problem:
             raise click.ClickException(f"{path}: {problem}.") from None
+        except price_desk.NotWritten as problem:
+            raise click.ClickException(str(problem)) from None
     _tell(found, taken, path, known=known, applied=applied, as_json=as_json)
     if applied and not force and any(change.large and not change.hand for change in found.changes):
         raise click.exceptions.Exit(1)
@@ -67,47 +58,17 @@ def _text(source: str) -> str:
     """The list's text. Raises click.ClickException, ValueError."""
     try:
         if source == "-":
-            data = sys.stdin.buffer.read(LARGEST_LIST + 1)
+            data = sys.stdin.buffer.read(price_desk.LARGEST_LIST + 1)
         else:
             with Path(source).open("rb") as file:
-                data = file.read(LARGEST_LIST + 1)
+                data = file.read(price_desk.LARGEST_LIST + 1)
     except OSError as problem:
         raise click.ClickException(f"the list cannot be read: {told(problem)}") from None
-    if len(data) > LARGEST_LIST:
-        raise ValueError(f"it has more than {LARGEST_LIST} bytes, which no price list has")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError("it is no UTF-8") from None
-
-
-def _write(path: Path, text: str, *, new: bool) -> None:
-    """Put a config in the place of the one that is there, once it is seen to load. Raises click.ClickException."""
-    place = path.resolve()
-    beside = place.with_name(f"{place.name}.new")
-    try:
-        if new and place.exists():
-            raise click.ClickException(f"{path} is there, but is not the config in use. Name it with --config.")
-        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            os.chmod(file.fileno(), 0o600 if new else place.stat().st_mode & 0o7777)
-            keep_owner(beside, place.parent if new else place)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        config.load(beside, os.environ)
-        beside.replace(place)
-    except ConfigFaults as faulty:
-        faults = "\n".join(fault.replace(f"{beside}:", f"{path}:") for fault in faulty.faults)
-        raise click.ClickException(f"with these prices the config would not load; it is as it was.\n{faults}") from None
-    except OSError as problem:
-        raise click.ClickException(f"{path} cannot be written: {told(problem)}") from None
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
+    return price_desk.decoded(data)
 
 
 def _tell(
-    found: imported.Compared, taken: list[imported.Change], path: Path, *, known: dict[str, str], applied: bool,
+    found: imported.Compared, taken: list[imported.Change], path: Path, *, known: Mapping[str, str], applied: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
     written = {(change.provider, change.model) for change in taken}
@@ -144,7 +105,7 @@ def _state(change: imported.Change, *, taken: bool, applied: bool) -> str:
 
 
 def _summary(
-    found: imported.Compared, taken: list[imported.Change], path: Path, *, known: dict[str, str], applied: bool
+    found: imported.Compared, taken: list[imported.Change], path: Path, *, known: Mapping[str, str], applied: bool
 ) -> str:
     if not known:
         return "no channel has a provider that this list knows; name one with --provider"

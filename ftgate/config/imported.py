@@ -20,8 +20,9 @@ from ftgate.core.pricing import Hours, Price, Tier, rates
 from ftgate.core.routing import Model
 from ftgate.providers import catalogue
 from ftgate.providers.clock import days_text, span_text
-from ftgate.providers.lists import Listed, Lists
+from ftgate.providers.lists import FORMATS, HOURLY, Listed, Lists, read
 
+__all__ = ["FORMATS", "Change", "Compared", "compare", "held_against", "parts", "stamp", "takes", "with_prices"]
 BEGIN = "# -- prices by `ftgate prices import`: it writes all between this line and the next mark --"
 END = "# -- end of imported prices --"
 FOLD = 3
@@ -57,6 +58,26 @@ class Compared(msgspec.Struct, frozen=True):
     unlisted: tuple[str, ...]
     unread: tuple[tuple[str, str], ...]
     others: int
+
+
+def held_against(
+    config: Settings, before: str, format: str, text: str, *, name: str | None, new: bool
+) -> tuple[Mapping[str, str], Compared]:
+    """A list's text held against the config, of which `before` is the file's text: which of our providers the list
+    knows, and under which names; and what is different. `name` is one provider to look at, by default those that have a
+    channel. Raises ValueError, in words for whoever gave it."""
+    known = known_as(config, format, name)
+    return known, compare(config, read(format, text), known, by_hand(before), new=new, hourly=format in HOURLY)
+
+
+def takes(change: Change, *, force: bool) -> bool:
+    """Whether an import takes a change: what somebody set himself never, a large one only by `force`."""
+    return not change.hand and (force or not change.large)
+
+
+def stamp(format: str, day: str) -> str:
+    """What is said of imported prices in the config."""
+    return f"from {format}'s list, {day}"
 
 
 def compare(

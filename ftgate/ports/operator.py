@@ -56,6 +56,33 @@ class Config(Protocol):
         ...
 
 
+class PriceList(msgspec.Struct, frozen=True):
+    """A public price list as it was downloaded: `format` names whose. `provider` is one to look at, by default those
+    that have a channel; `new`: also models that the catalogue does not have."""
+
+    format: str
+    data: bytes
+    provider: str | None = None
+    new: bool = False
+
+
+class Prices(Protocol):
+    """The prices in force, and those of public lists beside them."""
+
+    def shown(self) -> Sequence[Mapping[str, object]]:
+        """Each model of each provider that has a channel, with its price and where that comes from."""
+        ...
+
+    async def compare(self, asked: PriceList) -> Mapping[str, object]:
+        """What the list says otherwise; nothing changes. Its `id` is for apply(). Raises errors.InvalidRequest."""
+        ...
+
+    async def apply(self, id: str, *, force: bool, by: Doer) -> Mapping[str, object]:
+        """Write into the config what was shown under this id, and put it in force; with `force` the large changes too.
+        Raises errors.NotFound, Conflict (changed, no_config, not_written), ConfigInvalid with nothing changed."""
+        ...
+
+
 class Switches(Protocol):
     """Which channels an operator has switched off."""
 

@@ -33,7 +33,7 @@ from ftgate.web.api import (
 )
 from ftgate.web.asking import ADMIN, Guard
 from ftgate.web.connection import ShieldedConnection
-from ftgate.web.pages.all import Pages
+from ftgate.web.pages.all import NAME, Pages
 from ftgate.web.pages.desk import SignIn
 from ftgate.web.replies import error_reply, request_id
 from ftgate.web.services import Services
@@ -114,7 +114,9 @@ class Site:
 
     async def _http_error(self, error: HTTPException) -> Response:
         path = http.canonical(request.path)
-        if path == ADMIN or path.startswith(f"{ADMIN}/"):  # what there is, operators alone see
+        if (
+            path == ADMIN or path.startswith(f"{ADMIN}/")
+        ) and NAME not in request.blueprints:  # what there is, operators alone see
             try:
                 await self.guard.operator()
             except GateError as refused:

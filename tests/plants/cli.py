@@ -67,13 +67,6 @@ PLANTS = (
         "tests/house/test_unanswered.py",
     ),
     Plant(
-        "prices are written before the config is seen to load",
-        "ftgate/cli/prices.py",
-        "        config.load(beside, os.environ)\n",
-        "",
-        "tests/cli/test_prices.py",
-    ),
-    Plant(
         "an import without --apply writes",
         "ftgate/cli/prices.py",
         "    if applied and taken:",

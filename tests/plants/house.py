@@ -164,4 +164,11 @@ PLANTS = (
         "while ids:",
         "tests/house/test_pruning.py",
     ),
+    Plant(
+        "prices are written before the config is seen to load",
+        "ftgate/house/price_desk.py",
+        "        config.load(beside, os.environ)\n",
+        "",
+        "tests/cli/test_prices.py",
+    ),
 )

@@ -1,8 +1,10 @@
 """The desk: what every page has in common. Who is there, the form that came, and how an answer is written."""
 
+from functools import partial
 from math import ceil
 from urllib.parse import quote, urlencode
 
+import trio
 from quart import Response, g, request
 
 from ftgate import __version__
@@ -27,7 +29,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
-FORM = "application/x-www-form-urlencoded"
+FORM, UPLOAD = "application/x-www-form-urlencoded", "multipart/form-data"
 
 
 class SignIn(Exception):
@@ -78,6 +80,21 @@ class Desk:
             found = Form.of(await fields.received())
             g.form = found
         return found
+
+    async def operator_with_file(self, most: int) -> tuple[Asker, Form]:
+        """An operator, and a form that may hold files, `most` bytes of it at the most: who is no operator is refused
+        before it is read. A file is the field's bytes (Form.files). Raises as `operator`."""
+        value = request.cookies.get(self.guard.cookie_name)
+        session = self.guard.sessions.by_cookie(value) if value else None
+        if session is None:
+            raise SignIn
+        if session.person.role == "admin":
+            if request.mimetype not in (FORM, UPLOAD):
+                raise csrf_failed(f"the content type of a form is {FORM} or {UPLOAD}")
+            make = Form.of if request.mimetype == FORM else partial(Form.of_parts, kind=request.content_type or "")
+            body = await fields.received(most)
+            g.form = await trio.to_thread.run_sync(make, body)  # large: calls go on meanwhile
+        return await self.operator(), await self._received()
 
     async def stranger(self) -> Form:
         """The form of somebody who has not signed in (to sign in, to register): there is no session yet whose word it

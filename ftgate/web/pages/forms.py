@@ -2,9 +2,14 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
+from typing import IO
 from urllib.parse import parse_qs
 
 import msgspec
+from werkzeug.exceptions import HTTPException
+from werkzeug.formparser import FormDataParser
+from werkzeug.http import parse_options_header
 
 from ftgate.errors import GateError, InvalidRequest
 from ftgate.web import fields
@@ -22,6 +27,7 @@ class Form:
 
     def __init__(self, texts: dict[str, list[str]]) -> None:
         self.texts = texts
+        self.files: dict[str, bytes] = {}
         self.error: GateError | None = None
         self.done = False
 
@@ -33,6 +39,22 @@ class Form:
         except ValueError:
             raise InvalidRequest("this is no form as browsers send it") from None
         return cls({name: [text.replace("\r\n", "\n") for text in said] for name, said in texts.items()})
+
+    @classmethod
+    def of_parts(cls, body: bytes, kind: str) -> "Form":
+        """One that holds files, of this content type. A file that was not chosen is not there. Raises
+        InvalidRequest."""
+        mimetype, options = parse_options_header(kind)
+        parser = FormDataParser(
+            stream_factory=_in_memory, max_form_memory_size=len(body), max_form_parts=MOST_FIELDS, silent=False
+        )
+        try:
+            _, texts, files = parser.parse(BytesIO(body), mimetype, len(body), options)
+        except (ValueError, HTTPException):
+            raise InvalidRequest("this is no form as browsers send it") from None
+        form = cls({name: [text.replace("\r\n", "\n") for text in said] for name, said in texts.lists()})
+        form.files = {name: data for name, file in files.items() if (data := file.stream.read())}
+        return form
 
     @property
     def csrf(self) -> str:
@@ -98,6 +120,11 @@ class Form:
         for name in flags:
             found[name] = self.ticked(name)
         return fields.Fields({name: msgspec.Raw(msgspec.json.encode(value)) for name, value in found.items()})
+
+
+def _in_memory(*_: object, **__: object) -> IO[bytes]:
+    """Where a file is kept that was sent: no disk sees it."""
+    return BytesIO()
 
 
 def _snake(name: str) -> str:

@@ -51,6 +51,8 @@ SAID = {
     "others_ended": "Every other browser and login token of yours is signed out.",
     "payment_resolved": "It is decided.",
     "reconciled": "Stripe was asked for every open payment, and for refunds and disputes of the last 30 days.",
+    "prices_written": "The prices are written into the config, and in force.",
+    "prices_same": "Nothing was to be written.",
     "operator_made": "You are the operator of this gateway, and signed in. The link has ended.",
     "key_changed": "The key is changed: it holds from the next call on.",
     "key_enabled": "The key is enabled.",
