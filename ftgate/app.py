@@ -337,6 +337,7 @@ async def _door(
     from ftgate.doors.inside import InsideDoor
     from ftgate.doors.intake import Intake
     from ftgate.house.price_desk import PriceDesk
+    from ftgate.house.system import SystemDesk
     from ftgate.line.counting import Counter
     from ftgate.line.key_check import Asking
     from ftgate.web.services import Services
@@ -347,6 +348,7 @@ async def _door(
     intake = Intake(
         gate.relay, Counter(gate).count, gate.authenticate, live=house.live, throttle=accounts.throttles
     )  # fmt: skip
+    system = SystemDesk(house, calls=lambda: len(gate.calls))
     services = Services(
         accounts=accounts.directory,
         journal=StoredJournal(house.database),
@@ -366,6 +368,7 @@ async def _door(
         records=StoredRecords(house.database),
         setup=accounts.setup,
         prices=PriceDesk(config.reloader, accounts.deeds),
+        system=system,
         page_calls=InsideDoor(intake, accounts.keys),
         payments=payments,
         own=(own,),
@@ -376,13 +379,14 @@ async def _door(
     context = serving.tls_context(server.tls_cert, server.tls_key)
     if context is not None:
         house.live.tell(lambda: serving.renew(context, house.settings.server))
-    door = HypercornDoor(Relay(intake, site), ssl_context=context)
-    if not server.fast_door:
-        return door
-    if watches is None:
+    slow = HypercornDoor(Relay(intake, site), ssl_context=context)
+    door: serving.Door = slow
+    if watches is not None and server.fast_door:
+        door = FastDoor(intake, slow, watches, ssl_context=context)
+    elif server.fast_door:
         log.warning("server.fast_door needs Linux: every call goes through Hypercorn")
-        return door
-    return FastDoor(intake, door, watches, ssl_context=context)
+    system.connections = lambda: door.connections
+    return door
 
 
 def _metrics(house: House[Accounts], gate: "Gate", payments: Payments) -> "Metrics":

@@ -46,6 +46,11 @@ GC_THRESHOLD = 20_000
 class Door(Protocol):
     """What stands at the port."""
 
+    @property
+    def connections(self) -> int:
+        """How many are open now."""
+        ...
+
     async def serve(
         self, listeners: list[trio.SocketListener], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:

@@ -56,6 +56,14 @@ class Config(Protocol):
         ...
 
 
+class System(Protocol):
+    """The process, and its data on the disk."""
+
+    async def shown(self) -> Mapping[str, object]:
+        """How it is now. Nothing secret."""
+        ...
+
+
 class PriceList(msgspec.Struct, frozen=True):
     """A public price list as it was downloaded: `format` names whose. `provider` is one to look at, by default those
     that have a channel; `new`: also models that the catalogue does not have."""

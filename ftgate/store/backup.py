@@ -7,8 +7,10 @@ checked (SQLite's own check and the ledger's verification), forced to disk and o
 there is never half a file.
 """
 
+import json
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +21,10 @@ from ftgate.store.owner import keep_owner
 
 Verify = Callable[[Path], dict[str, Any]]
 """Recomputes a database's ledger: store.verify.verify_ledger."""
+
+
+NOTE = "last-backup.json"
+"""Beside the database: when it was last copied, and where to."""
 
 
 class BackupFault(Exception):
@@ -64,7 +70,32 @@ def make_backup(database: Path, target: Path, verify: Verify) -> dict[str, Any]:
         raise BackupFault(f"the backup to {target} failed: {error}") from error
     finally:
         _remove(part)
-    return {"backup": str(target), "bytes": target.stat().st_size, **found}
+    said = {"backup": str(target), "bytes": target.stat().st_size}
+    _note(database, said)
+    return {**said, **found}
+
+
+def _note(database: Path, said: dict[str, Any]) -> None:
+    """Leave word of a copy beside its database; where that cannot be, the copy is there all the same."""
+    at, part = database.with_name(NOTE), database.with_name(f"{NOTE}.part")
+    with suppress(OSError):
+        try:
+            with open(os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+                json.dump({"at_us": time.time_ns() // 1000, **said}, file)
+            keep_owner(part, database)
+            part.replace(at)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def last_backup(database: Path) -> dict[str, Any] | None:
+    """When this database was last copied (`at_us`), to where (`backup`), and how large that was (`bytes`); None where
+    nothing is known of one."""
+    try:
+        said = json.loads(database.with_name(NOTE).read_text("utf-8"))
+        return {"at_us": int(said["at_us"]), "backup": str(said["backup"]), "bytes": int(said["bytes"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def restore_backup(source: Path, database: Path, kept: Path, verify: Verify) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import dataclasses
 
 from ftgate.ports import Accounts, Journal
 from ftgate.ports.managing import Credits, Records, Users
-from ftgate.ports.operator import Channels, Config, Metrics, Prices, RunningCalls
+from ftgate.ports.operator import Channels, Config, Metrics, Prices, RunningCalls, System
 from ftgate.ports.payments import Payments
 from ftgate.ports.site import (
     Entrance,
@@ -43,6 +43,7 @@ class Services:
     records: Records
     setup: FirstRun
     prices: Prices
+    system: System
     page_calls: PageCalls
     own: tuple[str, ...] = ()
     exports: Exports = dataclasses.field(default_factory=Exports)

@@ -377,7 +377,8 @@ class Asking:
         services = Services(
             accounts=self.accounts, journal=self.journal, sessions=self.sessions, throttle=self.throttle,
             entrance=self.entrance, people=nobody, keys=Ring(self.managed), users=self.managed,
-            credits=self.managed, records=self.managed, setup=self.setup, prices=nobody, page_calls=self.dialled,
+            credits=self.managed, records=self.managed, setup=self.setup,
+            prices=nobody, system=nobody, page_calls=self.dialled,
             calls=self.calls, channels=self.channels, config=self.config,
             key_check=nobody, metrics=Counted(), provider_keys=nobody, payments=self.payments, own=("http://127.0.0.1:8400",),
         )  # fmt: skip
