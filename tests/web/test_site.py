@@ -17,7 +17,7 @@ CHAT = "/v1/chat/completions"
 
 def with_pages(asking: Asking) -> Asking:
     """Pages whose names are words of the API, one of them with a form."""
-    for path in ("/models", "/chat", "/tokens", "/admin/users", "/messages"):
+    for path in ("/models", "/chat", "/tokens", "/admin/tokens", "/messages"):
 
         async def page(path: str = path) -> str:
             return f"page {path}"
@@ -31,7 +31,7 @@ def with_pages(asking: Asking) -> Asking:
 
 
 @pytest.mark.parametrize(
-    "path", ["/models", "/models/", "//models", "/chat", "/tokens", "//admin//users/", "/messages"]
+    "path", ["/models", "/models/", "//models", "/chat", "/tokens", "//admin//tokens/", "/messages"]
 )
 async def test_a_page_may_have_a_word_of_the_api(path: str) -> None:
     answer = await with_pages(Asking()).ask(path, secret=None)
