@@ -155,18 +155,18 @@ async def test_the_system_says_how_it_is(operator: Visitor, written: Written) ->
 
 
 async def test_the_audit_says_who_changed_what(operator: Visitor, written: Written) -> None:
-    page = await operator.get("/admin/audit?actor=root&action=user.update&target=user:5")
+    page = await operator.get("/admin/audit?actor=root&what=user.update&target=user:5")
     assert written.wanted == [Acts(actor_name="root", action="user.update", target="user:5")]
     assert f"plan default → {SCRIPT}" in text(page) and "dashboard, 10.0.0.1" in text(page)
     assert "mode" not in text(page) and b'href="/admin/users/5"' in page.body
     await operator.get("/admin/audit?actor=2")
     assert written.wanted[-1] == Acts(actor=2)
-    assert gone_to(await operator.get("/admin/audit?actor=&action=x")) == "/admin/audit?action=x"
+    assert gone_to(await operator.get("/admin/audit?actor=&what=x")) == "/admin/audit?what=x"
     as_csv = await operator.get("/admin/audit?format=csv")
     assert as_csv.headers["content-type"].startswith("text/csv") and b'""plan"":""default""' in as_csv.body
     assert (await operator.get("/admin/audit?format=json")).json()["data"][0]["before"]["plan"] == "default"
     written.rows = []
-    assert "No change is like that." in text(await operator.get("/admin/audit?action=x"))
+    assert "No change is like that." in text(await operator.get("/admin/audit?what=x"))
 
 
 @pytest.mark.parametrize(

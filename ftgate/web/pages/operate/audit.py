@@ -23,7 +23,7 @@ def add(routes: Blueprint, desk: Desk) -> None:
         by_id = actor is not None and actor.isascii() and actor.isdecimal() and len(actor) <= 18
         wanted = Acts(
             actor=int(actor) if actor is not None and by_id else None, actor_name=None if by_id else actor,
-            action=text("action"), target=text("target"),
+            action=text("what"), target=text("target"),
         )  # fmt: skip
         found = await page_of("audit", partial(desk.services.records.acts, wanted))
         rows = [{**row, "changes": changes(row)} for row in lists.rows_of(found)]
