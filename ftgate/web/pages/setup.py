@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from quart import Blueprint, Response, request
 
-from ftgate.core.logged import Wanted
 from ftgate.doors import http
 from ftgate.errors import InvalidRequest, NotFound
 from ftgate.ports.managing import Acts
@@ -22,7 +21,7 @@ NO_TOKEN = (
 )
 HELLO = '{"model":"auto","messages":[{"role":"user","content":"Hello"}]}'
 LOOKED_AT = 20
-"""Tests of channels that are looked at for one that went well."""
+"""Tests of channels that are looked at for one that went well, and accounts for one that has made a call."""
 
 
 class Step(NamedTuple):
@@ -95,7 +94,8 @@ async def _steps(desk: Desk, account: int) -> Sequence[Step]:
     tests, _, _ = await services.records.acts(Acts(action="channel.test"), after=None, skipped=0, size=LOOKED_AT)
     tested = any(_went_well(test.get("after")) for test in tests)
     keys, _, _ = await services.keys.page(account, status=None, after=None, skipped=0, size=1)
-    calls = await services.journal.page(Wanted(), skipped=0, size=1)
+    users, _, _ = await services.users.page(q=None, status=None, after=None, skipped=0, size=LOOKED_AT)
+    made = await services.journal.requests_of([account, *(int(str(user["id"])) for user in users)])
     path = services.config.shown()["path"]
     return (
         Step(
@@ -115,7 +115,7 @@ async def _steps(desk: Desk, account: int) -> Sequence[Step]:
             link="/keys", opener="Keys",
         ),
         Step(
-            "Send a call", bool(calls.total),
+            "Send a call", any(made.values()),
             "From the playground in the browser, or from a program with your key; then see under Calls what it cost.",
             link="/playground", opener="Playground",
             command=f'curl {desk.address()}/v1/chat/completions -H "Authorization: Bearer YOUR_KEY" \\\n'

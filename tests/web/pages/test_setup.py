@@ -1,10 +1,10 @@
 """The first run as a browser sees it: the link, the form, the way to a first call."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from ftgate.core.logged import Listed
 from tests.web.fakes import Asking
 from tests.web.pages.visiting import OPERATOR, SCRIPT, USER, Visitor, gone_to, text
 
@@ -103,11 +103,14 @@ async def test_signing_in_says_that_nobody_runs_it_yet(asking: Asking) -> None:
     assert "Nobody runs" not in text(await Visitor(asking, None).get("/login"))
 
 
-async def test_the_first_steps_say_what_is_done(asking: Asking) -> None:
+async def test_the_first_steps_say_what_is_done(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def asked(accounts: Sequence[int]) -> Mapping[int, int]:
+        return {account: int(account == 5) for account in accounts}  # another one's
+
     asking.channels.more = {"provider": "demo"}
     page = await Visitor(asking, OPERATOR).get("/admin/start")
     assert page.status == 200 and "1 of 4 done." in text(page)  # a key is there
-    asking.journal.listed = Listed([], 3, None)
+    monkeypatch.setattr(asking.journal, "requests_of", asked)
     assert "2 of 4 done." in text(await Visitor(asking, OPERATOR).get("/admin/start"))
     assert (await Visitor(asking, USER).get("/admin/start")).status == 403
     assert gone_to(await Visitor(asking, None).get("/admin/start")) == "/login?next=%2Fadmin%2Fstart"
