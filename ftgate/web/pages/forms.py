@@ -84,10 +84,11 @@ class Form:
             self.error = error
 
     def error_of(self, name: str) -> str:
-        """What is wrong with this field, in words; "" where nothing is."""
+        """What is wrong with this field, in words that stand beside it; "" where nothing is."""
         if self.error is None or self.error.param is None or _snake(self.error.param) != name:
             return ""
-        return self.error.message
+        own, message = f"`{self.error.param}`", self.error.message
+        return f"This{message.removeprefix(own)}" if message.startswith(own) else message
 
     def error_beside(self, names: Collection[str]) -> str:
         """What went wrong that is about none of these fields."""

@@ -10,16 +10,15 @@ from ftgate.web.asking import Asker, doer
 from ftgate.web.pages.desk import Desk
 from ftgate.web.pages.entering import password
 from ftgate.web.pages.forms import Form
-from ftgate.web.shown import self_of
 
 
 def add(routes: Blueprint, desk: Desk) -> None:
     services, guard = desk.services, desk.guard
 
-    async def page(asker: Asker, form: Form | None = None, at: str = "") -> Response:
+    def page(asker: Asker, form: Form | None = None, at: str = "") -> Response:
         plans, browsers = services.people.plans(), services.sessions.browsers(asker.account, asker.session)
         return desk.show(
-            "profile/start.html", asker, form=form, at=at, user=await self_of(services, asker.account),
+            "profile/start.html", asker, form=form, at=at, user=services.people.self_of(asker.account),
             browsers=browsers, password_min=guard.live.site.password_min,
             plan=next((plan for plan in plans if plan["name"] == asker.person.plan), None),
             terms=guard.line.settings.plans.get(asker.person.plan, Terms()),
@@ -27,7 +26,7 @@ def add(routes: Blueprint, desk: Desk) -> None:
 
     @routes.get("/profile")
     async def start() -> Response:
-        return await page(await desk.person())
+        return page(await desk.person())
 
     @routes.post("/profile")
     async def change() -> Response:
@@ -37,7 +36,7 @@ def add(routes: Blueprint, desk: Desk) -> None:
             said = form.fields("name", "email")
             given = {"name": said.line("name", least=0, most=MOST_NAME) or "", "email": email(said) or ""}
             await services.people.change_self(asker.account, given, doer(asker))
-        return desk.go("/profile", said="profile_changed") if form.done else await page(asker, form, "names")
+        return desk.go("/profile", said="profile_changed") if form.done else page(asker, form, "names")
 
     @routes.post("/profile/invite")
     async def invite() -> Response:
@@ -55,7 +54,7 @@ def add(routes: Blueprint, desk: Desk) -> None:
                 asker.account, current=current, new=new, by=doer(asker), browser=True
             )
         if found is None:
-            return await page(asker, form, "password")
+            return page(asker, form, "password")
         assert not isinstance(found, Entered)
         answer = desk.go("/profile", said="password_changed")
         name, secure = guard.cookie_name, guard.is_secure

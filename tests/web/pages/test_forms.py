@@ -39,6 +39,18 @@ def test_what_was_typed_is_shown_again() -> None:
     assert (Form({}).ticked("box", default=True), form.ticked("box", default=True)) == (True, False)
 
 
+def test_beside_its_field_an_error_need_not_name_it() -> None:
+    form = of("quota=x")
+    for said, shown in (
+        ("`quotaReset` must be a day", "This must be a day"),
+        ("a `quotaReset` is a day", "a `quotaReset` is a day"),
+    ):
+        with form.trying():
+            raise InvalidRequest(said, param="quotaReset")
+        assert form.error_of("quota_reset") == shown
+    assert form.error_beside(()) == "a `quotaReset` is a day"
+
+
 def test_an_error_stays_at_its_field() -> None:
     form = of("allowed_ips=x")
     with form.trying():

@@ -38,8 +38,8 @@ async def test_credits_may_be_needed(asking: Asking) -> None:
     ("changed", "words"),
     [
         ({"again": "other"}, "the two passwords are not the same"),
-        ({"password": ""}, "`password` is missing"),
-        ({"username": ""}, "`username` is missing"),
+        ({"password": ""}, "This is missing"),
+        ({"username": ""}, "This is missing"),
         ({"username": "taken"}, "exists already"),
     ],
 )
