@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from tests.blackbox.harness import House
 from tests.blackbox.paying import Shop, settings
 from tests.browser.conftest import Open
-from tests.browser.dashboard import CHECKOUT
+from tests.browser.hands import money, pay
 from tests.browser.routes import rule_of
 from tests.browser.watch import Watch
 from tests.fakes.stripe import FakeStripe
@@ -91,24 +91,3 @@ def become_operator(page: Page, shop: Shop, watch: Watch) -> None:
     watch.may(404)
     answer = page.goto(first)
     assert answer is not None and answer.status == 404
-
-
-def money(text: str) -> Decimal:
-    """The first amount in a text."""
-    found = re.search(r"(-|−)?\$([0-9,]+\.?[0-9]*)", text.replace("\n", ""))
-    assert found is not None, text
-    return Decimal(found[2].replace(",", "")) * (-1 if found[1] else 1)
-
-
-def pay(page: Page, shop: Shop, watch: Watch, amount: str) -> None:
-    """Pay an amount: to Stripe's page, which is a stand-in, and back from there when Stripe has told."""
-    watch.may(hosts=(CHECKOUT,))
-    page.route(f"{CHECKOUT}/**", lambda route: route.fulfill(body="<title>Stripe</title>", content_type="text/html"))
-    page.goto("/billing")
-    page.get_by_role("button", name=f"Pay ${amount}", exact=True).click()
-    expect(page).to_have_title("Stripe")
-    session = page.url.rpartition("/")[2]
-    back = shop.stripe.sessions[session]["success_url"].replace("{CHECKOUT_SESSION_ID}", session)
-    shop.told(shop.stripe.pay(session))
-    page.goto(back)
-    expect(page.get_by_text(f"${amount}.00 were credited")).to_be_visible()

@@ -1,0 +1,220 @@
+"""Whole ways through the dashboard, with scripts and without: what a user does, and what an operator does. Whatever a
+page says is held against what the gateway itself says."""
+
+from decimal import Decimal
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.blackbox.harness import HELLO_COST
+from tests.browser.conftest import Open
+from tests.browser.dashboard import BROKEN, FLASH, OPERATOR, SLOW, THINKER, USER, Dashboard
+from tests.browser.hands import money, pay, sure
+from tests.browser.looks import faults_of
+from tests.browser.watch import Watch
+
+WAYS = pytest.mark.parametrize("javascript", [True, False], ids=["js", "no js"])
+
+
+def good(page: Page, javascript: bool) -> None:
+    """The page is whole in this state too, which no link leads to. To look takes scripts."""
+    assert not javascript or faults_of(page) == []
+
+
+def registered(page: Page, watch: Watch, name: str, javascript: bool) -> None:
+    """Somebody signs up; a field that is wrong is told beside it, and what was typed stays."""
+    watch.may(400)
+    page.goto("/login")
+    page.get_by_role("link", name="Register").click()
+    page.get_by_label("User name").fill(name)
+    page.get_by_label("Password").fill("short")
+    page.get_by_role("button", name="Register").click()
+    expect(page.get_by_label("Password")).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_label("User name")).to_have_value(name)
+    good(page, javascript)
+    page.get_by_label("Password").fill(f"{name}-pass")
+    page.get_by_role("button", name="Register").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+
+
+@WAYS
+def test_a_user_s_keys(open_page: Open, site: Dashboard, watch: Watch, javascript: bool) -> None:
+    """From the sign-up to a key, what it may and may not, another limit, off and on, and gone."""
+    page, name = open_page(None), f"walker{'one' if javascript else 'two'}"
+    registered(page, watch, name, javascript)
+    page.goto("/keys")
+    page.get_by_role("link", name="Make your first key").click()
+    page.get_by_label("Name", exact=True).fill("robot")
+    page.get_by_label("Spending limit").fill("1.50")
+    page.get_by_label("The limit begins anew").select_option("month")
+    page.get_by_label(FLASH, exact=True).check()
+    page.get_by_role("button", name="Make the key").click()
+    secret = page.locator(".once code").inner_text()
+    site.house.canaries.append(secret)
+    good(page, javascript)
+    assert site.call(name, FLASH, key=secret).status_code == 200
+    assert site.call(name, THINKER, key=secret).status_code in (400, 403)
+    page.goto("/keys")
+    row = page.get_by_role("row", name="robot")
+    expect(row).to_contain_text("$1.50 a month")
+    assert money(row.locator("[data-label=Spent]").inner_text()) == HELLO_COST
+    assert secret not in page.content()
+    row.get_by_role("link", name="robot").click()
+    page.get_by_role("link", name="Change").click()
+    page.get_by_label("Spending limit").fill("a lot")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_label("Spending limit")).to_have_value("a lot")
+    expect(page.get_by_label("Spending limit")).to_have_attribute("aria-invalid", "true")
+    good(page, javascript)
+    page.get_by_label("Spending limit").fill("0.000015")
+    page.get_by_role("button", name="Save").click()
+    assert site.call(name, FLASH, key=secret).status_code in (402, 429)
+    page.get_by_role("button", name="Disable").click()
+    assert site.call(name, FLASH, key=secret).status_code == 401
+    page.get_by_role("button", name="Enable").click()
+    assert site.call(name, FLASH, key=secret).status_code in (402, 429)
+    asked = sure(page, "Delete…", javascript=javascript)
+    asked.get_by_label("Write robot to go on").fill("robots")
+    asked.get_by_role("button", name="Delete the key").click()
+    expect(page.get_by_text("Write robot to delete this key.")).to_be_visible()
+    good(page, javascript)
+    page.get_by_label("Write robot to go on").fill("robot")
+    page.get_by_role("button", name="Delete the key").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Keys")
+    expect(page.get_by_role("row", name="robot")).to_have_count(0)
+    assert site.call(name, FLASH, key=secret).status_code == 401
+
+
+@WAYS
+def test_a_user_s_money(open_page: Open, site: Dashboard, watch: Watch, javascript: bool) -> None:
+    """Credits of the sign-up, a call in the playground, its cost to the last digit, a payment, the receipt, the ledger,
+    and out."""
+    page, name = open_page(None), f"payer{'one' if javascript else 'two'}"
+    registered(page, watch, name, javascript)
+    page.goto("/playground")
+    page.get_by_label("Model", exact=True).select_option(FLASH)
+    page.get_by_label("Message", exact=True).fill("Hello")
+    page.get_by_role("button", name="Send").click()
+    answer = page.locator("section.answer")
+    expect(answer.locator(".said:visible")).to_have_text("Hello, world")
+    expect(answer.get_by_role("link", name="This call")).to_be_visible()
+    assert money(answer.locator("dd").first.inner_text()) == HELLO_COST
+    good(page, javascript)
+    pay(page, site.shop, watch, "25")
+    page.get_by_role("link", name="Receipt").click()
+    expect(page.locator("article")).to_contain_text("25.00")
+    page.goto("/billing")
+    figures = page.locator("dl.figures dd")
+    left = 5 + 25 - HELLO_COST
+    assert [money(figures.nth(at).inner_text()) for at in range(3)] == [left, Decimal(0), left]
+    page.get_by_role("link", name="All entries").click()
+    said = page.locator("main table").inner_text()
+    assert "25.00" in said and "5.00" in said and f"{HELLO_COST:f}" in said
+    page.get_by_role("button", name="Sign out").first.click()
+    expect(page).to_have_title("Sign in · ftgate")
+    page.goto("/billing")
+    expect(page).to_have_title("Sign in · ftgate")
+    page.get_by_label("User name").fill(name)
+    page.get_by_label("Password").fill("not it")
+    watch.may(401)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text("Wrong username or password")).to_be_visible()
+    good(page, javascript)
+    page.get_by_label("Password").fill(f"{name}-pass")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Credits")
+
+
+def test_two_models_beside_each_other_and_the_same_call_elsewhere(page: Page, site: Dashboard) -> None:
+    page.goto("/playground")
+    page.get_by_label("Model", exact=True).select_option(FLASH)
+    page.get_by_label("Beside it").select_option(THINKER)
+    page.get_by_label("Message", exact=True).fill("It's me")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("link", name="This call")).to_have_count(2)
+    expect(page.locator(".answer .words")).to_have_text(["Hello, world", "An answer."])
+    expect(page.locator("details.way code").first).to_contain_text("It'\\''s me")
+    expect(page.locator("details.way code").first).to_contain_text(FLASH)
+
+
+def test_a_stream_is_stopped(page: Page, site: Dashboard) -> None:
+    """The stop button ends the upstream, and what had come is paid."""
+    page.goto("/playground")
+    page.get_by_label("Model", exact=True).select_option(SLOW)
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator(".answer .words")).to_contain_text("word word word")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator(".answer .told")).to_contain_text("Stopped")
+    seen = site.house.wait_for(
+        lambda: [one for one in site.house.fake.requests(SLOW) if one["connection"]["closed_by_peer_at"]], "it goes on"
+    )
+    assert len(seen) >= 1
+    expect(page.get_by_role("link", name="This call")).to_be_visible()
+    assert money(page.locator("[data-is=cost]").inner_text()) > 0
+
+
+# ---- the operator ----
+
+
+@WAYS
+def test_an_operator_s_channels(open_page: Open, site: Dashboard, javascript: bool) -> None:
+    """Which one fails, and why; a test; off and on."""
+    for _ in range(4):  # as many as open its circuit
+        site.call(USER, BROKEN)
+    page = open_page(OPERATOR)
+    page.goto("/admin/channels")
+    expect(page.locator("p.state")).to_contain_text("flaky")
+    page.get_by_role("link", name="flaky").first.click()
+    expect(page.locator("main")).to_contain_text("The engine is overloaded")
+    page.get_by_label("Model to test with").select_option(BROKEN)
+    page.get_by_role("button", name="Test now").click()
+    expect(page.get_by_role("status").filter(has_text="did not work")).to_be_visible()
+    page.goto("/admin/channels/deepseek")
+    page.get_by_role("button", name="Test now").click()
+    expect(page.get_by_role("status").filter(has_text="It works")).to_be_visible()
+    page.goto("/admin/channels/flaky")
+    sure(page, "Switch off", javascript=javascript).get_by_role("button", name="Switch off").click()
+    page.get_by_role("button", name="Switch on").click()
+    page.get_by_role("button", name="Forget failures").click()
+    expect(page.locator("main")).to_contain_text("All closed")
+    (flaky,) = [one for one in site.api(OPERATOR, "GET", "/v1/admin/channels")["data"] if one["name"] == "flaky"]
+    assert flaky["enabled"] is True and flaky["circuits"] == []
+
+
+@WAYS
+def test_an_operator_s_users(open_page: Open, site: Dashboard, watch: Watch, javascript: bool) -> None:
+    """A new account, credits, a mistake put right, another plan, off and on."""
+    watch.may(400, 409)
+    page, name = open_page(OPERATOR), f"client{'one' if javascript else 'two'}"
+    page.goto("/admin/users")
+    page.get_by_role("link", name="New account").click()
+    page.get_by_label("User name").fill(name)
+    page.get_by_role("button", name="Make").click()
+    page.goto(f"/admin/users?q={name}")
+    page.get_by_role("link", name=name, exact=True).click()
+    for what, amount, note in (("grant", "10.25", "welcome"), ("correct", "-0.25", "too much")):
+        page.get_by_label("What", exact=True).select_option(what)
+        page.get_by_label("Amount").fill(amount)
+        page.get_by_label("Note").fill(note)
+        page.get_by_role("button", name="Enter it").click()
+    assert money(page.locator("dl.figures").inner_text()) == 10
+    page.get_by_label("Plan").select_option("gold")
+    page.get_by_role("button", name="Save").click()
+    sure(page, "Disable", javascript=javascript).get_by_role("button", name="Disable").click()
+    page.get_by_role("button", name="Enable").click()
+    (user,) = [one for one in site.house.cli("users", "list", "--json") if one["username"] == name]
+    assert (user["balance"], user["plan"], user["status"]) == ("10.00", "gold", "active")
+
+
+@WAYS
+def test_an_operator_stops_a_call(open_page: Open, site: Dashboard, javascript: bool) -> None:
+    page = open_page(OPERATOR)
+    with site.running(USER) as wire:
+        page.goto("/admin/calls")
+        row = page.get_by_role("row", name=SLOW).first
+        expect(row).to_contain_text(USER)
+        row.get_by_role("button").click()
+        assert b'"error"' in wire.until(b"\r\n0\r\n\r\n")
+    page.goto("/admin/calls")
+    expect(page.get_by_text("No call is in flight.")).to_be_visible()
+    assert site.house.verified()["open_holds"] == 0
