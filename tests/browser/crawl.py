@@ -4,9 +4,9 @@
     crawled.faults            # sentences, each with the address it is about
     crawled.paths             # where it came
 
-A place is known by its path without ids and by the names in its query: of each place a few addresses are enough, since
-a list of a thousand calls has a thousand links to one page. Each is looked at in a wide window in light colours and in
-a narrow one in dark colours; the keyboard goes through it once.
+A place is known by its route and by the names in its query: of each place two addresses are enough, since a list of a
+thousand calls has a thousand links to one page. Each is looked at in a wide window in light colours and in a narrow one
+in dark colours; the keyboard goes through it once.
 """
 
 import os
@@ -20,11 +20,12 @@ from playwright.sync_api import Error, Page, ViewportSize
 
 from tests.browser.looks import STRUCTURE, axe_faults, dialog_faults, faults_of, keyboard_faults
 from tests.browser.opened import shape
+from tests.browser.routes import rule_of
 from tests.browser.watch import Watch
 
-ID = re.compile(r"^([0-9]+|(req|cs|pay)_.*|[0-9a-f-]{12,}|.*[A-Z]{2}.*)$")
-"""Parts of a path that name one thing of many."""
-MOST_OF_PLACE, MOST_OF_PATH = 3, 10
+ID = re.compile(r"^([0-9]+|(req|cs|pay)_.*)$")
+"""Parts of a path that name one thing of many, where no page of ours is."""
+MOST_OF_PLACE, MOST_OF_PATH = 2, 6
 """Addresses that are visited with the same names in their query, and with the same path in all."""
 LINKS = """() => {
   const links = [...document.querySelectorAll("a[href]")].map((one) => one.href);
@@ -39,7 +40,10 @@ WIDE, NARROW = ViewportSize(width=1440, height=900), ViewportSize(width=390, hei
 
 
 def place(path: str) -> str:
-    """A path without ids: /logs/{id}."""
+    """A path without what names one thing of many, as its route has it: /logs/{id}."""
+    rule = rule_of(path)
+    if rule is not None:
+        return re.sub("<[^>]*>", "{id}", rule)
     return "/".join("{id}" if ID.match(part) else part for part in path.split("/"))
 
 

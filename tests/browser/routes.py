@@ -1,6 +1,7 @@
 """The routes of the dashboard's pages, as the site itself has them: a new one is found by itself."""
 
 import re
+from functools import cache
 
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
@@ -20,6 +21,7 @@ FOR_ALL = {"/login", "/register", "/setup", "/overview", "/docs", "/favicon.ico"
 """What may be opened without signing in."""
 
 
+@cache
 def rule_of(path: str) -> str | None:
     """The page that answers at a path."""
     try:

@@ -64,8 +64,9 @@ def standin() -> Iterator[str]:
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("/", "/"), ("/logs/12", "/logs/{id}"), ("/logs/req_01ABC", "/logs/{id}"), ("/keys", "/keys"),
-        ("/connect/claude-code", "/connect/claude-code"), ("/users/7/keys", "/users/{id}/keys"),
+        ("/", "/"), ("/logs/12", "/logs/{id}"), ("/admin/users/3", "/admin/users/{id}"), ("/keys", "/keys"),
+        ("/keys/12/edit", "/keys/{id}/edit"), ("/keys/new", "/keys/new"), ("/users/7/keys", "/users/{id}/keys"),
+        ("/pay/pay_1a/x", "/pay/{id}/x"),
     ],
 )  # fmt: skip
 def test_ids_make_no_new_place(path: str, said: str) -> None:
