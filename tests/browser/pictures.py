@@ -1,9 +1,9 @@
 """Pictures of every page, to look at: `scripts/pictures [--to DIR] [--role ROLE] [PATH ...]`.
 
 A gateway with demo data is started, everything that links lead to is visited as each role, and each page is written as
-PNGs, wide and narrow, light and dark, named ROLE-path-WIDTH-light.png. So are its states: each dialog open, and each
-form with fields as it is when it was sent empty. The role `newcomer` has done nothing yet, so all its lists are empty.
-PATHs restrict the pictures to pages whose path begins so. What the watch saw go wrong is told at the end.
+PNGs, wide and narrow, light and dark, named ROLE-path-WIDTH-light.png. So are its states: the first dialogs open, and
+each form that needs a field as it is when it was sent empty. The role `newcomer` has done nothing yet, so all its lists
+are empty. PATHs restrict the pictures to pages whose path begins so. What the watch saw go wrong is told at the end.
 """
 
 import argparse
@@ -27,8 +27,8 @@ from tests.browser.watch import Watch
 LOOKS = [(size, scheme) for size in (WIDE, NARROW) for scheme in ("light", "dark")]
 EVERYBODY = {**ROLES, "newcomer": NEWCOMER}
 FORMS = """() => [...document.forms].map((form, at) => ({at, form})).filter(({form}) =>
-  form.method === "post" && form.querySelector("input:not([type=hidden]), select, textarea") &&
-  form.checkVisibility()).map(({at}) => at)"""
+  form.method === "post" && form.querySelector("[required]") && form.checkVisibility()).map(({at}) => at)"""
+"""Those that are refused when nothing is in them: any other would do something."""
 SEND_EMPTY = """(at) => {
   const form = document.forms[at];
   form.noValidate = true;
@@ -57,7 +57,7 @@ class Album:
             return []
         self.seen.add(name)
         self.take(page, name)
-        for at in range(page.locator("dialog").count()):
+        for at in range(min(page.locator("dialog").count(), 2)):  # a list has one for each row
             dialog = page.locator("dialog").nth(at)
             dialog.evaluate("(one) => one.showModal()")
             self.take(page, f"{name}-dialog{at}", whole=False)
@@ -69,8 +69,11 @@ class Album:
         words = re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-") or "start"
         for size, scheme in LOOKS:
             shape(page, size, dark=scheme == "dark")
+            if whole:  # the window as long as the page: what stands at its bottom stands below all else
+                long = max(page.evaluate("document.documentElement.scrollHeight"), size["height"])
+                page.set_viewport_size({"width": size["width"], "height": long})
             file = self.place / f"{self.role}-{words}-{size['width']}-{scheme}.png"
-            page.screenshot(path=file, full_page=whole)
+            page.screenshot(path=file)
             self.count += 1
 
     def send_empty(self, page: Page) -> None:

@@ -125,6 +125,20 @@ def test_a_user_s_money(open_page: Open, site: Dashboard, watch: Watch, javascri
     expect(page.get_by_role("heading", level=1)).to_have_text("Credits")
 
 
+@WAYS
+def test_a_model_is_found_its_price_reckoned_and_tried(page: Page) -> None:
+    page.goto("/prices")
+    page.get_by_label("Search").fill("kimi")
+    page.get_by_label("Tokens in").fill("1000000")
+    page.get_by_label("Tokens out").fill("200000")
+    page.get_by_role("button", name="Show").click()
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name=THINKER))
+    assert money(row.locator("td").last.inner_text()) == Decimal("1.4")  # at 1 and 2 dollars a million
+    row.get_by_role("link", name=THINKER).click()
+    page.get_by_role("link", name="Try it").click()
+    expect(page.get_by_label("Model", exact=True)).to_have_value(THINKER)
+
+
 def test_two_models_beside_each_other_and_the_same_call_elsewhere(page: Page, site: Dashboard) -> None:
     page.goto("/playground")
     page.get_by_label("Model", exact=True).select_option(FLASH)
