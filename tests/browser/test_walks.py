@@ -126,6 +126,42 @@ def test_a_user_s_money(open_page: Open, site: Dashboard, watch: Watch, javascri
 
 
 @WAYS
+def test_a_user_s_account(open_page: Open, site: Dashboard, watch: Watch, javascript: bool) -> None:
+    """A name, another browser signed out, another password."""
+    watch.may(400, 401, 403)
+    page, other = open_page(None), open_page(None)
+    name = f"keeper{'one' if javascript else 'two'}"
+    registered(page, watch, name, javascript)
+    signing_in(other, name, f"{name}-pass")
+    page.goto("/profile")
+    page.get_by_role("textbox", name="Name").fill("Käthe <b>K</b>")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("textbox", name="Name")).to_have_value("Käthe <b>K</b>")
+    expect(page.get_by_role("row", name="another")).to_have_count(1)
+    page.get_by_role("button", name="Sign out the browser").click()
+    other.goto("/profile")
+    expect(other).to_have_title("Sign in · ftgate")
+    page.get_by_label("Present password").fill("not it")
+    page.get_by_label("New password").fill("a better one")
+    page.get_by_role("button", name="Change password").click()
+    expect(page.get_by_label("Present password")).to_have_attribute("aria-invalid", "true")
+    good(page, javascript)
+    page.get_by_label("Present password").fill(f"{name}-pass")
+    page.get_by_label("New password").fill("a better one")
+    page.get_by_role("button", name="Change password").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Account")
+    signing_in(other, name, "a better one")
+    expect(other).not_to_have_title("Sign in · ftgate")
+
+
+def signing_in(page: Page, name: str, password: str) -> None:
+    page.goto("/login")
+    page.get_by_label("User name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+
+
+@WAYS
 def test_a_model_is_found_its_price_reckoned_and_tried(page: Page) -> None:
     page.goto("/prices")
     page.get_by_label("Search").fill("kimi")
@@ -137,34 +173,6 @@ def test_a_model_is_found_its_price_reckoned_and_tried(page: Page) -> None:
     row.get_by_role("link", name=THINKER).click()
     page.get_by_role("link", name="Try it").click()
     expect(page.get_by_label("Model", exact=True)).to_have_value(THINKER)
-
-
-def test_two_models_beside_each_other_and_the_same_call_elsewhere(page: Page, site: Dashboard) -> None:
-    page.goto("/playground")
-    page.get_by_label("Model", exact=True).select_option(FLASH)
-    page.get_by_label("Beside it").select_option(THINKER)
-    page.get_by_label("Message", exact=True).fill("It's me")
-    page.get_by_role("button", name="Send").click()
-    expect(page.get_by_role("link", name="This call")).to_have_count(2)
-    expect(page.locator(".answer .words")).to_have_text(["Hello, world", "An answer."])
-    expect(page.locator("details.way code").first).to_contain_text("It'\\''s me")
-    expect(page.locator("details.way code").first).to_contain_text(FLASH)
-
-
-def test_a_stream_is_stopped(page: Page, site: Dashboard) -> None:
-    """The stop button ends the upstream, and what had come is paid."""
-    page.goto("/playground")
-    page.get_by_label("Model", exact=True).select_option(SLOW)
-    page.get_by_role("button", name="Send").click()
-    expect(page.locator(".answer .words")).to_contain_text("word word word")
-    page.get_by_role("button", name="Stop").click()
-    expect(page.locator(".answer .told")).to_contain_text("Stopped")
-    seen = site.house.wait_for(
-        lambda: [one for one in site.house.fake.requests(SLOW) if one["connection"]["closed_by_peer_at"]], "it goes on"
-    )
-    assert len(seen) >= 1
-    expect(page.get_by_role("link", name="This call")).to_be_visible()
-    assert money(page.locator("[data-is=cost]").inner_text()) > 0
 
 
 # ---- the operator ----
