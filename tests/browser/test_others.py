@@ -68,3 +68,10 @@ def test_nothing_of_another_s_is_on_any_page(site: Dashboard, user: Visitor) -> 
     pages = user.everywhere()
     found = [(address, mark) for address, page in pages.items() for mark in marks if mark in page.text]
     assert len(pages) > 1 and len(marks) > 3 and found == []
+
+
+def test_their_own_pages_show_it(site: Dashboard) -> None:
+    """Else the test above would look for what is nowhere."""
+    with Visitor(site.url, site.session(OTHER)) as other:
+        text = "\n".join(page.text for page in other.everywhere().values())
+    assert [mark for mark in (site.ids["call"], "twomarker") if mark not in text] == []

@@ -144,7 +144,7 @@ def test_a_user_s_account(open_page: Open, site: Dashboard, watch: Watch, javasc
     page.get_by_label("Present password").fill("not it")
     page.get_by_label("New password").fill("a better one")
     page.get_by_role("button", name="Change password").click()
-    expect(page.get_by_label("Present password")).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_role("alert")).to_be_visible()
     good(page, javascript)
     page.get_by_label("Present password").fill(f"{name}-pass")
     page.get_by_label("New password").fill("a better one")
@@ -152,6 +152,26 @@ def test_a_user_s_account(open_page: Open, site: Dashboard, watch: Watch, javasc
     expect(page.get_by_role("heading", level=1)).to_have_text("Account")
     signing_in(other, name, "a better one")
     expect(other).not_to_have_title("Sign in · ftgate")
+
+
+@WAYS
+def test_a_user_finds_why_a_call_failed(page: Page, site: Dashboard) -> None:
+    """By the filters, whose address finds it again; what the calls shown come to stands below them."""
+    id = site.call(USER, BROKEN).headers["x-request-id"]
+    site.house.wait_for(lambda: site.api(USER, "GET", f"/v1/user/logs?request_id={id}")["data"], "it is not in the log")
+    page.goto("/logs")
+    page.get_by_label("Model").fill(BROKEN)
+    page.get_by_role("button", name="Show").click()
+    assert f"model={BROKEN}" in page.url
+    rows = page.locator("main tbody tr")
+    expect(rows.first).to_contain_text(BROKEN)
+    page.get_by_label("Request id").fill(id)
+    page.get_by_role("button", name="Show").click()
+    expect(rows).to_have_count(1)
+    assert money(page.locator("tfoot").inner_text()) == 0
+    rows.get_by_role("link").click()
+    expect(page.locator(".told.bad")).to_be_visible()
+    assert id in page.content()
 
 
 def signing_in(page: Page, name: str, password: str) -> None:
