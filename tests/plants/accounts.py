@@ -311,4 +311,18 @@ PLANTS = (
         'if (status := self._status(key)) == "expired":',
         "tests/accounts/test_keys.py",
     ),
+    Plant(
+        "the link of the first run holds for ever",
+        "ftgate/accounts/setup.py",
+        "late = self._hash is not None and self.clock.now() >= self._until",
+        "late = False",
+        "tests/accounts/test_setup.py",
+    ),
+    Plant(
+        "who cannot sign in is an operator",
+        "ftgate/accounts/setup.py",
+        ' and u.status == "active" and u.password.reveal()',
+        ' and u.status == "active"',
+        "tests/accounts/test_setup.py",
+    ),
 )

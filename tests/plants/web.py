@@ -213,4 +213,25 @@ PLANTS = (
         "        if self.gone is not None and self.pushed:",
         "tests/blackbox/test_playground.py",
     ),
+    Plant(
+        "the token of the first run may be guessed for ever",
+        "ftgate/web/pages/setup.py",
+        "if setup.needed() and (wait_s",
+        "if False and (wait_s",
+        "tests/web/pages/test_setup.py",
+    ),
+    Plant(
+        "a list is read before it is known who sends it",
+        "ftgate/web/pages/desk.py",
+        'if session.person.role == "admin":',
+        "if True:",
+        "tests/web/pages/test_prices_in_force.py",
+    ),
+    Plant(
+        "empty filters are asked for",
+        "ftgate/web/pages/desk.py",
+        "for name, value in request.args.items(multi=True) if value]",
+        "for name, value in request.args.items(multi=True)]",
+        "tests/web/pages/test_users.py",
+    ),
 )

@@ -146,6 +146,7 @@ async def test_what_is_wrong_with_a_list(operator: Visitor, prices: Desk) -> Non
 async def test_who_may_send_one(asking: Asking, operator: Visitor, prices: Desk) -> None:
     assert (await upload(operator, b"{}", format="litellm", csrf_token="x")).status == 403
     assert (await upload(Visitor(asking, USER), b"{}", format="litellm")).status == 403
+    assert (await upload(Visitor(asking, USER), b"x" * MOST_BYTES, format="litellm")).status == 403  # and not read
     assert gone_to(await upload(Visitor(asking, None), b"{}", format="litellm")).startswith("/login")
     for size in (MOST_BYTES, 3 * MOST_BYTES):  # ours, and Quart's own
         assert (await upload(operator, b"x" * size, format="litellm")).status == 413
