@@ -210,3 +210,15 @@ class Used(msgspec.Struct, frozen=True):
     days: list[Sums]
     hours: list[Sums]
     models: dict[str, Sums]
+
+
+class Glance(msgspec.Struct, frozen=True):
+    """An account's calls at a glance. `days` and `hours` say what each of them came to, by the model that served.
+    `counted` is by key, its name ("" where it has none) and status how many calls there were; `failed` are the newest
+    that failed, `first_token_ms` the times of the newest calls that have one, shortest first."""
+
+    days: list[dict[str, Sums]]
+    hours: list[dict[str, Sums]]
+    counted: dict[tuple[int, str, str], int]
+    failed: list[Logged]
+    first_token_ms: list[int]

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ftgate.core.logged import Listed, Place, Recorded, Used, Wanted
+from ftgate.core.logged import Glance, Listed, Place, Recorded, Used, Wanted
 from ftgate.core.periods import Window
 from ftgate.ports.ledger import BYOK, STANDARD, Exhausted, Held, HoldRequest, Ledger, Poor, Row, Settled
 from ftgate.ports.settings import DoorSettings, GateSettings, Live, PlanOffer, SiteSettings, Taker, Terms
@@ -186,4 +186,9 @@ class Journal(Protocol):
 
     async def used(self, account: int, window: Window) -> Used:
         """What an account's calls come to."""
+        ...
+
+    async def glance(self, account: int, month: Window, shown: Window) -> Glance:
+        """What an account's calls come to in each day of `month`, and in each hour of `shown`; how those of `shown`
+        ended."""
         ...

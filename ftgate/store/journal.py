@@ -6,9 +6,9 @@ from pathlib import Path
 
 import trio
 
-from ftgate.core.logged import Listed, Place, Recorded, Used, Wanted, csv_head, csv_line
+from ftgate.core.logged import Glance, Listed, Place, Recorded, Used, Wanted, csv_head, csv_line
 from ftgate.core.periods import Window
-from ftgate.store import listing, usage
+from ftgate.store import glance, listing, usage
 
 PIECE = 500
 """Calls in one piece of an export: some milliseconds of reading."""
@@ -56,3 +56,7 @@ class StoredJournal:
     async def used(self, account: int, window: Window) -> Used:
         """As ports.Journal says."""
         return await trio.to_thread.run_sync(usage.used, self.database, account, window)
+
+    async def glance(self, account: int, month: Window, shown: Window) -> Glance:
+        """As ports.Journal says."""
+        return await trio.to_thread.run_sync(glance.glance, self.database, account, month, shown)

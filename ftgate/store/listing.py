@@ -35,7 +35,7 @@ _COLUMNS = ", ".join([_KEY_NAME if name == "key_name" else f"r.{name}" for name 
 _SHOWN = f"SELECT {_COLUMNS} FROM requests r"  # noqa: S608 - names of ours
 
 
-class _Chosen:
+class Chosen:
     """The kinds that are asked for, by how many calls they have, and the span: from `first` to `last`, both among
     it."""
 
@@ -123,6 +123,10 @@ class _Chosen:
                     values["first"] = found[-1][0]
         return found
 
+    def newest(self, many: int) -> list[Place]:
+        """The places of the newest rows, newest first."""
+        return self.before((_LATEST, _LARGEST), many)
+
     def behind(self, place: Place, many: int, newest: int) -> list[Place]:
         """The places of the oldest rows behind this one, oldest first, up to the row `newest`."""
         at, (first, id) = self.at, place if place[0] >= self.first else (self.first, -1)
@@ -192,12 +196,12 @@ def _kinds_of(wanted: Wanted) -> tuple[str, dict[str, object]]:
 
 
 @contextmanager
-def _moment(path: Path, wanted: Wanted) -> Iterator[_Chosen]:
+def _moment(path: Path, wanted: Wanted) -> Iterator[Chosen]:
     """One moment of the database, for one short read."""
     connection = read_only(path)
     try:
         connection.execute("BEGIN")
-        yield _Chosen(connection, wanted)
+        yield Chosen(connection, wanted)
     finally:
         connection.close()
 
@@ -223,7 +227,7 @@ def page(
         return Listed(rows, total, following, totals)
 
 
-def _one(chosen: _Chosen, wanted: Wanted) -> list[Logged]:
+def _one(chosen: Chosen, wanted: Wanted) -> list[Logged]:
     """The row of an id, where it is one of those that are chosen."""
     sql = "SELECT created_at_us, id, kind FROM requests WHERE request_id = ?"
     found = chosen.connection.execute(sql, (wanted.request_id,)).fetchone()

@@ -31,8 +31,8 @@ def used(path: Path, account: int, window: Window) -> Used:
     connection = read_only(path)
     try:
         connection.execute("BEGIN")
-        hours = [_within(connection, account, span) for span in window.hours]
-        days = [_within(connection, account, span) for span in window.days]
+        hours = [within(connection, account, span) for span in window.hours]
+        days = [within(connection, account, span) for span in window.days]
     finally:
         connection.close()
     models: Models = {}
@@ -41,7 +41,7 @@ def used(path: Path, account: int, window: Window) -> Used:
     return Used(_whole(models), _wholes(days), _wholes(hours), {m: sums for m, sums in models.items() if sums.requests})
 
 
-def _within(connection: sqlite3.Connection, account: int, span: Span) -> Models:
+def within(connection: sqlite3.Connection, account: int, span: Span) -> Models:
     """By model, what came within a span that begins at a whole quarter."""
     behind = -(-span.to_us // QUARTER_US)
     found: Models = {}

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import msgspec
 import trio
 
-from ftgate.core.logged import Listed, Recorded, Sums, Used, Wanted
+from ftgate.core.logged import Glance, Listed, Recorded, Sums, Used, Wanted
 from ftgate.core.periods import Window
 from ftgate.core.retrying import Retry
 from ftgate.core.routing import Routes
@@ -85,10 +85,19 @@ class Asked:
         self.calls: dict[str, Recorded] = {}
         self.windows: list[tuple[int, Window]] = []
         self.sums: dict[str, Sums] = {}
+        self.made: dict[int, int] = {}
+        self.glanced: Glance | None = None
 
     async def requests_of(self, accounts: Sequence[int]) -> Mapping[int, int]:
-        """None."""
-        return dict.fromkeys(accounts, 0)
+        return {account: self.made.get(account, 0) for account in accounts}
+
+    async def glance(self, account: int, month: Window, shown: Window) -> Glance:
+        """What is put into `glanced`; else all of `sums` on the last day and in the last hour, and no call."""
+        self.windows += [(account, month), (account, shown)]
+        empty: dict[str, Sums] = {}
+        days, hours = [empty] * len(month.days), [empty] * len(shown.hours)
+        days[-1:], hours[-1:] = [self.sums], [self.sums] if hours else []
+        return self.glanced or Glance(days, hours, {}, [], [])
 
     async def page(self, wanted: Wanted, **chosen: Any) -> Listed:
         self.asked.append((wanted, chosen))

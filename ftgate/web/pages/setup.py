@@ -82,11 +82,11 @@ def add(routes: Blueprint, desk: Desk) -> None:
     @routes.get("/admin/start")
     async def start() -> Response:
         asker = await desk.operator()
-        steps = await _steps(desk, asker.account)
+        steps = await steps_of(desk, asker.account)
         return desk.show("setup/start.html", asker, steps=steps, done=sum(step.done for step in steps))
 
 
-async def _steps(desk: Desk, account: int) -> Sequence[Step]:
+async def steps_of(desk: Desk, account: int) -> Sequence[Step]:
     """What leads to a first call, and what of it is done."""
     services = desk.services
     channels = services.channels.shown()
