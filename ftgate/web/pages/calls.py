@@ -6,17 +6,19 @@ from urllib.parse import urlencode
 
 from quart import Blueprint, Response, request
 
-from ftgate.core.logged import Logged, Recorded, Totals, Wanted
+from ftgate.core.logged import OPERATOR, ROW, Logged, Recorded, Totals, Wanted
+from ftgate.core.logged import shown as as_row
 from ftgate.errors import NotFound
 from ftgate.web.api.usage import FAILED, LIST, no_call, wanted_calls
 from ftgate.web.asked import text, whole_id
 from ftgate.web.asking import Asker
-from ftgate.web.pages import zones
+from ftgate.web.pages import lists, zones
 from ftgate.web.pages.desk import Desk, part
 from ftgate.web.pages.forms import Form
 from ftgate.web.pages.one_call import told
 from ftgate.web.pages.reasons import reason
 from ftgate.web.paging import paged, paging
+from ftgate.web.replies import reply
 
 ROWS = 50
 FILTERS = ("from", "to", "model", "key", "status", "mode", "request_id", "user", "channel")
@@ -65,28 +67,37 @@ def add(routes: Blueprint, desk: Desk) -> None:
 
 async def listed(desk: Desk, asker: Asker, account: int | None, keys: Sequence[tuple[str, str]]) -> Response:
     """A page of the calls of an account, or of all: what is wrong with a filter stands above the list."""
+    if tidy := desk.tidied():
+        return tidy
     form = Form({name: [said] for name, said in request.args.items()})
     place: tzinfo = UTC
     wanted = Wanted(account=account)
+    operator, kind = account is None, "html"
+    names = OPERATOR if operator else ROW
     rows: list[Logged] = []
     totals, total, following = None, 0, None
     with form.trying():
         place = zones.place()
-        wanted = filtered(desk, account, place)
+        wanted, kind = filtered(desk, account, place), lists.form()
+        if kind == "csv":
+            pieces = desk.services.journal.csv(wanted, names)
+            return desk.services.exports.sent(asker.account, pieces, "text/csv; charset=utf-8", "requests.csv")
         asked = paging(LIST, 2, ROWS)
         after = None if asked.after is None else (asked.after[0], asked.after[1])
         found = await desk.services.journal.page(
             wanted, skipped=asked.skipped, size=asked.size, after=after, summed=True
         )  # fmt: skip
         rows, total, totals = found.rows, found.total, found.totals
-        following = paged(rows, asked, total, found.following, LIST)["next"]
-    operator = account is None
+        page = paged([as_row(row, names) for row in rows], asked, total, found.following, LIST)
+        following = page["next"]
+        if kind == "json":
+            return reply(page)
     return desk.show(
         "calls/list.html", asker, form=form, rows=[shown(desk, row, operator=operator) for row in rows], total=total,
         next=following, totals=totals or sum_of(rows), whole=totals is not None, operator=operator, keys=keys,
         list_path=ALL if operator else OWN, statuses=with_one(STATUSES, text("status")),
         modes=with_one(MODES, text("mode")), tz=zones.name_of(place), starts=zones.local(wanted.from_us, place),
-        ends=zones.local(wanted.to_us, place), csv=csv_path(place, wanted, operator=operator),
+        ends=zones.local(wanted.to_us, place), csv=csv_path(place, ALL if operator else OWN),
         filtered=any(text(name) for name in FILTERS), names={"key": dict(keys)},
     )  # fmt: skip
 
@@ -133,10 +144,7 @@ def with_one(choices: Sequence[tuple[str, str]], said: str | None) -> list[tuple
     return [*choices, *([(said, said)] if said is not None and said not in dict(choices) else [])]
 
 
-def csv_path(place: tzinfo, wanted: Wanted, *, operator: bool) -> str:
-    """Where the same calls come as CSV."""
-    said: dict[str, str] = {name: value for name in FILTERS if (value := text(name)) is not None}
-    if wanted.account is not None and operator:
-        said["user"] = str(wanted.account)
-    path = "/v1/admin/requests" if operator else "/v1/user/logs"
+def csv_path(place: tzinfo, path: str) -> str:
+    """Where the same calls come as CSV: all of them."""
+    said = {name: value for name in FILTERS if (value := text(name)) is not None}
     return f"{path}?{urlencode({**said, 'tz': zones.name_of(place), 'format': 'csv'})}"

@@ -15,6 +15,7 @@ from ftgate.web.api import tokens
 from ftgate.web.api.models import served
 from ftgate.web.asking import Asker, doer
 from ftgate.web.fields import wrong
+from ftgate.web.pages import lists
 from ftgate.web.pages.desk import Desk, part
 from ftgate.web.pages.forms import Form
 from ftgate.web.pages.writing import units_of
@@ -38,10 +39,12 @@ def add(routes: Blueprint, desk: Desk) -> None:
     async def listed() -> Response:
         asker = await desk.person()
         found = await tokens.page(services, asker.account)
+        if (form := lists.form()) != "html":
+            return lists.as_file(found, "keys", form)
         _, every, _ = await services.keys.page(asker.account, status=None, after=None, skipped=0, size=1)
         _, active, _ = await services.keys.page(asker.account, status="active", after=None, skipped=0, size=1)
         return desk.show(
-            "keys/list.html", asker, found=found, keys=[told(key) for key in rows_of(found)], every=every,
+            "keys/list.html", asker, found=found, keys=[told(key) for key in lists.rows_of(found)], every=every,
             active=active, statuses=SHOWN_STATUSES,
         )  # fmt: skip
 
@@ -129,12 +132,6 @@ def told(key: Mapping[str, object]) -> dict[str, object]:
         "kind": KINDS.get(str(key["status"]), "plain"),
         "path": f"/keys/{part(str(key['id']))}",
     }
-
-
-def rows_of(found: Mapping[str, object]) -> list[Mapping[str, object]]:
-    rows = found["data"]
-    assert isinstance(rows, list)
-    return rows
 
 
 def offered(desk: Desk, asker: Asker) -> dict[str, object]:

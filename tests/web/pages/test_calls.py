@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from ftgate.core.logged import Listed, Logged, Moved, Recorded, Totals, Wanted
+from ftgate.core.logged import OPERATOR as OPERATOR_FIELDS
+from ftgate.core.logged import ROW, Listed, Logged, Moved, Recorded, Totals, Wanted, shown
 from ftgate.core.money import PICO_PER_USD
 from ftgate.core.pricing import Multiplier, Price
 from ftgate.core.receipt import earlier_text, multiplier_text, price_text
@@ -17,7 +18,7 @@ from tests.core.test_logged import ONE
 from tests.web.fakes import Asking
 from tests.web.pages.given import given_to
 from tests.web.pages.test_keys import KEY, Keys
-from tests.web.pages.visiting import OPERATOR, SCRIPT, USER, Visitor, is_safe, text
+from tests.web.pages.visiting import OPERATOR, SCRIPT, USER, Visitor, gone_to, is_safe, text
 
 AT = 1_800_000_000_000_000
 CALL = msgspec.structs.replace(
@@ -87,13 +88,30 @@ async def test_filters_are_the_address() -> None:
     body = html.unescape(page.body.decode())
     assert 'name="from" value="2026-11-01T10:00"' in body and 'name="tz" value="Asia/Kolkata"' in body
     assert '<option value="failed" selected>' in body and '<option value="7" selected>laptop' in body
-    assert "/v1/user/logs?from=2026-11-01T10%3A00&to=2026-11-02&model=big&key=7&status=failed&mode=byok&" in body
+    assert "/logs?from=2026-11-01T10%3A00&to=2026-11-02&model=big&key=7&status=failed&mode=byok&" in body
     assert "tz=Asia%2FKolkata&format=csv" in body
     assert 'aria-label="Without Model big"' in body
     await root.get("/admin/requests?user=3&channel=lab-1&status=502&tz=UTC")
     assert asking.journal.asked[1][0] == Wanted(account=3, channel="lab-1", http_status=502)
     await root.get("/admin/requests?user=ann")
     assert asking.journal.asked[2][0] == Wanted(account=5)
+
+
+async def test_what_is_empty_in_an_address_goes() -> None:
+    _, bob, _ = house(CALL)
+    assert gone_to(await bob.get("/logs?from=&model=a%26b&key=&tz=UTC")) == "/logs?model=a%26b&tz=UTC"
+
+
+async def test_the_list_as_a_file() -> None:
+    asking, bob, root = house(CALL)
+    asking.journal.pieces = [b"head\r\n", b"row\r\n"]
+    answer = await bob.get("/logs?model=big&format=csv")
+    assert answer.body == b"head\r\nrow\r\n" and 'filename="requests.csv"' in answer.headers["content-disposition"]
+    assert asking.journal.asked == [(Wanted(account=3, model="big"), {"names": ROW})]
+    assert (await bob.get("/logs?format=json")).json()["data"] == [shown(CALL)]
+    assert (await root.get("/admin/requests?user=3&format=json")).json()["data"] == [shown(CALL, OPERATOR_FIELDS)]
+    assert (await bob.get("/admin/requests?format=csv")).status == 403
+    assert (await bob.get("/logs?format=xml")).status == 400
 
 
 async def test_times_are_of_the_viewer_s_zone() -> None:

@@ -96,6 +96,13 @@ async def test_the_list_by_status_and_when_there_is_none() -> None:
     assert b'href="/keys/new">Make your first key' in (await bob.get("/keys")).body
 
 
+async def test_the_list_as_a_file() -> None:
+    bob, _ = house(KEY)
+    assert (await bob.get("/keys?format=json")).json()["data"] == [KEY]
+    lines = (await bob.get("/keys?format=csv")).body.decode().splitlines()
+    assert lines[0].startswith("id,keyPrefix,name,") and lines[1].startswith("7,sk-ft_abcdef,laptop,active")
+
+
 async def test_a_key_is_made_and_its_text_shown_once() -> None:
     bob, ring = house(KEY)
     assert (await bob.get("/keys/new")).status == 200

@@ -8,7 +8,8 @@ from ftgate.web.asked import whole_id
 from ftgate.web.asking import doer
 from ftgate.web.pages import lists
 from ftgate.web.pages.desk import Desk
-from ftgate.web.pages.keys import rows_of, told
+from ftgate.web.pages.keys import told
+from ftgate.web.pages.lists import rows_of
 
 
 def add(routes: Blueprint, desk: Desk) -> None:
