@@ -1,5 +1,5 @@
-"""What a long history costs: pages of logs and statistics on many requests, and plain calls there beside an empty
-database, in turns of one run. Nothing here judges a time; --json is for who does.
+"""What a long history costs: logs, statistics and the dashboard's pages on many requests, and plain calls there beside
+an empty database, in turns of one run. Nothing here judges a time; --json is for who does.
 
     scripts/depth                       1,000,000 requests of 10 users over 30 days
     scripts/depth --requests 100000 --users 1 --turns 4
@@ -12,7 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -23,6 +23,12 @@ from scripts.benchmark.subjects import Place, Subject, start_upstreams
 
 CONNECTIONS = 32
 STRANGE = "Asia/Kathmandu"
+Timed = tuple[str, dict[str, float]]
+OF_A_USER = (
+    "/", "/?period=24h", f"/?period=30d&tz={STRANGE}", "/keys", "/logs", "/logs?status=failed", "/logs?status=ok",
+    "/logs?model=seed-small", "/logs?model=auto", "/logs?mode=standard&page=500",
+)  # fmt: skip
+OF_THE_OPERATOR = ("/", "/admin/requests", "/admin/requests?status=ok", "/admin/requests?model=seed-rare")
 
 
 class Site:
@@ -50,6 +56,35 @@ class Site:
         return str(said["token"]) if answer.status == 200 else None
 
 
+class Browser:
+    """One kept connection of somebody who has signed in. Raises Trouble where that is refused."""
+
+    def __init__(self, port: int, username: str, password: str) -> None:
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        form = urlencode({"username": username, "password": password})
+        self.connection.request("POST", "/login", form, {"Content-Type": "application/x-www-form-urlencoded"})
+        answer = self.connection.getresponse()
+        answer.read()
+        if answer.status != 303:
+            raise Trouble(f"{username} cannot sign in: {answer.status}")
+        self.headers = {"Cookie": (answer.headers["Set-Cookie"] or "").partition(";")[0], "Accept": "text/html"}
+
+    def open(self, path: str) -> None:
+        """A page, to its last byte. Raises Trouble."""
+        self.connection.request("GET", path, headers=self.headers)
+        answer = self.connection.getresponse()
+        answer.read()
+        if answer.status != 200:
+            raise Trouble(f"GET {path}: {answer.status}")
+
+
+def dashboard(port: int, username: str, password: str, paths: Iterable[str], times: int) -> Iterator[Timed]:
+    """Pages of the dashboard, as the one sees them who signs in so."""
+    browser = Browser(port, username, password)
+    for path in paths:
+        yield f"page {path}", timed(lambda path=path: browser.open(path), times)  # type: ignore[misc]
+
+
 def timed(ask: Callable[[], object], times: int) -> dict[str, float]:
     """Milliseconds: the median, and what one in twenty takes longer than."""
     took = []
@@ -61,7 +96,7 @@ def timed(ask: Callable[[], object], times: int) -> dict[str, float]:
     return {"p50_ms": round(statistics.median(took), 2), "p95_ms": round(took[int(len(took) * 0.95) - 1], 2)}
 
 
-def statistics_of(site: Site, times: int) -> Iterator[tuple[str, dict[str, float]]]:
+def statistics_of(site: Site, times: int) -> Iterator[Timed]:
     for period in ("24h", "7d", "30d"):
         for zone in ("UTC", STRANGE):
             said = site.get("/v1/user/stats", period=period, tz=zone)
@@ -72,7 +107,7 @@ def statistics_of(site: Site, times: int) -> Iterator[tuple[str, dict[str, float
             yield f"stats {period} {zone}", took
 
 
-def pages_of(site: Site, path: str, name: str, times: int, **query: object) -> Iterator[tuple[str, dict[str, float]]]:
+def pages_of(site: Site, path: str, name: str, times: int, **query: object) -> Iterator[Timed]:
     """The first page, and those behind a cursor in the middle and near the end, of 100 rows each."""
     query |= {"page_size": 100}
     total = site.get(path, **query)["total"]
@@ -84,7 +119,7 @@ def pages_of(site: Site, path: str, name: str, times: int, **query: object) -> I
             yield f"{name}, {words}", took
 
 
-def reading(deep: Subject, seeded: str, password: str, times: int) -> Iterator[tuple[str, dict[str, float]]]:
+def reading(deep: Subject, seeded: str, password: str, times: int) -> Iterator[Timed]:
     """All pages that are measured."""
     site = Site(deep.plain.port, seeded)
     yield from statistics_of(site, times)
@@ -93,7 +128,10 @@ def reading(deep: Subject, seeded: str, password: str, times: int) -> Iterator[t
     yield from pages_of(site, "/v1/user/logs", "logs that failed", times, status="502")
     week = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 7 * 86_400))
     yield from pages_of(site, "/v1/user/logs", "logs of a week", times, **{"from": week})
-    token = site.login("root", password)
+    since = urlencode({"from": week})
+    yield from dashboard(deep.plain.port, "u1", "seedseed", (*OF_A_USER, f"/logs?{since}"), times)
+    yield from dashboard(deep.plain.port, "root", password, (*OF_THE_OPERATOR, f"/admin/requests?{since}"), times)
+    token = Site(deep.plain.port, seeded).login("root", password)  # the other connection was idle for long
     if token is None:
         print("admin pages: this version has no login", file=sys.stderr)
         return
@@ -139,7 +177,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         print(f"seeded in {history.seeded_s:.1f} s, ready {history.start_s:.2f} s after its start", flush=True)
         for name, took in reading(deep, history.key, history.password, given.times):
             found["pages"][name] = took
-            print(f"{name:34} p50 {took['p50_ms']:7.2f} ms   p95 {took['p95_ms']:7.2f} ms", flush=True)
+            print(f"{name:48} p50 {took['p50_ms']:7.2f} ms   p95 {took['p95_ms']:7.2f} ms", flush=True)
         if given.turns:
             found["calls"] = calls([empty, deep], body, given.turns, given.seconds)
             print("plain calls a second: empty {empty}, deep {deep}, ratio {ratio} {ratios}".format(**found["calls"]))

@@ -4,6 +4,13 @@ from tests.plants.plant import Plant
 
 PLANTS = (
     Plant(
+        "a start page counts calls of before its span",
+        "ftgate/store/glance.py",
+        '_OUTSIDE = ("created_at_us < :first", ',
+        "_OUTSIDE = (",
+        "tests/store/test_glance.py",
+    ),
+    Plant(
         "what was pruned counts in a list's totals",
         "ftgate/store/summing.py",
         'for sign, table in ((1, "usage_quarters"), (-1, "pruned_quarters"))',
