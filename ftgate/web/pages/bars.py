@@ -68,8 +68,8 @@ def chart(series: Sequence[str], rows: Sequence[tuple[str, str, Sequence[int]]],
 
 
 def above(amount: int) -> int:
-    """The next round number from an amount on: 1, 2 or 5 and noughts; one at the least."""
+    """The next round number from an amount on, whose half is as round: one at the least."""
     if amount <= 1:
         return 1
     step: int = 10 ** (len(str(amount)) - 1)
-    return next(times * step for times in (1, 2, 5, 10) if times * step >= amount)
+    return next(times * step for times in (1, 2, 3, 4, 6, 8, 10) if times * step >= amount and times * step != 3)

@@ -156,7 +156,8 @@ def test_bars_stand_on_each_other_and_reach_as_high_as_their_sum() -> None:
 
 
 @pytest.mark.parametrize(
-    ("amount", "round"), [(0, 1), (1, 1), (2, 2), (3, 5), (5, 5), (6, 10), (10, 10), (11, 20), (99, 100), (501, 1000)]
+    ("amount", "round"),
+    [(0, 1), (1, 1), (2, 2), (3, 4), (5, 6), (9, 10), (10, 10), (11, 20), (21, 30), (99, 100), (501, 600)],
 )
 def test_the_height_of_a_chart_is_a_round_number(amount: int, round: int) -> None:
     assert above(amount) == round
