@@ -114,9 +114,10 @@ class Looker:
         if path in self.seen:
             return list(page.evaluate(STRUCTURE))
         self.seen.add(path)
-        faults = [*faults_of(page), *keyboard_faults(page), *dialog_faults(page)]
+        # What stands around the main part is the same on every page, wide or narrow.
+        frame = path in ("/", "/login") or not page.locator("main[tabindex]").count()
+        faults = [*faults_of(page), *keyboard_faults(page, "body" if frame else "main"), *dialog_faults(page)]
         shape(page, NARROW, dark=True)
-        frame = path in ("/", "/login")  # what is another in a narrow window is so on every page, but for colours
         narrow = [*page.evaluate(STRUCTURE), *axe_faults(page, *([] if frame else ["color-contrast"]))]
         shape(page, WIDE, dark=False)
         return faults + [f"narrow and dark: {fault}" for fault in narrow if fault not in faults]

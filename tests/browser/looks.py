@@ -18,7 +18,8 @@ from playwright.sync_api import Page
 
 MOST_BYTES = 100_000
 """What a page may weigh, as it comes over the wire and with nothing cached: HTML, styles and scripts."""
-BAD = ("serious", "critical")
+MOST_DIALOGS = 3
+"""Dialogs of one page that are opened: a list has one for each of its rows."""
 MOST_STOPS = 400
 """Tab is pressed no more often than that on one page."""
 
@@ -49,10 +50,15 @@ WEIGHT = """() => {
   const kinds = ["navigation", "link", "script", "css"];
   return parts.filter((part) => kinds.includes(part.initiatorType)).map((part) => [part.name, part.encodedBodySize]);
 }"""
-AXE = """(only) => axe.run(document, {
-  resultTypes: ["violations"], preload: false, elementRef: false, ancestry: false, xpath: false,
-  ...(only.length ? {runOnly: {type: "rule", values: only}} : {}),
-})"""
+AXE = """async ([where, only]) => {
+  const said = await axe.run(where || document, {
+    resultTypes: ["violations"], preload: false, elementRef: false, ancestry: false, xpath: false,
+    ...(only.length ? {runOnly: {type: "rule", values: only}} : {}),
+  });
+  return said.violations.filter((found) => ["serious", "critical"].includes(found.impact)).flatMap((found) =>
+    found.nodes.map((node) => `axe: ${found.id} (${found.impact}): ${found.help}: ${node.target} ` +
+      `${node.html.slice(0, 200)} ${(node.failureSummary || "").slice(0, 300)}`));
+}"""
 
 
 def faults_of(page: Page, *, weigh: bool = True) -> list[str]:
@@ -63,18 +69,12 @@ def faults_of(page: Page, *, weigh: bool = True) -> list[str]:
     return [*found, *([f"it weighs {total} bytes: {weights}"] if total > MOST_BYTES else [])]
 
 
-def axe_faults(page: Page, *only: str) -> list[str]:
-    """What axe finds serious or critical; by these of its rules, where some are named."""
+def axe_faults(page: Page, *only: str, where: str = "") -> list[str]:
+    """What axe finds serious or critical; by these of its rules, where some are named, and in one element only, where a
+    selector says which."""
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(_axe())
-    said: dict[str, Any] = page.evaluate(AXE, list(only))
-    return [
-        f"axe: {found['id']} ({found['impact']}): {found['help']}: {node['target']} {node['html'][:200]}"
-        f" {node.get('failureSummary', '')[:300]}"
-        for found in said["violations"]
-        if found["impact"] in BAD
-        for node in found["nodes"]
-    ]
+    return list(page.evaluate(AXE, [where, list(only)]))
 
 
 @cache
@@ -88,10 +88,11 @@ def _axe() -> str:
 
 # ---- the keyboard ----
 
-STOPS = """(within) => {
+STOPS = """(where) => {
+  const within = document.querySelector(where);
   const what = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex], audio[controls]";
   const shown = (one) => one.checkVisibility({visibilityProperty: true}) && !one.closest("[inert]");
-  const stops = [...(within || document).querySelectorAll(what)].filter((one) => {
+  const stops = [...within.querySelectorAll(what)].filter((one) => {
     if (one.disabled || one.closest("fieldset:disabled") || one.tabIndex < 0 || !shown(one)) return false;
     if (one.matches("summary") && one.parentElement.querySelector("summary") !== one) return false;
     if (!one.matches("input[type=radio]") || one.checked) return true;
@@ -104,14 +105,16 @@ STOPS = """(within) => {
     return lines.map((name) => style[name]).join(" ");
   };
   window.stops = stops;
+  window.within = within;
   window.looks = stops.map(look);
   window.lookOf = look;
   document.activeElement?.blur();
+  if (where !== "body") within.focus();
   return stops.map((one) => `${one.localName} ${one.name || one.textContent.trim().slice(0, 40) || one.className}`);
 }"""
 STOP = """() => {
   const one = document.activeElement;
-  if (!one || one === document.body || one === document.documentElement) return null;
+  if (!one || one === document.body || one === document.documentElement || !window.within.contains(one)) return null;
   const at = window.stops.indexOf(one);
   const style = getComputedStyle(one);
   const outlined = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0;
@@ -122,9 +125,10 @@ STOP = """() => {
 }"""
 
 
-def keyboard_faults(page: Page) -> list[str]:
-    """What Tab does not reach, or not in the order of the page, and where one does not see that it is there."""
-    names: list[str] = page.evaluate(STOPS)
+def keyboard_faults(page: Page, where: str = "body") -> list[str]:
+    """What Tab does not reach, or not in the order of the page, and where one does not see that it is there; in the
+    whole page, or in an element of it that takes the focus."""
+    names: list[str] = page.evaluate(STOPS, where)
     reached: list[int] = []
     found: list[str] = []
     shown: dict[int, bool] = {}  # a date is one field with several stops, some of which show it within
@@ -161,11 +165,11 @@ def _stops(page: Page, most: int) -> Iterator[dict[str, Any]]:
 def dialog_faults(page: Page) -> list[str]:
     """What is wrong with the dialogs of the page, each opened as its button would open it."""
     found: list[str] = []
-    for at in range(page.locator("dialog").count()):
+    for at in range(min(page.locator("dialog").count(), MOST_DIALOGS)):
         dialog = page.locator("dialog").nth(at)
         name = dialog.evaluate("(one) => one.id || one.outerHTML.slice(0, 80)")
         dialog.evaluate("(one) => { if (!one.open) one.showModal(); }")
-        found += [f"dialog {name}: {fault}" for fault in axe_faults(page)]
+        found += [f"dialog {name}: {fault}" for fault in axe_faults(page, where="dialog[open]")]
         if not dialog.evaluate("(one) => one.contains(document.activeElement)"):
             found.append(f"dialog {name}: the focus is not in it")
         page.keyboard.press("Escape")
