@@ -15,7 +15,7 @@ RUNS = ("<script>alert", "<img src=x", "<svg onload", "<iframe srcdoc", "<detail
 """How the payloads look where they would run."""
 SHOWN = {
     USER: {"model", "key", "link", "person", "nomodel", "note"},
-    OPERATOR: {"model", "person", "theirs", "nomodel"},
+    OPERATOR: {"model", "person", "theirs", "nomodel", "note"},
 }
 """Which of them each one's pages have to show somewhere."""
 

@@ -260,3 +260,26 @@ def test_an_operator_stops_a_call(open_page: Open, site: Dashboard, javascript: 
     page.goto("/admin/calls")
     expect(page.get_by_text("No call is in flight.")).to_be_visible()
     assert site.house.verified()["open_holds"] == 0
+
+
+@WAYS
+def test_an_operator_s_books(open_page: Open, site: Dashboard) -> None:
+    """The ledger adds up, a payment's bank takes it back, the config is read again, and who did it stands in the
+    audit."""
+    page = open_page(OPERATOR)
+    page.goto("/admin/ledger")
+    page.get_by_role("button", name="Verify").click()
+    while page.get_by_text("Verifying since").count():  # the page looks again by itself with scripts alone
+        page.goto("/admin/ledger")
+    expect(page.get_by_text("The ledger adds up, to the last unit.")).to_be_visible()
+    site.shop.told(site.stripe.dispute(site.pay(USER, 12), 1200))
+    page.goto(f"/admin/payments?user={USER}")
+    expect(page.get_by_role("row", name="disputed").first).to_contain_text("12.00")
+    page.goto("/admin/config")
+    page.get_by_role("button", name="Check").click()
+    expect(page.locator(".told").first).to_be_visible()
+    page.goto("/admin/config")
+    page.get_by_role("button", name="Read it again").click()
+    expect(page.locator(".told").first).to_be_visible()
+    page.goto("/admin/audit")
+    expect(page.locator("main tbody tr").filter(has_text=OPERATOR).first).to_be_visible()
