@@ -154,6 +154,33 @@ def test_a_user_s_account(open_page: Open, site: Dashboard, watch: Watch, javasc
     expect(other).not_to_have_title("Sign in · ftgate")
 
 
+def test_what_was_typed_outlives_the_session(open_page: Open, site: Dashboard, watch: Watch) -> None:
+    """Signed out in another tab, a page says so and keeps its form; signed in again there, it can be sent."""
+    page = open_page(None)
+    registered(page, watch, "walkerfive", True)
+    watch.may(401, 403)
+    page.goto("/keys/new")
+    page.get_by_label("Name", exact=True).fill("typed long before")
+    playing, other = page.context.new_page(), page.context.new_page()
+    playing.goto("/playground")
+    playing.select_option("#f-model", FLASH)
+    other.goto("/profile")
+    other.locator("nav.places").get_by_role("button", name="Sign out").click()
+    expect(other).to_have_title("Sign in · ftgate")
+    page.evaluate("dispatchEvent(new Event('focus'))")  # as who comes back to a tab; here all of them have it
+    expect(page.get_by_role("alert")).to_contain_text("You are signed out")
+    expect(page.get_by_label("Name", exact=True)).to_have_value("typed long before")
+    signing_in(other, "walkerfive", "walkerfive-pass")
+    expect(other.get_by_role("heading", level=1)).to_have_text("Overview")
+    page.evaluate("dispatchEvent(new Event('focus'))")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    page.get_by_role("button", name="Make the key").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Your new key")
+    site.house.canaries.append(page.locator(".once code").inner_text())
+    playing.click("#send")
+    expect(playing.locator(".answer .words")).to_have_text("Hello, world")
+
+
 @WAYS
 def test_a_user_finds_why_a_call_failed(page: Page, site: Dashboard) -> None:
     """By the filters, whose address finds it again; what the calls shown come to stands below them."""

@@ -117,7 +117,7 @@ def shown(desk: Desk, row: Logged, *, operator: bool) -> dict[str, object]:
     return {
         "row": row,
         "path": f"{ALL if operator else OWN}/{part(row.request_id)}",
-        "why": reason(row.status, row.error_code, row.http_status)[0],
+        "why": reason(row.status, row.error_code, row.http_status, begun=row.first_token_ms is not None)[0],
         "owner": desk.services.sessions.person(row.account).username if operator else "",
     }
 

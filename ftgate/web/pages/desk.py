@@ -5,7 +5,7 @@ from math import ceil
 from urllib.parse import quote, urlencode
 
 import trio
-from quart import Response, g, request
+from quart import Response, current_app, g, request
 
 from ftgate import __version__
 from ftgate.errors import Forbidden, GateError
@@ -158,8 +158,12 @@ class Desk:
 
     def sign_in(self) -> Response:
         """To the page where one signs in, and from there back to the page that was asked for."""
-        wanted = request.full_path.rstrip("?") if request.method in SAFE else "/"
-        return self.go("/login", **({"next": wanted} if wanted != "/" else {}))
+        if request.method in SAFE:
+            wanted = request.full_path.rstrip("?")
+            return self.go("/login", **({"next": wanted} if wanted != "/" else {}))
+        rule = request.url_rule
+        methods = current_app.url_map.bind("").allowed_methods(request.path) if rule is not None else ()
+        return self.go("/login", said="ended", **({"next": quote(request.path)} if "GET" in methods else {}))
 
     def refused(self, error: GateError, asker: Asker | None = None) -> Response:
         """A page that says why there is none."""

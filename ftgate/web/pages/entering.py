@@ -5,7 +5,7 @@ from quart import Blueprint, Response, request
 from ftgate.ports.site import Doer, Session
 from ftgate.web.api.auth import MOST_CODE, MOST_NAME, MOST_PASSWORD, MOST_USERNAME, SESSION_S, email
 from ftgate.web.asking import Guard
-from ftgate.web.pages.desk import Desk, ours
+from ftgate.web.pages.desk import Desk, SignIn, ours
 from ftgate.web.pages.forms import Form
 from ftgate.web.replies import request_id
 
@@ -71,7 +71,10 @@ def add(routes: Blueprint, desk: Desk) -> None:
 
     @routes.post("/logout")
     async def logout() -> Response:
-        asker = await desk.person()
+        try:
+            asker = await desk.person()
+        except SignIn:
+            return desk.go("/login")
         await entrance.logout(asker.account, token=None, session=asker.session, all=False)
         answer = desk.go("/login", said="signed_out")
         answer.delete_cookie(guard.cookie_name, path="/", secure=guard.is_secure, httponly=True, samesite="Lax")

@@ -88,6 +88,8 @@ class Form:
         if self.error is None or self.error.param is None or _snake(self.error.param) != name:
             return ""
         own, message = f"`{self.error.param}`", self.error.message
+        if message.startswith(f"{own}: "):
+            return message.removeprefix(f"{own}: ")
         return f"This{message.removeprefix(own)}" if message.startswith(own) else message
 
     def error_beside(self, names: Collection[str]) -> str:

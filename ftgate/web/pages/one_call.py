@@ -42,7 +42,7 @@ class Step(msgspec.Struct, frozen=True):
 def told(found: Recorded, base: str, *, operator: bool) -> dict[str, object]:
     """All that the page says. `operator`: with what only operators may know, channels and what they answered."""
     row = found.row
-    why, helps = reason(row.status, row.error_code, row.http_status)
+    why, helps = reason(row.status, row.error_code, row.http_status, begun=row.first_token_ms is not None)
     return {
         "steps": steps(found, operator=operator),
         "bill": bill(found),

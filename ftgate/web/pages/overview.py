@@ -114,7 +114,7 @@ def failures(found: Glance) -> list[dict[str, object]]:
         {
             "row": row,
             "path": f"{OWN}/{part(row.request_id)}",
-            "why": reason(row.status, row.error_code, row.http_status)[0],
+            "why": reason(row.status, row.error_code, row.http_status, begun=row.first_token_ms is not None)[0],
         }
         for row in found.failed
     ]
@@ -153,7 +153,7 @@ def costs(
         asked = urlencode({"from": iso(span.from_us), "to": iso(span.to_us), "tz": tz})
         name = span.name[11:16] if hours else f"{date.fromisoformat(span.name):%e %b}".strip()
         rows.append((name, f"{OWN}?{asked}", [*amounts, rest]))
-    return chart([model or "no model" for model in named], rows, money=paid)
+    return chart([model or "none answered" for model in named], rows, money=paid)
 
 
 # For operators

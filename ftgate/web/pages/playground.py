@@ -114,7 +114,8 @@ def _chats(form: Form) -> list[tuple[Chat, str]]:
 
 def _number(text: str) -> int | None:
     text = text.strip()
-    return int(text) if text.isascii() and text.isdecimal() and 1 <= int(text[:12]) <= MOST_TOKENS else None
+    plain = text.isascii() and text.isdecimal() and len(text) <= len(str(MOST_TOKENS))
+    return int(text) if plain and 1 <= int(text) <= MOST_TOKENS else None
 
 
 def _body(chat: Chat) -> bytes:

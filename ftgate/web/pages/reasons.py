@@ -35,7 +35,7 @@ CODES = {
     ),
     "provider_error": (
         "Every provider that was tried failed.",
-        "Try again; if it stays so, look at the channels' states.",
+        "Try again; if it stays so, whoever runs this gateway sees why under Channels.",
     ),
     "provider_timeout": ("No provider answered in time.", "Try again, or call a faster model."),
     "no_healthy_provider": (
@@ -54,6 +54,11 @@ CODES = {
     ),
 }
 """By the code of the error: what it was, and what helps."""
+BEGUN = {
+    "provider_error": ("The provider's answer broke off.", "Try again. What came until then is paid."),
+    "provider_timeout": ("The provider's answer stopped coming.", "Try again. What came until then is paid."),
+}
+"""As CODES, once a first token had come."""
 STATUSES = {
     "client_gone": ("The caller left before the answer was whole.", "What came until then is paid."),
     "write_timeout": ("The caller took no more of the answer for too long.", "What came until then is paid."),
@@ -87,12 +92,14 @@ OUTCOMES = {
 """What became of one attempt."""
 
 
-def reason(status: str, code: str, http_status: int) -> tuple[str, str]:
-    """What went wrong with a call, and what helps; two empty texts where nothing did."""
+def reason(status: str, code: str, http_status: int, *, begun: bool = False) -> tuple[str, str]:
+    """What went wrong with a call, and what helps; two empty texts where nothing did. `begun`: a first token came."""
     if status == "ok":
         return "", ""
     if status in NOT_FAILED or status == "crashed":
         return STATUSES[status]
+    if begun and code in BEGUN:
+        return BEGUN[code]
     if code in CODES:
         return CODES[code]
     if status in STATUSES:

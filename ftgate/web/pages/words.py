@@ -24,6 +24,7 @@ OPERATOR_PLACES = (
     ("/admin/audit", "Audit"),
 )
 SAID = {
+    "ended": "You had been signed out meanwhile, so nothing was done. Sign in, and send it again.",
     "signed_out": "You are signed out.",
     "channel_on": "Switched on: calls go there again.",
     "channel_off": "Switched off: no new call goes there.",

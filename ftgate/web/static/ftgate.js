@@ -74,6 +74,25 @@ function printing(root) {
   for (const button of root.querySelectorAll("[data-print]")) { button.hidden = false; button.onclick = () => print(); }
 }
 
+// A page may be older than its session: its person signed out, or in anew, in another tab. Its forms take over the token
+// of the session that there is, if it is the same person's, and so what was typed is not lost. What is wrong, in words.
+async function renew() {
+  try {
+    const answer = await fetch("/v1/auth/session", { headers: { Accept: "application/json" } });
+    if (answer.status === 401) return "You are signed out. Sign in again in another tab, and come back: what you wrote stays here.";
+    if (!answer.ok) return "";
+    const said = await answer.json(), who = document.querySelector(".who")?.textContent;
+    if (said.user.username !== who) return `Meanwhile ${said.user.username} has signed in, and this page is of ${who}: load it again.`;
+    for (const proof of document.querySelectorAll("input[name=csrf_token]")) proof.value = said.csrfToken;
+  } catch { /* the server will say what is wrong */ }
+  return "";
+}
+if (document.querySelector(".who")) window.addEventListener("focus", async () => {
+  const words = await renew();
+  document.querySelector(".told.ended")?.remove();
+  if (words) document.querySelector("header.top").after(Object.assign(document.createElement("p"), { className: "told bad ended", role: "alert", textContent: words }));
+});
+
 function prepare(root) { localize(root); copying(root); asking(root); printing(root); }
 prepare(document);
 again();

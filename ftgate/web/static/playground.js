@@ -73,13 +73,21 @@ class Answer {
   }
 
   async run(model) {
-    const headers = { "Content-Type": "application/json", "X-CSRF-Token": value("csrf_token") };
+    const body = JSON.stringify(asked(model));
+    const ask = () => fetch("/playground/call", {
+      method: "POST", headers: { "Content-Type": "application/json", "X-CSRF-Token": value("csrf_token") }, body,
+      signal: this.abort.signal, redirect: "manual",
+    });
     try {
-      const answer = await fetch("/playground/call", {
-        method: "POST", headers, body: JSON.stringify(asked(model)), signal: this.abort.signal, redirect: "manual",
-      });
+      let answer = await ask(), words = "";
+      const isPage = () => (answer.headers.get("Content-Type") ?? "").startsWith("text/html");
+      if (answer.status === 403 && isPage()) {  // signed in anew elsewhere
+        words = await renew();
+        if (!words) answer = await ask();
+      }
       this.id = answer.headers.get("X-Request-Id");
       if (answer.type === "opaqueredirect") this.tell("bad", "You are signed out. Sign in again; what you wrote stays here.");
+      else if (isPage()) this.tell("bad", words || "That was refused. Load the page again.");
       else if ((answer.headers.get("Content-Type") ?? "").startsWith("text/event-stream")) {
         await this.read(answer);
         if (!this.done && this.root.querySelector(".told").hidden) this.tell("bad", "The answer broke off.");

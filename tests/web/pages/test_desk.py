@@ -109,6 +109,22 @@ async def test_only_our_own_page_may_send_a_form(texts: dict[str, Any], headers:
     assert b"CSRF check failed" in answer.body
 
 
+async def test_a_form_whose_session_has_ended_says_so_and_leads_back_to_its_page() -> None:
+    asking = Asking()
+    for path, where in (("/keys/new", "/login?said=ended&next=%2Fkeys%2Fnew"), ("/keys/1/delete", "/login?said=ended")):
+        answer = await asking.form(path, name="typed")
+        assert (answer.status, answer.headers["location"]) == (303, where)
+    page = (await asking.ask("/login?said=ended&next=%2Fkeys%2Fnew", secret=None, **HTML)).body.decode()
+    assert "nothing was done" in page and 'name="next" value="/keys/new"' in page
+
+
+async def test_a_form_of_another_session_is_told_in_words() -> None:
+    asking = Asking()
+    page = (await asking.form("/keys/new", headers=asking.signed_in(), csrf_token="old")).body.decode()
+    assert "<h1>Nothing was done</h1>" in page
+    assert "opened before you signed in anew" in page
+
+
 @pytest.mark.parametrize("headers", [{"origin": "https://evil.example"}, {"sec_fetch_site": "cross-site"}])
 @pytest.mark.parametrize("path", ["/login", "/register"])
 async def test_another_site_signs_nobody_in(path: str, headers: dict[str, str]) -> None:

@@ -43,6 +43,7 @@ def test_beside_its_field_an_error_need_not_name_it() -> None:
     form = of("quota=x")
     for said, shown in (
         ("`quotaReset` must be a day", "This must be a day"),
+        ("`quotaReset`: 7 is too many", "7 is too many"),
         ("a `quotaReset` is a day", "a `quotaReset` is a day"),
     ):
         with form.trying():

@@ -55,7 +55,7 @@ async def test_what_is_left_and_what_was_spent() -> None:
     assert "Balance $10.00 $3.00 held Runway 49 days Spent today $1.00 7 days $1.00 30 days $3.00" in words
     assert "75 % of 8 calls in the last 7 days were answered. Credits last about 49 days." in words
     assert "Calls 8 Answered 75 % 2 failed First token, p50 149 ms First token, p95 194 ms" in words
-    assert "big 6 1.5 k $1.00 no model 2 0 $0.00" in words
+    assert "big 6 1.5 k $1.00 none answered 2 0 $0.00" in words
     assert "laptop 7 2 8 1 0" in words, "a key without a name is called by its number"
     assert "The key's own spending limit was reached. key_quota_exceeded, 402" in words
 

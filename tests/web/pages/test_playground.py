@@ -100,6 +100,7 @@ async def test_a_call_of_a_tool_is_shown_as_it_came() -> None:
     [
         ({"message": ""}, "message"), ({"max_tokens": "0"}, "max_tokens"), ({"max_tokens": "1.5"}, "max_tokens"),
         ({"max_tokens": "many"}, "max_tokens"), ({"max_tokens": "99999999999999"}, "max_tokens"),
+        ({"max_tokens": "1".zfill(12) + "9" * 5000}, "max_tokens"),
     ],
 )  # fmt: skip
 async def test_what_is_wrong_stands_beside_its_field(texts: dict[str, str], field: str) -> None:
@@ -141,4 +142,4 @@ async def test_nobody_else_s_page_makes_a_call() -> None:
     answer = await asking.ask(
         "/playground/call", method="POST", body=b"{}", content_type="application/json", x_csrf_token="a"
     )
-    assert (answer.status, answer.headers["location"]) == (303, "/login")
+    assert (answer.status, answer.headers["location"]) == (303, "/login?said=ended")
