@@ -24,7 +24,8 @@ ROWS = 50
 FILTERS = ("from", "to", "model", "key", "status", "mode", "request_id", "user", "channel")
 STATUSES = (
     ("", "Any"), (FAILED, "Failed"), ("ok", "ok"), ("client_gone", "client gone"), ("error", "error"),
-    ("timeout", "timeout"), ("refused", "refused"), ("crashed", "crashed"),
+    ("timeout", "timeout"), ("refused", "refused"), ("operator", "stopped"),
+    ("write_timeout", "caller stalled"), ("shutdown", "shutdown"), ("crashed", "crashed"),
 )  # fmt: skip
 MODES = (("", "Any"), ("standard", "Credits"), ("byok", "Own provider key"))
 OWN, ALL = "/logs", "/admin/requests"

@@ -52,6 +52,11 @@ async def test_a_day_is_drawn_in_half_hours(asking: Asking) -> None:
     ("more", "words"),
     [
         ({}, "It answers."),
+        ({"requests_1h": 100, "errors_1h": 24}, "It answers."),
+        ({"requests_1h": 4, "errors_1h": 4}, "It answers."),
+        ({"requests_1h": 100, "errors_1h": 25}, "0 of 1 answer; lab: fails."),
+        ({"requests_1h": 5, "errors_1h": 5}, "5 of 5 of its requests in the last hour failed. Calls still go there."),
+        ({"state": "degraded", "requests_1h": 5, "errors_1h": 5}, "lab: in part."),
         ({"state": "disabled", "enabled": False}, "0 of 1 answer; lab: off."),
         ({"state": "degraded"}, "lab: in part."),
         ({"state": "open", "circuits": [{"model": "m", "state": "open", "failures": 3, "until": None}]}, "lab: rests."),

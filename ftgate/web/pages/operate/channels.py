@@ -13,6 +13,8 @@ from ftgate.web.pages.forms import Form
 
 FAIR, BAD = 5, 25
 """Of a hundred requests so many that fail make a half-hour a fair or a bad one."""
+FEW = 5
+"""Requests of an hour that are too few to say of a channel that it fails."""
 REASONS = {
     "rate_limited": "its limit is reached", "credential": "the provider refused it",
     "out_of_credit": "its account has no credit left",
@@ -44,6 +46,8 @@ def standing(channel: Mapping[str, object]) -> tuple[str, str, str]:
     state = channel.get("state")
     if state == "disabled":
         return "plain", "off", "Switched off: no call goes there."
+    if state == "ok" and (failed := _failing(channel)):
+        return "bad", "fails", f"{failed} of its requests in the last hour failed. Calls still go there."
     if state == "ok":
         return "good", "answers", "Calls go there."
     if state == "degraded":
@@ -51,6 +55,12 @@ def standing(channel: Mapping[str, object]) -> tuple[str, str, str]:
     if _at_cap(channel):
         return "bad", "at its cap", "It has spent what it may in this month: no call goes there until the next."
     return "bad", "rests", "All of its models or keys rest: calls go elsewhere, if there is another channel."
+
+
+def _failing(channel: Mapping[str, object]) -> str:
+    """How many of how many requests of the last hour failed, where that is bad; "" where it is not."""
+    requests, errors = int(str(channel["requests_1h"])), int(str(channel["errors_1h"]))
+    return f"{errors} of {requests}" if requests >= FEW and _kind(requests, errors) == "bad" else ""
 
 
 def _at_cap(channel: Mapping[str, object]) -> bool:
