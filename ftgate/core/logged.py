@@ -158,6 +158,7 @@ class Recorded(msgspec.Struct, frozen=True):
     multiplier: str = ""
     earlier: str = ""
     remark: str = ""
+    upstream_id: str = ""
     route: str = ""
     client_dialect: str = ""
     channel_dialect: str = ""

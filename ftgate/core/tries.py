@@ -9,7 +9,8 @@ import msgspec
 
 class Try(msgspec.Struct, frozen=True, array_like=True):
     """One attempt. `outcome` is ok, why it failed (core.verdicts), or how the call ended while it went on; `status` the
-    upstream's, None where it gave none; `ms` how long it took; `error` what the upstream or we said, redacted."""
+    upstream's, None where it gave none; `ms` how long it took; `error` what the upstream or we said, redacted;
+    `upstream_id` the upstream's own id of it, where it told one."""
 
     channel: str
     model: str
@@ -17,11 +18,12 @@ class Try(msgspec.Struct, frozen=True, array_like=True):
     status: int | None
     ms: int
     error: str = ""
+    upstream_id: str = ""
 
     def shown(self) -> dict[str, object]:
         return {
             "channel": self.channel, "model": self.model, "outcome": self.outcome, "status": self.status, "ms": self.ms,
-            "error": self.error or None,
+            "error": self.error or None, "upstream_id": self.upstream_id or None,
         }  # fmt: skip
 
 

@@ -115,6 +115,7 @@ class Attempts:
         if answer.whole is None or not _is_good(answer):
             return await self._try_in_scope(x, dialect, tried, index, until, answer)
         self.passing("head")
+        tried.head = answer.headers
         await answer.aclose()
         return self._take_answer(x, dialect, tried, answer.whole, index)
 
@@ -135,6 +136,7 @@ class Attempts:
                 timer.cancel()
             answer = await coming if isinstance(coming, Coroutine) else coming
             self.passing("head")
+            tried.head = answer.headers
             try:
                 if not _is_good(answer):
                     tried.failed = True  # whoever leaves while its error is read pays nothing

@@ -117,8 +117,8 @@ class Tried:
     """One attempt: where it went, what its meter says, how far it came."""
 
     __slots__ = (
-        "awaited", "bare", "began", "candidate", "cap", "complete", "cost", "ended", "failed", "left_at", "meter",
-        "sending",
+        "awaited", "bare", "began", "candidate", "cap", "complete", "cost", "ended", "failed", "head", "left_at",
+        "meter", "sending",
     )  # fmt: skip
 
     def __init__(self, candidate: Candidate, cap: int | None = None, *, bare: bool = False) -> None:
@@ -132,6 +132,7 @@ class Tried:
         self.cost = 0  # units that are charged for it, at the channel's own price
         self.left_at: int | None = None  # tokens that had come when it was first seen that its client has left
         self.awaited = ""  # what has not come, in words, when the time for it is up
+        self.head: Headers = []  # of the upstream's answer
         self.began = self.ended = 0.0  # of what was tried again, and of what failed (Clock.now)
 
 

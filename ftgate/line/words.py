@@ -33,11 +33,15 @@ from ftgate.errors import (
     ShuttingDown,
     Stopped,
 )
-from ftgate.line.call import Ended, Exchange
+from ftgate.line.call import Ended, Exchange, Tried
 from ftgate.line.charge import prompt_of
 from ftgate.ports import BYOK, Exhausted, Headers, Poor, Row
 
 DAY_S = 86_400.0
+UPSTREAM_IDS = frozenset([b"x-request-id", b"request-id", b"x-ds-trace-id", b"x-siliconcloud-trace-id", b"x-tt-logid"])
+"""Headers in which providers tell their own id of a call, which their support asks for: OpenAI and most others,
+Anthropic, DeepSeek, SiliconFlow, Volcengine."""
+_ID = re.compile(rb"[A-Za-z0-9_.:/+=-]{1,128}")
 MAX_DETAILS = 4000
 """Characters of what an upstream says beside the words of an error."""
 MAX_ERROR = 200
@@ -95,6 +99,16 @@ def cut_error(x: Exchange) -> GateError:
     return ProviderTimeout(f"the call took longer than {x.call.total_s:g}s in all")
 
 
+def upstream_id(tried: Tried) -> str:
+    """The upstream's own id of an attempt; "" where it told none that can be one, and never what holds its key."""
+    for name, value in tried.head:
+        if name in UPSTREAM_IDS:
+            secret = tried.candidate.credential.reveal()
+            said = value.decode("latin1") if _ID.fullmatch(value) else ""
+            return "" if secret and secret in said else said
+    return ""
+
+
 def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: float, remark: str = "") -> Row:
     """The call as it is remembered. `cost` in units, `now` monotonic seconds, `remark` for the operator."""
     assert x.key is not None
@@ -145,6 +159,7 @@ def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: fl
         earlier=receipt.earlier_text(charged[:-1]) if len(charged) > 1 and measured is not None else "",
         remark=remark and remark[:500].replace("\0", "\ufffd"),
         tries=tries,
+        upstream_id=upstream_id(tried[-1]) if tried else "",
     )
 
 
@@ -167,6 +182,7 @@ def _tries(x: Exchange, status: str, now: float) -> str:
                 upstream,
                 max(int(took * 1000), 0),
                 error,
+                upstream_id(tried),
             )
         )
     return tries_text(said)

@@ -78,6 +78,8 @@ class Row(msgspec.Struct, gc=False, array_like=True):
     `remark` is what the operator is to know of a call that was served all the same: a usage that was refused, a prompt
     counted far above what was sent, events that were no JSON; or that a bug kept it from being charged.
 
+    `upstream_id` is the id that the upstream gave the last attempt, in its own words; "" where it told none.
+
     `tries` (core.tries) is what became of each attempt, where the row does not say it: where there were several.
 
     `kind` is the journal's own: which calls are of one kind to who looks for them.
@@ -121,6 +123,7 @@ class Row(msgspec.Struct, gc=False, array_like=True):
     remark: str = ""
     tries: str = ""
     kind: int = 0
+    upstream_id: str = ""
 
 
 class Settled(msgspec.Struct, frozen=True, gc=False):

@@ -270,7 +270,7 @@ BEGINNING: Place = (-_LATEST, -1)
 
 
 _BESIDE = ("price", "tries", "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens", "multiplier", "earlier",
-           "remark", "route", "client_dialect", "channel_dialect", "hold")  # fmt: skip
+           "remark", "upstream_id", "route", "client_dialect", "channel_dialect", "hold")  # fmt: skip
 """Of Recorded, what the row holds beside what is shown in lists."""
 _MOVED = (
     "SELECT id, kind, amount, at_us FROM entries WHERE id = :hold AND kind = 'hold'"

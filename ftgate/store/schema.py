@@ -190,11 +190,14 @@ CREATE TABLE pruned (id INTEGER PRIMARY KEY CHECK (id = 1), held INTEGER NOT NUL
 INSERT INTO pruned VALUES (1, 0, 0);
 """
 """The tenth's: what came of the calls whose rows are gone (store.pruning)."""
+_UPSTREAM_IDS = {"requests": {"upstream_id": "TEXT NOT NULL DEFAULT ''"}}
+"""The eleventh's: what upstreams call the calls."""
 _ADDED = {
     "0002_row_arithmetic": _ROW_ARITHMETIC,
     "0003_remarks": _REMARKS,
     "0005_people": _PEOPLE_COLUMNS,
     "0008_rollups": _KINDS,
+    "0011_upstream_ids": _UPSTREAM_IDS,
 }
 _TABLES: dict[str, dict[str, tuple[str, ...]]] = {
     "0004_byok_months": {"byok_months": ("account", "month", "tokens")},
@@ -227,6 +230,7 @@ _MIGRATIONS = {
     "0008_rollups": _added(_KINDS) + rollups.MIGRATION,
     "0009_records": _RECORDS,
     "0010_pruned": _PRUNED,
+    "0011_upstream_ids": _added(_UPSTREAM_IDS),
 }
 
 

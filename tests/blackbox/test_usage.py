@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -153,7 +154,10 @@ def test_the_operator_sees_everybody_s_requests_and_what_became_of_each_attempt(
         assert first["error"] == "scripted 503" and first["ms"] + second["ms"] <= row["latency_ms"]
         assert second | {"ms": 0} == {
             "channel": "second", "model": "plain", "outcome": "ok", "status": 200, "ms": 0, "error": None,
+            "upstream_id": seen["upstream_id"],
         }  # fmt: skip
+        assert re.fullmatch(r"req_[0-9]+", seen["upstream_id"]) and first["upstream_id"] != seen["upstream_id"]
+        assert re.fullmatch(r"req_[0-9]+", first["upstream_id"])
         assert house.get("/v1/admin/requests", operator, user=house.user(other)["id"], channel="first")["total"] == 1
         export = house.http.get("/v1/admin/requests?format=csv", headers=operator.headers)
         assert len(export.text.splitlines()) == 3 and export.text.splitlines()[0].endswith(",user,channel,lost")

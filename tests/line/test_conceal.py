@@ -12,7 +12,9 @@ from trio.testing import MockClock
 
 from ftgate.core.routing import Candidate, Reach
 from ftgate.core.secret import Secret
-from ftgate.line.words import conceal
+from ftgate.line.call import Tried
+from ftgate.line.words import conceal, upstream_id
+from ftgate.ports import Headers
 from tests.fakes.ports import ScriptedUpstream, Stage, addresses, channel
 from tests.line.transcript import PLAIN, STREAM, ask, delta, status
 
@@ -109,3 +111,25 @@ async def test_it_is_taken_out_wherever_an_upstream_says_it(
     told = f"{client.body.decode()} {caplog.text}"
     assert "[redacted] is not known to [redacted]" in told
     assert "any shape of credential" not in told and "private-host" not in told
+
+
+@pytest.mark.parametrize(
+    ("headers", "known"),
+    [
+        ([(b"content-type", b"x"), (b"x-request-id", b"req_1:a/B+c=.2")], "req_1:a/B+c=.2"),
+        ([(b"request-id", b"req_011C")], "req_011C"),
+        ([(b"x-ds-trace-id", b"3f2a")], "3f2a"),
+        ([(b"x-request-id", b"")], ""),
+        ([(b"x-request-id", b"a b")], ""),
+        ([(b"x-request-id", b"<script>")], ""),
+        ([(b"x-request-id", "ö".encode())], ""),
+        ([(b"x-request-id", b"a" * 129)], ""),
+        ([(b"x-request-id", b"for-sk-key-of-ours")], ""),
+        ([(b"x-other", b"req_1")], ""),
+        ([], ""),
+    ],
+)
+def test_an_upstream_s_id_is_kept_as_it_is_or_not_at_all(headers: Headers, known: str) -> None:
+    tried = Tried(msgspec.structs.replace(CANDIDATE, credential=Secret("sk-key-of-ours")))
+    tried.head = headers
+    assert upstream_id(tried) == known

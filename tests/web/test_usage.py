@@ -175,20 +175,21 @@ async def test_what_the_operator_sees() -> None:
 async def test_one_call_with_its_attempts() -> None:
     house = asking()
     price = Price(150_000, 600_000, 75_000, 0, 0, per_request=10**9, tiers=(Tier(9, 1, 2, 3, 4, 5),))
-    tried = [Try("c1", "m", "rate_limited", 429, 12, "slow down"), Try("c2", "n", "ok", 200, 30)]
+    tried = [Try("c1", "m", "rate_limited", 429, 12, "slow down", "up-7"), Try("c2", "n", "ok", 200, 30)]
     house.journal.calls = {
         "req_1": Recorded(ONE, "", ""),
+        "req_5": Recorded(ONE, "", "", upstream_id="up-9"),
         "req_2": Recorded(ONE, price_text(price), tries_text(tried)),
         "req_3": Recorded(msgspec.structs.replace(ONE, status="error", error_code="x"), "nonsense", "nonsense"),
         "req_4": Recorded(msgspec.structs.replace(ONE, attempts=0), "", ""),
     }
     first = (await house.ask("/v1/admin/requests/req_1", secret=ADMIN)).json()
+    answered: dict[str, object] = {"outcome": "ok", "status": 200, "error": None, "upstream_id": None}
     assert first == shown(ONE, OPERATOR) | {
-        "price": None,
-        "attempts_detail": [
-            {"channel": "c", "model": "m", "outcome": "ok", "status": 200, "ms": 5, "error": None},
-        ],
+        "upstream_id": None, "price": None, "attempts_detail": [{"channel": "c", "model": "m", "ms": 5, **answered}],
     }  # fmt: skip
+    known = (await house.ask("/v1/admin/requests/req_5", secret=ADMIN)).json()
+    assert known["upstream_id"] == known["attempts_detail"][0]["upstream_id"] == "up-9"
     second = (await house.ask("/v1/admin/requests/req_2", secret=ADMIN)).json()
     assert second["price"] == {
         "input": "0.15", "output": "0.6", "cached": "0.075", "cache_write": "0", "cache_write_1h": "0",
@@ -201,9 +202,12 @@ async def test_one_call_with_its_attempts() -> None:
         ],
     }  # fmt: skip
     assert second["attempts_detail"] == [
-        {"channel": "c1", "model": "m", "outcome": "rate_limited", "status": 429, "ms": 12, "error": "slow down"},
-        {"channel": "c2", "model": "n", "outcome": "ok", "status": 200, "ms": 30, "error": None},
-    ]
+        {
+            "channel": "c1", "model": "m", "outcome": "rate_limited", "status": 429, "ms": 12, "error": "slow down",
+            "upstream_id": "up-7",
+        },
+        {"channel": "c2", "model": "n", "ms": 30, **answered},
+    ]  # fmt: skip
     third = (await house.ask("/v1/admin/requests/req_3", secret=ADMIN)).json()
     assert third["price"] is None and third["attempts_detail"][0]["error"] == "x"
     assert (await house.ask("/v1/admin/requests/req_4", secret=ADMIN)).json()["attempts_detail"] == []

@@ -130,7 +130,12 @@ def _cents(units: int) -> str:
 def _recorded(found: Recorded) -> dict[str, object]:
     """One call with its price, in USD for a million tokens, and its attempts."""
     tries = [one.shown() for one in attempts(found)]
-    return {**shown(found.row, OPERATOR), "price": _price(found.price), "attempts_detail": tries}
+    return {
+        **shown(found.row, OPERATOR),
+        "upstream_id": found.upstream_id or None,
+        "price": _price(found.price),
+        "attempts_detail": tries,
+    }
 
 
 def attempts(found: Recorded) -> list[Try]:
@@ -139,7 +144,10 @@ def attempts(found: Recorded) -> list[Try]:
     tries = tries_of(found.tries)
     if not tries and row.attempts:  # the row itself tells all of its only one
         answered = row.status == "ok"
-        only = Try(row.channel, row.served_model, row.status, 200 if answered else None, row.latency_ms, row.error_code)
+        status = 200 if answered else None
+        only = Try(
+            row.channel, row.served_model, row.status, status, row.latency_ms, row.error_code, found.upstream_id
+        )  # fmt: skip
         tries = [only]
     return tries
 

@@ -127,7 +127,7 @@ OPERATIONS = (
         **json(paged(named("OperatorRow"))), "text/csv": text(),
     }, params=(*PAGES, *LOG_FILTERS, Param("user", text()), Param("channel", text()))),
     _admin("GET", "/requests/{id}", "A call, with its price and each attempt", record({
-        **_OF_OPERATOR, "price": {}, "attempts_detail": listed(anything()),
+        **_OF_OPERATOR, "upstream_id": maybe(text()), "price": {}, "attempts_detail": listed(anything()),
     }), params=_REQUEST_ID, refused=_GONE),
     _admin("POST", "/ledger/verify", "Read the whole ledger", record({
         "ok": flag(), "accounts": whole(), "entries": whole(), "open_holds": whole(), "disagreement?": maybe(text()),

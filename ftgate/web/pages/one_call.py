@@ -53,6 +53,7 @@ def told(found: Recorded, base: str, *, operator: bool) -> dict[str, object]:
         "route": found.route,
         "dialects": (found.client_dialect, found.channel_dialect),
         "remark": found.remark if operator else "",
+        "upstream_id": found.upstream_id,
     }
 
 
