@@ -1,5 +1,6 @@
 """An account's API keys: the list, making one (its text is shown once, in the answer to the form), its page."""
 
+import secrets
 import time
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
@@ -27,6 +28,8 @@ EXPIRIES = (
 )  # fmt: skip
 SPANS = {"none": "in all", "day": "a day", "week": "a week", "month": "a month"}
 """For how long a quota is, by `quotaReset`."""
+MOST_ORDER, MOST_ORDERS = 64, 10_000
+"""Characters of what a form for a new key is known by, and forms that are remembered."""
 MOST_LISTED = 40
 """Models that a form lists with a box each; of more it takes names alone."""
 KINDS = {"active": "good", "expired": "fair"}
@@ -34,6 +37,7 @@ KINDS = {"active": "good", "expired": "fair"}
 
 def add(routes: Blueprint, desk: Desk) -> None:
     services = desk.services
+    orders: dict[tuple[int, str], None] = {}
 
     @routes.get("/keys")
     async def listed() -> Response:
@@ -49,7 +53,9 @@ def add(routes: Blueprint, desk: Desk) -> None:
         )  # fmt: skip
 
     def making(asker: Asker, form: Form | None = None) -> Response:
-        return desk.show("keys/new.html", asker, form=form, key=None, offered=offered(desk, asker))
+        return desk.show(
+            "keys/new.html", asker, form=form, key=None, offered=offered(desk, asker), order=secrets.token_urlsafe(16)
+        )
 
     @routes.get("/keys/new")
     async def new() -> Response:
@@ -59,10 +65,21 @@ def add(routes: Blueprint, desk: Desk) -> None:
     async def make() -> Response:
         asker = await desk.person()
         form = await desk.form()
-        with form.trying():
-            made, secret = await services.keys.make(asker.account, wanted(form), doer(asker))
+        order = (asker.account, form.said("order")[:MOST_ORDER])
+        if order in orders:  # sent again: a second click, or the answer loaded anew
+            return desk.go("/keys", said="key_made_before")
+        if order[1]:
+            orders[order] = None
+        try:
+            with form.trying():
+                made, secret = await services.keys.make(asker.account, wanted(form), doer(asker))
+        finally:
+            if not form.done:
+                orders.pop(order, None)
         if not form.done:
             return making(asker, form)
+        if len(orders) > MOST_ORDERS:
+            del orders[next(iter(orders))]
         model = model_for(desk, asker, made)
         curl = first_call(desk.address(), secret, model)
         return desk.show("keys/made.html", asker, key=told(made), secret=secret, model=model, curl=curl)
@@ -195,9 +212,11 @@ def wanted(form: Form) -> dict[str, object]:
     found["quota"] = form.fields("quota").usd("quota")
     if isinstance(found["quota"], int) and found["quota"] < 0:
         raise wrong("quota", "A limit is zero or more.")
-    expiry = form.said("expiry", "never")
+    expiry, on = form.said("expiry", "never"), form.said("expires_on").strip()
+    if on and expiry != "date":
+        raise wrong("expiry", "A date is given beside: choose “On a date”, or empty it.")
     if expiry != "as_it_is":
-        found["expires_at_us"] = expires_us(expiry, form.said("expires_on").strip())
+        found["expires_at_us"] = expires_us(expiry, on)
     return found
 
 

@@ -1,6 +1,7 @@
 """The pages of API keys: what they show, what their forms make of what was typed, and what they refuse."""
 
 import html
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -130,6 +131,20 @@ async def test_a_key_is_made_and_its_text_shown_once() -> None:
         assert SECRET.encode() not in (await bob.get(path)).body
 
 
+async def test_a_form_that_is_sent_again_makes_no_second_key() -> None:
+    """As by loading its answer anew, or by a second click. One that was wrong was not made, and another form's is."""
+    bob, ring = house()
+    order = re.search(r'name="order" value="([^"]+)"', (await bob.get("/keys/new")).body.decode())
+    assert order is not None
+    assert (await bob.send("/keys/new", name="", order=order[1])).status == 400
+    assert (await bob.send("/keys/new", name="x", order=order[1])).status == 200
+    assert gone_to(await bob.send("/keys/new", name="x", order=order[1])) == "/keys?said=key_made_before"
+    assert len(ring.asked) == 1
+    for other in ("another", "", ""):
+        assert (await bob.send("/keys/new", name="x", order=other)).status == 200
+    assert len(ring.asked) == 4
+
+
 async def test_a_name_is_enough() -> None:
     bob, ring = house()
     made = await bob.send("/keys/new", name="x", quota="", quota_reset="none", expiry="never", expires_on="")
@@ -157,6 +172,8 @@ async def test_expiry_in_days(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"models": "m" * 300}, "models", "characters long"),
         ({"more_models": "m" * 300}, "models", "characters long"),
         ({"expiry": "sometime"}, "expiry", "Choose one"),
+        ({"expiry": "never", "expires_on": "2999-12-31"}, "expiry", "A date is given beside"),
+        ({"expiry": "30", "expires_on": "2999-12-31"}, "expiry", "A date is given beside"),
         ({"expiry": "date", "expires_on": ""}, "expires_on", "Which day"),
         ({"expiry": "date", "expires_on": "1999-01-01"}, "expires_on", "over"),
         ({"allowed_ips": "nowhere"}, "allowed_ips", "nowhere"),
