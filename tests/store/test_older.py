@@ -81,11 +81,11 @@ def test_a_start_migrates_it_in_place_and_shows_the_same(old: Path) -> None:
     assert read(old, "SELECT * FROM entries") == [(*row, 0) for row in dumped[0]]
     added = ("", "", "", "", 0, "", "", "")
     assert read(old, "SELECT * FROM requests") == [
-        (*row, *added, kind) for row, kind in zip(dumped[1], kinds, strict=True)
+        (*row, *added, kind, "") for row, kind in zip(dumped[1], kinds, strict=True)
     ]
-    assert columns(old, "requests")[-9:] == [
+    assert columns(old, "requests")[-10:] == [
         "route", "client_dialect", "channel_dialect", "multiplier", "cache_write_1h_tokens", "earlier", "remark",
-        "tries", "kind",
+        "tries", "kind", "upstream_id",
     ]  # fmt: skip
     assert read(old, "SELECT id, account, key, model, status, requests, pruned FROM kinds ORDER BY status") == [
         (kinds[1], 1, 1, "m", "error", 1, 0), (kinds[0], 1, 1, "m", "ok", 1, 0),
@@ -107,7 +107,7 @@ def test_a_database_of_the_second_schema_is_read_and_migrated(old: Path, monkeyp
     before = shown(old)
     assert before[0]["data"][0]["remark"] == ""
     connect(old, durability="power").close()
-    assert columns(old, "requests")[-3] == "remark" and shown(old) == before and verify_ledger(old) == VERIFIED
+    assert columns(old, "requests")[-4] == "remark" and shown(old) == before and verify_ledger(old) == VERIFIED
 
 
 def test_an_interrupted_migration_runs_again(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
