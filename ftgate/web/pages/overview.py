@@ -42,6 +42,7 @@ async def start(desk: Desk) -> Response:
     user = await self_of(services, asker.account)
     posted, held = await services.accounts.posted(asker.account), await services.accounts.held(asker.account)
     values: dict[str, Any] = {"user": user, "posted": posted, "held": held, "prepaid": user["quota"] is not None}
+    values["topping"] = "Credits" if services.payments.amounts() is None else "Top up"
     if asker.is_operator:
         values |= await for_operators(desk, asker)
     if user["requestCount"] == "0":

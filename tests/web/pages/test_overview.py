@@ -60,6 +60,14 @@ async def test_what_is_left_and_what_was_spent() -> None:
     assert "The key's own spending limit was reached. key_quota_exceeded, 402" in words
 
 
+async def test_nobody_is_sent_to_pay_where_nothing_can_be_paid() -> None:
+    asking, bob = house()
+    asking.journal.glanced = glanced()
+    assert '<a class="button primary" href="/billing">Credits</a>' in (await bob.get("/")).body.decode()
+    asking.payments.limits = (PICO_PER_USD, 100 * PICO_PER_USD)
+    assert '<a class="button primary" href="/billing">Top up</a>' in (await bob.get("/")).body.decode()
+
+
 async def test_the_month_shows_what_the_week_does_not() -> None:
     asking, bob = house()
     asking.journal.glanced = glanced()
