@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -179,9 +180,11 @@ async def serve(
     started: Callable[[serving.Started], None],
     read: Callable[[], Settings],
     patience: Patience | None = None,
+    given: Mapping[str, object] = MappingProxyType({}),
 ) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code. `read` gives the settings anew, or raises ConfigFaults. Raises
-    Locked, DatabaseFault, PortTaken, NoSuchHost, LeadsBack, OSError before it serves."""
+    """Serve until SIGTERM or SIGINT; the exit code. `read` gives the settings anew, or raises ConfigFaults. `given` are
+    the settings that the command line gave, by name, for whoever looks at the config. Raises Locked, DatabaseFault,
+    PortTaken, NoSuchHost, LeadsBack, OSError before it serves."""
     serving.allow_open_files()
     serving.keep_no_core()
     # First: a port that is taken must not leave a new data directory behind.
@@ -195,7 +198,7 @@ async def serve(
             try:
                 plans = house.accounts.plans
                 reloader = Reloader(house.live, read, lambda new: leading_back(new) or plans.lost(new.plans))
-                code = await _serve(house, listeners, started, signals, reloader)
+                code = await _serve(house, listeners, started, signals, reloader, given)
             finally:
                 await house.close()  # noqa: ASYNC102 - shielded within
     finally:
@@ -210,6 +213,7 @@ async def _serve(
     started: Callable[[serving.Started], None],
     signals: serving.Signals,
     reloader: Reloader,
+    given: Mapping[str, object],
 ) -> int:
     from ftgate import readiness
     from ftgate.line.channels import Ways
@@ -226,7 +230,7 @@ async def _serve(
     calls = Running(gate, house.accounts.deeds)
     url = serving.address(listeners, tls=settings.server.tls_cert is not None)
     payments = _payments(house, url)
-    config = ConfigDesk(reloader, house.accounts.deeds)
+    config = ConfigDesk(reloader, house.accounts.deeds, given)
     door = await _door(house, ways, calls, watches, payments, url, config)
     code = 0
     _keep_up(house, gate, transports)

@@ -116,6 +116,8 @@ def start(reading: Reading, data: Path | None, host: str | None, port: int | Non
     if settings.origin is not None:  # a file that is gone must not be another config: that of the environment
         reading = partial(read, settings.origin)
     place = data_dir(settings, data)
+    options = {"server.host": host, "server.port": port, "server.data_dir": data and str(place)}
+    given = {name: value for name, value in options.items() if value is not None}
     host = host or settings.server.host
     port = settings.server.port if port is None else port
     for warning in settings.warnings:
@@ -136,7 +138,9 @@ def start(reading: Reading, data: Path | None, host: str | None, port: int | Non
             os.kill(os.getpid(), signal.SIGTERM)
 
     async def run() -> int:
-        return await app.serve(settings, place, host=host, port=port, started=tell, read=reading, patience=patience())
+        return await app.serve(
+            settings, place, host=host, port=port, started=tell, read=reading, patience=patience(), given=given
+        )
 
     try:
         code = trio.run(run)

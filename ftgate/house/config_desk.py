@@ -1,6 +1,7 @@
 """The config as an operator sees and reloads it (ports.operator.Config)."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from ftgate.config import inspected
 from ftgate.core.moments import iso
@@ -11,11 +12,13 @@ from ftgate.ports.site import Doer
 
 
 class ConfigDesk:
-    """Over the one that reads it."""
+    """Over the one that reads it. `given` are the settings that the command line gave to this process, by name: they
+    hold whatever the file says."""
 
-    def __init__(self, reloader: Reloader, deeds: Deeds) -> None:
+    def __init__(self, reloader: Reloader, deeds: Deeds, given: Mapping[str, object] = MappingProxyType({})) -> None:
         self.reloader = reloader
         self.deeds = deeds
+        self.given = given
 
     def shown(self) -> Mapping[str, object]:
         config = self.reloader.live.settings
@@ -23,6 +26,7 @@ class ConfigDesk:
             "path": None if config.origin is None else str(config.origin),
             "loaded_at": iso(self.reloader.loaded_at_us),
             "settings": inspected(config, self.reloader.live.started),
+            "given": self.given,
             "last_error": "\n".join(self.reloader.faults) or None,
         }
 

@@ -138,7 +138,7 @@ OPERATIONS = (
               params=(Param("format", choice("csv", "json")), Param("user", text())),
               answers={"text/csv": text(), "application/x-ndjson": text()}),
     _admin("GET", "/config", "The settings in force", record({
-        "path": maybe(text()), "loaded_at": moment(), "last_error": maybe(text()),
+        "path": maybe(text()), "loaded_at": moment(), "given": {}, "last_error": maybe(text()),
         "settings": listed(record({"name": text(), "value": {}, "origin": text(), "after_restart?": {}})),
     })),
     _admin("POST", "/config/check", "What is wrong with the file as it lies there", _FINDING),

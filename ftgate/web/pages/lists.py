@@ -3,13 +3,39 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import msgspec
 from quart import Response
 
 from ftgate.core.logged import cell
 from ftgate.web.asked import chosen
+from ftgate.web.paging import whole
 from ftgate.web.replies import reply
 
 FORMATS = ("html", "csv", "json")
+AT_ONCE = 100
+"""Rows that a page shows of a list that is there as a whole: more of them weigh more than a page should."""
+
+
+class Part(msgspec.Struct, frozen=True):
+    """Some rows of a list that is there as a whole, the `page`-th AT_ONCE of its `total`; the first is row number
+    `first`."""
+
+    rows: Sequence[Any]
+    page: int
+    total: int
+    first: int
+
+    @property
+    def last(self) -> int:
+        """The number of the last row."""
+        return self.first + len(self.rows) - 1
+
+
+def part(rows: Sequence[Any]) -> Part:
+    """What the address asks for of these (`?page=`); past their end the last ones. Raises InvalidRequest."""
+    page = min(whole("page", 1, 10**6), max(-(-len(rows) // AT_ONCE), 1))
+    begins = (page - 1) * AT_ONCE
+    return Part(rows[begins : begins + AT_ONCE], page, len(rows), begins + 1)
 
 
 def form() -> str:

@@ -55,7 +55,7 @@ def add(routes: Blueprint, desk: Desk) -> None:
             listed: list[Mapping[str, object]] = [_plain(row) for row in found]
             return lists.as_file({"data": listed, "total": len(found)}, "models", form)
         return desk.show(
-            "prices/list.html", asker, rows=found, of=len(rows), size=size, sort=chosen("sort", SORTS),
+            "prices/list.html", asker, part=lists.part(found), of=len(rows), size=size, sort=chosen("sort", SORTS),
             factor=_decimal(factor) if factor != ONE else "",
         )  # fmt: skip
 

@@ -146,3 +146,28 @@ async def test_a_model_s_page() -> None:
 @pytest.mark.parametrize("query", ["in=-1", "in=1.5", "in=x", "out=99999999999999", "sort=odd", "format=pdf"])
 async def test_odd_questions(query: str) -> None:
     assert (await get(f"/prices?{query}")).status == 400
+
+
+async def test_a_long_list_comes_a_hundred_at_a_time() -> None:
+    many = {f"m{at:03}": Model(f"m{at:03}", "m", price(MILLION, MILLION)) for at in range(250)}
+    site = Asking(OneLine(terms=Terms(), channels=(channel("lab", models=many),)))
+    first, last, past = [
+        (await get(path, site)).body.decode() for path in ("/prices", "/prices?page=3", "/prices?page=9")
+    ]
+    assert [first.count(f">m{at:03}<") for at in (0, 99, 100)] == [1, 1, 0]
+    assert "1 to 100 of 250" in first and 'href="/prices?page=2"' in first and "Before" not in first
+    assert [last.count(f">m{at:03}<") for at in (199, 200, 249)] == [0, 1, 1]
+    assert "201 to 250 of 250" in last and 'href="/prices?page=2"' in last and ">Next<" not in last
+    assert past.count(">m249<") == 1
+    assert (await get("/prices?page=0", site)).status == 400
+    assert len(await names("", site)) == 250
+    found = (await get("/prices?q=m24", site)).body.decode()
+    assert found.count('class="row"') == 10 and "of 250 models" in found and "Pages of this list" not in found
+
+
+async def test_the_playground_offers_no_more_than_a_page_can_bear() -> None:
+    many = {f"m{at:03}": Model(f"m{at:03}", "m", price(MILLION, MILLION)) for at in range(1000)}
+    page = (
+        await get("/playground", Asking(OneLine(terms=Terms(), channels=(channel("lab", models=many),))))
+    ).body.decode()
+    assert page.count('<option value="m') == 200 and 'list="models"' in page and len(page) < 40_000

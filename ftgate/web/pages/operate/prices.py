@@ -7,6 +7,7 @@ from quart import Blueprint, Response
 from ftgate.errors import InvalidRequest
 from ftgate.ports.operator import PriceList
 from ftgate.web.asking import Asker, doer
+from ftgate.web.pages import lists
 from ftgate.web.pages.desk import Desk
 from ftgate.web.pages.forms import Form
 
@@ -31,7 +32,8 @@ def add(routes: Blueprint, desk: Desk) -> None:
         if form is not None and len(form.said("list")) > MOST_SHOWN:
             form.texts["list"] = [""]
         return desk.show(
-            "operate/prices.html", asker, form=form, rows=rows, providers=providers, formats=FORMATS
+            "operate/prices.html", asker, form=form, part=lists.part(rows), providers=providers, formats=FORMATS,
+            named=sum(row["date"] is None for row in rows),
         )  # fmt: skip
 
     @routes.get("/admin/prices")
