@@ -244,6 +244,27 @@ async def test_the_entries_of_the_account_and_of_nobody_else() -> None:
     assert (await get(site, "/billing/entries?kind=theft")).status == 400
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ({"kind": "post"}, '−<data class="money" value="0.5">'),
+        ({"kind": "overrun"}, '−<data class="money" value="0.5">'),
+        ({"kind": "expire"}, '−<data class="money" value="0.5">'),  # a call that a kill ended is paid all the same
+        ({"kind": "expire", "amount": "0"}, '<span class="none">–</span>'),
+        ({"kind": "expire", "amount": "0.00"}, '<span class="none">–</span>'),
+        ({"kind": "void", "amount": "0"}, '<span class="none">–</span>'),
+        ({"kind": "hold"}, '<span class="none">($0.50)</span>'),
+        ({"kind": "loss", "debit": "loss:overrun"}, '<span class="none">($0.50)</span>'),
+        ({"kind": "grant", "debit": "grants", "credit": "credits"}, '+<data class="money" value="0.5">'),
+        ({"kind": "refund", "debit": "credits", "credit": "clearing:stripe"}, '−<data class="money" value="0.5">'),
+        ({"kind": "post", "debit": "usage"}, 'class="number"><data class="money" value="0.5">'),
+    ],
+)
+async def test_an_amount_is_shown_as_it_changes_the_balance(said: dict[str, Any], shown: str) -> None:
+    page = (await get(asking(records=Book(entry(**said))), "/billing/entries")).body.decode()
+    assert shown in page
+
+
 async def test_the_lists_as_files() -> None:
     book = Book(entry())
     site = asking(Till(payment(status=f'a,"{EVIL}', currency="=1+1")), records=book)
