@@ -208,13 +208,9 @@ async def serve(
 
 
 async def _serve(
-    house: House[Accounts],
-    listeners: list[trio.SocketListener],
-    started: Callable[[serving.Started], None],
-    signals: serving.Signals,
-    reloader: Reloader,
-    given: Mapping[str, object],
-) -> int:
+    house: House[Accounts], listeners: list[trio.SocketListener], started: Callable[[serving.Started], None],
+    signals: serving.Signals, reloader: Reloader, given: Mapping[str, object],
+) -> int:  # fmt: skip
     from ftgate import readiness
     from ftgate.line.channels import Ways
     from ftgate.line.running import Running
