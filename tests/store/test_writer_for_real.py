@@ -26,6 +26,7 @@ import sqlite3, sys, time
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
 connection.execute("BEGIN EXCLUSIVE")
 print("held", flush=True)
+sys.stdin.readline()  # from here on its time runs: whoever measures has begun
 time.sleep(float(sys.argv[2]))
 connection.execute("ROLLBACK")
 connection.close()
@@ -36,13 +37,16 @@ async def locked_out(path: Path, held_s: float) -> tuple[float, list[str]]:
     """How long a commit took while another process held the database, and what busy() said meanwhile."""
     said: list[str] = []
     async with writing(path) as (writer, _):
-        with subprocess.Popen([sys.executable, "-c", HOLDER, str(path), str(held_s)], stdout=subprocess.PIPE) as holder:
-            assert holder.stdout is not None
+        command = [sys.executable, "-c", HOLDER, str(path), str(held_s)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+            assert holder.stdin is not None and holder.stdout is not None
             await trio.to_thread.run_sync(holder.stdout.readline)
             calls = Calls()
             batch = writer.changed()
             calls.grant(batch)
             started = time.monotonic()
+            holder.stdin.write(b"\n")
+            holder.stdin.flush()
             while not batch.done:
                 await trio.sleep(0.02)
                 if (why := writer.busy()) and why not in said:
