@@ -47,6 +47,23 @@ def place(path: str) -> str:
     return "/".join("{id}" if ID.match(part) else part for part in path.split("/"))
 
 
+class Visits:
+    """Which addresses are still visited, and which were."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[object] = Counter()
+
+    def wants(self, address: str) -> bool:
+        """Whether it is one of the few of its place; then it counts as visited."""
+        url = urlsplit(address)
+        path = place(url.path)
+        key = path, frozenset(name for name, value in parse_qsl(url.query) if value)
+        if self._counts[key] >= MOST_OF_PLACE or self._counts[path] >= MOST_OF_PATH:
+            return False
+        self._counts.update((key, path))
+        return True
+
+
 @dataclass
 class Crawled:
     """What was seen."""
@@ -67,18 +84,12 @@ def crawl(page: Page, watch: Watch, start: str = "/", *, look: Callable[[Page], 
     look = look or Looker()
     crawled = Crawled()
     queue, queued = [watch.origin + start], {watch.origin + start}
-    places: Counter[tuple[str, frozenset[str]]] = Counter()
-    paths: Counter[str] = Counter()
+    visits = Visits()
     while queue:
         address = queue.pop(0)
-        url = urlsplit(address)
-        path = place(url.path)
-        key = path, frozenset(name for name, value in parse_qsl(url.query) if value)
-        if places[key] >= MOST_OF_PLACE or paths[path] >= MOST_OF_PATH:
+        if not visits.wants(address):
             continue
-        places[key] += 1
-        paths[path] += 1
-        crawled.paths.append(url.path)
+        crawled.paths.append(urlsplit(address).path)
         faults, links = _visit(page, address, look)
         crawled.faults += [f"{address.removeprefix(watch.origin)}: {fault}" for fault in [*faults, *watch.wrong]]
         watch.wrong.clear()

@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from tests.browser.dashboard import OPERATOR, USER, Dashboard
-from tests.browser.visitor import CSRF, Form, Visitor
+from tests.browser.visitor import CSRF, Form, Seen, Visitor
 
 LIVING = {"sessions", "last_batch", "_sqlite_migrations", "ended_tokens"}
 """Tables that change by being looked at."""
@@ -29,9 +29,15 @@ def visitor(request: pytest.FixtureRequest, site: Dashboard) -> Iterator[Visitor
 
 
 @pytest.fixture(scope="module")
-def forms(visitor: Visitor) -> list[Form]:
+def pages(visitor: Visitor) -> list[Seen]:
+    """Everywhere that the visitor can go."""
+    return list(visitor.everywhere().values())
+
+
+@pytest.fixture(scope="module")
+def forms(pages: list[Seen]) -> list[Form]:
     """One of each kind."""
-    found = {form.place: form for seen in visitor.everywhere().values() for form in seen.forms if form.method == "post"}
+    found = {form.place: form for seen in pages for form in seen.forms if form.method == "post"}
     return list(found.values())
 
 
@@ -69,11 +75,10 @@ def test_every_form_that_posts_carries_the_token(visitor: Visitor, forms: list[F
     assert {form.fields.get(CSRF) for form in forms} == {visitor.session.csrf}
 
 
-def test_no_form_tells_the_token_in_an_address(visitor: Visitor) -> None:
-    seen = visitor.everywhere().values()
-    got = [form for page in seen for form in page.forms if form.method == "get"]
+def test_no_form_tells_the_token_in_an_address(visitor: Visitor, pages: list[Seen]) -> None:
+    got = [form for page in pages for form in page.forms if form.method == "get"]
     assert [form.place for form in got if CSRF in form.fields] == []
-    assert [page.address for page in seen if visitor.session and visitor.session.csrf in page.address] == []
+    assert [page.address for page in pages if visitor.session and visitor.session.csrf in page.address] == []
 
 
 def test_a_page_does_nothing_by_being_looked_at(site: Dashboard, visitor: Visitor) -> None:
@@ -82,13 +87,13 @@ def test_a_page_does_nothing_by_being_looked_at(site: Dashboard, visitor: Visito
     assert books(site) == before
 
 
-def test_pages_may_not_be_framed_or_kept(visitor: Visitor) -> None:
+def test_pages_may_not_be_framed_or_kept(visitor: Visitor, pages: list[Seen]) -> None:
     """Every page says so, refusals too."""
-    pages = [page for page in visitor.everywhere().values() if page.is_page and page.status == 200]
-    for page in [visitor.get("/nothing/here"), *pages]:
+    good = [page for page in pages if page.is_page and page.status == 200]
+    for page in [visitor.get("/nothing/here"), *good]:
         policy = page.headers["content-security-policy"]
         assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy, page.address
         assert not re.search(r"unsafe|\*|https?:", policy), page.address
         said = tuple(page.headers[name] for name in ("x-frame-options", "cache-control", "x-content-type-options"))
         assert said == ("DENY", "no-store", "nosniff"), page.address
-    assert len(pages) >= 1
+    assert len(good) >= 1

@@ -7,15 +7,14 @@ or many pages, and not to the eye, is asked so, in milliseconds a page.
     pages = ann.everywhere()                    # all that links and GET forms lead to, by address
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import httpx
 
-from tests.browser.crawl import MOST_OF_PATH, MOST_OF_PLACE, place
+from tests.browser.crawl import Visits, place
 from tests.browser.dashboard import Session
 
 CSRF = "csrf_token"
@@ -138,16 +137,11 @@ class Visitor:
 
     def _addresses(self, start: str, found: Mapping[str, Seen]) -> Iterator[str]:
         queue, queued = [self.url + start], {self.url + start}
-        counts: Counter[object] = Counter()
+        visits = Visits()
         while queue:
             address = queue.pop(0)
-            url = urlsplit(address)
-            path = place(url.path)
-            key = path, frozenset(name for name, value in parse_qsl(url.query) if value)
-            if counts[key] >= MOST_OF_PLACE or counts[path] >= MOST_OF_PATH:
+            if not visits.wants(address):
                 continue
-            counts[key] += 1
-            counts[path] += 1
             yield address
             seen = found[address]
             asked = [
