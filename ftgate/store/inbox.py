@@ -22,15 +22,18 @@ from ftgate.core.books import Entry
 from ftgate.ports import Row
 from ftgate.store import rollups
 
-SIZES = (1, 2, 4, 8, 16, 32)
-"""Rows that are written by one statement. SQLite takes 2000 columns; a longer batch is several statements, which take
-longer: each is a journal to itself."""
-SMALLEST = SIZES[:1]
-"""Enough for a connection that seldom writes: making all takes some milliseconds."""
 ENTRIES = 2
 """Entries to a row: nearly every call is a hold and its end."""
 _LISTS = ("mark", "balances", "spent", "sums")
 _ENTRY, _ROW = Entry.__struct_fields__, Row.__struct_fields__
+MOST_COLUMNS = 2000
+"""What SQLite takes unless it was built for more."""
+_MOST = (MOST_COLUMNS - len(_LISTS)) // (ENTRIES * len(_ENTRY) + len(_ROW))
+SIZES = tuple(min(size, _MOST) for size in (1, 2, 4, 8, 16, 32))
+"""Rows that are written by one statement. A longer batch is several statements, which take longer: each is a journal to
+itself."""
+SMALLEST = SIZES[:1]
+"""Enough for a connection that seldom writes: making all takes some milliseconds."""
 _NO_ENTRY, _NO_ROW = (0,) * len(_ENTRY), [0] * len(_ROW)
 EMPTY = 0
 """What the first value of an empty place is: neither an entry's id nor a request's."""

@@ -14,8 +14,8 @@ from tests.browser.routes import PAGES, rule_of
 from tests.browser.standin import served
 from tests.browser.watch import Watch
 
-UNLINKED = {"/overview", "/setup", "/admin/start", "/favicon.ico", "/static/{id}/{id}"}
-"""What no link leads to: another name of /, the first run, which is led to by what a start prints, and no pages."""
+UNLINKED = {"/setup", "/admin/start", "/favicon.ico", "/static/{id}/{id}"}
+"""What no link leads to: the first run, which is led to by what a start prints, and no pages."""
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,6 @@ PAGES = (
     docs,
     entering,
     keys,
-    overview,
     playground,
     prices,
     profile,

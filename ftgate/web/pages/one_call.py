@@ -9,7 +9,7 @@ from ftgate.core import receipt
 from ftgate.core.logged import Recorded
 from ftgate.core.tries import Try
 from ftgate.web.api.usage import attempts
-from ftgate.web.pages.reasons import OUTCOMES, reason
+from ftgate.web.pages.reasons import OUTCOMES, OUTCOMES_BEGUN, reason
 from ftgate.web.pages.writing import ms, usd
 
 CLASSES = {
@@ -67,7 +67,11 @@ def steps(found: Recorded, *, operator: bool) -> list[Step]:
         words = f"{usd(held.amount)} for what it could cost at most" if held.amount else "nothing had to be set aside"
         said.append(Step((held.at_us - row.created_at_us) // 1000, "plain", "Set aside", words))
     tried = attempts(found)
-    said += [attempt(one, number, len(tried), operator=operator) for number, one in enumerate(tried, 1)]
+    begun = len(tried) if row.first_token_ms is not None else 0
+    said += [
+        attempt(one, number, len(tried), begun=number == begun, operator=operator)
+        for number, one in enumerate(tried, 1)
+    ]
     if row.first_token_ms is not None:
         said.append(Step(row.first_token_ms, "plain", "First token", "of the answer's stream"))
     kind = "good" if row.status == "ok" else "fair" if row.status == "client_gone" else "bad"
@@ -82,11 +86,12 @@ def steps(found: Recorded, *, operator: bool) -> list[Step]:
     return said
 
 
-def attempt(one: Try, number: int, many: int, *, operator: bool) -> Step:
-    """What became of one attempt. Who it went to is the operator's to know."""
+def attempt(one: Try, number: int, many: int, *, begun: bool, operator: bool) -> Step:
+    """What became of one attempt; `begun`: its first token came. Who it went to is the operator's to know."""
+    outcomes = OUTCOMES_BEGUN if begun else OUTCOMES
     name = f"{one.model} at {one.channel}" if operator else one.model or "the provider"
-    status = f" ({one.status})" if one.status is not None and one.outcome != "ok" else ""
-    words = f"{OUTCOMES.get(one.outcome, one.outcome)}{status} after {ms(one.ms)}"
+    status = f" ({one.status})" if one.status is not None and one.status >= 300 else ""
+    words = f"{outcomes.get(one.outcome, one.outcome)}{status} after {ms(one.ms)}"
     kind = "good" if one.outcome == "ok" else "fair" if one.outcome == "client_gone" else "bad"
     title = f"Attempt {number} of {many}: {name}" if many > 1 else f"Asked {name}:"
     return Step(None, kind, title, words, one.error if operator else "")

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 from urllib.parse import urlencode
 
-from quart import Blueprint, Response
+from quart import Response
 
 from ftgate.core.logged import NOT_FAILED, Glance, Sums
 from ftgate.core.moments import iso
@@ -27,12 +27,6 @@ PERIODS = {"7d": "7 days", "24h": "24 hours", "30d": "30 days"}
 MOST = 5
 """Models and keys that are named."""
 WEEK = 7
-
-
-def add(routes: Blueprint, desk: Desk) -> None:
-    @routes.get("/overview")
-    async def overview() -> Response:
-        return desk.go("/")
 
 
 async def start(desk: Desk) -> Response:

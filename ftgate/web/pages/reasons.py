@@ -90,6 +90,8 @@ OUTCOMES = {
     "error": "failed",
 }
 """What became of one attempt."""
+OUTCOMES_BEGUN = {**OUTCOMES, "error": "broke off its answer", "timeout": "stopped within its answer"}
+"""The same of the one that gave the first token."""
 
 
 def reason(status: str, code: str, http_status: int, *, begun: bool = False) -> tuple[str, str]:

@@ -93,7 +93,10 @@ if (document.querySelector(".who")) window.addEventListener("focus", async () =>
   if (words) document.querySelector("header.top").after(Object.assign(document.createElement("p"), { className: "told bad ended", role: "alert", textContent: words }));
 });
 
-function prepare(root) { localize(root); copying(root); asking(root); printing(root); }
+// What is true only where scripts run is said only there.
+function scripted(root) { for (const words of root.querySelectorAll("[data-scripted]")) words.hidden = false; }
+
+function prepare(root) { scripted(root); localize(root); copying(root); asking(root); printing(root); }
 prepare(document);
 again();
 
