@@ -36,6 +36,7 @@ from ftgate.web.connection import ShieldedConnection
 from ftgate.web.pages.all import NAME, Pages
 from ftgate.web.pages.desk import SignIn
 from ftgate.web.replies import error_reply, request_id
+from ftgate.web.rule import ReadingRule
 from ftgate.web.services import Services
 
 Message = MutableMapping[str, Any]
@@ -51,6 +52,7 @@ class Site:
         self.exports = services.exports
         self.app = app = QuartTrio("ftgate", static_folder=None)
         app.asgi_http_class = ShieldedConnection
+        app.url_rule_class = ReadingRule
         app.config["RESPONSE_TIMEOUT"] = None
         app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
         app.after_request(self._finish)

@@ -12,7 +12,7 @@ from ftgate.errors import Forbidden, GateError
 from ftgate.web import fields
 from ftgate.web.asking import CSRF_FIELD, CSRF_HEADER, SAFE, Asker, Guard, csrf_failed
 from ftgate.web.pages.forms import Form
-from ftgate.web.pages.statics import Statics
+from ftgate.web.pages.statics import statics
 from ftgate.web.pages.words import OPERATOR_PLACES, PLACES, SAID
 from ftgate.web.pages.writing import environment
 from ftgate.web.services import Services
@@ -42,7 +42,7 @@ class Desk:
     def __init__(self, guard: Guard, services: Services) -> None:
         self.guard = guard
         self.services = services
-        self.statics = Statics()
+        self.statics = statics()
         self.templates = environment(self.statics)
 
     # Who is there

@@ -2,6 +2,7 @@
 named by its digest, so that browsers may keep it for ever."""
 
 import hashlib
+from functools import cache
 from importlib.resources import files
 
 from quart import Blueprint, Response
@@ -38,6 +39,12 @@ class Statics:
         answer = Response(self.found[name], content_type=TYPES[name.rpartition(".")[2]])
         answer.headers["Cache-Control"] = KEPT
         return answer
+
+
+@cache
+def statics() -> Statics:
+    """All of them, read once."""
+    return Statics()
 
 
 def add(routes: Blueprint, statics: Statics) -> None:
