@@ -22,6 +22,7 @@ from ftgate.core.routing import Channel
 from ftgate.errors import DatabaseBusy
 from ftgate.house import control, serving
 from ftgate.house.config_desk import ConfigDesk
+from ftgate.house.copies import Copies
 from ftgate.house.house import House, SystemClock
 from ftgate.house.live import Live
 from ftgate.house.lock import Patience
@@ -227,7 +228,8 @@ async def _serve(
     url = serving.address(listeners, tls=settings.server.tls_cert is not None)
     payments = _payments(house, url)
     config = ConfigDesk(reloader, house.accounts.deeds, given)
-    door = await _door(house, ways, calls, watches, payments, url, config)
+    copies = Copies(house)
+    door = await _door(house, ways, calls, watches, payments, url, config, copies)
     code = 0
     _keep_up(house, gate, transports)
     house.accounts.plans.adopt()
@@ -251,6 +253,7 @@ async def _serve(
         )
         nursery.start_soon(serving.sweep, chores, house)
         nursery.start_soon(serving.prune, house)
+        nursery.start_soon(copies.run)
         nursery.start_soon(gate.keep_alive)
         nursery.start_soon(payments.run)
         nursery.start_soon(house.watch_files)
@@ -329,6 +332,7 @@ async def _door(
     payments: Payments,
     own: str,
     config: ConfigDesk,
+    copies: Copies,
 ) -> serving.Door:
     """What stands at the port, with the site behind it. `own` is the URL at which it is reached."""
     from ftgate.doors.asgi import Relay
@@ -354,7 +358,7 @@ async def _door(
         journal=StoredJournal(house.database),
         channels=ways,
         config=config,
-        metrics=_metrics(house, gate, payments),
+        metrics=_metrics(house, gate, payments, copies),
         key_check=Asking(house.live, ways.upstream),
         provider_keys=accounts.provider_keys,
         sessions=accounts.sessions,
@@ -389,13 +393,14 @@ async def _door(
     return door
 
 
-def _metrics(house: House[Accounts], gate: "Gate", payments: Payments) -> "Metrics":
+def _metrics(house: House[Accounts], gate: "Gate", payments: Payments, copies: Copies) -> "Metrics":
     """What is counted in this house."""
     from ftgate.house.metrics import Metrics
 
     return Metrics(
         gate.tally, house.books, house.writer, calls=lambda: len(gate.calls), circuits=gate.standing.circuits,
         throttled=house.accounts.throttles.counted, payments=payments.counted,
+        copies=copies.counted,
     )  # fmt: skip
 
 

@@ -114,6 +114,18 @@ def test_channels(
         raise click.exceptions.Exit(1)
 
 
+def trials(config_path: Path | None, place: Path) -> Iterator[dict[str, Any]]:
+    """A trial of each channel, by the running server or here; one that has nothing to be tried with is not ok."""
+    running = serves(place)
+    for row in ask_server(place, "channels.list") if running else _written(config_path):
+        name = row["name"]
+        try:
+            said = _by_server(place, name, None) if running else _here(config_path, name, None)
+        except click.ClickException as untried:
+            said = {**_UNTRIED, "model": None, "error": untried.message}
+        yield {"channel": name, **said}
+
+
 _UNTRIED = {"ok": False, "status": 0, "latency_ms": 0, "first_token_ms": None}
 
 

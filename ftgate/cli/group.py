@@ -29,9 +29,10 @@ COMMANDS = {
     "logs": "ftgate.cli.ledger:logs",
     "stats": "ftgate.cli.ledger:stats",
     "audit": "ftgate.cli.ledger:audit",
-    "backup": "ftgate.cli.care:backup",
-    "restore": "ftgate.cli.care:restore",
-    "doctor": "ftgate.cli.care:doctor",
+    "backup": "ftgate.cli.backup:backup",
+    "restore": "ftgate.cli.backup:restore",
+    "doctor": "ftgate.cli.doctor:doctor",
+    "upgrade-check": "ftgate.cli.upgrade:upgrade_check",
     "bench": "ftgate.cli.bench:bench",
     "version": "ftgate.cli.group:version",
 }

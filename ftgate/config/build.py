@@ -27,9 +27,8 @@ from ftgate.errors import ConfigFaults
 from ftgate.providers import catalogue
 
 SECTIONS = (
-    "server", "database", "billing", "stripe", "limits", "timeouts", "retry", "breaker", "plan", "channel", "provider",
-    "alias",
-    "fallback", "auto",
+    "server", "database", "backup", "billing", "stripe", "limits", "timeouts", "retry", "breaker", "plan",
+    "channel", "provider", "alias", "fallback", "auto",
 )  # fmt: skip
 ALIAS_STEPS = 4
 """How many aliases routing follows in a row."""
@@ -141,6 +140,7 @@ def build(reading: Reading, origin: Path | None, ollama_models: list[str] | None
     result = Settings(
         server=server,
         database=database,
+        backup=reading.section(("backup",), settings.Backup()),
         billing=reading.section(("billing",), settings.Billing()),
         stripe=_stripe(reading),
         limits=limits,

@@ -8,7 +8,7 @@ import msgspec
 from ftgate.config.load import dotted
 from ftgate.config.settings import Settings
 
-SECTIONS = ("server", "database", "billing", "stripe", "limits", "timeouts", "retry", "breaker")
+SECTIONS = ("server", "database", "backup", "billing", "stripe", "limits", "timeouts", "retry", "breaker")
 """Those that are one struct each."""
 AT_A_START = frozenset(
     [

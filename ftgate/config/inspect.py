@@ -23,7 +23,17 @@ from ftgate.core.secret import Secret
 
 SET = "set"
 """All that is shown of a secret, and of what may hold one."""
-SECTIONS: tuple[str, ...] = ("server", "database", "billing", "stripe", "limits", "timeouts", "retry", "breaker")
+SECTIONS: tuple[str, ...] = (
+    "server",
+    "database",
+    "backup",
+    "billing",
+    "stripe",
+    "limits",
+    "timeouts",
+    "retry",
+    "breaker",
+)
 OPEN_KINDS = frozenset(("", "usd", "readable", "networks", "origins", "multiplier"))
 """Kinds of values that hold nothing secret, beside addresses, which are shown without it."""
 

@@ -174,6 +174,36 @@ class Database(msgspec.Struct, frozen=True):
     ] = "void"  # fmt: skip
 
 
+class Backup(msgspec.Struct, frozen=True):
+    """Copies of the database that the server makes by itself."""
+
+    every_hours: A[
+        int,
+        Note(
+            "Hours between two copies of the database that the server makes and verifies; 0 makes none.",
+            "a disk that dies takes the ledger with it, and nobody remembers to copy it.",
+            high=8760,
+        ),
+    ] = 24
+    keep: A[
+        int,
+        Note(
+            "How many of these copies are kept; older ones are deleted.",
+            "a week, to find out that something was lost, in a room that stays bounded.",
+            low=1,
+            high=10_000,
+        ),
+    ] = 7
+    to: A[
+        Path | None,
+        Note(
+            "Where they go, as does the copy before an upgrade; by default `backups` in the data directory.",
+            "another disk outlives the one that dies.",
+            shown='"/mnt/other-disk/ftgate"',
+        ),
+    ] = None
+
+
 class Billing(msgspec.Struct, frozen=True):
     mode: A[
         str, Note("prepaid: calls need credits. metered: usage is counted and nothing is "
@@ -300,6 +330,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     server: Server
     database: Database
+    backup: Backup
     billing: Billing
     stripe: Stripe
     limits: Rates

@@ -92,6 +92,7 @@ def write_example() -> str:
     plain = [
         _section("server", settings.Server()),
         _section("database", settings.Database()),
+        _section("backup", settings.Backup(), "Copies of the database, made by the running server."),
         _section("billing", settings.Billing()),
         _section("stripe", settings.Stripe(), "Card payments. Off while both secrets are unset."),
         _section("limits", settings.LIMITS, "Rate limits for each key; 0 is none. Plans may have their own."),

@@ -28,7 +28,8 @@ from ftgate.house.live import Live
 from ftgate.house.lock import Lock, Patience, make_data_dir
 from ftgate.house.server_key import server_key
 from ftgate.ports import Clock, SiteSettings
-from ftgate.store import checkpoint, database, pruning, spending
+from ftgate.store import checkpoint, database, pruning, spending, upgrade
+from ftgate.store.backup import FOLDER
 from ftgate.store.database import DatabaseFault
 from ftgate.store.recovery import expire_orphans
 from ftgate.store.writer import Writer
@@ -97,7 +98,9 @@ class House(Generic[D]):
         self.lock = Lock(self.data_dir, serving=serving, patience=patience)
         try:
             self.database = self.data_dir / DATABASE
-            self.connection = database.connect(self.database, durability=settings.database.durability)
+            self.connection = database.connect(
+                self.database, durability=settings.database.durability, before=self._before_migration
+            )
             self.files = OwnFiles(self.database)
             self.files.moved()  # first seen
             self.rescued: Path | None = None
@@ -147,6 +150,17 @@ class House(Generic[D]):
             return
         self.rescued = self.data_dir / time.strftime("rescued-%Y%m%d-%H%M%S.sqlite3", time.gmtime())
         self.writer.lose(DatabaseFault(f"{moved}: somebody removed or replaced it while it was in use"))
+
+    def backups(self) -> Path:
+        """Where copies of the database go."""
+        return self.settings.backup.to or self.data_dir / FOLDER
+
+    def _before_migration(self, path: Path) -> None:
+        """An older database is copied before it is changed. Raises DatabaseFault."""
+        copied = upgrade.copy_before(path, self.backups())
+        if copied is not None:
+            (old, new, _), made = copied.waiting, ", made by an earlier start" if copied.again else ""
+            log.warning("schema %d -> %d, backup at %s%s", old, new, copied.copy, made)
 
     def _load(self, accounts: Making[D]) -> None:
         self.clock = SystemClock()

@@ -20,15 +20,17 @@ THROTTLED = ("login", "register", "key", "checkout", "byok")
 STATES = {"closed": 0, "half-open": 1, "open": 2}
 Circuits = Callable[[], Iterable[tuple[str, str, str]]]
 Payments = Callable[[], tuple[Mapping[str, int], Mapping[tuple[str, str], int]]]
+CopiesCounted = Callable[[], tuple[Mapping[str, int], float | None]]
 
 
 class Metrics:
     """`calls` says how many are in flight, `circuits` each channel and model with its state, `throttled` how often what
-    was refused, `payments` how many came to each status and how many events of each type had which outcome."""
+    was refused, `payments` how many came to each status and how many events of each type had which outcome, `copies`
+    how many backups were made and failed, and when the last was made (seconds)."""
 
     def __init__(
         self, tally: Tally, books: Books, writer: Writer, *, calls: Callable[[], int], circuits: Circuits,
-        throttled: Mapping[str, int], payments: Payments,
+        throttled: Mapping[str, int], payments: Payments, copies: CopiesCounted,
     ) -> None:  # fmt: skip
         self.tally = tally
         self.books = books
@@ -37,6 +39,7 @@ class Metrics:
         self.circuits = circuits
         self.throttled = throttled
         self.payments = payments
+        self.copies = copies
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
@@ -57,6 +60,10 @@ class Metrics:
         reached, events = self.payments()
         yield self._counter("payments", "Payments by status", ("status",), {(s,): n for s, n in reached.items()})
         yield self._counter("stripe_events", "Stripe's events", ("type", "outcome"), dict(events))
+        backups, last_s = self.copies()
+        yield self._counter("backups", "Scheduled backups", ("outcome",), {(o,): n for o, n in backups.items()})
+        last: Mapping[Any, float] = {} if last_s is None else {(): last_s}
+        yield self._gauge("backup_last_success_seconds", "When the last was made (Unix time)", (), last)
         said = {(what,): self.throttled.get(what, 0) for what in THROTTLED}
         yield self._counter("throttled", "Refusals by throttles", ("what",), said)
         yield self._gauge("build_info", "The version", ("version",), {(__version__,): 1})

@@ -27,6 +27,12 @@ NOTE = "last-backup.json"
 """Beside the database: when it was last copied, and where to."""
 
 
+FOLDER = "backups"
+"""Where copies that nobody named a place for go, in the data directory."""
+STEPS = 100_000
+"""Steps of SQLite's machine, some milliseconds, after which a copy asks whether it is to end."""
+
+
 class BackupFault(Exception):
     """A copy that cannot be made or used, in one line."""
 
@@ -45,9 +51,23 @@ def check(path: Path, verify: Verify, called: Path) -> dict[str, Any]:
     return found
 
 
-def make_backup(database: Path, target: Path, verify: Verify) -> dict[str, Any]:
-    """Copy the live database to `target`, which must not exist. Returns what verify said of the copy. Raises
-    BackupFault."""
+def make_folder(folder: Path, database: Path) -> None:
+    """The folder for copies, for this user's eyes alone where it is made: that in the data directory. Any other must be
+    there, since what stands in the place of a disk that is not mounted is no other disk. Raises OSError, BackupFault.
+    """
+    if folder.is_dir():
+        return
+    if folder.parent != database.parent:
+        raise BackupFault(f"{folder} is not there: mount the disk that holds it, or make the directory")
+    folder.mkdir(mode=0o700)
+    keep_owner(folder, database)
+
+
+def make_backup(
+    database: Path, target: Path, verify: Verify, ends: Callable[[], bool] = lambda: False
+) -> dict[str, Any]:
+    """Copy the live database to `target`, which must not exist. `ends` is asked again and again whether to give it up.
+    Returns what verify said of the copy. Raises BackupFault."""
     if target.exists():
         raise BackupFault(f"{target} exists already; a backup never overwrites")
     part = target.with_name(target.name + ".part")
@@ -58,6 +78,7 @@ def make_backup(database: Path, target: Path, verify: Verify) -> dict[str, Any]:
         connection = sqlite3.connect(
             database.absolute().as_uri() + "?mode=ro", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S
         )
+        connection.set_progress_handler(ends, STEPS)
         try:
             connection.execute("VACUUM INTO ?", (str(part),))
         finally:

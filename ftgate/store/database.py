@@ -8,6 +8,8 @@ write-ahead log from being folded back.
 import os
 import sqlite3
 import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from ftgate.store.owner import keep_owner
@@ -29,24 +31,24 @@ class DatabaseFault(Exception):
     """The database cannot be used: what is wrong and how to mend it, in one line."""
 
 
-def connect(path: Path, *, durability: str) -> sqlite3.Connection:
-    """Open the writing connection, made and migrated if need be. Raises DatabaseFault; an unusable file stays
-    untouched."""
+def connect(path: Path, *, durability: str, before: Callable[[Path], None] = lambda path: None) -> sqlite3.Connection:
+    """Open the writing connection, made and migrated if need be; `before` is called with a file that was found usable
+    and may refuse it. Raises DatabaseFault; an unusable file stays untouched."""
     try:
-        return _open(path, durability)
+        return _open(path, durability, before)
     except (sqlite3.Error, OSError) as error:
         raise DatabaseFault(f"{path} cannot be opened: {error}") from error
 
 
 def _left_of(path: Path) -> str | None:
     """The name of what is left of a database that is missing: the best copy first, and of those the newest."""
-    for kind in ("rescued-*", "before-restore-*", f"{path.name}.restoring*", f"{path.name}-wal"):
+    for kind in ("rescued-*", "before-restore-*", f"{path.name}.restoring*", f"{path.name}-wal", "backups/*.sqlite3"):
         if found := sorted(left for left in path.parent.glob(kind) if left.stat().st_size):
-            return found[-1].name
+            return str(found[-1].relative_to(path.parent))
     return None
 
 
-def _open(path: Path, durability: str) -> sqlite3.Connection:
+def _open(path: Path, durability: str, before: Callable[[Path], None]) -> sqlite3.Connection:
     if path.is_dir():
         raise DatabaseFault(f"{path} is a directory; give another --data")
     if not path.exists():
@@ -65,6 +67,8 @@ def _open(path: Path, durability: str) -> sqlite3.Connection:
         raise DatabaseFault(f"{path} is read-only; make it writable for this user")
     if found := damage(path):
         raise DatabaseFault(f"{path} is damaged ({found}); put a backup in its place, or move it away to begin anew")
+    if head:
+        before(path)
     connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -128,6 +132,13 @@ def _last(connection: sqlite3.Connection, table: str) -> int:
 def last_boot(connection: sqlite3.Connection) -> int:
     """The number of the last process that has written here; 0 before the first."""
     return _last(connection, "boots")
+
+
+def first_boot_us(path: Path) -> int:
+    """When the first process began that wrote here; 0 before. Raises sqlite3.Error."""
+    with closing(read_only(path)) as connection:
+        found = connection.execute("SELECT at_us FROM boots ORDER BY id LIMIT 1").fetchone()
+    return int(found[0]) if found else 0
 
 
 def balances_in(connection: sqlite3.Connection) -> dict[int, tuple[int, int, int]]:

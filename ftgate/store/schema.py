@@ -234,6 +234,16 @@ _MIGRATIONS = {
 }
 
 
+NEWEST = len(_MIGRATIONS)
+"""The schema of this version."""
+
+
+def schema_of(connection: sqlite3.Connection) -> int:
+    """The schema that a database has: how many migrations have run, those of a newer version too; 0 before the
+    first."""
+    return len(_applied(connection))
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the database to this version's schema, and open the connection's inbox. A newer database is refused by
     name. Raises sqlite3.DatabaseError."""
@@ -242,9 +252,9 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
+    if words := refused(connection):
+        raise sqlite3.DatabaseError(words)
     applied = _applied(connection)
-    if newer := applied - _MIGRATIONS.keys():
-        raise sqlite3.DatabaseError(f"it was written by a newer ftgate (schema {max(newer)}); start that version")
     if applied == _MIGRATIONS.keys():
         return  # the ordinary start: sqlite-utils need not be loaded
     import sqlite_utils
@@ -255,6 +265,21 @@ def _migrate(connection: sqlite3.Connection) -> None:
     for name, script in _MIGRATIONS.items():
         migrations(name=name)(_migration(script))
     migrations.apply(sqlite_utils.Database(connection, execute_plugins=False))
+
+
+def refused(connection: sqlite3.Connection) -> str | None:
+    """Why a database that a newer version wrote is refused, in words: which one that was, and what to do. None for any
+    other."""
+    newer = _applied(connection) - _MIGRATIONS.keys()
+    if not newer:
+        return None
+    try:
+        (version,) = connection.execute("SELECT version FROM boots ORDER BY id DESC LIMIT 1").fetchone() or ("",)
+    except sqlite3.Error:  # a table that has become another one
+        version = ""
+    named = f", {version}" if version else ""
+    words = "start that version, or restore a backup from before"
+    return f"it was written by a newer ftgate{named} (schema {max(newer)}); {words}"
 
 
 def _applied(connection: sqlite3.Connection) -> set[str]:

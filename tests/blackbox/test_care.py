@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.blackbox.harness import House, channel, error
+from tests.blackbox.harness import PROVIDER_KEY, House, channel, error
 
 CONFIG = channel("lab", ["plain", "slow"])
 SCRIPTS: dict[str, dict[str, Any]] = {"slow": {"content": ["x"] * 20, "piece_delay_s": 0.1}}
@@ -224,6 +224,63 @@ def test_the_doctor_finds_a_wrong_ledger_and_a_faulty_config(alone: House) -> No
     good = alone.file.read_text()
     alone.file.write_text(good + "\n[servr]\nport = 1\n")
     assert any("servr" in words for words in findings(alone, 1)["wrong"])
+    alone.file.write_text(good)
+
+
+def test_the_doctor_calls_each_channel(house: House, alone: House) -> None:
+    found = findings_of(house, "--calls")
+    assert any(row.startswith("ok channel: lab (plain) answered in") for row in found), found
+    found = findings_of(alone, "--calls", code=1)  # nobody answers at its address
+    assert any(row.startswith("wrong channel: lab (plain) failed:") for row in found), found
+    assert PROVIDER_KEY not in "".join(found)
+
+
+def findings_of(house: House, *more: str, command: str = "doctor", code: int = 0) -> list[str]:
+    """ "state subject: words" of each."""
+    said = house.cli(command, *more, "--json", code=code)
+    said = json.loads(said[0]) if code else said
+    return [f"{row['state']} {row['subject']}: {row['words']}" for row in said["findings"]]
+
+
+# An upgrade
+
+
+def test_an_upgrade_is_foretold_and_has_a_way_back(alone: House) -> None:
+    path = alone.data / "ftgate.sqlite3"
+    with closing(sqlite3.connect(path)) as database:  # as the version before has left it
+        database.execute("ALTER TABLE requests DROP COLUMN upstream_id")
+        database.execute("DELETE FROM _sqlite_migrations WHERE name LIKE '0011%'")
+        database.commit()
+    before = path.read_bytes()
+    found = findings_of(alone, command="upgrade-check")
+    assert any(f"a start brings it from schema 10 to 11, after a verified backup in {alone.data}" in f for f in found)
+    assert "ok disk: there is room for the backup and the change" in found and path.read_bytes() == before
+    assert not (alone.data / "backups").exists()
+    alone.start()
+    (copy,) = (alone.data / "backups").iterdir()
+    assert f"schema 10 -> 11, backup at {copy}\n" in alone.err.read_text()
+    assert any("a start changes nothing of it" in row for row in findings_of(alone, command="upgrade-check"))
+    assert alone.process.terminate() == 0
+    alone.cli("restore", str(copy))
+    assert any("from schema 10 to 11" in row for row in findings_of(alone, command="upgrade-check"))
+    assert "backup at" not in alone.cli("users", "list")[0]  # a command migrates it as well; the copy is there
+    assert list((alone.data / "backups").iterdir()) == [copy]
+
+
+def test_a_newer_database_and_a_faulty_config_are_foretold(alone: House) -> None:
+    path = alone.data / "ftgate.sqlite3"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("INSERT INTO _sqlite_migrations (migration_set, name) VALUES ('ftgate', '0099_wonder')")
+        database.execute("UPDATE boots SET version = '7.1'")
+        database.commit()
+    found = findings_of(alone, command="upgrade-check", code=1)
+    assert any(row.startswith("wrong schema: ") and "newer ftgate, 7.1 (schema 0099_wonder)" in row for row in found)
+    server = alone.spawn(name="refused")
+    assert server.wait() == 1 and "newer ftgate, 7.1 (schema 0099_wonder); start that" in server.err.read_text()
+    change(alone, "DELETE FROM _sqlite_migrations WHERE name = '0099_wonder'")
+    good = alone.file.read_text()
+    alone.file.write_text(good + "\n[servr]\nport = 1\n")
+    assert any(row.startswith("wrong config: ") for row in findings_of(alone, command="upgrade-check", code=1))
     alone.file.write_text(good)
 
 

@@ -45,6 +45,7 @@ def test_uncommented_it_loads_and_keeps_the_defaults() -> None:
     assert faults(uncommented(), ENVIRON) == []
     found, none = load(uncommented(), ENVIRON), config.from_environment(ENVIRON, None)
     assert [channel.name for channel in found.routes.channels] == ["deepseek-main", "lab"]
+    assert found.backup == msgspec.structs.replace(none.backup, to=Path("/mnt/other-disk/ftgate"))
     for section in ("database", "billing", "stripe", "limits", "limits_account", "timeouts", "retry", "breaker"):
         assert getattr(found, section) == getattr(none, section), section
     assert found.server == msgspec.structs.replace(
@@ -54,8 +55,8 @@ def test_uncommented_it_loads_and_keeps_the_defaults() -> None:
 
 
 SECTIONS = {
-    "server": settings.Server, "database": settings.Database, "billing": settings.Billing, "stripe": settings.Stripe,
-    "limits": Rates,
+    "server": settings.Server, "database": settings.Database, "backup": settings.Backup,
+    "billing": settings.Billing, "stripe": settings.Stripe, "limits": Rates,
     "timeouts": Timeouts, "retry": Retry, "breaker": Breaker, "auto": settings.Auto,
 }  # fmt: skip
 

@@ -36,6 +36,7 @@ DEFAULTS = {
         "log_format": "text",
     },
     "database": {"durability": "power", "hold_lifetime": 2400, "expired_hold": "void"},
+    "backup": {"every_hours": 24, "keep": 7, "to": None},
     "billing": {"mode": "prepaid", "signup_credits": 0},
     "stripe": {
         "secret_key": None, "webhook_secret": None, "api_base": "https://api.stripe.com", "currency": "usd",
@@ -65,8 +66,8 @@ def test_defaults_of_the_rest() -> None:
     assert found.routes.auto == {}
 
 
-STRUCTS = [settings.Server, settings.Database, settings.Billing, settings.Stripe, Rates, Timeouts, Retry,
-           Breaker,
+STRUCTS = [settings.Server, settings.Database, settings.Backup, settings.Billing, settings.Stripe, Rates, Timeouts,
+           Retry, Breaker,
            settings.PlanSettings, ProviderOverride, ChannelSettings, ModelSettings,
            settings.Auto]  # fmt: skip
 

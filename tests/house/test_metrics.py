@@ -26,6 +26,7 @@ def desk() -> tuple[Metrics, Tally, Books]:
         tally, books, Writer(sqlite3.connect(":memory:")), calls=lambda: 3, 
         circuits=lambda: [("lab", "m", "open"), ("lab", "n", "closed")],
         throttled={"login": 2}, payments=lambda: ({"paid": 4}, {("refund.created", "applied"): 5}),
+        copies=lambda: ({"made": 6, "failed": 1}, 1_790_000_000.5),
     )  # fmt: skip
     return metrics, tally, books
 
@@ -62,6 +63,8 @@ def test_every_name_and_label() -> None:
     assert value("circuit_state", channel="lab", model="n") == 0
     assert value("calls_in_flight") == 3 and value("open_holds") == 1 and value("held_usd") == 0.25
     assert value("loss_usd_total", reason="overrun") == 1
+    assert [value("backups_total", outcome=outcome) for outcome in ("made", "failed")] == [6, 1]
+    assert value("backup_last_success_seconds") == 1_790_000_000.5
     assert value("writer_queue_depth") == 0 and value("commit_seconds_count") == 0
     assert value("payments_total", status="paid") == 4
     assert value("stripe_events_total", type="refund.created", outcome="applied") == 5

@@ -32,6 +32,10 @@ VERIFIED = {
 
 @pytest.fixture
 def old(path: Path) -> Path:
+    return written_long_ago(path)
+
+
+def written_long_ago(path: Path) -> Path:
     """1 grant, 2 hold, 3 post 30, 4 hold, 5 void, 6 open hold, and a checkpoint, as schema 0001 holds them."""
     with sqlite3.connect(path, isolation_level=None) as connection:
         connection.execute("PRAGMA journal_mode = WAL")

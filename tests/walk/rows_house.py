@@ -6,11 +6,13 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 
 import trio
 
 from ftgate.core.retention import DAY_US
 from ftgate.doors.fast import FastDoor
+from ftgate.house.copies import HOUR_US, ours
 from ftgate.house.house import DATABASE, SystemClock
 from ftgate.transports.direct import DirectUpstream
 from tests.walk.gateway import Gateway, Script, until
@@ -82,6 +84,41 @@ async def _(gateway: Gateway) -> None:
     with trio.fail_after(gateway.patience_s):
         while [id for (id,) in await gateway.rows("id", key)] != before[-1:]:
             await trio.sleep(0.02)
+
+
+# [backup]
+
+
+async def copied(gateway: Gateway, hours: int) -> list[Path]:
+    """The copies that are there once one was made so many hours from now."""
+    folder = gateway.house.backups()
+    before = set(ours(folder)) if folder.exists() else set()
+    gateway.house.clock.wall_us = lambda: SystemClock().wall_us() + hours * HOUR_US  # type: ignore[method-assign]
+    gateway.house.live.adopt(gateway.house.live.settings)  # it need not be waited for a minute
+    with trio.fail_after(gateway.patience_s):
+        while not folder.exists() or not set(ours(folder)) - before:
+            await trio.sleep(0.02)
+    return ours(folder)
+
+
+@walk("backup.every_hours", "2")
+async def _(gateway: Gateway) -> None:
+    assert len(await copied(gateway, 3)) == 1
+
+
+@walk("backup.keep", "1")
+async def _(gateway: Gateway) -> None:
+    before = await copied(gateway, 25)
+    await copied(gateway, 50)
+    with trio.fail_after(gateway.patience_s):
+        while set(before) & set(ours(gateway.house.backups())):  # it goes when the new one is there
+            await trio.sleep(0.02)
+
+
+@walk("backup.to", '"PLACE"')
+async def _(gateway: Gateway) -> None:
+    (copy,) = await copied(gateway, 25)
+    assert copy.parent == gateway.place
 
 
 # [database]; hold_lifetime is in test_walk.py: its effect is a refusal at load

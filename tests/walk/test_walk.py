@@ -47,6 +47,7 @@ PAIRS = {"stripe.secret_key": "stripe.webhook_secret", "stripe.webhook_secret": 
 SECTIONS = {
     "server": (settings.Server,),
     "database": (settings.Database,),
+    "backup": (settings.Backup,),
     "billing": (settings.Billing,),
     "stripe": (settings.Stripe,),
     "limits": (Rates,),

@@ -1,0 +1,66 @@
+"""`ftgate backup`, `ftgate restore`: copies of the database, made and put back."""
+
+import os
+import time
+from itertools import count
+from pathlib import Path
+
+import click
+
+from ftgate.cli.accounts import as_json_option
+from ftgate.cli.output import document
+from ftgate.cli.remote import data_dir, database, load, patience, places, present
+from ftgate.house.lock import Lock, Locked, make_data_dir
+from ftgate.store.backup import BackupFault, make_backup, restore_backup
+from ftgate.store.verify import verify_ledger
+
+
+@click.command("backup")
+@click.argument("written", metavar="TARGET")
+@as_json_option
+@places
+def backup(written: str, as_json: bool, config_path: Path | None, data: Path | None) -> None:
+    """Copy the database to TARGET, beside a running server, and verify the copy. TARGET is a file, or a directory for a
+    dated name: one that is there, or one that ends in a slash and is made."""
+    target = Path(written)
+    if written.endswith(os.sep) or target.is_dir():
+        target = _dated(target)
+    try:
+        said = make_backup(database(config_path, data), target, verify_ledger)
+    except BackupFault as fault:
+        raise click.ClickException(str(fault)) from None
+    document(said) if as_json else click.echo(
+        f"{said['backup']}: {said['bytes']} bytes, {said['entries']} entries, verified"
+    )
+
+
+def _dated(directory: Path) -> Path:
+    """A file's name in it that is free, by the second."""
+    name = time.strftime("ftgate-%Y%m%d-%H%M%S", time.gmtime())
+    names = (f"{name}{f'-{number}' if number > 1 else ''}.sqlite3" for number in count(1))
+    return next(target for name in names if not (target := directory / name).exists())
+
+
+@click.command("restore")
+@click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@as_json_option
+@places
+def restore(source: Path, as_json: bool, config_path: Path | None, data: Path | None) -> None:
+    """Put a backup in the place of the database. The server must not run; the old database is kept beside it."""
+    from ftgate.house.house import DATABASE
+
+    place = data_dir(load(config_path, data), data) / DATABASE
+    present(place)  # or made: what is restored may be all that there is
+    make_data_dir(place.parent)
+    try:
+        lock = Lock(place.parent, serving=False, patience=patience())
+    except Locked as locked:
+        raise click.ClickException(f"{locked}: stop it first") from None
+    try:
+        kept = place.with_name(time.strftime("before-restore-%Y%m%d-%H%M%S.sqlite3", time.gmtime()))
+        said = restore_backup(source, place, kept, verify_ledger)
+    except BackupFault as fault:
+        raise click.ClickException(f"{fault}. Nothing was changed.") from None
+    finally:
+        lock.release()
+    document(said) if as_json else click.echo(f"{source} restored and verified; the old database is {said['kept']}")

@@ -1,0 +1,93 @@
+"""Looking at who may read the secrets: the config and what it names, and the certificate with its key."""
+
+import ssl
+import tomllib
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ftgate.config import Settings
+from ftgate.core.certificate import validity
+from ftgate.house.checkup import modes
+from ftgate.house.findings import Finding
+
+SOON_DAYS = 14
+"""Most certificates live for 90 days and are renewed 30 before their end: this one was forgotten."""
+SECRETS = {"keys", "secret_key", "webhook_secret", "metrics_token", "headers", "query", "proxy"}
+"""Settings that hold a secret, or may."""
+
+
+def of_config(settings: Settings) -> Iterator[Finding]:
+    """Files of the config that hold secrets and may be read by others."""
+    if settings.origin is None:
+        return
+    try:
+        raw = tomllib.loads(settings.origin.read_text("utf-8-sig"))
+    except (OSError, ValueError):  # it was read a moment ago: that is a fault of its own
+        return
+    written, named = _secrets(raw)
+    files = [*([settings.origin] if written else []), *named]
+    if settings.server.tls_key is not None:
+        files.append(settings.server.tls_key)
+    yield from modes("secrets", files)
+
+
+def _secrets(raw: Mapping[str, Any]) -> tuple[bool, list[Path]]:
+    """Whether a config holds secrets as they are, and the files it takes some from."""
+    written, named = False, []
+    for name, value in raw.items():
+        texts = list(_texts(value)) if name in SECRETS else []
+        for text in texts:
+            if text.startswith("file:"):
+                named.append(Path(text.removeprefix("file:")).expanduser())
+            elif text not in {"", "none"} and not text.startswith("env:"):
+                written = True
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, dict) and name not in SECRETS:
+                more = _secrets(inner)
+                written, named = written or more[0], named + more[1]
+    return written, named
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
+
+
+def certificate(cert: Path | None, key: Path | None, now: datetime | None = None) -> Iterator[Finding]:
+    """Whether the certificate can be served, and for how long yet."""
+    if cert is None or key is None:
+        return
+    now = now or datetime.now(UTC)
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key)
+        begins, ends = validity(ssl.PEM_cert_to_DER_cert(_first(cert.read_text("ascii"))))
+    except ssl.SSLError as error:
+        words = "the key is not that of the certificate" if "MISMATCH" in str(error) else f"it is no PEM: {error}"
+        yield Finding("wrong", "tls", f"{cert} with {key}: {words}. Put the pair there that belongs together")
+        return
+    except (OSError, ValueError) as error:
+        yield Finding("wrong", "tls", f"{cert} with {key} cannot be read: {error}")
+        return
+    days, until = (ends - now).days, f"{ends:%Y-%m-%d}"
+    if begins > now:
+        yield Finding("wrong", "tls", f"{cert} holds from {begins:%Y-%m-%d} on: look at the clock, or take another one")
+    elif ends <= now:
+        yield Finding(
+            "wrong", "tls", f"{cert} ended on {until}: renew it; a new one at the same place is taken at once"
+        )
+    elif days < SOON_DAYS:
+        yield Finding("look", "tls", f"{cert} ends on {until}, in {days} days: renew it, or look why nobody has")
+    else:
+        yield Finding("ok", "tls", f"the certificate holds until {until}, {days} days")
+
+
+def _first(pem: str) -> str:
+    """The first certificate of a chain, which is the server's own. Raises ValueError where there is none."""
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    at = pem.index(begin)
+    return pem[at : pem.index(end, at) + len(end)]
