@@ -33,6 +33,7 @@ COMMANDS = {
     "restore": "ftgate.cli.backup:restore",
     "doctor": "ftgate.cli.doctor:doctor",
     "upgrade-check": "ftgate.cli.upgrade:upgrade_check",
+    "service": "ftgate.cli.service:service",
     "bench": "ftgate.cli.bench:bench",
     "version": "ftgate.cli.group:version",
 }
