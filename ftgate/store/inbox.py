@@ -12,6 +12,7 @@ batch has few, come as JSON lists.
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -33,7 +34,7 @@ SIZES = tuple(min(size, _MOST) for size in (1, 2, 4, 8, 16, 32))
 """Rows that are written by one statement. A longer batch is several statements, which take longer: each is a journal to
 itself."""
 SMALLEST = SIZES[:1]
-"""Enough for a connection that seldom writes: making all takes some milliseconds."""
+"""Enough for a connection that seldom writes: making all takes tens of milliseconds."""
 _NO_ENTRY, _NO_ROW = (0,) * len(_ENTRY), [0] * len(_ROW)
 EMPTY = 0
 """What the first value of an empty place is: neither an entry's id nor a request's."""
@@ -62,6 +63,12 @@ def row_values(row: Row) -> list[Any]:
     if row.first_token_ms is None:
         values[_FIRST_TOKEN] = _NO_TIME
     return values
+
+
+def wanted(sealed: Sealed) -> int:
+    """How many of the SIZES, from the smallest on, writing this can make use of."""
+    rows = max(len(sealed.rows), -(-len(sealed.entries) // ENTRIES))
+    return next((many for many, size in enumerate(SIZES, 1) if size >= rows), len(SIZES))
 
 
 def statements(sealed: Sealed, sizes: Sequence[int]) -> Iterator[tuple[str, Sequence[Any]]]:
@@ -107,34 +114,39 @@ def _insert_all(table: str, columns: tuple[str, ...], source: str, conflict: str
     return f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM {rows} WHERE true {conflict};\n"  # noqa: S608 - as above
 
 
+@cache
+def _made(size: int, watched: bool) -> tuple[str, str]:
+    """What makes the view for so many rows, and its trigger. `watched`: it calls passing() at two places."""
+    balances = (
+        "ON CONFLICT (account) DO UPDATE SET posted = excluded.posted, held = excluded.held, used = excluded.used"
+    )
+    steps = [
+        "UPDATE last_batch SET mark = NEW.mark;\n",
+        _insert_places("entries", _ENTRY, _places("e", size * ENTRIES, _ENTRY)),
+        "SELECT passing('commit_begun');\n" if watched else "",
+        _insert_all("balances", ("account", "posted", "held", "used"), "NEW.balances", balances),
+        _insert_all("spent", ("key", "used"), "NEW.spent", "ON CONFLICT (key) DO UPDATE SET used = excluded.used"),
+        rollups.written("NEW.sums"),
+        _insert_places("requests", _ROW, _places("r", size, _ROW)),
+        "SELECT passing('commit_written');\n" if watched else "",
+    ]
+    columns = ", ".join(f"{EMPTY} AS {name}" for name in _columns(size))
+    return (
+        f"CREATE TEMP VIEW inbox_{size} AS SELECT {columns}",
+        f"CREATE TEMP TRIGGER inbox_{size}_in INSTEAD OF INSERT ON inbox_{size} BEGIN {''.join(steps)} END",
+    )
+
+
 def open_inbox(
     connection: sqlite3.Connection, sizes: Sequence[int] = SMALLEST, passing: Callable[[str], None] | None = None
 ) -> None:
     """Give this connection its inboxes. `passing` is called at two places within each, for tests."""
     if passing is not None:
         connection.create_function("passing", 1, passing)
-    balances = (
-        "ON CONFLICT (account) DO UPDATE SET posted = excluded.posted, held = excluded.held, used = excluded.used"
-    )
     # Of several statements in a transaction each has a journal of its own, which would become a file in a directory for
     # temporary ones: slow, and where there is none that can be written to, a commit would fail.
     connection.execute("PRAGMA temp_store = MEMORY")
     for size in sizes:
-        steps = [
-            "UPDATE last_batch SET mark = NEW.mark;\n",
-            _insert_places("entries", _ENTRY, _places("e", size * ENTRIES, _ENTRY)),
-            "SELECT passing('commit_begun');\n",
-            _insert_all("balances", ("account", "posted", "held", "used"), "NEW.balances", balances),
-            _insert_all("spent", ("key", "used"), "NEW.spent", "ON CONFLICT (key) DO UPDATE SET used = excluded.used"),
-            rollups.written("NEW.sums"),
-            _insert_places("requests", _ROW, _places("r", size, _ROW)),
-            "SELECT passing('commit_written');\n",
-        ]
-        if passing is None:
-            steps = [step for step in steps if not step.startswith("SELECT")]
-        columns = ", ".join(f"{EMPTY} AS {name}" for name in _columns(size))
         connection.execute(f"DROP VIEW IF EXISTS temp.inbox_{size}")
-        connection.execute(f"CREATE TEMP VIEW inbox_{size} AS SELECT {columns}")
-        connection.execute(
-            f"CREATE TEMP TRIGGER inbox_{size}_in INSTEAD OF INSERT ON inbox_{size} BEGIN {''.join(steps)} END"
-        )
+        for made in _made(size, passing is not None):
+            connection.execute(made)

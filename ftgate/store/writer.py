@@ -27,7 +27,7 @@ from ftgate.core.tally import Times
 from ftgate.ports import nowhere
 from ftgate.store.batch import Batch, already_in, joined, unwrite, write_batch
 from ftgate.store.database import BUSY_TIMEOUT_S, LOG_KEPT_BYTES, DatabaseFault
-from ftgate.store.inbox import SIZES, open_inbox
+from ftgate.store.inbox import SIZES, SMALLEST, open_inbox, wanted
 from ftgate.waking import NOTHING
 
 log = logging.getLogger("ftgate.store")
@@ -72,7 +72,8 @@ class Writer:
     def __init__(self, connection: sqlite3.Connection, passing: Callable[[str], None] = nowhere) -> None:
         self.connection = connection
         self.passing = passing
-        open_inbox(connection, SIZES, None if passing is nowhere else passing)
+        self._inboxes = 0  # how many of the SIZES there are, the smaller ones first
+        self._open_inboxes(len(SMALLEST))
         self.filling = Batch()
         self.handed: deque[Batch] = deque()  # what the thread has to write or is writing
         self._waiting = 0  # changes in these
@@ -313,7 +314,9 @@ class Writer:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
                 if not (tries and already_in(self.connection, batch)):
-                    write_batch(self.connection, batch, SIZES)
+                    assert batch.sealed is not None
+                    self._open_inboxes(wanted(batch.sealed))
+                    write_batch(self.connection, batch, SIZES[: self._inboxes])
                 self.passing("committed")
                 return
             except sqlite3.OperationalError as error:
@@ -327,6 +330,13 @@ class Writer:
                 tell(self._in_trouble, str(error))
                 self._give_up.wait(RETRY_S[min(tries, len(RETRY_S) - 1)])
                 tries += 1
+
+    def _open_inboxes(self, many: int) -> None:
+        """Make those that are missing of so many sizes: larger ones when a batch first wants them, since most starts
+        never see a crowd. Raises sqlite3.Error; what is half made is made anew."""
+        if many > self._inboxes:
+            open_inbox(self.connection, SIZES[self._inboxes : many], None if self.passing is nowhere else self.passing)
+            self._inboxes = many
 
     def fold_log(self) -> None:
         """Have a large write-ahead log folded back, which commits do by themselves as long as there are any; a reader

@@ -35,12 +35,27 @@ async def test_what_a_few_calls_change_is_one_statement(path: Path) -> None:
     """SQLite asks for the interpreter's lock around each."""
     async with writing(path) as (writer, faulty):
         calls = Calls()
+        writer._open_inboxes(len(SIZES))  # as an earlier crowd has had them made
         faulty.calls.clear()
         calls.grant(writer.changed())
         for _ in range(SIZES[-1] - 1):
             calls.call(writer.changed())
         await writer.durable(writer.filling)
         assert writer.commits == 1 == len(faulty.calls)
+
+
+async def test_an_inbox_is_made_when_a_crowd_first_wants_it(path: Path) -> None:
+    async with writing(path) as (writer, faulty):
+        calls, made = Calls(), []
+        calls.grant(writer.changed())
+        for many in (0, 1, 3, SIZES[-1] * 2, 1):
+            faulty.calls.clear()
+            for _ in range(many):
+                calls.call(writer.changed())
+            await writer.durable(writer.filling)
+            made.append(sum("TEMP VIEW" in call for call in faulty.calls))
+        assert made == [0, 0, 2, len(SIZES) - 3, 0]
+    assert in_file(path)[1] == 5 + SIZES[-1] * 2
 
 
 async def test_what_queues_while_a_commit_runs_shares_the_next_one(path: Path) -> None:
@@ -185,7 +200,8 @@ async def test_order_is_kept(path: Path) -> None:
             batch.rows.append(row(f"r{n}"))
             if n % 7 == 0:
                 await trio.sleep(0.0005)
-        await writer.durable(batch)
+            if n % 50 == 0:
+                await writer.durable(batch)
         assert writer.commits > 3
     assert [name for (name,) in read(path, "SELECT username FROM users ORDER BY id")] == [
         f"u{n}x" for n in range(1, 201)
