@@ -1,6 +1,7 @@
 """The command group. Commands are loaded when they are called, so that `keys list` does not import a web server."""
 
 import errno
+import gc
 import importlib
 import io
 import sys
@@ -37,6 +38,11 @@ COMMANDS = {
     "bench": "ftgate.cli.bench:bench",
     "version": "ftgate.cli.group:version",
 }
+
+
+LOADING = 50_000
+"""New objects in containers after which the collector looks at the youngest while the program loads: modules and what
+they define stay, and looking for garbage among them is a tenth of a start."""
 
 
 class LazyGroup(click.Group):
@@ -113,6 +119,7 @@ def version(as_json: bool) -> None:
 
 
 def main() -> None:
+    gc.set_threshold(LOADING, 20, 100)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what the terminal's encoding lacks is shown as an escape
             stream.reconfigure(errors="backslashreplace")
