@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.packing import archive, lock, parts, sbom, targets, wheels
+from scripts.packing import archive, lock, looked, parts, sbom, targets, wheels
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = (ROOT / "scripts" / "lock" / "run.txt").read_text()
@@ -204,3 +204,41 @@ def test_what_it_is_made_of(tmp_path: Path) -> None:
         "pkg:pypi/c@2": [],
     }
     assert str(tmp_path) not in text
+
+
+HEADS = {
+    "x86_64": b"\x7fELF\x02\x01" + bytes(12) + b"\x3e\x00",
+    "aarch64": b"\x7fELF\x02\x01" + bytes(12) + b"\xb7\x00",
+    "arm64": b"\xcf\xfa\xed\xfe\x0c\x00\x00\x01",
+    "fat": b"\xca\xfe\xba\xbe\x00\x00\x00\x02\x01\x00\x00\x07" + bytes(16) + b"\x01\x00\x00\x0c" + bytes(16),
+}
+"""How compiled modules begin: for Linux, for macOS, and for both of its processors."""
+
+
+def test_a_built_file_is_looked_through(tmp_path: Path) -> None:
+    def module(target: targets.Target) -> bytes:
+        return HEADS["fat"] if "darwin-x86_64" in target.name else HEADS[target.processor]
+
+    natives = {
+        target.name: {f"{name}/x{target.suffix}": module(target) for name in parts.NATIVE} for target in targets.TARGETS
+    }
+    common = {"a/x.py": b"", "a-1.dist-info/METADATA": b"", "a-1.dist-info/LICENSE": b""}
+    file = tmp_path / "x.pyz"
+    file.write_bytes(archive.made("1", targets.TARGETS, common, natives))
+    assert looked.faults(file) == []
+    first, second, third, fourth = targets.TARGETS[:4]
+    del natives[first.name]
+    del natives[second.name][f"msgspec/x{second.suffix}"]
+    natives[third.name][f"msgspec/x{third.suffix}"] = HEADS["aarch64"]
+    natives[fourth.name]["httptools/y.abi3.so"] = HEADS["x86_64"]
+    common |= {"a/x.pyi": b"", "b-1.dist-info/METADATA": b""}
+    file.write_bytes(archive.made("1", targets.TARGETS[1:], common, natives))
+    assert looked.faults(file) == [
+        f"native/{first.name}.zip is missing",
+        f"{third.name}: msgspec/x{third.suffix} is for another processor",
+        f"{fourth.name}: httptools/y.abi3.so does not end with {fourth.suffix}",
+        f"{second.name} lacks msgspec/x",
+        f"{third.name} lacks msgspec/x",
+        "a/x.pyi does not serve",
+        "b-1.dist-info has no licence's text",
+    ]

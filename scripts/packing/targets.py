@@ -22,6 +22,11 @@ class Target:
     def abi(self) -> str:
         return "cp" + self.python.replace(".", "")
 
+    @property
+    def processor(self) -> str:
+        """x86_64, aarch64 or arm64."""
+        return self.name.split("-")[3 if "-darwin-" in self.name else 2]
+
 
 _GLIBC = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 """glibc 2.28 is Debian 10's, Ubuntu 18.10's and RHEL 8's."""
