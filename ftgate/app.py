@@ -340,6 +340,7 @@ async def _door(
     from ftgate.doors.hypercorn import HypercornDoor
     from ftgate.doors.inside import InsideDoor
     from ftgate.doors.intake import Intake
+    from ftgate.house.called import command
     from ftgate.house.price_desk import PriceDesk
     from ftgate.house.system import SystemDesk
     from ftgate.line.counting import Counter
@@ -376,6 +377,7 @@ async def _door(
         page_calls=InsideDoor(intake, accounts.keys),
         payments=payments,
         own=(own,),
+        command=partial(command, data_dir=house.data_dir),
     )
     site = Site(gate, house.live, services)
     await site.start()

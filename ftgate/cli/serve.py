@@ -19,6 +19,7 @@ from ftgate import __version__, config
 from ftgate.cli.output import line, told
 from ftgate.cli.remote import data_dir, data_option, patience, places, whereabouts
 from ftgate.errors import ConfigFaults
+from ftgate.house.called import program
 
 if TYPE_CHECKING:
     from ftgate.house.serving import Started
@@ -31,16 +32,6 @@ OLLAMA_S = 0.5
 
 def say(text: str = "") -> None:
     line(text, err=True)
-
-
-def program() -> str:
-    """How this program was called, for lines that people paste."""
-    if named := os.environ.get("FTGATE_PROGRAM"):
-        return named
-    called = Path(sys.argv[0])
-    if called.suffix == ".pyz":
-        return f"python3 {sys.argv[0]}"
-    return "python3 -m ftgate" if called.name == "__main__.py" else "ftgate"
 
 
 def local_ollama(environ: Mapping[str, str]) -> list[str] | None:

@@ -121,7 +121,7 @@ class Standing:
         way = tried.candidate
         if self._apart(way):
             return
-        self.health.remember(way, self.clock.wall_us(), redact(outcome.detail)[:500] or outcome.verdict.value)
+        self.health.remember(way, self.clock.wall_us(), _error_text(way, outcome))
         if outcome.verdict is Verdict.timeout and not tried.awaited:  # there was no time to ask
             self.left(x, way)
             return
@@ -239,6 +239,12 @@ class Standing:
         """A time of the clock that only counts, as one that people read; None where it is past or never."""
         left = until - self.clock.now()
         return iso(self.clock.wall_us() + int(left * 1_000_000)) if 0 < left < inf else None
+
+
+def _error_text(way: Candidate, outcome: Outcome) -> str:
+    """What failed, and how, for the operator: "big: answered 500: overloaded"."""
+    status = f"answered {outcome.status}: " if outcome.status is not None and outcome.status >= 300 else ""
+    return f"{way.model.name}: {status}{redact(outcome.detail)[:500] or outcome.verdict.value}"
 
 
 def hint(key: Secret) -> str:

@@ -1,6 +1,7 @@
 """What the site is given to serve with, besides the line: one object for each seam."""
 
 import dataclasses
+from collections.abc import Callable
 
 from ftgate.ports import Accounts, Journal
 from ftgate.ports.managing import Credits, Records, Users
@@ -22,7 +23,8 @@ from ftgate.web.exports import Exports
 
 @dataclasses.dataclass(frozen=True)
 class Services:
-    """`own` are the addresses at which this server is reached, as URLs."""
+    """`own` are the addresses at which this server is reached, as URLs; `command` makes a line for a shell of a
+    command's words, which goes to this server's data wherever it is run."""
 
     accounts: Accounts
     journal: Journal
@@ -46,4 +48,5 @@ class Services:
     system: System
     page_calls: PageCalls
     own: tuple[str, ...] = ()
+    command: Callable[[str], str] = "ftgate {}".format
     exports: Exports = dataclasses.field(default_factory=Exports)

@@ -21,7 +21,7 @@ own.
   needs exact (a balance, a count) it makes with an account of its own.
 - Every page is watched (watch.py): another host asked, a CSP violation, an error in the console, an unexpected error
   answer make the test fail at its end, whatever it asserts.
-- `page.goto("/…")` takes paths. Waits give up after SOON_S; use `expect(...)` from playwright.sync_api, which waits.
+- `page.goto("/…")` takes paths. Waits give up after PATIENCE_S; use `expect(...)` from playwright.sync_api, which waits.
 - `faults_of(page)` of looks.py is what holds for every page: title, one h1, landmarks, axe, weight. test_crawl.py asks
   it of all pages that links lead to, so a new page needs no line there.
 - Where Chromium is missing, these tests are skipped with what to do. A failed test leaves a picture and
@@ -35,11 +35,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 from tests.browser import chromium
 from tests.browser.dashboard import USER, Dashboard, dashboard
-from tests.browser.opened import opened
+from tests.browser.opened import PATIENCE_S, opened
 from tests.browser.watch import Watch
 
 HERE = Path(__file__).parent
@@ -68,6 +68,7 @@ def browser() -> Iterator[Browser]:
     path = chromium.found()
     if path is None:
         pytest.skip(chromium.MISSING)
+    expect.set_options(timeout=PATIENCE_S * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=[*chromium.ARGUMENTS])
         yield browser

@@ -8,7 +8,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 
 from tests.browser.dashboard import Session
 from tests.browser.watch import Watch
-from tests.patience import SOON_S
+
+PATIENCE_S = 20.0
+"""For a page to do what it should: a browser on a busy machine takes seconds for what is done at once elsewhere."""
 
 
 @contextmanager
@@ -21,7 +23,7 @@ def opened(
         base_url=watch.origin, java_script_enabled=javascript, viewport={"width": width, "height": 900},
         color_scheme="dark" if dark else "light", **more,
     )  # fmt: skip
-    context.set_default_timeout(SOON_S * 1000)
+    context.set_default_timeout(PATIENCE_S * 1000)
     if session is not None:
         context.add_cookies([{"name": session.cookie, "value": session.value, "url": watch.origin}])
     watch.follow(context)

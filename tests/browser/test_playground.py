@@ -3,7 +3,7 @@ that stays text."""
 
 import re
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.dashboard import BROKEN, FLASH, SLOW, THINKER, USER, Dashboard
 from tests.browser.watch import Watch
@@ -74,3 +74,24 @@ def test_the_same_call_elsewhere_follows_the_form(page: Page) -> None:
     page.fill("#f-max_tokens", "")
     expect(ways.nth(2)).not_to_contain_text("max_tokens")
     expect(ways.nth(3)).to_contain_text(f"ANTHROPIC_MODEL={FLASH} claude -p '<img")
+
+
+def test_a_connection_that_breaks_is_told_and_the_form_goes_on(page: Page) -> None:
+    page.goto("/playground")
+    page.route("**/playground/call", lambda route: route.abort())
+    page.click("#send")
+    expect(page.locator(".told")).to_have_text("The connection broke.")
+    expect(page.locator("#send")).to_be_enabled()
+    page.unroute("**/playground/call")
+    asked: list[str] = []
+
+    def break_once(route: Route) -> None:
+        asked.append(route.request.url)
+        route.abort() if len(asked) == 1 else route.continue_()
+
+    page.route("**/v1/user/logs*", break_once)
+    page.select_option("#f-model", FLASH)
+    page.click("#send")
+    expect(page.locator("[data-is=cost]")).to_have_text(re.compile(r"\$0\.0000\d+"))
+    expect(page.locator("#send")).to_be_enabled()
+    assert len(asked) >= 2

@@ -128,6 +128,7 @@ class Desk:
             said=SAID.get(request.args.get("said", "")),
             query=request.args,
             base=self.address(),
+            command=self.services.command,
             version=__version__,
             **values,
         )

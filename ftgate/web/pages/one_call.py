@@ -9,7 +9,7 @@ from ftgate.core import receipt
 from ftgate.core.logged import Recorded
 from ftgate.core.tries import Try
 from ftgate.web.api.usage import attempts
-from ftgate.web.pages.reasons import OUTCOMES, OUTCOMES_BEGUN, reason
+from ftgate.web.pages.reasons import CALL_STATES, OF_THE_KEY, OUTCOMES, OUTCOMES_BEGUN, reason
 from ftgate.web.pages.writing import ms, usd
 
 CLASSES = {
@@ -47,6 +47,8 @@ def told(found: Recorded, base: str, *, operator: bool) -> dict[str, object]:
         "steps": steps(found, operator=operator),
         "bill": bill(found),
         "why": why,
+        "of_the_key": row.error_code in OF_THE_KEY,
+        "paid_by": _paid_by(found),
         "helps": helps,
         "curl": curl(found, base),
         "reasoning": found.reasoning_tokens,
@@ -55,6 +57,13 @@ def told(found: Recorded, base: str, *, operator: bool) -> dict[str, object]:
         "remark": found.remark if operator else "",
         "upstream_id": found.upstream_id,
     }
+
+
+def _paid_by(found: Recorded) -> str:
+    row = found.row
+    if row.mode == "byok":
+        return "an own provider key"
+    return "nobody: calls of the account are counted" if hold_of(found) is None and row.cost else "credits"
 
 
 def steps(found: Recorded, *, operator: bool) -> list[Step]:
@@ -76,7 +85,7 @@ def steps(found: Recorded, *, operator: bool) -> list[Step]:
         said.append(Step(row.first_token_ms, "plain", "First token", "of the answer's stream"))
     kind = "good" if row.status == "ok" else "fair" if row.status == "client_gone" else "bad"
     shown = f", HTTP {row.http_status}" if row.http_status else ""
-    said.append(Step(row.latency_ms, kind, "The call ended", f"{row.status.replace('_', ' ')}{shown}"))
+    said.append(Step(row.latency_ms, kind, "The call ended", f"{CALL_STATES.get(row.status, row.status)}{shown}"))
     for moved in found.moved:
         if moved.kind != "hold":
             words = MOVES[moved.kind]
@@ -134,7 +143,7 @@ def curl(found: Recorded, base: str) -> str:
     said = msgspec.json.encode(body).decode()
     return (
         f"curl {quote(base + route)} \\\n"
-        f'  -H "Authorization: Bearer $OPENAI_API_KEY" \\\n'
+        f'  -H "Authorization: Bearer sk-ft_YOUR_KEY" \\\n'
         f"  -H 'Content-Type: application/json' \\\n"
         f"  -d {quote(said)}"
     )

@@ -54,6 +54,10 @@ CODES = {
     ),
 }
 """By the code of the error: what it was, and what helps."""
+OF_THE_KEY = frozenset(
+    ("key_quota_exceeded", "model_not_allowed", "plan_unavailable", "ip_not_allowed", "key_disabled", "key_expired")
+)
+"""Codes whose cure is on the key's page."""
 BEGUN = {
     "provider_error": ("The provider's answer broke off.", "Try again. What came until then is paid."),
     "provider_timeout": ("The provider's answer stopped coming.", "Try again. What came until then is paid."),
@@ -71,6 +75,10 @@ STATUSES = {
     ),
 }
 """By how the call ended, where there is no code that says more."""
+CALL_STATES = {
+    "operator": "stopped", "write_timeout": "caller stalled", "client_gone": "client gone",
+}  # fmt: skip
+"""How a call ended, in a word or two, where its status is not one already."""
 OUTCOMES = {
     "ok": "answered",
     "caller": "refused the request",
@@ -102,6 +110,8 @@ def reason(status: str, code: str, http_status: int, *, begun: bool = False) -> 
         return STATUSES[status]
     if begun and code in BEGUN:
         return BEGUN[code]
+    if code == "provider_error" and 400 <= http_status < 500:
+        return f"The provider refused the request ({http_status}).", "Change it: asked again, it is refused again."
     if code in CODES:
         return CODES[code]
     if status in STATUSES:

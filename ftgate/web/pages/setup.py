@@ -17,9 +17,11 @@ from ftgate.web.replies import request_id
 
 NO_TOKEN = (
     "Open the whole link that ftgate printed when it started (it ends in ?token=…, and is good for 30 minutes), or run "
-    "`ftgate users create NAME --admin --password -`"
+    "the command that stands beside it there"
 )
 HELLO = '{"model":"auto","messages":[{"role":"user","content":"Hello"}]}'
+NAMED = 5
+"""Channels that are named, of all that there are."""
 LOOKED_AT = 20
 """Tests of channels that are looked at for one that went well, and accounts for one that has made a call."""
 
@@ -100,7 +102,7 @@ async def steps_of(desk: Desk, account: int) -> Sequence[Step]:
     return (
         Step(
             "Add a channel", bool(real),
-            f"There: {', '.join(real[:5])}." if real else
+            f"There: {_named(real)}." if real else
             "So far there is the demo, which answers canned text. A channel is an address and a key of a provider."
             + (f" Write one into {path}; it counts as soon as the file is saved." if path else
                " Stop ftgate, give it a provider's key, and start it again:"),
@@ -118,10 +120,16 @@ async def steps_of(desk: Desk, account: int) -> Sequence[Step]:
             "Send a call", any(made.values()),
             "From the playground in the browser, or from a program with your key; then see under Calls what it cost.",
             link="/playground", opener="Playground",
-            command=f'curl {desk.address()}/v1/chat/completions -H "Authorization: Bearer YOUR_KEY" \\\n'
+            command=f'curl {desk.address()}/v1/chat/completions -H "Authorization: Bearer sk-ft_YOUR_KEY" \\\n'
             f'  -H "Content-Type: application/json" -d \'{HELLO}\'',
         ),
     )  # fmt: skip
+
+
+def _named(names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def _went_well(after: object) -> bool:

@@ -1,6 +1,7 @@
 """How pages write what they show: the templates' environment, and its filters."""
 
 import os
+import shlex
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from markupsafe import Markup
 from ftgate.core.moments import iso
 from ftgate.core.money import format_usd, format_usd_cents, parse_usd
 from ftgate.web.fields import UNITS_PER_CENT
+from ftgate.web.pages.reasons import CALL_STATES
 from ftgate.web.pages.statics import Statics
 from ftgate.web.pages.words import MEANINGS
 
@@ -50,7 +52,7 @@ def environment(statics: Statics, compiled: BytecodeCache | None = None) -> Envi
         loader=PackageLoader("ftgate.web", "templates"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, auto_reload=False, cache_size=-1,
     )  # fmt: skip
-    made.globals.update(static=statics.path, meanings=MEANINGS)
+    made.globals.update(static=statics.path, meanings=MEANINGS, call_states=CALL_STATES)
     made.filters.update(
         usd=usd,
         plain_usd=plain_usd,
@@ -62,6 +64,7 @@ def environment(statics: Statics, compiled: BytecodeCache | None = None) -> Envi
         when=when,
         iso=at,
         size=size,
+        shell=shlex.quote,
     )
     return made
 

@@ -8,6 +8,7 @@ const tell = (words) => { if (live) { live.textContent = ""; setTimeout(() => { 
 // The viewer's zone: by it the server counts days, and reads times that are typed.
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 if (zone) document.cookie = `tz=${zone}; path=/; max-age=31536000; samesite=lax`;
+if (zone && !new URLSearchParams(location.search).has("tz")) for (const field of document.querySelectorAll("input[name=tz]")) field.value = zone;
 
 // Times: in the viewer's zone, UTC by pointing at them.
 const shortly = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
@@ -56,15 +57,22 @@ function asking(root) {
 // Look again: what has data-again="seconds" is read anew while the page is seen, and nobody is at work in it.
 function again() {
   for (const part of document.querySelectorAll("[data-again][id]")) {
+    let last = new Date(), missed = 0;
+    const miss = () => {
+      missed += 1;
+      if (missed === 2) part.before(Object.assign(document.createElement("p"), { className: "told fair stale", role: "status", textContent: `Not read anew since ${shortly.format(last)}: what stands here may be over. It is tried again.` }));
+    };
     const timer = setInterval(async () => {
       if (document.hidden || part.contains(document.activeElement) || document.querySelector("dialog[open]")) return;
       try {
         const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-        if (!answer.ok || answer.redirected) return;
+        if (!answer.ok || answer.redirected) { miss(); return; }
+        last = new Date(); missed = 0;
+        if (part.previousElementSibling?.matches(".stale")) part.previousElementSibling.remove();
         const found = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(part.id);
         if (found && !found.dataset.again) clearInterval(timer);  // what was looked for is there
         if (found) { part.replaceChildren(...found.childNodes); prepare(part); }
-      } catch { /* the next time */ }
+      } catch { miss(); }
     }, Math.max(Number(part.dataset.again), 2) * 1000);
   }
 }

@@ -110,8 +110,11 @@ class Answer {
   async known() {
     if (!this.id) return;
     for (let wait = 100; wait < (this.refused ? 500 : 4000); wait *= 2) {
-      const answer = await fetch(`/v1/user/logs?request_id=${encodeURIComponent(this.id)}`);
-      const row = answer.ok ? (await answer.json()).data[0] : null;
+      let row = null;
+      try {
+        const answer = await fetch(`/v1/user/logs?request_id=${encodeURIComponent(this.id)}`);
+        if (answer.ok) row = (await answer.json()).data[0];
+      } catch { /* not reachable at this moment */ }
       if (row) {
         this.set("cost", `$${row.cost}`);
         this.set("in", String(row.prompt_tokens));
@@ -135,9 +138,12 @@ bench.addEventListener("submit", async (event) => {
   const models = [value("model"), value("beside")].filter(Boolean);
   running = models.map((model) => new Answer(model));
   send.disabled = true; stop.disabled = false; tell("Sent");
-  await Promise.all(running.map((answer, at) => answer.run(models[at])));
-  running = [];
-  send.disabled = false; stop.disabled = true; tell("The answer is complete");
+  try {
+    await Promise.all(running.map((answer, at) => answer.run(models[at])));
+  } finally {
+    running = [];
+    send.disabled = false; stop.disabled = true; tell("The answer has ended");
+  }
 });
 stop.addEventListener("click", () => { for (const answer of running) answer.abort.abort(); });
 bench.addEventListener("keydown", (event) => {

@@ -169,7 +169,7 @@ async def test_the_page_of_a_call_works_out_its_cost() -> None:
         "+700 ms First token", "+2.5 s Settled $0.0012 charged",
     ):  # fmt: skip
         assert step in words
-    assert 'curl http://x/v1/chat/completions \\ -H "Authorization: Bearer $OPENAI_API_KEY"' in words
+    assert 'curl http://x/v1/chat/completions \\ -H "Authorization: Bearer sk-ft_YOUR_KEY"' in words
     assert '"stream":true' in words and "lab-1" not in words
 
 
@@ -204,6 +204,10 @@ async def test_several_charged_attempts_a_factor_and_a_loss() -> None:
         ({"status": "error", "error_code": "odd", "http_status": 400},
          "The provider refused the request (400) and said “odd”."),
         ({"status": "error", "error_code": "odd", "http_status": 502}, "It failed with “odd”."),
+        ({"status": "error", "error_code": "provider_error", "http_status": 400, "first_token_ms": None},
+         "The provider refused the request (400). Change it: asked again, it is refused again."),
+        ({"status": "operator"}, "The call ended stopped, HTTP 200"),
+        ({"moved": ()}, "Paid by nobody: calls of the account are counted"),
         ({"status": "error", "error_code": "provider_error", "first_token_ms": None}, "Every provider that was tried"),
         ({"status": "error", "error_code": "provider_error", "http_status": 200, "first_token_ms": 9},
          "The provider's answer broke off. Try again. What came until then is paid."),

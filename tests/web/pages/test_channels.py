@@ -45,19 +45,21 @@ async def test_a_day_is_drawn_in_half_hours(asking: Asking) -> None:
     kinds = [page.body.decode().count(f'class="block-{kind}"') for kind in ("good", "fair", "bad", "none")]
     assert kinds == [1, 1, 1, 45]
     said = text(page)
-    assert "1.5 % 3 calls" in said and "840 ms" in said and "$1.50" in said and "…abcd" in said
+    assert "1.5 % 3 of them" in said and "840 ms" in said and "$1.50" in said and "…abcd" in said
 
 
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({}, "It answers."),
-        ({"requests_1h": 100, "errors_1h": 24}, "It answers."),
-        ({"requests_1h": 4, "errors_1h": 4}, "It answers."),
-        ({"requests_1h": 100, "errors_1h": 25}, "0 of 1 answer; lab: fails."),
-        ({"requests_1h": 5, "errors_1h": 5}, "5 of 5 of its requests in the last hour failed. Calls still go there."),
+        ({}, "Nothing is known against it."),
+        ({"requests_1h": 100, "errors_1h": 24}, "Nothing is known against it."),
+        ({"requests_1h": 4, "errors_1h": 3}, "Nothing is known against it."),
+        ({"requests_1h": 0, "errors_1h": 0}, " ready "),
+        ({"requests_1h": 1, "errors_1h": 1}, "1 of its 1 attempts in the last hour failed. Calls still go there."),
+        ({"requests_1h": 100, "errors_1h": 25}, "0 of 1 can be called; lab: fails."),
+        ({"requests_1h": 5, "errors_1h": 5}, "5 of its 5 attempts in the last hour failed. Calls still go there."),
         ({"state": "degraded", "requests_1h": 5, "errors_1h": 5}, "lab: in part."),
-        ({"state": "disabled", "enabled": False}, "0 of 1 answer; lab: off."),
+        ({"state": "disabled", "enabled": False}, "0 of 1 can be called; lab: off."),
         ({"state": "degraded"}, "lab: in part."),
         ({"state": "open", "circuits": [{"model": "m", "state": "open", "failures": 3, "until": None}]}, "lab: rests."),
         ({"state": "open", "monthly_cap": "1.00"}, "lab: at its cap."),
@@ -96,7 +98,7 @@ async def test_its_buttons(asking: Asking, action: str, said: str, done: tuple[o
     ("trial", "words"),
     [
         ({"ok": True, "status": 200, "error": None}, "It works: m answered in 840 ms, its first token after 90"),
-        ({"ok": False, "status": 502, "error": SCRIPT}, f"It did not work with m (status 502): {SCRIPT}"),
+        ({"ok": False, "status": 502, "error": SCRIPT}, f"It did not work with m: {SCRIPT}"),
     ],
 )
 async def test_a_test_says_how_it_went(asking: Asking, trial: dict[str, Any], words: str) -> None:

@@ -99,7 +99,7 @@ async def test_what_is_in_force(asking: Asking, operator: Visitor, prices: Desk)
 
 async def test_a_list_is_compared_as_a_file_or_as_a_text(operator: Visitor, prices: Desk) -> None:
     page = await upload(operator, b'{"a": "\xc3\xa9\r\n"}', format="litellm", provider="deepseek", new="on")
-    assert page.status == 200 and is_safe(page) and "1.2 1.3 taken" in text(page) and "its thinking" in text(page)
+    assert page.status == 200 and is_safe(page) and "$1.2 $1.3 taken" in text(page) and "its thinking" in text(page)
     pasted = await operator.send("/admin/prices/compare", format="models.dev", list="{}", provider="")
     assert pasted.status == 200
     assert prices.asked == [

@@ -80,7 +80,9 @@ async def test_a_wrong_token_is_counted_and_told_what_to_do(asking: Asking, way:
 
 async def test_without_a_token_it_says_where_the_link_is(asking: Asking) -> None:
     page = await Visitor(asking, None).get("/setup")
-    assert page.status == 404 and "users create NAME --admin" in text(page) and asking.throttle.counted == []
+    assert (
+        page.status == 404 and "the command that stands beside it there" in text(page) and asking.throttle.counted == []
+    )
 
 
 async def test_there_is_no_such_page_once_there_is_an_operator(asking: Asking) -> None:

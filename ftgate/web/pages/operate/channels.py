@@ -1,7 +1,8 @@
 """Channels: how each stands and has stood for a day, and trying, switching and resetting one."""
 
+import time
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from quart import Blueprint, Response
 
@@ -14,7 +15,8 @@ from ftgate.web.pages.forms import Form
 FAIR, BAD = 5, 25
 """Of a hundred requests so many that fail make a half-hour a fair or a bad one."""
 FEW = 5
-"""Requests of an hour that are too few to say of a channel that it fails."""
+"""Attempts of an hour, where there are fewer it takes more than some that failed to speak against a channel."""
+HOUR_US = 3_600_000_000
 REASONS = {
     "rate_limited": "its limit is reached", "credential": "the provider refused it",
     "out_of_credit": "its account has no credit left",
@@ -46,10 +48,8 @@ def standing(channel: Mapping[str, object]) -> tuple[str, str, str]:
     state = channel.get("state")
     if state == "disabled":
         return "plain", "off", "Switched off: no call goes there."
-    if state == "ok" and (failed := _failing(channel)):
-        return "bad", "fails", f"{failed} of its requests in the last hour failed. Calls still go there."
     if state == "ok":
-        return "good", "answers", "Calls go there."
+        return _open(int(str(channel["requests_1h"])), int(str(channel["errors_1h"])))
     if state == "degraded":
         return "fair", "in part", "Some of its models or keys rest; the others answer."
     if _at_cap(channel):
@@ -57,10 +57,16 @@ def standing(channel: Mapping[str, object]) -> tuple[str, str, str]:
     return "bad", "rests", "All of its models or keys rest: calls go elsewhere, if there is another channel."
 
 
-def _failing(channel: Mapping[str, object]) -> str:
-    """How many of how many requests of the last hour failed, where that is bad; "" where it is not."""
-    requests, errors = int(str(channel["requests_1h"])), int(str(channel["errors_1h"]))
-    return f"{errors} of {requests}" if requests >= FEW and _kind(requests, errors) == "bad" else ""
+def _open(requests: int, errors: int) -> tuple[str, str, str]:
+    """How one stands to which calls go, by its attempts of the last hour."""
+    words = f"{errors} of its {requests} attempts in the last hour failed. Calls still go there."
+    if not requests:
+        return "plain", "ready", "Calls go there; in the last hour none has."
+    if requests >= FEW and _kind(requests, errors) == "bad":
+        return "bad", "fails", words
+    if errors == requests:
+        return "fair", "fails", words
+    return "good", "answers", "Calls go there."
 
 
 def _at_cap(channel: Mapping[str, object]) -> bool:
@@ -74,13 +80,18 @@ def _at_cap(channel: Mapping[str, object]) -> bool:
 def add(routes: Blueprint, desk: Desk) -> None:
     channels = desk.services.channels
 
+    def counted() -> dict[str, Any]:
+        """Since when all is counted, and the words for the last hour where there has not been one."""
+        since = channels.since_us()
+        return {"since": since, "hour": "last hour" if time.time_ns() // 1000 - since >= HOUR_US else "since the start"}
+
     @routes.get("/admin/channels")
     async def listed() -> Response:
         asker = await desk.operator()
         shown = [
             (channel, standing(channel), blocks(channels.day(str(channel["name"])))) for channel in channels.shown()
         ]
-        return desk.show("operate/channels.html", asker, channels=shown, since=channels.since_us())
+        return desk.show("operate/channels.html", asker, channels=shown, **counted())
 
     def page(
         asker: Asker, name: str, form: Form | None = None, tested: Mapping[str, object] | None = None
@@ -88,8 +99,7 @@ def add(routes: Blueprint, desk: Desk) -> None:
         channel = channels.one(name)
         return desk.show(
             "operate/channel.html", asker, form=form, channel=channel, stands=standing(channel),
-            blocks=blocks(channels.day(name)), since=channels.since_us(), reasons=REASONS, path=_path(name),
-            tested=tested,
+            blocks=blocks(channels.day(name)), reasons=REASONS, path=_path(name), tested=tested, **counted(),
         )  # fmt: skip
 
     @routes.get("/admin/channels/<path:name>")

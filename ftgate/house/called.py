@@ -1,0 +1,21 @@
+"""How this program was called, for lines that people paste."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+
+def program() -> str:
+    """What starts it anew."""
+    if named := os.environ.get("FTGATE_PROGRAM"):
+        return named
+    called = Path(sys.argv[0])
+    if called.suffix == ".pyz":
+        return f"python3 {shlex.quote(sys.argv[0])}"
+    return "python3 -m ftgate" if called.name == "__main__.py" else "ftgate"
+
+
+def command(words: str, data_dir: Path) -> str:
+    """A command of this program that goes to this data directory wherever it is run."""
+    return f"{program()} {words} --data {shlex.quote(str(data_dir.absolute()))}"
