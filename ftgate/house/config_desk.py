@@ -21,13 +21,14 @@ class ConfigDesk:
         self.given = given
 
     def shown(self) -> Mapping[str, object]:
-        config = self.reloader.live.settings
+        config, change = self.reloader.live.settings, self.reloader.last_change
         return {
             "path": None if config.origin is None else str(config.origin),
             "loaded_at": iso(self.reloader.loaded_at_us),
             "settings": inspected(config, self.reloader.live.started),
             "given": self.given,
             "last_error": "\n".join(self.reloader.faults) or None,
+            "last_change": None if change is None else {"at": iso(change[0]), "settings": list(change[1])},
         }
 
     async def check(self) -> Sequence[str]:

@@ -52,6 +52,8 @@ class Reloader:
         """The files as they were at the last try."""
         self.loaded_at_us = wall_us()
         """When what is in force was read."""
+        self.last_change: tuple[int, tuple[str, ...]] | None = None
+        """When a reading last changed something, in microseconds since the epoch, and what."""
         self._wall_us = wall_us
         self._turn = trio.Lock()
 
@@ -74,6 +76,8 @@ class Reloader:
                     log.warning("%s", warning)
             self.live.adopt(new)
             self.loaded_at_us = self._wall_us()
+            if done.changed:
+                self.last_change = self.loaded_at_us, done.changed
         return done
 
     async def _written(self) -> Settings:

@@ -204,6 +204,7 @@ def test_the_config_is_shown_checked_and_reloaded(tmp_path: Path) -> None:
         shown = root.said("GET", "/config")
         found = {row["name"]: row for row in shown["settings"]}
         assert shown["path"] == str(house.file) and shown["last_error"] is None and shown["loaded_at"].endswith("Z")
+        assert shown["last_change"] is None
         assert found["channel.lab.name"]["origin"] == "file:2" and found["channel.lab.keys"]["value"] == "set"
         assert found["server.port"] == {"name": "server.port", "value": 8400, "origin": "default"}
         assert PROVIDER_KEY not in str(shown)
@@ -224,6 +225,7 @@ def test_the_config_is_shown_checked_and_reloaded(tmp_path: Path) -> None:
         said = root.said("GET", "/config")
         assert said["last_error"] is None and said["loaded_at"] >= shown["loaded_at"]
         assert {row["name"]: row["value"] for row in said["settings"]}["server.keepalive"] == 7
+        assert said["last_change"] == {"at": said["loaded_at"], "settings": ["server.keepalive"]}
         (row,) = root.audited("config.reload")
         assert row["target"] == str(house.file) and row["actor_name"] == "root1" and "server.port" in row["after"]
         assert house.cli("reload") == ("waits for a restart  server.port\n", "")

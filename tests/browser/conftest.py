@@ -21,7 +21,7 @@ own.
   needs exact (a balance, a count) it makes with an account of its own.
 - Every page is watched (watch.py): another host asked, a CSP violation, an error in the console, an unexpected error
   answer make the test fail at its end, whatever it asserts.
-- `page.goto("/…")` takes paths. Waits give up after PATIENCE_S; use `expect(...)` from playwright.sync_api, which waits.
+- `page.goto("/…")` takes paths. Waits give up after PATIENCE_S; `expect(...)` of playwright.sync_api waits.
 - `faults_of(page)` of looks.py is what holds for every page: title, one h1, landmarks, axe, weight. test_crawl.py asks
   it of all pages that links lead to, so a new page needs no line there.
 - Where Chromium is missing, these tests are skipped with what to do. A failed test leaves a picture and

@@ -70,10 +70,13 @@ async def test_other_settings_are_in_force_in_one_step(place: Place) -> None:
     assert done == Reloaded(("server.max_body_mb", "server.keepalive"), ("server.port",))
     assert (place.live.gate.keepalive_s, place.live.doors.max_body_bytes, before.keepalive_s) == (7, 3_000_000, 15)
     assert len(place.told) == 1
+    change = place.reloader.last_change
+    assert change == (place.reloader.loaded_at_us, ("server.max_body_mb", "server.keepalive"))
     place.write(place.text.replace("port = 1", "port = 2"))
     assert await place.reloader.reload() == Reloaded((), ("server.port",))
     place.write(place.text.replace("port = 2\n", ""))  # as it was at the start
     assert await place.reloader.reload() == Reloaded((), ())
+    assert place.reloader.last_change == change
 
 
 BAD = ["keepalive = [", "[server]\nkeepalive = -1\n", "[server]\nkept = 1\n", "[plan.x]\nprice_multiplier = -1\n"]

@@ -139,6 +139,7 @@ OPERATIONS = (
               answers={"text/csv": text(), "application/x-ndjson": text()}),
     _admin("GET", "/config", "The settings in force", record({
         "path": maybe(text()), "loaded_at": moment(), "given": {}, "last_error": maybe(text()),
+        "last_change": maybe(record({"at": moment(), "settings": listed(text())})),
         "settings": listed(record({"name": text(), "value": {}, "origin": text(), "after_restart?": {}})),
     })),
     _admin("POST", "/config/check", "What is wrong with the file as it lies there", _FINDING),

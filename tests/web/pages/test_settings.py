@@ -14,7 +14,7 @@ from tests.web.pages.visiting import OPERATOR, SCRIPT, USER, Visitor, gone_to, i
 
 SHOWN: dict[str, Any] = {
     "path": "/etc/ftgate.toml", "loaded_at": "2026-05-10T12:00:00.000Z", "last_error": None,
-    "settings": [
+    "last_change": None, "settings": [
         {"name": "server.port", "value": 8400, "origin": "file:3", "after_restart": 8500},
         {"name": "server.cors", "value": False, "origin": "default"},
         {"name": "server.metrics_token", "value": "set", "origin": "file:4"},
@@ -135,9 +135,11 @@ async def test_what_is_written_is_checked_and_read_again(operator: Visitor, writ
     assert is_safe(wrong) and "line 4" in text(wrong)
     written.refused = DatabaseBusy("the database takes none now")
     assert (await operator.send("/admin/config/reload")).status == 503
+    written.config["last_change"] = {"at": "2026-05-10T13:00:00.000Z", "settings": ["server.cors", SCRIPT]}
     written.config["last_error"] = f"line 5: {SCRIPT}"
     wrong = await operator.get("/admin/config")
     assert is_safe(wrong) and "could not be used; what was in force before still is. line 5" in text(wrong)
+    assert f"The last change came at 10 May 2026, 13:00:00 UTC : server.cors, {SCRIPT}." in text(wrong)
 
 
 async def test_the_system_says_how_it_is(operator: Visitor, written: Written) -> None:
