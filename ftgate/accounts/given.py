@@ -9,7 +9,7 @@ from ftgate.core.moments import iso, parse_time
 from ftgate.core.money import PLAIN, parse_usd
 from ftgate.errors import InvalidRequest
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def new_ref(kind: str) -> str:

@@ -72,7 +72,7 @@ def read(format: str, text: str) -> Lists:
         raise ValueError(f"it is no JSON{where}") from None
     looks = _format_of(said)
     if looks != format:
-        hint = f"; it looks like {looks}'s: say --from {looks}" if looks else ""
+        hint = f"; it looks like {looks}'s: choose that format (--from {looks})" if looks else ""
         raise ValueError(f"it is no list of {format}'s{hint}")
     found = dict[str, dict[str, Listed]]()
     for provider, name, row, reader in _ROWS[format](said):

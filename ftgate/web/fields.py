@@ -25,7 +25,7 @@ MOST_CENTS = 100_000_000
 """The largest amount in cents: a million dollars."""
 UNITS_PER_CENT = 10**10
 _JSON_NUMBER = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE][+-]?[0-9]{1,3})?")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.S)
 """One that never ends goes to the body's end, and is looked through once: nothing is tried again (`*+`)."""
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))

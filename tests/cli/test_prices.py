@@ -203,7 +203,7 @@ def test_without_a_config_one_is_made(run: CliRunner) -> None:
 @pytest.mark.parametrize(("said", "more", "words"), [
     ("{", (), "list.json: it is no JSON"),
     ("[]", (), "list.json: it is no list of litellm's"),
-    ('{"data": []}', (), "it looks like openrouter's: say --from openrouter"),
+    ('{"data": []}', (), "it looks like openrouter's: choose that format (--from openrouter)"),
     (None, ("--provider", "nobody"), '"nobody" is no provider'),
     (None, ("--provider", "ollama"), "litellm has no prices of ollama's"),
 ])  # fmt: skip

@@ -190,7 +190,7 @@ def test_another_ones_list_is_known(format: str, other: str) -> None:
     if format == other:
         assert lists.read(format, GOOD[other])
     else:
-        with pytest.raises(ValueError, match=f"it looks like {other}'s: say --from {other}"):
+        with pytest.raises(ValueError, match=f"it looks like {other}'s: choose that format \\(--from {other}"):
             lists.read(format, GOOD[other])
 
 

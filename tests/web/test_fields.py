@@ -63,6 +63,8 @@ WRONG: list[tuple[str, str, tuple[Any, ...], dict[str, Any], str]] = [
     ('{"name": "abcdef"}', "line", ("name",), {"most": 5}, "name"),
     ('{"name": "a\\nb"}', "line", ("name",), {"most": 5}, "name"),
     ('{"name": "a\\u2028b"}', "line", ("name",), {"most": 5}, "name"),
+    ('{"name": "a\\u202eb"}', "line", ("name",), {"most": 5}, "name"),
+    ('{"name": "a\\u2066b"}', "line", ("name",), {"most": 5}, "name"),
     ('{"invite_code": "x", "inviteCode": "y"}', "line", ("invite_code",), {"most": 5}, "inviteCode"),
     ('{"models": "a"}', "lines", ("models",), {"items": 3, "most": 5}, "models"),
     ('{"models": ["a", 1]}', "lines", ("models",), {"items": 3, "most": 5}, "models"),
