@@ -208,6 +208,11 @@ async def serve(
     return 1 if house.writer.failed is not None and not house.writer.abandoned else code
 
 
+async def _address(house: House[Accounts], url: str) -> str:
+    """Where callers reach this server."""
+    return house.live.site.public_url or url
+
+
 async def _serve(
     house: House[Accounts], listeners: list[trio.SocketListener], started: Callable[[serving.Started], None],
     signals: serving.Signals, reloader: Reloader, given: Mapping[str, object],
@@ -239,7 +244,7 @@ async def _serve(
     async with trio.open_nursery() as nursery:
         asked = {
             **commands(house.accounts), **payment_commands(payments), **running_commands(ways, calls),
-            "config.reload": config.command,
+            "config.reload": config.command, "address": partial(_address, house, url),
         }  # fmt: skip
         await nursery.start(control.serve, desk, asked)
         if watches is not None:

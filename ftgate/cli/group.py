@@ -35,6 +35,7 @@ COMMANDS = {
     "doctor": "ftgate.cli.doctor:doctor",
     "upgrade-check": "ftgate.cli.upgrade:upgrade_check",
     "service": "ftgate.cli.service:service",
+    "connect": "ftgate.cli.connect:connect",
     "bench": "ftgate.cli.bench:bench",
     "version": "ftgate.cli.group:version",
 }

@@ -42,7 +42,8 @@ Pieces = Callable[[str, str, str], tuple[Piece, ...]]
 
 class Tool(msgspec.Struct, frozen=True):
     """A program that can use this server. `notes` are sentences for its reader; `contained`: it mostly runs in a
-    container; `public`: its servers make the calls, so that they must reach this one by https."""
+    container; `public`: its servers make the calls, so that they must reach this one by https; `either`: one of its
+    pieces is enough."""
 
     id: str
     name: str
@@ -51,6 +52,7 @@ class Tool(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     contained: bool = False
     public: bool = False
+    either: bool = False
 
 
 def shell(text: str) -> str:
@@ -252,6 +254,14 @@ def _home_assistant(base: str, key: str, model: str) -> tuple[Piece, ...]:
     return (Piece("Extended OpenAI Conversation (HACS)", rows=rows),)
 
 
+def _claude_desktop(base: str, key: str, model: str) -> tuple[Piece, ...]:
+    rows = (
+        ("Inference provider", "Gateway"), ("Gateway base URL", f"{base}/anthropic"), ("Gateway API key", key),
+        ("Gateway auth scheme", "bearer"), ("Model", model),
+    )  # fmt: skip
+    return (Piece("Developer › Configure Third-Party Inference", rows=rows),)
+
+
 def _raycast(base: str, key: str, model: str) -> tuple[Piece, ...]:
     text = (
         f"providers:\n  - id: ftgate\n    name: ftgate\n    base_url: {quoted(f'{base}/v1')}\n    api_keys:\n"
@@ -274,6 +284,7 @@ _ALL = (
         "claude-code", "Claude Code", AGENTS, _claude_code,
         ("Models of other makers may refuse its newest fields: export CLAUDE_CODE_DISABLE_EXPERIMENTAL_BETAS=1.",
          "Its model picker shows this server's models with CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY=1."),
+        either=True,
     ),
     Tool("codex", "Codex CLI", AGENTS, _codex, ("Codex speaks the Responses API alone, which this server takes.",)),
     Tool("opencode", "opencode", AGENTS, _opencode),
@@ -289,7 +300,7 @@ _ALL = (
     Tool("zed", "Zed", EDITORS, _zed),
     Tool("jetbrains", "JetBrains AI", EDITORS, _jetbrains),
     Tool("xcode", "Xcode", EDITORS, _xcode),
-    Tool("open-webui", "Open WebUI", CHATS, _open_webui, contained=True),
+    Tool("open-webui", "Open WebUI", CHATS, _open_webui, contained=True, either=True),
     Tool("librechat", "LibreChat", CHATS, _librechat, contained=True),
     Tool("lobehub", "LobeHub", CHATS, _lobehub, contained=True),
     Tool(
@@ -308,6 +319,12 @@ _ALL = (
         ("Without is_chat_model it calls the older completions route.",),
     ),
     Tool("llm", "llm", CODE, _llm),
+    Tool(
+        "claude-desktop", "Claude Desktop", HOME, _claude_desktop,
+        ("First switch on Help › Troubleshooting › Enable Developer Mode.",
+         "It lists by itself only models whose names begin with claude-; name others under Models, or give them such "
+         "names with [alias].", "Some versions take https addresses alone."),
+    ),
     Tool("raycast", "Raycast", HOME, _raycast),
     Tool("obsidian", "Obsidian Copilot", HOME, _obsidian, ("Switch CORS on for the model if its calls are refused.",)),
     Tool(

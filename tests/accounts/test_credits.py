@@ -111,7 +111,9 @@ async def test_what_a_note_may_not_hold(path: Path) -> None:
             await accounts.users.create(username="bob", password="caf\udce9")
         for note in ("paid\0 in full", "two\nlines", "a\ttab", "\x1b[31mred", "\x7f", "\u202ebackwards"):
             for command in (accounts.credits.grant, accounts.credits.correct):
-                with pytest.raises(InvalidRequest, match=r"the note holds a control character \(U\+(00[0-9A-F]{2}|202E)\)"):
+                with pytest.raises(
+                    InvalidRequest, match=r"the note holds a control character \(U\+(00[0-9A-F]{2}|202E)\)"
+                ):
                     await command(username="ann", amount="1", note=note)
         await accounts.credits.grant(
             username="ann", amount="1", note="café \U0001f468\u200d\U0001f469 \U0001f4b6'; DROP TABLE entries; --"

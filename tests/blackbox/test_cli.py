@@ -234,6 +234,11 @@ def test_every_command_has_help(house: House, command: str) -> None:
     assert out.startswith("Usage: ftgate ")
 
 
+def test_programs_are_told_where_the_server_is(house: House) -> None:
+    said = house.cli("connect", "openai", "--json")
+    assert f"OPENAI_BASE_URL={house.url}/v1\n" in said["pieces"][0]["text"]
+
+
 def test_version_models_prices_channels(house: House) -> None:
     assert house.cli("version", "--json", places=False)["version"]
     assert house.cli("--version", places=False)[0].startswith("ftgate ")
