@@ -1,5 +1,6 @@
 """The one file: scripts/build makes it, and it is the same program with its data files inside."""
 
+import email
 import hashlib
 import io
 import json
@@ -204,6 +205,8 @@ def test_what_it_is_made_of(tmp_path: Path) -> None:
         "pkg:pypi/c@2": [],
     }
     assert str(tmp_path) not in text
+    untold = email.message_from_string("License: UNKNOWN\nClassifier: License :: OSI Approved :: MIT License\n")
+    assert sbom.licences(untold) == [{"license": {"name": "MIT License"}}]
 
 
 HEADS = {

@@ -58,7 +58,9 @@ def test_where_it_may_unpack_to(
     monkeypatch.setattr(os.path, "expanduser", lambda path: path.replace("~", "/of/passwd"))
     found = beginning.roots(environ, 7)
     assert [root for root, _ in found][: len(first)] == first
-    assert {closed for _, closed in found} == {not (environ.get("SHIV_ROOT") or environ.get("CACHE_DIRECTORY"))}
+    named = bool(environ.get("SHIV_ROOT") or environ.get("CACHE_DIRECTORY"))
+    kinds = ["named"] if named else ["cache", *["temporary"] * (len(found) - 1)]
+    assert [kind for _, kind in found] == kinds
 
 
 @pytest.fixture
@@ -105,7 +107,7 @@ def test_a_temporary_folder_that_others_can_write_is_not_run_from(
         os.chown(found["another's"], 12_345, 12_345)
     else:
         found["another's"].rmdir()  # nobody else's can be made here: the path stands for one that is missing
-    monkeypatch.setattr(beginning, "roots", lambda *_: [(str(path), True) for path in found.values()])
+    monkeypatch.setattr(beginning, "roots", lambda *_: [(str(path), beginning.CACHE) for path in found.values()])
     for path in (found["open"], found["another's"]):
         if path.exists():
             with pytest.raises(PermissionError):
@@ -116,6 +118,16 @@ def test_a_temporary_folder_that_others_can_write_is_not_run_from(
     site = Path(beginning.place(HERE.name, str(tiny(tmp_path / "x.pyz")), {}))
     assert (site / "ftgate" / "cli" / "group.py").read_text() == SAYS
     assert site.is_relative_to(found["ours"] if os.geteuid() == 0 else found["another's"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can write in the home of another user")
+def test_root_leaves_nothing_in_the_home_of_another_user(tmp_path: Path) -> None:
+    """With sudo that keeps HOME: the user could not write to a folder of root's, and would never unpack there again."""
+    (home := tmp_path / "home").mkdir()
+    os.chown(home, 12_345, 12_345)
+    ran = run(tiny(tmp_path / "x.pyz"), {"HOME": str(home), "TMPDIR": str(tmp_path)})
+    assert (ran.stdout, ran.stderr, folders(home)) == ("hello\n", "", [])
+    assert len(folders(tmp_path / "ftgate-0")) == 1
 
 
 def test_a_named_folder_that_cannot_be_had_is_said(tmp_path: Path) -> None:
@@ -147,13 +159,23 @@ def test_what_a_killed_start_left_is_mended(tmp_path: Path) -> None:
 
 def test_what_was_tidied_away_in_part_is_unpacked_again(tmp_path: Path) -> None:
     """A temporary folder is cleaned file by file, of those that were not read lately."""
-    file, env = tiny(tmp_path / "x.pyz"), {"XDG_CACHE_HOME": str(tmp_path)}
+    root = tmp_path / "tmp" / f"ftgate-{os.geteuid()}"
+    file, env = tiny(tmp_path / "x.pyz"), {"HOME": "/proc/none", "TMPDIR": str(root.parent)}
     run(file, env)
-    for path in (tmp_path / "ftgate").rglob("group*"):
+    for path in root.rglob("group*"):
         path.unlink()
     ran = run(file, env)
     assert (ran.stdout, ran.stderr) == ("hello\n", "")
-    assert len(folders(tmp_path / "ftgate")) == 1
+    assert len(folders(root)) == 1
+
+
+def test_a_start_from_the_cache_loads_nothing_that_unpacks(tmp_path: Path) -> None:
+    """Every command begins with it: to count files, or to load what reads zips, would be a tenth of a short one."""
+    program = "import sys\n\ndef main():\n    print('_unpack' in sys.modules, 'zipfile' in sys.modules)\n"
+    file = tiny(tmp_path / "x.pyz", program)
+    env = {"XDG_CACHE_HOME": str(tmp_path)}
+    assert run(file, env, "-S").stdout == "True True\n"
+    assert run(file, env, "-S").stdout == "False False\n"
 
 
 def test_older_builds_go_but_those_in_use_and_nothing_else(tmp_path: Path) -> None:

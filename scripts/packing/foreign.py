@@ -66,8 +66,8 @@ def _emulator(name: str) -> str:
     return command
 
 
-def python(place: Path, machine: str) -> tuple[list[str], dict[str, str]]:
-    """The command of a Python for this machine of Debian's, and what its environment needs. Raises Unavailable."""
+def python(place: Path, machine: str) -> list[str]:
+    """The command of a Python for this machine of Debian's. Raises Unavailable."""
     root = place / "root"
     libraries, loader, emulated = MACHINES[machine]
     emulator = [] if libraries else [_emulator(emulated)]
@@ -80,7 +80,8 @@ def python(place: Path, machine: str) -> tuple[list[str], dict[str, str]]:
         for folder in ("bin", "lib", "lib64"):
             if (root / "usr" / folder).exists() and not (root / folder).exists():
                 (root / folder).symlink_to(f"usr/{folder}")
-    program, home = str(root / "usr/bin" / PACKAGES[-1]), {"PYTHONHOME": str(root / "usr")}
-    if emulator:
-        return [*emulator, "-L", str(root), program], home
-    return [str(root / "usr/lib64" / loader), "--library-path", str(root / "usr/lib" / libraries), program], home
+    program = str(root / "usr/bin" / PACKAGES[-1])
+    started = [*emulator, "-L", str(root)]
+    if not emulator:
+        started = [str(root / "usr/lib64" / loader), "--library-path", str(root / "usr/lib" / libraries)]
+    return ["env", f"PYTHONHOME={root / 'usr'}", *started, program]

@@ -25,11 +25,11 @@ def _metadata(common: Files) -> dict[str, email.message.Message]:
     return {normal(str(message["Name"])): message for message in said}
 
 
-def _licences(said: email.message.Message) -> list[dict[str, Any]]:
+def licences(said: email.message.Message) -> list[dict[str, Any]]:
     if expression := said["License-Expression"]:
         return [{"expression": str(expression)}]
     classified = [str(one).rpartition(" :: ")[2] for one in said.get_all("Classifier", []) if "License ::" in str(one)]
-    named = str(said["License"] or "").strip()
+    named = str(said["License"] or "").strip().replace("UNKNOWN", "")
     if _EXPRESSION.fullmatch(named):
         return [{"license": {"name": named}}]
     return [{"license": {"name": name}} for name in classified or named.splitlines()[:1]]
@@ -50,7 +50,7 @@ def _component(pin: Pin, said: email.message.Message, wheels: Iterable[Path]) ->
         "name": pin.name,
         "version": pin.version,
         "description": str(said["Summary"] or ""),
-        "licenses": _licences(said),
+        "licenses": licences(said),
         "purl": f"pkg:pypi/{pin.name}@{pin.version}",
         "externalReferences": [
             {"type": "distribution", "url": name, "hashes": [{"alg": "SHA-256", "content": digest}]}
@@ -80,7 +80,7 @@ def document(
                 "bom-ref": own,
                 "name": "ftgate",
                 "version": version,
-                "licenses": _licences(said["ftgate"]),
+                "licenses": licences(said["ftgate"]),
                 "hashes": [{"alg": "SHA-256", "content": hashlib.sha256(made).hexdigest()}],
             }
         },

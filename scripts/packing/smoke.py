@@ -89,7 +89,7 @@ def main() -> None:
         alone.parent.mkdir()
         alone.write_bytes(Path(file).read_bytes())
         (place / "home").mkdir()
-        env = {name: os.environ[name] for name in ("PATH", "PYTHONHOME") if name in os.environ}
+        env = {name: os.environ[name] for name in ("PATH",) if name in os.environ}
         env |= {"HOME": str(place / "home"), "PYTHONDONTWRITEBYTECODE": "1"}
         command = [*python, "ftgate.pyz"]
         first, first_cpu, key = serve(command, alone.parent, env)

@@ -53,7 +53,7 @@ def alone(command: list[str]) -> list[str]:
     return ["unshare", "--net", *command] if may else command
 
 
-def serves(file: Path, python: list[str], env: dict[str, str]) -> str:
+def serves(file: Path, python: list[str]) -> str:
     """What the smoke test says of this Python; empty where it failed, after its own words."""
     command = alone([sys.executable, "-m", "scripts.packing.smoke", str(file), *python])
     ran = subprocess.run(
@@ -62,7 +62,7 @@ def serves(file: Path, python: list[str], env: dict[str, str]) -> str:
         text=True,
         timeout=MINUTES * 60,
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     if ran.returncode:
         print(ran.stderr, file=sys.stderr)
@@ -86,7 +86,7 @@ def own(file: Path, place: Path, told: list[Path]) -> bool:
         if (3, 11) <= version(python) <= (3, 14):
             clean = place / f"venv-{number}"
             subprocess.run([str(python), "-m", "venv", "--without-pip", str(clean)], check=True)
-            said = serves(file, [str(clean / "bin" / "python")], {})
+            said = serves(file, [str(clean / "bin" / "python")])
         else:
             said = refused(file, python)
         print(f"{python}: {said or 'FAILED'}", flush=True)
@@ -99,11 +99,11 @@ def others(file: Path, machines: list[str]) -> bool:
     right = True
     for machine in machines:
         try:
-            command, env = foreign.python(ROOT / "build" / "pythons" / machine, machine)
+            command = foreign.python(ROOT / "build" / "pythons" / machine, machine)
         except foreign.Unavailable as why:
             print(f"Debian's {foreign.PACKAGES[-1]} for {machine} was not tried: {why}", flush=True)
             continue
-        said = serves(file, command, env)
+        said = serves(file, command)
         print(f"Debian's {foreign.PACKAGES[-1]} for {machine}: {said or 'FAILED'}", flush=True)
         right = right and bool(said)
     return right

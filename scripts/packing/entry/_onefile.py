@@ -17,6 +17,7 @@ from collections.abc import Mapping
 
 import _build
 
+NAMED, CACHE, TEMPORARY = "named", "cache", "temporary"
 _HELD: list[int] = []
 """The descriptor of the folder this process runs from: open, and so locked, until it ends."""
 
@@ -25,21 +26,20 @@ class Unplaced(Exception):
     """Nowhere to unpack to; the text says where was tried and why it failed."""
 
 
-def roots(environ: Mapping[str, str], user: int) -> list[tuple[str, bool]]:
-    """Where it may unpack to, in this order: (folder, whether it must be closed to others). A folder that was named, by
-    SHIV_ROOT or systemd's CacheDirectory, is the only one."""
+def roots(environ: Mapping[str, str], user: int) -> list[tuple[str, str]]:
+    """Where it may unpack to, in this order: (folder, NAMED, CACHE or TEMPORARY). A folder that was named, by SHIV_ROOT
+    or systemd's CacheDirectory, is the only one; the others must be closed to others."""
     named = environ.get("SHIV_ROOT") or environ.get("CACHE_DIRECTORY", "").partition(":")[0]
     if named:
-        return [(os.path.abspath(os.path.expanduser(named)), False)]
+        return [(os.path.abspath(os.path.expanduser(named)), NAMED)]
     cache, home = environ.get("XDG_CACHE_HOME", ""), environ.get("HOME") or os.path.expanduser("~")
     found = []
     if os.path.isabs(cache):
-        found.append(os.path.join(cache, "ftgate"))
+        found.append((os.path.join(cache, "ftgate"), CACHE))
     elif os.path.isabs(home):
-        found.append(os.path.join(home, ".cache", "ftgate"))
+        found.append((os.path.join(home, ".cache", "ftgate"), CACHE))
     temporary = [place for place in (environ.get("TMPDIR", ""), "/tmp", "/var/tmp") if os.path.isabs(place)]
-    found += [os.path.join(place, f"ftgate-{user}") for place in temporary]
-    return [(place, True) for place in found]
+    return found + [(os.path.join(place, f"ftgate-{user}"), TEMPORARY) for place in temporary]
 
 
 def check(root: str, user: int) -> None:
@@ -52,16 +52,16 @@ def check(root: str, user: int) -> None:
 def place(target: str, archive: str, environ: Mapping[str, str]) -> str:
     """The folder of modules to run from; where it is missing it is unpacked. Raises Unplaced."""
     user, failed = os.geteuid(), []
-    for root, closed in roots(environ, user):
+    for root, kind in roots(environ, user):
         folder = os.path.join(root, f"ftgate-{_build.ID}-{target}")
         try:
             if os.path.isdir(folder):  # it may lie on a disk that cannot be written
-                if closed:
+                if kind != NAMED:
                     check(root, user)
-                if hold(folder, counted=closed):
+                if hold(folder, counted=kind == TEMPORARY):
                     return os.path.join(folder, "site-packages")
-            _make(root, closed)
-            if closed:
+            _make(root, closed=kind != NAMED)
+            if kind != NAMED:
                 check(root, user)
             if os.statvfs(root).f_flag & getattr(os, "ST_NOEXEC", 0):
                 raise PermissionError(1, "it is mounted noexec")
@@ -76,7 +76,14 @@ def place(target: str, archive: str, environ: Mapping[str, str]) -> str:
     raise Unplaced("; ".join(failed))
 
 
-def _make(root: str, closed: bool) -> None:
+def _make(root: str, *, closed: bool) -> None:
+    """Raises OSError; PermissionError, too, where root would leave a folder in the home of a user, who then could not
+    write there."""
+    above = os.path.dirname(root)
+    while not os.path.exists(above):
+        above = os.path.dirname(above)
+    if closed and os.geteuid() == 0 != os.stat(above).st_uid:
+        raise PermissionError(1, "it is another user's")
     os.makedirs(os.path.dirname(root), exist_ok=True)
     try:
         os.mkdir(root, 0o700 if closed else 0o755)
@@ -122,7 +129,7 @@ def start(target: str) -> None:
     except Unplaced as nowhere:
         sys.exit(
             f"ftgate: it could not be unpacked, for which it needs some {_build.MEGABYTES} MB, into {nowhere}: set "
-            "SHIV_ROOT to a folder where this user may write"
+            "SHIV_ROOT to a folder with room for it, where this user may write, and which is not mounted noexec"
         )
     except KeyboardInterrupt:
         sys.exit(130)
