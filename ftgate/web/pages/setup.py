@@ -120,7 +120,7 @@ async def steps_of(desk: Desk, account: int) -> Sequence[Step]:
             "Send a call", any(made.values()),
             "From the playground in the browser, or from a program with your key; then see under Calls what it cost.",
             link="/playground", opener="Playground",
-            command=f'curl {desk.address()}/v1/chat/completions -H "Authorization: Bearer sk-ft_YOUR_KEY" \\\n'
+            command=f'curl {desk.address()}/v1/chat/completions \\\n  -H "Authorization: Bearer sk-ft_YOUR_KEY" \\\n'
             f'  -H "Content-Type: application/json" -d \'{HELLO}\'',
         ),
     )  # fmt: skip
