@@ -14,8 +14,8 @@ import _build
 
 COUNT = "files"
 """Lies in the folder beside the modules and holds their number."""
-LATER = ("stripe/",)
-"""Compiled when they are loaded: few of many are, and only where payments are on."""
+LATER = ("stripe/", "httpx/", "anyio/")
+"""Compiled when they are loaded, which payments alone do, and of few of their many modules."""
 MOST = 8
 """Processes that compile at once, at the most."""
 _OURS = re.compile(r"ftgate-([0-9a-f]{16})-cpython-[\w-]+(\.[0-9a-f]{8}\.(new|old))?")
