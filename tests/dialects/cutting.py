@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
-
 SHORT = 400
 """Bytes of a stream that is cut at every point."""
 
