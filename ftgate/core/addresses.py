@@ -5,6 +5,7 @@ from its end: the last address that is not itself a trusted proxy's. Anybody can
 changes anything.
 """
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -26,6 +27,23 @@ def parse(text: str) -> Address | None:
     except ValueError:
         return None
     return found.ipv4_mapped or found if isinstance(found, IPv6Address) else found
+
+
+_NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
+_NEAR = ("localhost", "local", "lan", "home", "internal", "home.arpa")
+
+
+def near(host: str) -> str | None:
+    """A host as it stands in a URL, where nobody outside can have given it its meaning: a number, a name without a dot,
+    or one of those that only a machine or its own network gives (RFC 6762, RFC 8375, ICANN's .internal). None for all
+    other names, which anybody can make lead here, and for what is no host."""
+    number = parse(f"[{host}]") if ":" in host else parse(host)
+    if number is not None:
+        return str(number) if number.version == 4 else f"[{number}]"
+    host = host.lower()
+    if len(host) > 253 or _NAME.fullmatch(host) is None:
+        return None
+    return host if "." not in host or host.endswith(tuple(f".{end}" for end in _NEAR)) else None
 
 
 @lru_cache(maxsize=256)

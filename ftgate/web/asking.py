@@ -58,7 +58,8 @@ class Guard:
         self.sessions = sessions
         self.throttle = throttle
         self.live = live
-        self.own = frozenset(origin for origin in map(_origin, own) if origin)
+        self.listens = tuple(own)
+        self.own = frozenset(origin for origin in map(_origin, self.listens) if origin)
 
     async def account(self) -> Asker:
         """Any credential of an account. Raises NotAuthenticated, Forbidden, InvalidRequest, RateLimited."""
@@ -176,6 +177,22 @@ class Guard:
                 f"the origin {origin[:200]!r} is not this server's: open it at server.public_url, or set that to the "
                 "address you open"
             )
+
+    def reached(self) -> str:
+        """Where this server is reached, without a path, to be shown and copied: public_url; else as the browser said,
+        where that is an address or a name of this network. A name of elsewhere may be an attacker's that leads here
+        (DNS rebinding), and whoever wrote it would be sent the reader's key: then it is where this server listens."""
+        site = self.live.site
+        if site.public_url:
+            return site.public_url.rstrip("/")
+        try:
+            said = urlsplit(f"//{request.host}")
+            host, port = addresses.near(said.hostname or ""), said.port
+        except ValueError:
+            host, port = None, None
+        if host is not None:
+            return f"{request.scheme}://{host}" + (f":{port}" if port is not None else "")
+        return self.listens[0] if self.listens else f"{request.scheme}://localhost"
 
     def _is_own(self, origin: str) -> bool:
         """Whether an origin is this server's: public_url's, or one that it listens at. Without a public_url it is

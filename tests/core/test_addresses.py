@@ -2,7 +2,7 @@
 
 import pytest
 
-from ftgate.core.addresses import client_address, parse, within
+from ftgate.core.addresses import client_address, near, parse, within
 
 PROXIES = ("10.0.0.0/8", "fd00::/8")
 
@@ -55,3 +55,19 @@ def test_client_address(peer, forwarded, trusted, client):
 )
 def test_within(address, names, lets):
     assert within(parse(address), names) is lets
+
+
+@pytest.mark.parametrize(
+    ("host", "is_near"),
+    [
+        ("127.0.0.1", "127.0.0.1"), ("192.168.1.5", "192.168.1.5"), ("8.8.8.8", "8.8.8.8"), ("::1", "[::1]"),
+        ("2001:DB8::5", "[2001:db8::5]"), ("fe80::1%25eth0$(x)", "[fe80::1]"), ("localhost", "localhost"),
+        ("NAS", "nas"), ("nas.local", "nas.local"), ("pi.lan", "pi.lan"), ("a.b.home.arpa", "a.b.home.arpa"),
+        ("gate.internal", "gate.internal"), ("evil.example", None), ("127.0.0.1.nip.io", None), ("local", "local"),
+        ("evil.example.local.com", None), ("notlocal.xlocal", None), ("localhost.", None), ("", None), (".local", None),
+        ("a b", None), ("x;rm -rf ~", None), ("a'.local", None), ("$(x).local", None), ("ü.local", None),
+        ("x" * 254, None), ("1.2.3.4:5", None),
+    ],
+)  # fmt: skip
+def test_near(host, is_near):
+    assert near(host) == is_near

@@ -417,11 +417,11 @@ class Asking:
         """One request as the Hypercorn door makes it of an HTTP request."""
         path, _, query = path.partition("?")
         shown = [(b"authorization", b"Bearer " + secret)] if secret else []
-        shown += [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        shown += [(name.replace("_", "-").encode(), value.encode()) for name, value in {"host": "x", **headers}.items()]
         scope = {
             "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": query.encode(),
             "root_path": "", "scheme": "http", "http_version": "1.1", "asgi": {"version": "3.0"}, "extensions": {},
-            "headers": [(b"host", b"x"), *shown], "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
+            "headers": shown, "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
         }  # fmt: skip
         return await ask(self.relay, scope, body)
 

@@ -173,8 +173,8 @@ class Desk:
         return answer
 
     def address(self) -> str:
-        """Where this server is reached, without a path: server.public_url, or as the browser says."""
-        return (self.guard.live.site.public_url or f"{request.scheme}://{request.host}").rstrip("/")
+        """Where this server is reached, without a path: what commands on pages name."""
+        return self.guard.reached()
 
 
 def part(text: str) -> str:

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from ftgate.core.connect import PLACEHOLDER, TOOLS
+from ftgate.ports.settings import SiteSettings
 from ftgate.ports.site import Rows
+from tests.fakes.ports import Still
 from tests.web.fakes import Answer, Asking
 from tests.web.pages.given import given_to
 
@@ -27,10 +29,10 @@ MINE = {"id": "5", "name": f"work {EVIL}", "keyPrefix": "sk-ft_abcdef"}
 PLAYGROUND = {"id": "6", "name": "playground", "keyPrefix": "playground"}
 
 
-async def get(path: str, *keys: dict[str, Any], host: str = "127.0.0.1:8400") -> Answer:
+async def get(path: str, *keys: dict[str, Any], host: str = "x") -> Answer:
     site = Asking()
     given_to(site, keys=Keys(*keys))
-    return await site.ask(path, secret=None, accept="text/html", **site.signed_in())
+    return await site.ask(path, secret=None, accept="text/html", host=host, **site.signed_in())
 
 
 async def test_the_list_has_every_tool_and_both_addresses() -> None:
@@ -71,3 +73,30 @@ async def test_another_s_key_and_what_is_no_tool_are_not_there(path: str) -> Non
 async def test_who_cannot_reach_this_server_is_told_so() -> None:
     assert "cannot reach http://x" in (await get("/connect/cursor")).body.decode()
     assert "cannot reach" not in (await get("/connect/zed")).body.decode()
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        ("127.0.0.1:8400", "http://127.0.0.1:8400"), ("192.168.1.5:8080", "http://192.168.1.5:8080"),
+        ("[fe80::1]:8080", "http://[fe80::1]:8080"), ("NAS:8080", "http://nas:8080"), ("pi.local", "http://pi.local"),
+        ("evil.example:8400", "http://127.0.0.1:8400"), ("127.0.0.1.evil.example", "http://127.0.0.1:8400"),
+        ("x@evil.example", "http://127.0.0.1:8400"), ("localhost:99999", "http://127.0.0.1:8400"),
+        ("nas;curl evil", "http://127.0.0.1:8400"), ("", "http://127.0.0.1:8400"),
+    ],
+)  # fmt: skip
+async def test_a_forged_host_is_not_copied_into_commands(host: str, shown: str) -> None:
+    """What is copied from a page is run with the reader's key: it must lead here, whoever named the host."""
+    page = (await get("/connect", MINE, host=host)).body.decode()
+    assert f"{shown}/anthropic" in page
+    assert "evil" not in page
+
+
+async def test_a_public_url_is_shown_whatever_the_host() -> None:
+    site = Asking()
+    given_to(site, keys=Keys(MINE))
+    live = Still()
+    live.site = SiteSettings(public_url="http://gate.example/")
+    site.site.guard.live = live
+    page = (await site.ask("/connect", secret=None, accept="text/html", host="evil.example", **site.signed_in())).body
+    assert b"http://gate.example/anthropic" in page and b"evil" not in page
