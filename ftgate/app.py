@@ -70,12 +70,18 @@ def commands(accounts: Accounts) -> control.Commands:
         "users.password": accounts.managed.password,
         "users.change": accounts.managed.edit,
         "users.logout": accounts.managed.sign_out,
+        "users.forget": accounts.forgetting.forget,
+        "database.compact": accounts.forgetting.compact,
         "keys.create": accounts.keys.create,
         "keys.list": accounts.keys.list,
         "keys.set": accounts.keys.set_status,
         "credit.grant": accounts.credits.grant,
         "credit.correct": accounts.credits.correct,
     }
+
+
+ALONE = ("users.forget", "database.compact")
+"""Where no call waits for it, they write the database anew however large it is."""
 
 
 def payment_commands(payments: Payments) -> control.Commands:
@@ -151,7 +157,9 @@ async def command(
     payments = _payments(house)
     try:
         await house.begin()
-        said = await control.perform({**commands(house.accounts), **payment_commands(payments)}, name, arguments)
+        does = {**commands(house.accounts), **payment_commands(payments)}
+        does |= {known: partial(does[known], whole=True) for known in ALONE}
+        said = await control.perform(does, name, arguments)
         if said.get("code") == DatabaseBusy.code:  # the operator has been told; the close need not try on
             house.writer.abandon()
         await payments.aclose()

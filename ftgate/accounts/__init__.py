@@ -12,6 +12,7 @@ from ftgate.accounts.byok import ProviderKeys
 from ftgate.accounts.credits import Credits
 from ftgate.accounts.directory import Directory
 from ftgate.accounts.entrance import Entrance
+from ftgate.accounts.forgetting import Forgetting
 from ftgate.accounts.keys import ApiKeys
 from ftgate.accounts.managed import ManagedAccounts
 from ftgate.accounts.passwords import Hasher
@@ -51,6 +52,9 @@ class Accounts:
         self.keys = ApiKeys(self.directory, self.users, self.plans, self.throttles, writer, clock)
         self.managed = ManagedAccounts(self.directory, self.users, site)
         self.people = OwnAccounts(self.directory, self.users, self.plans)
+        self.forgetting = Forgetting(
+            self.directory, self.sessions, self.provider_keys, self.payment_rows, writer, clock
+        )  # fmt: skip
         self.setup = FirstRun(self.directory, self.users, clock, site)
         self.entrance = Entrance(self.directory, self.users, self.sessions, self.throttles, hasher, writer, clock, site)
 

@@ -34,6 +34,8 @@ COMMANDS = {
     "restore": "ftgate.cli.backup:restore",
     "doctor": "ftgate.cli.doctor:doctor",
     "upgrade-check": "ftgate.cli.upgrade:upgrade_check",
+    "export-user": "ftgate.cli.person:export_user",
+    "forget-user": "ftgate.cli.person:forget_user",
     "service": "ftgate.cli.service:service",
     "connect": "ftgate.cli.connect:connect",
     "bench": "ftgate.cli.bench:bench",

@@ -70,6 +70,19 @@ CREATE INDEX requests_by_time ON requests(kind, created_at_us);
 """  # noqa: S608 - words of ours
 """What the migration that brings rollups does; requests.kind is there already."""
 
+ANEW = f"""
+UPDATE requests SET kind = kind_id({", ".join(KIND)}) WHERE kind <> kind_id({", ".join(KIND)});
+DELETE FROM kinds;
+INSERT INTO kinds (id, {", ".join(KIND)}, requests) SELECT kind, account, key, bucketed(model, served_model, mode),
+  bucketed(served_model, served_model, mode), channel, mode, status, http_status, count(*) FROM requests GROUP BY kind;
+DROP INDEX IF EXISTS requests_by_kind;
+DROP INDEX IF EXISTS requests_by_time;
+CREATE INDEX requests_by_kind ON requests(kind);
+CREATE INDEX requests_by_time ON requests(kind, created_at_us);
+"""  # noqa: S608 - words of ours
+"""Kinds made anew of the rows, none of which is gone yet: versions with the schemas 8 and 9 had other ones, before
+names of any text shared buckets."""
+
 
 @lru_cache(maxsize=4096)
 def bucket(model: str) -> str:

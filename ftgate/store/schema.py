@@ -263,6 +263,8 @@ def _migrate(connection: sqlite3.Connection) -> None:
     rollups.know_kinds(connection)
     migrations = Migrations("ftgate")
     for name, script in _MIGRATIONS.items():
+        if name == "0010_pruned" and "0008_rollups" in applied:
+            script = rollups.ANEW + script
         migrations(name=name)(_migration(script))
     migrations.apply(sqlite_utils.Database(connection, execute_plugins=False))
 
@@ -314,14 +316,20 @@ def show_newest(connection: sqlite3.Connection) -> None:
                 missing.setdefault(table, []).extend(
                     f"{kind.partition(' DEFAULT ')[2] or 'NULL'} AS {name}" for name, kind in columns.items()
                 )
+    old_kinds = "0008_rollups" in applied and "0010_pruned" not in applied
+    if old_kinds:  # as rollups.ANEW says they may be others: nothing is told by them
+        missing.setdefault("requests", []).append("0 AS kind")
     absent = {t: names for migration, its in _TABLES.items() if migration not in applied for t, names in its.items()}
+    if old_kinds:
+        absent["kinds"] = _TABLES["0008_rollups"]["kinds"]
     views = {table: sql for migration, its in _VIEWS.items() if migration not in applied for table, sql in its.items()}
     if not missing and not absent:
         return
     connection.execute("PRAGMA query_only = OFF")  # the file itself is open for reading only
     for table, named in missing.items():
-        added = ", ".join(named)
-        connection.execute(f"CREATE TEMP VIEW {table} AS SELECT *, {added} FROM main.{table}")  # noqa: S608 - names of ours
+        own = connection.execute("SELECT name FROM pragma_table_info(?)", (table,)).fetchall()
+        kept = [column for (column,) in own if f"0 AS {column}" not in named]
+        connection.execute(f"CREATE TEMP VIEW {table} AS SELECT {', '.join([*kept, *named])} FROM main.{table}")  # noqa: S608 - names of ours
     for table, names in absent.items():
         nothing = ", ".join(f"NULL AS {name}" for name in names)
         connection.execute(f"CREATE TEMP VIEW {table} AS SELECT {nothing} WHERE 0")

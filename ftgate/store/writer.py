@@ -10,6 +10,7 @@ finds its next work without waiting for a turn of the loop's; there is one wake-
 """
 
 import logging
+import math
 import os
 import queue
 import sqlite3
@@ -50,6 +51,8 @@ LAZY_S = 0.1
 measured."""
 LOST_S = 2.0
 """How long what the thread has is waited for once the database is lost."""
+COMPACT_S = 600.0
+"""How long a database that is written anew is waited for."""
 JOIN_S = 5.0
 """How long close() waits for the thread to end; one that is stuck inside a commit ends with the process."""
 _PASSING = {
@@ -62,6 +65,15 @@ _PASSING = {
     sqlite3.SQLITE_READONLY,
 }
 _FSYNC = {sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC}
+
+
+class Compaction:
+    """A job: the database written anew, if it has `most` bytes at the most. `why` it was not."""
+
+    def __init__(self, most: int | None) -> None:
+        self.most = most
+        self.why: str | None = "the database takes no changes"
+        self.done = threading.Event()
 
 
 class Writer:
@@ -83,7 +95,7 @@ class Writer:
         self._lost_at = 0.0  # time.monotonic
         self.died = trio.Event()
         self.commits = 0
-        self._jobs: queue.SimpleQueue[Batch | Literal["fold"] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Batch | Compaction | Literal["fold"] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._idle = trio.Event()
         self._give_up = threading.Event()
@@ -299,6 +311,9 @@ class Writer:
             if batch == "fold":
                 self._fold()
                 continue
+            if isinstance(batch, Compaction):
+                self._compact(batch)
+                continue
             if batch is None:
                 if batches:
                     self._jobs.put(None)  # to be met again
@@ -343,6 +358,31 @@ class Writer:
         that stands in the way is not waited for."""
         if self._thread is not None and self.failed is None:
             self._jobs.put("fold")
+
+    async def compact(self, most: int | None) -> str | None:
+        """Have the database written anew, without what was deleted from it, if it has `most` bytes at the most. Commits
+        wait for that. Why it was not done, in words; None where it was."""
+        job = Compaction(most)
+        if self._thread is not None and self.failed is None:
+            self._jobs.put(job)
+            await trio.to_thread.run_sync(job.done.wait, COMPACT_S, abandon_on_cancel=True)
+        return job.why
+
+    def _compact(self, job: Compaction) -> None:
+        self._began = time.monotonic()
+        try:
+            size = math.prod(self.connection.execute(f"PRAGMA page_{what}").fetchone()[0] for what in ("count", "size"))
+            if job.most is not None and size > job.most:
+                job.why = f"it has {size // 10**6} MB, and running calls would wait for that"
+                return
+            self.connection.execute("VACUUM")
+            busy = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            job.why = "somebody reads it, so its write-ahead log stays as it is" if busy else None
+        except sqlite3.Error as error:
+            job.why = str(error)
+        finally:
+            self._began = 0.0
+            job.done.set()
 
     def _log_size(self) -> int:
         path = self.connection.execute("PRAGMA database_list").fetchone()[2]

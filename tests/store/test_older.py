@@ -114,6 +114,27 @@ def test_a_database_of_the_second_schema_is_read_and_migrated(old: Path, monkeyp
     assert columns(old, "requests")[-4] == "remark" and shown(old) == before and verify_ledger(old) == VERIFIED
 
 
+def test_kinds_of_a_version_that_had_others_are_made_anew(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first that had any told every name of a model that was asked for apart."""
+    with monkeypatch.context() as patch:
+        ninth = {name: script for name, script in _MIGRATIONS.items() if name < "0010"}
+        patch.setattr("ftgate.store.schema._MIGRATIONS", ninth)
+        patch.setattr("ftgate.store.schema.open_inbox", lambda connection: None)
+        connect(old, durability="power").close()
+    right, before = read(old, "SELECT kind FROM requests ORDER BY id"), shown(old)
+    indexes = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND name LIKE 'requests_by%' ORDER BY name"
+    with closing(sqlite3.connect(old)) as connection:
+        connection.executescript(
+            "UPDATE requests SET kind = kind - 1; UPDATE kinds SET id = id - 1, model = 'another';"
+            " DROP INDEX requests_by_time; CREATE INDEX requests_by_time ON requests(created_at_us)"
+        )
+    assert verify_ledger(old) == VERIFIED and shown(old) == before
+    connect(old, durability="power").close()
+    assert read(old, "SELECT kind FROM requests ORDER BY id") == right
+    assert verify_ledger(old) == VERIFIED and shown(old) == before
+    assert "(kind, created_at_us)" in read(old, indexes)[1][1]
+
+
 def test_an_interrupted_migration_runs_again(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = _MIGRATIONS["0002_row_arithmetic"] + "CREATE TABLE users (a);"
     with monkeypatch.context() as patch:

@@ -1,0 +1,101 @@
+"""`ftgate export-user` and `ftgate forget-user`: what a person may ask for."""
+
+import os
+import sqlite3
+import sys
+from pathlib import Path
+
+import click
+
+from ftgate.cli.accounts import as_json_option
+from ftgate.cli.output import document, line, told
+from ftgate.cli.remote import database, places, run
+from ftgate.store.backup import FOLDER
+from ftgate.store.person import account_of, all_of
+from ftgate.store.upgrade import waiting
+
+
+@click.command("export-user")
+@click.argument("name")
+@click.option("--to", "written", metavar="FILE", required=True, help="The file to write, which must not be there.")
+@as_json_option
+@places
+def export_user(name: str, written: str, as_json: bool, config_path: Path | None, data: Path | None) -> None:
+    """Write all that is kept of a person as lines of JSON: account, keys without secrets, sessions, payments, audit,
+    entries, requests. A running server is not disturbed."""
+    path, target = database(config_path, data), Path(written)
+    try:
+        if waiting(path) is not None:
+            raise click.ClickException("an older version wrote the database: start this one first, which changes it")
+        account = account_of(path, name)
+        if account is None:
+            raise click.ClickException(f"no user named {name!r}; `ftgate users list` shows them")
+        lines = 0
+        with open(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+            for one in all_of(path, account):
+                file.write(one)
+                lines += 1
+    except FileExistsError:
+        raise click.ClickException(f"{target} is there already; name another file") from None
+    except OSError as problem:
+        raise click.ClickException(f"{target} cannot be written: {told(problem)}") from None
+    except sqlite3.Error as error:
+        raise click.ClickException(f"{path} cannot be read: {error}") from None
+    said = {"user": name, "file": str(target), "lines": lines, "bytes": target.stat().st_size}
+    if as_json:
+        document(said)
+    else:
+        line(f"{target}: {lines} lines, for {name}'s eyes and yours")
+
+
+@click.command("forget-user")
+@click.argument("name", required=False)
+@click.option("--yes", is_flag=True, help="Do not ask, and do it in spite of a balance, open payments, running calls.")
+@click.option("--compact", is_flag=True, help="Only write the database anew, so that nothing deleted stands in it.")
+@as_json_option
+@places
+def forget_user(
+    name: str | None, yes: bool, compact: bool, as_json: bool, config_path: Path | None, data: Path | None
+) -> None:
+    """Forget who an account is, for good: name, e-mail, password, sessions, keys and their names, addresses, what
+    payments say of a person. Entries, requests and sums stay, of a number."""
+    if (name is None) is not compact:
+        raise click.UsageError("name the account, or give --compact")
+    if name is None:
+        said = run(config_path, data, "database.compact", patient=True)
+    else:
+        if not yes:
+            _confirm(name)
+        said = run(config_path, data, "users.forget", patient=True, username=name, despite=yes)
+        place = database(config_path, data).parent
+        said["copies"] = [str(copy) for copy in _copies(place)]
+    if as_json:
+        document(said)
+        return
+    if name is not None:
+        line(f"{name} is forgotten; the books know the account as {said['username']}")
+        if float(said["balance"]):
+            line(f"its balance of ${said['balance']} stays in the books")
+        for copy in said["copies"]:
+            line(f"{copy} was made before and still holds it: delete it, or let [backup] keep do so in time")
+    if said["compacted"]:
+        line("the database was written anew: nothing that was deleted stands in it")
+    else:
+        line(
+            f"deleted text may still stand in free places of the database, which was not written anew ({said['why']}): "
+            "stop the server and run `ftgate forget-user --compact`"
+        )
+
+
+def _confirm(name: str) -> None:
+    if not sys.stdin.isatty():
+        raise click.ClickException(f"{name} would be forgotten for good, and nobody is here to confirm it: give --yes")
+    if click.prompt("There is no way back. Type the name again", err=True) != name:
+        raise click.ClickException("that is another name; nothing was changed")
+
+
+def _copies(place: Path) -> list[Path]:
+    """Databases beside the one in use: backups, and what a restore or a rescue has left."""
+    from ftgate.house.house import DATABASE
+
+    return sorted(found for at in (place, place / FOLDER) for found in at.glob("*.sqlite3") if found.name != DATABASE)
