@@ -159,6 +159,8 @@ def _unaudited(user: User, name: str) -> Iterator[Statement]:
         yield f"UPDATE audit SET before = {said('before')}, after = {said('after')} WHERE {own}", (user.id,)  # noqa: S608 - words of ours
         yield "UPDATE audit SET actor_name = ?, address = '' WHERE actor = ?", (user.username, user.id)
         yield "UPDATE audit SET actor_name = ? WHERE actor_name = ?", (user.username, name)
+        alone = "UPDATE audit SET address = '' WHERE target = 'user:' || ? AND actor IS NULL"
+        yield alone, (user.id,)  # who signs up is nobody yet
 
     return _opened("audit", changes())
 
