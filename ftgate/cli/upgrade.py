@@ -68,7 +68,10 @@ def _changes(found: Waiting, database: Path, folder: Path, place: Path) -> Itera
     )
     if held := holder(place):
         yield Finding("look", "server", f"process {held.pid} serves it now: end it before the new version is started")
-    if words := no_room(database, folder, found):
+    if folder.parent != place and not folder.is_dir():
+        missing = f"{folder} is not there, where the backup goes: mount the disk that holds it, or make the directory"
+        yield Finding("wrong", "backup", missing)
+    elif words := no_room(database, folder, found):
         yield Finding("wrong", "disk", words)
     else:
         yield Finding("ok", "disk", "there is room for the backup and the change")

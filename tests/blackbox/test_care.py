@@ -256,6 +256,11 @@ def test_an_upgrade_is_foretold_and_has_a_way_back(alone: House) -> None:
     assert any(f"a start brings it from schema 10 to 11, after a verified backup in {alone.data}" in f for f in found)
     assert "ok disk: there is room for the backup and the change" in found and path.read_bytes() == before
     assert not (alone.data / "backups").exists()
+    good = alone.file.read_text()
+    alone.file.write_text(good + "\n[backup]\nto = '/nowhere/at/all'\n")
+    found = findings_of(alone, command="upgrade-check", code=1)
+    assert any(row.startswith("wrong backup: /nowhere/at/all is not there, where the backup goes") for row in found)
+    alone.file.write_text(good)
     alone.start()
     (copy,) = (alone.data / "backups").iterdir()
     assert f"schema 10 -> 11, backup at {copy}\n" in alone.err.read_text()
