@@ -325,4 +325,18 @@ PLANTS = (
         ' and u.status == "active"',
         "tests/accounts/test_setup.py",
     ),
+    Plant(
+        "a person is forgotten who has credits",
+        "ftgate/accounts/forgetting.py",
+        "if balance := books.accounts[user.id].posted:",
+        "if balance := 0:",
+        "tests/accounts/test_forgetting.py",
+    ),
+    Plant(
+        "notes of others go with a person whose name they hold",
+        "ftgate/accounts/forgetting.py",
+        'yield f"{named} {NOTES} AND account = ?", (name, account)',
+        'yield f"{named} {NOTES}", (name,)',
+        "tests/accounts/test_forgetting.py",
+    ),
 )

@@ -178,4 +178,25 @@ PLANTS = (
         "if False:",
         "tests/house/test_price_desk.py",
     ),
+    Plant(
+        "the last copy goes too where one is kept",
+        "ftgate/house/copies.py",
+        "[: -(keep - 1) or None]",
+        "[: -keep]",
+        "tests/house/test_copies.py",
+    ),
+    Plant(
+        "a copy that failed is tried again at once",
+        "ftgate/house/copies.py",
+        "self._try_at_us = now_us + AGAIN_US",
+        "self._try_at_us = now_us",
+        "tests/house/test_copies.py",
+    ),
+    Plant(
+        "a clock that went back keeps copies from being made",
+        "ftgate/house/copies.py",
+        "if last_us is None or last_us > now_us + HOUR_US:",
+        "if last_us is None:",
+        "tests/house/test_copies.py",
+    ),
 )
