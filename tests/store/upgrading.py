@@ -24,6 +24,7 @@ from typing import Any
 import httpx
 
 from ftgate.store.schema import NEWEST, schema_of
+from tests.blackbox import harness
 from tests.blackbox.harness import REPO, Process
 from tests.store.old_database import BEFORE, CONFIG, Program, call, fill, history
 
@@ -32,6 +33,8 @@ SCHEMAS = {
     9: "e53611f", 10: "2bb2d12",
 }  # fmt: skip
 """A commit of each."""
+START_S = 180.0
+"""For a start that migrates a hundred thousand requests on a busy machine."""
 MORE = 100
 """Calls that the version of each schema serves itself."""
 ENTRIES = "id, kind, account, key, debit, credit, amount, hold, ref, estimate, at_us, note"
@@ -173,6 +176,7 @@ def main() -> int:
     parser.add_argument("--schemas", type=int, nargs="*", default=list(SCHEMAS))
     parser.add_argument("--keep", type=Path, help="A directory to keep the filled database in, and to take it from.")
     chosen = parser.parse_args()
+    harness.START_S = START_S
     with tempfile.TemporaryDirectory() as name:
         base = Path(name)
         first = _first(chosen, base)
