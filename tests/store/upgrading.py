@@ -23,7 +23,9 @@ from typing import Any
 
 import httpx
 
+from ftgate.store.backup import FOLDER
 from ftgate.store.schema import NEWEST, schema_of
+from ftgate.store.upgrade import copy_before
 from tests.blackbox import harness
 from tests.blackbox.harness import REPO, Process
 from tests.store.old_database import BEFORE, CONFIG, Program, call, fill, history
@@ -173,6 +175,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/upgrade")
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument(
+        "--copied", action="store_true", help="Kill starts that find their copy made: in the change itself."
+    )
     parser.add_argument("--schemas", type=int, nargs="*", default=list(SCHEMAS))
     parser.add_argument("--keep", type=Path, help="A directory to keep the filled database in, and to take it from.")
     chosen = parser.parse_args()
@@ -184,6 +189,10 @@ def main() -> int:
         print(f"filled: {before.rows['requests'][0]} requests, {before.rows['entries'][0]} entries", flush=True)
         for schema in chosen.schemas:
             print(upgraded(schema, first, base / "upgraded"), flush=True)
+        if chosen.copied:
+            prepared = copied(first, base / "prepared")
+            assert copy_before(database(prepared), database(prepared).parent / FOLDER) is not None
+            first = database(prepared).parent
         states: Any = Counter(moments(first, base / "killed", before, chosen.kills)) if chosen.kills else {}
         print("left behind:", ", ".join(f"{number} x {state}" for state, number in sorted(states.items())))
     return 0
