@@ -256,7 +256,7 @@ def test_another_python_or_machine_is_told_in_a_sentence(
     about = {"VERSION": "9.9", "ID": "", "PYTHONS": (tuple(sys.version_info[:2]),), "TARGETS": (HERE.name,)} | held
     made["_build"] = "".join(f"{name} = {value!r}\n" for name, value in about.items()).encode()
     file = tmp_path / "x.pyz"
-    file.write_bytes(archive.zipped({f"{name}.py": text for name, text in made.items()}, before=archive.SHEBANG))
+    file.write_bytes(archive.zipped({f"{name}.py": text for name, text in made.items()}, runs=True))
     ran = run(file, {"SHIV_ROOT": str(tmp_path)})
     assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (78, "", 1)
     assert re.search(said, ran.stderr), ran.stderr

@@ -1,4 +1,8 @@
-"""The one file itself: the same bytes from the same parts."""
+"""The one file itself: the same bytes from the same parts.
+
+Shiv writes it. Its own entry stays out: that unpacks the modules of every platform, compiles them for the Python that
+comes first, and cannot tell an unpacked tree that is in use from an old one; what lies in `entry` does instead.
+"""
 
 import hashlib
 import io
@@ -8,11 +12,13 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from shiv.builder import write_file_prefix, write_to_zipapp
+
 from scripts.packing.parts import Files
 from scripts.packing.targets import Target
 
 ENTRY = Path(__file__).with_name("entry")
-SHEBANG = b"#!/usr/bin/env python3\n"
+INTERPRETER = "/usr/bin/env python3"
 EPOCH_S = 1767225600
 """When every file in it was made, where SOURCE_DATE_EPOCH says nothing else: 2026-01-01."""
 
@@ -21,16 +27,16 @@ def _moment() -> tuple[int, int, int, int, int, int]:
     return time.gmtime(int(os.environ.get("SOURCE_DATE_EPOCH", EPOCH_S)))[:6]
 
 
-def zipped(files: Files, *, packed: bool = True, before: bytes = b"") -> bytes:
-    """A zip of these files in the order of their names."""
+def zipped(files: Files, *, runs: bool = False) -> bytes:
+    """A zip of these files in the order of their names. `runs`: a Python is named before it, so that a shell can start
+    it."""
     written = io.BytesIO()
-    written.write(before)
-    with zipfile.ZipFile(written, "a" if before else "w") as archive:
+    if runs:
+        write_file_prefix(written, INTERPRETER)
+    with zipfile.ZipFile(written, "a" if runs else "w") as archive:
         for name in sorted(files):
-            entry = zipfile.ZipInfo(name, _moment())
-            entry.create_system, entry.external_attr = 3, 0o100644 << 16
-            entry.compress_type = zipfile.ZIP_DEFLATED if packed and not name.endswith(".zip") else zipfile.ZIP_STORED
-            archive.writestr(entry, files[name], compresslevel=9)
+            kind = zipfile.ZIP_STORED if name.endswith(".zip") else zipfile.ZIP_DEFLATED
+            write_to_zipapp(archive, name, files[name], _moment(), kind)
     return written.getvalue()
 
 
@@ -68,4 +74,4 @@ def made(version: str, targets: Iterable[Target], common: Files, natives: Mappin
     ]
     entry["_build.py"] = ("\n".join(lines) + "\n").encode()
     inner = {f"native/{name}.zip": zipped(files) for name, files in natives.items()}
-    return zipped({**entry, "common.zip": zipped(common), **inner}, before=SHEBANG)
+    return zipped({**entry, "common.zip": zipped(common), **inner}, runs=True)

@@ -5,7 +5,8 @@
 A real gateway with the fake upstream and the fake Stripe gets plain calls, streams, all three protocols, clients that
 leave, failing upstreams, wrong requests, keys that come and go, payments, reloads, backups and an open dashboard. Every
 five seconds its memory, open files, threads, write-ahead log and the median of five plain calls are written down. Exit
-1 where anything unexpected was answered, the ledger does not verify, a hold stays open, or memory, files or log have grown.
+1 where anything unexpected was answered, the ledger does not verify, a hold stays open, or memory, files or log have
+grown.
 """
 
 import argparse

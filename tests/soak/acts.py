@@ -4,7 +4,6 @@ import random
 import re
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -165,7 +164,7 @@ def act(one: Visitor, counts: dict[str, int], wrong: list[str], lock: threading.
         does(one)
     except (Wrong, httpx.HTTPError, AssertionError) as problem:
         said = f"{does.__name__}: {type(problem).__name__} {problem}"[:400]
-    with lock, suppress(Exception):
+    with lock:
         counts[does.__name__] = counts.get(does.__name__, 0) + 1
         if said:
             wrong.append(said)
