@@ -42,7 +42,7 @@ class _Events:
     """What the parser has told. It knows nothing of the parser's owner: together they would be a circle of
     references."""
 
-    __slots__ = ("began", "ended", "headers", "on_body", "pieces")
+    __slots__ = ("began", "ended", "headers", "last", "on_body", "pieces")
 
     def __init__(self) -> None:
         self.headers: Headers = []
@@ -50,6 +50,7 @@ class _Events:
         self.on_body = self.pieces.append
         self.began = 0
         self.ended = False
+        self.last = 0  # how many pieces there were at its end: what comes behind it is another answer's
 
     def on_message_begin(self) -> None:
         self.began += 1
@@ -58,7 +59,8 @@ class _Events:
         self.headers.append((name.lower(), value.strip()))
 
     def on_message_complete(self) -> None:
-        self.ended = True
+        if not self.ended:
+            self.ended, self.last = True, len(self.pieces)
 
 
 class Incoming:
@@ -184,6 +186,7 @@ class Incoming:
             self.ended = True
             # The parser passes over empty lines behind the end, so it is looked at: one empty line, and no further
             # answer.
+            del events.pieces[events.last :]
             whole = tail.endswith(b"\r\n\r\n") and tail[-5:-4] not in (b"\r", b"\n") and events.began == 1
             self.keeps = self.keeps and whole
         pieces = events.pieces

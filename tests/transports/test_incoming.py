@@ -52,3 +52,18 @@ def test_a_coding_is_told_of(coding: bytes, told: bool) -> None:
     incoming = Incoming()
     incoming.feed_head(b"HTTP/1.1 200 OK\r\n" + LENGTH + coding + b"\r\nok")
     assert incoming.encoded is told
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n%s\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("cut", [0, 10, 47, 58, 59, 62, 80])
+def test_another_answer_that_nobody_asked_for_is_no_part_of_this_one(cut: int) -> None:
+    incoming, both = Incoming(), CHUNKED % b"a" + CHUNKED % b"b"
+    said = b""
+    for part in (both[:cut], both[cut:]):
+        if incoming.headed:
+            said += incoming.feed(part)
+        elif part and incoming.feed_head(part):
+            said += incoming.piece
+    assert (said, incoming.ended, incoming.keeps) == (b"a", True, False)

@@ -417,7 +417,10 @@ class Asking:
         """One request as the Hypercorn door makes it of an HTTP request."""
         path, _, query = path.partition("?")
         shown = [(b"authorization", b"Bearer " + secret)] if secret else []
-        shown += [(name.replace("_", "-").encode(), value.encode()) for name, value in {"host": "x", **headers}.items()]
+        shown += [
+            (name.replace("_", "-").encode(), value.encode("latin1"))
+            for name, value in {"host": "x", **headers}.items()
+        ]
         scope = {
             "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": query.encode(),
             "root_path": "", "scheme": "http", "http_version": "1.1", "asgi": {"version": "3.0"}, "extensions": {},

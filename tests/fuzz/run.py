@@ -1,0 +1,105 @@
+"""Try the targets for some minutes: `scripts/fuzz [--minutes N] [--seed N] [NAME ...]`. Ends by itself; the exit code
+is 1 where something was found. What is found is made as short as it stays found, to be put into found.py."""
+
+import argparse
+import secrets
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+
+import msgspec
+
+from tests.fuzz.bending import examples
+from tests.fuzz.found import FOUND
+from tests.fuzz.targets import TARGETS, Target
+
+MOST_FAULTS = 5
+"""Of one target: after so many it is left."""
+
+
+class Try(msgspec.Struct):
+    """What came of one target: how many examples in how many seconds, and of each kind of fault an example."""
+
+    name: str
+    examples: int
+    seconds: float
+    faults: dict[str, bytes]
+
+
+def fault_of(target: Target, example: bytes) -> str:
+    """What kind of fault an example shows: its exception and where; "" for none."""
+    try:
+        target(example)
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        return f"{type(error).__name__} at {last.filename.rpartition('/')[2]}:{last.lineno}"
+    return ""
+
+
+def shortened(target: Target, example: bytes, kind: str) -> bytes:
+    """As few bytes of it as show the same."""
+    size = max(len(example) // 2, 1)
+    until = time.monotonic() + 5
+    while size and time.monotonic() < until:
+        at = 0
+        while at < len(example):
+            less = example[:at] + example[at + size :]
+            if fault_of(target, less) == kind:
+                example = less
+            else:
+                at += size
+        size //= 2
+    return example
+
+
+def attempt(name: str, target: Target, seeds: Sequence[bytes], *, seconds: float, seed: int) -> Try:
+    """Examples of one target for so many seconds."""
+    done, began = Try(name, 0, 0.0, {}), time.monotonic()
+    for example in examples(f"{seed} {name}", seeds):
+        kind = fault_of(target, example)
+        done.examples += 1
+        if kind and kind not in done.faults:
+            done.faults[kind] = shortened(target, example, kind)
+        done.seconds = time.monotonic() - began
+        if done.seconds >= seconds or len(done.faults) >= MOST_FAULTS:
+            return done
+    return done
+
+
+def report(tries: Sequence[Try]) -> str:
+    """A line for each target, and its faults below."""
+    lines = []
+    for done in tries:
+        many = len(done.faults)
+        told = f"{many} fault{'' if many == 1 else 's'}" if many else "ok"
+        lines.append(f"{done.name:28} {done.examples:>9,} examples {done.seconds:6.1f} s  {told}")
+        lines += [f"    {kind}: {example!r}" for kind, example in done.faults.items()]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    asked = argparse.ArgumentParser(description="Try the parsers that read the network with many bent examples.")
+    asked.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(TARGETS)}; without, all")
+    asked.add_argument("--minutes", type=float, default=5.0, help="of all together (5)")
+    asked.add_argument("--seed", type=int, help="of the examples; without, another each time, which is printed")
+    given = asked.parse_args()
+    unknown = [name for name in given.names if name not in TARGETS]
+    if unknown:
+        asked.error(f"no such target: {', '.join(unknown)}")
+    names = given.names or list(TARGETS)
+    seed = secrets.randbelow(10**9) if given.seed is None else given.seed
+    print(f"seed {seed}, {given.minutes:g} minutes for {len(names)} targets", flush=True)
+    tries = []
+    for name in names:
+        target, seeds = TARGETS[name]
+        seeds = (*seeds, *FOUND.get(name, ()))
+        tries.append(attempt(name, target, seeds, seconds=given.minutes * 60 / len(names), seed=seed))
+        print(report(tries[-1:]), flush=True)
+    found = sum(len(done.faults) for done in tries)
+    print(f"{sum(done.examples for done in tries):,} examples, {found} faults", flush=True)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
