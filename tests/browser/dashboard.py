@@ -33,6 +33,8 @@ from tests.blackbox.paying import Shop, settings
 from tests.fakes.stripe import SECRET_KEY, WEBHOOK_SECRET, FakeStripe
 
 OPERATOR, USER, OTHER, NEWCOMER = "olive", "u1", "u2", "eve"
+PROVIDER_KEY = "sk-a-provider-s-own-0b2d44"
+"""What u1 has had checked; it stands nowhere."""
 PEOPLE = {OPERATOR: "olive-pass", USER: "seedseed", OTHER: "seedseed", NEWCOMER: "eve-pass"}
 ROLES: Mapping[str, str | None] = {"nobody": None, "user": USER, "operator": OPERATOR}
 """Who looks at a page, and whose session they show."""
@@ -70,6 +72,7 @@ def config(stripe: FakeStripe, hostile: bool) -> str:
         + channel("deepseek", [FLASH, THINKER, SLOW])
         + channel("backup", {FLASH: {"input": 2}}, priority=2)
         + channel("flaky", [BROKEN, LONG])
+        + '[provider.openai]\nbase_url = "FAKE/openai/v1"\n'
         + odd
     )
 
@@ -197,6 +200,9 @@ def _lived_in(site: Dashboard) -> None:
     for _ in range(4):  # the last finds the circuit open
         assert site.call(USER, BROKEN).status_code >= 500
     site.pay(USER, 25)
+    site.house.canaries.append(PROVIDER_KEY)
+    checked = {"provider": "openai", "api_key": PROVIDER_KEY, "name": "work account"}
+    site.api(USER, "POST", "/v1/user/byok/register", checked)
     theirs = site.key(OTHER, name="twomarker")["apiKey"]
     call = site.call(OTHER, FLASH)
     site.ids = {

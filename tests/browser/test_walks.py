@@ -126,6 +126,27 @@ def test_a_user_s_money(open_page: Open, site: Dashboard, watch: Watch, javascri
 
 
 @WAYS
+def test_a_user_s_provider_keys(open_page: Open, site: Dashboard, watch: Watch, javascript: bool) -> None:
+    """One is checked at its provider, is nowhere afterwards but for its fingerprint, and is forgotten."""
+    page, name, secret = open_page(None), f"bringer{'one' if javascript else 'two'}", f"sk-walk-{javascript}-7f3e91"
+    site.house.canaries.append(secret)
+    registered(page, watch, name, javascript)
+    page.goto("/byok")
+    page.get_by_label("Provider").select_option("openai")
+    page.get_by_label("Name").fill("mine")
+    page.get_by_label("Key", exact=True).fill(secret)
+    page.get_by_role("button", name="Check").click()
+    row = page.get_by_role("row", name="mine")
+    expect(row).to_contain_text("openai")
+    assert secret not in page.content()
+    good(page, javascript)
+    asked = [one for one in site.house.fake.state()["requests"] if one["path"] == "/openai/v1/models"]
+    assert dict(asked[-1]["headers"])["authorization"] == f"Bearer {secret}"
+    sure(page, "Forget", javascript=javascript).get_by_role("button", name="Forget").click()
+    expect(page.get_by_text("No key was checked yet")).to_be_visible()
+
+
+@WAYS
 def test_a_user_s_account(open_page: Open, site: Dashboard, watch: Watch, javascript: bool) -> None:
     """A name, another browser signed out, another password."""
     watch.may(400, 401, 403)
