@@ -39,10 +39,11 @@ WALLS: dict[str, tuple[set[str], set[str]]] = {
     "accounts": ({"store.batch", "store.database", "store.writer", "core", "ports", "errors"}, {"httpx", "jwt",
     "msgspec", "stripe", "trio"}),
     "house": ({"store", "core", "ports", "errors", "config", "ftgate"}, {"msgspec", "prometheus_client", "trio"}),
-    "web": ({"ports", "core", "errors", "doors.http", "ftgate"}, {"jinja2", "markupsafe", "msgspec", "quart",
-    "quart_trio", "trio", "werkzeug"}),
-    "cli": ({"accounts", "app", "config", "core", "errors", "house", "ports", "providers", "store", "ftgate"}, {"click",
-    "rich", "trio"}),
+    "manual": (set(), set()),
+    "web": ({"manual", "ports", "core", "errors", "doors.http", "ftgate"}, {"jinja2", "markdown_it", "markupsafe",
+    "msgspec", "quart", "quart_trio", "trio", "werkzeug"}),
+    "cli": ({"accounts", "app", "config", "core", "errors", "house", "manual", "ports", "providers", "store", "ftgate"},
+    {"click", "rich", "trio"}),
     "app": (
         {
             "accounts", "config", "core", "dialects", "doors", "errors", "house", "line", "ports", "readiness", "store",

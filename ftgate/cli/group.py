@@ -39,6 +39,7 @@ COMMANDS = {
     "service": "ftgate.cli.service:service",
     "connect": "ftgate.cli.connect:connect",
     "bench": "ftgate.cli.bench:bench",
+    "help": "ftgate.cli.help:help_",
     "version": "ftgate.cli.group:version",
 }
 

@@ -17,7 +17,7 @@ ROUTES = sorted(
 )
 """(method, path with <names>)."""
 PAGES = {path for method, path in ROUTES if method == "GET"}
-FOR_ALL = {"/login", "/register", "/setup", "/docs", "/favicon.ico", "/static/<digest>/<name>"}
+FOR_ALL = {"/login", "/register", "/setup", "/docs", "/docs/<name>", "/favicon.ico", "/static/<digest>/<name>"}
 """What may be opened without signing in."""
 
 

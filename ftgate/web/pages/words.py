@@ -9,6 +9,7 @@ PLACES = (
     ("/billing", "Credits"),
     ("/connect", "Connect"),
     ("/profile", "Account"),
+    ("/docs", "Manual"),
 )
 """The navigation, with the path at which each place begins."""
 OPERATOR_PLACES = (

@@ -1,0 +1,1 @@
+"""The topics of the manual that follow from declarations; scripts/manual writes them."""

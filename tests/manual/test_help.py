@@ -1,0 +1,71 @@
+"""`ftgate help`: topics on a terminal and in a pipe, and what commands take."""
+
+import io
+import json
+import sys
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ftgate.cli import help as helping
+from ftgate.cli.group import COMMANDS, cli
+from ftgate.manual import GROUPS, NAMES, topic
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(cli, ["help", *words], prog_name="ftgate")
+
+
+def test_alone_it_lists_every_topic_with_a_line() -> None:
+    said = run()
+    assert said.exit_code == 0 and said.stdout.startswith(f"{next(iter(GROUPS))}\n")
+    for name in NAMES:
+        assert f"\n  {name:<16}  {topic(name).about}\n" in said.stdout
+    assert [row["topic"] for row in json.loads(run("--json").stdout)] == list(NAMES)
+
+
+def test_a_topic_in_a_pipe_is_its_text() -> None:
+    assert run("billing").stdout == topic("billing").text
+    assert json.loads(run("billing", "--json").stdout) == {
+        "topic": "billing", "title": "Billing", "about": topic("billing").about, "text": topic("billing").text,
+    }  # fmt: skip
+
+
+def test_every_topic_is_rendered_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for name in NAMES:
+        screen = Screen()
+        monkeypatch.setattr(sys, "stdout", screen)
+        helping.render(topic(name))
+        monkeypatch.undo()
+        said = screen.getvalue()
+        assert topic(name).title in said and "](" not in said and ".md" not in said, name
+
+
+@pytest.mark.parametrize("words", [("serve",), ("keys", "create"), ("help",), ("ledger",)])
+def test_a_command_says_what_it_takes(words: tuple[str, ...]) -> None:
+    said = run(*words)
+    shown = CliRunner().invoke(cli, [*words, "--help"], prog_name="ftgate").stdout
+    assert said.exit_code == 0 and said.stdout == shown and f"Usage: ftgate {' '.join(words)}" in said.stdout
+    assert json.loads(run(*words, "--json").stdout)["text"] == shown.rstrip("\n")
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) & set(COMMANDS)))
+def test_a_topic_that_is_a_command_too_leads_to_it(name: str) -> None:
+    assert f"`ftgate {name} --help`" in run(name).stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("bilings",), "Did you mean billing?"), (("serv",), "Did you mean serv"), (("zzz",), "`ftgate help` lists"),
+        (("keys", "crate"), "Did you mean create?"), (("user",), "users"), (("serve", "x"), "lists the topics"),
+        (("billing", "x"), "lists the topics"),
+    ],
+)  # fmt: skip
+def test_what_is_unknown_is_answered_with_near_names(words: tuple[str, ...], hint: str) -> None:
+    said = run(*words)
+    assert said.exit_code == 2 and hint in said.stderr and said.stdout == ""
