@@ -176,9 +176,10 @@ def _apart(row: Mapping[str, Any], format: str, output: int | None, times: int) 
 
 def _whole(value: object) -> int | None:
     """A count of tokens; None where none is stated."""
-    if isinstance(value, Decimal) and value == value.to_integral_value():
-        value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 10**9 else None
+    if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
+        return None
+    told = Decimal(value)  # not yet an int: 1e999999 would be one of a million digits
+    return int(told) if told.is_finite() and 0 < told <= 10**9 and told == told.to_integral_value() else None
 
 
 def _listed(
@@ -248,8 +249,16 @@ def _litellm_hours(said: object) -> Iterator[object]:
     for window in said["windows"]:
         hours = window["hours_utc"]
         spans = [_to_midnight(span) for span in ([hours] if isinstance(hours, str) else hours)]
-        days = days_text(tuple(int(day) - 1 for day in window.get("weekdays", range(1, 8))))
+        days = days_text(tuple(_day(day) for day in window.get("weekdays", range(1, 8))))
         yield catalogue.hours(tuple(spans), days, prices)
+
+
+def _day(said: object) -> int:
+    """A day of the week from 0, which LiteLLM counts from 1."""
+    day = _whole(said)
+    if day is None:
+        raise ValueError("its hours name a day that there is not")
+    return day - 1
 
 
 def _to_midnight(span: str) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import logging
+from collections.abc import Callable
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -98,6 +99,14 @@ def token(data: bytes) -> None:
 FIELDS = (
     b'{"name":"n","limit":1.5,"models":["a"],"expires_at":"2026-01-01T00:00:00Z","n":12,"b":true,"x":null}', b"", b"{}",
     b'{"name":"\\ud83d\\ude00"}',
+    b'{"usd":"1e-5","cents":1.5e3,"ips":["10.0.0.0/8","::1"],"id":"12","lines":["a","b"],"big":1e999999}',
+)  # fmt: skip
+
+
+READ: tuple[Callable[[Fields, str], object], ...] = (
+    lambda found, name: found.text(name, most=9), lambda found, name: found.line(name, most=9), Fields.flag, Fields.id,
+    lambda found, name: found.lines(name, items=2, most=9), lambda found, name: found.networks(name, items=3),
+    lambda found, name: found.choice(name, ("a", "n")), Fields.moment, Fields.cents, Fields.usd, Fields.is_null,
 )  # fmt: skip
 
 
@@ -108,7 +117,12 @@ def fields(data: bytes) -> None:
     except InvalidRequest as refused:
         assert refused.code == "invalid_json" and refused.message
         return
-    assert {type(name) for name in found.raw} <= {str}
+    for name in found.raw:
+        for read in READ:
+            try:
+                read(found, name)
+            except InvalidRequest as refused:
+                assert refused.param == name and refused.message
 
 
 CURSORS = (base64.urlsafe_b64encode(b'["logs",12,34]').rstrip(b"="), base64.urlsafe_b64encode(b'["logs",-1,1e9]'), b"")

@@ -16,6 +16,8 @@ from tests.fuzz.targets import TARGETS, Target
 
 MOST_FAULTS = 5
 """Of one target: after so many it is left."""
+MOST_S = 1.0
+"""Of this thread's work on one example: what needs more holds a server up."""
 
 
 class Try(msgspec.Struct):
@@ -28,13 +30,14 @@ class Try(msgspec.Struct):
 
 
 def fault_of(target: Target, example: bytes) -> str:
-    """What kind of fault an example shows: its exception and where; "" for none."""
+    """What kind of fault an example shows: its exception and where, or that it takes long; "" for none."""
+    began = time.thread_time()
     try:
         target(example)
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__} at {last.filename.rpartition('/')[2]}:{last.lineno}"
-    return ""
+    return "takes long" if time.thread_time() - began > MOST_S else ""
 
 
 def shortened(target: Target, example: bytes, kind: str) -> bytes:

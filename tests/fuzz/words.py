@@ -210,6 +210,8 @@ PRICES: Mapping[str, tuple[bytes, ...]] = {
     "litellm": (
         b'{"deepseek/x":{"litellm_provider":"deepseek","mode":"chat","input_cost_per_token":1e-06,'
         b'"output_cost_per_token":2e-06,"max_input_tokens":1000,"input_cost_per_token_above_128k_tokens":2e-06}}',
+        b'{"a/b":{"litellm_provider":"a","mode":"chat","input_cost_per_token":1e-06,"output_cost_per_token":1e-06,'
+        b'"off_peak_pricing":{"input_cost_per_token":5e-07,"windows":[{"hours_utc":"16:00-00:00","weekdays":[1,2]}]}}}',
     ),
     "models.dev": (
         b'{"deepseek":{"models":{"x":{"cost":{"input":1,"output":2,"cache_read":0.1},"limit":{"context":1000,"output":9}}}}}',
