@@ -137,6 +137,23 @@ def test_odd_sign_ups(stranger: Person, fields: dict[str, Any], status: int, cod
     error(stranger.ask("POST", "/v1/auth/register", fields), status, code, param)
 
 
+MORE = {
+    "role": "admin", "credits": "5", "quota": "5000", "plan": "free", "planId": 2, "mode": "metered",
+    "status": "disabled", "multiplier": 0, "id": "1", "isAdmin": True,
+}  # fmt: skip
+
+
+def test_nobody_makes_himself_more(stranger: Person) -> None:
+    """What only operators say of an account is not heard of the account itself."""
+    user = stranger.sign_up("mallory", **MORE)["user"]
+    stranger.ask("PATCH", "/v1/user/self", {"name": "m", **MORE})
+    own = stranger.said("GET", "/v1/user/self")
+    for said in (user, own):
+        assert (said["role"], said["status"], said["mode"], said["plan"]) == ("user", "active", "prepaid", "default")
+        assert said["quota"] == "500" and said["id"] != "1"
+    assert stranger.ask("GET", "/v1/admin/users").status_code == 403
+
+
 def test_a_name_is_given_once_in_whatever_case(ann: Person, stranger: Person) -> None:
     name = ann.said("GET", "/v1/user/self")["username"]
     body = {"username": name.upper(), "password": "secret"}

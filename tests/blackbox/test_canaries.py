@@ -117,13 +117,36 @@ def test_a_byok_key_never_goes_to_a_channel_of_ours(house: House) -> None:
     assert "provider_key" not in seen["json"] and house.balance(account) == 1
 
 
+def test_what_routes_or_bills_is_not_a_caller_s(house: House) -> None:
+    """Fields by which other gateways are led elsewhere, or to other prices: they lead nowhere here."""
+    account = house.account()
+    plain = house.chat(account)
+    for name in ("api_base", "base_url", "api_key", "custom_llm_provider", "endpoint", "proxy", "url"):
+        before = len(house.fake.state()["requests"])
+        answer = house.chat(account, **{name: f"http://127.0.0.1:1/{name}"})
+        assert answer.status_code in (200, 400), answer.text
+        assert answer.status_code == 400 or len(house.fake.state()["requests"]) == before + 1
+    for name in ("input_cost_per_token", "output_cost_per_token", "price", "quota", "user_role", "multiplier", "cost"):
+        answer = house.chat(account, **{name: 0})
+        assert answer.status_code == 400 or answer.headers["x-findtoken-cost"] == plain.headers["x-findtoken-cost"]
+    for name in ("x-portkey-custom-host", "x-api-base", "x-base-url", "host-override", "x-forwarded-host"):
+        assert house.chat(account, headers={name: "127.0.0.1:1"}).status_code == 200
+    assert dict(house.fake.requests("plain")[-1]["headers"])["authorization"] == f"Bearer {PROVIDER_KEY}"
+
+
 def test_the_upstream_sees_its_own_key_only(house: House) -> None:
     account = house.account()
-    house.chat(account, headers={"Cookie": "session=1", "X-Forwarded-For": "10.0.0.1"})
+    odd = {
+        "Connection": "keep-alive, authorization, x-project", "Keep-Alive": "timeout=9", "TE": "trailers",
+        "Proxy-Authorization": "Basic eA==", "Proxy-Connection": "close", "Forwarded": "for=10.0.0.1",
+        "X-Real-IP": "10.0.0.1", "X-Mine": "1", "Trailer": "x",
+    }  # fmt: skip
+    house.chat(account, headers={"Cookie": "session=1", "X-Forwarded-For": "10.0.0.1", **odd})
     seen = dict(house.fake.requests("plain")[-1]["headers"])
     assert seen["authorization"] == f"Bearer {PROVIDER_KEY}" and seen["x-project"] == HEADER
     assert account.key not in str(seen)
-    assert not {"cookie", "x-forwarded-for", "x-api-key", "x-findtoken-provider-key"} & seen.keys()
+    passed = {"cookie", "x-forwarded-for", "x-api-key", "x-findtoken-provider-key", *map(str.lower, odd)}
+    assert not (passed - {"connection"}) & seen.keys() and "authorization" not in seen.get("connection", "")
 
 
 def test_an_upstream_s_headers_do_not_pass(house: House) -> None:

@@ -78,7 +78,8 @@ async def walked(page: Callable[..., Any], wanted: object, size: int) -> tuple[l
 MOVES = [
     Moves(), Moves(account=2), Moves(account=9), Moves(kind="hold"), Moves(kind="loss"), Moves(kind="topup"),
     Moves(account=1, kind="void"), Moves(account=3, kind="post"), Moves(ref="r20"), Moves(ref="r20", kind="hold"),
-    Moves(ref="no"), Moves(ref="r30", account=1),
+    Moves(ref="no"), Moves(ref="r30", account=1), Moves(ref="' OR 1=1 --"), Moves(kind="%"), Moves(ref="r%"),
+    Moves(ref="_", kind="' OR '1'='1"),
 ]  # fmt: skip
 
 
