@@ -247,7 +247,7 @@ ROWS: dict[str, Row] = {
         "doors/test_fast::test_a_client_that_never_reads_is_dropped "
         "blackbox/test_client_gone::test_gone_after_not_reading "
         "blackbox/test_lifecycle::test_a_client_that_does_not_read_cannot_hold_the_end_up"),
-    "F32": Row("A slow head is cut.",
+    "F32": Row("A head that comes slowly is cut.",
         "doors/test_hypercorn::test_f32_slow_head_is_cut_at_the_budget blackbox/test_hostile::test_slow_heads_are_cut"),
     "F33": Row("A slow body is refused before anything is held.",
         "doors/test_fast::test_a_slow_body_is_refused "
