@@ -14,7 +14,7 @@ changes       what is different between two of them
 stamps        the files they were read from, as they were then
 environment   channels when nobody wrote a config
 shipped       the catalogue's files
-listed        its providers, as the README and the example show them
+listed        its providers, as the manual and the example show them
 write         the commented example
 """
 

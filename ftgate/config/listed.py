@@ -1,4 +1,4 @@
-"""The catalogue's providers as the README and the example show them."""
+"""The catalogue's providers as the manual and the example show them."""
 
 from ftgate.config.shipped import provider, provider_names
 

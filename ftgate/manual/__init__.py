@@ -1,14 +1,13 @@
 """The manual: one Markdown file for each topic, as the command line and the pages show it.
 
 A topic's file opens with its title, a line `# Title`, and one paragraph of one line that says what it is for; both are
-shown in lists. Topics lead to one another by their file names: `[words](billing.md)`. Some are made
-by scripts/manual from the declarations of settings, routes, commands and programs; all others are written by hand.
+shown in lists. Topics lead to one another by their file names: `[words](billing.md)`. Some are made by scripts/manual
+from the declarations of settings, routes, commands and programs; all others are written by hand.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 
@@ -31,6 +30,8 @@ class UnknownTopic(LookupError):
     """There is no topic of this name; `near` are names that look like it, the nearest first."""
 
     def __init__(self, name: str) -> None:
+        from difflib import get_close_matches  # a start does not wait for it
+
         super().__init__(name)
         self.near = get_close_matches(name.lower(), NAMES, n=3)
 

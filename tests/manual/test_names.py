@@ -66,6 +66,12 @@ def test_what_the_readme_names_is_there() -> None:
     assert unknown((ROOT / "README.md").read_text("utf-8")) == []
 
 
+def test_the_readme_leads_to_every_topic_and_to_files_that_are_there() -> None:
+    led = re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text("utf-8"))
+    assert {f"ftgate/manual/{name}.md" for name in NAMES} - set(led) == set()
+    assert [path for path in led if not (ROOT / path).exists()] == []
+
+
 def test_what_the_newest_changes_name_is_there() -> None:
     assert unknown((ROOT / "CHANGELOG.md").read_text("utf-8").split("\n## ")[1]) == []
 

@@ -25,7 +25,7 @@ def test_a_topic_says_in_a_line_what_it_is_for(name: str) -> None:
     one = topic(name)
     assert one.text.startswith(f"# {one.title}\n\n{one.about}\n\n")
     assert one.text.endswith(f"{one.body}") and one.text.endswith("\n") and not one.text.endswith("\n\n")
-    assert "\n" not in one.about and one.about.endswith(".") and len(one.about) <= 110 and "](" not in one.about
+    assert re.fullmatch(r"[^`\[*\n]{20,110}\.", one.about)
     assert not re.search(r"^# ", re.sub(r"```.*?```", "", one.body, flags=re.S), re.M)
 
 

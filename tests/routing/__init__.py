@@ -13,6 +13,6 @@ then parted at random.
 The totals of the second were looked at four times while there were the first 120 of it (79.2, 78.3, 79.2 and 81.7 %
 right, with 2, 1, 1 and 1 complex prompt taken for simple). Of all 230 those features then had 80.4 % right, with one.
 With broader words, fitted points and the rule that a sign of hardness is never simple, the totals were looked at four
-times: 83.5, 84.8, 84.3 and 85.7 % right, and no complex prompt taken for simple each time. The last stands in README; a
-fresh set would likely say a little less.
+times: 83.5, 84.8, 84.3 and 85.7 % right, and no complex prompt taken for simple each time. The last stands in the
+manual (routing.md); a fresh set would likely say a little less.
 """
