@@ -1,5 +1,6 @@
 """`ftgate help`: the manual on a terminal, and what a command's --help says."""
 
+import re
 import sys
 from difflib import get_close_matches
 
@@ -11,6 +12,9 @@ from ftgate.manual import LINK, Topic, UnknownTopic, groups, topic
 
 WIDTH = 100
 """The most columns that lines of prose are given."""
+
+RULE = re.compile(r"\n\|[-|]+\|\n")
+"""Below the headings of a table."""
 
 
 @click.command("help")
@@ -64,10 +68,20 @@ def render(found: Topic) -> None:
     """On a terminal; links lead to what one would type."""
     from rich.console import Console
     from rich.markdown import Markdown
+    from rich.theme import Theme
 
-    console = Console(markup=False, emoji=False, highlight=False)
+    plain = Theme({"markdown.code": "bold"})  # its own has a black ground, on a white terminal too
+    console = Console(markup=False, emoji=False, highlight=False, theme=plain)
     text = LINK.sub(r"\1 (`ftgate help \2`)", found.text)
-    console.print(Markdown(text, hyperlinks=False), width=min(console.width, WIDTH))
+    text = "\n".join(map(_row, RULE.sub("\n", text).split("\n")))
+    console.print(Markdown(text, hyperlinks=False, code_theme="ansi_dark"), width=min(console.width, WIDTH))
+
+
+def _row(line: str) -> str:
+    """A table's row as an item of a list: a column would cut the names in it."""
+    if not line.startswith("| "):
+        return line
+    return f"- {' · '.join(filter(None, map(str.strip, line.split('|'))))}"
 
 
 def _command(ctx: click.Context, words: tuple[str, ...], near: list[str]) -> str:

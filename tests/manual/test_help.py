@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 
 import pytest
@@ -43,6 +44,7 @@ def test_every_topic_is_rendered_on_a_terminal(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.undo()
         said = screen.getvalue()
         assert topic(name).title in said and "](" not in said and ".md" not in said, name
+        assert [row for row in re.findall(r"^\| `(\w+)` \|", topic(name).text, re.M) if row not in said] == [], name
 
 
 @pytest.mark.parametrize("words", [("serve",), ("keys", "create"), ("help",), ("ledger",)])
