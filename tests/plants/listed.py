@@ -15,6 +15,7 @@ from tests.plants import (
     messages,
     payments,
     providers,
+    security,
     store,
     transports,
     web,
@@ -37,6 +38,7 @@ BY_ROOM: Mapping[str, tuple[Plant, ...]] = {
         house,
         config,
         providers,
+        security,
         cli,
         web,
     )
