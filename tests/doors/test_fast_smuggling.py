@@ -11,6 +11,7 @@ pytestmark = pytest.mark.skipif(not SUPPORTED, reason="the fast door needs epoll
 
 SMUGGLED = call(b"smuggled")
 AS_CHUNK = b"0\r\n\r\n" + SMUGGLED
+CLEAN = b"5\r\nhello\r\n0\r\n\r\n"
 INSIDE = b"%x\r\n%s\r\n0\r\n\r\n" % (len(SMUGGLED), SMUGGLED)
 
 
@@ -32,6 +33,8 @@ IN_DOUBT: dict[str, tuple[bytes, set[int]]] = {
     "te gzip": (head("Transfer-Encoding: gzip") + AS_CHUNK, {400, 501}),
     "te gzip, chunked": (head("Transfer-Encoding: gzip, chunked") + AS_CHUNK, {400, 501}),
     "te chunked, gzip": (head("Transfer-Encoding: chunked, gzip") + AS_CHUNK, {400, 501}),
+    "te gzip, chunked, and nothing behind it": (head("Transfer-Encoding: gzip, chunked") + CLEAN, {400, 501}),
+    "te identity, chunked, and nothing behind it": (head("Transfer-Encoding: identity, chunked") + CLEAN, {400, 501}),
     "te identity": (head("Transfer-Encoding: identity") + AS_CHUNK, {400, 501}),
     "te twice": (head("Transfer-Encoding: chunked", "Transfer-Encoding: chunked") + AS_CHUNK, {400}),
     "te twice, once identity": (
