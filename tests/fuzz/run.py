@@ -1,12 +1,16 @@
-"""Try the targets for some minutes: `scripts/fuzz [--minutes N] [--seed N] [NAME ...]`. Ends by itself; the exit code
-is 1 where something was found. What is found is made as short as it stays found, to be put into found.py."""
+"""Try the targets for some minutes: `scripts/fuzz [--minutes N] [--guided] [--seed N] [NAME ...]`. Ends by itself; the
+exit code is 1 where something was found. What is found is made as short as it stays found, to be put into found.py."""
 
 import argparse
+import re
 import secrets
+import subprocess
 import sys
 import time
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 
@@ -70,6 +74,22 @@ def attempt(name: str, target: Target, seeds: Sequence[bytes], *, seconds: float
     return done
 
 
+def guided(name: str, target: Target, *, seconds: float) -> Try:
+    """The same in another process, where atheris sees what of ftgate each example reaches. It ends at its first fault.
+    Raises RuntimeError where it did not try any."""
+    with TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "tests.fuzz.guided", name, str(max(round(seconds), 1)), folder]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 300, errors="replace")
+        many = re.search(r"stat::number_of_executed_units: *([0-9]+)", done.stderr)
+        faults = {}
+        for path in sorted(Path(folder).glob("fault-*")):
+            kind = fault_of(target, path.read_bytes())
+            faults[kind or path.name[:40]] = shortened(target, path.read_bytes(), kind) if kind else path.read_bytes()
+    if many is None and not faults:
+        raise RuntimeError(f"{name}: {done.stderr.strip()[-300:]}")
+    return Try(name, int(many[1]) if many else 0, seconds, faults)
+
+
 def report(tries: Sequence[Try]) -> str:
     """A line for each target, and its faults below."""
     lines = []
@@ -85,6 +105,7 @@ def main() -> int:
     asked = argparse.ArgumentParser(description="Try the parsers that read the network with many bent examples.")
     asked.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(TARGETS)}; without, all")
     asked.add_argument("--minutes", type=float, default=5.0, help="of all together (5)")
+    asked.add_argument("--guided", action="store_true", help="by atheris, towards what was not reached yet")
     asked.add_argument("--seed", type=int, help="of the examples; without, another each time, which is printed")
     given = asked.parse_args()
     unknown = [name for name in given.names if name not in TARGETS]
@@ -96,8 +117,11 @@ def main() -> int:
     tries = []
     for name in names:
         target, seeds = TARGETS[name]
-        seeds = (*seeds, *FOUND.get(name, ()))
-        tries.append(attempt(name, target, seeds, seconds=given.minutes * 60 / len(names), seed=seed))
+        seconds = given.minutes * 60 / len(names)
+        if given.guided:
+            tries.append(guided(name, target, seconds=seconds))
+        else:
+            tries.append(attempt(name, target, (*seeds, *FOUND.get(name, ())), seconds=seconds, seed=seed))
         print(report(tries[-1:]), flush=True)
     found = sum(len(done.faults) for done in tries)
     print(f"{sum(done.examples for done in tries):,} examples, {found} faults", flush=True)
