@@ -1,5 +1,5 @@
 """One target, guided by what of ftgate each example reaches: `python -m tests.fuzz.guided NAME SECONDS FOLDER`, in a
-process of its own, since libFuzzer ends it. FOLDER is for what it comes upon. scripts/fuzz calls it where atheris is there."""
+process of its own, since libFuzzer ends it. FOLDER is for what it comes upon. `scripts/fuzz --guided` calls it."""
 
 import sys
 from pathlib import Path
