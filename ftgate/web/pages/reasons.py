@@ -71,7 +71,7 @@ STATUSES = {
     "timeout": CODES["provider_timeout"],
     "crashed": (
         "The gateway was killed while the call ran.",
-        "It was charged what its prompt was estimated to cost, if it had begun.",
+        "What became of what was set aside for it stands below.",
     ),
 }
 """By how the call ended, where there is no code that says more."""
