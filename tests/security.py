@@ -33,6 +33,7 @@ ROWS: dict[str, Row] = {
         "told.",
         "blackbox/test_accounts::test_guesses_are_throttled_and_good_callers_are_not "
         "blackbox/test_accounts::test_guesses_in_parallel_count "
+        "accounts/test_entrance::test_a_wrong_password_costs_as_much_whoever_it_is_of "
         "blackbox/test_accounts::test_login_tells_nothing_about_names "
         "accounts/test_entrance::test_who_has_logged_in_from_there_lately_stands_before_the_crowd"),
     "S7": Row("A session is random, kept as a digest, new at each sign-in, ended by time, by leaving and by a new "

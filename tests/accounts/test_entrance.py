@@ -137,3 +137,24 @@ async def test_the_audit_knows_by_which_request_somebody_signed_up(path: Path) -
         await sign_up(accounts, "ann", address=AWAY)
     rows = read(path, "SELECT actor, actor_name, via, address, action, request_id FROM audit")
     assert rows == [(None, "ann", "api", AWAY, "user.create", "req_of_ann")]
+
+
+@pytest.mark.parametrize("name", ["ann", "nobody", "without"])
+async def test_a_wrong_password_costs_as_much_whoever_it_is_of(
+    path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Else the time that a refusal takes would tell which names there are, and which of them have no password."""
+    async with opened(path) as accounts:
+        await sign_up(accounts, "ann")
+        await accounts.users.create(username="without")
+        costs = []
+        scrypt = passwords.hashlib.scrypt
+
+        def counted(password: bytes, **said: int) -> bytes:
+            costs.append({part: said[part] for part in ("n", "r", "p")})
+            return scrypt(password, **said)
+
+        monkeypatch.setattr(passwords.hashlib, "scrypt", counted)
+        with pytest.raises(NotAuthenticated):
+            await log_in(accounts, name, "wrong")
+        assert costs == [passwords._COST]

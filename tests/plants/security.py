@@ -143,4 +143,11 @@ PLANTS = (
         "except KeyError as error:  # out",
         "tests/doors/test_fast.py::test_accept_errors_are_logged_and_survived",
     ),
+    Plant(
+        "a name that there is not is refused sooner",
+        "ftgate/accounts/passwords.py",
+        "hashed or self._nobody",
+        "hashed",
+        "tests/accounts/test_entrance.py::test_a_wrong_password_costs_as_much_whoever_it_is_of",
+    ),
 )
