@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from ftgate.config import environment, idle, settings
+from ftgate.config import environment, idle, observed, settings
 from ftgate.config.channel_settings import ProviderOverride
 from ftgate.config.channels import Builder, check_lifetime, overridden
 from ftgate.config.load import Missing, Reading, dotted, fields, nearest
@@ -27,7 +27,7 @@ from ftgate.errors import ConfigFaults
 from ftgate.providers import catalogue
 
 SECTIONS = (
-    "server", "database", "backup", "billing", "stripe", "limits", "timeouts", "retry", "breaker", "plan",
+    "server", "database", "backup", "billing", "stripe", "telemetry", "limits", "timeouts", "retry", "breaker", "plan",
     "channel", "provider", "alias", "fallback", "auto",
 )  # fmt: skip
 ALIAS_STEPS = 4
@@ -143,6 +143,7 @@ def build(reading: Reading, origin: Path | None, ollama_models: list[str] | None
         backup=reading.section(("backup",), settings.Backup()),
         billing=reading.section(("billing",), settings.Billing()),
         stripe=_stripe(reading),
+        telemetry=observed.telemetry(reading),
         limits=limits,
         limits_account=reading.section(("limits", "account"), Rates()),
         limits_model=_model_limits(reading, routes),

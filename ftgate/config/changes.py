@@ -8,13 +8,16 @@ import msgspec
 from ftgate.config.load import dotted
 from ftgate.config.settings import Settings
 
-SECTIONS = ("server", "database", "backup", "billing", "stripe", "limits", "timeouts", "retry", "breaker")
+SECTIONS = (
+    "server", "database", "backup", "billing", "stripe", "telemetry", "limits", "timeouts", "retry", "breaker",
+)  # fmt: skip
 """Those that are one struct each."""
 AT_A_START = frozenset(
     [
         ("server", "host"), ("server", "port"), ("server", "data_dir"), ("server", "fast_door"),
         ("server", "log_format"),
         ("server", "direct_transport"), ("database", "durability"), ("database", "expired_hold"),
+        ("telemetry", "otlp_endpoint"), ("telemetry", "headers"), ("telemetry", "service_name"),
     ]
 )  # fmt: skip
 """Settings that only a start obeys. Beside them: whether there is TLS at all."""

@@ -29,6 +29,7 @@ SECTIONS: tuple[str, ...] = (
     "backup",
     "billing",
     "stripe",
+    "telemetry",
     "limits",
     "timeouts",
     "retry",

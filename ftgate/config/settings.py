@@ -255,6 +255,30 @@ class Stripe(msgspec.Struct, frozen=True):
         return self.secret_key is not None and self.webhook_secret is not None
 
 
+class Telemetry(msgspec.Struct, frozen=True):
+    """Spans and sums of ended calls for an OpenTelemetry collector. Off without an endpoint."""
+
+    otlp_endpoint: A[
+        str | None,
+        Note(
+            "An OpenTelemetry collector that takes OTLP over HTTP (JSON): its address without /v1/traces.",
+            "nothing is told to anybody by itself; content, keys and names of users never are.",
+            kind="url",
+            shown='"http://127.0.0.1:4318"',
+        ),
+    ] = None
+    headers: A[
+        Mapping[str, str],
+        Note(
+            "Headers that are sent to it.",
+            "hosted collectors want a key.",
+            kind="headers",
+            shown='{ Authorization = "env:OTLP_AUTHORIZATION" }',
+        ),
+    ] = {}
+    service_name: A[str, Note("What this server is called there.", "several may tell one collector.")] = "ftgate"
+
+
 class PlanSettings(msgspec.Struct, frozen=True):
     """[plan.NAME] as written; the rate limits of [limits] may stand here too."""
 
@@ -333,6 +357,7 @@ class Settings(msgspec.Struct, frozen=True):
     backup: Backup
     billing: Billing
     stripe: Stripe
+    telemetry: Telemetry
     limits: Rates
     limits_account: Rates
     limits_model: Mapping[str, Rates]

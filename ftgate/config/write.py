@@ -86,6 +86,11 @@ ROUTES = """
 [auto]
 """
 
+TELEMETRY = (
+    "OpenTelemetry, heeded at a start. While nothing is set here, the environment's OTEL_EXPORTER_OTLP_ENDPOINT,\n"
+    "# OTEL_EXPORTER_OTLP_HEADERS and OTEL_SERVICE_NAME are."
+)
+
 
 def write_example() -> str:
     """The text of a config with every setting at its default, commented out, with its help and its reason."""
@@ -95,6 +100,7 @@ def write_example() -> str:
         _section("backup", settings.Backup(), "Copies of the database, made by the running server."),
         _section("billing", settings.Billing()),
         _section("stripe", settings.Stripe(), "Card payments. Off while both secrets are unset."),
+        _section("telemetry", settings.Telemetry(), TELEMETRY),
         _section("limits", settings.LIMITS, "Rate limits for each key; 0 is none. Plans may have their own."),
         "\n# The same names for each account, and for a model over all its callers:\n#[limits.account]\n#concurrent "
         "= 0\n"

@@ -25,7 +25,7 @@ from typing import Literal
 import trio
 
 from ftgate.core.tally import Times
-from ftgate.ports import nowhere
+from ftgate.ports import Row, nowhere
 from ftgate.store.batch import Batch, already_in, joined, unwrite, write_batch
 from ftgate.store.database import BUSY_TIMEOUT_S, LOG_KEPT_BYTES, DatabaseFault
 from ftgate.store.inbox import SIZES, SMALLEST, open_inbox, wanted
@@ -106,6 +106,8 @@ class Writer:
         self.took = Times()
         """Of all commits, for metrics."""
         self.abandoned = False
+        self.onlooker: Callable[[list[Row]], None] | None = None
+        """Gets the rows of each batch that is written. It must neither fail nor wait."""
 
     def __repr__(self) -> str:
         state = (
@@ -250,6 +252,8 @@ class Writer:
             assert self._waiting >= 0
             batch.done = True
             self._tell(batch)
+            if self.onlooker is not None and batch.rows:
+                self.onlooker(batch.rows)
         if not self.handed:
             self._idle.set()
             if self._lost is not None and self.failed is None:

@@ -21,7 +21,7 @@ from tests.config.reading import faults, load
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 ENVIRON = {
     "DEEPSEEK_API_KEY": "sk-1", "STRIPE_SECRET_KEY": "sk_test", "STRIPE_WEBHOOK_SECRET": "whsec",
-    "FTGATE_METRICS_TOKEN": "token",
+    "FTGATE_METRICS_TOKEN": "token", "OTLP_AUTHORIZATION": "Bearer t",
 }  # fmt: skip
 
 
@@ -46,6 +46,7 @@ def test_uncommented_it_loads_and_keeps_the_defaults() -> None:
     found, none = load(uncommented(), ENVIRON), config.from_environment(ENVIRON, None)
     assert [channel.name for channel in found.routes.channels] == ["deepseek-main", "lab"]
     assert found.backup == msgspec.structs.replace(none.backup, to=Path("/mnt/other-disk/ftgate"))
+    assert found.telemetry == settings.Telemetry("http://127.0.0.1:4318", {"Authorization": "Bearer t"})
     for section in ("database", "billing", "stripe", "limits", "limits_account", "timeouts", "retry", "breaker"):
         assert getattr(found, section) == getattr(none, section), section
     assert found.server == msgspec.structs.replace(
@@ -56,7 +57,7 @@ def test_uncommented_it_loads_and_keeps_the_defaults() -> None:
 
 SECTIONS = {
     "server": settings.Server, "database": settings.Database, "backup": settings.Backup,
-    "billing": settings.Billing, "stripe": settings.Stripe, "limits": Rates,
+    "billing": settings.Billing, "stripe": settings.Stripe, "telemetry": settings.Telemetry, "limits": Rates,
     "timeouts": Timeouts, "retry": Retry, "breaker": Breaker, "auto": settings.Auto,
 }  # fmt: skip
 

@@ -274,7 +274,8 @@ def test_an_editors_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
 
 
 NAMES = st.from_regex(r"[a-z_]{1,12}", fullmatch=True).map(lambda name: "zz" + name)
-HOMES = ["server", "database", "backup", "billing", "stripe", "limits", "limits.account", 'limits.model."m"',
+HOMES = ["server", "database", "backup", "billing", "stripe", "telemetry", "limits", "limits.account",
+         'limits.model."m"',
          "timeouts", "retry", "breaker",
          "plan.default", "plan.gold", "provider.deepseek", "auto", "channel.timeouts", 'channel.models."m"',
          "channel"]  # fmt: skip

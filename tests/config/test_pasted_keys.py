@@ -17,7 +17,8 @@ from tests.config.reading import CHANNEL, load
 KEY = "sk-4f9c2a7be01d"
 SECTIONS = {
     "server": settings.Server, "database": settings.Database, "backup": settings.Backup,
-    "billing": settings.Billing, "stripe": settings.Stripe, "limits": Rates, "limits.account": Rates,
+    "billing": settings.Billing, "stripe": settings.Stripe, "telemetry": settings.Telemetry, "limits": Rates,
+    "limits.account": Rates,
     "limits.model.m": Rates, "timeouts": Timeouts, "retry": Retry, "breaker": Breaker,
     "plan.default": settings.PlanSettings, "provider.deepseek": ProviderOverride, "auto": settings.Auto,
 }  # fmt: skip

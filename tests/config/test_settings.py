@@ -43,6 +43,7 @@ DEFAULTS = {
         "min_amount": 5 * USD,
         "max_amount": 1000 * USD, "return_origins": (),
     },
+    "telemetry": {"otlp_endpoint": None, "headers": {}, "service_name": "ftgate"},
     "limits": {"requests_per_second": 100, "requests_per_minute": 0, "tokens_per_minute": 0, "concurrent": 0},
     "limits_account": {"requests_per_second": 0, "requests_per_minute": 0, "tokens_per_minute": 0, "concurrent": 0},
     "timeouts": {"connect": 5, "head": 60, "answer": 600, "first_token": 120, "idle": 60, "total": 1800},
@@ -66,7 +67,8 @@ def test_defaults_of_the_rest() -> None:
     assert found.routes.auto == {}
 
 
-STRUCTS = [settings.Server, settings.Database, settings.Backup, settings.Billing, settings.Stripe, Rates, Timeouts,
+STRUCTS = [settings.Server, settings.Database, settings.Backup, settings.Billing, settings.Stripe, settings.Telemetry,
+           Rates, Timeouts,
            Retry, Breaker,
            settings.PlanSettings, ProviderOverride, ChannelSettings, ModelSettings,
            settings.Auto]  # fmt: skip

@@ -24,6 +24,7 @@ from ftgate.house import serving
 from ftgate.house.house import DATABASE
 from ftgate.transports.direct import DirectUpstream
 from ftgate.transports.sturdy import SturdyUpstream
+from tests.fakes.collector import FakeCollector
 from tests.fakes.stripe import FakeStripe
 from tests.fakes.upstream import FakeUpstream, Script, Seen
 from tests.patience import SOON_S, until
@@ -68,6 +69,7 @@ class Gateway:
         self.place = place
         self.fake = fake
         self.stripe = stripe
+        self.collector = FakeCollector()
         self.patience_s = patience_s
         self.file = place / "ftgate.toml"
         self.write(text)
@@ -81,6 +83,8 @@ class Gateway:
 
     def write(self, text: str) -> None:
         text = text.replace("FAKE", self.fake.url).replace("PLACE", str(self.place)).replace("STRIPE", self.stripe.url)
+        if "COLLECTOR" in text:
+            text = text.replace("COLLECTOR", self.collector.url)
         self.file.write_text(text)
 
     async def reload(self, text: str) -> None:
@@ -118,6 +122,7 @@ class Gateway:
 
     async def __aenter__(self) -> "Gateway":
         self.stack = AsyncExitStack()
+        self.stack.enter_context(self.collector)
         self.nursery = await self.stack.enter_async_context(trio.open_nursery())
         # The signal that ends a gateway must not end the tests where it has ended already.
         self.stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, lambda *_: None))

@@ -1,5 +1,6 @@
 """[server], [database], [billing], [limits], [plan]: what the house and its doors go by."""
 
+import json
 import math
 import shutil
 import sqlite3
@@ -15,6 +16,7 @@ from ftgate.doors.fast import FastDoor
 from ftgate.house.copies import HOUR_US, ours
 from ftgate.house.house import DATABASE, SystemClock
 from ftgate.transports.direct import DirectUpstream
+from tests.fakes.collector import plain
 from tests.walk.gateway import Gateway, Script, until
 from tests.walk.table import walk
 
@@ -84,6 +86,38 @@ async def _(gateway: Gateway) -> None:
     with trio.fail_after(gateway.patience_s):
         while [id for (id,) in await gateway.rows("id", key)] != before[-1:]:
             await trio.sleep(0.02)
+
+
+# [telemetry]
+
+
+TOLD = {"telemetry.otlp_endpoint": '"COLLECTOR"'}
+
+
+async def told(gateway: Gateway) -> tuple[dict[str, str], dict[str, str]]:
+    """The head of what a collector got of a call, and what it says of the server."""
+    assert (await gateway.chat(await gateway.account())).status_code == 200
+    await gateway.stop()
+    assert [span["name"] for span in gateway.collector.spans()] == ["chat m"]
+    _, heads, body = next(one for one in gateway.collector.seen if one[0] == "/v1/traces")
+    return heads, plain(json.loads(body)["resourceSpans"][0]["resource"]["attributes"])
+
+
+@walk("telemetry.otlp_endpoint", '"COLLECTOR"')
+async def _(gateway: Gateway) -> None:
+    await told(gateway)
+
+
+@walk("telemetry.headers", '{ Authorization = "Bearer t" }', TOLD)
+async def _(gateway: Gateway) -> None:
+    heads, _ = await told(gateway)
+    assert heads.get("Authorization") == "Bearer t"
+
+
+@walk("telemetry.service_name", '"the-shed"', TOLD)
+async def _(gateway: Gateway) -> None:
+    _, server = await told(gateway)
+    assert server["service.name"] == "the-shed"
 
 
 # [backup]

@@ -13,7 +13,8 @@ class Walk:
     """`setting` (section and name) with `value` (TOML) makes `check` pass; without it, all else alike, it fails.
 
     `given` is what both have, `tail` more of the file, `scripts` what the upstream does; with `tls` it speaks TLS.
-    FAKE is the upstream's URL, STRIPE that of a Stripe, PLACE a directory with a certificate.
+    FAKE is the upstream's URL, STRIPE that of a Stripe, COLLECTOR that of a collector, PLACE a directory with a
+    certificate.
     """
 
     setting: str

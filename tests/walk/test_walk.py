@@ -50,6 +50,7 @@ SECTIONS = {
     "backup": (settings.Backup,),
     "billing": (settings.Billing,),
     "stripe": (settings.Stripe,),
+    "telemetry": (settings.Telemetry,),
     "limits": (Rates,),
     "limits.account": (Rates,),
     "limits.model.m": (Rates,),
