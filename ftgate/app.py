@@ -36,7 +36,6 @@ from ftgate.store.records import StoredRecords
 
 if TYPE_CHECKING:
     from ftgate.house.metrics import Metrics
-    from ftgate.house.telemetry import Sender
     from ftgate.line.channels import Ways
     from ftgate.line.gate import Gate
     from ftgate.line.running import Running
@@ -243,7 +242,6 @@ async def _serve(
     payments = _payments(house, url)
     config = ConfigDesk(reloader, house.accounts.deeds, given)
     copies = Copies(house)
-    telemetry = _telemetry(house)
     door = await _door(house, ways, calls, watches, payments, url, config, copies)
     code = 0
     _keep_up(house, gate, transports)
@@ -269,8 +267,7 @@ async def _serve(
         nursery.start_soon(serving.sweep, chores, house)
         nursery.start_soon(serving.prune, house)
         nursery.start_soon(copies.run)
-        if telemetry is not None:
-            nursery.start_soon(telemetry.run)
+        nursery.start_soon(_telemetry, house)
         nursery.start_soon(gate.keep_alive)
         nursery.start_soon(payments.run)
         nursery.start_soon(house.watch_files)
@@ -291,8 +288,6 @@ async def _serve(
     house.accounts.keys.remember_use()
     await transports.aclose_all()
     await payments.aclose()
-    if telemetry is not None:
-        await telemetry.finish(house.writer.drain)
     if watches is not None:
         watches.close()
     return code
@@ -414,15 +409,18 @@ async def _door(
     return door
 
 
-def _telemetry(house: House[Accounts]) -> "Sender | None":
-    """What tells a collector of calls, where the settings name one."""
+async def _telemetry(house: House[Accounts]) -> None:
+    """Tell a collector of ended calls, where the settings name one: until cancelled, and then of the last ones."""
     if house.settings.telemetry.otlp_endpoint is None:
-        return None
+        return
     from ftgate.house.telemetry import Sender
 
     sender = Sender(house.settings.telemetry, house.clock)
     house.writer.onlooker = sender.take
-    return sender
+    try:
+        await sender.run()
+    finally:
+        await sender.finish(house.writer.drain)  # noqa: ASYNC102 - shielded within
 
 
 def _metrics(house: House[Accounts], gate: "Gate", payments: Payments, copies: Copies) -> "Metrics":

@@ -41,6 +41,7 @@ WAITS_S = (1.0, 2.0, 4.0, 8.0)
 LONGEST_WAIT_S = 60.0
 FLUSH_S = 2.0
 """How long an end of the process waits for the last ones."""
+CLOSE_S = 0.5
 MOST_ANSWER = 65_536
 """Bytes of an answer that are kept."""
 AGAIN = frozenset((429, 502, 503, 504))
@@ -96,7 +97,7 @@ class Sender:
                 while True:
                     await trio.sleep(COUNT_S)
                     self.count()
-        except Exception:
+        except Exception:  # calls must not end with what is only told of them
             self._break()
 
     def _break(self) -> None:
@@ -135,11 +136,11 @@ class Sender:
                 while self.waiting:
                     await self._send_spans(())
                 await self._send_metrics()
-            except Exception:
+            except Exception:  # as above
                 self._break()
         if self.waiting:
             self._drop(len(self.waiting), "the server ended")
-        with trio.CancelScope(deadline=trio.current_time()):  # nothing of it is waited for
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_S):
             await self.client.aclose()
 
     async def _send_spans(self, waits_s: Sequence[float]) -> None:

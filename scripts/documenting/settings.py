@@ -30,6 +30,8 @@ SECTIONS: tuple[tuple[str, str, type[msgspec.Struct], str], ...] = (
     ("backup", "[backup]", declared.Backup, "Copies of the database, made by the server. See [backup](backup.md)."),
     ("billing", "[billing]", declared.Billing, "Who pays. See [billing](billing.md)."),
     ("stripe", "[stripe]", declared.Stripe, "Payments by card. See [payments](payments.md)."),
+    ("telemetry", "[telemetry]", declared.Telemetry,
+     "What an OpenTelemetry collector is told; heeded at a start. See [metrics](metrics.md)."),
     ("limits", "[limits]", Rates,
      "Limits of each key; 0 is none. The same names in `limits.account` hold for each account with all its keys, and "
      'in `limits.model` (`[limits.model."NAME"]`) for a model over all its callers. See [users](users.md).'),

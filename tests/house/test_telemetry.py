@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,10 +11,12 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from ftgate import app
 from ftgate.config.settings import Telemetry
 from ftgate.house import telemetry
 from ftgate.house.house import SystemClock
 from ftgate.house.telemetry import BATCH, FLUSH_S, Sender, rejected_spans, retry_after_s
+from tests.house.test_house import SETTINGS, opened
 from tests.store.faulty import row
 
 TERMS = Telemetry("http://collector.invalid:4318/base", {"Authorization": "Bearer secret-of-the-collector"})
@@ -168,7 +171,9 @@ async def test_what_it_rejects_is_said(autojump_clock: MockClock, caplog: pytest
     assert "rejected 2 spans" in caplog.text
 
 
-@pytest.mark.parametrize("said", [b"", b"{}", b"[]", b"7", b'{"partialSuccess": {}}', b'{"partialSuccess": null}', b"{"])
+@pytest.mark.parametrize(
+    "said", [b"", b"{}", b"[]", b"7", b'{"partialSuccess": {}}', b'{"partialSuccess": null}', b"{"]
+)
 def test_an_answer_that_rejects_nothing(said: bytes) -> None:
     assert rejected_spans(said) == 0
 
@@ -220,6 +225,23 @@ async def test_a_bug_ends_telemetry_and_nothing_else(
     assert one.ended == [] and not one.waiting
     assert "telemetry ends" in caplog.text
     await one.finish(nothing)
+
+
+async def test_without_an_endpoint_nothing_is_made(tmp_path: Path) -> None:
+    async with opened(tmp_path / "data", SETTINGS) as house:
+        await app._telemetry(house)
+        assert house.writer.onlooker is None
+
+
+async def test_rows_are_told_once_they_are_written(tmp_path: Path) -> None:
+    async with opened(tmp_path / "data", SETTINGS) as house:
+        one = sender(Collector())
+        house.writer.onlooker = one.take
+        batch = house.writer.changed()
+        batch.rows.append(row("r"))
+        assert one.ended == []
+        await house.writer.durable(batch)
+        assert [ended.request_id for ended in one.ended] == ["r"]
 
 
 @pytest.mark.parametrize(
