@@ -9,7 +9,7 @@ that came to no channel names no model: what a caller wrote there can be anythin
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Protocol
 
@@ -39,9 +39,9 @@ METRICS: Mapping[str, tuple[str, str, Sequence[float]]] = {
     "gen_ai.server.time_to_first_token": ("s", "Time to generate first token for successful responses.", FIRST_TOKEN),
 }
 """Unit, description and buckets of each."""
-MOST_PLACES = 1000
-"""Sets of attributes of one metric; what comes to another one counts as OVERFLOW: callers with provider keys of their
-own name models as they like."""
+MOST_PLACES = 100
+"""Sets of attributes of one metric, so that all are written within milliseconds; what comes to another one counts as
+OVERFLOW: callers with provider keys of their own name models as they like."""
 OVERFLOW = (("otel.metric.overflow", True),)
 _CODE = re.compile(r"[a-z]+(_[a-z]+){0,7}")
 
@@ -249,19 +249,13 @@ class Figures:
         ended = (*place, ("error.type", error)) if error else place
         self._add("gen_ai.client.operation.duration", ended, row.latency_ms / 1000)
 
-    def metrics(self, now_ns: int) -> list[Json]:
-        """Those that anything was counted for."""
-        return [
-            {
-                "name": name, "unit": unit, "description": told,
-                "histogram": {
-                    "aggregationTemporality": CUMULATIVE,
-                    "dataPoints": [one.point(place, self.began_ns, now_ns) for place, one in self.found[name].items()],
-                },
-            }
-            for name, (unit, told, _) in METRICS.items()
-            if self.found[name]
-        ]  # fmt: skip
+    def metrics(self, now_ns: int) -> Iterator[Json]:
+        """Those that anything was counted for, one by one: more may be counted between two of them."""
+        for name, (unit, told, _) in METRICS.items():
+            if found := self.found[name]:
+                points = [one.point(place, self.began_ns, now_ns) for place, one in found.items()]
+                histogram = {"aggregationTemporality": CUMULATIVE, "dataPoints": points}
+                yield {"name": name, "unit": unit, "description": told, "histogram": histogram}
 
 
 def traces_request(resource: Place, version: str, rows: Iterable[Ended]) -> Json:

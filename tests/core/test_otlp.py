@@ -125,7 +125,7 @@ def test_words_of_callers_and_upstreams_are_not_told() -> None:
     figures = Figures(0)
     for one in rows:
         figures.call(one)
-    said = json.dumps([traces_request((), "1", rows), metrics_request((), "1", figures.metrics(1))])
+    said = json.dumps([traces_request((), "1", rows), metrics_request((), "1", [*figures.metrics(1)])])
     assert not [word for word in USER_WORDS.split() if word in said]
     (span,) = spans(refused)
     assert span["name"] == "chat"
