@@ -3,11 +3,12 @@
 import os
 import shutil
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+"""The one without windows first: the whole browser draws its own frame beside each page, which nobody sees."""
 PLACES = ("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",)
 MISSING = (
-    "no Chromium: `apt-get install chromium` (scripts/test does that as root on Debian), or set FTGATE_CHROMIUM to a "
-    "Chromium or Chrome"
+    "no Chromium: `apt-get install chromium-headless-shell` (scripts/test does that as root on Debian), or set "
+    "FTGATE_CHROMIUM to a Chromium or Chrome"
 )
 ARGUMENTS = (
     # Nothing leaves this machine, whatever a page asks for: no name is looked up. A request is seen all the same.
