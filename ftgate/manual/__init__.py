@@ -22,7 +22,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """All topics, in the order in which they are listed."""
 NAMES = tuple(name for names in GROUPS.values() for name in names)
-LINK = re.compile(r"\[([^\]]+)\]\(([a-z-]+)\.md(#[a-z0-9-]+)?\)")
+LINK = re.compile(r"\[([^\[\]]+)\]\(([a-z-]+)\.md(#[a-z0-9-]+)?\)")
 """A link to a topic: its words, the topic's name, and the part of it."""
 
 

@@ -396,7 +396,7 @@ def test_keys_in_pages(ann: Person) -> None:
 
 def test_a_key_is_read_changed_and_deleted_by_its_own_account_alone(ann: Person, stranger: Person) -> None:
     token, key = ann.key()
-    stranger.sign_up("mallory")
+    stranger.sign_up("trudy")
     path = f"/v1/tokens/{token['id']}"
     for method in ("GET", "PATCH", "DELETE"):
         mine = stranger.ask(method, path, {} if method == "PATCH" else None)
