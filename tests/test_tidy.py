@@ -44,7 +44,7 @@ WALLS: dict[str, tuple[set[str], set[str]]] = {
     "web": ({"manual", "ports", "core", "errors", "doors.http", "ftgate"}, {"jinja2", "markdown_it", "markupsafe",
     "msgspec", "quart", "quart_trio", "trio", "werkzeug"}),
     "cli": ({"accounts", "app", "config", "core", "errors", "house", "manual", "ports", "providers", "store", "ftgate"},
-    {"click", "rich", "trio"}),
+    {"click", "markdown_it", "rich", "trio"}),
     "app": (
         {
             "accounts", "config", "core", "dialects", "doors", "errors", "house", "line", "ports", "readiness", "store",

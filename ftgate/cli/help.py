@@ -66,15 +66,14 @@ def _show(ctx: click.Context, found: Topic, as_json: bool) -> None:
 
 def render(found: Topic) -> None:
     """On a terminal; links lead to what one would type."""
-    from rich.console import Console
-    from rich.markdown import Markdown
-    from rich.theme import Theme
+    from rich.console import Console  # listing topics does not wait for it
 
-    plain = Theme({"markdown.code": "bold"})  # its own has a black ground, on a white terminal too
-    console = Console(markup=False, emoji=False, highlight=False, theme=plain)
+    from ftgate.cli import markdown
+
+    console = Console(markup=False, emoji=False, highlight=False)
     text = LINK.sub(r"\1 (`ftgate help \2`)", found.text)
     text = "\n".join(map(_row, RULE.sub("\n", text).split("\n")))
-    console.print(Markdown(text, hyperlinks=False, code_theme="ansi_dark"), width=min(console.width, WIDTH))
+    markdown.show(text, console, min(console.width, WIDTH))
 
 
 def _row(line: str) -> str:

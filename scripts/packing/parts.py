@@ -16,9 +16,7 @@ LEFT_OUT = {
     "requests": "one of the HTTP clients that stripe takes; ours is httpx",
     "urllib3": "under requests",
     "charset-normalizer": "under requests",
-    "pygments": "rich's source listings, and httpx's command, which httpx loads where it can",
-    "markdown-it-py": "rich's Markdown alone",
-    "mdurl": "under markdown-it-py",
+    "pygments": "rich's source listings and Markdown, and httpx's command, which httpx loads where it can",
 }
 """Packages of the lock file that nothing of ours loads, and what would."""
 UNUSED = {"stripe/params/": "names of types, for type checkers alone"}

@@ -38,7 +38,7 @@ def ask(url: str, key: str = "", body: dict[str, Any] | None = None) -> tuple[st
 
 
 def use(url: str, key: str) -> None:
-    """A call, a stream, one in the other protocol, a page and what it loads."""
+    """A call, a stream, one in the other protocol, a topic of the manual, a page and what it loads."""
     hello = {"model": "demo-chat", "max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}]}
     said = json.loads(ask(f"{url}/v1/chat/completions", key, hello)[1])
     assert said["choices"][0]["message"]["content"], said
@@ -46,6 +46,8 @@ def use(url: str, key: str) -> None:
     assert kind.startswith("text/event-stream") and streamed.rstrip().endswith("data: [DONE]"), streamed[-200:]
     said = json.loads(ask(f"{url}/anthropic/v1/messages", key, hello)[1])
     assert said["content"][0]["text"], said
+    page = ask(f"{url}/docs/billing")[1]
+    assert '<h2 id="plans">Plans</h2>' in page, page[:200]
     page = ask(f"{url}/login")[1]
     assert "<h1>Sign in</h1>" in page, page[:200]
     loaded = re.findall(r'="(/static/[^"]+)"', page)

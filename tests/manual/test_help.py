@@ -3,14 +3,18 @@
 import io
 import json
 import re
+import subprocess
 import sys
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from ftgate.cli import help as helping
+from ftgate.cli import markdown
 from ftgate.cli.group import COMMANDS, cli
 from ftgate.manual import GROUPS, NAMES, topic
+from scripts.packing import parts
 
 
 def run(*words: str) -> Result:
@@ -45,6 +49,52 @@ def test_every_topic_is_rendered_on_a_terminal(monkeypatch: pytest.MonkeyPatch) 
         said = screen.getvalue()
         assert topic(name).title in said and "](" not in said and ".md" not in said, name
         assert [row for row in re.findall(r"^\| `(\w+)` \|", topic(name).text, re.M) if row not in said] == [], name
+
+
+def test_what_is_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", screen)
+    text = """# A *b*
+
+One `two three` [four](http://x/5).
+
+1. six seven eight nine ten
+   - eleven
+2. twelve
+
+   ```sh
+   a_line_that_is_longer_than_that   # and has  two  spaces
+   ```
+
+After **it**.
+"""
+    markdown.show(text, Console(markup=False, emoji=False, highlight=False), 24)
+    shown = """A b
+
+One two three four
+(http://x/5).
+
+1. six seven eight nine
+   ten
+   - eleven
+2. twelve
+
+     a_line_that_is_longer_than_that   # and has  two  spaces
+
+After it.
+"""
+    assert screen.getvalue() == shown
+
+
+def test_nothing_is_loaded_that_the_one_file_leaves_out() -> None:
+    code = f"""import io, sys
+sys.modules.update(dict.fromkeys({sorted(parts.LEFT_OUT)!r}))
+from ftgate.cli.help import render
+from ftgate.manual import topic
+render(topic("billing"))
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert said.returncode == 0 and "Plans" in said.stdout, said.stderr
 
 
 @pytest.mark.parametrize("words", [("serve",), ("keys", "create"), ("help",), ("ledger",)])
