@@ -14,6 +14,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener, urlopen
 
 import click
 
+import ftgate
 from ftgate import __version__, config
 from ftgate.cli.accounts import as_json_option
 from ftgate.cli.config import unusable
@@ -70,7 +71,7 @@ def _program() -> Iterator[Finding]:
         yield Finding("ok", "sqlite", words)
     else:
         yield Finding("look", "sqlite", words + ": let no other program write to the database (fixed in 3.51.3)")
-    if (found := checkup.extracted(Path(sys.argv[0]), os.environ.get("SHIV_ROOT"))) is not None:
+    if (found := checkup.extracted(Path(sys.argv[0]), Path(ftgate.__file__))) is not None:
         yield found
 
 

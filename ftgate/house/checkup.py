@@ -148,17 +148,13 @@ def open_files() -> Finding:
     return Finding("look", "files", words + "of a systemd unit, or `ulimit -Hn`)")
 
 
-def extracted(program: Path, root: str | None) -> Finding | None:
-    """Where a .pyz unpacks itself (SHIV_ROOT, else ~/.shiv), and what older ones have left there; None for any other
-    program."""
+def extracted(program: Path, module: Path) -> Finding | None:
+    """Where a .pyz has unpacked what runs, of which `module` is ftgate's first; None for any other program."""
     if program.suffix != ".pyz":
         return None
-    place = Path(os.path.expandvars(root)).expanduser() if root else Path.home() / ".shiv"
-    if not os.access(place if place.exists() else place.parent, os.W_OK):
-        words = f"{place} cannot be written, where {program.name} unpacks itself: let SHIV_ROOT name another directory"
-        return Finding("wrong", "program", words)
-    found = [entry for entry in place.glob(f"{program.name}_*") if entry.is_dir()] if place.exists() else []
-    if len(found) > 1:
-        words = f"{len(found)} versions of {program.name} are unpacked in {place}: the older ones can be removed"
-        return Finding("look", "program", words)
-    return Finding("ok", "program", f"{program.name} unpacks itself in {place}")
+    folder = module.parents[2]  # ftgate-ID-TARGET/site-packages/ftgate/__init__.py
+    words = f"{program.name} is unpacked in {folder}"
+    if folder.parent.name == f"ftgate-{os.geteuid()}":
+        more = "a temporary directory, and is unpacked again when that was emptied: let SHIV_ROOT name another"
+        return Finding("look", "program", f"{words}, {more}")
+    return Finding("ok", "program", words)
