@@ -10,6 +10,7 @@ import click
 from ftgate.cli.accounts import as_json_option
 from ftgate.cli.output import document, line
 from ftgate.cli.remote import ask_server, load, places, serves, whereabouts
+from ftgate.config.values import expanded
 from ftgate.core.adding import Unchangeable, added
 from ftgate.core.connect import (
     COMMAND,
@@ -115,11 +116,13 @@ def _key(given: str | None) -> str:
         if kind == "env" and place:
             return os.environ[place].strip()
         if kind == "file" and place:
-            return Path(place).expanduser().read_text("utf-8").strip()
+            return expanded(place).read_text("utf-8").strip()
     except KeyError:
         raise click.UsageError(f"the environment has no {place}") from None
     except UnicodeDecodeError:
         raise click.ClickException(f"{place} is no text") from None
+    except ValueError as homeless:
+        raise click.ClickException(f"{place}{homeless}") from None
     raise click.UsageError("--key takes -, env:NAME or file:PATH: on the command line others could read the key")
 
 
@@ -158,7 +161,10 @@ def _own_file(tool: Tool) -> Path:
         raise click.UsageError(
             f"{tool.name} has no file that could be written; `ftgate connect {tool.id}` says what to do"
         )
-    return Path(where).expanduser().resolve()
+    try:
+        return expanded(where).resolve()
+    except ValueError as homeless:
+        raise click.ClickException(f"{where}{homeless}") from None
 
 
 def _write(tool: Tool, pieces: Sequence[Piece], key: str) -> None:

@@ -12,6 +12,7 @@ import click
 from ftgate import config
 from ftgate.cli.output import line, told
 from ftgate.cli.remote import load, places
+from ftgate.config.values import expanded
 from ftgate.errors import ConfigFaults
 from ftgate.house import service as texts
 
@@ -126,9 +127,8 @@ def _possible(kind: Kind | None) -> Kind:
 
 
 def _place(kind: Kind) -> Place:
-    home = Path.home()
     if kind == "launchd":
-        file = home / "Library" / "LaunchAgents" / f"{texts.LABEL}.plist"
+        file = _home() / "Library" / "LaunchAgents" / f"{texts.LABEL}.plist"
         domain = f"gui/{os.getuid()}"
         return Place(file, (("launchctl", "bootstrap", domain, str(file)),),
                      (("launchctl", "bootout", f"{domain}/{texts.LABEL}"),))  # fmt: skip
@@ -201,12 +201,21 @@ def _settings(file: Path) -> config.Settings:
 
 def _xdg(name: str, otherwise: str) -> Path:
     given = os.environ.get(name, "")
-    return Path(given) if given.startswith("/") else Path.home() / otherwise
+    return Path(given) if given.startswith("/") else _home() / otherwise
+
+
+def _home() -> Path:
+    try:
+        return expanded("~")
+    except ValueError:
+        raise click.ClickException(
+            "this user has no home directory, where the service's files would go: set HOME"
+        ) from None
 
 
 def _text(kind: Kind, wanted: texts.Service) -> str:
     if kind == "launchd":
-        return texts.launchd_job(wanted, Path.home() / "Library" / "Logs")
+        return texts.launchd_job(wanted, _home() / "Library" / "Logs")
     return texts.system_unit(wanted) if kind == "system" else texts.user_unit(wanted)
 
 

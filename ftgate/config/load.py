@@ -201,11 +201,11 @@ class Reading:
                 state = "is empty" if name in self.environ else "is not set"
                 raise Missing(f' = "{raw}" but {name} {state}. Export it, or write "file:/path".')
         else:
+            path = self.noted(values.expanded(name))
             try:
-                path = self.noted(Path(name).expanduser())
                 with path.open("rb") as file:
                     found = values.unquoted(file.read(LARGEST_FILE).decode())
-            except (OSError, ValueError, RuntimeError) as problem:
+            except (OSError, ValueError) as problem:
                 why = getattr(problem, "strerror", None) or "it is no text"
                 named = raw if raw.isprintable() and not values.is_key_like(name) else "file:…"
                 raise Missing(
@@ -225,7 +225,7 @@ class Reading:
             else:
                 raw = self.resolve(raw, kind)
             if kind in {"readable", "authorities"} and isinstance(raw, str):
-                self.noted(Path(raw).expanduser())
+                self.noted(values.expanded(raw))
             return True, values.READERS[kind](raw, note)
         except ValueError as problem:
             self.at(where, str(problem))

@@ -146,9 +146,19 @@ def flag(value: object, note: Note) -> bool:
 
 def path(value: object, note: Note) -> Path:
     found = text(value, note)
-    if found.startswith("~"):
-        return Path(found).expanduser()
-    return Path(found)
+    return expanded(found)
+
+
+def expanded(text: str) -> Path:
+    """The path; a home directory in place of a `~` that it begins with. Raises ValueError where there is none."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        whose = text.partition("/")[0]
+        means = "Set HOME, or write" if whose == "~" else "Write"
+        raise ValueError(
+            f" begins with {whose}, and there is no such home directory. {means} the whole path."
+        ) from None
 
 
 def readable(value: object, note: Note) -> Path:

@@ -3,6 +3,7 @@
 import ssl
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ def _secrets(raw: Mapping[str, Any]) -> tuple[bool, list[Path]]:
         texts = list(_texts(value)) if name in SECRETS else []
         for text in texts:
             if text.startswith("file:"):
-                named.append(Path(text.removeprefix("file:")).expanduser())
+                with suppress(RuntimeError):  # no such home: a fault of the config
+                    named.append(Path(text.removeprefix("file:")).expanduser())
             elif text not in {"", "none"} and not text.startswith("env:"):
                 written = True
         for inner in value if isinstance(value, list) else [value]:

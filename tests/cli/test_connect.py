@@ -78,6 +78,20 @@ def test_what_cannot_be_done_says_why(ran: Run, words: tuple[str, ...], why: str
     assert said.exit_code in (1, 2) and why in said.output
 
 
+def test_a_user_without_a_home_is_told(ran: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs as a number: no HOME, and no line in /etc/passwd."""
+
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    for words in (("codex", *URL, "--write", "--key", "-"), ("codex", *URL, "--key", "file:~/key")):
+        said = ran(*words, said="sk-ft_1\n")
+        assert said.exit_code == 1 and "there is no such home directory. Set HOME" in said.output
+    assert ran("codex", *URL).exit_code == 0
+
+
 @pytest.mark.parametrize("before", [None, '# mine\nmodel = "x"\n[tools]\na = 1\n'])
 def test_a_file_that_was_written_can_be_put_back(ran: Run, tmp_path: Path, before: str | None) -> None:
     place = tmp_path / ".codex" / "config.toml"

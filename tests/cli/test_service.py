@@ -54,6 +54,17 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return Machine(tmp_path, monkeypatch)
 
 
+@pytest.mark.parametrize("kind", ["user", "launchd"])
+def test_a_user_without_a_home_is_told(machine: Machine, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    machine.has(kind)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    assert "no home directory" in machine.does("install", code=1) and machine.told == []
+
+
 def test_a_users_service_comes_and_goes(machine: Machine) -> None:
     """A second install brings the file up to date; config and environment are written once."""
     unit = machine.home / ".config/systemd/user/ftgate.service"

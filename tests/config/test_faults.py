@@ -52,6 +52,8 @@ ONE = [
     ("[server]\ntrusted_proxies = ['10.0.0.0/8', 'proxy']", '2: [server] trusted_proxies holds "proxy", which is no '
     'address.'),
     ("[server]\ntrusted_proxies = '10.0.0.1'", "2: [server] trusted_proxies is text, not a list of texts."),
+    ("[server]\ndata_dir = '~no-such-user/x'", "2: [server] data_dir begins with ~no-such-user, and there is no"),
+    ("[stripe]\nsecret_key = 'file:~no-such-user/x'", "2: [stripe] secret_key begins with ~no-such-user"),
     ("server = 3", "1: server is a whole number, not a table."),
     ("[limits]\naccount = 3", "2: [limits] account is a whole number, not a table."),
     ("[timeouts]\nidle = 0", "2: [timeouts] idle = 0 is out of range. Write seconds, more than 0"),
@@ -100,6 +102,7 @@ ONE = [
     'is not'),
     (LAB.replace('["none"]', '"env:GONE_KEY"') + MODEL, '5: [[channel]] "lab": keys = "env:GONE_KEY" but GONE_KEY is '
     'not set.'),
+    (LAB.replace('["none"]', '["file:~no-such-user/key"]') + MODEL, '5: [[channel]] "lab": keys begins with ~no-such'),
     (LAB.replace('["none"]', '["file:/nowhere"]') + MODEL, '5: [[channel]] "lab": keys = "file:/nowhere" but the file'),
     (LAB.replace('["none"]', '["none", "env:LAB_KEY"]') + MODEL, '5: [[channel]] "lab": keys names "none" beside a '
     'key.'),
