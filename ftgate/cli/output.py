@@ -33,6 +33,10 @@ def told(problem: OSError) -> str:
     return f"{where}{problem.strerror or problem}"
 
 
+MOST_FOLDED = 2
+"""A table that wants more than so many times the terminal's columns is shown row by row, a line for each field."""
+
+
 def document(value: Any) -> None:
     click.echo(as_json(value))
 
@@ -48,15 +52,23 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str], *, seld
         for line in lines:
             click.echo("\t".join(line))
         return
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
 
+    console = Console(markup=False, emoji=False, highlight=False)
+    headings = list(columns.values())
+    widths = [max(map(cell_len, column)) for column in zip(headings, *lines, strict=True)]
+    if sum(widths) + len(widths) > MOST_FOLDED * console.width:  # columns would be too narrow to be read, or none
+        for line in lines:
+            click.echo("".join(f"{heading}: {cell}\n" for heading, cell in zip(headings, line, strict=True)))
+        return
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for heading in columns.values():
         shown.add_column(heading, overflow="fold")
     for line in lines:
         shown.add_row(*line)
-    Console(markup=False, emoji=False, highlight=False).print(shown)
+    console.print(shown)
 
 
 def _cell(value: Any) -> str:

@@ -5,6 +5,7 @@ the lock itself is the kernel's (flock), so a stale file after a crash locks not
 its file system can: somebody may remove the file, which a new one would replace, and then two would write.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -25,6 +26,8 @@ TRIES = 5
 TRY_S = 0.05
 """A command that only looks who holds the directory (holder) locks it for an instant: that must not refuse a server's
 start."""
+NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
+"""What network file systems and some of virtual machines say."""
 WAIT_S = 15.0
 """A command holds the directory for well under a second, and there may be a few of them at once."""
 TELL_S = 1.0
@@ -84,6 +87,8 @@ def holder(data_dir: Path) -> Locked | None:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return _said(descriptor)
+    except OSError:  # a file system without locks: nobody serves there
+        return None
     finally:
         os.close(descriptor)
     return None
@@ -115,7 +120,7 @@ def _said(descriptor: int) -> Locked:
 
 class Lock:
     """Held from construction to release(). With `patience` it is waited for while a command holds it; a server is not
-    waited for. Raises Locked."""
+    waited for. Raises Locked, OSError where there can be no lock."""
 
     def __init__(self, data_dir: Path, *, serving: bool, patience: Patience | None = None) -> None:
         self.path = data_dir / "lock"
@@ -194,6 +199,11 @@ class Lock:
                 # Only after a few tries: its words may be those of a server that is gone.
                 if tries >= TRIES and (patience is None or held.socket is not None or not patience.rest(str(held))):
                     raise held from None
+            except OSError as problem:
+                if problem.errno not in NO_LOCKS:
+                    raise
+                why = "its file system has no locks, so the data must lie on another, of this machine"
+                raise OSError(problem.errno, f"{problem.strerror}: {why}") from None
             if tries < TRIES:
                 time.sleep(TRY_S)
 

@@ -1,6 +1,8 @@
 """Nothing that a caller wrote is anything but text on the operator's terminal."""
 
+import io
 import json
+import sys
 
 import pytest
 from hypothesis import given
@@ -37,6 +39,28 @@ def test_a_table_is_text(capsys: pytest.CaptureFixture[str]) -> None:
     ]
     table(rows, {"a": "A", "b": "B", "c": "C", "d": "D"})
     assert capsys.readouterr().out == "x\\x1b[2J\\ty\\nz\tm\\u202e, 2\t-\t3\n[bold]\t-\t\tFalse\n"
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("columns", "term", "shown"),
+    [
+        (80, "dumb", ["First column  Second column  Third", "12345678901   a              日本語", ""]),
+        (16, "xterm", ["First column: 12345678901", "Second column: a", "Third: 日本語", "", ""]),
+        (1, "xterm", ["First column: 12345678901", "Second column: a", "Third: 日本語", "", ""]),
+    ],
+)
+def test_a_table_fits_its_terminal(monkeypatch: pytest.MonkeyPatch, columns: int, term: str, shown: list[str]) -> None:
+    """Nothing is cut, however narrow it is; and where the terminal knows no escapes there are none."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setattr(sys, "stdout", screen := Screen())
+    table([{"a": 12345678901, "b": "a", "c": "日本語"}], {"a": "First column", "b": "Second column", "c": "Third"})
+    assert [line.rstrip() for line in screen.getvalue().split("\n")] == shown
 
 
 def test_a_line_is_text(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """One process at a time, and a lock that dies with its holder."""
 
+import errno
 import json
 import os
 import signal
@@ -200,6 +201,17 @@ def test_a_data_directory_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "f").touch()
     with pytest.raises(NotADirectoryError, match="is not a directory"):
         make_data_dir(tmp_path / "f")
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    def none_here(descriptor: int, how: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", none_here)
+    with pytest.raises(OSError, match="has no locks, so the data must lie on another"):
+        Lock(tmp_path, serving=True)
+    assert (tmp_path / "lock").exists() and holder(tmp_path) is None
 
 
 def test_a_lock_that_cannot_be_made_leaves_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
