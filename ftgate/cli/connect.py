@@ -100,7 +100,7 @@ def _address(config_path: Path | None, data: Path | None) -> str:
     server = load(config_path, data).server
     if server.public_url:
         return server.public_url
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)
+    host = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(server.host, server.host)
     host = f"[{host}]" if ":" in host else host
     return f"http{'s' if server.tls_cert else ''}://{host}:{server.port}"
 

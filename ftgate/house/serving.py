@@ -143,6 +143,8 @@ async def listen(host: str, port: int) -> list[trio.SocketListener]:
     except OSError as error:
         if error.errno == errno.EADDRNOTAVAIL:
             raise NoSuchHost(f"{host} is no address of this machine") from error
+        if error.errno == errno.EAFNOSUPPORT:
+            raise NoSuchHost(f"{host} is an IPv6 address, which this machine does not speak") from error
         raise PortTaken(os.strerror(error.errno) if error.errno else str(error)) from error
 
 
@@ -155,7 +157,10 @@ def _every_address(host: str) -> bool:
 
 def address(listeners: list[trio.SocketListener], *, tls: bool) -> str:
     """The URL at which this machine reaches the listeners."""
-    host, port = listeners[0].socket.getsockname()[:2]
+    bare = listeners[0].socket
+    host, port = bare.getsockname()[:2]
+    if host == "::" and not bare.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
+        host = "127.0.0.1"  # it takes IPv4 too, which there is where IPv6 is switched off
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     return f"{'https' if tls else 'http'}://{host}:{port}"
 

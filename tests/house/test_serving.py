@@ -1,5 +1,6 @@
 """A process that serves: where it listens, what ends it, and how it winds down. On Trio's autojump clock."""
 
+import errno
 import os
 import signal
 import socket
@@ -187,17 +188,30 @@ async def test_a_host_that_is_none_of_ours(host: str, monkeypatch: pytest.Monkey
         await serving.listen(host, 0)
 
 
+async def test_a_machine_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unspoken(family: int, *_: object) -> None:
+        assert family == socket.AF_INET6
+        raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
+    monkeypatch.setattr(trio.socket, "socket", unspoken)
+    for host in ("::", "::1"):
+        with pytest.raises(serving.NoSuchHost, match="an IPv6 address, which this machine does not speak"):
+            await serving.listen(host, 0)
+
+
 class Listener:
-    def __init__(self, *name: Any) -> None:
+    def __init__(self, *name: Any, only_v6: int = 0) -> None:
         self.socket = self
         self.getsockname = lambda: name
+        self.getsockopt = lambda *_: only_v6
 
 
 @pytest.mark.parametrize(
     ("name", "url"),
     [
         (("0.0.0.0", 80), "http://127.0.0.1:80"),
-        (("::", 8400, 0, 0), "http://[::1]:8400"),
+        (("::", 8400, 0, 0), "http://127.0.0.1:8400"),
         (("fe80::1", 8400, 0, 2), "http://[fe80::1]:8400"),
         (("192.0.2.7", 8400), "http://192.0.2.7:8400"),
     ],
@@ -207,13 +221,18 @@ def test_the_address_that_is_told(name: Any, url: str) -> None:
     assert serving.address(listeners, tls=False) == url
 
 
+def test_where_ipv4_is_not_taken_none_is_told() -> None:
+    listeners: Any = [Listener("::", 8400, 0, 0, only_v6=1)]
+    assert serving.address(listeners, tls=True) == "https://[::1]:8400"
+
+
 @pytest.mark.parametrize(
     ("public", "name", "links"),
     [
         ("https://gate.example/", ("0.0.0.0", 80), ["https://gate.example/setup?token=T"]),
         (None, ("127.0.0.1", 8400), ["http://127.0.0.1:8400/setup?token=T"]),
         (None, ("0.0.0.0", 80), ["http://127.0.0.1:80/setup?token=T", "http://192.0.2.9:80/setup?token=T"]),
-        (None, ("::", 80, 0, 0), ["http://[::1]:80/setup?token=T", "http://192.0.2.9:80/setup?token=T"]),
+        (None, ("::", 80, 0, 0), ["http://127.0.0.1:80/setup?token=T", "http://192.0.2.9:80/setup?token=T"]),
         (None, ("fe80::1%2", 80, 0, 2), ["http://[fe80::1%2]:80/setup?token=T"]),
     ],
 )
