@@ -6,7 +6,7 @@ table (`empty_parameter_set_mark`). The rest stands here. `scripts/plants` is th
 
 import ast
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -15,8 +15,20 @@ import pytest
 TESTS = Path(__file__).resolve().parent
 FILES = sorted(TESTS.rglob("*.py"))
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+Faults = Iterator[tuple[int, str]]
+"""Lines of a file, and what is wrong there."""
 FAILING = {"raises", "RaisesGroup", "fail", "fail_after"}
 """Calls after which a test may fail without an assert."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def read_once() -> Iterator[None]:
+    """A million nodes are nothing for the collector to look through again and again."""
+    gc.disable()
+    yield
+    for kept in (read, nodes, helpers, only_methods):
+        kept.cache_clear()
+    gc.enable()
 
 
 @cache
@@ -127,26 +139,17 @@ def helpers() -> set[str]:
     return found | FAILING
 
 
-@pytest.fixture(scope="module", autouse=True)
-def frozen() -> None:
-    """A million nodes that stay are nothing for the collector to look through again and again."""
-    helpers()
-    only_methods()
-    gc.freeze()
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TESTS)))
-def test_no_assert_is_always_true(path: Path) -> None:
+def no_assert_is_always_true(path: Path) -> Faults:
     here = {function.name for function in read(path).body if isinstance(function, Function)}
     for node in nodes(path):
         if isinstance(node, ast.Assert):
             for part in truths(node.test):
                 why = always(part, here)
-                assert why is None, f"{path.name}:{node.lineno}: {why}"
+                if why is not None:
+                    yield node.lineno, why
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TESTS)))
-def test_all_of_nothing_is_not_enough(path: Path) -> None:
+def all_of_nothing_is_not_enough(path: Path) -> Faults:
     """`all(...)` is true of an empty list: another condition says something of what it goes through."""
     for function in functions(path):
         given = {argument.arg for argument in function.args.args}
@@ -154,8 +157,8 @@ def test_all_of_nothing_is_not_enough(path: Path) -> None:
         for node, part in parts:
             if isinstance(part, ast.Call) and called(part) == "all" and may_be_empty(part.args[0], given):
                 others = set().union(*(names_in(other) for _, other in parts if other is not part))
-                said = f"{path.name}:{node.lineno}: assert that there are any: {ast.unparse(part)}"
-                assert names_in(gone_through(part.args[0])) & others, said
+                if not names_in(gone_through(part.args[0])) & others:
+                    yield node.lineno, f"assert that there are any: {ast.unparse(part)}"
 
 
 def gone_through(values: ast.expr) -> ast.expr:
@@ -180,8 +183,7 @@ def _inside(function: Function) -> Iterator[tuple[ast.AST, list[ast.expr]]]:
     yield from walk(function, [])
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TESTS)))
-def test_every_test_checks_something(path: Path) -> None:
+def every_test_checks_something(path: Path) -> Faults:
     """It asserts, expects an error, or calls what does; and not only in loops that may have nothing to go through."""
     for function in functions(path):
         if not function.name.startswith("test_"):
@@ -192,14 +194,13 @@ def test_every_test_checks_something(path: Path) -> None:
             for node, loops in _inside(function)
             if isinstance(node, ast.Assert) or (isinstance(node, ast.Call) and called(node) in helpers())
         ]
-        place = f"{path.name}:{function.lineno}: {function.name}"
-        assert checks, f"{place} checks nothing"
-        sure = [loops for loops in checks if not any(may_be_empty(loop, given) for loop in loops)]
-        assert sure, f"{place} checks only what a loop finds: assert that it finds something"
+        if not checks:
+            yield function.lineno, f"{function.name} checks nothing"
+        elif all(any(may_be_empty(loop, given) for loop in loops) for loops in checks):
+            yield function.lineno, f"{function.name} checks only what a loop finds: assert that it finds something"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TESTS)))
-def test_no_failure_is_swallowed(path: Path) -> None:
+def no_failure_is_swallowed(path: Path) -> Faults:
     """An assert inside a `try` that catches it, or everything, fails in silence."""
     for node in nodes(path):
         if isinstance(node, ast.Try) and any(isinstance(inner, ast.Assert) for inner in ast.walk(node)):
@@ -208,22 +209,40 @@ def test_no_failure_is_swallowed(path: Path) -> None:
                     name.id for name in ast.walk(handler.type) if isinstance(name, ast.Name)
                 }
                 silent = all(isinstance(line, (ast.Pass, ast.Continue, ast.Expr)) for line in handler.body)
-                assert not (wide and silent), f"{path.name}:{handler.lineno}: a failed assert is caught here"
+                if wide and silent:
+                    yield handler.lineno, "a failed assert is caught here"
         if isinstance(node, ast.Call) and called(node) == "suppress":
             names = {argument.id for argument in node.args if isinstance(argument, ast.Name)}
-            assert not names & {"AssertionError", "Exception", "BaseException"}, f"{path.name}:{node.lineno}"
+            if names & {"AssertionError", "Exception", "BaseException"}:
+                yield node.lineno, "whatever fails here is suppressed"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TESTS)))
-def test_every_test_is_found(path: Path) -> None:
+def every_test_is_found(path: Path) -> Faults:
     """One inside a function is never run, one of a taken name hides the first, one in another file is not found."""
-    for node in nodes(path):
-        if isinstance(node, Function):
-            inner = [f.name for f in ast.walk(node) if isinstance(f, Function) and f is not node]
-            assert not [name for name in inner if name.startswith("test_")], f"{path.name}:{node.lineno}"
+    outside = {id(one) for node in nodes(path) if isinstance(node, (ast.Module, ast.ClassDef)) for one in node.body}
+    for function in functions(path):
+        if function.name.startswith("test_") and id(function) not in outside:
+            yield function.lineno, f"{function.name} stands inside a function"
     names = [f.name for f in read(path).body if isinstance(f, Function) and f.name.startswith("test_")]
-    assert len(names) == len(set(names)), f"{path.name}: {sorted(name for name in names if names.count(name) > 1)}"
-    assert not names or path.name.startswith("test_"), f"{path.name} holds tests and is no file of tests"
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        yield 1, f"of one name: {', '.join(twice)}"
+    if names and not path.name.startswith("test_"):
+        yield 1, "holds tests and is no file of tests"
+
+
+RULES = (
+    no_assert_is_always_true,
+    all_of_nothing_is_not_enough,
+    every_test_checks_something,
+    no_failure_is_swallowed,
+    every_test_is_found,
+)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_no_test_tests_nothing(rule: Callable[[Path], Faults]) -> None:
+    assert [f"{path.relative_to(TESTS)}:{line}: {why}" for path in FILES for line, why in rule(path)] == []
 
 
 def test_each_kind_is_found() -> None:

@@ -1,16 +1,13 @@
 """All tests here start real processes; after each of them its House must have settled down."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if HERE in item.path.parents:
+        if item.nodeid.startswith("tests/blackbox/"):
             item.add_marker(pytest.mark.slow)
 
 

@@ -45,6 +45,7 @@ from click.testing import CliRunner
 
 from ftgate.cli.group import cli
 from tests.patience import SOON_S
+from tests.zygote import Child, zygote
 
 REPO = Path(__file__).resolve().parents[2]
 PROVIDER_KEY = "sk-canary-provider-key-4d1f8a72c9"
@@ -112,11 +113,16 @@ class Process:
     stdout."""
 
     def __init__(self, arguments: list[str], out: Path, err: Path, *, env: Mapping[str, str], cwd: Path) -> None:
+        """`-m MODULE ARGUMENTS` is started from a process that has loaded it, anything else from nothing."""
         self.out, self.err = out, err
+        self.child: subprocess.Popen[bytes] | Child
         with out.open("wb") as stdout, err.open("ab") as stderr:
-            self.child = subprocess.Popen(
-                arguments, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=dict(env), cwd=cwd
-            )
+            if arguments[0] == "-m":
+                self.child = zygote().start(arguments[1], arguments[2:], out=stdout, err=stderr, env=env, cwd=cwd)
+            else:
+                self.child = subprocess.Popen(
+                    arguments, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=dict(env), cwd=cwd
+                )
         self.pid = self.child.pid
 
     def wait_ready(self) -> str:
@@ -176,7 +182,7 @@ class Fake:
     ) -> None:
         file = base / "scripts.json"
         file.write_text(json.dumps(scripts))
-        arguments = [sys.executable, str(REPO / "tests/fakes/upstream.py"), "--port", "0", "--scripts", str(file)]
+        arguments = ["-m", "tests.fakes.upstream", "--port", "0", "--scripts", str(file)]
         if tls:
             arguments += ["--cert", str(base / "cert.pem"), "--key", str(base / "key.pem")]
         self.process = Process(arguments, base / "fake.out", base / "fake.err", env=environment(), cwd=base)
@@ -233,6 +239,7 @@ class House:
     canaries: list[str] = field(default_factory=lambda: [PROVIDER_KEY])
     serving: bool = True
     upstream: bool = True
+    from_nothing: bool = False  # the server starts as anybody's does, a second later (tests/zygote.py)
     failpoint: str | None = None  # where the next server ends itself: PLACE=kill:N
     env: dict[str, str] = field(default_factory=dict)  # more of the server's environment
     way: str = field(default_factory=lambda: os.environ.get("FTGATE_TEST_WAY", ""))  # words of WAYS, with commas
@@ -314,12 +321,11 @@ class House:
         """A `serve` process, not waited for. `script` is Python that ends by calling ftgate's main, in place of `-m
         ftgate`."""
         name = name or "serve"
-        program = ["-m", "ftgate"]
+        program = [*([sys.executable] if self.from_nothing else []), "-m", "ftgate"]
         if script is not None:
-            program = [str(self.base / "altered.py")]
-            Path(*program).write_text(script)
+            program = [sys.executable, str(self.base / "altered.py")]
+            Path(program[1]).write_text(script)
         arguments = [
-            sys.executable,
             *program,
             "serve",
             "--config",

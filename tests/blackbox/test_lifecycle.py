@@ -42,7 +42,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 @pytest.fixture(scope="module")
 def steady(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """One server for the tests that must leave it as it was."""
-    with House(tmp_path_factory.mktemp("steady"), config(), SCRIPTS) as house:
+    with House(tmp_path_factory.mktemp("steady"), config(), SCRIPTS, from_nothing=True) as house:
         yield house
 
 

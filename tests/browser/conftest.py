@@ -42,7 +42,6 @@ from tests.browser.dashboard import USER, Dashboard, dashboard
 from tests.browser.opened import PATIENCE_S, opened
 from tests.browser.watch import Watch
 
-HERE = Path(__file__).parent
 Open = Callable[..., Page]
 """open_page: (name or None, *, javascript=None, width=1440, dark=False, **context) -> Page."""
 reported = pytest.StashKey[bool]()
@@ -50,7 +49,7 @@ reported = pytest.StashKey[bool]()
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if HERE in item.path.parents:
+        if item.nodeid.startswith("tests/browser/"):
             item.add_marker(pytest.mark.slow)
 
 
