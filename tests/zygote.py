@@ -5,8 +5,8 @@ a start's work, and the suite starts it hundreds of times.
     child.pid, child.poll(), child.wait(10), child.kill()        # as subprocess.Popen has them
 
 A child is a fork that runs `python -m MODULE ARGUMENTS` from its first line: arguments, environment, directory and
-output are its own, its stdin is empty. What only a process from nothing shows (what is loaded when, streams that are
-closed, what `ps` says) is tried with subprocess.Popen, in tests/blackbox/test_first_start.py and others.
+streams are its own. What only a process from nothing shows (what is loaded when, streams that are closed, what `ps`
+says) is tried with subprocess.Popen, in tests/blackbox/test_first_start.py and others.
 """
 
 import atexit
@@ -21,6 +21,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from functools import cache
@@ -31,7 +32,8 @@ from typing import Any, BinaryIO, Self
 ROOT = Path(__file__).resolve().parents[1]
 LOADED = ("ftgate", "argparse", "ssl", "hypercorn.trio", "httpcore", "stripe", "sqlite_utils.migrations")
 """Packages whose modules are there before a child is made; of those that are not ours, the one named."""
-FDS = 3
+FDS = 4
+"""Its stdin, stdout and stderr, and where its end is told."""
 
 
 class Child:
@@ -87,6 +89,7 @@ class Zygote:
 
     def __init__(self) -> None:
         self._control, theirs = socket.socketpair()
+        self._in_turn = threading.Lock()
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.zygote", str(theirs.fileno())], pass_fds=[theirs.fileno()],
@@ -94,13 +97,24 @@ class Zygote:
             )  # fmt: skip
 
     def start(
-        self, module: str, arguments: list[str], *, out: BinaryIO, err: BinaryIO, env: Mapping[str, str], cwd: Path
+        self,
+        module: str,
+        arguments: list[str],
+        *,
+        out: BinaryIO,
+        err: BinaryIO,
+        env: Mapping[str, str],
+        cwd: Path,
+        stdin: BinaryIO | None = None,
     ) -> Child:
+        """Run a module as `python -m` does. Without `stdin` there is nothing to read."""
         asked = {"module": module, "arguments": arguments, "env": dict(env), "cwd": str(cwd)}
         ours, theirs = socket.socketpair()
-        with theirs:
-            self._control.sendall(json.dumps(asked).encode() + b"\n")
-            socket.send_fds(self._control, [b"!"], [out.fileno(), err.fileno(), theirs.fileno()])
+        with theirs, open(os.devnull, "rb") as nothing:
+            streams = [(stdin or nothing).fileno(), out.fileno(), err.fileno()]
+            with self._in_turn:
+                self._control.sendall(json.dumps(asked).encode() + b"\n")
+                socket.send_fds(self._control, [b"!"], [*streams, theirs.fileno()])
         return Child(ours, ["-m", module, *arguments])
 
     def close(self) -> None:
@@ -178,14 +192,14 @@ def _serve(control: socket.socket) -> dict[str, Any] | None:
         work, fds = wanted
         pid = os.fork()
         if not pid:
-            _become(work, fds[:2])
+            _become(work, fds[:3])
             for one in (control, woken, waker, *told.values()):
                 one.close()
-            os.close(fds[2])
+            os.close(fds[3])
             return work
-        for fd in fds[:2]:
+        for fd in fds[:3]:
             os.close(fd)
-        told[pid] = socket.socket(fileno=fds[2])
+        told[pid] = socket.socket(fileno=fds[3])
         told[pid].sendall(b"%d\n" % pid)
 
 
@@ -201,12 +215,12 @@ def _tell_ends(told: dict[int, socket.socket]) -> None:
                 continue  # nobody waits for it any more
 
 
-def _become(work: dict[str, Any], output: list[int]) -> None:
+def _become(work: dict[str, Any], streams: list[int]) -> None:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     random.seed()
-    for number, fd in enumerate(output, start=1):
+    for number, fd in enumerate(streams):
         os.dup2(fd, number)
         os.close(fd)
     os.environ.clear()

@@ -36,6 +36,7 @@ from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Any
 
@@ -497,11 +498,17 @@ class Printed:
 
 def command_process(arguments: list[str], stdin: str, cwd: Path, env: Mapping[str, str]) -> Printed:
     """Run a command in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "ftgate", *arguments],
-        input=stdin, capture_output=True, text=True, env=env, cwd=cwd, timeout=COMMAND_S,
-    )  # fmt: skip
-    return Printed(done.returncode, done.stdout, done.stderr)
+    with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
+        given.write(stdin.encode())
+        given.seek(0)
+        child = zygote().start("ftgate", arguments, stdin=given, out=out, err=err, env=env, cwd=cwd)
+        try:
+            code = child.wait(COMMAND_S)
+        finally:
+            child.kill()
+        out.seek(0)
+        err.seek(0)
+        return Printed(code, out.read().decode(), err.read().decode())
 
 
 def command_here(arguments: list[str], stdin: str, cwd: Path, env: Mapping[str, str]) -> Printed:

@@ -24,7 +24,7 @@ MARKERS = ("[tool]", "[long]", "[error]", "[slow]", "[limit]", "[cut]")
 def started(place: Path, *arguments: str, **variables: str) -> Iterator[tuple[str, Process]]:
     """`ftgate ARGUMENTS` in an empty directory: its URL and its process. It must end by itself, without a traceback."""
     env = {**environment(), "FTGATE_PROGRAM": "ftgate", **variables}
-    process = Process([sys.executable, "-m", "ftgate", *arguments], place / "out", place / "err", env=env, cwd=place)
+    process = Process(["-m", "ftgate", *arguments], place / "out", place / "err", env=env, cwd=place)
     try:
         yield process.wait_ready(), process
         assert process.terminate() == 0
