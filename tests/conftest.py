@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from tests.hashing import cheapen
+
+cheapen()
 # No test speaks to anybody but this machine, so nobody outside is trusted: reading the system's list of authorities for
 # each new transport would take a tenth of the suite's time. Processes that a test starts inherit it.
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).with_name("nobody.pem"))

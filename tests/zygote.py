@@ -23,11 +23,15 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, Self
+
+from tests.hashing import cheapen
 
 ROOT = Path(__file__).resolve().parents[1]
 LOADED = ("ftgate", "argparse", "ssl", "hypercorn.trio", "httpcore", "stripe", "sqlite_utils.migrations")
@@ -146,6 +150,7 @@ def _load() -> None:
             for found in pkgutil.walk_packages(package.__path__, "ftgate."):
                 if not found.name.endswith("__main__"):
                     import_module(found.name)
+    cheapen()
     gc.collect()
     gc.freeze()
 
@@ -230,8 +235,29 @@ def _become(work: dict[str, Any], streams: list[int]) -> None:
     sys.argv[1:] = work["arguments"]
 
 
+def _run(module: str) -> int:
+    """As the interpreter does it, up to taking apart what was loaded, which takes longer than to start it."""
+    code: object = 0
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        code = end.code
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and not thread.daemon:
+            thread.join()
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(ValueError, OSError):  # closed by the program, or nobody reads
+            stream.flush()
+    return code if isinstance(code, int) else int(code is not None)
+
+
 if __name__ == "__main__":
     _load()
     asking = socket.socket(fileno=int(sys.argv[1]))
     if (to_run := _serve(asking)) is not None:
-        runpy.run_module(to_run["module"], run_name="__main__", alter_sys=True)
+        os._exit(_run(to_run["module"]) & 0xFF)

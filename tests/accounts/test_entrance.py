@@ -20,13 +20,6 @@ from tests.store.faulty import read
 HOME, AWAY = "10.0.0.1", "10.0.0.2"
 
 
-@pytest.fixture(autouse=True)
-def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hashes that take no time."""
-    monkeypatch.setattr(passwords, "_COST", {"n": 2, "r": 1, "p": 1})
-    monkeypatch.setattr(passwords, "_ENOUGH", ({"n": 2, "r": 1, "p": 1},))
-
-
 async def sign_up(accounts: Accounts, name: str, *, address: str = HOME, code: str | None = None) -> None:
     await accounts.entrance.register(
         username=name, password="secret", email="", name="", invite_code=code,

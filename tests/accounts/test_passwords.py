@@ -5,9 +5,18 @@ import hashlib
 
 import pytest
 
+from ftgate.accounts import passwords
 from ftgate.accounts.passwords import hash_password, verify_password
+from tests.hashing import REAL
 
 SALT = b"sixteen bytes, ."
+
+
+@pytest.fixture(autouse=True)
+def real(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes as a server makes them."""
+    for name, value in zip(("_COST", "_ENOUGH"), REAL, strict=True):
+        monkeypatch.setattr(passwords, name, value)
 
 
 def hashed(password: str, *, n: int, r: int, p: int) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from ftgate.accounts import Accounts, passwords
+from ftgate.accounts import Accounts
 from ftgate.accounts.setup import SETUP_S
 from ftgate.errors import Conflict, GateError, InvalidRequest, NotFound
 from ftgate.ports.site import Doer
@@ -13,12 +13,6 @@ from tests.accounts.opened import opened
 from tests.store.faulty import read
 
 BY = Doer(None, "ada", "session", "10.0.0.1", "req_1")
-
-
-@pytest.fixture(autouse=True)
-def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hashes that take no time."""
-    monkeypatch.setattr(passwords, "_COST", {"n": 2, "r": 1, "p": 1})
 
 
 async def make(accounts: Accounts, token: str, name: str = "ada", password: str = "secret") -> None:

@@ -90,7 +90,7 @@ async def test_a_password_is_kept_as_scrypt_only(path: Path) -> None:
     kept = [text for (text,) in read(path, "SELECT password FROM users ORDER BY id")]
     assert len(kept) == 3
     assert all(
-        re.fullmatch(r"scrypt\$16384\$8\$5\$[A-Za-z0-9+/]{22}==\$[A-Za-z0-9+/]{86}==", text) for text in kept[:2]
+        re.fullmatch(r"scrypt\$\d+\$\d+\$\d+\$[A-Za-z0-9+/]{22}==\$[A-Za-z0-9+/]{86}==", text) for text in kept[:2]
     )
     assert kept[0] != kept[1] and kept[2] == ""
     assert verify_password("correct horse battery", kept[0])
