@@ -6,7 +6,8 @@ a start's work, and the suite starts it hundreds of times.
 
 A child is a fork that runs `python -m MODULE ARGUMENTS` from its first line: arguments, environment, directory and
 streams are its own. What only a process from nothing shows (what is loaded when, streams that are closed, what `ps`
-says) is tried with subprocess.Popen, in tests/blackbox/test_first_start.py and others.
+says) is tried with subprocess.Popen, in tests/blackbox/test_first_start.py and others; so is what changes a module
+before others take names from it.
 """
 
 import atexit

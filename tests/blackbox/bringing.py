@@ -167,7 +167,7 @@ def held(house: House) -> str:
     for _ in range(20):
         place.unlink(missing_ok=True)
         house.process.signal(signal.SIGRTMIN)
-        house.wait_for(place.exists, "the process does not look")
+        house.wait_for(place.exists, "the process does not look", within_s=30)
         if (said := place.read_text()) == "nothing":
             break
         time.sleep(0.1)

@@ -114,7 +114,7 @@ class Process:
     stdout."""
 
     def __init__(self, arguments: list[str], out: Path, err: Path, *, env: Mapping[str, str], cwd: Path) -> None:
-        """`-m MODULE ARGUMENTS` is started from a process that has loaded it, anything else from nothing."""
+        """`-m MODULE ...` is started by a Python that has loaded ours, anything else from nothing."""
         self.out, self.err = out, err
         self.child: subprocess.Popen[bytes] | Child
         with out.open("wb") as stdout, err.open("ab") as stderr:

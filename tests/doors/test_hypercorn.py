@@ -609,7 +609,7 @@ async def idle_clients(running: Running, count: int, path: str = "/ok") -> list[
 @pytest.mark.parametrize("path", ["/ok", "/three"])
 async def test_f34_idle_connections_are_reaped(doors: Doors, seen: Seen, path: str) -> None:
     running = await doors.open(seen, keep_alive_s=2)  # longer than a busy machine needs for all of their questions
-    clients = await idle_clients(running, 300 if path == "/ok" else 20, path)
+    clients = await idle_clients(running, 100 if path == "/ok" else 20, path)
     await running.until_connections(0)
     assert await clients[0].read_to_end() == b""
     await running.check_alive()
