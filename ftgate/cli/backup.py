@@ -10,6 +10,7 @@ import click
 from ftgate.cli.accounts import as_json_option
 from ftgate.cli.output import document
 from ftgate.cli.remote import data_dir, database, load, patience, places, present
+from ftgate.core.moments import stamp
 from ftgate.house.lock import Lock, Locked, make_data_dir
 from ftgate.store.backup import BackupFault, make_backup, restore_backup
 from ftgate.store.verify import verify_ledger
@@ -36,7 +37,7 @@ def backup(written: str, as_json: bool, config_path: Path | None, data: Path | N
 
 def _dated(directory: Path) -> Path:
     """A file's name in it that is free, by the second."""
-    name = time.strftime("ftgate-%Y%m%d-%H%M%S", time.gmtime())
+    name = f"ftgate-{stamp(time.time_ns() // 1000)}"
     names = (f"{name}{f'-{number}' if number > 1 else ''}.sqlite3" for number in count(1))
     return next(target for name in names if not (target := directory / name).exists())
 
@@ -57,7 +58,7 @@ def restore(source: Path, as_json: bool, config_path: Path | None, data: Path | 
     except Locked as locked:
         raise click.ClickException(f"{locked}: stop it first") from None
     try:
-        kept = place.with_name(time.strftime("before-restore-%Y%m%d-%H%M%S.sqlite3", time.gmtime()))
+        kept = place.with_name(f"before-restore-{stamp(time.time_ns() // 1000)}.sqlite3")
         said = restore_backup(source, place, kept, verify_ledger)
     except BackupFault as fault:
         raise click.ClickException(f"{fault}. Nothing was changed.") from None

@@ -15,6 +15,7 @@ from ftgate.cli.remote import load, places
 from ftgate.config.values import expanded
 from ftgate.errors import ConfigFaults
 from ftgate.house import service as texts
+from ftgate.house.called import arguments
 
 Kind = Literal["system", "user", "launchd"]
 COMMAND_S = 90
@@ -142,7 +143,7 @@ def _place(kind: Kind) -> Place:
 
 def _service(kind: Kind, config_path: Path | None, data: Path | None) -> texts.Service:
     """What is to run, of what was given and of what this directory has."""
-    program = _program()
+    program = arguments()
     pyz = program[-1].endswith(".pyz")
     if kind == "system":
         folder, place, cache = Path("/etc/ftgate"), Path("/var/lib/ftgate"), Path("/var/cache/ftgate")
@@ -162,16 +163,6 @@ def _service(kind: Kind, config_path: Path | None, data: Path | None) -> texts.S
         program, file.absolute(), place.absolute(), folder / "env", cache if pyz else None,
         low_port=0 < found.server.port < 1024, grace_s=int(found.server.shutdown_grace), copies=found.backup.to,
     )  # fmt: skip
-
-
-def _program() -> tuple[str, ...]:
-    """How this program is called from anywhere."""
-    called = Path(sys.argv[0]).absolute()
-    if called.suffix == ".pyz":
-        return sys.executable, str(called)
-    if called.name == "ftgate" and os.access(called, os.X_OK):
-        return (str(called),)
-    return sys.executable, "-m", "ftgate"
 
 
 def _here() -> Path | None:

@@ -98,9 +98,10 @@ class Rest(msgspec.Struct):
 
 
 class LastError(msgspec.Struct, frozen=True):
-    """What a channel last failed with; `text` has no secret in it."""
+    """What a channel last failed with, and for which of its models; `text` has no secret in it."""
 
     at_us: int
+    model: str
     text: str
 
 
@@ -222,7 +223,7 @@ class Health:
         """Keep the last error of a channel, to be shown."""
         if len(self.errors) >= ERRORS_KEPT and way.channel.name not in self.errors:
             self.errors.clear()
-        self.errors[way.channel.name] = LastError(at_us, text)
+        self.errors[way.channel.name] = LastError(at_us, way.model.name, text)
 
     def adopt(self, before: Iterable[Channel], after: Iterable[Channel]) -> None:
         """Other channels are there. What is known of one that is reached as before stays; refused credentials get

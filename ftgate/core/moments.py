@@ -8,6 +8,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHAPE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}|[0-9]{4}-?W[0-9]{2}(-?[0-9])?)([Tt ].+)?")
 """A date and perhaps a time. Python's reader takes any letter between them, a digit too: then milliseconds since 1970
 are an hour of the year 1790."""
+_STAMP = "%Y%m%d-%H%M%S"
 _UNITS = ((11, "seconds", 1_000_000), (14, "milliseconds", 1000), (17, "microseconds", 1))
 """What a number of so many digits counts since 1970, and how many microseconds one is."""
 
@@ -15,6 +16,16 @@ _UNITS = ((11, "seconds", 1_000_000), (14, "milliseconds", 1000), (17, "microsec
 def iso(at_us: int) -> str:
     """An instant as ISO 8601 in UTC, to the millisecond."""
     return (EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def stamp(at_us: int) -> str:
+    """An instant as part of a file's name, by the second, in UTC: 20260531-235959. Later ones sort behind."""
+    return (EPOCH + timedelta(microseconds=at_us)).strftime(_STAMP)
+
+
+def stamped_us(text: str) -> int:
+    """The instant of such a stamp. Raises ValueError."""
+    return (datetime.strptime(text, _STAMP).replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
 
 
 def month(at_us: int) -> str:

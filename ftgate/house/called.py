@@ -16,6 +16,16 @@ def program() -> str:
     return "python3 -m ftgate" if called.name == "__main__.py" else "ftgate"
 
 
+def arguments() -> tuple[str, ...]:
+    """What another program, which has neither our directory nor our PATH, starts it by."""
+    called = Path(sys.argv[0]).absolute()
+    if called.suffix == ".pyz":
+        return sys.executable, str(called)
+    if called.name == "ftgate" and os.access(called, os.X_OK):
+        return (str(called),)
+    return sys.executable, "-m", "ftgate"
+
+
 def command(words: str, data_dir: Path) -> str:
     """A command of this program that goes to this data directory wherever it is run."""
     return f"{program()} {words} --data {shlex.quote(str(data_dir.absolute()))}"

@@ -6,7 +6,6 @@ nothing else in their folder: only what has a name as these have. When one is du
 remembered over restarts. A copy that cannot be made is said in the log and noted beside the database, and tried again.
 """
 
-import calendar
 import json
 import logging
 import os
@@ -24,6 +23,7 @@ from typing import Any
 
 import trio
 
+from ftgate.core.moments import stamp, stamped_us
 from ftgate.house.house import Directory, House
 from ftgate.store.backup import BackupFault, make_backup, make_folder
 from ftgate.store.database import first_boot_us
@@ -56,7 +56,7 @@ def made_us(copy: Path) -> int:
     """When such a copy was made, by its name."""
     found = NAME.fullmatch(copy.name)
     assert found is not None, copy
-    return calendar.timegm(time.strptime(found[1], "%Y%m%d-%H%M%S")) * 10**6
+    return stamped_us(found[1])
 
 
 def last_failure(database: Path) -> tuple[int, str] | None:
@@ -147,8 +147,7 @@ class Copies:
         if (free := shutil.disk_usage(folder).free) < size + SPARE:
             words = f"{free // 10**6} MB are free in {folder}, and it takes {(size + SPARE) // 10**6} MB"
             raise BackupFault(f"{words}. Make room there, lower [backup] keep, or let [backup] to name another disk")
-        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(self.house.clock.wall_us() / 1e6))
-        target = folder / f"ftgate-auto-{stamp}.sqlite3"
+        target = folder / f"ftgate-auto-{stamp(self.house.clock.wall_us())}.sqlite3"
         said = make_backup(database, target, partial(verify_ledger, told=_resting(ends)), ends)
         keep_owner(target, database)
         database.with_name(FAILED).unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from ftgate.config import Settings
 from ftgate.core.audit import Audit, Disagreement
 from ftgate.core.books import Books
 from ftgate.core.estimate import Ratios
+from ftgate.core.moments import stamp
 from ftgate.core.money import format_usd
 from ftgate.core.retention import Pace, kept_from
 from ftgate.core.spending import month_of
@@ -148,7 +149,7 @@ class House(Generic[D]):
         """Our database is not where it was: no more commits, and what is in it goes into a copy at the close."""
         if self.rescued is not None:  # noticed before, and the last commits are waited for: the copy has its name
             return
-        self.rescued = self.data_dir / time.strftime("rescued-%Y%m%d-%H%M%S.sqlite3", time.gmtime())
+        self.rescued = self.data_dir / f"rescued-{stamp(self.clock.wall_us())}.sqlite3"
         self.writer.lose(DatabaseFault(f"{moved}: somebody removed or replaced it while it was in use"))
 
     def backups(self) -> Path:

@@ -121,7 +121,7 @@ class Standing:
         way = tried.candidate
         if self._apart(way):
             return
-        self.health.remember(way, self.clock.wall_us(), _error_text(way, outcome))
+        self.health.remember(way, self.clock.wall_us(), _error_text(outcome))
         if outcome.verdict is Verdict.timeout and not tried.awaited:  # there was no time to ask
             self.left(x, way)
             return
@@ -217,7 +217,7 @@ class Standing:
             ],
             "spent_month": format_usd_cents(self.spending.of(channel.name, self.clock.wall_us())),
             "monthly_cap": None if channel.monthly_cap is None else format_usd_cents(channel.monthly_cap),
-            "last_error": {"at": iso(error.at_us), "text": error.text} if error else None,
+            "last_error": {"at": iso(error.at_us), "text": f"{error.model}: {error.text}"} if error else None,
             **self.lately.get(channel.name, UNUSED).shown(now),
         }  # fmt: skip
 
@@ -241,10 +241,10 @@ class Standing:
         return iso(self.clock.wall_us() + int(left * 1_000_000)) if 0 < left < inf else None
 
 
-def _error_text(way: Candidate, outcome: Outcome) -> str:
-    """What failed, and how, for the operator: "big: answered 500: overloaded"."""
+def _error_text(outcome: Outcome) -> str:
+    """How it failed, for the operator: "answered 500: overloaded"."""
     status = f"answered {outcome.status}: " if outcome.status is not None and outcome.status >= 300 else ""
-    return f"{way.model.name}: {status}{redact(outcome.detail)[:500] or outcome.verdict.value}"
+    return f"{status}{redact(outcome.detail)[:500] or outcome.verdict.value}"
 
 
 def hint(key: Secret) -> str:

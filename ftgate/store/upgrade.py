@@ -12,6 +12,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from ftgate.core.moments import stamp
 from ftgate.store.backup import BackupFault, make_backup, make_folder
 from ftgate.store.database import DatabaseFault, last_entry, read_only
 from ftgate.store.owner import keep_owner
@@ -83,7 +84,7 @@ def copy_before(database: Path, folder: Path) -> Copied | None:
         if words := no_room(database, folder, found):
             raise DatabaseFault(words)
         make_folder(folder, database)
-        named = f"{_begin(found)}{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.sqlite3"
+        named = f"{_begin(found)}{stamp(time.time_ns() // 1000)}.sqlite3"
         make_backup(database, folder / named, verify_ledger)
     except (BackupFault, OSError, sqlite3.Error) as error:
         raise DatabaseFault(

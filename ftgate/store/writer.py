@@ -10,7 +10,6 @@ finds its next work without waiting for a turn of the loop's; there is one wake-
 """
 
 import logging
-import math
 import os
 import queue
 import sqlite3
@@ -27,6 +26,7 @@ import trio
 from ftgate.core.tally import Times
 from ftgate.ports import Row, nowhere
 from ftgate.store.batch import Batch, already_in, joined, unwrite, write_batch
+from ftgate.store.compaction import Compaction
 from ftgate.store.database import BUSY_TIMEOUT_S, LOG_KEPT_BYTES, DatabaseFault
 from ftgate.store.inbox import SIZES, SMALLEST, open_inbox, wanted
 from ftgate.waking import NOTHING
@@ -67,15 +67,6 @@ _PASSING = {
 _FSYNC = {sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC}
 
 
-class Compaction:
-    """A job: the database written anew, if it has `most` bytes at the most. `why` it was not."""
-
-    def __init__(self, most: int | None) -> None:
-        self.most = most
-        self.why: str | None = "the database takes no changes"
-        self.done = threading.Event()
-
-
 class Writer:
     """The one thread that writes. Everything but `_work` runs in the trio thread. From start() to close() the
     connection is the thread's alone, also for reading: of two threads in one connection each can miss its own error,
@@ -96,6 +87,7 @@ class Writer:
         self.died = trio.Event()
         self.commits = 0
         self._jobs: queue.SimpleQueue[Batch | Compaction | Literal["fold"] | None] = queue.SimpleQueue()
+        self._compactions: set[Compaction] = set()  # that somebody waits for
         self._thread: threading.Thread | None = None
         self._idle = trio.Event()
         self._give_up = threading.Event()
@@ -276,6 +268,8 @@ class Writer:
         self._idle.set()
         for batch in (*self.handed, self.filling):
             self._tell(batch)
+        for job in self._compactions:
+            job.done.set()  # the thread comes to it no more
 
     def lose(self, error: BaseException) -> None:
         """The database is not ours any more: nothing is handed over from here on. What has been decided up to now comes
@@ -316,7 +310,9 @@ class Writer:
                 self._fold()
                 continue
             if isinstance(batch, Compaction):
-                self._compact(batch)
+                self._began = time.monotonic()
+                batch.run(self.connection)
+                self._began = 0.0
                 continue
             if batch is None:
                 if batches:
@@ -368,25 +364,11 @@ class Writer:
         wait for that. Why it was not done, in words; None where it was."""
         job = Compaction(most)
         if self._thread is not None and self.failed is None:
+            self._compactions.add(job)
             self._jobs.put(job)
             await trio.to_thread.run_sync(job.done.wait, COMPACT_S, abandon_on_cancel=True)
+            self._compactions.discard(job)
         return job.why
-
-    def _compact(self, job: Compaction) -> None:
-        self._began = time.monotonic()
-        try:
-            size = math.prod(self.connection.execute(f"PRAGMA page_{what}").fetchone()[0] for what in ("count", "size"))
-            if job.most is not None and size > job.most:
-                job.why = f"it has {size // 10**6} MB, and running calls would wait for that"
-                return
-            self.connection.execute("VACUUM")
-            busy = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            job.why = "somebody reads it, so its write-ahead log stays as it is" if busy else None
-        except sqlite3.Error as error:
-            job.why = str(error)
-        finally:
-            self._began = 0.0
-            job.done.set()
 
     def _log_size(self) -> int:
         path = self.connection.execute("PRAGMA database_list").fetchone()[2]

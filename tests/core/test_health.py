@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftgate.core import health
-from ftgate.core.health import Breaker, Health
+from ftgate.core.health import Breaker, Health, LastError
 from ftgate.core.pricing import Price
 from ftgate.core.retrying import Outcome
 from ftgate.core.routing import Address, Candidate, Channel, Model, Reach
@@ -240,7 +240,7 @@ def test_other_settings():
     before = [one.channel for one in (same, moved, gone)]
     told.health.adopt(before, [way("same", priority=3).channel, way("moved", reach=Reach(proxy="http://p")).channel])
     assert {place[0] for place in told.health.circuits} == {place[0] for place in told.health.rests} == {"same"}
-    assert list(told.health.errors) == ["same"]
+    assert told.health.errors == {"same": LastError(7, "m", "it failed")}
     assert not told.health.is_refused(way("same", key="bad"), 0.0) and told.rest(same) == 9.0
     told.health.reset("same")
     assert told.health.fine

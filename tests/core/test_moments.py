@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ftgate.core.moments import EPOCH, iso, month, next_month_us, parse_http_date, parse_time
+from ftgate.core.moments import EPOCH, iso, month, next_month_us, parse_http_date, parse_time, stamp, stamped_us
 
 
 @pytest.mark.parametrize(
@@ -115,3 +115,10 @@ def test_reading_an_http_date_raises_nothing_else(text):
 def test_months_are_those_of_utc(now: str, its: str, after: str) -> None:
     at_us = parse_time(now)
     assert (month(at_us), iso(next_month_us(at_us))) == (its, after)
+
+
+@pytest.mark.parametrize(
+    ("at_us", "text"), [(0, "19700101-000000"), (1_801_396_799_999_999, "20270131-115959"), (-1, "19691231-235959")]
+)
+def test_a_stamp_is_the_second_it_falls_into(at_us, text):
+    assert stamp(at_us) == text and stamped_us(text) == at_us // 1_000_000 * 1_000_000

@@ -14,6 +14,7 @@ import trio
 from ftgate.store.batch import Batch, write_batch
 from ftgate.store.database import DatabaseFault, connect
 from ftgate.store.writer import LAZY_S, Writer
+from tests.patience import SOON_S
 from tests.store.faulty import Calls, FaultyConnection, read, row, sqlite_error
 from tests.store.writing import USER, in_file, until, writing
 
@@ -226,6 +227,27 @@ async def test_a_change_after_the_close_harms_nobody(path: Path) -> None:
         writer.changed().rows.append(row("late"))
         await trio.sleep(0.01)
         writer.filling = Batch()
+
+
+async def test_who_waits_for_a_database_written_anew_hears_of_its_end_too(path: Path) -> None:
+    """The thread ends with the commit before it and comes to the job no more."""
+    async with writing(path) as (writer, faulty):
+        faulty.fail(1, sqlite_error(sqlite3.SQLITE_BUSY))
+        writer.changed().statements.append((USER, (1, "u")))
+        writer.hand_over()
+        await until(lambda: faulty.struck)
+        said: list[str | None] = []
+
+        async def compact() -> None:
+            said.append(await writer.compact(None))
+
+        with trio.fail_after(SOON_S):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(compact)
+                await trio.lowlevel.checkpoint()
+                faulty.fail(1, sqlite_error(sqlite3.SQLITE_CORRUPT), then_waits=False)
+                faulty.go_on.set()
+        assert said == ["the database takes no changes"] and writer.failed is not None
 
 
 async def test_the_writer_dies_while_it_is_closed(path: Path) -> None:

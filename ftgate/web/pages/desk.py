@@ -43,7 +43,7 @@ class Desk:
         self.guard = guard
         self.services = services
         self.statics = statics()
-        self.templates = environment(self.statics)
+        self.templates = environment()
 
     # Who is there
 

@@ -18,7 +18,7 @@ from ftgate.core.moments import iso
 from ftgate.core.money import format_usd, format_usd_cents, parse_usd
 from ftgate.web.fields import UNITS_PER_CENT
 from ftgate.web.pages.reasons import CALL_STATES
-from ftgate.web.pages.statics import Statics
+from ftgate.web.pages.statics import statics
 from ftgate.web.pages.words import MEANINGS
 
 THIN = "\u202f"
@@ -44,7 +44,7 @@ class Compiled(FileSystemBytecodeCache):
 
 
 @cache
-def environment(statics: Statics, compiled: BytecodeCache | None = None) -> Environment:
+def environment(compiled: BytecodeCache | None = None) -> Environment:
     """Everything that is put into a template is escaped, and what is missing in it is a fault. `compiled` is where the
     compiled templates are kept; beside them by default."""
     made = Environment(
@@ -52,7 +52,7 @@ def environment(statics: Statics, compiled: BytecodeCache | None = None) -> Envi
         loader=PackageLoader("ftgate.web", "templates"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, auto_reload=False, cache_size=-1,
     )  # fmt: skip
-    made.globals.update(static=statics.path, meanings=MEANINGS, call_states=CALL_STATES)
+    made.globals.update(static=statics().path, meanings=MEANINGS, call_states=CALL_STATES)
     made.filters.update(
         usd=usd,
         plain_usd=plain_usd,

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment
 
-from ftgate.web.pages.statics import statics
 from ftgate.web.pages.writing import Compiled, environment
 
 
@@ -27,7 +26,7 @@ def compiling(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
 
 def shown(place: Path) -> str:
     """A template by an environment of its own."""
-    made = environment.__wrapped__(statics(), Compiled(place))
+    made = environment.__wrapped__(Compiled(place))
     return made.get_template("connect/parts.html").render()
 
 
