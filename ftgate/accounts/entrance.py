@@ -4,7 +4,6 @@ An answer does not tell whether a name exists: an unknown name, a wrong password
 in the same words and after the same work.
 """
 
-import re
 from collections.abc import Callable
 
 from ftgate.accounts.directory import Directory, User
@@ -13,6 +12,7 @@ from ftgate.accounts.pending import takes_changes, written
 from ftgate.accounts.sessions import REFRESH_S, SignedIn
 from ftgate.accounts.throttles import KNOWN_US, Throttles, Try
 from ftgate.accounts.users import OWNER, Users, password_fits
+from ftgate.core.accounts import CHOSEN_NAME, CHOSEN_NAME_WORDS
 from ftgate.core.secret import Secret
 from ftgate.core.throttle import neighbourhood
 from ftgate.errors import Conflict, Forbidden, InvalidRequest, NotAuthenticated, Overloaded
@@ -21,7 +21,6 @@ from ftgate.ports.site import Doer, Entered, Session
 from ftgate.store.batch import Batch
 from ftgate.store.writer import Writer
 
-USERNAME = re.compile(r"[A-Za-z0-9]{3,32}")
 RESERVED = frozenset((OWNER, "admin", "administrator", "root", "system", "operator", "support", "ftgate", "stripe"))
 WRONG = "Wrong username or password"
 
@@ -54,8 +53,8 @@ class Entrance:
         self.check_open()
         site, address = self.site(), by.address
         password_fits(password, site.password_min)
-        if not USERNAME.fullmatch(username):
-            raise InvalidRequest("a username is 3 to 32 letters and digits", param="username")
+        if not CHOSEN_NAME.fullmatch(username):
+            raise InvalidRequest(CHOSEN_NAME_WORDS, param="username")
         with self.throttles.sign_up(address):
             inviter = self.users.by_code(invite_code) if invite_code else None
             if inviter is None and (invite_code or site.registration == "invite"):

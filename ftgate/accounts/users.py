@@ -1,6 +1,5 @@
 """Accounts: make, list, change, enable and disable them; their passwords and invite codes."""
 
-import re
 import secrets
 import string
 from collections.abc import Mapping
@@ -9,11 +8,11 @@ from ftgate.accounts import given
 from ftgate.accounts.acting import CLI, audited
 from ftgate.accounts.credits import Credits
 from ftgate.accounts.directory import Directory, User
-from ftgate.accounts.passwords import MOST_BYTES, Hasher
+from ftgate.accounts.passwords import Hasher
 from ftgate.accounts.pending import takes_changes, written
 from ftgate.accounts.plans import Plans
 from ftgate.accounts.sessions import SignedIn
-from ftgate.core.accounts import STATUSES
+from ftgate.core.accounts import NAME, NAME_WORDS, STATUSES, password_fault
 from ftgate.core.moments import iso
 from ftgate.core.money import format_usd_cents
 from ftgate.core.secret import Secret
@@ -24,7 +23,6 @@ from ftgate.store.batch import Batch
 from ftgate.store.writer import Writer
 
 OWNER = "owner"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _CODE_SIGNS = string.ascii_uppercase + string.digits
 CHANGEABLE = ("status", "role", "plan", "mode", "name", "email")
 """What an operator changes of an account, by the names that the wire has for it."""
@@ -69,12 +67,8 @@ class Users:
     ) -> User:  # fmt: skip
         """Make an account for somebody else; `credits` in units. Raises InvalidRequest for a name that none has,
         Conflict for one that is taken."""
-        if not _NAME.fullmatch(username):
-            raise InvalidRequest(
-                "a username is 1 to 64 letters, digits, dots, dashes, underscores or @, beginning with a letter or "
-                "digit",
-                param="username",
-            )
+        if not NAME.fullmatch(username):
+            raise InvalidRequest(NAME_WORDS, param="username")
         self.check_plan(plan)
         hashed = await self.hasher.hash(password) if password else ""
         takes_changes(self.writer, by)
@@ -297,7 +291,6 @@ class Users:
 
 def password_fits(password: str, least: int, param: str = "password") -> str:
     """A password that may be set, as it is. Raises InvalidRequest."""
-    size = len(password.encode())
-    if not least <= size <= MOST_BYTES:
-        raise InvalidRequest(f"a password has {least} to {MOST_BYTES} bytes", param=param)
+    if fault := password_fault(password, least):
+        raise InvalidRequest(fault, param=param)
     return password

@@ -3,12 +3,16 @@
 Whatever is wrong is InvalidRequest with the field's name in `param`: `missing_field` where it is not there,
 `invalid_value` where it is of another type or out of its range. `null` means "not given". What is not asked for is
 ignored. Amounts are read from their text, so that no digit is lost in a float.
+
+Who fills in a form wants to be told of all its faults at once: fields that are given a list for them put there what
+they would raise, and the field counts as not given. Whoever gave the list goes no further where one is in it.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from decimal import Decimal
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import msgspec
 from quart import request
@@ -16,7 +20,7 @@ from quart import request
 from ftgate.core import addresses
 from ftgate.core.moments import iso, parse_time
 from ftgate.core.money import PLAIN, parse_usd
-from ftgate.errors import BodyTooLarge, InvalidRequest
+from ftgate.errors import BodyTooLarge, GateError, InvalidRequest
 
 MOST_BYTES = 65_536
 """The largest body of a request to the site."""
@@ -31,6 +35,8 @@ _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.S)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 _HUMP = re.compile(r"_([a-z])")
 T = TypeVar("T")
+P = ParamSpec("P")
+Reading = Callable[Concatenate["Fields", str, P], T | None]
 
 
 async def read(most: int = MOST_BYTES) -> "Fields":
@@ -48,11 +54,26 @@ async def received(most: int = MOST_BYTES) -> bytes:
     return bytes(body)
 
 
-class Fields:
-    """The fields of one object, as they were written."""
+def _told(read: Reading[P, T]) -> Reading[P, T]:
+    """A reading of one field whose fault is kept where that is wished."""
 
-    def __init__(self, raw: dict[str, msgspec.Raw]) -> None:
+    @wraps(read)
+    def reading(self: "Fields", name: str, /, *args: P.args, **named: P.kwargs) -> T | None:
+        try:
+            return read(self, name, *args, **named)
+        except InvalidRequest as error:
+            self.fault(error)
+            return None
+
+    return reading
+
+
+class Fields:
+    """The fields of one object, as they were written. What is wrong with them is raised, or put into `faults`."""
+
+    def __init__(self, raw: dict[str, msgspec.Raw], faults: list[GateError] | None = None) -> None:
         self.raw = raw
+        self.faults = faults
 
     @classmethod
     def of(cls, body: bytes) -> "Fields":
@@ -76,6 +97,12 @@ class Fields:
             raise wrong(camel, f"`{name}` and `{camel}` are one field and were sent with two values")
         return found[0] if found else None
 
+    def fault(self, error: InvalidRequest) -> None:
+        """Something is wrong with one of them: raise it, or keep it where that is wished."""
+        if self.faults is None:
+            raise error
+        self.faults.append(error)
+
     def is_there(self, name: str) -> bool:
         """Whether the field was sent, be it as null."""
         return self._raw(name) is not None
@@ -95,6 +122,7 @@ class Fields:
         except msgspec.ValidationError:
             raise wrong(spelt, f"`{spelt}` must be {words}") from None
 
+    @_told
     def text(self, name: str, *, least: int = 0, most: int) -> str | None:
         """A text, just as it was sent."""
         found: tuple[str, str | None] = self._value(name, str, "a text")
@@ -105,11 +133,13 @@ class Fields:
             raise wrong(spelt, f"`{spelt}` holds half of a surrogate pair")
         return said
 
+    @_told
     def line(self, name: str, *, least: int = 1, most: int) -> str | None:
         """A text in one line, without space at its ends."""
         spelt, said = self._value(name, str, "a text")
         return None if said is None else line(spelt, said, least=least, most=most)
 
+    @_told
     def lines(self, name: str, *, items: int, most: int) -> tuple[str, ...] | None:
         """A list of such texts, each once."""
         spelt, said = self._value(name, list[str], "a list of texts")
@@ -119,6 +149,7 @@ class Fields:
             raise wrong(spelt, f"`{spelt}` takes {items} at the most")
         return tuple(dict.fromkeys(line(spelt, one, least=1, most=most) for one in said))
 
+    @_told
     def networks(self, name: str, *, items: int) -> tuple[str, ...] | None:
         """A list of addresses and networks."""
         said = self.lines(name, items=items, most=50)
@@ -127,6 +158,7 @@ class Fields:
         except ValueError as error:
             raise wrong(self._spelt(name), f"`{self._spelt(name)}`: {error}") from None
 
+    @_told
     def choice(self, name: str, choices: Collection[str]) -> str | None:
         """One of a few words."""
         found: tuple[str, str | None] = self._value(name, str, f"one of {', '.join(choices)}")
@@ -139,6 +171,7 @@ class Fields:
         """true or false; false where it is not given."""
         return bool(self._value(name, bool, "true or false")[1])
 
+    @_told
     def id(self, name: str) -> int | None:
         """An id: a whole number, or a text of one."""
         spelt, said = self._value(name, int | str, "an id")
@@ -148,6 +181,7 @@ class Fields:
             raise wrong(spelt, f"`{spelt}` must be an id, a whole number from 1")
         return int(said)
 
+    @_told
     def moment(self, name: str) -> int | None:
         """A time, in microseconds since 1970."""
         spelt, said = self._value(name, str, "an ISO 8601 time")
@@ -159,6 +193,7 @@ class Fields:
             raise wrong(spelt, f"`{spelt}`: {error}") from None
         return at_us
 
+    @_told
     def cents(self, name: str) -> int | None:
         """An amount in US cents, as units: 0 to MOST_CENTS with at most ten decimals."""
         found = self._number(name)
@@ -172,6 +207,7 @@ class Fields:
             raise wrong(spelt, f"`{spelt}` may have 10 decimals at the most")
         return int(whole) * UNITS_PER_CENT + int(part.rstrip("0").ljust(10, "0"))
 
+    @_told
     def usd(self, name: str, *, places: int = 12) -> int | None:
         """An amount in USD, as units; it may be negative, and has `places` decimals at the most."""
         found = self._number(name)
@@ -206,11 +242,11 @@ class Fields:
         return found[0] if found else name
 
     def needed(self, name: str, value: T | None) -> T:
-        """A value that must be given. Raises InvalidRequest with the code missing_field."""
+        """A value that must be given; where it is not, InvalidRequest with the code missing_field."""
         if value is None:
             spelt = self._spelt(name)
-            raise InvalidRequest(f"`{spelt}` is missing", code="missing_field", param=spelt)
-        return value
+            self.fault(InvalidRequest(f"`{spelt}` is missing", code="missing_field", param=spelt))
+        return cast(T, value)
 
 
 def wrong(param: str, words: str) -> InvalidRequest:

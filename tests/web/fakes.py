@@ -270,7 +270,7 @@ class Counted:
 
 
 class Doorman:
-    """ports.site.Entrance: who shows the password "right" comes in, with the cookie "c1"; what was asked."""
+    """ports.site.Entrance: who shows the password "rightly" comes in, with the cookie "c1"; what was asked."""
 
     def __init__(self, sessions: Entered) -> None:
         self.sessions = sessions
@@ -290,7 +290,7 @@ class Doorman:
         self, *, username: str, password: str, address: str, replacing: str | None
     ) -> tuple[str, Session]:
         self.asked.append(("open", username, password, address, replacing))
-        if password != "right":
+        if password != "rightly":
             raise NotAuthenticated("Wrong name or password", code="invalid_credentials")
         session = self.sessions.cookies["c1"] = Session(b"s1", Person(1, username, "user", "default"), "proof")
         return "c1", session

@@ -46,7 +46,7 @@ def over_https() -> Asking:
 async def test_the_cookie_over_https() -> None:
     """Bound to this host and to https, whoever else has a name beside it; one of another kind opens nothing."""
     asking = over_https()
-    answer = await asking.form("/login", username="ann", password="right")
+    answer = await asking.form("/login", username="ann", password="rightly")
     cookie, *said = (part.strip() for part in answer.headers["set-cookie"].split(";"))
     assert cookie == "__Host-ftgate_session=c1"
     assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"} <= set(said)

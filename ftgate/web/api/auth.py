@@ -134,5 +134,5 @@ def email(said: fields.Fields) -> str | None:
     """An address as a line with one @; "" is none. Raises InvalidRequest."""
     found = said.line("email", least=0, most=MOST_EMAIL)
     if found and (found.count("@") != 1 or found.startswith("@") or found.endswith("@")):
-        raise fields.wrong("email", "`email` must be an address with one @")
+        said.fault(fields.wrong("email", "`email` must be an address with one @"))
     return found

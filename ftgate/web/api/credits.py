@@ -35,22 +35,18 @@ def add(routes: Blueprint, guard: Guard, services: Services) -> None:
 
 def given(said: fields.Fields) -> tuple[int, str, str | None]:
     """Of credits that are given: units, the note and the ref. Raises InvalidRequest."""
-    units = _amount(said)
-    if units <= 0:
-        raise fields.wrong("amount", "`amount` must be more than 0: a correction takes credits back")
-    return units, said.line("note", least=0, most=MOST_NOTE) or "", _ref(said)
+    units = said.usd("amount")
+    if units is not None and units <= 0:
+        said.fault(fields.wrong("amount", "`amount` must be more than 0: a correction takes credits back"))
+    return said.needed("amount", units), said.line("note", least=0, most=MOST_NOTE) or "", _ref(said)
 
 
 def put_right(said: fields.Fields) -> tuple[int, str, str | None]:
     """The same of a correction. Raises InvalidRequest."""
-    units = _amount(said)
-    if not units:
-        raise fields.wrong("amount", "`amount` must be another one than 0, of either sign")
-    return units, said.needed("note", said.line("note", most=MOST_NOTE)), _ref(said)
-
-
-def _amount(said: fields.Fields) -> int:
-    return said.needed("amount", said.usd("amount"))
+    units = said.usd("amount")
+    if units == 0:
+        said.fault(fields.wrong("amount", "`amount` must be another one than 0, of either sign"))
+    return said.needed("amount", units), said.needed("note", said.line("note", most=MOST_NOTE)), _ref(said)
 
 
 def _ref(said: fields.Fields) -> str | None:
@@ -58,7 +54,7 @@ def _ref(said: fields.Fields) -> str | None:
     named, header = said.text("ref", most=MOST_REF), request.headers.get(HEADER)
     for where, ref in (("ref", named), (HEADER, header)):
         if ref is not None and not REF.fullmatch(ref):
-            raise fields.wrong(where, f"`{where}` must be {REF_WORDS}")
+            said.fault(fields.wrong(where, f"`{where}` must be {REF_WORDS}"))
     if named is not None and header is not None and named != header:
         raise fields.wrong("ref", f"`ref` and the header {HEADER} are two different ones")
     return named if named is not None else header

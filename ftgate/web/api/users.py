@@ -111,7 +111,7 @@ def _wanted(said: fields.Fields) -> dict[str, str | None]:
 def _credits(said: fields.Fields) -> int | None:
     units = said.usd("credits")
     if units is not None and units < 0:
-        raise InvalidRequest("`credits` must be 0 or more", param="credits")
+        said.fault(InvalidRequest("`credits` must be 0 or more", param="credits"))
     return units
 
 

@@ -31,7 +31,8 @@ def add(routes: Blueprint, desk: Desk) -> None:
         asker = await desk.person()
         form = await desk.form()
         with form.trying():
-            provider, key, name = wanted(form.fields("provider", "name", whole=("api_key",)))
+            with form.reading():
+                provider, key, name = wanted(form.fields("provider", "name", whole=("api_key",)))
             await services.provider_keys.register(
                 asker.account, provider=provider, key=key.strip(), name=name, check=services.key_check, by=doer(asker)
             )

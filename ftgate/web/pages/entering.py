@@ -1,10 +1,14 @@
 """Signing in and out, and registering."""
 
+import re
+
 from quart import Blueprint, Response, request
 
+from ftgate.core.accounts import CHOSEN_NAME, CHOSEN_NAME_WORDS, password_fault
 from ftgate.ports.site import Doer, Session
 from ftgate.web.api.auth import MOST_CODE, MOST_NAME, MOST_PASSWORD, MOST_USERNAME, SESSION_S, email
 from ftgate.web.asking import Guard
+from ftgate.web.fields import wrong
 from ftgate.web.pages.desk import Desk, SignIn, ours
 from ftgate.web.pages.forms import Form
 from ftgate.web.replies import request_id
@@ -30,10 +34,11 @@ def add(routes: Blueprint, desk: Desk) -> None:
     async def sign_in() -> Response:
         form = await desk.stranger()
         with form.trying():
-            said = form.fields("username")
+            with form.reading():
+                username, secret = name_of(form), password(form)
             opened = await entrance.open_session(
-                username=said.needed("username", said.text("username", most=MOST_USERNAME)),
-                password=password(form), address=guard.address(), replacing=request.cookies.get(guard.cookie_name),
+                username=username, password=secret, address=guard.address(),
+                replacing=request.cookies.get(guard.cookie_name),
             )  # fmt: skip
         return entered(*opened, ours(form.said("next"))) if form.done else asked(form)
 
@@ -55,16 +60,20 @@ def add(routes: Blueprint, desk: Desk) -> None:
         form = await desk.stranger()
         with form.trying():
             entrance.check_open()
-            said = form.fields("username", "email", "name", "invite_code")
-            username = said.needed("username", said.text("username", most=MOST_USERNAME))
+            with form.reading():
+                username = name_of(form, CHOSEN_NAME, CHOSEN_NAME_WORDS)
+                secret = new_password(form, guard.live.site.password_min)
+                said = form.fields("email", "name", "invite_code")
+                address, name = email(said) or "", said.line("name", least=0, most=MOST_NAME) or ""
+                code = said.line("invite_code", least=0, most=MOST_CODE)
+                if guard.live.site.registration == "invite":
+                    said.needed("invite_code", code)
             await entrance.register(
-                username=username, password=password(form), email=email(said) or "",
-                name=said.line("name", least=0, most=MOST_NAME) or "",
-                invite_code=said.line("invite_code", least=0, most=MOST_CODE),
+                username=username, password=secret, email=address, name=name, invite_code=code,
                 by=Doer(None, username, "session", guard.address(), request_id()),
             )  # fmt: skip
             opened = await entrance.open_session(
-                username=username, password=password(form), address=guard.address(),
+                username=username, password=secret, address=guard.address(),
                 replacing=request.cookies.get(guard.cookie_name),
             )  # fmt: skip
         return entered(*opened, "/") if form.done else registering(form)
@@ -86,6 +95,23 @@ def with_cookie(answer: Response, value: str, guard: Guard) -> Response:
     name, secure = guard.cookie_name, guard.is_secure
     answer.set_cookie(name, value, max_age=SESSION_S, httponly=True, secure=secure, samesite="Lax", path="/")
     return answer
+
+
+def name_of(form: Form, rule: re.Pattern[str] | None = None, words: str = "") -> str:
+    """An account's name; of one that is to be made by its rule, and the words for it. Raises InvalidRequest."""
+    said = form.fields("username")
+    name = said.needed("username", said.text("username", most=MOST_USERNAME))
+    if rule is not None and name is not None and not rule.fullmatch(name):
+        form.fault(wrong("username", words))
+    return name
+
+
+def new_password(form: Form, least: int, name: str = "password") -> str:
+    """A password that is to be set, of `least` bytes or more. Raises InvalidRequest."""
+    chosen = password(form, name)
+    if chosen is not None and (fault := password_fault(chosen, least)):
+        form.fault(wrong(name, fault))
+    return chosen
 
 
 def password(form: Form, name: str = "password") -> str:

@@ -1,7 +1,8 @@
 """A form as a browser sends it, and what was wrong with it."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from io import BytesIO
 from typing import IO
 from urllib.parse import parse_qs
@@ -22,14 +23,16 @@ class Form:
     """Texts by name. A field that was left empty counts as not given, but is shown again as it was; a name may stand
     several times (boxes that are ticked).
 
-    `error` is what went wrong with it, None as long as nothing did; `done` whether something was tried, and did not go
-    wrong."""
+    `errors` is what went wrong with it, nothing as long as nothing did; `done` whether something was tried, and did not
+    go wrong."""
 
     def __init__(self, texts: dict[str, list[str]]) -> None:
         self.texts = texts
         self.files: dict[str, bytes] = {}
-        self.error: GateError | None = None
+        self.errors: list[GateError] = []
         self.done = False
+        self._reading = False
+        self._focused = False
 
     @classmethod
     def of(cls, body: bytes) -> "Form":
@@ -73,30 +76,75 @@ class Form:
         """Whether a box is ticked; `default` where this form was never sent."""
         return value in self.texts.get(name, ()) if self.texts else default
 
+    def also(self, texts: Mapping[str, list[str]]) -> "Form":
+        """This form, read as if these texts had come in it; what is wrong with them is this one's."""
+        form = copy(self)
+        form.texts = {**self.texts, **texts}
+        return form
+
+    @property
+    def error(self) -> GateError | None:
+        """The first thing that went wrong."""
+        return self.errors[0] if self.errors else None
+
     @contextmanager
     def trying(self) -> Iterator[None]:
-        """Around what the form asks for. A GateError is kept as the form's error; `done` says whether there was
+        """Around what the form asks for. A GateError is kept as one of the form's; `done` says whether there was
         none."""
+        self.errors = []
         try:
             yield
             self.done = True
         except GateError as error:
-            self.error = error
+            if error not in self.errors:
+                self.errors.append(error)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Around what reads its fields, within `trying`: whatever is wrong with them is kept, and the first of it
+        raised at the end, before anything is done. What was read counts for nothing then."""
+        self._reading = True
+        try:
+            yield
+        except InvalidRequest as error:
+            self.errors.append(error)
+        finally:
+            self._reading = False
+        if self.errors:
+            raise self.errors[0]
+
+    def fault(self, error: InvalidRequest) -> None:
+        """Something is wrong with a field: raise it, or keep it while the form is read."""
+        if not self._reading:
+            raise error
+        self.errors.append(error)
 
     def error_of(self, name: str) -> str:
         """What is wrong with this field, in words that stand beside it; "" where nothing is."""
-        if self.error is None or self.error.param is None or _snake(self.error.param) != name:
+        found = next((error for error in self.errors if error.param is not None and _snake(error.param) == name), None)
+        if found is None:
             return ""
-        own, message = f"`{self.error.param}`", self.error.message
+        own, message = f"`{found.param}`", found.message
         if message.startswith(f"{own}: "):
             return message.removeprefix(f"{own}: ")
         return f"This{message.removeprefix(own)}" if message.startswith(own) else message
 
     def error_beside(self, names: Collection[str]) -> str:
         """What went wrong that is about none of these fields."""
-        if self.error is None or (self.error.param is not None and _snake(self.error.param) in names):
-            return ""
-        return self.error.message
+        beside = (error for error in self.errors if error.param is None or _snake(error.param) not in names)
+        return next((error.message for error in beside), "")
+
+    def wrong_of(self, names: Collection[str]) -> int:
+        """How many of these fields are wrong."""
+        return sum(bool(self.error_of(name)) for name in names)
+
+    def focus(self, name: str) -> bool:
+        """Whether this field is to be in focus when the page opens: of the wrong ones the first that is asked for, as
+        they stand in the page."""
+        if self._focused or not self.error_of(name):
+            return False
+        self._focused = True
+        return True
 
     def fields(
         self,
@@ -122,7 +170,8 @@ class Form:
             found[name] = [line for line in lines if line]
         for name in flags:
             found[name] = self.ticked(name)
-        return fields.Fields({name: msgspec.Raw(msgspec.json.encode(value)) for name, value in found.items()})
+        raw = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in found.items()}
+        return fields.Fields(raw, self.errors if self._reading else None)
 
 
 def _in_memory(*_: object, **__: object) -> IO[bytes]:

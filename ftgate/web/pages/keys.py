@@ -72,7 +72,9 @@ def add(routes: Blueprint, desk: Desk) -> None:
             orders[order] = None
         try:
             with form.trying():
-                made, secret = await services.keys.make(asker.account, wanted(form), doer(asker))
+                with form.reading():
+                    asked = wanted(form)
+                made, secret = await services.keys.make(asker.account, asked, doer(asker))
         finally:
             if not form.done:
                 orders.pop(order, None)
@@ -112,7 +114,9 @@ def add_one(routes: Blueprint, desk: Desk) -> None:
         asker = await desk.person()
         form = await desk.form()
         with form.trying():
-            await services.keys.change(tokens.number(id), asker.account, wanted(form), doer(asker))
+            with form.reading():
+                asked = wanted(form)
+            await services.keys.change(tokens.number(id), asker.account, asked, doer(asker))
         return desk.go(f"/keys/{tokens.number(id)}", said="key_changed") if form.done else changing(asker, id, form)
 
     @routes.post("/keys/<id>/<any(enable, disable):what>")
@@ -204,18 +208,18 @@ def wanted(form: Form) -> dict[str, object]:
     """What a key's form says, as KeyRing has it. Its quota is in dollars. Raises InvalidRequest."""
     nulls = ("plan_id",) if "plan_id" in form.texts else ()
     models = {"models": [*form.every("models"), *form.every("more_models")]}
-    said = Form(form.texts | models).fields(
+    said = form.also(models).fields(
         "name", "quota_reset", *nulls, lists=("models", "allowed_ips"), nulls=nulls
     )  # fmt: skip
     said.needed("name", said.line("name", most=100))
     found = tokens.wanted(said)
     found["quota"] = form.fields("quota").usd("quota")
     if isinstance(found["quota"], int) and found["quota"] < 0:
-        raise wrong("quota", "A limit is zero or more.")
+        form.fault(wrong("quota", "A limit is zero or more."))
     expiry, on = form.said("expiry", "never"), form.said("expires_on").strip()
     if on and expiry != "date":
-        raise wrong("expiry", "A date is given beside: choose “On a date”, or empty it.")
-    if expiry != "as_it_is":
+        form.fault(wrong("expiry", "A date is given beside: choose “On a date”, or empty it."))
+    elif expiry != "as_it_is":
         found["expires_at_us"] = expires_us(expiry, on)
     return found
 

@@ -8,7 +8,7 @@ from ftgate.ports.site import Entered
 from ftgate.web.api.auth import MOST_NAME, SESSION_S, email
 from ftgate.web.asking import Asker, doer
 from ftgate.web.pages.desk import Desk
-from ftgate.web.pages.entering import password
+from ftgate.web.pages.entering import new_password, password
 from ftgate.web.pages.forms import Form
 
 
@@ -33,8 +33,9 @@ def add(routes: Blueprint, desk: Desk) -> None:
         asker = await desk.person()
         form = await desk.form()
         with form.trying():
-            said = form.fields("name", "email")
-            given = {"name": said.line("name", least=0, most=MOST_NAME) or "", "email": email(said) or ""}
+            with form.reading():
+                said = form.fields("name", "email")
+                given = {"name": said.line("name", least=0, most=MOST_NAME) or "", "email": email(said) or ""}
             await services.people.change_self(asker.account, given, doer(asker))
         return desk.go("/profile", said="profile_changed") if form.done else page(asker, form, "names")
 
@@ -49,7 +50,9 @@ def add(routes: Blueprint, desk: Desk) -> None:
         asker = await desk.person()
         form, found = await desk.form(), None
         with form.trying():
-            current, new = password(form, "current_password"), password(form, "new_password")
+            with form.reading():
+                current = password(form, "current_password")
+                new = new_password(form, guard.live.site.password_min, "new_password")
             found = await services.entrance.change_password(
                 asker.account, current=current, new=new, by=doer(asker), browser=True
             )

@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 from quart import Blueprint, Response, request
 
+from ftgate.core.accounts import NAME, NAME_WORDS
 from ftgate.doors import http
 from ftgate.errors import InvalidRequest, NotFound
 from ftgate.ports.managing import Acts
 from ftgate.ports.site import Doer
-from ftgate.web.api.auth import MOST_USERNAME
 from ftgate.web.pages.desk import Desk
-from ftgate.web.pages.entering import password, with_cookie
+from ftgate.web.pages.entering import name_of, new_password, password, with_cookie
 from ftgate.web.pages.forms import Form
 from ftgate.web.replies import request_id
 
@@ -66,11 +66,11 @@ def add(routes: Blueprint, desk: Desk) -> None:
         token = form.said("token")
         check(token)
         with form.trying():
-            said = form.fields("username")
-            username = said.needed("username", said.text("username", most=MOST_USERNAME))
-            chosen = password(form)
-            if password(form, "again") != chosen:
-                raise InvalidRequest("the two passwords are not the same", param="again")
+            with form.reading():
+                username = name_of(form, NAME, NAME_WORDS)
+                chosen = new_password(form, max(guard.live.site.password_min, 1))
+                if password(form, "again") != chosen:
+                    form.fault(InvalidRequest("the two passwords are not the same", param="again"))
             by = Doer(None, username, "session", guard.address(), request_id())
             await setup.make(token, username, chosen, metered=form.ticked("metered"), by=by)
             cookie, _ = await entrance.open_session(

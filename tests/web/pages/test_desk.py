@@ -8,6 +8,7 @@ import pytest
 
 from ftgate.web.pages.desk import ours
 from tests.web.fakes import Asking
+from tests.web.pages.visiting import wrong_fields
 
 HTML = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
@@ -24,12 +25,12 @@ async def test_who_signs_in_comes_back_to_the_page_that_was_asked_for() -> None:
     asking = Asking()
     answer = await asking.form("/logout", csrf_token="")
     assert (answer.status, answer.headers["location"]) == (303, "/login")
-    answer = await asking.form("/login", username="ann", password="right", next="/keys?status=active")
+    answer = await asking.form("/login", username="ann", password="rightly", next="/keys?status=active")
     assert (answer.status, answer.headers["location"]) == (303, "/keys?status=active")
     cookie = answer.headers["set-cookie"]
     assert cookie.startswith("ftgate_session=c1;")
     assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= {part.strip() for part in cookie.split(";")}
-    assert asking.entrance.asked == [("open", "ann", "right", "127.0.0.1", None)]
+    assert asking.entrance.asked == [("open", "ann", "rightly", "127.0.0.1", None)]
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ async def test_a_wrong_password_keeps_the_name_and_not_the_password() -> None:
 
 async def test_a_field_that_is_wrong_is_shown_with_what_is_wrong_beside_it() -> None:
     asking = Asking()
-    answer = await asking.form("/register", username="taken", password="right", email="a@b")
+    answer = await asking.form("/register", username="taken", password="rightly", email="a@b")
     page = answer.body.decode()
     assert answer.status == 409
     field = page[page.index('id="f-username"') : page.index('id="f-password"')]
@@ -69,13 +70,21 @@ async def test_a_field_that_is_wrong_is_shown_with_what_is_wrong_beside_it() -> 
     assert [asked[0] for asked in asking.entrance.asked] == ["register"]
 
 
+async def test_all_that_is_wrong_is_told_before_anything_is_asked() -> None:
+    asking = Asking()
+    answer = await asking.form("/register", username="a b", password="short", email="nobody", invite_code="c" * 65)
+    assert answer.status == 400 and asking.entrance.asked == []
+    assert wrong_fields(answer) == ["username", "password", "email", "invite_code"]
+    assert 'value="a b"' in answer.body.decode() and 'value="nobody"' in answer.body.decode()
+
+
 async def test_who_registers_is_signed_in() -> None:
     asking = Asking()
-    answer = await asking.form("/register", username="newone", password="right", invite_code="A1B2")
+    answer = await asking.form("/register", username="newone", password="rightly", invite_code="A1B2")
     assert (answer.status, answer.headers["location"]) == (303, "/")
     assert asking.entrance.asked == [
-        ("register", "newone", "right", "", "A1B2", "session"),
-        ("open", "newone", "right", "127.0.0.1", None),
+        ("register", "newone", "rightly", "", "A1B2", "session"),
+        ("open", "newone", "rightly", "127.0.0.1", None),
     ]
 
 
@@ -84,7 +93,7 @@ async def test_registering_may_be_closed() -> None:
     asking.entrance.closed = True
     answer = await asking.ask("/register", secret=None, **HTML)
     assert (answer.status, b"nobody may sign up here" in answer.body) == (403, True)
-    assert (await asking.form("/register", username="newone", password="right")).status == 403
+    assert (await asking.form("/register", username="newone", password="rightly")).status == 403
     assert asking.entrance.asked == []
 
 
@@ -129,7 +138,7 @@ async def test_a_form_of_another_session_is_told_in_words() -> None:
 @pytest.mark.parametrize("path", ["/login", "/register"])
 async def test_another_site_signs_nobody_in(path: str, headers: dict[str, str]) -> None:
     asking = Asking()
-    answer = await asking.form(path, headers=headers, username="ann", password="right")
+    answer = await asking.form(path, headers=headers, username="ann", password="rightly")
     assert (answer.status, asking.entrance.asked) == (403, [])
 
 

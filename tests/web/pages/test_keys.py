@@ -14,7 +14,7 @@ from ftgate.ports.site import Rows
 from ftgate.web.pages import keys as pages
 from tests.web.fakes import Asking
 from tests.web.pages.given import given_to
-from tests.web.pages.visiting import SCRIPT, USER, Visitor, gone_to, is_safe, text
+from tests.web.pages.visiting import SCRIPT, USER, Visitor, gone_to, is_safe, text, wrong_fields
 
 KEY: dict[str, object] = {
     "id": "7", "keyPrefix": "sk-ft_abcdef", "name": "laptop", "status": "active", "planId": 1, "quota": "500",
@@ -191,6 +191,18 @@ async def test_what_is_wrong_stands_beside_its_field(typed: dict[str, str], fiel
             assert 'value="kept"' in body
         if field != "allowed_ips":
             assert "10.1.0.0/16</textarea>" in body
+
+
+@pytest.mark.parametrize("path", ["/keys/new", "/keys/7/edit"])
+async def test_all_that_is_wrong_is_told_at_once(path: str) -> None:
+    bob, ring = house(KEY)
+    typed = {"name": "kept", "quota": "-1", "more_models": "m" * 300, "expiry": "date", "expires_on": "2030-02-30"}
+    page = await bob.send(path, **typed, allowed_ips="nowhere", quota_reset="day")
+    assert page.status == 400 and ring.asked == []
+    assert wrong_fields(page) == ["quota", "models", "expires_on", "allowed_ips"]
+    assert "4 fields need another look" in text(page)
+    for kept in ('value="kept"', 'value="-1"', 'value="2030-02-30"', "nowhere</textarea>", 'value="day" selected'):
+        assert kept in page.body.decode(), kept
 
 
 async def test_what_the_keys_refuse_stands_in_the_form() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from tests.web.fakes import Asking
-from tests.web.pages.visiting import OPERATOR, SCRIPT, USER, Visitor, gone_to, text
+from tests.web.pages.visiting import OPERATOR, SCRIPT, USER, Visitor, gone_to, text, wrong_fields
 
-FORM = {"token": "right", "username": "ada", "password": "right", "again": "right", "metered": "on"}
+FORM = {"token": "right", "username": "ada", "password": "rightly", "again": "rightly", "metered": "on"}
 
 
 @pytest.fixture
@@ -26,12 +26,12 @@ async def test_the_link_shows_the_form_and_the_form_makes_the_operator(asking: A
     made = await nobody.send("/setup", **FORM)
     assert gone_to(made) == "/admin/start?said=operator_made"
     assert "ftgate_session=c1" in made.headers["set-cookie"] and "HttpOnly" in made.headers["set-cookie"]
-    assert asking.setup.made == [("ada", "right", True, "session")]
+    assert asking.setup.made == [("ada", "rightly", True, "session")]
 
 
 async def test_credits_may_be_needed(asking: Asking) -> None:
     await Visitor(asking, None).send("/setup", **{name: said for name, said in FORM.items() if name != "metered"})
-    assert asking.setup.made == [("ada", "right", False, "session")]
+    assert asking.setup.made == [("ada", "rightly", False, "session")]
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,11 @@ async def test_what_is_wrong_stands_beside_its_field_and_the_link_holds(
         again.body.count(b'value="right"') == 1 and f'value="{changed.get("username", "ada")}"' in again.body.decode()
     )
     assert asking.setup.made == [] and asking.throttle.counted == []
+
+
+async def test_all_that_is_wrong_is_told_at_once(asking: Asking) -> None:
+    page = await Visitor(asking, None).send("/setup", **(FORM | {"username": "a b", "password": "x", "again": "y"}))
+    assert page.status == 400 and wrong_fields(page) == ["username", "password", "again"] and asking.setup.made == []
 
 
 async def test_a_typed_name_is_only_text(asking: Asking) -> None:

@@ -11,7 +11,7 @@ from ftgate.ports.site import Rows
 from tests.web.fakes import Asking
 from tests.web.pages.given import given_to
 from tests.web.pages.test_keys import KEY
-from tests.web.pages.visiting import OPERATOR, SCRIPT, USER, Visitor, gone_to, is_safe, text
+from tests.web.pages.visiting import OPERATOR, SCRIPT, USER, Visitor, gone_to, is_safe, text, wrong_fields
 
 BOB: dict[str, object] = {
     "id": "5", "username": "bob", "name": SCRIPT, "email": "b@example.org", "role": "user", "status": "active",
@@ -168,8 +168,10 @@ async def test_a_password_that_is_made_is_shown_this_once(operator: Visitor, peo
         ({"username": ""}, None, 400),
         ({"username": "eve", "credits": "-1"}, None, 400),
         ({"username": "eve", "credits": SCRIPT}, None, 400),
-        ({"username": SCRIPT}, Conflict("it is taken", code="username_taken", param="username"), 409),
+        ({"username": "eve", "name": SCRIPT}, Conflict("it is taken", code="username_taken", param="username"), 409),
         ({"username": "eve", "email": "x"}, None, 400),
+        ({"username": SCRIPT}, None, 400),
+        ({"username": "eve", "password": "12345"}, None, 400),
     ],
 )
 async def test_what_is_wrong_with_a_new_one(
@@ -179,6 +181,16 @@ async def test_what_is_wrong_with_a_new_one(
     page = await operator.send("/admin/users/new", **form)
     assert page.status == status and b'aria-invalid="true"' in page.body and SCRIPT.encode() not in page.body
     assert people.asked == []
+
+
+async def test_all_that_is_wrong_is_told_at_once(operator: Visitor, people: People) -> None:
+    typed = {"username": "a b", "password": "12345", "credits": "much", "email": "nobody", "role": "king"}
+    page = await operator.send("/admin/users/new", **typed)
+    assert page.status == 400 and people.asked == []
+    assert wrong_fields(page) == ["username", "password", "credits", "email", "role"]
+    page = await operator.send("/admin/users/5/credits", what="correct", amount="0", note="", ref="a b")
+    assert page.status == 400 and people.asked == []
+    assert wrong_fields(page) == ["amount", "note", "ref"]
 
 
 async def test_one_account(operator: Visitor, people: People) -> None:

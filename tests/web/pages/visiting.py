@@ -51,6 +51,19 @@ def gone_to(answer: Answer) -> str:
     return place
 
 
+def wrong_fields(answer: Answer) -> list[str]:
+    """The fields of a page that say what is wrong with them, in their order: each is marked, and described by its
+    words; the first alone is in focus."""
+    page = answer.body.decode()
+    controls = re.findall(r"<(?:input|select|textarea)\b[^>]*>", page)
+    marked = [control for control in controls if 'aria-invalid="true"' in control]
+    told = [re.search(r'aria-describedby="e-(\w+)', control) for control in marked]
+    names = [found[1] for found in told if found is not None]
+    assert len(names) == len(marked) and sorted(names) == sorted(re.findall(r'class="error" id="e-(\w+)"', page))
+    assert [control for control in controls if " autofocus" in control] == marked[:1]
+    return names
+
+
 def is_safe(answer: Answer) -> bool:
     """Whether SCRIPT stands in it as text, and only so."""
     body = answer.body.decode()

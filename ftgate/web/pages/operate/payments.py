@@ -64,7 +64,8 @@ def add(routes: Blueprint, desk: Desk) -> None:
         asker = await desk.operator()
         form = await desk.form()
         with form.trying():
-            action, note = payments.decided(form.fields("action", "note"))
+            with form.reading():
+                action, note = payments.decided(form.fields("action", "note"))
             await services.payments.resolve(id, action=action, note=note, by=doer(asker))
         return desk.go(f"/admin/payments/{part(id)}", said="payment_resolved") if form.done else await page(
             asker, id, form

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from quart import Blueprint, Response
 
-from ftgate.core.accounts import MODES, ROLES, STATUSES
+from ftgate.core.accounts import MODES, NAME, NAME_WORDS, ROLES, STATUSES
 from ftgate.errors import InvalidRequest
 from ftgate.ports.managing import Moves
 from ftgate.web.api import credits, users
@@ -14,6 +14,7 @@ from ftgate.web.asked import path_id
 from ftgate.web.asking import Asker, doer
 from ftgate.web.pages import lists
 from ftgate.web.pages.desk import Desk
+from ftgate.web.pages.entering import name_of, new_password
 from ftgate.web.pages.forms import Form
 from ftgate.web.shown import with_requests
 
@@ -53,7 +54,11 @@ def add(routes: Blueprint, desk: Desk) -> None:
         asker, made = await desk.operator(), None
         form = await desk.form()
         with form.trying():
-            username, given = users.new(form.fields(*ABOUT, "credits", whole=("password",)))
+            with form.reading():
+                username, given = users.new(form.fields(*ABOUT, "credits", whole=("password",)))
+                name_of(form, NAME, NAME_WORDS)
+                if "password" in given:
+                    new_password(form, desk.guard.live.site.password_min)
             user = await services.users.make(username, given, doer(asker))
             if "password" not in given:
                 made = await services.users.set_password(int(str(user["id"])), None, doer(asker))
@@ -99,8 +104,8 @@ def _one(routes: Blueprint, desk: Desk) -> None:
         services.users.shown(user)
         form = await desk.form()
         with form.trying():
-            said = form.fields("name", "email", "role", "plan", "mode", nulls=("mode",))
-            given = users.changes(said)
+            with form.reading():
+                given = users.changes(form.fields("name", "email", "role", "plan", "mode", nulls=("mode",)))
             given |= {what: "" for what in ("name", "email") if not form.said(what).strip()}
             await services.users.change(user, given, doer(asker))
         return desk.go(f"/admin/users/{user}", said="user_changed") if form.done else await shown(
@@ -114,8 +119,9 @@ def _one(routes: Blueprint, desk: Desk) -> None:
         form = await desk.form()
         correcting = form.said("what") == "correct"
         with form.trying():
-            said = form.fields("amount", "note", "ref")
-            units, note, ref = credits.put_right(said) if correcting else credits.given(said)
+            with form.reading():
+                said = form.fields("amount", "note", "ref")
+                units, note, ref = credits.put_right(said) if correcting else credits.given(said)
             move = services.credits.corrected if correcting else services.credits.granted
             done = dict(await move(user, units, note=note, ref=ref, by=doer(asker)))
         if not form.done:
