@@ -6,17 +6,18 @@ from urllib.parse import urlencode
 
 from quart import Blueprint, Response, request
 
-from ftgate.core.logged import OPERATOR, ROW, Logged, Recorded, Totals, Wanted
+from ftgate.core.logged import OPERATOR, ROW, Listed, Logged, Recorded, Totals, Wanted
 from ftgate.core.logged import shown as as_row
 from ftgate.errors import NotFound
 from ftgate.web.api.usage import FAILED, LIST, no_call, wanted_calls
-from ftgate.web.asked import text, whole_id
+from ftgate.web.asked import text
 from ftgate.web.asking import Asker
 from ftgate.web.pages import lists, zones
 from ftgate.web.pages.desk import Desk, part
 from ftgate.web.pages.forms import Form
 from ftgate.web.pages.one_call import told
 from ftgate.web.pages.reasons import reason
+from ftgate.web.pages.whose import Whose, nobodys, whose
 from ftgate.web.paging import paged, paging
 from ftgate.web.replies import reply
 
@@ -73,19 +74,23 @@ async def listed(desk: Desk, asker: Asker, account: int | None, keys: Sequence[t
     form = Form({name: [said] for name, said in request.args.items()})
     place: tzinfo = UTC
     wanted = Wanted(account=account)
-    operator, kind = account is None, "html"
+    operator, kind, missing = account is None, "html", ""
     names = OPERATOR if operator else ROW
     rows: list[Logged] = []
     totals, total, following = None, 0, None
     with form.trying():
         place = zones.place()
-        wanted, kind = filtered(desk, account, place), lists.form()
+        of = Whose(account) if account is not None else whose(desk)
+        missing = of.missing
+        wanted, kind = wanted_calls(of.account, place, channel=text("channel") if operator else None), lists.form()
+        if kind == "csv" and missing:
+            return lists.as_file(nobodys(LIST), "requests", kind)
         if kind == "csv":
             pieces = desk.services.journal.csv(wanted, names)
             return desk.services.exports.sent(asker.account, pieces, "text/csv; charset=utf-8", "requests.csv")
         asked = paging(LIST, 2, ROWS)
         after = None if asked.after is None else (asked.after[0], asked.after[1])
-        found = await desk.services.journal.page(
+        found = Listed([], 0, None) if missing else await desk.services.journal.page(
             wanted, skipped=asked.skipped, size=asked.size, after=after, summed=True
         )  # fmt: skip
         rows, total, totals = found.rows, found.total, found.totals
@@ -99,18 +104,8 @@ async def listed(desk: Desk, asker: Asker, account: int | None, keys: Sequence[t
         list_path=ALL if operator else OWN, statuses=with_one(STATUSES, text("status")),
         modes=with_one(MODES, text("mode")), tz=zones.name_of(place), starts=zones.local(wanted.from_us, place),
         ends=zones.local(wanted.to_us, place), csv=csv_path(place, ALL if operator else OWN),
-        filtered=any(text(name) for name in FILTERS), names={"key": dict(keys)},
+        filtered=any(text(name) for name in FILTERS), names={"key": dict(keys)}, missing=missing,
     )  # fmt: skip
-
-
-def filtered(desk: Desk, account: int | None, place: tzinfo) -> Wanted:
-    """Which calls the address asks for. An operator names a user by name or id. Raises InvalidRequest, NotFound."""
-    if account is not None:
-        return wanted_calls(account, place)
-    said = text("user")
-    known = said is None or (said.isdecimal() and said.isascii())
-    user = whole_id("user") if known or said is None else desk.services.credits.account(said)
-    return wanted_calls(user, place, channel=text("channel"))
 
 
 def shown(desk: Desk, row: Logged, *, operator: bool) -> dict[str, object]:

@@ -18,6 +18,7 @@ from tests.core.test_logged import ONE
 from tests.web.fakes import Asking
 from tests.web.pages.given import given_to
 from tests.web.pages.test_keys import KEY, Keys
+from tests.web.pages.test_users import People
 from tests.web.pages.visiting import OPERATOR, SCRIPT, USER, Visitor, gone_to, is_safe, text
 
 AT = 1_800_000_000_000_000
@@ -34,7 +35,7 @@ def house(*rows: Logged, totals: Totals | None = None, total: int | None = None)
     """A site with these calls; a user, and an operator."""
     asking = Asking()
     asking.journal.listed = Listed(list(rows), len(rows) if total is None else total, None, totals)
-    given_to(asking, keys=Keys(KEY))
+    given_to(asking, keys=Keys(KEY), users=(people := People()), credits=people)
     return asking, Visitor(asking, USER), Visitor(asking, OPERATOR)
 
 
@@ -91,9 +92,9 @@ async def test_filters_are_the_address() -> None:
     assert "/logs?from=2026-11-01T10%3A00&to=2026-11-02&model=big&key=7&status=failed&mode=byok&" in body
     assert "tz=Asia%2FKolkata&format=csv" in body
     assert 'aria-label="Without Model big"' in body
-    await root.get("/admin/requests?user=3&channel=lab-1&status=502&tz=UTC")
-    assert asking.journal.asked[1][0] == Wanted(account=3, channel="lab-1", http_status=502)
-    await root.get("/admin/requests?user=ann")
+    await root.get("/admin/requests?user=5&channel=lab-1&status=502&tz=UTC")
+    assert asking.journal.asked[1][0] == Wanted(account=5, channel="lab-1", http_status=502)
+    await root.get("/admin/requests?user=bob")
     assert asking.journal.asked[2][0] == Wanted(account=5)
 
 
@@ -109,7 +110,7 @@ async def test_the_list_as_a_file() -> None:
     assert answer.body == b"head\r\nrow\r\n" and 'filename="requests.csv"' in answer.headers["content-disposition"]
     assert asking.journal.asked == [(Wanted(account=3, model="big"), {"names": ROW})]
     assert (await bob.get("/logs?format=json")).json()["data"] == [shown(CALL)]
-    assert (await root.get("/admin/requests?user=3&format=json")).json()["data"] == [shown(CALL, OPERATOR_FIELDS)]
+    assert (await root.get("/admin/requests?user=5&format=json")).json()["data"] == [shown(CALL, OPERATOR_FIELDS)]
     assert (await bob.get("/admin/requests?format=csv")).status == 403
     assert (await bob.get("/logs?format=xml")).status == 400
 

@@ -10,7 +10,7 @@ from ftgate.ports.managing import Moves, Verification
 from ftgate.ports.site import Rows
 from tests.web.fakes import Asking
 from tests.web.pages.given import given_to
-from tests.web.pages.test_users import ENTRY, People
+from tests.web.pages.test_users import ENTRY, People, Ring
 from tests.web.pages.visiting import OPERATOR, SCRIPT, USER, Visitor, gone_to, is_safe, text
 
 PAYMENT: dict[str, Any] = {
@@ -31,11 +31,6 @@ class Books(People):
         self.checked: Verification | None = None
         self.rows: list[Mapping[str, object]] = [ENTRY]
         self.payment = dict(PAYMENT)
-
-    def account(self, username: str) -> int:
-        if username != "bob":
-            raise NotFound(f"no user named {username!r}")
-        return 5
 
     async def entries(self, wanted: Moves, **_: Any) -> Rows:
         self.wanted.append(wanted)
@@ -143,10 +138,24 @@ async def test_filters_that_choose_nothing(operator: Visitor, books: Books) -> N
     assert gone_to(await operator.get("/admin/ledger?user=&kind=&ref=r")) == "/admin/ledger?ref=r"
     assert gone_to(await operator.get("/admin/ledger?user=")) == "/admin/ledger"
     assert (await operator.get("/admin/ledger?kind=x")).status == 400
-    assert "no user named 'eve'" in text(await operator.get("/admin/ledger?user=eve"))
     books.rows = []
     assert "No entry is like that." in text(await operator.get("/admin/ledger?ref=r"))
     assert "Nothing has moved yet" in text(await operator.get("/admin/ledger"))
+
+
+@pytest.mark.parametrize("path", ["/admin/ledger", "/admin/payments", "/admin/keys", "/admin/requests"])
+async def test_the_rows_of_somebody_who_is_not_there(
+    asking: Asking, operator: Visitor, books: Books, path: str
+) -> None:
+    given_to(asking, keys=Ring())
+    for user, shown in (("eve", "eve"), ("6", "6"), ("x" * 200, "x" * 100 + "…")):
+        page = await operator.get(f"{path}?user={user}")
+        assert page.status == 200 and f"There is no user “{shown}”." in text(page)
+        assert f'name="user" value="{user}"' in page.body.decode() and "<td" not in page.body.decode()
+        assert (await operator.get(f"{path}?user={user}&format=json")).json()["data"] == []
+        assert b"\r\n" not in (await operator.get(f"{path}?user={user}&format=csv")).body.rstrip(b"\r\n")
+    assert books.wanted == [] and asking.journal.asked == []
+    assert "There is no user" not in text(await operator.get(f"{path}?user=bob"))
 
 
 async def test_entries_as_a_file(operator: Visitor) -> None:

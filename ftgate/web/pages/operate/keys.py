@@ -4,12 +4,12 @@ from quart import Blueprint, Response
 
 from ftgate.core.accounts import SHOWN_STATUSES
 from ftgate.web.api import tokens
-from ftgate.web.asked import whole_id
 from ftgate.web.asking import doer
 from ftgate.web.pages import lists
 from ftgate.web.pages.desk import Desk
 from ftgate.web.pages.keys import told
 from ftgate.web.pages.lists import rows_of
+from ftgate.web.pages.whose import nobodys, whose
 
 
 def add(routes: Blueprint, desk: Desk) -> None:
@@ -20,15 +20,16 @@ def add(routes: Blueprint, desk: Desk) -> None:
         asker = await desk.operator()
         if tidy := desk.tidied():
             return tidy
-        account = whole_id("user")
-        found = await tokens.page(services, account, operator=True)
+        of = whose(desk)
+        found = nobodys("tokens") if of.missing else await tokens.page(services, of.account, operator=True)
         if (file := lists.form()) != "html":
             return lists.as_file(found, "keys", file)
         keys = [told(key) for key in rows_of(found)]
         names = {str(key["user"]): services.users.shown(int(str(key["user"])))["username"] for key in keys}
-        whose = None if account is None else services.users.shown(account)
+        owner = None if of.account is None else services.users.shown(of.account)
         return desk.show(
-            "operate/keys.html", asker, found=found, keys=keys, names=names, whose=whose, statuses=SHOWN_STATUSES
+            "operate/keys.html", asker, found=found, keys=keys, names=names, whose=owner, missing=of.missing,
+            statuses=SHOWN_STATUSES,
         )  # fmt: skip
 
     @routes.post("/admin/keys/<id>/<any(enable, disable, delete):what>")

@@ -11,17 +11,8 @@ from ftgate.web.api.records import KINDS
 from ftgate.web.asked import choice, text
 from ftgate.web.pages import lists
 from ftgate.web.pages.desk import Desk
+from ftgate.web.pages.whose import nobodys, whose
 from ftgate.web.paging import page_of
-
-
-def account_of(desk: Desk, name: str = "user") -> int | None:
-    """Whose rows the query asks for, by id or by name. Raises NotFound."""
-    said = text(name)
-    if said is None:
-        return None
-    if said.isascii() and said.isdecimal() and len(said) <= 18:
-        return int(said)
-    return desk.services.credits.account(said)
 
 
 def names_of(desk: Desk, ids: set[str]) -> dict[str, str]:
@@ -43,19 +34,17 @@ def add(routes: Blueprint, desk: Desk) -> None:
         asker = await desk.operator()
         if tidy := desk.tidied():
             return tidy
-        missing = None
-        try:
-            wanted = Moves(account=account_of(desk), kind=choice("kind", KINDS), ref=text("ref"))
-            found = await page_of("entries", partial(services.records.entries, wanted))
-        except NotFound as error:
-            missing, wanted = error, Moves()
-            found = {"data": [], "total": 0, "next": None}
+        of = whose(desk)
+        wanted = Moves(account=of.account, kind=choice("kind", KINDS), ref=text("ref"))
+        found = (
+            nobodys("entries") if of.missing else await page_of("entries", partial(services.records.entries, wanted))
+        )  # fmt: skip
         if (form := lists.form()) != "html":
             return lists.as_file(found, "entries", form)
         names = names_of(desk, {str(row["user"]) for row in lists.rows_of(found)})
         return desk.show(
             "operate/ledger.html", asker, found=found, kinds=KINDS, names=names, check=services.records.verification(),
-            missing=missing, whose=wanted.account, plain=not set(request.args) - {"said"},
+            missing=of.missing, whose=of.account, plain=not set(request.args) - {"said"},
         )  # fmt: skip
 
     @routes.post("/admin/ledger/verify")

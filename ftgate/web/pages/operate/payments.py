@@ -3,14 +3,13 @@
 from quart import Blueprint, Response
 
 from ftgate.core.payments import STATUSES
-from ftgate.errors import NotFound
 from ftgate.ports.managing import Moves
 from ftgate.web.api import payments
 from ftgate.web.asking import Asker, doer
 from ftgate.web.pages import lists
 from ftgate.web.pages.desk import Desk, part
 from ftgate.web.pages.forms import Form
-from ftgate.web.pages.operate.ledger import account_of
+from ftgate.web.pages.whose import nobodys, whose
 
 MOST_ENTRIES = 20
 
@@ -19,10 +18,10 @@ def add(routes: Blueprint, desk: Desk) -> None:
     services = desk.services
 
     async def listing(asker: Asker, form: Form | None = None) -> Response:
-        try:
-            found = await payments.page(services.payments, account_of(desk), operator=True)
-        except NotFound:
-            found = {"data": [], "total": 0, "next": None}
+        of = whose(desk)
+        found = (
+            nobodys("payments") if of.missing else await payments.page(services.payments, of.account, operator=True)
+        )  # fmt: skip
         if (file := lists.form()) != "html":
             return lists.as_file(found, "payments", file)
         _, waiting, _ = await services.payments.page(
@@ -31,6 +30,7 @@ def add(routes: Blueprint, desk: Desk) -> None:
         return desk.show(
             "operate/payments.html", asker, form=form, found=found, statuses=STATUSES, waiting=waiting,
             taken=services.payments.amounts() is not None, heard=services.payments.takes_events(),
+            missing=of.missing,
         )  # fmt: skip
 
     @routes.get("/admin/payments")
