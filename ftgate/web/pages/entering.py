@@ -42,6 +42,23 @@ def add(routes: Blueprint, desk: Desk) -> None:
             )  # fmt: skip
         return entered(*opened, ours(form.said("next"))) if form.done else asked(form)
 
+    @routes.post("/logout")
+    async def logout() -> Response:
+        try:
+            asker = await desk.person()
+        except SignIn:
+            return desk.go("/login")
+        await entrance.logout(asker.account, token=None, session=asker.session, all=False)
+        answer = desk.go("/login", said="signed_out")
+        answer.delete_cookie(guard.cookie_name, path="/", secure=guard.is_secure, httponly=True, samesite="Lax")
+        return answer
+
+    _registering(routes, desk)
+
+
+def _registering(routes: Blueprint, desk: Desk) -> None:
+    entrance, guard = desk.services.entrance, desk.guard
+
     def registering(form: Form | None = None) -> Response:
         site = guard.live.site
         return desk.show(
@@ -72,22 +89,11 @@ def add(routes: Blueprint, desk: Desk) -> None:
                 username=username, password=secret, email=address, name=name, invite_code=code,
                 by=Doer(None, username, "session", guard.address(), request_id()),
             )  # fmt: skip
-            opened = await entrance.open_session(
+            cookie, _ = await entrance.open_session(
                 username=username, password=secret, address=guard.address(),
                 replacing=request.cookies.get(guard.cookie_name),
             )  # fmt: skip
-        return entered(*opened, "/") if form.done else registering(form)
-
-    @routes.post("/logout")
-    async def logout() -> Response:
-        try:
-            asker = await desk.person()
-        except SignIn:
-            return desk.go("/login")
-        await entrance.logout(asker.account, token=None, session=asker.session, all=False)
-        answer = desk.go("/login", said="signed_out")
-        answer.delete_cookie(guard.cookie_name, path="/", secure=guard.is_secure, httponly=True, samesite="Lax")
-        return answer
+        return with_cookie(desk.go("/"), cookie, guard) if form.done else registering(form)
 
 
 def with_cookie(answer: Response, value: str, guard: Guard) -> Response:

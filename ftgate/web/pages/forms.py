@@ -121,7 +121,7 @@ class Form:
 
     def error_of(self, name: str) -> str:
         """What is wrong with this field, in words that stand beside it; "" where nothing is."""
-        found = next((error for error in self.errors if error.param is not None and _snake(error.param) == name), None)
+        found = next((error for error in self.errors if error.param is not None and snake(error.param) == name), None)
         if found is None:
             return ""
         own, message = f"`{found.param}`", found.message
@@ -131,7 +131,7 @@ class Form:
 
     def error_beside(self, names: Collection[str]) -> str:
         """What went wrong that is about none of these fields."""
-        beside = (error for error in self.errors if error.param is None or _snake(error.param) not in names)
+        beside = (error for error in self.errors if error.param is None or snake(error.param) not in names)
         return next((error.message for error in beside), "")
 
     def wrong_of(self, names: Collection[str]) -> int:
@@ -179,6 +179,6 @@ def _in_memory(*_: object, **__: object) -> IO[bytes]:
     return BytesIO()
 
 
-def _snake(name: str) -> str:
+def snake(name: str) -> str:
     """A field's name in the one spelling that forms use."""
     return "".join(f"_{sign.lower()}" if sign.isupper() else sign for sign in name)

@@ -30,6 +30,8 @@ SPANS = {"none": "in all", "day": "a day", "week": "a week", "month": "a month"}
 """For how long a quota is, by `quotaReset`."""
 MOST_ORDER, MOST_ORDERS = 64, 10_000
 """Characters of what a form for a new key is known by, and forms that are remembered."""
+CENTS = ("quota", "usedQuota")
+"""Amounts of a key that TOKEN has in cents."""
 MOST_LISTED = 40
 """Models that a form lists with a box each; of more it takes names alone."""
 KINDS = {"active": "good", "expired": "fair"}
@@ -44,7 +46,7 @@ def add(routes: Blueprint, desk: Desk) -> None:
         asker = await desk.person()
         found = await tokens.page(services, asker.account)
         if (form := lists.form()) != "html":
-            return lists.as_file(found, "keys", form)
+            return lists.as_file(found, "keys", form, cents=CENTS)
         _, every, _ = await services.keys.page(asker.account, status=None, after=None, skipped=0, size=1)
         _, active, _ = await services.keys.page(asker.account, status="active", after=None, skipped=0, size=1)
         return desk.show(

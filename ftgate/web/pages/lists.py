@@ -1,6 +1,6 @@
 """Lists as files: what a page shows as a table comes as CSV or JSON, too, where the address says so (`?format=`)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -8,6 +8,8 @@ from quart import Response
 
 from ftgate.core.logged import cell
 from ftgate.web.asked import chosen
+from ftgate.web.pages.forms import snake
+from ftgate.web.pages.writing import plain_usd
 from ftgate.web.paging import whole
 from ftgate.web.replies import reply
 
@@ -48,13 +50,19 @@ def rows_of(page: Mapping[str, object]) -> Sequence[Mapping[str, Any]]:
     return cast(Sequence[Mapping[str, Any]], page["data"])
 
 
-def as_file(page: Mapping[str, object], name: str, form: str) -> Response:
-    """A page of a list as JSON, as the API has it, or its rows as the file NAME.csv."""
+def as_file(page: Mapping[str, object], name: str, form: str, *, cents: Collection[str] = ()) -> Response:
+    """A page of a list as JSON, as the API has it, or its rows as the file NAME.csv. Amounts of the columns in `cents`
+    are dollars there, as on the page, and the column's name says so: quota_usd."""
     if form == "json":
         return reply(page)
     rows = rows_of(page)
     names = list(rows[0]) if rows else []
-    lines = [",".join(names), *(",".join(cell(row[column]) for column in names) for row in rows)]
+    heads = [f"{snake(column)}_usd" if column in cents else column for column in names]
+    lines = [",".join(heads), *(",".join(_cell(row[column], column in cents) for column in names) for row in rows)]
     answer = Response("".join(f"{line}\r\n" for line in lines), content_type="text/csv; charset=utf-8")
     answer.headers["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     return answer
+
+
+def _cell(value: Any, is_cents: bool) -> str:
+    return cell(plain_usd(value, cents=True) if is_cents and value is not None else value)

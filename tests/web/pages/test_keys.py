@@ -102,6 +102,10 @@ async def test_the_list_as_a_file() -> None:
     assert (await bob.get("/keys?format=json")).json()["data"] == [KEY]
     lines = (await bob.get("/keys?format=csv")).body.decode().splitlines()
     assert lines[0].startswith("id,keyPrefix,name,") and lines[1].startswith("7,sk-ft_abcdef,laptop,active")
+    columns = dict(zip(lines[0].split(","), lines[1].split(","), strict=False))
+    assert (columns["quota_usd"], columns["used_quota_usd"]) == ("5.00", "1.255") and "quota" not in columns
+    unlimited, _ = house({**KEY, "quota": None})
+    assert ",,1.255," in (await unlimited.get("/keys?format=csv")).body.decode()
 
 
 async def test_a_key_is_made_and_its_text_shown_once() -> None:

@@ -7,7 +7,7 @@ from ftgate.web.api import tokens
 from ftgate.web.asking import doer
 from ftgate.web.pages import lists
 from ftgate.web.pages.desk import Desk
-from ftgate.web.pages.keys import told
+from ftgate.web.pages.keys import CENTS, told
 from ftgate.web.pages.lists import rows_of
 from ftgate.web.pages.whose import nobodys, whose
 
@@ -23,7 +23,7 @@ def add(routes: Blueprint, desk: Desk) -> None:
         of = whose(desk)
         found = nobodys("tokens") if of.missing else await tokens.page(services, of.account, operator=True)
         if (file := lists.form()) != "html":
-            return lists.as_file(found, "keys", file)
+            return lists.as_file(found, "keys", file, cents=CENTS)
         keys = [told(key) for key in rows_of(found)]
         names = {str(key["user"]): services.users.shown(int(str(key["user"])))["username"] for key in keys}
         owner = None if of.account is None else services.users.shown(of.account)
