@@ -83,9 +83,11 @@ def test_a_clock_that_jumps_stops_nothing(house: House, jumps_h: tuple[int, ...]
     account = house.account("1")
     try:
         for hours in (*jumps_h, 0):
-            clock.write_text(str(hours * HOUR_S))
-            for stream in (False, True):
-                assert house.chat(account, "words", stream=stream).status_code == 200
+            with house.raw(account, "words", stream=True) as wire:
+                wire.until("wörd ".encode(), 5)
+                clock.write_text(str(hours * HOUR_S))
+                assert wire.until(b"[DONE]").count("wörd ".encode()) == 40
+            assert house.chat(account).status_code == 200
             assert house.http.get("/readyz").status_code == 200
             house.cli("credit", "grant", account.name, "0.5")
     finally:
