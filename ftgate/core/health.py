@@ -38,7 +38,9 @@ FIRST_REST_S = 1.0
 SLACK_S = 0.001
 """A rest that is nearly over is over: who has waited for it must not be turned away for a rounding."""
 ERRORS_KEPT = 1000
-"""Channels whose last error is remembered."""
+"""Channels whose last errors are remembered."""
+ERRORS_EACH = 5
+"""Different errors of one channel that are: one that comes again and again hides no other."""
 
 
 class Breaker(msgspec.Struct, frozen=True):
@@ -112,7 +114,8 @@ class Health:
     def __init__(self) -> None:
         self.circuits: dict[tuple[str, str], Circuit] = {}
         self.rests: dict[tuple[str, Secret, str], Rest] = {}
-        self.errors: dict[str, LastError] = {}
+        self.errors: dict[str, tuple[LastError, ...]] = {}
+        """By channel, the newest first."""
 
     def __repr__(self) -> str:
         return f"<Health {len(self.circuits)} circuits, {len(self.rests)} credentials rest>"
@@ -220,10 +223,16 @@ class Health:
         return ""
 
     def remember(self, way: Candidate, at_us: int, text: str) -> None:
-        """Keep the last error of a channel, to be shown."""
+        """Keep the last errors of a channel, to be shown. One that has come before counts as of now."""
         if len(self.errors) >= ERRORS_KEPT and way.channel.name not in self.errors:
             self.errors.clear()
-        self.errors[way.channel.name] = LastError(at_us, way.model.name, text)
+        new = LastError(at_us, way.model.name, text)
+        others = (one for one in self.errors.get(way.channel.name, ()) if (one.model, one.text) != (new.model, text))
+        self.errors[way.channel.name] = (new, *others)[:ERRORS_EACH]
+
+    def last_error(self, name: str) -> LastError | None:
+        """What a channel last failed with."""
+        return next(iter(self.errors.get(name, ())), None)
 
     def adopt(self, before: Iterable[Channel], after: Iterable[Channel]) -> None:
         """Other channels are there. What is known of one that is reached as before stays; refused credentials get
@@ -234,7 +243,7 @@ class Health:
         self.rests = {
             place: rest for place, rest in self.rests.items() if place[0] in stay and rest.verdict not in REFUSALS
         }
-        self.errors = {name: error for name, error in self.errors.items() if name in stay}
+        self.errors = {name: errors for name, errors in self.errors.items() if name in stay}
 
     def state_of(self, channel: Channel, now: float) -> str:
         """In a word: ok; degraded, where some of it rests; open, where all of its models or of its keys do."""

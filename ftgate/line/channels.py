@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from ftgate import dialects
+from ftgate.core.health import LastError
 from ftgate.core.routing import Channel
 from ftgate.errors import NotFound
 from ftgate.line.gate import Gate
@@ -46,6 +47,9 @@ class Ways:
 
     def day(self, name: str) -> Sequence[HalfHour]:
         return self.gate.standing.day(self.named(name).name)
+
+    def errors(self, name: str) -> Sequence[LastError]:
+        return self.gate.standing.errors(self.named(name).name)
 
     def since_us(self) -> int:
         return self.gate.standing.since_us

@@ -3,10 +3,10 @@ with a key of its caller's own is asked whatever is known, and teaches nothing; 
 hold no more, at a channel that is now reached in another way: what fails there speaks against nobody who is there."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import inf
 
-from ftgate.core.health import FAILURES, REFUSALS, Health, reached
+from ftgate.core.health import FAILURES, REFUSALS, Health, LastError, reached
 from ftgate.core.lately import HALF_HOUR_S, Lately
 from ftgate.core.moments import iso
 from ftgate.core.money import format_usd_cents
@@ -196,7 +196,7 @@ class Standing:
     def shown(self, channel: Channel) -> dict[str, object]:
         """A channel's state as the operator sees it; of its keys the last characters only."""
         now, health = self.clock.now(), self.health
-        error = health.errors.get(channel.name)
+        error = health.last_error(channel.name)
         return {
             "state": self._state(channel, now),
             "circuits": [
@@ -220,6 +220,10 @@ class Standing:
             "last_error": {"at": iso(error.at_us), "text": f"{error.model}: {error.text}"} if error else None,
             **self.lately.get(channel.name, UNUSED).shown(now),
         }  # fmt: skip
+
+    def errors(self, name: str) -> Sequence[LastError]:
+        """What a channel has last failed with, the newest first."""
+        return self.health.errors.get(name, ())
 
     def day(self, name: str) -> list[HalfHour]:
         """What a channel did in each of the last half-hours, the oldest first."""

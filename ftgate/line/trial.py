@@ -89,7 +89,7 @@ async def _by(
     with trio.move_on_after(TRIAL_S):
         await gate.relay(call, client)
     took = int((clock.now() - began) * 1000)
-    failed = gate.standing.health.errors.get(channel.name)
+    failed = gate.standing.health.last_error(channel.name)
     ok = client.status == 200 and failed is None
     error = None if ok else failed.text if failed else redact(client.body.decode(errors="replace"))[:500] or "no answer"
     first = None if client.first_at is None else int((client.first_at - began) * 1000)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from ftgate.core.health import LastError
 from ftgate.ports.site import Doer
 
 
@@ -119,6 +120,10 @@ class Channels(Protocol):
 
     def day(self, name: str) -> Sequence[HalfHour]:
         """Its last 48 half-hours, the oldest first; the last one is that of now."""
+        ...
+
+    def errors(self, name: str) -> Sequence[LastError]:
+        """What it has last failed with, a few that differ, the newest first."""
         ...
 
     def since_us(self) -> int:

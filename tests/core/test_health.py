@@ -240,10 +240,23 @@ def test_other_settings():
     before = [one.channel for one in (same, moved, gone)]
     told.health.adopt(before, [way("same", priority=3).channel, way("moved", reach=Reach(proxy="http://p")).channel])
     assert {place[0] for place in told.health.circuits} == {place[0] for place in told.health.rests} == {"same"}
-    assert told.health.errors == {"same": LastError(7, "m", "it failed")}
+    assert told.health.errors == {"same": (LastError(7, "m", "it failed"),)}
     assert not told.health.is_refused(way("same", key="bad"), 0.0) and told.rest(same) == 9.0
     told.health.reset("same")
     assert told.health.fine
+
+
+def test_the_last_errors_that_differ_are_remembered():
+    told = Told()
+    one = way("one")
+    assert told.health.last_error("one") is None
+    for at_us, text in enumerate("abcdbefgg"):
+        told.health.remember(one, at_us, text)
+    assert [(error.at_us, error.text) for error in told.health.errors["one"]] == [
+        (8, "g"), (6, "f"), (5, "e"), (4, "b"), (3, "d"),
+    ]  # fmt: skip
+    told.health.remember(way("one", model="n"), 9, "g")
+    assert told.health.last_error("one") == LastError(9, "n", "g") and told.health.errors["one"][1].model == "m"
 
 
 SAID = st.sampled_from(["ok", "left", "caller", "overloaded", "timeout"])

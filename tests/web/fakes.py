@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 import msgspec
 import trio
 
+from ftgate.core.health import LastError
 from ftgate.core.logged import Glance, Listed, Recorded, Sums, Used, Wanted
 from ftgate.core.periods import Window
 from ftgate.core.retrying import Retry
@@ -214,6 +215,7 @@ class Switchable:
         self.more: dict[str, object] = {}
         self.trial: dict[str, object] | None = None
         self.half_hours: dict[int, tuple[int, int]] = {}
+        self.failed: list[LastError] = []
 
     def shown(self) -> list[dict[str, object]]:
         return [self.one("lab")]
@@ -225,6 +227,9 @@ class Switchable:
 
     def day(self, name: str) -> list[HalfHour]:
         return [HalfHour(number * 1_800_000_000, *self.half_hours.get(number, (0, 0))) for number in range(48)]
+
+    def errors(self, name: str) -> list[LastError]:
+        return self.failed
 
     def since_us(self) -> int:
         return 0

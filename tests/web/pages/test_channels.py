@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from ftgate.core.health import LastError
 from ftgate.errors import InvalidRequest
 from tests.web.fakes import Asking
 from tests.web.pages.visiting import OPERATOR, SCRIPT, USER, Visitor, gone_to, is_safe, text
@@ -28,8 +29,16 @@ def asking() -> Asking:
     asking = Asking()
     asking.channels.more = dict(CHANNEL)
     asking.channels.half_hours = {45: (100, 4), 46: (100, 5), 47: (100, 25)}
+    asking.channels.failed = [LastError(3_600_000_000, "m", SCRIPT), LastError(0, SCRIPT, "answered 500: no room")]
     asking.calls.calls, asking.managed.more = [CALL], {}
     return asking
+
+
+async def test_its_last_errors_stand_with_their_times_and_models(asking: Asking) -> None:
+    said = text(await Visitor(asking, OPERATOR).get("/admin/channels/lab"))
+    assert f"01 Jan 1970, 01:00:00 UTC m {SCRIPT} 01 Jan 1970, 00:00:00 UTC {SCRIPT} answered 500: no room" in said
+    asking.channels.failed = []
+    assert "Last error" not in text(await Visitor(asking, OPERATOR).get("/admin/channels/lab"))
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -99,7 +99,8 @@ def add(routes: Blueprint, desk: Desk) -> None:
         channel = channels.one(name)
         return desk.show(
             "operate/channel.html", asker, form=form, channel=channel, stands=standing(channel),
-            blocks=blocks(channels.day(name)), reasons=REASONS, path=_path(name), tested=tested, **counted(),
+            blocks=blocks(channels.day(name)), reasons=REASONS, path=_path(name), tested=tested,
+            errors=channels.errors(name), **counted(),
         )  # fmt: skip
 
     @routes.get("/admin/channels/<path:name>")
