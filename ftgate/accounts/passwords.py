@@ -16,7 +16,12 @@ from ftgate.accounts.turns import Turns
 
 _COST = {"n": 2**14, "r": 8, "p": 5}
 """What a new hash costs (OWASP Password Storage Cheat Sheet: N=2^14, r=8, p=5): 16 MiB and some tenths of a second."""
-_ENOUGH = ({"n": 2**17, "r": 8, "p": 1}, {"n": 2**16, "r": 8, "p": 2}, {"n": 2**15, "r": 8, "p": 3}, _COST)
+_ENOUGH: tuple[dict[str, int], ...] = (
+    {"n": 2**17, "r": 8, "p": 1},
+    {"n": 2**16, "r": 8, "p": 2},
+    {"n": 2**15, "r": 8, "p": 3},
+    _COST,
+)
 """Costs that OWASP holds for the same; a hash that cost less is made anew at its owner's next login."""
 _MOST_MEMORY = 256 * 1024 * 1024
 """Bytes that a hash may take: twice what the largest of those does. OpenSSL's own limit is below that."""
