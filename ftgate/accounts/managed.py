@@ -66,6 +66,14 @@ class ManagedAccounts:
         """As ports.managing.Users says."""
         return self.users.account(self.directory.account(id))
 
+    def own_mode(self, id: int) -> str:
+        """As ports.managing.Users says."""
+        return self.directory.account(id).mode
+
+    def mode_of(self, plan: str) -> str:
+        """As ports.managing.Users says."""
+        return "metered" if self.directory.metered_plan(plan) else "prepaid"
+
     async def make(self, username: str, fields: Mapping[str, Any], by: Doer) -> dict[str, object]:
         """As ports.managing.Users says."""
         if (password := fields.get("password")) is not None:

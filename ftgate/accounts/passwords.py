@@ -25,7 +25,6 @@ _ENOUGH: tuple[dict[str, int], ...] = (
 """Costs that OWASP holds for the same; a hash that cost less is made anew at its owner's next login."""
 _MOST_MEMORY = 256 * 1024 * 1024
 """Bytes that a hash may take: twice what the largest of those does. OpenSSL's own limit is below that."""
-MOST_BYTES = 1024
 NICENESS = {True: 7, False: 12}
 """How far such a thread gives way, as setpriority(2) has it, from 0 to 19; a stranger's also to that of one who is
 known."""

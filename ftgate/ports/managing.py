@@ -21,6 +21,14 @@ class Users(Protocol):
         """One account."""
         ...
 
+    def own_mode(self, id: int) -> str:
+        """How this account pays whatever its plan says; "" where its plan's word holds."""
+        ...
+
+    def mode_of(self, plan: str) -> str:
+        """How accounts of a plan pay that have no mode of their own."""
+        ...
+
     async def make(self, username: str, fields: Mapping[str, object], by: Doer) -> Mapping[str, object]:
         """Make an account, of `password`, `email`, `name`, `role`, `plan`, `mode` and `credits` (units). Raises
         errors.InvalidRequest, Conflict (username_taken)."""

@@ -50,6 +50,12 @@ class People:
             raise NotFound(f"no user {id}")
         return self.user
 
+    def own_mode(self, id: int) -> str:
+        return str(self.shown(id).get("own", ""))
+
+    def mode_of(self, plan: str) -> str:
+        return "metered" if plan == "pro" else "prepaid"
+
     def account(self, username: str) -> int:
         if username != "bob":
             raise NotFound(f"no user named {username!r}")
@@ -250,6 +256,19 @@ async def test_an_account_is_changed(operator: Visitor, people: People) -> None:
     people.refused = InvalidRequest("there is no such plan", param="plan")
     again = await operator.send("/admin/users/5/change", **form)
     assert again.status == 400 and "there is no such plan" in text(again) and b'value="Bob"' in again.body
+
+
+@pytest.mark.parametrize(
+    ("own", "chosen"), [("", "inherited: prepaid (plan default)"), ("metered", "metered: nothing, calls are counted")]
+)
+async def test_what_an_account_inherits_is_said(operator: Visitor, people: People, own: str, chosen: str) -> None:
+    people.user |= {"own": own, "mode": own or "prepaid", "plan": "default"}
+    body = (await operator.get("/admin/users/5")).body.decode()
+    choices = body.split('<select id="f-mode"')[1].split("</select>")[0]
+    assert f'<option value="{own}" selected>{chosen}</option>' in choices
+    assert '<option value="">inherited: prepaid (plan default)</option>' in choices or not own
+    new = text(await operator.get("/admin/users/new"))
+    assert "inherited: prepaid (plan default), metered (plan pro)" in new
 
 
 async def test_an_account_is_switched(operator: Visitor, people: People) -> None:

@@ -20,6 +20,8 @@ from ftgate.web.shown import with_requests
 
 SHOWN = 10
 """Keys and entries of one account that its page shows; the rest stands in their own lists."""
+NAMED = 3
+"""Plans of which a new account's form says how theirs pay."""
 ABOUT = ("username", "name", "email", "role", "plan", "mode")
 
 
@@ -43,6 +45,7 @@ def add(routes: Blueprint, desk: Desk) -> None:
         return desk.show(
             "operate/new_user.html", asker, form=form, plans=_plans(desk), roles=ROLES, modes=MODES,
             password_min=desk.guard.live.site.password_min,
+            inherited=", ".join(f"{services.users.mode_of(plan)} (plan {plan})" for plan, _ in _plans(desk)[:NAMED]),
         )  # fmt: skip
 
     @routes.get("/admin/users/new")
@@ -82,10 +85,11 @@ async def shown(desk: Desk, asker: Asker, id: int, form: Form | None = None) -> 
     (user,) = await with_requests(services, [services.users.shown(id)])
     keys, many, _ = await services.keys.page(id, status=None, after=None, skipped=0, size=SHOWN)
     entries, moves, _ = await services.records.entries(Moves(account=id), after=None, skipped=0, size=SHOWN)
-    inviter = user.get("invited_by")
+    inviter, plan = user.get("invited_by"), str(user["plan"])
     return desk.show(
         "operate/user.html", asker, form=form, user=user, keys=keys, many=many, entries=entries, moves=moves,
         plans=_plans(desk), roles=ROLES, modes=MODES, ref=f"page-{secrets.token_hex(8)}", own=id == asker.account,
+        mode=services.users.own_mode(id), inherited=f"{services.users.mode_of(plan)} (plan {plan})",
         inviter=None if inviter is None else services.users.shown(int(str(inviter))),
     )  # fmt: skip
 
