@@ -65,6 +65,14 @@ async def test_accounts_are_found(
             )
 
 
+async def test_how_an_account_pays_and_by_whose_word(path: Path) -> None:
+    async with opened(path, site=SITE) as accounts:
+        await people(accounts)
+        assert (accounts.managed.own_mode(2), accounts.managed.mode_of("default")) == ("", "prepaid")
+        await accounts.managed.change(2, {"mode": "metered"}, ROOT)
+        assert accounts.managed.own_mode(2) == accounts.managed.shown(2)["mode"] == "metered"
+
+
 async def test_what_is_wrong_is_told_before_who_is_not_there(path: Path) -> None:
     async with opened(path, site=SITE) as accounts:
         await people(accounts)

@@ -15,6 +15,7 @@ from ftgate.web.asking import Asker
 from ftgate.web.pages import lists, zones
 from ftgate.web.pages.desk import Desk, part
 from ftgate.web.pages.forms import Form
+from ftgate.web.pages.left import left
 from ftgate.web.pages.one_call import told
 from ftgate.web.pages.reasons import reason
 from ftgate.web.pages.whose import Whose, nobodys, whose
@@ -50,19 +51,20 @@ def add(routes: Blueprint, desk: Desk) -> None:
     @routes.get(f"{OWN}/<id>")
     async def call(id: str) -> Response:
         asker = await desk.person()
-        return one(asker, await services.journal.call(id, asker.account), id, operator=False)
+        return await one(asker, await services.journal.call(id, asker.account), id, operator=False)
 
     @routes.get(f"{ALL}/<id>")
     async def any_call(id: str) -> Response:
         asker = await desk.operator()
-        return one(asker, await services.journal.call(id), id, operator=True)
+        return await one(asker, await services.journal.call(id), id, operator=True)
 
-    def one(asker: Asker, found: Recorded | None, id: str, *, operator: bool) -> Response:
+    async def one(asker: Asker, found: Recorded | None, id: str, *, operator: bool) -> Response:
         if found is None:
             raise no_call(desk.guard, id)
         return desk.show(
             "calls/one.html", asker, call=told(found, desk.address(), operator=operator), row=found.row,
             operator=operator, list_path=ALL if operator else OWN, key_there=is_there(desk, found.row),
+            left=await left(desk, found.row),
             owner=services.sessions.person(found.row.account).username if operator else "",
         )  # fmt: skip
 

@@ -228,6 +228,49 @@ async def test_why_a_call_failed_and_what_it_came_to(fields: dict[str, Any], wor
     assert words in text(await bob.get("/logs/req_1"))
 
 
+class Purse:
+    """ports.Accounts and ports.site.People of an account that pays in this mode."""
+
+    def __init__(self, mode: str = "prepaid", held: int = 0) -> None:
+        self.mode, self.holds = mode, held
+
+    async def posted(self, account: int) -> int:
+        return 2 * PICO_PER_USD
+
+    async def held(self, account: int) -> int:
+        return self.holds
+
+    async def byok_tokens(self, account: int, month: str) -> int:
+        return 1500
+
+    def self_of(self, account: int) -> dict[str, object]:
+        return {"mode": self.mode}
+
+
+@pytest.mark.parametrize(
+    ("code", "purse", "key", "words"),
+    [
+        ("insufficient_credits", Purse(), KEY, "is not kept. Now $2.00 can be spent."),
+        ("insufficient_credits", Purse(held=PICO_PER_USD // 2), KEY,
+         "Now $1.50 can be spent (a balance of $2.00, of which calls that run hold $0.50)."),
+        ("insufficient_credits", Purse("metered"), KEY, "Now the account is metered"),
+        ("key_quota_exceeded", Purse(), KEY, "Now $3.745 of the key's $5.00 a month is left."),
+        ("key_quota_exceeded", Purse(), {**KEY, "quota": "100"}, "Now $0.00 of the key's $1.00 a month is left."),
+        ("key_quota_exceeded", Purse(), {**KEY, "quota": None}, "Now the key has no limit."),
+        ("key_quota_exceeded", Purse(), {**KEY, "id": "9"}, "The key is deleted."),
+        ("byok_limit_exceeded", Purse(), KEY, "Now 1\u202f500 of the"),
+    ],
+)  # fmt: skip
+async def test_a_refused_call_says_what_is_left_now(code: str, purse: Purse, key: dict[str, Any], words: str) -> None:
+    asking, bob, root = house()
+    given_to(asking, accounts=purse, people=purse, keys=Keys(key))
+    asking.journal.calls["req_1"] = recorded(status="refused", error_code=code, http_status=402, moved=(), price="")
+    for page in (await bob.get("/logs/req_1"), await root.get("/admin/requests/req_1")):
+        assert " ".join(words.split()) in text(page)
+    asking.journal.calls["req_1"] = recorded(status="refused", error_code="invalid_json", http_status=400)
+    assert "Now" not in text(await bob.get("/logs/req_1"))
+
+
 def test_every_end_of_a_call_has_words() -> None:
     assert reason("ok", "", 200) == ("", "")
     for status in ("client_gone", "write_timeout", "shutdown", "operator", "timeout", "error", "refused", "crashed"):
