@@ -14,10 +14,7 @@ from ftgate.cli.remote import data_dir, places
 from ftgate.house.findings import Finding
 from ftgate.house.lock import holder
 from ftgate.store.backup import FOLDER
-from ftgate.store.upgrade import Waiting, newer_in, no_room, waiting
-
-PER_S = 5_000_000
-"""Bytes of a database that a small machine copies, verifies and changes in a second."""
+from ftgate.store.upgrade import Waiting, expected_s, newer_in, no_room, waiting
 
 
 @click.command("upgrade-check")
@@ -47,6 +44,7 @@ def database_findings(settings: config.Settings, place: Path) -> Iterator[Findin
             yield Finding("look", "schema", f"{database} does not exist yet; the first start makes it")
             return
         found, newer = waiting(database), newer_in(database)
+        seconds = expected_s(database) if found is not None and newer is None else 0.0
     except (OSError, sqlite3.Error) as error:
         yield Finding("wrong", "schema", f"{database} cannot be read: {error}")
         return
@@ -55,16 +53,15 @@ def database_findings(settings: config.Settings, place: Path) -> Iterator[Findin
     elif found is None:
         yield Finding("ok", "schema", "the database has this version's schema: a start changes nothing of it")
     else:
-        yield from _changes(found, database, folder, place)
+        yield from _changes(found, seconds, database, folder, place)
 
 
-def _changes(found: Waiting, database: Path, folder: Path, place: Path) -> Iterator[Finding]:
-    seconds = max(1, found.bytes // PER_S)
+def _changes(found: Waiting, seconds: float, database: Path, folder: Path, place: Path) -> Iterator[Finding]:
     yield Finding(
         "look",
         "schema",
         f"a start brings it from schema {found.old} to {found.new}, after a verified backup in {folder}: "
-        f"{found.bytes / 1e6:.1f} MB, about {seconds} s. There is no way back but that backup",
+        f"{found.bytes / 1e6:.1f} MB, about {max(1, round(seconds))} s. There is no way back but that backup",
     )
     if held := holder(place):
         yield Finding("look", "server", f"process {held.pid} serves it now: end it before the new version is started")

@@ -147,3 +147,33 @@ def test_a_database_that_is_gone_is_missed_where_its_copies_are(old: Path) -> No
     old.unlink()
     with pytest.raises(DatabaseFault, match=r"is missing, but backups/ftgate-before-schema-.*restore a backup"):
         connect(old, durability="power")
+
+
+@pytest.mark.parametrize(
+    ("moments", "seconds"),
+    [
+        ([(0.3, 10), (0.9, 20), (1.25, 25), (9.0, 90)], 7.5),  # a quarter in 1.25 s is 5 s in all, half as much again
+        ([(0.2, 0), (1.0, 0), (2.0, 100)], 3.0),
+        ([(0.1, 50)], 0.6),
+        ([], 0.6),
+    ],
+)
+def test_how_long_it_will_take_is_measured_by_a_part(
+    path: Path, monkeypatch: pytest.MonkeyPatch, moments: list[tuple[float, int]], seconds: float
+) -> None:
+    now = [1000.0]
+
+    def verified(database: Path, told: Callable[[int, int], None]) -> None:
+        for at_s, done in moments:
+            now[0] = 1000.0 + at_s
+            told(done, 100)
+        now[0] = 1000.0 + 0.4
+
+    monkeypatch.setattr(upgrade, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(upgrade, "verify_ledger", verified)
+    assert upgrade.expected_s(path) == pytest.approx(seconds)
+
+
+def test_measuring_changes_nothing(old: Path) -> None:
+    before = old.read_bytes()
+    assert upgrade.expected_s(old) > 0 and old.read_bytes() == before
