@@ -23,6 +23,7 @@ from ftgate.errors import DatabaseBusy
 from ftgate.house import control, serving
 from ftgate.house.config_desk import ConfigDesk
 from ftgate.house.copies import Copies
+from ftgate.house.crowd import Crowd
 from ftgate.house.house import House, SystemClock
 from ftgate.house.live import Live
 from ftgate.house.lock import Patience
@@ -399,10 +400,11 @@ async def _door(
     context = serving.tls_context(server.tls_cert, server.tls_key)
     if context is not None:
         house.live.tell(lambda: serving.renew(context, house.settings.server))
-    slow = HypercornDoor(Relay(intake, site), ssl_context=context)
+    crowd = Crowd(house.live)
+    slow = HypercornDoor(Relay(intake, site), ssl_context=context, admit=crowd.admit)
     door: serving.Door = slow
     if watches is not None and server.fast_door:
-        door = FastDoor(intake, slow, watches, ssl_context=context)
+        door = FastDoor(intake, slow, watches, ssl_context=context, admit=crowd.admit)
     elif server.fast_door:
         log.warning("server.fast_door needs Linux: every call goes through Hypercorn")
     system.connections = lambda: door.connections

@@ -104,6 +104,15 @@ class Server(msgspec.Struct, frozen=True):
             high=1024,
         ),
     ] = 20
+    connections_per_address: A[
+        int,
+        Note(
+            "The most connections open at once from one address (IPv6: one /64) but trusted_proxies. 0: no limit.",
+            "one caller cannot keep all others out.",
+            low=0,
+            high=10_000,
+        ),
+    ] = 4000
     trusted_proxies: A[
         tuple[str, ...],
         Note(

@@ -27,13 +27,23 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 """An ASGI application, as both doors call it."""
+Admit = Callable[[trio.SocketStream], Callable[[], None] | None]
+"""Whether an accepted connection may be served: what to call when it has ended, or None."""
 CANCELLATIONS = (trio.Cancelled, KeyboardInterrupt, GeneratorExit)
 
 
+def everybody(stream: trio.SocketStream) -> Callable[[], None]:
+    return lambda: None
+
+
 async def accept(
-    listener: trio.SocketListener, connections: trio.Nursery, serve: Callable[[trio.SocketStream], Awaitable[None]]
+    listener: trio.SocketListener,
+    connections: trio.Nursery,
+    serve: Callable[[trio.SocketStream], Awaitable[None]],
+    admit: Admit = everybody,
 ) -> None:
-    """Serve every connection that comes in a task of its own, until cancelled; then the listener is closed."""
+    """Serve every connection that comes and is admitted in a task of its own, until cancelled; then the listener is
+    closed."""
     failing = False
     async with listener:
         while True:
@@ -48,7 +58,19 @@ async def accept(
                 await trio.sleep(ACCEPT_RETRY_S)
             else:
                 failing = False
-                connections.start_soon(serve, stream)
+                if (ended := admit(stream)) is None:
+                    stream.socket.close()
+                else:
+                    connections.start_soon(_serve, serve, stream, ended)
+
+
+async def _serve(
+    serve: Callable[[trio.SocketStream], Awaitable[None]], stream: trio.SocketStream, ended: Callable[[], None]
+) -> None:
+    try:
+        await serve(stream)
+    finally:
+        ended()
 
 
 def log_faults(where: str, faults: BaseExceptionGroup[BaseException]) -> None:

@@ -38,7 +38,9 @@ from ftgate.doors.connections import (
     RESET_ON_CLOSE,
     STALLED,
     WRITE_SLICE,
+    Admit,
     accept,
+    everybody,
     log_faults,
 )
 from ftgate.doors.heads import UNREADABLE, Chunks, Head, plain_path
@@ -68,6 +70,7 @@ class FastDoor:
         self, intake: Intake, other: HypercornDoor, readiness: Readiness, *, keep_alive_s: float = 5.0,
         write_limit_s: float = 30.0,
         max_connections: int = 10_000,
+        admit: Admit = everybody,
         max_head_bytes: int = 32_768, ssl_context: ssl.SSLContext | None = None,
     ) -> None:  # fmt: skip
         self.intake = intake
@@ -75,6 +78,7 @@ class FastDoor:
         self.keep_alive_s = keep_alive_s
         self.write_limit_s = write_limit_s
         self.max_connections = max_connections
+        self.admit = admit
         self.max_head_bytes = max_head_bytes
         self.ssl_context = ssl_context
         self.stopping = trio.Event()
@@ -104,7 +108,7 @@ class FastDoor:
             async with trio.open_nursery() as connections:
                 async with trio.open_nursery() as accepting:
                     for listener in listeners:
-                        accepting.start_soon(accept, listener, connections, self._serve_guarded)
+                        accepting.start_soon(accept, listener, connections, self._serve_guarded, self.admit)
                     task_status.started()
                     await self.stopping.wait()
                     accepting.cancel_scope.cancel()

@@ -50,9 +50,11 @@ from ftgate.doors.connections import (
     RESET_ON_CLOSE,
     STALLED,
     WRITE_SLICE,
+    Admit,
     App,
     Message,
     accept,
+    everybody,
     log_faults,
 )
 from ftgate.doors.strict import Http11
@@ -81,6 +83,7 @@ class HypercornDoor:
         keep_alive_s: float = 5.0,
         write_limit_s: float = 30.0,
         max_connections: int = 10_000,
+        admit: Admit = everybody,
         max_head_bytes: int = 32_768,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
@@ -90,6 +93,7 @@ class HypercornDoor:
         self.keep_alive_s = keep_alive_s
         self.write_limit_s = write_limit_s
         self.max_connections = max_connections
+        self.admit = admit
         self.stopping = trio.Event()
         self.config = Config()
         self.config.accesslog = None
@@ -118,7 +122,7 @@ class HypercornDoor:
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
                 for listener in listeners:
-                    accepting.start_soon(accept, listener, connections, self._serve_accepted)
+                    accepting.start_soon(accept, listener, connections, self._serve_accepted, self.admit)
                 task_status.started()
                 await self.stopping.wait()
                 accepting.cancel_scope.cancel()

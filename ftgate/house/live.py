@@ -33,7 +33,8 @@ class Live:
     def _take(self, settings: Settings) -> None:
         self.settings = settings
         self.gate = _gate(settings, self.off)
-        self.doors = DoorSettings(max_body_bytes=settings.server.max_body_mb * 1_000_000, cors=settings.server.cors)
+        server = settings.server
+        self.doors = DoorSettings(server.max_body_mb * 1_000_000, server.cors, server.connections_per_address)
         self.payments = _payments(settings)
         self.site = _site(settings)
 

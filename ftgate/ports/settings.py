@@ -63,10 +63,12 @@ class GateSettings(msgspec.Struct, frozen=True):
 
 
 class DoorSettings(msgspec.Struct, frozen=True):
-    """The doors' part: the largest body of a request, and whether browsers on other sites may call."""
+    """The doors' part: the largest body of a request, whether browsers on other sites may call, and the most
+    connections from one place (0: any number)."""
 
     max_body_bytes: int
     cors: bool
+    connections_per_address: int = 0
 
 
 class PlanOffer(msgspec.Struct, frozen=True):

@@ -29,7 +29,7 @@ DEFAULTS = {
         "host": "127.0.0.1", "port": 8400, "data_dir": Path("./ftgate-data"), "public_url": None, "fast_door": True,
         "direct_transport": True, "tls_cert": None,
         "tls_key": None, "registration": "closed", "password_min": 6, "metrics_token": None,
-        "max_body_mb": 20, "trusted_proxies": (), "cors": True,
+        "max_body_mb": 20, "connections_per_address": 4000, "trusted_proxies": (), "cors": True,
         "retention_days": 0,
         "shutdown_grace": 30,
         "keepalive": 15,

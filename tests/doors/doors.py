@@ -4,6 +4,7 @@ import errno
 import socket
 import ssl
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,22 @@ import trustme
 from tests.patience import SOON_S, until
 
 PIECE = b"x" * 65_536
+
+
+class One:
+    """Admits one connection at a time."""
+
+    def __init__(self) -> None:
+        self.open = 0
+
+    def admit(self, stream: trio.SocketStream) -> Callable[[], None] | None:
+        if self.open:
+            return None
+        self.open = 1
+        return self.ended
+
+    def ended(self) -> None:
+        self.open = 0
 
 
 @dataclass

@@ -24,9 +24,9 @@ from ftgate.doors.heads import Head
 from ftgate.doors.wire import Wire
 from ftgate.line.call import Call
 from ftgate.readiness import SUPPORTED
-from tests.doors.doors import PIECE, Client, FailingListener, Running, get
+from tests.doors.doors import PIECE, Client, FailingListener, One, Running, get
 from tests.doors.fast import KEY, MAX_BODY, ROUTE, Place, call, chunked, opened, rest
-from tests.patience import SOON_S
+from tests.patience import SOON_S, until
 
 pytestmark = pytest.mark.skipif(not SUPPORTED, reason="the fast door needs epoll")
 TLS = pytest.mark.parametrize("tls", [False, True])
@@ -598,6 +598,22 @@ async def test_more_than_max_connections_closes_the_newest(nursery: trio.Nursery
         assert (await second.ask("/ok")).status == 200
         second.close()
         await place.running.until_connections(1)
+        await place.settled()
+
+
+async def test_a_connection_that_is_not_admitted_is_closed(nursery: trio.Nursery) -> None:
+    crowd = One()
+    async with opened(nursery, admit=crowd.admit) as place:
+        first = await place.connect()
+        assert (await first.ask("/ok")).status == 200  # handed over, and counted once
+        assert await (await place.connect()).read_to_end() == b""
+        first.close()
+        await until(lambda: not crowd.open)
+        last = await place.connect()
+        await last.write(call(b"one"))
+        assert (await last.answer("POST")).body == b"one"
+        last.close()
+        await until(lambda: not crowd.open)
         await place.settled()
 
 

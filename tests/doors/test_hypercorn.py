@@ -19,8 +19,8 @@ from quart_trio import QuartTrio
 
 from ftgate.doors.hypercorn import HypercornDoor
 from ftgate.web.connection import ShieldedConnection
-from tests.doors.doors import PIECE, Client, FailingListener, Running, contexts, get, post
-from tests.patience import SOON_S
+from tests.doors.doors import PIECE, Client, FailingListener, One, Running, contexts, get, post
+from tests.patience import SOON_S, until
 
 # --- the two apps
 # -----------------------------------------------------------------------------------------------------------
@@ -901,6 +901,21 @@ async def test_more_than_max_connections_closes_the_newest(doors: Doors, seen: S
     assert (await first.ask("/ok")).status == (await second.ask("/ok")).status == 200
     second.close()
     await running.until_connections(1)
+    await running.check_alive()
+
+
+async def test_a_connection_that_is_not_admitted_is_closed(doors: Doors, seen: Seen) -> None:
+    crowd = One()
+    running = await doors.open(seen, admit=crowd.admit)
+    first = await running.connect()
+    assert (await first.ask("/ok")).status == 200
+    assert await (await running.connect()).read_to_end() == b""
+    first.close()
+    await until(lambda: not crowd.open)
+    last = await running.connect()
+    assert (await last.ask("/ok")).status == 200
+    last.close()
+    await until(lambda: not crowd.open)
     await running.check_alive()
 
 

@@ -5,9 +5,10 @@ import math
 import shutil
 import sqlite3
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import trio
 
@@ -53,6 +54,17 @@ async def _(gateway: Gateway) -> None:
 async def _(gateway: Gateway) -> None:
     said = await gateway.chat(await gateway.account(), messages=[{"role": "user", "content": "x" * 1_500_000}])
     assert said.status_code == 413
+
+
+@walk("server.connections_per_address", "2")
+async def _(gateway: Gateway) -> None:
+    where = urlsplit(gateway.url)
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            wire = await trio.open_tcp_stream(where.hostname or "", where.port or 0)
+            await stack.enter_async_context(wire)
+        with trio.fail_after(gateway.patience_s):
+            assert await wire.receive_some() == b""
 
 
 @walk("server.cors", "false")
