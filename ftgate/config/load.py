@@ -13,7 +13,9 @@ import tomllib
 import typing
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import msgspec
@@ -37,14 +39,21 @@ class Missing(ValueError):
 
 def fields(struct: type[msgspec.Struct]) -> Mapping[str, tuple[Any, Note]]:
     """(type, Note) of each setting of a section, in the order of its declaration."""
+    return _fields(struct)
+
+
+@cache
+def _fields(struct: type[msgspec.Struct]) -> Mapping[str, tuple[Any, Note]]:
     if struct in settings.BORROWED:
         notes = settings.BORROWED[struct]
-        return {field.name: (field.type, notes[field.name]) for field in msgspec.structs.fields(struct)}
+        return MappingProxyType(
+            {field.name: (field.type, notes[field.name]) for field in msgspec.structs.fields(struct)}
+        )
     found = {}
     for name, hint in typing.get_type_hints(struct, include_extras=True).items():
         kind, note = typing.get_args(hint)
         found[name] = (kind, note)
-    return found
+    return MappingProxyType(found)
 
 
 class Reading:
