@@ -5,13 +5,15 @@
 const live = document.getElementById("live");
 const tell = (words) => { if (live) { live.textContent = ""; setTimeout(() => { live.textContent = words; }, 50); } };
 
+// Times are written in the viewer's zone. There is one formatter: to make the first takes longer than all else here.
+const shortly = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
 // The viewer's zone: by it the server counts days, and reads times that are typed.
-const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+const zone = shortly.resolvedOptions().timeZone;
 if (zone) document.cookie = `tz=${zone}; path=/; max-age=31536000; samesite=lax`;
 if (zone && !new URLSearchParams(location.search).has("tz")) for (const field of document.querySelectorAll("input[name=tz]")) field.value = zone;
 
 // Times: in the viewer's zone, UTC by pointing at them.
-const shortly = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 function localize(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
     const at = new Date(time.dateTime);
