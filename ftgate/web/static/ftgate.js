@@ -114,7 +114,7 @@ document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input, textarea, select, [contenteditable]");
   if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) {
     const search = document.querySelector("[data-search]");
-    if (search) { event.preventDefault(); search.focus(); }
+    if (search) { event.preventDefault(); search.closest("details")?.setAttribute("open", ""); search.focus(); }
   }
   if (event.key === "Escape") document.querySelector("nav.below details[open]")?.removeAttribute("open");
 });

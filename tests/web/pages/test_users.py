@@ -268,7 +268,7 @@ async def test_what_an_account_inherits_is_said(operator: Visitor, people: Peopl
     assert f'<option value="{own}" selected>{chosen}</option>' in choices
     assert '<option value="">inherited: prepaid (plan default)</option>' in choices or not own
     new = text(await operator.get("/admin/users/new"))
-    assert "inherited: prepaid (plan default), metered (plan pro)" in new
+    assert "Inherited: prepaid (plan default), metered (plan pro)." in new
 
 
 async def test_an_account_is_switched(operator: Visitor, people: People) -> None:
