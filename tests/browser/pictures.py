@@ -4,9 +4,12 @@ A gateway with demo data is started, everything that links lead to is visited as
 PNGs, wide and narrow, light and dark, named ROLE-path-WIDTH-light.png. So are its states: the first dialogs open, and
 each form that needs a field as it is when it was sent empty. The role `newcomer` has done nothing yet, so all its lists
 are empty. PATHs restrict the pictures to pages whose path begins so. What the watch saw go wrong is told at the end.
+
+`scripts/pictures --readme` makes those of the README anew, in .pictures: small WebPs.
 """
 
 import argparse
+import base64
 import re
 import sys
 import tempfile
@@ -16,16 +19,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
+from playwright.sync_api import Browser, Page, TimeoutError, ViewportSize, sync_playwright
 
 from tests.browser import chromium
 from tests.browser.crawl import NARROW, WIDE, crawl, place
-from tests.browser.dashboard import NEWCOMER, ROLES, USER, Dashboard, dashboard
+from tests.browser.dashboard import NEWCOMER, OPERATOR, ROLES, USER, Dashboard, dashboard
 from tests.browser.opened import opened, shape
 from tests.browser.watch import Watch
 
 LOOKS = [(size, scheme) for size in (WIDE, NARROW) for scheme in ("light", "dark")]
 EVERYBODY = {**ROLES, "newcomer": NEWCOMER}
+PICTURES = Path(__file__).parents[2] / ".pictures"
+README = (
+    ("overview", USER, "/", False),
+    ("call", USER, "/logs?status=ok&model=seed-large", False),
+    ("channels", OPERATOR, "/admin/channels", True),
+)
+"""Name, whose, where, and whether in dark colours."""
+README_SIZE = ViewportSize(width=1200, height=820)
 FORMS = """() => [...document.forms].map((form, at) => ({at, form})).filter(({form}) =>
   form.method === "post" && form.querySelector("[required]") && form.checkVisibility()).map(({at}) => at)"""
 """Those that are refused when nothing is in them: any other would do something."""
@@ -106,23 +117,40 @@ def album(browser: Browser, site: Dashboard, to: Path, role: str, paths: Collect
     return found.count
 
 
+def for_readme(browser: Browser, site: Dashboard, to: Path) -> None:
+    """The pages that say most of it, as WebPs of some tens of kilobytes."""
+    for name, who, path, dark in README:
+        with opened(browser, Watch(site.url), site.signed_in(who), dark=dark) as context:
+            page = context.new_page()
+            page.set_viewport_size(README_SIZE)
+            page.goto(path)
+            if name == "call":  # the newest in that list
+                page.locator("tbody a[href^='/logs/']").first.click()
+                page.wait_for_url("**/logs/*")
+            shot = context.new_cdp_session(page).send("Page.captureScreenshot", {"format": "webp", "quality": 70})
+            (to / f"{name}.webp").write_bytes(base64.b64decode(shot["data"]))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Pictures of the dashboard's pages.")
     parser.add_argument("--to", type=Path, help="where they are written; by default a new temporary directory")
     parser.add_argument("--role", choices=EVERYBODY, help="whose pages; by default everybody's")
+    parser.add_argument("--readme", action="store_true", help="those of the README alone, into .pictures")
     parser.add_argument("paths", nargs="*", metavar="PATH", help="only pages whose path begins so")
     asked = parser.parse_args()
     path = chromium.found()
     if path is None:
         print(chromium.MISSING, file=sys.stderr)
         return 1
-    to = asked.to or Path(tempfile.mkdtemp(prefix="ftgate-pictures-"))
+    to = (PICTURES if asked.readme else asked.to) or Path(tempfile.mkdtemp(prefix="ftgate-pictures-"))
     to.mkdir(parents=True, exist_ok=True)
     wrong: list[str] = []
     with tempfile.TemporaryDirectory() as base, dashboard(Path(base), requests=3000) as site:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=path, args=[*chromium.ARGUMENTS])
-            for role in [asked.role] if asked.role else EVERYBODY:
+            if asked.readme:
+                for_readme(browser, site, to)
+            for role in [] if asked.readme else [asked.role] if asked.role else EVERYBODY:
                 print(f"{album(browser, site, to, role, asked.paths, wrong)} pictures of {role} in {to}", flush=True)
             browser.close()
     print("\n".join(wrong), file=sys.stderr)
