@@ -334,8 +334,8 @@ PLANTS = (
     ),
     Plant(
         "what was deleted stays in the file",
-        "ftgate/store/writer.py",
-        '            self.connection.execute("VACUUM")\n',
+        "ftgate/store/compaction.py",
+        '        connection.execute("VACUUM")\n',
         "",
         "tests/accounts/test_forgetting.py",
     ),

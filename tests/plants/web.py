@@ -139,7 +139,7 @@ PLANTS = (
     Plant(
         "a grant over HTTP may take credits back",
         "ftgate/web/api/credits.py",
-        "if units <= 0:",
+        "if units is not None and units <= 0:",
         "if units == 0:",
         "tests/web/test_managing.py",
     ),
