@@ -7,8 +7,9 @@ import sqlite3
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -22,6 +23,7 @@ from ftgate.doors.fast import FastDoor
 from ftgate.doors.hypercorn import HypercornDoor
 from ftgate.house import serving
 from ftgate.house.house import DATABASE
+from ftgate.store.database import connect
 from ftgate.transports.direct import DirectUpstream
 from ftgate.transports.sturdy import SturdyUpstream
 from tests.fakes.collector import FakeCollector
@@ -82,9 +84,10 @@ class Gateway:
         self.ids: dict[str, int] = {}  # of every key that was made
 
     def write(self, text: str) -> None:
-        text = text.replace("FAKE", self.fake.url).replace("PLACE", str(self.place)).replace("STRIPE", self.stripe.url)
-        if "COLLECTOR" in text:
-            text = text.replace("COLLECTOR", self.collector.url)
+        text = text.replace("FAKE", self.fake.url).replace("PLACE", str(self.place))
+        for word, server in (("STRIPE", self.stripe), ("COLLECTOR", self.collector)):
+            if word in text:
+                text = text.replace(word, server.url)
         self.file.write_text(text)
 
     async def reload(self, text: str) -> None:
@@ -141,6 +144,10 @@ class Gateway:
 
     async def start(self) -> None:
         self.settings = self.read()
+        if not self.data.exists():
+            self.data.mkdir(0o700)
+            (self.data / DATABASE).write_bytes(empty_database())
+            (self.data / DATABASE).chmod(0o600)
         await self.nursery.start(self.run)
 
     def tell_to_stop(self) -> None:
@@ -233,6 +240,21 @@ class Wire:
                 self.received += data
 
 
+@cache
+def empty_database() -> bytes:
+    """One that was made and never served: to run all migrations is a third of a start."""
+    with TemporaryDirectory() as place:
+        connect(Path(place) / DATABASE, durability="process").close()
+        return (Path(place) / DATABASE).read_bytes()
+
+
+@cache
+def authority() -> tuple[trustme.CA, trustme.LeafCert]:
+    """Who signs, and a certificate for 127.0.0.1."""
+    made = trustme.CA()
+    return made, made.issue_cert("127.0.0.1")
+
+
 @asynccontextmanager
 async def running(
     place: Path, text: str, scripts: Mapping[str, Script], *, patience_s: float = SOON_S, tls: bool = False
@@ -268,9 +290,8 @@ def _noted(patch: pytest.MonkeyPatch, kind: Any, method: str, into: list[type]) 
 
 def certified(place: Path) -> ssl.SSLContext:
     """A certificate for 127.0.0.1 at cert.pem and key.pem, signed by ca.pem; and a server's context with it."""
-    authority = trustme.CA()
-    made = authority.issue_cert("127.0.0.1")
-    authority.cert_pem.write_to_path(place / "ca.pem")
+    signer, made = authority()
+    signer.cert_pem.write_to_path(place / "ca.pem")
     made.private_key_pem.write_to_path(place / "key.pem")
     for part in made.cert_chain_pems:
         part.write_to_path(place / "cert.pem", append=True)
