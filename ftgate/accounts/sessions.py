@@ -1,6 +1,7 @@
 """Who has signed in: login tokens (JWT) for programs and sessions with a cookie for browsers.
 
-A token says whose it is and until when, nothing else that counts: role and status are looked up each time. It ends with
+A token says whose it is and until when, nothing else that counts: role and status are looked up each time. Whose: the
+account's number and when the account was made, since after a restore another one may come by the number. It ends with
 its time, when it is logged out (its `jti` is remembered until it would have ended), or with all others of its account
 (`gen` counts those turns). A session is 256 random bits in a cookie, of which only the hash is kept.
 """
@@ -52,12 +53,14 @@ class Kept(msgspec.Struct):
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """What a token that holds says. Times in seconds since 1970; `auth_time` is when the password was given."""
+    """What a token that holds says. Times in seconds since 1970, but `made`, when its account was, in microseconds;
+    `auth_time` is when the password was given."""
 
     sub: str
     exp: int
     jti: str
     gen: int
+    made: int
     auth_time: int
 
 
@@ -97,7 +100,7 @@ class SignedIn:
         now = self.clock.wall_us() // 1_000_000
         claims = {
             "iss": ISSUER, "sub": str(user.id), "iat": now, "exp": now + TOKEN_S, "jti": secrets.token_urlsafe(16),
-            "auth_time": now if auth_time is None else auth_time, "gen": user.generation,
+            "auth_time": now if auth_time is None else auth_time, "gen": user.generation, "made": user.created_at_us,
         }  # fmt: skip
         return jwt.encode(claims, self._signing, algorithm="HS256"), (now + TOKEN_S) * 1_000_000
 
@@ -118,6 +121,7 @@ class SignedIn:
         user = self.directory.users.get(int(found.sub)) if _ID.fullmatch(found.sub) else None
         if (
             user is None or user.status != "active" or found.gen != user.generation or found.jti in self.ended
+            or found.made != user.created_at_us
         ):  # fmt: skip
             raise NotAuthenticated(ENDED, code="invalid_token")
         if found.exp <= self.clock.wall_us() // 1_000_000:

@@ -85,8 +85,22 @@ async def test_tokens_that_are_none_of_ours(tmp_path: Path) -> None:
             signed(ours, said | {"iss": "x"}), signed(ours, said | {"sub": "2"}), signed(ours, said | {"sub": 1}),
             signed(ours, said | {"sub": "\u0661"}), signed(ours, said | {"exp": None}), signed(ours, said | {"gen": 1}),
             signed(ours, {k: v for k, v in said.items() if k != "jti"}), signed(ours, []), signed(ours, "x"),
+            signed(ours, {k: v for k, v in said.items() if k != "made"}), signed(ours, said | {"made": 0}),
         ):  # fmt: skip
             assert refused(accounts, token) == "invalid_token", token
+
+
+async def test_a_token_is_not_of_a_later_account_with_the_same_number(tmp_path: Path) -> None:
+    async with opened(tmp_path / "db") as accounts:  # a backup of it from before ann is put back
+        token, _ = accounts.sessions.token(await ann(accounts))
+        assert accounts.sessions.by_token(token).username == "ann"
+    async with opened(tmp_path / "restored") as accounts:
+        await accounts.users.create(username="dora")
+        dora = accounts.directory.user("dora")
+        assert dora.id == 1 and refused(accounts, token) == "invalid_token"
+        with pytest.raises(NotAuthenticated, match="sign in again"):
+            await accounts.entrance.refresh(token)
+        assert accounts.sessions.by_token(accounts.sessions.token(dora)[0]).username == "dora"
 
 
 async def test_ended_tokens_stay_ended_over_a_restart(tmp_path: Path) -> None:

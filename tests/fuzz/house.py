@@ -50,7 +50,7 @@ def signed(data: bytes) -> None:
 
 
 _CLOCK = SimpleNamespace(wall_us=lambda: int(NOW) * 1_000_000)
-_ANN: Any = SimpleNamespace(id=1, status="active", generation=0)
+_ANN: Any = SimpleNamespace(id=1, status="active", generation=0, created_at_us=1)
 _NOBODY: Any = None
 _SIGNED_IN = SignedIn(SimpleNamespace(users={1: _ANN}), _NOBODY, _CLOCK, b"secret")  # type: ignore[arg-type]
 _SIGNING = derived(b"secret", "login token")
@@ -62,6 +62,7 @@ _CLAIMS = {
     "jti": "x",
     "auth_time": int(NOW),
     "gen": 0,
+    "made": 1,
 }
 
 

@@ -151,6 +151,13 @@ PLANTS = (
         "tests/accounts/test_sessions.py",
     ),
     Plant(
+        "a login token opens a later account with the same number",
+        "ftgate/accounts/sessions.py",
+        "or found.made != user.created_at_us",
+        "or False",
+        "tests/accounts/test_sessions.py",
+    ),
+    Plant(
         "a login token is believed whatever its head says",
         "ftgate/accounts/sessions.py",
         "if jwt.get_unverified_header(token) != HEADER:",
