@@ -3,6 +3,7 @@ line, `ready URL`."""
 
 import contextlib
 import json
+import logging
 import os
 import shlex
 import signal
@@ -111,13 +112,8 @@ def start(reading: Reading, data: Path | None, host: str | None, port: int | Non
     given = {name: value for name, value in options.items() if value is not None}
     host = host or settings.server.host
     port = settings.server.port if port is None else port
-    for warning in settings.warnings:
-        say(f"warning: {warning}")
-    if host not in {"127.0.0.1", "::1", "localhost"} and not (settings.server.tls_cert or settings.server.public_url):
-        say(
-            f"warning: listening on {host} without TLS: keys cross the network in clear. Put a TLS proxy in front, "
-            "or set server.tls_cert"
-        )
+    for warning in [*settings.warnings, *_exposed(settings, host)]:
+        say(log.opening(settings.server.log_format, f"warning: {warning}", logging.WARNING))
 
     unwritten: list[OSError] = []
 
@@ -152,6 +148,16 @@ def start(reading: Reading, data: Path | None, host: str | None, port: int | Non
     except (DatabaseFault, OSError) as error:
         raise click.ClickException(f"{place}: {told(error) if isinstance(error, OSError) else error}") from None
     raise click.exceptions.Exit(code)
+
+
+def _exposed(settings: config.Settings, host: str) -> list[str]:
+    """What a start says of an address that others reach."""
+    if host in {"127.0.0.1", "::1", "localhost"} or settings.server.tls_cert or settings.server.public_url:
+        return []
+    return [
+        f"listening on {host} without TLS: keys cross the network in clear. Put a TLS proxy in front, or set "
+        "server.tls_cert"
+    ]
 
 
 def _port_taken(host: str, port: int, taken: Exception) -> str:
@@ -238,11 +244,19 @@ def _listens(process: Path, inodes: set[str]) -> tuple[int, str] | None:
 
 
 def _started(settings: config.Settings, started: "Started") -> None:
-    """Print what UX asks for: the channels, the first key once, a curl that works; then `ready URL` on stdout."""
-    house, url = started.house, started.url
+    """Print what UX asks for: the channels, the first key once, a curl that works; then `ready URL` on stdout. Where a
+    log keeps these lines, no secret is among them."""
+    from ftgate.house import log
+
+    house, url, format = started.house, started.url, settings.server.log_format
+    kept = format == "json" or log.in_journal(2, os.environ)
+
+    def tell(text: str) -> None:
+        say(log.opening(format, text))
+
     origin = f"config {settings.origin}" if settings.origin else "no config file, using the environment"
     python = ".".join(map(str, sys.version_info[:2]))
-    say(f"ftgate {__version__} · Python {python} · data {house.data_dir}{' (new)' if house.fresh else ''} · {origin}")
+    tell(f"ftgate {__version__} · Python {python} · data {house.data_dir}{' (new)' if house.fresh else ''} · {origin}")
     rows = config.describe(settings)["channels"]
     for row in rows:
         if row["provider"] == "demo":
@@ -250,20 +264,32 @@ def _started(settings: config.Settings, started: "Started") -> None:
         else:
             models = "1 model" if row["models"] == 1 else f"{row['models']} models"
             detail = models + (f"   from {row['from']}" if row["from"] else "")
-        say(f"  channel   {row['name']:<18} {detail}")
-    if started.setup:
-        say("  admin     none yet: open this within 30 minutes (works once)")
-        for link in started.setup:
-            say(f"            {link}")
-        say(f"            or run: {program()} users create NAME --admin --password -{_data_option(house.data_dir)}")
-    if started.owner_key is not None:
-        say(f"  key       {started.owner_key}   (account owner, metered; shown only now)")
+        tell(f"  channel   {row['name']:<18} {detail}")
+    _first_ones(started, tell, kept=kept)
     if sys.stdout is not None:  # closed: nobody wants the line
         click.echo(f"ready {url}")
         sys.stdout.flush()
-    if started.owner_key is not None:
+    if started.owner_key is not None and not kept:
         with contextlib.suppress(OSError):  # whoever has read `ready` may have left
             _try_it(url, started.owner_key, _first_model(settings), demo=any(row["provider"] == "demo" for row in rows))
+
+
+def _first_ones(started: "Started", tell: Callable[[str], None], *, kept: bool) -> None:
+    """How the first operator is made, and the first key; where it is `kept`, the commands that make them."""
+    where = _data_option(started.house.data_dir)
+    if started.setup:
+        by_hand = f"run: {program()} users create NAME --admin --password -{where}"
+        if kept:
+            tell(f"  admin     none yet, {by_hand}")
+        else:
+            tell("  admin     none yet: open this within 30 minutes (works once)")
+            for link in started.setup:
+                tell(f"            {link}")
+            tell(f"            or {by_hand}")
+    if started.owner_key is not None and kept:
+        tell(f"  key       not shown in a log; run: {program()} keys create{where}")
+    elif started.owner_key is not None:
+        tell(f"  key       {started.owner_key}   (account owner, metered; shown only now)")
 
 
 def _data_option(place: Path) -> str:
@@ -296,7 +322,7 @@ def _try_it(url: str, key: str, model: str, *, demo: bool) -> None:
     say(f"  export ANTHROPIC_BASE_URL={url}/anthropic ANTHROPIC_AUTH_TOKEN={key} ANTHROPIC_API_KEY= \\")
     say(f"    ANTHROPIC_MODEL={model} ANTHROPIC_DEFAULT_HAIKU_MODEL={model}")
     say("Codex")
-    provider = f'{{name="ftgate",base_url="{url}/v1",env_key="FTGATE_KEY",wire_api="responses"}}'
-    say(f"  FTGATE_KEY={key} codex -m {model} -c model_provider=ftgate \\")
+    provider = f'{{name="ftgate",base_url="{url}/v1",env_key="FTGATE_API_KEY",wire_api="responses"}}'
+    say(f"  FTGATE_API_KEY={key} codex -m {model} -c model_provider=ftgate \\")
     say(f"    -c 'model_providers.ftgate={provider}'")
     say(f"Keep it: {program()} init (config file) · Ctrl-C stops")

@@ -12,7 +12,7 @@ import os
 import re
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 
 from ftgate.core.moments import iso
@@ -59,6 +59,23 @@ class Structured(Redacting):
 
 
 FORMATS = {"text": Redacting, "json": Structured}
+
+
+def opening(format: str, words: str, level: int = logging.INFO) -> str:
+    """A line of a start's own, as a log of this format has it; people read it bare."""
+    if format != "json":
+        return words
+    return Structured().format(logging.LogRecord("ftgate.start", level, __file__, 0, words.strip(), (), None))
+
+
+def in_journal(descriptor: int, environ: Mapping[str, str]) -> bool:
+    """Whether what is written there goes to systemd's journal (systemd.exec(5), JOURNAL_STREAM), which keeps it and
+    shows it to others."""
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
 
 
 class QueuedLog(logging.Handler):

@@ -1,6 +1,7 @@
 """The first start as a person meets it: no config, whatever keys are there, a port that is taken, a stdout that is
 full."""
 
+import json
 import os
 import re
 import shlex
@@ -81,6 +82,27 @@ def _whole(process: Process) -> str:
         assert time.monotonic() < until, said
         time.sleep(0.01)
     return said
+
+
+def test_a_log_gets_no_key_and_no_link(tmp_path: Path) -> None:
+    """A collector of logs keeps what it is given: the start's lines name the commands that make them."""
+    (tmp_path / "ftgate.toml").write_text('[server]\nlog_format = "json"\n')
+    with started(tmp_path, "--port", "0", JOURNAL_STREAM="") as (url, process):
+        said = process.err.read_text()
+        assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
+    rows = [json.loads(line) for line in said.splitlines()]
+    assert {row["level"] for row in rows} <= {"INFO", "WARNING"} and rows[0]["logger"] == "ftgate.start"
+    assert "sk-ft_" not in said and "token=" not in said
+    assert "users create NAME --admin" in said and "ftgate keys create" in said
+
+
+def test_systemds_journal_gets_no_key_and_no_link(tmp_path: Path) -> None:
+    (tmp_path / "err").touch()
+    found = (tmp_path / "err").stat()
+    with started(tmp_path, "--port", "0", JOURNAL_STREAM=f"{found.st_dev}:{found.st_ino}") as (_, process):
+        said = process.err.read_text()
+    assert "sk-ft_" not in said and "token=" not in said
+    assert "users create NAME --admin" in said and "ftgate keys create" in said
 
 
 def test_the_printed_link_makes_the_operator_once(tmp_path: Path) -> None:
