@@ -147,16 +147,24 @@ def _opened(table: str, statements: Iterator[Statement]) -> Iterator[Statement]:
 
 
 def _unaudited(user: User, name: str) -> Iterator[Statement]:
-    """The audit of an account and of its keys, and of what it did itself, without who it was."""
-    own = "target = 'user:' || ?1 OR target IN (SELECT 'token:' || id FROM keys WHERE account = ?1) OR actor = ?1"
-    hidden = ("username", user.username), ("name", ""), ("email", ""), ("note", "")
+    """The audit of an account and of its keys without who it was. What the account did to others stays said of them:
+    only its own words, which are notes, and the names of its provider keys go."""
+    own = (
+        "(target = 'user:' || ?1 OR target IN (SELECT 'token:' || id FROM keys WHERE account = ?1)"
+        " OR actor = ?1 AND target LIKE 'byok:%')"
+    )
+    words: dict[str, object] = {"note": ""}
+    who: dict[str, object] = {"username": user.username, "name": "", "email": "", "allowedIps": []}
 
-    def said(column: str) -> str:
-        parts = ", ".join(f"'$.{what}', '{text}'" for what, text in hidden)
-        return f"CASE WHEN {column} = '' THEN '' ELSE json_replace({column}, {parts}, '$.allowedIps', json('[]')) END"
+    def told(hidden: dict[str, object], of: str) -> Statement:
+        parts = "".join(f", '$.{what}', json(?{at})" for at, what in enumerate(hidden, 2))
+        said = (f"{it} = CASE WHEN {it} = '' THEN '' ELSE json_replace({it}{parts}) END" for it in ("before", "after"))
+        values = (msgspec.json.encode(text).decode() for text in hidden.values())
+        return f"UPDATE audit SET {', '.join(said)} WHERE {of}", (user.id, *values)  # noqa: S608 - words of ours
 
     def changes() -> Iterator[Statement]:
-        yield f"UPDATE audit SET before = {said('before')}, after = {said('after')} WHERE {own}", (user.id,)  # noqa: S608 - words of ours
+        yield told({**words, **who}, own)
+        yield told(words, "actor = ?1")
         yield "UPDATE audit SET actor_name = ?, address = '' WHERE actor = ?", (user.username, user.id)
         yield "UPDATE audit SET actor_name = ? WHERE actor_name = ?", (user.username, name)
         alone = "UPDATE audit SET address = '' WHERE target = 'user:' || ? AND actor IS NULL"

@@ -11,6 +11,7 @@ import trio
 from ftgate.accounts import forgetting
 from ftgate.core.payments import Payment
 from ftgate.errors import Conflict
+from ftgate.ports.site import Doer
 from tests.accounts.opened import opened
 from tests.store.faulty import read
 
@@ -83,6 +84,28 @@ async def test_tables_that_never_change_are_closed_again(path: Path) -> None:
                 connection.execute(f"UPDATE {table} SET at_us = 1")
             with pytest.raises(sqlite3.IntegrityError, match="never deleted"):
                 connection.execute(f"DELETE FROM {table}")
+
+
+async def test_the_audit_of_others_stays_their_own(path: Path) -> None:
+    """What an operator did to another says of that one what it said, though the operator is forgotten."""
+    async with opened(path) as accounts:
+        await accounts.users.create(username="owner", admin=True)
+        boss = await accounts.users.make("boss", by=forgetting.CLI, role="admin", email="boss@example.org")
+        by = Doer(boss.id, "boss", "api", "10.9.8.7")
+        carl = await accounts.users.make("carl", by=by, email="carl@example.org")
+        await accounts.users.change(carl, {"name": "Carl the Great"}, by)
+        await accounts.users.change(boss, {"name": "Boss the Small"}, by)
+        await accounts.credits.granted(carl.id, 10**12, note="as boss said", ref=None, by=by)
+        others = "SELECT action, before, after FROM audit WHERE target = 'user:3' AND action LIKE 'user.%' ORDER BY id"
+        before = read(path, others)
+        assert len(before) == 2 and "carl@example.org" in before[0][2] and "Carl the Great" in before[1][2]
+        await accounts.forgetting.forget(username="boss", despite=True)
+    assert read(path, others) == before
+    (given,) = read(path, "SELECT json_extract(after, '$.note') FROM audit WHERE action LIKE 'credit.%'")
+    assert given == ("",)
+    assert set(read(path, "SELECT actor_name, address FROM audit WHERE actor = 2")) == {("(forgotten 2)", "")}
+    audit = str(read(path, "SELECT * FROM audit")).lower()
+    assert not [word for word in ("boss", "10.9.8.7") if word in audit], audit
 
 
 async def test_what_was_deleted_long_ago_goes_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
