@@ -253,7 +253,7 @@ async def _serve(
     async with trio.open_nursery() as nursery:
         asked = {
             **commands(house.accounts), **payment_commands(payments), **running_commands(ways, calls),
-            "config.reload": config.command, "address": partial(_address, house, url),
+            "config.reload": config.command, "config.path": config.path, "address": partial(_address, house, url),
         }  # fmt: skip
         await nursery.start(control.serve, desk, asked)
         if watches is not None:

@@ -20,7 +20,7 @@ from ftgate.cli.accounts import as_json_option
 from ftgate.cli.config import unusable
 from ftgate.cli.findings import ConfigLook, show
 from ftgate.cli.output import told
-from ftgate.cli.remote import data_dir, places
+from ftgate.cli.remote import places
 from ftgate.cli.upgrade import database_findings
 from ftgate.house import backups_look, checkup, secrets_look, stripe_look
 from ftgate.house.findings import Finding
@@ -49,18 +49,17 @@ def _findings(config_path: Path | None, data: Path | None, *, calls: bool) -> It
     yield from _program()
     looked = ConfigLook(config_path, data)
     yield from looked
-    settings = looked.settings
-    if settings is None:
-        return
-    yield from secrets_look.of_config(settings)
-    if found := secrets_look.certificate(settings.server.tls_cert, settings.server.tls_key):
-        yield from found
-    yield from stripe_look.of_settings(settings)
+    if (settings := looked.settings) is not None:
+        yield from secrets_look.of_config(settings)
+        yield from secrets_look.certificate(settings.server.tls_cert, settings.server.tls_key)
+        if not looked.unset:
+            yield from stripe_look.of_settings(settings)
     yield checkup.open_files()
-    place = data_dir(settings, data)
+    if (place := looked.place()) is None:
+        return
     yield from _data(settings, place)
-    if calls:
-        yield from _calls(settings, place, config_path)
+    if calls and settings is not None:
+        yield from _calls(settings, place, looked)
 
 
 def _program() -> Iterator[Finding]:
@@ -75,8 +74,8 @@ def _program() -> Iterator[Finding]:
         yield found
 
 
-def _data(settings: config.Settings, place: Path) -> Iterator[Finding]:
-    """The data directory and what is in it."""
+def _data(settings: config.Settings | None, place: Path) -> Iterator[Finding]:
+    """The data directory and what is in it; without settings, all but what they say of it."""
     from ftgate.house.house import DATABASE
 
     try:
@@ -108,6 +107,8 @@ def _data(settings: config.Settings, place: Path) -> Iterator[Finding]:
         return
     yield checkup.clock(database)
     yield from _database(database)
+    if settings is None:
+        return
     yield from database_findings(settings, place)
     yield from backups_look.of_data(settings.backup, database)
 
@@ -142,10 +143,13 @@ def _database(path: Path) -> Iterator[Finding]:
 # With --calls
 
 
-def _calls(settings: config.Settings, place: Path, config_path: Path | None) -> Iterator[Finding]:
+def _calls(settings: config.Settings, place: Path, looked: ConfigLook) -> Iterator[Finding]:
     from ftgate.cli.catalogue import trials
 
-    for row in trials(config_path, place):
+    if looked.unset and not looked.running:
+        yield Finding("look", "channel", "none was called: this shell lacks secrets of the config")
+        return
+    for row in trials(looked.path, place):
         asked = f"{row['channel']} ({row['model'] or 'no model'})"
         if row["ok"]:
             yield Finding("ok", "channel", f"{asked} answered in {row['latency_ms']} ms")
@@ -155,7 +159,7 @@ def _calls(settings: config.Settings, place: Path, config_path: Path | None) -> 
     dates = [date for url in sorted(urls) if url.startswith("https:") and (date := _date(url)) is not None]
     if found := checkup.apart(dates, time.time()):
         yield found
-    if found := stripe_look.asked(settings.stripe, _status):
+    if not looked.unset and (found := stripe_look.asked(settings.stripe, _status)):
         yield found
 
 

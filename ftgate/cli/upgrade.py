@@ -10,7 +10,7 @@ import click
 from ftgate import __version__, config
 from ftgate.cli.accounts import as_json_option
 from ftgate.cli.findings import ConfigLook, show
-from ftgate.cli.remote import data_dir, places
+from ftgate.cli.remote import places
 from ftgate.house.findings import Finding
 from ftgate.house.lock import holder
 from ftgate.store.backup import FOLDER
@@ -28,10 +28,10 @@ def upgrade_check(as_json: bool, config_path: Path | None, data: Path | None) ->
 
 def _findings(config_path: Path | None, data: Path | None) -> Iterator[Finding]:
     yield Finding("ok", "version", f"this is ftgate {__version__}")
-    looked = ConfigLook(config_path, data)
+    looked = ConfigLook(config_path, data, lacking="look")  # no secret is needed for what is asked here
     yield from looked
-    if looked.settings is not None:
-        yield from database_findings(looked.settings, data_dir(looked.settings, data))
+    if looked.settings is not None and (place := looked.place()) is not None:
+        yield from database_findings(looked.settings, place)
 
 
 def database_findings(settings: config.Settings, place: Path) -> Iterator[Finding]:

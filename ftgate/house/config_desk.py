@@ -31,6 +31,11 @@ class ConfigDesk:
             "last_change": None if change is None else {"at": iso(change[0]), "settings": list(change[1])},
         }
 
+    async def path(self) -> str | None:
+        """The file in force, as one finds it from anywhere; None where there is none."""
+        origin = self.reloader.live.settings.origin
+        return None if origin is None else str(origin.absolute())
+
     async def check(self) -> Sequence[str]:
         return await self.reloader.check()
 

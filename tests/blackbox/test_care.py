@@ -227,6 +227,30 @@ def test_the_doctor_finds_a_wrong_ledger_and_a_faulty_config(alone: House) -> No
     alone.file.write_text(good)
 
 
+def test_the_doctor_looks_at_the_running_server_s_config(house: House, tmp_path: Path) -> None:
+    """From a shell that says nothing of a config, which is not the demo's either."""
+    said = house.cli("doctor", "--json", "--data", str(house.data), places=False, cwd=tmp_path)["findings"]
+    words = [row["words"] for row in said if row["subject"] == "config"]
+    assert words[:2] == [f"looked at is that of the running server: {house.file}", "1 channel, 2 models"]
+
+
+def test_a_secret_of_the_service_s_alone_keeps_nobody_from_looking(alone: House) -> None:
+    good = alone.file.read_text()
+    assert f'"{PROVIDER_KEY}"' in good
+    alone.file.write_text(good.replace(f'"{PROVIDER_KEY}"', '"env:ONLY_THE_SERVICE_HAS_IT"'))
+    found = findings(alone, 1)
+    (unset,) = found["wrong"]
+    assert "ONLY_THE_SERVICE_HAS_IT is not set" in unset and "/etc/ftgate/env" in unset
+    subjects = {row.partition(":")[0] for rows in found.values() for row in rows}
+    assert {"files", "data", "disk", "ledger", "schema", "backup"} <= subjects, found
+    assert any(row.startswith("look channel: none was called") for row in findings_of(alone, "--calls", code=1))
+    foretold = findings_of(alone, command="upgrade-check")
+    assert any("a start changes nothing of it" in row for row in foretold), foretold
+    alone.file.write_text(good + "\n[servr]\nport = 1\n")
+    assert any(row.startswith("ledger:") for row in findings(alone, 1)["ok"])
+    alone.file.write_text(good)
+
+
 def test_the_doctor_calls_each_channel(house: House, alone: House) -> None:
     found = findings_of(house, "--calls")
     assert any(row.startswith("ok channel: lab (plain) answered in") for row in found), found
