@@ -3,6 +3,8 @@
 import os
 import sqlite3
 import sys
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -30,13 +32,9 @@ def export_user(name: str, written: str, as_json: bool, config_path: Path | None
         account = account_of(path, name)
         if account is None:
             raise click.ClickException(f"no user named {name!r}; `ftgate users list` shows them")
-        lines = 0
-        with open(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-            for one in all_of(path, account):
-                file.write(one)
-                lines += 1
-    except FileExistsError:
-        raise click.ClickException(f"{target} is there already; name another file") from None
+        if os.path.lexists(target):
+            raise click.ClickException(f"{target} is there already; name another file")
+        lines = _written(all_of(path, account), target)
     except OSError as problem:
         raise click.ClickException(f"{target} cannot be written: {told(problem)}") from None
     except sqlite3.Error as error:
@@ -46,6 +44,23 @@ def export_user(name: str, written: str, as_json: bool, config_path: Path | None
         document(said)
     else:
         line(f"{target}: {lines} lines, for {name}'s eyes and yours")
+
+
+def _written(rows: Iterable[bytes], target: Path) -> int:
+    """Write rows to a file under its name once it is whole; how many there were. Raises OSError, sqlite3.Error; then
+    nothing is left."""
+    part, lines = target.with_name(f"{target.name}.part"), 0
+    try:
+        part.unlink(missing_ok=True)  # of one that was killed
+        with open(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+            for one in rows:
+                file.write(one)
+                lines += 1
+        part.rename(target)
+    finally:
+        with suppress(OSError):  # the fault that led here is the one to tell
+            part.unlink(missing_ok=True)
+    return lines
 
 
 @click.command("forget-user")

@@ -1,7 +1,8 @@
 """All that is kept of one person, read piece by piece: whole lines of JSON, one a thing, in the order of what they are.
 
-No secret is in it: of a key its name and first characters, of a session when it began. Every read is short; requests
-and entries are read in the order of their ids, so what is written meanwhile comes at the end.
+No secret is in it: of a key its name and first characters, of a session when it began. Nor is anything of other people:
+of what an operator did to them the action, its time and their number, and never an operator's address. Every read is
+short; requests and entries are read in the order of their ids, so what is written meanwhile comes at the end.
 """
 
 import sqlite3
@@ -36,9 +37,11 @@ ONCE = {
     "payment": "SELECT id, amount, currency, status, created_at_us, paid_at_us, credited, refunded, disputed, taken,"
     " session, intent, charge, success_url, cancel_url, receipt_url, reason FROM payments WHERE account = ?"
     " ORDER BY number",
-    "audit": "SELECT id, at_us, via, address, action, target, before, after, request_id, actor = ?1 AS own FROM audit"
-    " WHERE actor = ?1 OR target = 'user:' || ?1"
-    " OR target IN (SELECT 'token:' || id FROM keys WHERE account = ?1) ORDER BY id",
+    "audit": "SELECT id, at_us, via, CASE WHEN own OR actor IS NULL THEN address ELSE '' END AS address, action,"
+    " target, CASE WHEN mine THEN before ELSE '' END AS before, CASE WHEN mine THEN after ELSE '' END AS after,"
+    " request_id, own FROM (SELECT *, actor IS ?1 AS own, target = 'user:' || ?1"
+    " OR target IN (SELECT 'token:' || id FROM keys WHERE account = ?1)"
+    " OR target LIKE 'byok:%' AND actor IS ?1 AS mine FROM audit) WHERE own OR mine ORDER BY id",
 }
 """What is there of an account, by what it is."""
 PAGED: Mapping[str, tuple[str, Callable[[sqlite3.Connection], int]]] = {

@@ -4,6 +4,7 @@ byte of the data directory."""
 import json
 import os
 import re
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,41 @@ def test_all_that_is_kept_and_none_of_it_a_secret(house: House, zaphod: Person, 
     assert zaphod.secret not in whole and f"{NAME}-pass" not in whole and not re.search(r'"(hash|password)"', whole)  # type: ignore[attr-defined]
     assert "is there already" in house.cli("export-user", NAME, "--to", str(file), code=1)[1]
     assert "no user named 'nobody'" in house.cli("export-user", "nobody", "--to", str(tmp_path / "x"), code=1)[1]
+    house.cli("forget-user", NAME, "--yes", "--json")
+
+
+def test_an_operator_s_own_lines_hold_nothing_of_others(house: House, zaphod: Person, tmp_path: Path) -> None:
+    """And a person's hold nothing of the operator who changed something."""
+    name = f"op{next(ADDRESSES).replace('.', '-')}"
+    operator = admin(house, name)
+    (row,) = operator.said("GET", f"/v1/admin/users?q={NAME}")["data"]
+    operator.said("PATCH", f"/v1/admin/users/{row['id']}", {"name": f"{SHOWN} III"})
+    for who in (name, NAME):
+        house.cli("export-user", who, "--to", str(tmp_path / who), "--json")
+    acts = [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
+    (act,) = [act for act in acts if act["what"] == "audit" and act["target"] == f"user:{row['id']}"]
+    assert act["action"] == "user.update" and act["at"] and act["before"] is act["after"] is None
+    assert act["address"] == operator.address
+    whole = (tmp_path / name).read_text().lower()
+    assert not [word for word in (NAME, EMAIL, SHOWN) if word.lower() in whole]
+    theirs = (tmp_path / NAME).read_text()
+    assert f"{SHOWN} III" in theirs and zaphod.address in theirs and f'"{operator.address}"' not in theirs
+    house.cli("forget-user", NAME, "--yes", "--json")
+
+
+def test_an_export_that_fails_leaves_nothing(house: House, zaphod: Person, tmp_path: Path) -> None:
+    file = tmp_path / "out.jsonl"
+
+    def broken(path: Path, account: int) -> Iterator[bytes]:
+        yield b"{}"
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ftgate.cli.person.all_of", broken)
+        assert "disk I/O error" in house.cli("export-user", NAME, "--to", str(file), code=1)[1]
+    assert list(tmp_path.iterdir()) == []
+    assert house.cli("export-user", NAME, "--to", str(file), "--json")["lines"] > 5
+    assert list(tmp_path.iterdir()) == [file]
     house.cli("forget-user", NAME, "--yes", "--json")
 
 
