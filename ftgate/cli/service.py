@@ -15,7 +15,7 @@ from ftgate.cli.remote import load, places
 from ftgate.config.values import expanded
 from ftgate.errors import ConfigFaults
 from ftgate.house import service as texts
-from ftgate.house.called import arguments
+from ftgate.house.called import arguments, is_archive
 
 Kind = Literal["system", "user", "launchd"]
 COMMAND_S = 90
@@ -144,7 +144,7 @@ def _place(kind: Kind) -> Place:
 def _service(kind: Kind, config_path: Path | None, data: Path | None) -> texts.Service:
     """What is to run, of what was given and of what this directory has."""
     program = arguments()
-    pyz = program[-1].endswith(".pyz")
+    pyz = is_archive(Path(program[-1]))
     if kind == "system":
         folder, place, cache = Path("/etc/ftgate"), Path("/var/lib/ftgate"), Path("/var/cache/ftgate")
         file = config_path or folder / "ftgate.toml"

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+from ftgate.house.called import is_archive
 from ftgate.house.findings import Finding
 from ftgate.store.database import read_only
 
@@ -150,7 +151,7 @@ def open_files() -> Finding:
 
 def extracted(program: Path, module: Path) -> Finding | None:
     """Where a .pyz has unpacked what runs, of which `module` is ftgate's first; None for any other program."""
-    if program.suffix != ".pyz":
+    if not is_archive(program):
         return None
     folder = module.parents[2]  # ftgate-ID-TARGET/site-packages/ftgate/__init__.py
     words = f"{program.name} is unpacked in {folder}"

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from zipfile import ZipFile
 
 import pytest
 from click.testing import CliRunner, Result
@@ -63,6 +64,15 @@ def test_a_user_without_a_home_is_told(machine: Machine, monkeypatch: pytest.Mon
     monkeypatch.delenv("HOME")
     monkeypatch.setattr("pwd.getpwuid", unknown)
     assert "no home directory" in machine.does("install", code=1) and machine.told == []
+
+
+def test_the_one_file_under_another_name_has_a_cache(machine: Machine) -> None:
+    link = machine.here / "lnk"
+    with ZipFile(link, "w") as archive:
+        archive.writestr("__main__.py", "")
+    machine.patch.setattr(service.sys, "argv", [str(link)])
+    said = machine.does("print")
+    assert f"ExecStart=/usr/bin/python3 {link} serve" in said and "SHIV_ROOT=" in said
 
 
 def test_a_users_service_comes_and_goes(machine: Machine) -> None:
