@@ -1,6 +1,7 @@
 """`ftgate connect`: tells programs of this server, on paper or in their files."""
 
 import os
+import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from ftgate.core.connect import (
     COMMAND,
     ENVIRONMENT,
     GROUPS,
+    KEY_NAME,
     PLACEHOLDER,
     TOOLS,
     Piece,
@@ -26,7 +28,10 @@ from ftgate.core.connect import (
 
 BEFORE, AFTER = ".before-ftgate", ".after-ftgate"
 """Beside a file: as it was before (empty: there was none), and as it was when that was put back."""
-KEY_NAME = "FTGATE_API_KEY"
+PRIVATE = 0o600
+"""The mode of what is written: there may be a key in it."""
+COMMENTED = {"zed"}
+"""Programs whose own file has comments from the first day: it can rarely be written without losing them."""
 
 
 @click.command("connect")
@@ -79,7 +84,7 @@ def _list(as_json: bool) -> None:
         line(group)
         for tool in TOOLS.values():
             if tool.group == group:
-                line(f"  {tool.id:<16}{tool.name}{' (--write)' if _file(tool) else ''}")
+                line(f"  {tool.id:<16}{tool.name}{' (--write)' if _is_written(tool) else ''}")
 
 
 def _known(name: str) -> Tool:
@@ -142,7 +147,7 @@ def _say(tool: Tool, pieces: Sequence[Piece], base: str) -> None:
         words.append(f"Its servers make the calls and cannot reach {base}: it needs a public https address.")
     if any(PLACEHOLDER in piece.shown for piece in pieces):
         words.append(f"Put your key in place of {PLACEHOLDER}, or give it: --key -. `ftgate keys create` makes one.")
-    if _file(tool):
+    if _is_written(tool):
         words.append(f"`ftgate connect {tool.id} --write` does it for you.")
     line("".join(f"\n{one}" for one in words), err=True)
 
@@ -154,6 +159,11 @@ def _file(tool: Tool) -> str:
     """The file of the program's that can be written; "" where there is none."""
     pieces = tool.pieces("http://x", PLACEHOLDER, "auto")
     return next((piece.where for piece in pieces if piece.where.startswith("~/")), "")
+
+
+def _is_written(tool: Tool) -> bool:
+    """Whether --write is worth offering."""
+    return bool(_file(tool)) and tool.id not in COMMENTED
 
 
 def _own_file(tool: Tool) -> Path:
@@ -173,19 +183,19 @@ def _write(tool: Tool, pieces: Sequence[Piece], key: str) -> None:
     path = _own_file(tool)
     piece = next(piece for piece in pieces if piece.where.startswith("~/"))
     try:
-        text = path.read_text("utf-8") if path.exists() else ""
-        whole = added(path.suffix, text, piece.text)
+        own = path.read_bytes() if path.exists() else b""
+        whole = added(path.suffix, own.decode().replace("\r\n", "\n"), piece.text)
     except UnicodeDecodeError:
         raise click.ClickException(f"{path} is no text. Nothing was changed.") from None
     except Unchangeable as why:
         raise click.ClickException(
-            f"{path} was not changed: {why}. `ftgate connect {tool.id}` shows what to put into it."
+            f"{path} was not changed: {why}. Put this into it by hand:\n\n{piece.text.replace(key, PLACEHOLDER)}"
         ) from None
     path.parent.mkdir(parents=True, exist_ok=True)
     before = _beside(path, BEFORE)
     if not before.exists():  # a second time it would be ours
-        _put(before, text)
-    _put(path, whole)
+        _put(before, own, stat.S_IMODE(path.stat().st_mode) if path.exists() else PRIVATE)
+    _put(path, (whole.replace("\n", "\r\n") if b"\r\n" in own else whole).encode(), PRIVATE)
     line(f"{path} is written; it was kept as {before.name}. `ftgate connect {tool.id} --restore` puts it back.")
     if not tool.either:
         for other in pieces:
@@ -215,10 +225,11 @@ def _beside(path: Path, ending: str) -> Path:
     return path.with_name(path.name + ending)
 
 
-def _put(path: Path, text: str) -> None:
-    """Write it whole or not at all, for its owner alone: there may be a key in it."""
+def _put(path: Path, data: bytes, mode: int) -> None:
+    """Write it whole or not at all."""
     part = _beside(path, ".part")
     part.unlink(missing_ok=True)
-    with open(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
+    with open(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE), "wb") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(data)
     part.replace(path)

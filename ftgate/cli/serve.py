@@ -19,6 +19,7 @@ import click
 from ftgate import __version__, config
 from ftgate.cli.output import line, told
 from ftgate.cli.remote import data_dir, data_option, patience, places, whereabouts
+from ftgate.core.connect import KEY_NAME
 from ftgate.errors import ConfigFaults
 from ftgate.house.called import program
 
@@ -322,7 +323,7 @@ def _try_it(url: str, key: str, model: str, *, demo: bool) -> None:
     say(f"  export ANTHROPIC_BASE_URL={url}/anthropic ANTHROPIC_AUTH_TOKEN={key} ANTHROPIC_API_KEY= \\")
     say(f"    ANTHROPIC_MODEL={model} ANTHROPIC_DEFAULT_HAIKU_MODEL={model}")
     say("Codex")
-    provider = f'{{name="ftgate",base_url="{url}/v1",env_key="FTGATE_API_KEY",wire_api="responses"}}'
-    say(f"  FTGATE_API_KEY={key} codex -m {model} -c model_provider=ftgate \\")
+    provider = f'{{name="ftgate",base_url="{url}/v1",env_key="{KEY_NAME}",wire_api="responses"}}'
+    say(f"  {KEY_NAME}={key} codex -m {model} -c model_provider=ftgate \\")
     say(f"    -c 'model_providers.ftgate={provider}'")
     say(f"Keep it: {program()} init (config file) · Ctrl-C stops")

@@ -13,6 +13,8 @@ import msgspec
 
 PLACEHOLDER = "sk-ft_YOUR_KEY"
 """What stands where a key has to be put in."""
+KEY_NAME = "FTGATE_API_KEY"
+"""The variable that programs are told to find the key in where the name is ours to choose."""
 ENVIRONMENT = "environment"
 COMMAND = "command"
 CONTEXT = 131_072
@@ -97,6 +99,7 @@ def _claude_code(base: str, key: str, model: str) -> tuple[Piece, ...]:
         "ANTHROPIC_AUTH_TOKEN": key,
         "ANTHROPIC_API_KEY": "",
         "ANTHROPIC_MODEL": model,
+        "ANTHROPIC_DEFAULT_HAIKU_MODEL": model,  # its small work, which would ask for a model of Anthropic's
     }
     return _exports(**names), Piece("~/.claude/settings.json", _json({"env": names}))
 
@@ -104,9 +107,9 @@ def _claude_code(base: str, key: str, model: str) -> tuple[Piece, ...]:
 def _codex(base: str, key: str, model: str) -> tuple[Piece, ...]:
     text = (
         f'model = {quoted(model)}\nmodel_provider = "ftgate"\n\n[model_providers.ftgate]\nname = "ftgate"\n'
-        f'base_url = {quoted(f"{base}/v1")}\nenv_key = "FTGATE_API_KEY"\nwire_api = "responses"'
+        f'base_url = {quoted(f"{base}/v1")}\nenv_key = {quoted(KEY_NAME)}\nwire_api = "responses"'
     )
-    return Piece("~/.codex/config.toml", text), _exports(FTGATE_API_KEY=key)
+    return Piece("~/.codex/config.toml", text), _exports(**{KEY_NAME: key})
 
 
 def _copilot(base: str, key: str, model: str) -> tuple[Piece, ...]:
@@ -156,7 +159,7 @@ def _zed(base: str, key: str, model: str) -> tuple[Piece, ...]:
     said = {
         "language_models": {"openai_compatible": {"ftgate": {"api_url": f"{base}/v1", "available_models": [offered]}}}
     }
-    return Piece("~/.config/zed/settings.json", _json(said)), _exports(FTGATE_API_KEY=key)
+    return Piece("~/.config/zed/settings.json", _json(said)), _exports(**{KEY_NAME: key})
 
 
 def _jetbrains(base: str, key: str, model: str) -> tuple[Piece, ...]:

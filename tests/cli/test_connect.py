@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ftgate.cli.connect import connect
+from ftgate.cli.serve import _try_it
 from ftgate.core.connect import TOOLS
+from ftgate.manual import topic
 
 Run = Callable[..., Result]
 URL = ("--url", "http://10.0.0.7:8400")
@@ -103,7 +106,7 @@ def test_a_file_that_was_written_can_be_put_back(ran: Run, tmp_path: Path, befor
         assert said.exit_code == 0, said.output
         assert 'model = "m-2"' in place.read_text() if model == "m-2" else 'model = "m-1"' in place.read_text()
     assert "export FTGATE_API_KEY=sk-ft_1" in said.stdout
-    assert {os.stat(path).st_mode & 0o777 for path in place.parent.iterdir()} == {0o600}
+    assert os.stat(place).st_mode & 0o777 == 0o600
     written = place.read_text()
     place.write_text(f"{written}# and mine\n")
     assert ran("codex", "--restore").exit_code == 0
@@ -118,7 +121,34 @@ def test_a_file_that_cannot_be_changed_stays(ran: Run, tmp_path: Path) -> None:
     place.write_text('{"theme": "x" // dark\n}')
     said = ran("zed", *URL, "--write", "--key", "-", said="sk-ft_1\n")
     assert said.exit_code == 1 and "was not changed: it is no plain JSON" in said.output
+    assert '"api_url": "http://10.0.0.7:8400/v1"' in said.output and "sk-ft_1" not in said.output
+    assert "Zed\n" in ran().stdout and "--write" not in ran("zed", *URL).output
     assert [path.name for path in place.parent.iterdir()] == ["settings.json"]
+
+
+def test_a_file_comes_back_byte_for_byte_and_with_its_mode(ran: Run, tmp_path: Path) -> None:
+    place = tmp_path / ".codex" / "config.toml"
+    place.parent.mkdir()
+    own = b"# mine\r\n[tui]\r\ntheme = 'x'\r\n"
+    place.write_bytes(own)
+    place.chmod(0o640)
+    assert ran("codex", *URL, "--write", "--key", "-", said="sk-ft_1\n").exit_code == 0
+    written = place.read_bytes()
+    assert written.count(b"\n") == written.count(b"\r\n") > 3 and place.stat().st_mode & 0o777 == 0o600
+    assert ran("codex", "--restore").exit_code == 0
+    assert place.read_bytes() == own and place.stat().st_mode & 0o777 == 0o640
+
+
+def test_the_first_start_the_manual_and_connect_name_the_same_variables(capsys: pytest.CaptureFixture[str]) -> None:
+    _try_it("http://h:1", "K", "M", demo=False)
+    said = capsys.readouterr().err
+    claude, codex = (topic(name).text for name in ("claude-code", "codex"))
+    names = set(re.findall(r"(\w+)=", TOOLS["claude-code"].pieces("http://h:1", "K", "M")[0].text))
+    assert names == set(re.findall(r"\b(ANTHROPIC_\w+)=", said))
+    assert names <= set(re.findall(r"\b(ANTHROPIC_\w+)=", claude))
+    ours = re.compile(r"\bFTGATE_\w*KEY\b")
+    shown = "".join(piece.shown for piece in TOOLS["codex"].pieces("http://h:1", "K", "M"))
+    assert set(ours.findall(shown)) == set(ours.findall(said)) == set(ours.findall(codex)) == {"FTGATE_API_KEY"}
 
 
 def test_a_link_stays_a_link(ran: Run, tmp_path: Path) -> None:

@@ -51,7 +51,8 @@ def test_the_settings_of_those_that_most_use() -> None:
     assert TOOLS["claude-code"].pieces(BASE, "k", "m")[0] == Piece(
         "environment",
         "export ANTHROPIC_BASE_URL=http://127.0.0.1:8400/anthropic\nexport ANTHROPIC_AUTH_TOKEN=k\n"
-        "export ANTHROPIC_API_KEY=''\nexport ANTHROPIC_MODEL=m",
+        "export ANTHROPIC_API_KEY=''\nexport ANTHROPIC_MODEL=m\n"
+        "export ANTHROPIC_DEFAULT_HAIKU_MODEL=m",
     )
     (file, environment) = TOOLS["codex"].pieces(BASE, "k", "m")
     assert tomllib.loads(file.text)["model_providers"]["ftgate"] == {
