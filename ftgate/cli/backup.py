@@ -1,18 +1,21 @@
 """`ftgate backup`, `ftgate restore`: copies of the database, made and put back."""
 
 import os
+import sqlite3
 import time
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
 import click
 
 from ftgate.cli.accounts import as_json_option
-from ftgate.cli.output import document
+from ftgate.cli.output import document, line
 from ftgate.cli.remote import data_dir, database, load, patience, places, present
 from ftgate.core.moments import stamp
 from ftgate.house.lock import Lock, Locked, make_data_dir
 from ftgate.store.backup import BackupFault, make_backup, restore_backup
+from ftgate.store.person import forgotten, known_again
 from ftgate.store.verify import verify_ledger
 
 
@@ -59,9 +62,27 @@ def restore(source: Path, as_json: bool, config_path: Path | None, data: Path | 
         raise click.ClickException(f"{locked}: stop it first") from None
     try:
         kept = place.with_name(f"before-restore-{stamp(time.time_ns() // 1000)}.sqlite3")
-        said = restore_backup(source, place, kept, verify_ledger)
+        gone = _forgotten(place)
+        said = {**restore_backup(source, place, kept, verify_ledger), "known_again": []}
+        with suppress(sqlite3.Error):  # it was verified, and is in its place
+            said["known_again"] = known_again(place, gone)
     except BackupFault as fault:
         raise click.ClickException(f"{fault}. Nothing was changed.") from None
     finally:
         lock.release()
-    document(said) if as_json else click.echo(f"{source} restored and verified; the old database is {said['kept']}")
+    if as_json:
+        document(said)
+        return
+    before = "there was no database before" if said["kept"] is None else f"the old database is {said['kept']}"
+    line(f"{source} restored and verified; {before}")
+    for name in said["known_again"]:
+        line(f"{name} was forgotten since that was made, and is back. Forget them again: `ftgate forget-user {name}`")
+
+
+def _forgotten(place: Path) -> dict[int, int]:
+    """The accounts that the database has forgotten which is to be replaced, as far as it can be read."""
+    try:
+        return forgotten(place) if place.exists() else {}
+    except sqlite3.Error:  # a broken one is what a backup is put back for
+        line(f"{place} cannot be read: who was forgotten since the backup was made is not known", err=True)
+        return {}

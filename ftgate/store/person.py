@@ -69,6 +69,25 @@ def account_of(database: Path, username: str) -> int | None:
     return int(found[0]) if found else None
 
 
+def forgotten(database: Path) -> dict[int, int]:
+    """The accounts whose person was forgotten: when each was made (us), by its id. Raises sqlite3.Error."""
+    with closing(read_only(database)) as connection:
+        return dict(
+            connection.execute("SELECT id, created_at_us FROM users WHERE username = '(forgotten ' || id || ')'")
+        )
+
+
+def known_again(database: Path, gone: Mapping[int, int]) -> list[str]:
+    """The names that those of `gone` have in a database that nobody writes: it was copied before they were forgotten.
+    Raises sqlite3.Error."""
+    where = f"{database.absolute().as_uri()}?mode=ro&immutable=1"  # or it would leave files beside it
+    with closing(sqlite3.connect(where, uri=True)) as connection:
+        rows = connection.execute(
+            "SELECT id, created_at_us, username FROM users WHERE username <> '(forgotten ' || id || ')' ORDER BY id"
+        ).fetchall()
+    return [name for id, made_us, name in rows if gone.get(id) == made_us]
+
+
 def all_of(database: Path, account: int) -> Iterator[bytes]:
     """Lines of JSON, each with `what` it is. Raises sqlite3.Error."""
     for what, sql in ONCE.items():
