@@ -3,7 +3,7 @@
 Every page that links lead to is asked as the user who has most of the calls, and as an operator: how long it takes to
 be answered (the median of five, over one connection), how much of it there is, and when a browser that has come from
 another page, with nothing cached, shows its first content (the best of three): to start a process for a new window
-takes as long as that again, whatever it shows. Exit 1 where a page takes longer than 300 ms to be answered, or longer than
+takes as long again, whatever it shows. Exit 1 where a page takes longer than 300 ms to be answered, or longer than
 200 ms from its first byte until it is shown.
 
 Seeding a million takes some minutes of one core; --data keeps it (or takes one that is there).

@@ -22,7 +22,7 @@ from ftgate.web.pages.whose import Whose, nobodys, whose
 from ftgate.web.paging import paged, paging
 from ftgate.web.replies import reply
 
-ROWS = 50
+ROWS = 25
 FILTERS = ("from", "to", "model", "key", "status", "mode", "request_id", "user", "channel")
 STATUSES = (
     ("", "Any"), (FAILED, "Failed"), ("ok", "ok"), ("client_gone", "client gone"), ("error", "error"),
