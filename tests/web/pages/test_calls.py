@@ -67,7 +67,7 @@ async def test_the_list_says_of_each_call_what_it_was_and_came_to() -> None:
     assert "≈ $0.00 12" in words and "3 attempts" in words
     assert "3 calls 3 600 600 150 $0.00 26" in words
     assert 'href="/logs/req_2"' in body and "lab-1" not in body
-    assert asking.journal.asked == [(Wanted(account=3), {"skipped": 0, "size": 50, "after": None, "summed": True})]
+    assert asking.journal.asked == [(Wanted(account=3), {"skipped": 0, "size": 25, "after": None, "summed": True})]
 
 
 async def test_where_all_cannot_be_summed_the_rows_shown_are() -> None:
