@@ -1,6 +1,7 @@
 """`ftgate service`: have the system keep the server running, by systemd or launchd."""
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from ftgate.cli.output import line, told
 from ftgate.cli.remote import load, places
 from ftgate.config.values import expanded
 from ftgate.errors import ConfigFaults
+from ftgate.house import secrets_look
 from ftgate.house import service as texts
 from ftgate.house.called import arguments, is_archive
 
@@ -50,7 +52,10 @@ def _kinds(function: Callable[..., Any]) -> Callable[..., Any]:
 @_kinds
 def print_service(kind: Kind | None, config_path: Path | None, data: Path | None) -> None:
     """Print what `install` would write, and write nothing."""
-    click.echo(_text(kind := kind or _own_kind() or "system", _service(kind, config_path, data)), nl=False)
+    kind = kind or _own_kind() or "system"
+    wanted = _service(kind, config_path, data)
+    _tell_unread(kind, wanted)
+    click.echo(_text(kind, wanted), nl=False)
 
 
 @service.command("install")
@@ -62,6 +67,7 @@ def install(start: bool, kind: Kind | None, config_path: Path | None, data: Path
     wanted = _service(kind, config_path, data)
     place = _place(kind)
     _unhidden(kind, wanted)
+    _tell_unread(kind, wanted)
     _is_ours(place.file)
     try:
         _write_once(wanted.config, config.write_example(), 0o644 if kind == "system" else 0o600)
@@ -159,9 +165,11 @@ def _service(kind: Kind, config_path: Path | None, data: Path | None) -> texts.S
         file = config_path or _here() or folder / "ftgate.toml"
         place = data or _data_here(config_path) or _xdg("XDG_DATA_HOME", ".local/share") / "ftgate"
     found = _settings(file.absolute())
+    groups = secrets_look.reach(secrets_look.named(file.absolute())).groups if kind == "system" else ()
     return texts.Service(
         program, file.absolute(), place.absolute(), folder / "env", cache if pyz else None,
         low_port=0 < found.server.port < 1024, grace_s=int(found.server.shutdown_grace), copies=found.backup.to,
+        groups=groups,
     )  # fmt: skip
 
 
@@ -225,6 +233,20 @@ def _unhidden(kind: Kind, wanted: texts.Service) -> None:
         raise click.ClickException(
             f"{wanted.config} cannot be read by the service, whose user exists only while it runs. Let keys stand in "
             f'{wanted.environment} (keys = ["env:NAME"]), and chmod 644 the config'
+        )
+
+
+def _tell_unread(kind: Kind, wanted: texts.Service) -> None:
+    """Name each file of the config's that the machine's service could not read, and how it could."""
+    if kind != "system":
+        return
+    for file in secrets_look.reach(secrets_look.named(wanted.config)).not_:
+        name = shlex.quote(str(file))
+        line(
+            f"warning: {file} cannot be read by the service, whose user exists only while it runs. A secret can stand "
+            f"in {wanted.environment} (env:NAME). For a file: groupadd -f ftgate-files; chgrp ftgate-files {name}; "
+            f"chmod 640 {name}, and this command again",
+            err=True,
         )
 
 

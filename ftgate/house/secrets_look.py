@@ -1,12 +1,13 @@
 """Looking at who may read the secrets: the config and what it names, and the certificate with its key."""
 
+import grp
 import ssl
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ftgate.config import Settings
 from ftgate.core.certificate import validity
@@ -31,7 +32,68 @@ def of_config(settings: Settings) -> Iterator[Finding]:
     files = [*([settings.origin] if written else []), *named]
     if settings.server.tls_key is not None:
         files.append(settings.server.tls_key)
-    yield from modes("secrets", files)
+    yield from modes("secrets", [file for file in files if not _a_group_s(file)])
+
+
+def _a_group_s(file: Path) -> bool:
+    """Whether a group other than root's may read it and nobody else: so a service's user comes to it."""
+    try:
+        found = file.stat()
+    except OSError:
+        return False
+    return found.st_mode & 0o077 == 0o040 and found.st_gid not in {0, *_everybody_s()}
+
+
+def _everybody_s() -> set[int]:
+    """Groups that many people are in on some systems."""
+    found = set()
+    for name in ("users", "staff", "everyone"):
+        with suppress(KeyError):
+            found.add(grp.getgrnam(name).gr_gid)
+    return found
+
+
+def named(origin: Path) -> list[Path]:
+    """The files that a config takes secrets and its certificate from; none where it cannot be read."""
+    try:
+        raw = tomllib.loads(origin.read_text("utf-8-sig"))
+    except (OSError, ValueError):
+        return []
+    server = raw.get("server")
+    pair = [server.get(name) for name in ("tls_cert", "tls_key")] if isinstance(server, dict) else []
+    with suppress(RuntimeError):
+        return [*_secrets(raw)[1], *(Path(name).expanduser() for name in pair if isinstance(name, str))]
+    return []
+
+
+class Reach(NamedTuple):
+    """What a user without any file of his own reads: by which `groups` he has to, and what he does `not_` read."""
+
+    groups: tuple[str, ...]
+    not_: tuple[Path, ...]
+
+
+def reach(files: Iterable[Path]) -> Reach:
+    """By which groups a service's user would read these files. Those that are not there are a fault of the config's."""
+    groups: dict[int, str] = {}
+    closed = []
+    for file in files:
+        try:
+            own = file.stat()
+            ways = [(own, 0o4), *((place.stat(), 0o1) for place in file.absolute().parents)]
+        except OSError:
+            continue
+        wanted = {}
+        for found, right in ways:
+            if not found.st_mode & right:
+                wanted[found.st_gid] = bool(found.st_mode & right << 3 and found.st_gid)
+        if not all(wanted.values()):
+            closed.append(file)
+            continue
+        for gid in wanted:
+            with suppress(KeyError):
+                groups[gid] = grp.getgrgid(gid).gr_name
+    return Reach(tuple(sorted(groups.values())), tuple(closed))
 
 
 def _secrets(raw: Mapping[str, Any]) -> tuple[bool, list[Path]]:

@@ -28,7 +28,7 @@ ENVIRONMENT = """\
 class Service(NamedTuple):
     """What is to run. `program` is the command up to `serve`; `cache` where a .pyz unpacks itself, None for other
     programs; `low_port` whether it listens below 1024; `grace_s` how long open streams may go on at an end;
-    `copies` where its backups go, if not into the data directory."""
+    `copies` where its backups go, if not into the data directory; `groups` whose files it has to read."""
 
     program: tuple[str, ...]
     config: Path
@@ -38,6 +38,7 @@ class Service(NamedTuple):
     low_port: bool = False
     grace_s: int = 30
     copies: Path | None = None
+    groups: tuple[str, ...] = ()
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -54,6 +55,7 @@ def system_unit(service: Service) -> str:
         service,
         [
             "DynamicUser=yes",
+            *([f"SupplementaryGroups={' '.join(map(_word, service.groups))}"] if service.groups else []),
             f"StateDirectory={_word(name)}",
             "StateDirectoryMode=0700",
             *cache,

@@ -66,6 +66,34 @@ def test_a_user_without_a_home_is_told(machine: Machine, monkeypatch: pytest.Mon
     assert "no home directory" in machine.does("install", code=1) and machine.told == []
 
 
+@pytest.mark.parametrize(("mode", "gid", "said"), [
+    (0o600, 0, ""), (0o640, 0, ""), (0o644, 0, "no group"), (0o640, 1234, "SupplementaryGroups=certs\n"),
+])  # fmt: skip
+def test_files_that_the_machine_s_service_cannot_read_are_named(
+    machine: Machine, tmp_path: Path, mode: int, gid: int, said: str
+) -> None:
+    """Its user owns nothing: a group whose file it is lets it in."""
+    key, place = tmp_path / "key.pem", tmp_path / "c.toml"
+    key.touch()
+    place.write_text(f'[server]\ntls_key = "{key}"\n[[channel]]\nkeys = ["file:{key}"]\n')
+    stat = Path.stat
+
+    def seen(path: Path, **more: bool) -> SimpleNamespace:
+        found = stat(path, **more)
+        own = (mode, gid) if path == key else (0o755, 0)
+        fields = {name: getattr(found, name) for name in dir(found) if name.startswith("st_")}
+        return SimpleNamespace(**fields | {"st_mode": found.st_mode & ~0o777 | own[0], "st_gid": own[1]})
+
+    machine.patch.setattr(Path, "stat", seen)
+    machine.patch.setattr("grp.getgrgid", lambda gid: SimpleNamespace(gr_name={1234: "certs"}[gid]))
+    found = machine.does("print", "--system", "--config", str(place))
+    warned = f"warning: {key} cannot be read by the service" in found
+    assert warned is (said == "") and ("SupplementaryGroups=" in found) is (said.endswith("\n"))
+    if said.endswith("\n"):
+        assert said in found
+    assert "cannot be read" not in machine.does("print", "--user", "--config", str(place))
+
+
 def test_the_one_file_under_another_name_has_a_cache(machine: Machine) -> None:
     link = machine.here / "lnk"
     with ZipFile(link, "w") as archive:

@@ -168,6 +168,19 @@ def test_a_config_that_others_may_read(tmp_path: Path) -> None:
     assert list(secrets_look.of_config(load(CHANNEL))) == []
 
 
+@pytest.mark.parametrize(("gid", "mode", "told"), [(1234, 0o640, 0), (0, 0o640, 1), (1234, 0o660, 1), (1234, 0o644, 1)])
+def test_a_secret_that_a_service_reads_by_its_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gid: int, mode: int, told: int
+) -> None:
+    apart, file, stat = tmp_path / "key", tmp_path / "ftgate.toml", Path.stat
+    apart.write_text("sk-secret-1")
+    file.write_text(CHANNEL.replace("env:LAB_KEY", f"file:{apart}"))
+    settings = config.load(file, {})
+    seen = SimpleNamespace(st_mode=0o100000 | mode, st_gid=gid)
+    monkeypatch.setattr(Path, "stat", lambda at, **more: seen if at == apart else stat(at, **more))
+    assert len(list(secrets_look.of_config(settings))) == told
+
+
 def test_the_certificate(tmp_path: Path) -> None:
     authority, now = trustme.CA(), datetime(2026, 11, 29, tzinfo=UTC)
     cert, key, other = tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "other.pem"
