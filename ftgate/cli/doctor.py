@@ -22,6 +22,7 @@ from ftgate.cli.findings import ConfigLook, show
 from ftgate.cli.output import told
 from ftgate.cli.remote import places
 from ftgate.cli.upgrade import database_findings
+from ftgate.config.observed import goes
 from ftgate.house import backups_look, checkup, secrets_look, stripe_look
 from ftgate.house.findings import Finding
 from ftgate.house.lock import holder
@@ -54,6 +55,7 @@ def _findings(config_path: Path | None, data: Path | None, *, calls: bool) -> It
         yield from secrets_look.certificate(settings.server.tls_cert, settings.server.tls_key)
         if not looked.unset:
             yield from stripe_look.of_settings(settings)
+        yield Finding("ok", "telemetry", goes(settings) or "off: nothing is sent")
     yield checkup.open_files()
     if (place := looked.place()) is None:
         return

@@ -19,6 +19,8 @@ import click
 from ftgate import __version__, config
 from ftgate.cli.output import line, told
 from ftgate.cli.remote import data_dir, data_option, patience, places, whereabouts
+from ftgate.config.idle import HERE, guessable
+from ftgate.config.observed import goes
 from ftgate.core.connect import KEY_NAME
 from ftgate.errors import ConfigFaults
 from ftgate.house.called import program
@@ -153,11 +155,14 @@ def start(reading: Reading, data: Path | None, host: str | None, port: int | Non
 
 def _exposed(settings: config.Settings, host: str) -> list[str]:
     """What a start says of an address that others reach."""
-    if host in {"127.0.0.1", "::1", "localhost"} or settings.server.tls_cert or settings.server.public_url:
-        return []
+    words = guessable(settings.server, host) if host != settings.server.host else None
+    said = [words] if words and not guessable(settings.server, settings.server.host) else []
+    if host in HERE or settings.server.tls_cert or settings.server.public_url:
+        return said
     return [
+        *said,
         f"listening on {host} without TLS: keys cross the network in clear. Put a TLS proxy in front, or set "
-        "server.tls_cert"
+        "server.tls_cert",
     ]
 
 
@@ -266,6 +271,8 @@ def _started(settings: config.Settings, started: "Started") -> None:
             models = "1 model" if row["models"] == 1 else f"{row['models']} models"
             detail = models + (f"   from {row['from']}" if row["from"] else "")
         tell(f"  channel   {row['name']:<18} {detail}")
+    if telemetry := goes(settings):
+        tell(f"  telemetry {telemetry}")
     _first_ones(started, tell, kept=kept)
     if sys.stdout is not None:  # closed: nobody wants the line
         click.echo(f"ready {url}")

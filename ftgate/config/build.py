@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -198,6 +199,9 @@ def _server(reading: Reading) -> settings.Server:
     for have, lack in (("tls_cert", "tls_key"), ("tls_key", "tls_cert")):
         if isinstance(raw, dict) and have in raw and lack not in raw:
             reading.at(("server", have), f" needs {lack} beside it. Add it, or leave both out.")
+    if server.public_url is not None and urlsplit(server.public_url).path not in ("", "/"):
+        words = " has a path, and all pages stand at the top of an address. Give it a name of its own, like "
+        reading.at(("server", "public_url"), f"{words}https://llm.example.org.")
     if server.tls_cert is not None and server.tls_key is not None:
         _check_certificate(reading, server.tls_cert, server.tls_key)
     return server

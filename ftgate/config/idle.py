@@ -1,8 +1,8 @@
 """What a config says that can have no effect: it is allowed, and whoever wrote it is told.
 
 Three kinds: addresses in dialects that this version does not speak, names that no channel serves, and settings that
-another one (or nothing at all) keeps from counting. And one that does what it says and will not be meant: payers who
-come back to where only this machine is.
+another one (or nothing at all) keeps from counting. And some that do what they say and will not be meant: payers who
+come back to where only this machine is, a sign-up for strangers with short passwords, a proxy that nobody named.
 """
 
 from collections.abc import Iterable
@@ -12,9 +12,12 @@ from urllib.parse import urlsplit
 from ftgate import dialects
 from ftgate.config.channels import PREFIXES
 from ftgate.config.load import Reading
-from ftgate.config.settings import Settings
+from ftgate.config.settings import Server, Settings
 from ftgate.config.values import shown
 from ftgate.core.routing import Routes, allowed
+
+ENOUGH = 8
+"""Bytes of a password where strangers may sign up and try others' (NIST SP 800-63B)."""
 
 
 def warn(reading: Reading, config: Settings) -> None:
@@ -24,6 +27,7 @@ def warn(reading: Reading, config: Settings) -> None:
     _plain_http(reading)
     _own_address(reading, config)
     _payers(reading, config)
+    _reached(reading, config.server)
     _not_yet(reading, config)
 
 
@@ -124,6 +128,34 @@ def _payers(reading: Reading, config: Settings) -> None:
     if secret is not None and "_live_" in secret.reveal() and config.server.public_url is None:
         words = "[stripe] takes payments, and payers come back to where this gateway listens. Set server.public_url."
         reading.warn(("stripe",), words)
+
+
+HERE = ("127.0.0.1", "localhost", "::1")
+
+
+def guessable(server: Server, host: str) -> str | None:
+    """What to say of a sign-up that strangers reach where a server listens on `host`; None where there is nothing."""
+    if server.registration != "open" or server.password_min >= ENOUGH:
+        return None
+    if host in HERE and (server.public_url is None or urlsplit(server.public_url).hostname in HERE):
+        return None
+    return (
+        f'registration = "open" where others reach it, and password_min = {server.password_min}: short passwords are '
+        f"guessed. Set server.password_min = {ENOUGH} or more."
+    )
+
+
+def _reached(reading: Reading, server: Server) -> None:
+    """What others who reach the server can do to it."""
+    if words := guessable(server, server.host):
+        reading.warn(("server", "registration"), f"[server] {words}")
+    secure = server.public_url is not None and server.public_url.startswith("https:")
+    if secure and server.tls_cert is None and not server.trusted_proxies:
+        words = (
+            "[server] public_url is https and this server speaks plain HTTP, so a proxy stands before it: name its "
+            "address in trusted_proxies, or all callers count as that one address."
+        )
+        reading.warn(("server", "public_url"), words)
 
 
 def _written(reading: Reading, *where: str) -> list[str]:

@@ -1,12 +1,13 @@
 """[telemetry], and OpenTelemetry's own names in the environment where that says nothing."""
 
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from ftgate.config.load import Reading, fields
-from ftgate.config.settings import Telemetry
+from ftgate.config.settings import Settings, Telemetry
 from ftgate.config.values import headers, unquoted, url
 
 ENDPOINT, HEADERS, NAME = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_SERVICE_NAME"
+DISABLED = "OTEL_SDK_DISABLED"
 PATHS = ("/v1/traces", "/v1/metrics")
 
 
@@ -22,7 +23,9 @@ def telemetry(reading: Reading) -> Telemetry:
     if found.headers and found.otlp_endpoint is None:
         place = (*where, "headers")
         reading.warn(place, f"{reading.label(place)} has no effect without otlp_endpoint.")
-    if reading.raw.get("telemetry") or not (endpoint := unquoted(reading.environ.get(ENDPOINT, ""))):
+    if reading.raw.get("telemetry") or unquoted(reading.environ.get(DISABLED, "")).strip().lower() == "true":
+        return found
+    if not (endpoint := unquoted(reading.environ.get(ENDPOINT, ""))):
         return found
     notes = fields(Telemetry)
     name = ENDPOINT
@@ -34,6 +37,16 @@ def telemetry(reading: Reading) -> Telemetry:
         reading.warn(where, f"{name}{problem} Telemetry stays off.")
         return found
     return Telemetry(address, sent, unquoted(reading.environ.get(NAME, "")) or found.service_name)
+
+
+def goes(settings: Settings) -> str | None:
+    """Where telemetry goes and who said so, for people; None where it is off. A path may be a secret of the
+    collector's."""
+    if (endpoint := settings.telemetry.otlp_endpoint) is None:
+        return None
+    parts = urlsplit(endpoint)
+    by = "[telemetry]" if ("telemetry", "otlp_endpoint") in settings.lines else f"{ENDPOINT} in the environment"
+    return f"spans and figures of calls go to {parts.scheme}://{parts.netloc}, by {by}"
 
 
 def _pairs(text: str) -> dict[str, str]:

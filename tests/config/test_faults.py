@@ -51,6 +51,7 @@ ONE = [
     '"invite", "closed".'),
     ("[server]\ntrusted_proxies = ['10.0.0.0/8', 'proxy']", '2: [server] trusted_proxies holds "proxy", which is no '
     'address.'),
+    ("[server]\npublic_url = 'https://x.example/llm/'", "2: [server] public_url has a path, and all pages stand at "),
     ("[server]\ntrusted_proxies = '10.0.0.1'", "2: [server] trusted_proxies is text, not a list of texts."),
     ("[server]\ndata_dir = '~no-such-user/x'", "2: [server] data_dir begins with ~no-such-user, and there is no"),
     ("[stripe]\nsecret_key = 'file:~no-such-user/x'", "2: [stripe] secret_key begins with ~no-such-user"),

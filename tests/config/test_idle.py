@@ -45,8 +45,26 @@ def test_payers_of_real_money_come_back_to_a_public_address() -> None:
     keys = "[stripe]\nsecret_key = 'sk_live_1'\nwebhook_secret = 'whsec_1'\n"
     (told,) = [line.partition(" ")[2] for line in warnings(CHANNEL + keys)]
     assert told.startswith("[stripe] takes payments") and told.endswith("Set server.public_url.")
-    assert warnings(CHANNEL + keys + "[server]\npublic_url = 'https://llm.example.org'\n") == []
+    assert warnings(CHANNEL + keys + "[server]\npublic_url = 'http://llm.example.org'\n") == []
     assert warnings(CHANNEL + keys.replace("live", "test")) == []
+
+
+@pytest.mark.parametrize(
+    ("server", "told"),
+    [
+        ("host = '0.0.0.0'\nregistration = 'open'", ["password_min = 6"]),
+        ("public_url = 'http://llm.example.org'\nregistration = 'open'\npassword_min = 7", ["password_min = 7"]),
+        ("host = '0.0.0.0'\nregistration = 'open'\npassword_min = 8", []),
+        ("host = '0.0.0.0'\nregistration = 'invite'", []),
+        ("registration = 'open'", []),
+        ("public_url = 'https://llm.example.org'", ["name its address in trusted_proxies"]),
+        ("public_url = 'http://llm.example.org'", []),
+        ("public_url = 'https://llm.example.org'\ntrusted_proxies = ['127.0.0.1']", []),
+    ],
+)
+def test_a_server_that_others_reach(server: str, told: list[str]) -> None:
+    found = warnings(CHANNEL + f"[server]\n{server}\n")
+    assert len(found) == len(told) and all(words in line for words, line in zip(told, found, strict=True)), found
 
 
 def test_auto_is_a_name_of_its_own() -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from ftgate import config
+from ftgate.config.observed import goes
 from ftgate.config.settings import Telemetry
 from tests.config.reading import faults, load, warnings
 
@@ -29,6 +30,21 @@ def test_what_is_written_counts_alone() -> None:
     text = '[telemetry]\notlp_endpoint = "https://c.example"\nheaders = { X-Key = "env:K" }\n'
     assert load(text, {**OTEL, "K": "k"}).telemetry == Telemetry("https://c.example", {"X-Key": "k"}, "ftgate")
     assert load('[telemetry]\nservice_name = "x"\n', OTEL).telemetry == Telemetry(service_name="x")
+
+
+def test_it_is_told_where_it_goes_and_by_whom() -> None:
+    assert goes(load("", OTEL)) == (
+        "spans and figures of calls go to http://127.0.0.1:4318, by OTEL_EXPORTER_OTLP_ENDPOINT in the environment"
+    )
+    written = '[telemetry]\notlp_endpoint = "https://c.example/secret-1"\n'
+    assert goes(load(written, OTEL)) == "spans and figures of calls go to https://c.example, by [telemetry]"
+    assert goes(load("", {})) is None
+
+
+@pytest.mark.parametrize(("said", "off"), [("true", True), ("TRUE", True), ("false", False), ("1", False)])
+def test_the_environment_switches_it_off(said: str, off: bool) -> None:
+    """As OpenTelemetry's specification has it: only the word true does."""
+    assert load("", {**OTEL, "OTEL_SDK_DISABLED": said}).telemetry == (Telemetry() if off else FROM_THERE)
 
 
 @pytest.mark.parametrize(
