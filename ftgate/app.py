@@ -71,8 +71,6 @@ def commands(accounts: Accounts) -> control.Commands:
         "users.password": accounts.managed.password,
         "users.change": accounts.managed.edit,
         "users.logout": accounts.managed.sign_out,
-        "users.forget": accounts.forgetting.forget,
-        "database.compact": accounts.forgetting.compact,
         "keys.create": accounts.keys.create,
         "keys.list": accounts.keys.list,
         "keys.set": accounts.keys.set_status,
@@ -83,6 +81,17 @@ def commands(accounts: Accounts) -> control.Commands:
 
 ALONE = ("users.forget", "database.compact")
 """Where no call waits for it, they write the database anew however large it is."""
+
+
+def everywhere(house: House[Accounts]) -> control.Commands:
+    """That, and what it may ask of the database as a whole. Who forgets a person is told where copies go, `backups`."""
+
+    async def forget(**arguments: Any) -> dict[str, object]:
+        said = await house.accounts.forgetting.forget(**arguments)
+        return {**said, "backups": str(house.backups().absolute())}
+
+    compact = house.accounts.forgetting.compact
+    return {**commands(house.accounts), "users.forget": forget, "database.compact": compact}
 
 
 def payment_commands(payments: Payments) -> control.Commands:
@@ -158,7 +167,7 @@ async def command(
     payments = _payments(house)
     try:
         await house.begin()
-        does = {**commands(house.accounts), **payment_commands(payments)}
+        does = {**everywhere(house), **payment_commands(payments)}
         does |= {known: partial(does[known], whole=True) for known in ALONE}
         said = await control.perform(does, name, arguments)
         if said.get("code") == DatabaseBusy.code:  # the operator has been told; the close need not try on
@@ -252,7 +261,7 @@ async def _serve(
     desk = control.bound(house.lock)
     async with trio.open_nursery() as nursery:
         asked = {
-            **commands(house.accounts), **payment_commands(payments), **running_commands(ways, calls),
+            **everywhere(house), **payment_commands(payments), **running_commands(ways, calls),
             "config.reload": config.command, "config.path": config.path, "address": partial(_address, house, url),
         }  # fmt: skip
         await nursery.start(control.serve, desk, asked)

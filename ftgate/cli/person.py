@@ -12,7 +12,7 @@ import click
 from ftgate.cli.accounts import as_json_option
 from ftgate.cli.output import document, line, told
 from ftgate.cli.remote import database, places, run
-from ftgate.store.backup import FOLDER
+from ftgate.store.backup import FOLDER, last_backup
 from ftgate.store.person import account_of, all_of
 from ftgate.store.upgrade import waiting
 
@@ -82,8 +82,9 @@ def forget_user(
         if not yes:
             _confirm(name)
         said = run(config_path, data, "users.forget", patient=True, username=name, despite=yes)
-        place = database(config_path, data).parent
-        said["copies"] = [str(copy) for copy in _copies(place)]
+        path = database(config_path, data)
+        folder = Path(said.pop("backups", path.parent / FOLDER))  # a server of before does not say it
+        said["copies"] = [str(copy) for copy in _copies(path, folder)]
     if as_json:
         document(said)
         return
@@ -92,7 +93,8 @@ def forget_user(
         if float(said["balance"]):
             line(f"its balance of ${said['balance']} stays in the books")
         for copy in said["copies"]:
-            line(f"{copy} was made before and still holds it: delete it, or let [backup] keep do so in time")
+            in_time = ", or let [backup] keep do so in time" if _goes(Path(copy), folder) else ""
+            line(f"{copy} was made before and still holds it: delete it{in_time}")
     if said["compacted"]:
         line("the database was written anew: nothing that was deleted stands in it")
     else:
@@ -109,8 +111,18 @@ def _confirm(name: str) -> None:
         raise click.ClickException("that is another name; nothing was changed")
 
 
-def _copies(place: Path) -> list[Path]:
-    """Databases beside the one in use: backups, and what a restore or a rescue has left."""
-    from ftgate.house.house import DATABASE
+def _copies(path: Path, folder: Path) -> list[Path]:
+    """Databases beside the one in use, in `folder` where the server's own copies go, and where the last copy went:
+    backups, and what a restore or a rescue has left."""
+    found = {copy for at in (path.parent, path.parent / FOLDER, folder) for copy in at.glob("*.sqlite3")}
+    if (last := last_backup(path)) is not None:
+        copy = Path(last["backup"])
+        found |= {copy, *copy.parent.glob("ftgate-*.sqlite3")}
+    return sorted({copy.absolute() for copy in found if os.path.isfile(copy)} - {path.absolute()})
 
-    return sorted(found for at in (place, place / FOLDER) for found in at.glob("*.sqlite3") if found.name != DATABASE)
+
+def _goes(copy: Path, folder: Path) -> bool:
+    """Whether a server deletes the copy by itself in time: one that it made, where it makes them."""
+    from ftgate.house.copies import NAME
+
+    return copy.parent == folder and NAME.fullmatch(copy.name) is not None

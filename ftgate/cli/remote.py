@@ -16,6 +16,8 @@ from ftgate.errors import ConfigFaults, ShuttingDown
 from ftgate.house.lock import WAIT_S, Locked, Patience, holder
 
 TIMEOUT_S = 30.0
+MAKES = ("users.create", "keys.create", "credit.grant")
+"""Commands that make a data directory where there is none; any other needs what is in it."""
 
 
 class Unanswered(click.ClickException):
@@ -87,6 +89,8 @@ def run(
     that starts or stops, is waited for; so is the server's answer, `patient`: however long that takes. Raises
     click.ClickException with the server's own words."""
     place = whereabouts(config_path, data)
+    if command not in MAKES:
+        _needed(place)
     answer = _perform(partial(load, config_path, data), place, command, arguments, patient=patient)
     if "error" in answer:
         raise click.ClickException(answer["error"])
@@ -209,13 +213,27 @@ def _offline(
 
 
 def database(config_path: Path | None, data: Path | None) -> Path:
-    """The database file, made if it is not there, for commands that only read. A running server is not disturbed."""
+    """The database file, for commands that only read. A running server is not disturbed. Raises click.ClickException
+    where there is none."""
     from ftgate.house.house import DATABASE
 
     path = whereabouts(config_path, data) / DATABASE
+    _needed(path.parent)
     if not present(path):
-        run(config_path, data, "users.list")  # opens, and so makes, the data directory
+        run(config_path, data, "users.list")  # who holds the directory is about to make it
     return path
+
+
+def _needed(place: Path) -> None:
+    """Raises click.ClickException where no data directory was made, nor is about to be: a slip in a path makes none."""
+    from ftgate.house.house import DATABASE
+    from ftgate.store.database import left_of
+
+    path = place / DATABASE
+    if not present(path) and holder(place) is None and not left_of(path):
+        raise click.ClickException(
+            f"there is no ftgate data in {place}; name its data directory with --data, or its --config"
+        )
 
 
 def present(path: Path) -> bool:

@@ -92,7 +92,7 @@ def make_backup(
     finally:
         _remove(part)
     said = {"backup": str(target), "bytes": target.stat().st_size}
-    _note(database, said)
+    _note(database, {**said, "backup": str(target.absolute())})
     return {**said, **found}
 
 

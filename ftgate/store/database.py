@@ -40,7 +40,7 @@ def connect(path: Path, *, durability: str, before: Callable[[Path], None] = lam
         raise DatabaseFault(f"{path} cannot be opened: {error}") from error
 
 
-def _left_of(path: Path) -> str | None:
+def left_of(path: Path) -> str | None:
     """The name of what is left of a database that is missing: the best copy first, and of those the newest."""
     for kind in ("rescued-*", "before-restore-*", f"{path.name}.restoring*", f"{path.name}-wal", "backups/*.sqlite3"):
         if found := sorted(left for left in path.parent.glob(kind) if left.stat().st_size):
@@ -53,7 +53,7 @@ def _open(path: Path, durability: str, before: Callable[[Path], None]) -> sqlite
         raise DatabaseFault(f"{path} is a directory; give another --data")
     if not path.exists():
         # A missing database beside its log or its copies was there once: an empty one in its place would hide the loss.
-        if left := _left_of(path):
+        if left := left_of(path):
             raise DatabaseFault(
                 f"{path.name} is missing, but {left} is there; restore a backup, or give another --data"
             )

@@ -358,8 +358,10 @@ def refused(*arguments: str, cwd: Path, place: Path | None = None) -> tuple[int,
 
 def test_a_directory_that_may_not_be_entered_is_not_needed(forbidden: Path, tmp_path: Path) -> None:
     data = str(tmp_path / "data")
+    code, _, err = refused("users", "create", "ann", "--data", data, cwd=tmp_path, place=forbidden)
+    assert (code, err) == (0, "")
     code, out, err = refused("users", "list", "--json", "--data", data, cwd=tmp_path, place=forbidden)
-    assert (code, json.loads(out), err) == (0, [], "")
+    assert (code, json.loads(out)[0]["username"], err) == (0, "ann", "")
     code, _, err = refused("users", "list", cwd=tmp_path, place=forbidden)  # where the data is stands in the config
     assert code == 1 and err.startswith("Error: ftgate.toml:1: it cannot be looked for here: Permission denied")
     for arguments, ends in ((["check"], 1), (["serve"], 78), (["doctor"], 1)):
