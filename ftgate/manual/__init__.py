@@ -21,6 +21,15 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Reference": ("settings", "commands", "api", "errors"),
 }  # fmt: skip
 """All topics, in the order in which they are listed."""
+ALIASES: Mapping[str, str] = {
+    "nginx": "reverse-proxies", "caddy": "reverse-proxies", "proxy": "reverse-proxies",
+    "docker": "service", "compose": "service", "systemd": "service", "launchd": "service", "container": "service",
+    "stripe": "payments", "checkout": "payments", "credits": "billing",
+    "otel": "metrics", "opentelemetry": "metrics", "telemetry": "metrics",
+    "prometheus": "metrics",
+    "tls": "https", "certificate": "https", "claude": "claude-code",
+}  # fmt: skip
+"""What people look for by another word."""
 NAMES = tuple(name for names in GROUPS.values() for name in names)
 LINK = re.compile(r"\[([^\[\]]+)\]\(([a-z-]+)\.md(#[a-z0-9-]+)?\)")
 """A link to a topic: its words, the topic's name, and the part of it."""
@@ -50,7 +59,8 @@ class Topic:
 
 @cache
 def topic(name: str) -> Topic:
-    """One topic. Raises UnknownTopic."""
+    """One topic, by its name or by another word for it. Raises UnknownTopic."""
+    name = name if name in NAMES else ALIASES.get(name.lower(), name)
     if name not in NAMES:
         raise UnknownTopic(name)
     text = files(__name__).joinpath(f"{name}.md").read_text("utf-8")

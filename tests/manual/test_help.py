@@ -13,7 +13,7 @@ from rich.console import Console
 from ftgate.cli import help as helping
 from ftgate.cli import markdown
 from ftgate.cli.group import COMMANDS, cli
-from ftgate.manual import GROUPS, NAMES, topic
+from ftgate.manual import ALIASES, GROUPS, NAMES, topic
 from scripts.packing import parts
 
 
@@ -34,6 +34,19 @@ def test_a_topic_in_a_pipe_is_its_text() -> None:
     assert json.loads(run("billing", "--json").stdout) == {
         "topic": "billing", "title": "Billing", "about": topic("billing").about, "text": topic("billing").text,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("word", "name"), [("nginx", "reverse-proxies"), ("docker", "service"), ("Stripe", "payments"), ("otel", "metrics")]
+)
+def test_another_word_leads_to_its_topic(word: str, name: str) -> None:
+    assert run(word).stdout == topic(name).text
+
+
+def test_other_words_are_no_commands_and_stand_in_their_topics() -> None:
+    for word, name in ALIASES.items():
+        assert name in NAMES and word not in NAMES and word not in COMMANDS, word
+        assert word in topic(name).text.lower(), (word, name)
 
 
 def test_every_topic_is_rendered_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
