@@ -23,7 +23,7 @@ from ftgate.cli.output import told
 from ftgate.cli.remote import places
 from ftgate.cli.upgrade import database_findings
 from ftgate.config.observed import goes
-from ftgate.house import backups_look, checkup, secrets_look, stripe_look
+from ftgate.house import backups_look, checkup, secrets_look, server_key, stripe_look
 from ftgate.house.findings import Finding
 from ftgate.house.lock import holder
 from ftgate.store.database import WHOLE_CHECK_S, damage
@@ -83,7 +83,7 @@ def _data(settings: config.Settings | None, place: Path) -> Iterator[Finding]:
     try:
         mode = place.stat().st_mode & 0o777
     except FileNotFoundError:
-        yield Finding("look", "data", f"{place} does not exist yet; the first start makes it")
+        yield checkup.making(place)
         return
     except OSError as problem:
         yield Finding("wrong", "data", f"{told(problem)}: this user may not look there")
@@ -97,6 +97,11 @@ def _data(settings: config.Settings | None, place: Path) -> Iterator[Finding]:
     database = place / DATABASE
     kept = [place / "server.key", *(database.with_name(DATABASE + ending) for ending in ("", "-wal"))]
     yield from checkup.modes("data", kept)
+    yield from checkup.writable(
+        [place / "lock", *(database.with_name(DATABASE + ending) for ending in ("-wal", "-shm"))]
+    )
+    if why := server_key.fault(place):
+        yield Finding("wrong", "data", why)
     for found in (checkup.owner(place), checkup.file_system(place)):
         if found is not None:
             yield found

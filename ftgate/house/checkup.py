@@ -17,6 +17,8 @@ from ftgate.house.called import is_archive
 from ftgate.house.findings import Finding
 from ftgate.store.database import read_only
 
+NO_DISK = 4 * 1024 * 1024
+"""The write-ahead log alone grows to that (SQLite folds it back at 1,000 pages)."""
 LOW_DISK = 512 * 1024 * 1024
 FEW_FILES = 4096
 """Two sockets for each call: under this a busy hour ends in refused connections."""
@@ -36,11 +38,29 @@ def disk(place: Path, database_bytes: int) -> Finding:
     """The room that is left for the data, and for a copy of it."""
     free = shutil.disk_usage(place).free
     words = f"{free // 1_000_000} MB free"
+    if free <= NO_DISK:
+        return Finding("wrong", "disk", f"{words}: a start cannot write what it begins with. Make room")
     if free <= LOW_DISK:
         return Finding("look", "disk", f"{words}: calls are refused where a full disk takes no commit. Make room")
     if free <= 2 * database_bytes:
         return Finding("look", "disk", f"{words}: too little for a backup of the database. Make room")
     return Finding("ok", "disk", words)
+
+
+def making(place: Path) -> Finding:
+    """A data directory that is not there yet: whether this user's start could make it."""
+    there = next(above for above in place.absolute().parents if above.exists())
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return Finding("look", "data", f"{place} does not exist yet; the first start makes it")
+    words = f"{place} does not exist, and this user cannot make it in {there}: make it for him, or name another"
+    return Finding("wrong", "data", words)
+
+
+def writable(files: Iterable[Path]) -> Iterator[Finding]:
+    """Files that a start writes and this user may not."""
+    for file in files:
+        if file.exists() and not os.access(file, os.R_OK | os.W_OK):
+            yield Finding("wrong", "data", f"{file} may not be written by this user: chown it to who runs the server")
 
 
 def file_system(place: Path, mounts: Path = Path("/proc/self/mounts")) -> Finding | None:

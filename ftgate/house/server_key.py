@@ -18,10 +18,27 @@ def server_key(data_dir: Path) -> bytes:
     if not path.exists():
         _make(path)
     key = path.read_bytes()
-    if len(key) != SIZE:
-        raise OSError(f"{path} holds {len(key)} bytes in place of {SIZE}: put it back from a copy, or remove it, which "
-                      "signs everybody out")  # fmt: skip
+    if why := _bent(path, key):
+        raise OSError(why)
     return key
+
+
+def fault(data_dir: Path) -> str | None:
+    """Why a start could not use the file that is there; None where it could, or would make one."""
+    path = data_dir / NAME
+    try:
+        return _bent(path, path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as problem:
+        return f"{path} cannot be read: {problem.strerror}"
+
+
+def _bent(path: Path, key: bytes) -> str | None:
+    if len(key) == SIZE:
+        return None
+    words = "put it back from a copy, or remove it, which signs everybody out"
+    return f"{path} holds {len(key)} bytes in place of {SIZE}: {words}"
 
 
 def _make(path: Path) -> None:

@@ -205,6 +205,15 @@ def test_the_doctor_finds_open_doors(alone: House) -> None:
     alone.data.chmod(0o700)
 
 
+def test_the_doctor_finds_a_bent_server_key(alone: House) -> None:
+    path = alone.data / "server.key"
+    own = path.read_bytes()
+    path.write_bytes(own[:31])
+    (found,) = findings(alone, 1)["wrong"]
+    assert "holds 31 bytes in place of 32" in found
+    path.write_bytes(own)
+
+
 def test_the_doctor_finds_damaged_pages(alone: House) -> None:
     path = alone.data / "ftgate.sqlite3"
     whole = path.read_bytes()

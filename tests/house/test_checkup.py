@@ -67,10 +67,30 @@ def test_the_file_system(tmp_path: Path, place: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(("free_mb", "words"), [(90_000, "ok"), (900, "look 900 MB free: too little for a backup"),
-                                                (90, "look 90 MB free: calls are refused")])  # fmt: skip
+                                                (90, "look 90 MB free: calls are refused"),
+                                                (0, "wrong 0 MB free: a start cannot write")])  # fmt: skip
 def test_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_mb: int, words: str) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=free_mb * 10**6))
     assert said(checkup.disk(tmp_path, 10**9)).startswith(words)
+
+
+def test_a_directory_that_is_still_to_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "a" / "data"
+    assert said(checkup.making(place)).startswith(f"look {place} does not exist yet")
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    assert said(checkup.making(place)).startswith(f"wrong {place} does not exist, and this user cannot make it in ")
+    (tmp_path / "a").touch()
+    assert checkup.making(place).state == "wrong"
+
+
+def test_files_of_another_user_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = tmp_path / "lock"
+    lock.touch()
+    files = [lock, tmp_path / "none"]
+    assert list(checkup.writable(files)) == []
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    (found,) = checkup.writable(files)
+    assert said(found).startswith(f"wrong {lock} may not be written by this user")
 
 
 def test_modes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
