@@ -123,7 +123,12 @@ def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: fl
             served = way.model.name
         if len(tried) > 1 or x.outcomes or not served:
             tries = _tries(x, status, now)
-    http_status = 200 if x.head_sent or status == "ok" else 499 if x.call.left else error.status if error else 500
+    if x.head_sent or status == "ok":
+        http_status = 200
+    elif x.call.left:
+        http_status = 499
+    else:  # as it goes out: a dialect may have another one than ours for it
+        http_status = x.call.dialect.error(error, x.call.id)[0] if error else 500
     return Row(
         request_id=x.call.id,
         created_at_us=x.created_at_us,
