@@ -55,7 +55,8 @@ def _findings(config_path: Path | None, data: Path | None, *, calls: bool) -> It
         yield from secrets_look.certificate(settings.server.tls_cert, settings.server.tls_key)
         if not looked.unset:
             yield from stripe_look.of_settings(settings)
-        yield Finding("ok", "telemetry", goes(settings) or "off: nothing is sent")
+        said = "by the config none is sent; the running server's first lines say what its environment adds"
+        yield Finding("ok", "telemetry", goes(settings) or (said if looked.running else "off: nothing is sent"))
     yield checkup.open_files()
     if (place := looked.place()) is None:
         return
