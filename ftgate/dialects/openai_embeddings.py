@@ -13,7 +13,7 @@ from ftgate.dialects import inputs
 from ftgate.dialects.asked import OWN_FIELDS, models_asked
 from ftgate.dialects.complaints import is_error, read_error
 from ftgate.dialects.fields import ABSENT, Fields, anything, decode_object, fields_of, loads, there, typed
-from ftgate.dialects.openai_chat.errors import error, error_event
+from ftgate.dialects.openai_chat.errors import error, error_event, status_of
 from ftgate.dialects.talk import Aim, Ask, Complaint, Headers, Meter, NotAnAnswer, Reader
 from ftgate.dialects.untranslated import Events, Writer, events_of, render_talk, talk_of
 from ftgate.errors import InvalidRequest
@@ -31,7 +31,7 @@ KEEPALIVE = b""
 __all__ = [
     "ADDRESS", "CAP_FIELDS", "FORWARDED", "HEADERS", "KEEPALIVE", "KIND", "NAME", "ROUTES", "Events", "StreamReader",
     "Writer", "error", "error_event", "events_of", "read_answer", "read_error", "read_request", "render", "render_talk",
-    "stream_of", "talk_of", "whole_of",
+    "status_of", "stream_of", "talk_of", "whole_of",
 ]  # fmt: skip
 
 

@@ -346,8 +346,12 @@ class Dialect(Protocol):
 
     def StreamReader(self, meter: Meter, *, show_usage: bool) -> Reader: ...
 
+    def status_of(self, error: GateError) -> int:
+        """The status that this dialect's clients know for an error, and get with it."""
+        ...
+
     def error(self, error: GateError, request_id: str) -> tuple[int, Headers, bytes]:
-        """An error answer: the status and the words that this dialect's clients know for it."""
+        """An error answer: status_of() it, and the words that this dialect's clients know for it."""
         ...
 
     def error_event(self, error: GateError, request_id: str, note: str, ask: Ask) -> bytes:

@@ -128,7 +128,7 @@ def row(x: Exchange, status: str, error: GateError | None, *, cost: int, now: fl
     elif x.call.left:
         http_status = 499
     else:  # as it goes out: a dialect may have another one than ours for it
-        http_status = x.call.dialect.error(error, x.call.id)[0] if error else 500
+        http_status = x.call.dialect.status_of(error) if error else 500
     return Row(
         request_id=x.call.id,
         created_at_us=x.created_at_us,

@@ -14,7 +14,8 @@ from ftgate.core.pricing import Price
 from ftgate.core.retrying import Retry
 from ftgate.core.routing import Address, Timeouts
 from ftgate.core.tries import tries_of
-from ftgate.errors import Fault, UpstreamFailed
+from ftgate.dialects import openai_chat
+from ftgate.errors import Fault, GateError, UpstreamFailed
 from ftgate.ports import Held, HoldRequest, Poor, Terms
 from ftgate.store.batch import Batch
 from ftgate.store.database import DatabaseFault
@@ -529,6 +530,21 @@ async def test_poor_accounts_are_told_what_is_missing(autojump_clock: Clock) -> 
     assert (client.status, said["type"], said["code"]) == (402, "insufficient_balance", "insufficient_credits")
     assert said["message"].startswith("Insufficient credits. Balance: $0.15, Required: $0.23")
     assert stage.log.rows[0].status == "refused" and stage.log.rows[0].http_status == 402
+
+
+async def test_the_row_of_a_refused_call_costs_no_second_answer(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+
+    def error(error: GateError, request_id: str) -> Any:
+        written.append(error.code)
+        return openai_chat.errors.error(error, request_id)
+
+    monkeypatch.setattr(openai_chat, "error", error)
+    stage = Stage(ScriptedUpstream(), quota=1, metered=True)
+    assert (await stage.relay(ask())).status == stage.log.rows[0].http_status == 402
+    assert written == ["key_quota_exceeded"]
 
 
 async def test_a_used_up_quota(autojump_clock: Clock) -> None:

@@ -12,7 +12,7 @@ Code were seen to need.
 
 from ftgate.dialects.anthropic_messages.answer import read_answer, stream_of
 from ftgate.dialects.anthropic_messages.asked import talk_of
-from ftgate.dialects.anthropic_messages.errors import error, error_event
+from ftgate.dialects.anthropic_messages.errors import error, error_event, status_of
 from ftgate.dialects.anthropic_messages.heard import Events, events_of
 from ftgate.dialects.anthropic_messages.request import CAP_FIELDS, read_prompt, read_request, render
 from ftgate.dialects.anthropic_messages.said import render_talk
@@ -51,6 +51,7 @@ __all__ = [
     "read_request",
     "render",
     "render_talk",
+    "status_of",
     "stream_of",
     "talk_of",
     "whole_of",

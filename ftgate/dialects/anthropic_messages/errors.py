@@ -23,27 +23,25 @@ _TOO_LONG = "prompt is too long"
 """Words on which Claude Code makes a conversation shorter and goes on."""
 
 
+def status_of(error: GateError) -> int:
+    """An unknown model is not found, and providers that all have too much to do are overloaded."""
+    if error.code == "model_not_found":
+        return 404
+    return 529 if error.overloaded else error.status
+
+
 def error(error: GateError, request_id: str) -> tuple[int, Headers, bytes]:
-    status = _status(error)
     name = request_id.encode()
     own = [(b"content-type", b"application/json"), (b"x-request-id", name), (b"request-id", name)]
-    return status, own + error_headers(error), msgspec.json.encode(_said(error, request_id))
+    return status_of(error), own + error_headers(error), msgspec.json.encode(_said(error, request_id))
 
 
 def error_event(error: GateError, request_id: str, note: str = "", ask: Ask | None = None) -> bytes:
     return (sse.comment(note) if note else b"") + named(_said(error, request_id))
 
 
-def _status(error: GateError) -> int:
-    """The status that clients of this dialect know for it: an unknown model is not found, and providers that all have
-    too much to do are overloaded."""
-    if error.code == "model_not_found":
-        return 404
-    return 529 if error.overloaded else error.status
-
-
 def _said(error: GateError, request_id: str) -> dict[str, object]:
-    status, message = _status(error), error.message
+    status, message = status_of(error), error.message
     kind = _TYPES.get(status) or ("invalid_request_error" if status < 500 else "api_error")
     if error.code == "context_length_exceeded" and _TOO_LONG not in message.lower():
         message = f"{_TOO_LONG}: {message}"

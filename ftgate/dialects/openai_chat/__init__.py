@@ -23,7 +23,7 @@ from ftgate.dialects.complaints import read_error
 from ftgate.dialects.openai_chat.answer import DONE, read_answer, stream_of
 from ftgate.dialects.openai_chat.asked import talk_of
 from ftgate.dialects.openai_chat.assembled import assembled
-from ftgate.dialects.openai_chat.errors import error, error_event
+from ftgate.dialects.openai_chat.errors import error, error_event, status_of
 from ftgate.dialects.openai_chat.heard import Events, events_of
 from ftgate.dialects.openai_chat.request import CAP_FIELDS, read_request, render
 from ftgate.dialects.openai_chat.said import render_talk
@@ -63,6 +63,7 @@ __all__ = [
     "read_usage",
     "render",
     "render_talk",
+    "status_of",
     "stream_of",
     "talk_of",
     "usage_object",

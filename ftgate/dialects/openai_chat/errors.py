@@ -7,10 +7,14 @@ from ftgate.dialects.talk import Ask, Headers, error_headers
 from ftgate.errors import GateError
 
 
+def status_of(error: GateError) -> int:
+    return error.status
+
+
 def error(error: GateError, request_id: str, *, code: str | None = None) -> tuple[int, Headers, bytes]:
     """`request_id` stands in a header here; other dialects show it in the body too. `code`: in place of its own."""
     own = [(b"content-type", b"application/json"), (b"x-request-id", request_id.encode())]
-    return error.status, own + error_headers(error), _body(error, code)
+    return status_of(error), own + error_headers(error), _body(error, code)
 
 
 def _body(error: GateError, code: str | None = None) -> bytes:

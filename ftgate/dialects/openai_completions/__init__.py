@@ -17,7 +17,7 @@ from ftgate.dialects.fields import Fields, decode_object, typed, whole
 from ftgate.dialects.openai_chat import stream
 from ftgate.dialects.openai_chat.answer import read_answer, streamed
 from ftgate.dialects.openai_chat.assembled import assembled
-from ftgate.dialects.openai_chat.errors import error, error_event
+from ftgate.dialects.openai_chat.errors import error, error_event, status_of
 from ftgate.dialects.openai_chat.request import MAX_ANSWERS, render
 from ftgate.dialects.openai_completions.over_chat import OBJECT, Writer, talk_of
 from ftgate.dialects.talk import Ask, Headers
@@ -55,6 +55,7 @@ __all__ = [
     "read_request",
     "render",
     "render_talk",
+    "status_of",
     "stream_of",
     "talk_of",
     "whole_of",

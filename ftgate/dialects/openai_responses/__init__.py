@@ -14,6 +14,7 @@ said in request.py and stream.py; over every other channel of the kind the reque
 """
 
 from ftgate.dialects.complaints import read_error
+from ftgate.dialects.openai_chat.errors import status_of
 from ftgate.dialects.openai_responses.answer import read_answer, stream_of
 from ftgate.dialects.openai_responses.asked import talk_of
 from ftgate.dialects.openai_responses.errors import error, error_event
@@ -53,6 +54,7 @@ __all__ = [
     "read_request",
     "render",
     "render_talk",
+    "status_of",
     "stream_of",
     "talk_of",
     "whole_of",
