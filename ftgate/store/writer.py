@@ -366,8 +366,10 @@ class Writer:
         if self._thread is not None and self.failed is None:
             self._compactions.add(job)
             self._jobs.put(job)
-            await trio.to_thread.run_sync(job.done.wait, COMPACT_S, abandon_on_cancel=True)
-            self._compactions.discard(job)
+            try:
+                await trio.to_thread.run_sync(job.done.wait, COMPACT_S, abandon_on_cancel=True)
+            finally:
+                self._compactions.discard(job)
         return job.why
 
     def _log_size(self) -> int:

@@ -345,3 +345,14 @@ async def test_a_writer_shows_how_it_stands(path: Path) -> None:
     await writer.close()
     writer._dead(OSError("gone"))
     assert repr(writer).startswith("<Writer failed: gone, ")
+
+
+async def test_nobody_waits_for_a_compaction_whose_wait_was_cancelled(path: Path) -> None:
+    async with writing(path) as (writer, faulty):
+        faulty.go_on.clear()  # the thread comes to nothing
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await writer.compact(None)
+        assert scope.cancelled_caught and not writer._compactions
+        faulty.go_on.set()
+        assert await writer.compact(None) is None and not writer._compactions
