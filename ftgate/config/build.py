@@ -12,7 +12,7 @@ import msgspec
 from ftgate.config import environment, idle, observed, settings
 from ftgate.config.channel_settings import ProviderOverride
 from ftgate.config.channels import Builder, check_lifetime, overridden
-from ftgate.config.load import Missing, Reading, dotted, fields, nearest
+from ftgate.config.load import Missing, Reading, S, dotted, fields, nearest
 from ftgate.config.note import Note
 from ftgate.config.settings import Settings
 from ftgate.config.shipped import provider, provider_names
@@ -166,7 +166,7 @@ def build(reading: Reading, origin: Path | None, ollama_models: list[str] | None
     return msgspec.structs.replace(result, warnings=reading.warnings())
 
 
-def _named(reading: Reading, where: tuple[str, ...], base: Any) -> dict[str, Any]:
+def _named(reading: Reading, where: tuple[str, ...], base: S) -> dict[str, S]:
     """A table of sections of one kind: [provider.NAME], [limits.model."NAME"]."""
     raw: Any = reading.raw
     for part in where:

@@ -37,13 +37,9 @@ class Missing(ValueError):
     """A value refers to something that is not there."""
 
 
+@cache
 def fields(struct: type[msgspec.Struct]) -> Mapping[str, tuple[Any, Note]]:
     """(type, Note) of each setting of a section, in the order of its declaration."""
-    return _fields(struct)
-
-
-@cache
-def _fields(struct: type[msgspec.Struct]) -> Mapping[str, tuple[Any, Note]]:
     if struct in settings.BORROWED:
         notes = settings.BORROWED[struct]
         return MappingProxyType(
