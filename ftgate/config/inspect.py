@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -43,9 +44,13 @@ NAMED_OTHERWISE = {"drain_seconds": "drain_s", "drain_usd": "drain_most"}
 DIALECTS = {"base_url": "", "anthropic_base_url": "anthropic_messages", "responses_base_url": "openai_responses"}
 
 
-def inspected(config: Settings, started: Settings) -> list[dict[str, object]]:
+NONE: Mapping[str, object] = MappingProxyType({})
+
+
+def inspected(config: Settings, started: Settings, given: Mapping[str, object] = NONE) -> list[dict[str, object]]:
     """Every setting, in the order of the example. Of one that only a start obeys `value` is what the process has
-    `started` with; what it will start with the next time, where that is another, stands in `after_restart`."""
+    `started` with; what it will start with the next time, where that is another, stands in `after_restart`. What the
+    command line has `given`, by name, holds whatever the file says."""
     rows = [
         {"name": dotted(tuple(map(str, name))), "value": value, "origin": _origin(config, where)}
         for name, value, where in _all(config)
@@ -55,7 +60,12 @@ def inspected(config: Settings, started: Settings) -> list[dict[str, object]]:
         for row in rows:
             if row["name"] in later:
                 row |= {"value": now.get(str(row["name"])), "after_restart": row["value"]}
-    return rows
+    return [_as_given(row, given) for row in rows]
+
+
+def _as_given(row: dict[str, object], given: Mapping[str, object]) -> dict[str, object]:
+    name = str(row["name"])
+    return {"name": name, "value": given[name], "origin": "command line"} if name in given else row
 
 
 def _origin(config: Settings, where: Where) -> str:

@@ -25,7 +25,7 @@ class ConfigDesk:
         return {
             "path": None if config.origin is None else str(config.origin),
             "loaded_at": iso(self.reloader.loaded_at_us),
-            "settings": inspected(config, self.reloader.live.started),
+            "settings": inspected(config, self.reloader.live.started, self.given),
             "given": self.given,
             "last_error": "\n".join(self.reloader.faults) or None,
             "last_change": None if change is None else {"at": iso(change[0]), "settings": list(change[1])},

@@ -105,3 +105,11 @@ def test_what_only_a_start_obeys_is_shown_as_it_is_in_force() -> None:
     rows = {row["name"]: row for row in config.inspected(now, started)}
     assert (rows["server.port"]["value"], rows["server.port"]["after_restart"]) == (8401, 8402)
     assert rows["server.cors"]["value"] is False and "after_restart" not in rows["server.cors"]
+
+
+def test_what_the_command_line_gave_holds_whatever_the_file_says() -> None:
+    started, now = (load(CHANNEL + f"\n[server]\nport = {port}\n") for port in (8401, 8402))
+    rows = {row["name"]: row for row in config.inspected(now, started, {"server.port": 8477, "server.host": "::1"})}
+    assert rows["server.port"] == {"name": "server.port", "value": 8477, "origin": "command line"}
+    assert rows["server.host"] == {"name": "server.host", "value": "::1", "origin": "command line"}
+    assert rows["server.cors"]["origin"] == "default"

@@ -257,3 +257,9 @@ async def wait_until(seen: Callable[[], bool]) -> None:
     with trio.fail_after(SOON_S):
         while not seen():
             await trio.sleep(0.01)
+
+
+def test_what_the_command_line_gave_is_told_among_the_settings_too(place: Place) -> None:
+    shown: Any = ConfigDesk(place.reloader, Unnoted(), {"server.port": 8477}).shown()
+    assert shown["given"] == {"server.port": 8477}
+    assert {"name": "server.port", "value": 8477, "origin": "command line"} in shown["settings"]

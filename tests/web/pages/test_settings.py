@@ -183,9 +183,3 @@ async def test_the_audit_says_who_changed_what(operator: Visitor, written: Writt
 )
 def test_what_a_row_changed(before: Any, after: Any, said: list[tuple[str, str, str]]) -> None:
     assert changes({"before": before, "after": after}) == said
-
-
-async def test_what_the_command_line_gave_is_what_is_shown(operator: Visitor, written: Written) -> None:
-    written.config["given"] = {"server.port": 8477}
-    page = text(await operator.get("/admin/config?q=server.port"))
-    assert "8477" in page and "command line" in page and "8400" not in page and "8500" not in page

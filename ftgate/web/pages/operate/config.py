@@ -18,9 +18,8 @@ def add(routes: Blueprint, desk: Desk) -> None:
         done: Mapping[str, object] | None = None,
     ) -> Response:  # fmt: skip
         shown = services.config.shown()
-        said, told = shown["settings"], shown.get("given", {})
-        assert isinstance(said, list) and isinstance(told, Mapping)
-        rows = [_in_force(row, told) for row in said]
+        rows = shown["settings"]
+        assert isinstance(rows, list)
         wanted = request.args.get("q", "").strip().lower()
         given = request.args.get("given") == "on"
         found = [
@@ -53,14 +52,6 @@ def add(routes: Blueprint, desk: Desk) -> None:
             except ConfigInvalid as invalid:
                 faults = invalid.faults
         return page(asker, form, faults, done)
-
-
-def _in_force(row: Mapping[str, object], told: Mapping[str, object]) -> Mapping[str, object]:
-    """A setting as this process has it: what the command line gave holds whatever the file says."""
-    if row["name"] not in told:
-        return row
-    said = {name: value for name, value in row.items() if name != "after_restart"}
-    return {**said, "value": told[str(row["name"])], "origin": "command line"}
 
 
 def _sections(rows: Sequence[Mapping[str, object]]) -> Mapping[str, Sequence[Mapping[str, object]]]:
