@@ -20,7 +20,7 @@ from ftgate.core.redact import plain
 from ftgate.house.lock import Lock, Locked
 from ftgate.store import checkpoint, requests
 from ftgate.store.batch import Batch, write_batch
-from ftgate.store.database import DatabaseFault, connect, read_only
+from ftgate.store.database import DatabaseFault, Unfolded, connect, read_only
 from ftgate.store.entries import all_entries, has_user, latest_entries
 from ftgate.store.records import latest_acts
 from ftgate.store.schema import show_newest
@@ -33,6 +33,8 @@ def _readable(config_path: Path | None, data: Path | None) -> Iterator[Path]:
     path = database(config_path, data)
     try:
         yield path
+    except Unfolded as error:
+        raise click.ClickException(f"{path} cannot be read: {error}") from None
     except sqlite3.Error as error:
         raise click.ClickException(
             f"{path} cannot be read: {error}. `ftgate restore FILE` puts a backup in its place"

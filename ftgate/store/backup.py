@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ftgate.store.database import BUSY_TIMEOUT_S, WHOLE_CHECK_S, damage, read_only
+from ftgate.store.database import WHOLE_CHECK_S, damage, opened, read_only
 from ftgate.store.owner import keep_owner
 
 Verify = Callable[[Path], dict[str, Any]]
@@ -75,9 +75,7 @@ def make_backup(
         target.parent.mkdir(parents=True, exist_ok=True)
         part.unlink(missing_ok=True)
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        connection = sqlite3.connect(
-            database.absolute().as_uri() + "?mode=ro", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S
-        )
+        connection = opened(database)
         connection.set_progress_handler(ends, STEPS)
         try:
             connection.execute("VACUUM INTO ?", (str(part),))

@@ -31,6 +31,12 @@ class DatabaseFault(Exception):
     """The database cannot be used: what is wrong and how to mend it, in one line."""
 
 
+class Unfolded(sqlite3.OperationalError):
+    """What was committed last stands in the write-ahead log, which cannot be read where it lies."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+
+
 def connect(path: Path, *, durability: str, before: Callable[[Path], None] = lambda path: None) -> sqlite3.Connection:
     """Open the writing connection, made and migrated if need be; `before` is called with a file that was found usable
     and may refuse it. Raises DatabaseFault; an unusable file stays untouched."""
@@ -106,12 +112,47 @@ def damage(path: Path, *, within_s: float | None = None) -> str | None:
 
 
 def read_only(path: Path) -> sqlite3.Connection:
-    """A read-only connection for one short read. The caller closes it."""
-    connection = sqlite3.connect(
-        path.absolute().as_uri() + "?mode=ro", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S
-    )
+    """A read-only connection for one short read. The caller closes it. Raises sqlite3.Error."""
+    connection = opened(path)
     connection.execute("PRAGMA query_only = ON")
     return connection
+
+
+def opened(path: Path) -> sqlite3.Connection:
+    """The same, but that it may write other files (VACUUM INTO). Raises sqlite3.Error."""
+    connection = _opened(path, "mode=ro")
+    if os.access(path.parent, os.W_OK):
+        return connection
+    try:
+        connection.execute("PRAGMA schema_version")
+        return connection
+    except sqlite3.Error as error:
+        connection.close()
+        if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}:
+            raise
+        return _opened(path, _alone(path, error))
+
+
+def _opened(path: Path, how: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?{how}"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+
+
+def _alone(path: Path, why: sqlite3.Error) -> str:
+    """How a file is opened where SQLite cannot make the two that belong beside it (a snapshot, a disk mounted for
+    reading only): as one that nobody changes. Raises Unfolded, and `why` where a server may be at work in it: it has
+    both of them."""
+    log, shared = (path.with_name(path.name + end) for end in ("-wal", "-shm"))
+    if not log.exists():
+        return "mode=ro&immutable=1"
+    if log.stat().st_size:
+        raise Unfolded(
+            f"nothing can be written in {path.parent}, and {log.name} beside it holds what is not in it yet. Copy the "
+            "directory to where it can be written, and read the copy"
+        ) from why
+    if shared.exists():
+        raise why
+    return "mode=ro&immutable=1"
 
 
 def last_entry(connection: sqlite3.Connection) -> int:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import sqlite3
 import stat
 from contextlib import closing
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from ftgate.store.batch import Batch, write_batch
-from ftgate.store.database import DatabaseFault, connect, read_only
+from ftgate.store.database import DatabaseFault, Unfolded, connect, damage, read_only
 from tests.store.faulty import Calls, read, row
+from tests.unwritable import unwritable
 
 
 def _batch() -> Batch:
@@ -139,3 +141,38 @@ def test_a_newer_database(path: Path) -> None:
             "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('ftgate', '0099_wonder', '')"
         )
     faulty(path, "written by a newer ftgate .schema 0099_wonder.; start that version")
+
+
+def requests_in(path: Path) -> int:
+    with closing(read_only(path)) as reader:
+        found: int = reader.execute("SELECT count(*) FROM requests").fetchone()[0]
+        return found
+
+
+@pytest.mark.parametrize("beside", [(), ("-wal",)], ids=["alone", "an empty log"])
+def test_one_that_lies_where_nothing_can_be_written_is_read(path: Path, beside: tuple[str, ...]) -> None:
+    filled(path)
+    for end in beside:
+        path.with_name(path.name + end).touch()
+    with unwritable(path.parent):
+        assert requests_in(path) == 500 and damage(path) is None
+
+
+@pytest.fixture
+def copied(path: Path, tmp_path: Path) -> Path:
+    """A copy of a database in use, of which all that was committed stands in its log."""
+    with closing(connect(path, durability="power")) as connection:
+        write_batch(connection, _batch())
+        return Path(shutil.copytree(path.parent, tmp_path.with_name(f"{tmp_path.name}-copy"))) / path.name
+
+
+def test_what_stands_in_the_log_is_read_there_too(copied: Path) -> None:
+    with unwritable(copied.parent):
+        assert requests_in(copied) == 1
+
+
+def test_what_stands_in_a_log_that_cannot_be_read_there_is_not_passed_over(copied: Path) -> None:
+    copied.with_name(f"{copied.name}-shm").unlink()
+    with unwritable(copied.parent), pytest.raises(Unfolded, match="Copy the directory to where it can be written"):
+        requests_in(copied)
+    assert requests_in(copied) == 1
