@@ -26,8 +26,8 @@ from ftgate.core.connect import (
     is_public,
 )
 
-BEFORE, AFTER = ".before-ftgate", ".after-ftgate"
-"""Beside a file: as it was before (empty: there was none), and as it was when that was put back."""
+BEFORE, ABSENT, AFTER = ".before-ftgate", ".absent-before-ftgate", ".after-ftgate"
+"""Beside a file: as it was before, or that there was none, and as it was when that was put back."""
 PRIVATE = 0o600
 """The mode of what is written: there may be a key in it."""
 COMMENTED = {"zed"}
@@ -192,11 +192,14 @@ def _write(tool: Tool, pieces: Sequence[Piece], key: str) -> None:
             f"{path} was not changed: {why}. Put this into it by hand:\n\n{piece.text.replace(key, PLACEHOLDER)}"
         ) from None
     path.parent.mkdir(parents=True, exist_ok=True)
-    before = _beside(path, BEFORE)
-    if not before.exists():  # a second time it would be ours
+    if (before := _before(path)) is None:  # a second time it would be ours
+        before = _beside(path, BEFORE if path.exists() else ABSENT)
         _put(before, own, stat.S_IMODE(path.stat().st_mode) if path.exists() else PRIVATE)
     _put(path, (whole.replace("\n", "\r\n") if b"\r\n" in own else whole).encode(), PRIVATE)
-    line(f"{path} is written; it was kept as {before.name}. `ftgate connect {tool.id} --restore` puts it back.")
+    if before.name.endswith(ABSENT):
+        line(f"{path} is written; there was none. `ftgate connect {tool.id} --restore` takes it away.")
+    else:
+        line(f"{path} is written; it was kept as {before.name}. `ftgate connect {tool.id} --restore` puts it back.")
     if not tool.either:
         for other in pieces:
             if other is not piece:
@@ -207,18 +210,24 @@ def _write(tool: Tool, pieces: Sequence[Piece], key: str) -> None:
 
 def _restore(tool: Tool) -> None:
     path = _own_file(tool)
-    before = _beside(path, BEFORE)
-    if not before.exists():
-        raise click.ClickException(f"there is no {before}: nothing was written, or it is put back already")
+    if (before := _before(path)) is None:
+        raise click.ClickException(
+            f"there is no {_beside(path, BEFORE)}: nothing was written, or it is put back already"
+        )
     after = _beside(path, AFTER)
     if path.exists():
         path.replace(after)
-    if before.read_bytes():
-        before.replace(path)
-        line(f"{path} is as it was; what it had become is {after.name}.")
-    else:
+    if before.name.endswith(ABSENT):
         before.unlink()
         line(f"{path} is gone, as it was; what it had become is {after.name}.")
+    else:
+        before.replace(path)
+        line(f"{path} is as it was; what it had become is {after.name}.")
+
+
+def _before(path: Path) -> Path | None:
+    """What was kept of it when it was first written; an empty one with a name of its own where it was not there."""
+    return next((kept for ending in (BEFORE, ABSENT) if (kept := _beside(path, ending)).exists()), None)
 
 
 def _beside(path: Path, ending: str) -> Path:

@@ -95,7 +95,7 @@ def test_a_user_without_a_home_is_told(ran: Run, monkeypatch: pytest.MonkeyPatch
     assert ran("codex", *URL).exit_code == 0
 
 
-@pytest.mark.parametrize("before", [None, '# mine\nmodel = "x"\n[tools]\na = 1\n'])
+@pytest.mark.parametrize("before", [None, "", '# mine\nmodel = "x"\n[tools]\na = 1\n'])
 def test_a_file_that_was_written_can_be_put_back(ran: Run, tmp_path: Path, before: str | None) -> None:
     place = tmp_path / ".codex" / "config.toml"
     if before is not None:
