@@ -17,6 +17,7 @@ import trio
 from ftgate.accounts import Accounts
 from ftgate.accounts.payments import Payments
 from ftgate.config import Settings, channel_row
+from ftgate.config.observed import goes
 from ftgate.core.limits import Limits
 from ftgate.core.routing import Channel
 from ftgate.errors import DatabaseBusy
@@ -133,6 +134,18 @@ def running_commands(ways: "Ways", calls: "Running") -> control.Commands:
     }  # fmt: skip
 
 
+def server_commands(house: House[Accounts], config: ConfigDesk, url: str) -> control.Commands:
+    """What a server knows of itself: its config, where callers reach it, where its telemetry goes (None: nowhere)."""
+
+    async def address() -> str:
+        return house.live.site.public_url or url
+
+    async def telemetry() -> str | None:
+        return goes(house.live.started)
+
+    return {"config.reload": config.command, "config.path": config.path, "address": address, "telemetry": telemetry}
+
+
 async def explain_route(settings: Settings, body: str, route: str | None) -> dict[str, Any]:
     """How a call would be routed where no server runs, by the config alone. Raises GateError."""
     from ftgate.line.trial import unbilled
@@ -226,11 +239,6 @@ async def serve(
     return 1 if house.writer.failed is not None and not house.writer.abandoned else code
 
 
-async def _address(house: House[Accounts], url: str) -> str:
-    """Where callers reach this server."""
-    return house.live.site.public_url or url
-
-
 async def _serve(
     house: House[Accounts], listeners: list[trio.SocketListener], started: Callable[[serving.Started], None],
     signals: serving.Signals, reloader: Reloader, given: Mapping[str, object],
@@ -262,7 +270,7 @@ async def _serve(
     async with trio.open_nursery() as nursery:
         asked = {
             **everywhere(house), **payment_commands(payments), **running_commands(ways, calls),
-            "config.reload": config.command, "config.path": config.path, "address": partial(_address, house, url),
+            **server_commands(house, config, url),
         }  # fmt: skip
         await nursery.start(control.serve, desk, asked)
         if watches is not None:

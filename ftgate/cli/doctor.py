@@ -20,7 +20,7 @@ from ftgate.cli.accounts import as_json_option
 from ftgate.cli.config import unusable
 from ftgate.cli.findings import ConfigLook, show
 from ftgate.cli.output import told
-from ftgate.cli.remote import places
+from ftgate.cli.remote import ask_server, places
 from ftgate.cli.upgrade import database_findings
 from ftgate.config.observed import goes
 from ftgate.house import backups_look, checkup, secrets_look, server_key, stripe_look
@@ -55,14 +55,24 @@ def _findings(config_path: Path | None, data: Path | None, *, calls: bool) -> It
         yield from secrets_look.certificate(settings.server.tls_cert, settings.server.tls_key)
         if not looked.unset:
             yield from stripe_look.of_settings(settings)
-        said = "by the config none is sent; the running server's first lines say what its environment adds"
-        yield Finding("ok", "telemetry", goes(settings) or (said if looked.running else "off: nothing is sent"))
+        yield _telemetry(settings, looked)
     yield checkup.open_files()
     if (place := looked.place()) is None:
         return
     yield from _data(settings, place)
     if calls and settings is not None:
         yield from _calls(settings, place, looked)
+
+
+def _telemetry(settings: config.Settings, looked: ConfigLook) -> Finding:
+    """Where it goes: a running server knows what its environment adds, and what it has started with."""
+    words = goes(settings) or "off: nothing is sent"
+    if looked.running and (place := looked.place()) is not None:
+        try:
+            words = f"the running server: {ask_server(place, 'telemetry') or 'off, nothing is sent'}"
+        except click.ClickException:  # an older one, or another user's
+            words = f"by this config and this shell: {words}; the running server does not say"
+    return Finding("ok", "telemetry", words)
 
 
 def _program() -> Iterator[Finding]:

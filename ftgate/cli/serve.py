@@ -20,7 +20,7 @@ from ftgate import __version__, config
 from ftgate.cli.output import line, told
 from ftgate.cli.remote import data_dir, data_option, patience, places, whereabouts
 from ftgate.config.idle import HERE, guessable
-from ftgate.config.observed import goes
+from ftgate.config.observed import collector, goes
 from ftgate.core.connect import KEY_NAME
 from ftgate.errors import ConfigFaults
 from ftgate.house.called import program
@@ -257,8 +257,8 @@ def _started(settings: config.Settings, started: "Started") -> None:
     house, url, format = started.house, started.url, settings.server.log_format
     kept = format == "json" or log.in_journal(2, os.environ)
 
-    def tell(text: str) -> None:
-        say(log.opening(format, text))
+    def tell(text: str, shown: str = "") -> None:
+        say(log.opening(format, text, shown=shown))
 
     origin = f"config {settings.origin}" if settings.origin else "no config file, using the environment"
     python = ".".join(map(str, sys.version_info[:2]))
@@ -272,7 +272,7 @@ def _started(settings: config.Settings, started: "Started") -> None:
             detail = models + (f"   from {row['from']}" if row["from"] else "")
         tell(f"  channel   {row['name']:<18} {detail}")
     if telemetry := goes(settings):
-        tell(f"  telemetry {telemetry}")
+        tell(f"  telemetry {telemetry}", collector(settings) or "")
     _first_ones(started, tell, kept=kept)
     if sys.stdout is not None:  # closed: nobody wants the line
         click.echo(f"ready {url}")

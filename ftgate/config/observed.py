@@ -40,13 +40,19 @@ def telemetry(reading: Reading) -> Telemetry:
 
 
 def goes(settings: Settings) -> str | None:
-    """Where telemetry goes and who said so, for people; None where it is off. A path may be a secret of the
-    collector's."""
+    """Where telemetry goes and who said so, for people; None where it is off."""
+    if (place := collector(settings)) is None:
+        return None
+    by = "[telemetry]" if ("telemetry", "otlp_endpoint") in settings.lines else f"{ENDPOINT} in the environment"
+    return f"spans and figures of calls go to {place}, by {by}"
+
+
+def collector(settings: Settings) -> str | None:
+    """The collector's address as it may be shown; None where telemetry is off. A path may be a secret."""
     if (endpoint := settings.telemetry.otlp_endpoint) is None:
         return None
     parts = urlsplit(endpoint)
-    by = "[telemetry]" if ("telemetry", "otlp_endpoint") in settings.lines else f"{ENDPOINT} in the environment"
-    return f"spans and figures of calls go to {parts.scheme}://{parts.netloc}, by {by}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _pairs(text: str) -> dict[str, str]:

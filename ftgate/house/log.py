@@ -48,7 +48,10 @@ class Structured(Redacting):
     error, a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        said = scrub(plain(record.getMessage()))
+        return self.line(record, scrub(plain(record.getMessage())))
+
+    def line(self, record: logging.LogRecord, said: str) -> str:
+        """A line with these words, as they are."""
         at_us = int(record.created * 1e6)
         line = {"time": iso(at_us), "level": record.levelname, "logger": record.name, "message": said}
         if (found := _REQUEST.search(said)) is not None:
@@ -61,11 +64,14 @@ class Structured(Redacting):
 FORMATS = {"text": Redacting, "json": Structured}
 
 
-def opening(format: str, words: str, level: int = logging.INFO) -> str:
-    """A line of a start's own, as a log of this format has it; people read it bare."""
+def opening(format: str, words: str, level: int = logging.INFO, *, shown: str = "") -> str:
+    """A line of a start's own, as a log of this format has it; people read it bare. An address in it that may be
+    `shown` stays."""
     if format != "json":
         return words
-    return Structured().format(logging.LogRecord("ftgate.start", level, __file__, 0, words.strip(), (), None))
+    record = logging.LogRecord("ftgate.start", level, __file__, 0, words, (), None)
+    parts = plain(words.strip()).split(shown) if shown else [plain(words.strip())]
+    return Structured().line(record, shown.join(map(scrub, parts)))
 
 
 def in_journal(descriptor: int, environ: Mapping[str, str]) -> bool:

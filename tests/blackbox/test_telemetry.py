@@ -81,3 +81,15 @@ def test_calls_beside_a_collector_that_does_not_answer(hangs: bool, tmp_path: Pa
             assert house.balance(account) == 1 - 4 * HELLO_COST
             ended(house)
             house.logged("Calls go on; this is said once")
+
+
+def test_where_the_server_s_environment_has_it_go_is_told(tmp_path: Path) -> None:
+    """By the start in JSON, whose log else holds no address, and by a doctor whose own environment says nothing."""
+    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9/of-the-collector"}
+    text = CHANNELS + '[server]\nlog_format = "json"\n'
+    with House(tmp_path, text, upstream=False, env=env) as house:
+        goes = "spans and figures of calls go to http://127.0.0.1:9, by OTEL_EXPORTER_OTLP_ENDPOINT in the environment"
+        told = [json.loads(line)["message"] for line in house.err.read_text().splitlines()]
+        assert f"telemetry {goes}" in told and "of-the-collector" not in str(told)
+        found = house.cli("doctor", "--json")["findings"]
+        assert [row["words"] for row in found if row["subject"] == "telemetry"] == [f"the running server: {goes}"]

@@ -3,7 +3,7 @@
 import pytest
 
 from ftgate import config
-from ftgate.config.observed import goes
+from ftgate.config.observed import collector, goes
 from ftgate.config.settings import Telemetry
 from tests.config.reading import faults, load, warnings
 
@@ -38,7 +38,9 @@ def test_it_is_told_where_it_goes_and_by_whom() -> None:
     )
     written = '[telemetry]\notlp_endpoint = "https://c.example/secret-1"\n'
     assert goes(load(written, OTEL)) == "spans and figures of calls go to https://c.example, by [telemetry]"
-    assert goes(load("", {})) is None
+    assert goes(load("", {})) is None and collector(load("", {})) is None
+    assert collector(load(written, OTEL)) == "https://c.example"
+    assert collector(load("", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://@c.example:1/p"})) == "http://c.example:1"
 
 
 @pytest.mark.parametrize(("said", "off"), [("true", True), ("TRUE", True), ("false", False), ("1", False)])

@@ -158,3 +158,11 @@ def test_lines_as_json() -> None:
     assert (first["level"], first["logger"], first["request_id"]) == ("WARNING", "x", id)
     assert first["time"].endswith("Z") and "x" * 43 not in first["message"] and 'a "word"' in first["message"]
     assert "request_id" not in second and "ValueError: bad" in second["error"]
+
+
+def test_a_line_of_a_start_shows_the_address_that_it_may() -> None:
+    words = "  sent to http://c.example:4318, not to http://d.example"
+    said = json.loads(log.opening("json", words, shown="http://c.example:4318"))
+    assert said["message"] == "sent to http://c.example:4318, not to [redacted]"
+    assert json.loads(log.opening("json", words))["message"] == "sent to [redacted] not to [redacted]"
+    assert log.opening("text", words, shown="http://c.example:4318") == words
