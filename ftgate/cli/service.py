@@ -244,8 +244,8 @@ def _tell_unread(kind: Kind, wanted: texts.Service) -> None:
         name = shlex.quote(str(file))
         line(
             f"warning: {file} cannot be read by the service, whose user exists only while it runs. A secret can stand "
-            f"in {wanted.environment} (env:NAME). For a file: groupadd -f ftgate-files; chgrp ftgate-files {name}; "
-            f"chmod 640 {name}, and this command again",
+            f"in {wanted.environment} (env:NAME), or be handed over by systemd (`ftgate help service`). For a file: "
+            f"groupadd -f ftgate-files; chgrp ftgate-files {name}; chmod 640 {name}, and this command again",
             err=True,
         )
 

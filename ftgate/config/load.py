@@ -5,7 +5,8 @@ value that cannot be used is noted with its line and its default is taken, so th
 wrong.
 
 A value "env:NAME" is taken from the environment, "file:PATH" from a file; relative paths start at the working
-directory. A pair of quotes around what stands there is taken off.
+directory, those that begin with CREDENTIALS at what systemd hands over. A pair of quotes around what stands there is
+taken off.
 """
 
 import re
@@ -29,6 +30,8 @@ from ftgate.errors import ConfigFaults
 from ftgate.providers import catalogue
 
 S = TypeVar("S", bound=msgspec.Struct)
+CREDENTIALS = "${CREDENTIALS_DIRECTORY}/"
+"""How the path of a "file:" value begins that systemd hands over (systemd.exec(5), LoadCredential=)."""
 LARGEST_FILE = 65_536
 """Bytes of a file that a "file:" value is read from: a key is short, and /dev/zero is long."""
 
@@ -206,7 +209,7 @@ class Reading:
                 state = "is empty" if name in self.environ else "is not set"
                 raise Missing(f' = "{raw}" but {name} {state}. Export it, or write "file:/path".')
         else:
-            path = self.noted(values.expanded(name))
+            path = self.noted(self._path(name))
             try:
                 with path.open("rb") as file:
                     found = values.unquoted(file.read(LARGEST_FILE).decode())
@@ -217,6 +220,17 @@ class Reading:
                     f' = "{named}" but the file cannot be read: {why}. Check the path and its rights.'
                 ) from None
         return typed(found, kind)
+
+    def _path(self, name: str) -> Path:
+        """The file of a "file:" value. Raises Missing, ValueError."""
+        if not name.startswith(CREDENTIALS):
+            return values.expanded(name)
+        if not (place := self.environ.get("CREDENTIALS_DIRECTORY")):
+            raise Missing(
+                f' = "file:{CREDENTIALS}…" but CREDENTIALS_DIRECTORY is not set. A systemd unit with LoadCredential='
+                " sets it; in a shell it is /run/credentials/ftgate.service while that runs."
+            )
+        return Path(place) / name.removeprefix(CREDENTIALS)
 
     def value(self, where: Where, raw: object, kind: str, note: Note) -> tuple[bool, Any]:
         """(True, value), or (False, None) and a fault."""

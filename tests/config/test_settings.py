@@ -176,6 +176,16 @@ def test_a_key_from_a_file(tmp_path: Path) -> None:
     assert lab.credentials[0].reveal() == "sk-from-file"
 
 
+def test_a_key_that_systemd_hands_over(tmp_path: Path) -> None:
+    (tmp_path / "lab").write_text("sk-handed-over\n")
+    text = CHANNEL.replace("env:LAB_KEY", "file:${CREDENTIALS_DIRECTORY}/lab")
+    (lab,) = load(text, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).routes.channels
+    assert lab.credentials[0].reveal() == "sk-handed-over"
+    (unset,), (gone,) = faults(text, {}), faults(text, {"CREDENTIALS_DIRECTORY": "/nowhere"})
+    assert "but CREDENTIALS_DIRECTORY is not set. A systemd unit with LoadCredential= sets it" in unset
+    assert '"file:${CREDENTIALS_DIRECTORY}/lab" but the file cannot be read: No such file' in gone
+
+
 def test_any_value_may_come_from_the_environment() -> None:
     environ = {"PORT": "99", "DOOR": "false", "CREDITS": "0.000001", "WHO": "open"}
     found = load(
