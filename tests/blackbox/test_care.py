@@ -388,3 +388,27 @@ def test_the_data_directory_can_be_copied_away_whole(alone: House, tmp_path: Pat
     alone.data = tmp_path / "copy"
     alone.start()
     assert alone.verified()["entries"] == 3
+
+
+@pytest.mark.parametrize("with_server_key", [True, False])
+def test_what_holds_on_another_machine(with_server_key: bool, alone: House, tmp_path: Path) -> None:
+    """As the manual's topic on backups says: all but login tokens, which need `server.key`."""
+    alone.start()
+    account = alone.account("2")
+    alone.cli("users", "password", account.name, "--password", "-", stdin="secret-1\n")
+    body = {"username": account.name, "password": "secret-1"}
+    token = {"Authorization": f"Bearer {alone.http.post('/v1/auth/login', json=body).json()['token']}"}
+    assert alone.http.post("/v1/auth/session", json=body).status_code == 200
+    cookie = {"Cookie": "; ".join(f"{name}={value}" for name, value in alone.http.cookies.items())}
+    alone.http.cookies.clear()
+    assert alone.http.get("/v1/user/self", headers=token).status_code == 200
+    alone.cli("backup", str(tmp_path / "copy.sqlite3"))
+    assert alone.process.terminate() == 0
+    old, alone.data = alone.data, tmp_path / "there"
+    alone.cli("restore", str(tmp_path / "copy.sqlite3"))
+    if with_server_key:
+        shutil.copy2(old / "server.key", alone.data)
+    alone.start()
+    assert alone.balance(account) == 2
+    assert alone.http.get("/v1/user/self", headers=token).status_code == (200 if with_server_key else 401)
+    assert alone.http.get("/v1/auth/session", headers=cookie).status_code == 200
