@@ -7,6 +7,7 @@ came in.
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -33,6 +34,7 @@ _HEEDED = frozenset(
      "include_usage", "edits")
 )  # fmt: skip
 """Names of fields by which a request is routed, held, capped and priced, or which do not go up."""
+MOST_DIGITS = 4000
 _HALF = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
@@ -44,9 +46,14 @@ def loads(data: bytes) -> object:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         pass  # anything but the ordinary: Python's own reader takes more
     try:
-        return json.loads(data.decode("utf-8", "replace"))
+        return json.loads(data.decode("utf-8", "replace"), parse_int=_whole)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def _whole(digits: str) -> int | float:
+    """A whole number; one of thousands of digits, which Python makes no number of, counts nothing."""
+    return int(digits) if len(digits) <= MOST_DIGITS else math.inf
 
 
 def dumps(value: object) -> bytes:

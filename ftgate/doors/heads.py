@@ -17,6 +17,10 @@ _PATH = re.compile(r"[A-Za-z0-9/_.-]+")
 _HEEDED = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"trailer"))
 
 
+LENGTH_DIGITS = 20
+"""Of a Content-Length: more are read by nobody else."""
+
+
 class Head:
     """A request's head, filled by httptools; `clear()` says whether nothing in it is in doubt."""
 
@@ -53,6 +57,8 @@ class Head:
             if name == b"host":
                 hosts += 1
             elif name == b"content-length":
+                if len(value) > LENGTH_DIGITS:
+                    return False
                 self.length = int(value)
             elif name == b"transfer-encoding":
                 self.chunked = True

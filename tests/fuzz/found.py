@@ -15,4 +15,10 @@ FOUND: Mapping[str, tuple[bytes, ...]] = {
             b'"off_peak_pricing":{"windows":[{"hours_utc":"00:00-01:00","weekdays":[1e999999999]}]}',
         )
     ),
+    # Twenty-one digits of zero, which h11 does not read, were a body of no length.
+    "head": (b"POST / HTTP/1.0\r\nX:\r\nContent-Length:000000000000000000000\r\n\r\n",),
+    # A number of so many digits that Python makes none of it, in JSON that only Python's reader takes.
+    "whole-openai_chat": (b'{"choices":[{"finish_reason":"op"}],"x":"\xff","y":%s}' % (b"9" * 4301),),
+    # Signed by us, and yet not as we write it: an account's number with a zero before it.
+    "token": (b'sign\n{"iss":"ftgate","sub":"01","iat":0,"exp":1800000009,"jti":"","auth_time":0,"gen":0,"made":1}',),
 }

@@ -7,6 +7,7 @@ Nearly every chunk is a short text in one field, and thousands come in a second:
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -215,7 +216,7 @@ def _without_usage(data: bytes) -> bytes:
     try:
         return sse.event(rewrite(data, _usage_taken_out))
     except (msgspec.DecodeError, UnicodeDecodeError):  # JSON that only Python's reader takes
-        said = json.loads(data.decode("utf-8", "replace"))
+        said: Any = loads(data)
         for place in (said, *said["choices"]):
             if isinstance(place, dict):
                 place.pop("usage", None)
