@@ -20,24 +20,25 @@ from ftgate.config import Settings, channel_row
 from ftgate.config.observed import goes
 from ftgate.core.limits import Limits
 from ftgate.core.routing import Channel
-from ftgate.errors import DatabaseBusy
+from ftgate.errors import Conflict, DatabaseBusy
 from ftgate.house import control, serving
 from ftgate.house.config_desk import ConfigDesk
 from ftgate.house.copies import Copies
 from ftgate.house.crowd import Crowd
-from ftgate.house.house import House, SystemClock
+from ftgate.house.house import DATABASE, House, SystemClock
 from ftgate.house.live import Live
-from ftgate.house.lock import Patience
+from ftgate.house.lock import Lock, Patience
 from ftgate.house.reload import Reloader
 from ftgate.ports import GateSettings
 from ftgate.ports.site import Doer
 from ftgate.store.database import DatabaseFault
 from ftgate.store.journal import StoredJournal
-from ftgate.store.ledger import MemoryLedger
 from ftgate.store.records import StoredRecords
+from ftgate.store.source import Postgres
 
 if TYPE_CHECKING:
     from ftgate.house.metrics import Metrics
+    from ftgate.house.moving import Came, Told
     from ftgate.line.channels import Ways
     from ftgate.line.gate import Gate
     from ftgate.line.running import Running
@@ -51,6 +52,10 @@ def open_house(
     settings: Settings, data_dir: Path, *, serving: bool, patience: Patience | None = None
 ) -> House[Accounts]:
     """An open data directory with its users and keys. Raises as House does."""
+    if settings.database.url is not None:
+        from ftgate.house.shared import SharedHouse
+
+        return SharedHouse(settings, data_dir, serving=serving, accounts=Accounts, patience=patience)
     return House(settings, data_dir, serving=serving, accounts=Accounts, patience=patience)
 
 
@@ -191,6 +196,22 @@ async def command(
         await house.close()  # noqa: ASYNC102 - shielded within
 
 
+async def move_there(
+    settings: Settings, data_dir: Path, target: Postgres, patience: Patience, told: "Told"
+) -> "Came":  # fmt: skip
+    """Move the ledger of a data directory that no server holds to a PostgreSQL. Raises as House does, sqlite3.Error."""
+    from ftgate.house import moving
+
+    path = data_dir / DATABASE
+    if path.exists() and moving.finished(path, target, partial(Lock, data_dir, serving=False, patience=patience)):
+        return moving.Came(str(target), again=True)
+    house = open_house(moving.of_the_file(settings), data_dir, serving=False, patience=patience)
+    try:
+        return await moving.there(house, target, await house.begin(), told)
+    finally:
+        await house.close()  # noqa: ASYNC102 - shielded within
+
+
 async def seed_history(settings: Settings, data_dir: Path, patience: Patience, **wanted: Any) -> dict[str, Any]:
     """Fill a data directory that no server holds with a made-up history (house.seeding.fill). Raises as House does."""
     from ftgate.house.seeding import fill
@@ -316,7 +337,8 @@ def _switch(house: House[Accounts]) -> None:
     switches, live = house.accounts.switches, house.live
 
     def keep() -> None:
-        switches.keep([channel.name for channel in live.settings.routes.channels])
+        if house.refresh is None:  # else it may be that only another gateway has the channel
+            switches.keep([channel.name for channel in live.settings.routes.channels])
         live.off = frozenset(switches.off)  # whoever comes back under a name that was gone is on
 
     keep()
@@ -342,12 +364,13 @@ def _gate(house: House[Accounts], transports: "Transports") -> "Gate":
     """The line over this house."""
     from ftgate.line.gate import Gate
 
+    limits = Limits(house.live.rates_for(house.accounts.directory.plan_of_key))
     gate = Gate(
         live=house.live,
         keys=house.accounts.directory,
-        ledger=MemoryLedger(house.books, house.writer, house.clock),
+        ledger=house.ledger(limits),
         upstream=transports,
-        limits=Limits(house.live.rates_for(house.accounts.directory.plan_of_key)),
+        limits=limits,
         clock=house.clock,
         passing=house.passing,
         gateway=secrets.token_hex(8).encode(),
@@ -357,15 +380,10 @@ def _gate(house: House[Accounts], transports: "Transports") -> "Gate":
 
 
 async def _door(
-    house: House[Accounts],
-    ways: "Ways",
-    calls: "Running",
-    watches: "Readiness | None",
-    payments: Payments,
-    own: str,
+    house: House[Accounts], ways: "Ways", calls: "Running", watches: "Readiness | None", payments: Payments, own: str,
     config: ConfigDesk,
     copies: Copies,
-) -> serving.Door:
+) -> serving.Door:  # fmt: skip
     """What stands at the port, with the site behind it. `own` is the URL at which it is reached."""
     from ftgate.doors.asgi import Relay
     from ftgate.doors.fast import FastDoor
@@ -410,6 +428,7 @@ async def _door(
         payments=payments,
         own=(own,),
         command=partial(command, data_dir=house.data_dir),
+        refresh=house.refresh,
     )
     site = Site(gate, house.live, services)
     await site.start()
@@ -464,6 +483,11 @@ async def _first_key(house: House[Accounts]) -> str | None:
     if house.accounts.directory.users:
         return None
     try:
+        await house.writer.turn()
+        if house.accounts.directory.users:  # another gateway was first
+            return None
         return str((await house.accounts.keys.create(username=None, name="first key"))["key"])
+    except Conflict:  # just now
+        return None
     except DatabaseBusy as busy:
         raise DatabaseFault(f"{house.database}: {busy}") from busy

@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 
 from tests.hashing import cheapen
+from tests.postgres import postgres, stop
+
+__all__ = ["postgres"]
 
 cheapen()
 # No test speaks to anybody but this machine, so nobody outside is trusted: reading the system's list of authorities for
@@ -71,5 +74,7 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         gc.freeze()
 
 
-def pytest_sessionfinish() -> None:
+def pytest_sessionfinish(session: pytest.Session) -> None:
     gc.unfreeze()
+    if not hasattr(session.config, "workerinput"):
+        stop(session.config._tmp_path_factory.getbasetemp())  # type: ignore[attr-defined]

@@ -42,7 +42,7 @@ def _loaded_from_others() -> list[str]:
             named |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             named.add(node.module)
-    ours = {*sys.stdlib_module_names, "ftgate"}
+    ours = {*sys.stdlib_module_names, "ftgate", "psycopg"}  # psycopg is not in it: who wants it puts it beside
     return sorted(name for name in named if name.partition(".")[0] not in ours)
 
 

@@ -4,7 +4,6 @@ In memory for the hot path (directory), in the database for ever. `Accounts` is 
 the site asks for, and the commands of the command line and the control socket.
 """
 
-import sqlite3
 from collections.abc import Callable
 
 from ftgate.accounts.acting import Deeds
@@ -12,6 +11,7 @@ from ftgate.accounts.byok import ProviderKeys
 from ftgate.accounts.credits import Credits
 from ftgate.accounts.directory import Directory
 from ftgate.accounts.entrance import Entrance
+from ftgate.accounts.following import Following
 from ftgate.accounts.forgetting import Forgetting
 from ftgate.accounts.keys import ApiKeys
 from ftgate.accounts.managed import ManagedAccounts
@@ -26,7 +26,8 @@ from ftgate.accounts.throttles import Throttles
 from ftgate.accounts.users import Users
 from ftgate.core.books import Books
 from ftgate.ports import Clock, SiteSettings
-from ftgate.store.writer import Writer
+from ftgate.store.changes import Changes
+from ftgate.store.source import Connection
 
 
 class Accounts:
@@ -34,7 +35,7 @@ class Accounts:
     `secret` is the server's own; `site` are the site's settings in force."""
 
     def __init__(
-        self, books: Books, writer: Writer, clock: Clock, metered_plan: Callable[[str], bool], secret: bytes,
+        self, books: Books, writer: Changes, clock: Clock, metered_plan: Callable[[str], bool], secret: bytes,
         site: Callable[[], SiteSettings],
     ) -> None:  # fmt: skip
         self.books = books
@@ -56,10 +57,14 @@ class Accounts:
             self.directory, self.sessions, self.provider_keys, self.payment_rows, writer, clock
         )  # fmt: skip
         self.setup = FirstRun(self.directory, self.users, clock, site)
+        self.following = Following(
+            self.directory, self.credits, self.sessions, self.payment_rows, self.plans, self.switches,
+            self.provider_keys,
+        )  # fmt: skip
         self.entrance = Entrance(self.directory, self.users, self.sessions, self.throttles, hasher, writer, clock, site)
 
-    def load(self, connection: sqlite3.Connection) -> None:
-        """Read users, keys, balances and refs into memory and into the books."""
+    def load(self, connection: Connection) -> None:
+        """Read users, keys, balances and refs into memory and into the books, also once more (books.forget first)."""
         self.directory.load(connection)
         self.credits.load(connection)
         self.sessions.load(connection)

@@ -9,7 +9,7 @@ from ftgate.accounts.pending import written
 from ftgate.ports import Clock
 from ftgate.ports.site import Doer
 from ftgate.store.batch import Batch
-from ftgate.store.writer import Writer
+from ftgate.store.changes import Changes
 
 CLI = Doer()
 _SQL = (
@@ -32,7 +32,7 @@ def audited(
 class Deeds:
     """ports.operator.Deeds over the database."""
 
-    def __init__(self, writer: Writer, clock: Clock) -> None:
+    def __init__(self, writer: Changes, clock: Clock) -> None:
         self.writer = writer
         self.clock = clock
 

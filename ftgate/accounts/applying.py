@@ -15,7 +15,7 @@ import msgspec
 import trio
 
 from ftgate.accounts.payment_rows import PaymentRows, statement
-from ftgate.accounts.pending import ANSWER_S
+from ftgate.accounts.pending import ANSWER_S, turn
 from ftgate.accounts.stripe import Stripe, StripeFailed
 from ftgate.core import payments as core
 from ftgate.core.books import Books, Entry, Refusal
@@ -24,8 +24,8 @@ from ftgate.errors import DatabaseBusy, DatabaseFailed, PaymentsDisabled
 from ftgate.ports import Clock
 from ftgate.ports.payments import PaymentTerms
 from ftgate.store.batch import Batch
+from ftgate.store.changes import Changes
 from ftgate.store.database import DatabaseFault
-from ftgate.store.writer import Writer
 
 log = logging.getLogger("ftgate.payments")
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class Applying:
         self,
         rows: PaymentRows,
         books: Books,
-        writer: Writer,
+        writer: Changes,
         clock: Clock,
         terms: Callable[[], PaymentTerms],
         passing: Callable[[str], None],
@@ -109,12 +109,16 @@ class Applying:
         DatabaseBusy, PaymentsDisabled."""
         stripe = self.stripe()
         async with self.turn(id):
+            told, before = None, self.rows.by_id[id]
             with trio.move_on_after(ALL_S) as limit:
-                told = await self._ask(stripe, self.rows.by_id[id], hint)
-            if limit.cancelled_caught:
+                while told is None or self.rows.by_id[id] != before:  # another gateway knows something newer, then
+                    before = self.rows.by_id[id]
+                    told = await self._ask(stripe, before, hint)
+                    self.passing("told")
+                    await turn(self.writer)
+            if told is None or limit.cancelled_caught:
                 raise StripeFailed(f"not all answers came within {ALL_S:g} s", timed_out=True)
-            self.passing("told")
-            self.enter(self.rows.by_id[id], core.decide(self.rows.by_id[id], told))
+            self.enter(before, core.decide(before, told))
             self.passing("payment_entered")
             await self.written(id)
             self.passing("payment_written")
@@ -177,7 +181,7 @@ class Applying:
             batch.remember(entries, self.books.accounts[payment.account])
         batch.statements.append(statement(payment))
         self.rows.keep(payment)
-        self._unwritten = {id: waiting for id, waiting in self._unwritten.items() if not waiting.done}
+        self._unwritten = {id: waiting for id, waiting in self._unwritten.items() if not waiting.over}
         self._unwritten[payment.id] = batch
         if payment.status != before.status:
             self.reached[payment.status] += 1
@@ -198,6 +202,7 @@ class Applying:
         """Stripe knows no session of this order, and makes none: nobody can pay in it. Should there be one after all,
         what is told of it still counts."""
         async with self.turn(id):
+            await turn(self.writer)
             payment = self.rows.by_id[id]
             if payment.status == "open":
                 self.enter(payment, Decision(msgspec.structs.replace(payment, status="expired", reason=why)))
@@ -207,7 +212,7 @@ class Applying:
         """Wait until all that was decided of a payment is in the database. Raises DatabaseBusy, when that takes too
         long or will never be: it may be asked for again, then."""
         batch = self._unwritten.get(id)
-        if batch is None:
+        if batch is None or batch.over:
             return
         try:
             if await self.writer.durable_within(batch, ANSWER_S):

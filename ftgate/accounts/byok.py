@@ -5,19 +5,21 @@ elsewhere nor compared between accounts.
 """
 
 import hmac
-import sqlite3
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
 from ftgate.accounts.acting import audited
-from ftgate.accounts.pending import takes_changes, written
+from ftgate.accounts.pending import takes_changes, turn, written
 from ftgate.accounts.sessions import derived
 from ftgate.accounts.throttles import Throttles
 from ftgate.core.moments import iso
 from ftgate.errors import InvalidRequest, NotFound
 from ftgate.ports import Clock
 from ftgate.ports.site import Doer, KeyCheck
-from ftgate.store.writer import Writer
+from ftgate.store.changes import Changes
+from ftgate.store.source import Connection
 
 MOST = 100
 """Keys that one account may have checked."""
@@ -45,10 +47,13 @@ class CheckedKey(msgspec.Struct):
         }  # fmt: skip
 
 
+BYOK_KEYS = f"SELECT {', '.join(CheckedKey.__struct_fields__)} FROM byok_keys"  # noqa: S608 - names of ours
+
+
 class ProviderKeys:
     """ports.site.ProviderKeys over the database."""
 
-    def __init__(self, throttles: Throttles, writer: Writer, clock: Clock, secret: bytes) -> None:
+    def __init__(self, throttles: Throttles, writer: Changes, clock: Clock, secret: bytes) -> None:
         self.throttles = throttles
         self.writer = writer
         self.clock = clock
@@ -59,12 +64,17 @@ class ProviderKeys:
     def __repr__(self) -> str:
         return f"<ProviderKeys {len(self.keys)}>"
 
-    def load(self, connection: sqlite3.Connection) -> None:
-        """Read them all."""
-        columns = ", ".join(CheckedKey.__struct_fields__)
-        for row in connection.execute(f"SELECT {columns} FROM byok_keys ORDER BY id"):  # noqa: S608 - names of ours
-            self.keys[row[0]] = CheckedKey(*row)
-        self._last = max(self.keys, default=0)
+    def load(self, connection: Connection) -> None:
+        """Read them all, also once more."""
+        self.keys.clear()
+        self._last = 0
+        for row in connection.execute(f"{BYOK_KEYS} ORDER BY id"):
+            self.renew(row)
+
+    def renew(self, row: Sequence[Any]) -> None:
+        """A key as it is kept: a row of BYOK_KEYS."""
+        self.keys[row[0]] = CheckedKey(*row)
+        self._last = max(self._last, row[0])
 
     def fingerprint(self, account: int, provider: str, key: str) -> str:
         """Of one account's key alone: 16 hex digits."""
@@ -85,6 +95,7 @@ class ProviderKeys:
         takes_changes(self.writer, by)
         self.throttles.account("byok", account)
         await check.check(provider, key)
+        await turn(self.writer)
         now_us, found = self.clock.wall_us(), self._known(account, provider, mark)
         before: dict[str, object] | None = None
         if found is None:
@@ -113,10 +124,10 @@ class ProviderKeys:
 
     async def delete(self, id: int, account: int, by: Doer) -> None:
         """As ports.site.ProviderKeys says."""
+        await turn(self.writer, by)
         found = self.keys.get(id)
         if found is None or found.account != account:
             raise NotFound(f"no provider key with the id {str(id)!r}")
-        takes_changes(self.writer, by)
         del self.keys[id]
         batch = self.writer.changed()
         batch.statements.append(("DELETE FROM byok_keys WHERE id = ?", (id,)))

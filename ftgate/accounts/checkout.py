@@ -13,7 +13,7 @@ import msgspec
 import trio
 
 from ftgate.accounts.applying import ALL_S, Applying
-from ftgate.accounts.pending import takes_changes
+from ftgate.accounts.pending import turn
 from ftgate.accounts.returning import checked
 from ftgate.accounts.stripe import StripeFailed
 from ftgate.core.moments import iso
@@ -35,6 +35,8 @@ LIVES_S = 3600
 """How long a payer has: a session lives for 30 minutes at least, and an hour is enough to find a card."""
 REMEMBERED_US = 24 * 3600 * 1_000_000
 """How long an Idempotency-Key means the same order; Stripe remembers ours as long."""
+
+OTHER = "this Idempotency-Key was used for another checkout; repeat it just so, or take another key"
 
 
 class Checkouts:
@@ -58,12 +60,13 @@ class Checkouts:
         if not same:
             self.throttle(account)
         if known is not None and not same:
-            raise Conflict(
-                "this Idempotency-Key was used for another checkout; repeat it just so, or take another key",
-                code="idempotency_conflict",
-            )
+            raise Conflict(OTHER, code="idempotency_conflict")
         if known is None:
-            takes_changes(self.applying.writer)
+            await turn(self.applying.writer)
+            known = self._known(order)  # it may have come to another gateway
+            if known is not None and _body(known) != _body(order):
+                raise Conflict(OTHER, code="idempotency_conflict")
+        if known is None:
             known = msgspec.structs.replace(order, livemode=livemode, number=self.applying.rows.next_number())
             self.applying.begin(known)
         payment = await self._with_session(known.id)
@@ -162,8 +165,12 @@ class Checkouts:
             if failed.timed_out:
                 raise PaymentProviderTimeout("the payment provider did not answer in time") from None
             if failed.refused:
+                await turn(applying.writer)
+                payment = applying.rows.by_id[payment.id]
                 applying.enter(payment, _refused(payment))
             raise PaymentProviderError("the payment provider could not make a checkout session") from None
+        await turn(applying.writer)
+        payment = applying.rows.by_id[payment.id]
         strange = payment.session not in {"", session.id}
         if strange or not session.url or applying.rows.by_session.get(session.id, payment.id) != payment.id:
             raise PaymentProviderError("the payment provider has made no checkout session of ours")

@@ -5,19 +5,18 @@ Each has a ref, an id of its own: with the same ref it is done once, however oft
 did it, in the same transaction as the entry.
 """
 
-import sqlite3
-
 from ftgate.accounts import given
 from ftgate.accounts.acting import CLI, audited
 from ftgate.accounts.directory import Directory, User
-from ftgate.accounts.pending import takes_changes, written
+from ftgate.accounts.pending import turn, written
 from ftgate.core.books import Entry, Refusal
 from ftgate.core.money import format_usd, format_usd_cents
 from ftgate.errors import Conflict, InvalidRequest
 from ftgate.ports import Clock
 from ftgate.ports.site import Doer
 from ftgate.store.batch import Batch
-from ftgate.store.writer import Writer
+from ftgate.store.changes import Changes
+from ftgate.store.source import Connection
 
 MOST_NOTE = 500
 
@@ -25,7 +24,7 @@ MOST_NOTE = 500
 class Credits:
     """Commands that move credits from outside into an account, or back."""
 
-    def __init__(self, directory: Directory, writer: Writer, clock: Clock) -> None:
+    def __init__(self, directory: Directory, writer: Changes, clock: Clock) -> None:
         self.directory = directory
         self.books = directory.books
         self.writer = writer
@@ -33,8 +32,9 @@ class Credits:
         self.entry_of: dict[str, int] = {}  # ref of every grant and correction -> its entry
         self.unwritten: dict[str, Batch] = {}  # ref of those that may not be committed yet -> their batch
 
-    def load(self, connection: sqlite3.Connection) -> None:
-        """Read what has moved credits into memory and into the books, so that no ref is used twice."""
+    def load(self, connection: Connection) -> None:
+        """Read what has moved credits into memory and into the books, so that no ref is used twice; also once more."""
+        self.entry_of.clear()
         for ref, kind, account, amount, debit, id in connection.execute(
             "SELECT ref, kind, account, amount, debit, id FROM entries WHERE kind IN ('grant', 'topup', 'refund', "
             "'correct')"
@@ -68,9 +68,10 @@ class Credits:
         note = given.line("note", note, most=MOST_NOTE)
         if units <= 0:
             raise InvalidRequest("a grant is more than 0: a correction takes credits back", param="amount")
+        if ref not in self.books.moved:
+            await turn(self.writer, by)
         known = self._known(ref, "grant", user, units)
         if not known:
-            takes_changes(self.writer, by)
             self.give(user, units, note, ref, by)
         return {**await self._moved(user, units, "grant", ref, by), "granted": format_usd(units), "already_done": known}
 
@@ -84,9 +85,10 @@ class Credits:
             raise InvalidRequest("a correction needs a note: say what it puts right", param="note")
         if not units:
             raise InvalidRequest("a correction is another amount than 0, of either sign", param="amount")
+        if ref not in self.books.moved:
+            await turn(self.writer, by)
         known = self._known(ref, "correct", user, units)
         if not known:
-            takes_changes(self.writer, by)
             entry = self.books.correct(user.id, units, ref=ref, at_us=self.clock.wall_us(), note=note)
             self._remember(user, units, entry, by, "the amount is out of range: no balance past $1,000,000 either way")
         return {
@@ -128,12 +130,12 @@ class Credits:
         before = {"balance": format_usd_cents(balance.posted - units)}
         audited(batch, entry.at_us, by, f"credit.{entry.kind}", f"user:{user.id}", before, after)
         self.entry_of[entry.ref] = entry.id
-        self.unwritten = {ref: waiting for ref, waiting in self.unwritten.items() if not waiting.done}
+        self.unwritten = {ref: waiting for ref, waiting in self.unwritten.items() if not waiting.over}
         self.unwritten[entry.ref] = batch
 
     async def _moved(self, user: User, amount: int, kind: str, ref: str, by: Doer) -> dict[str, object]:
         """The answer to what moved credits, once it is written: a repeat waits for it as the first did."""
-        if (batch := self.unwritten.get(ref)) is not None:
+        if (batch := self.unwritten.get(ref)) is not None and not batch.over:
             name = "grant" if kind == "grant" else "correction"
             await written(
                 self.writer, batch, f"the {name} of ${format_usd(amount)} to {user.username}, ref {ref},",

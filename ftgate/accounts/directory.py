@@ -5,19 +5,20 @@ it is found by the whole hash, never by a part of it. A slow hash buys nothing a
 """
 
 import hashlib
-import sqlite3
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from ftgate.core import windows
 from ftgate.core.books import Books
 from ftgate.core.secret import Secret
-from ftgate.errors import NotFound
+from ftgate.errors import DatabaseBusy, NotAuthenticated, NotFound
 from ftgate.ports import Key, PlanOffer
 from ftgate.store.database import balances_in, last_months_in, spent_in
+from ftgate.store.source import Connection
 
 
 class User(msgspec.Struct):
@@ -64,6 +65,17 @@ class StoredKey(msgspec.Struct):
     last_used_at_us: int | None = None
 
 
+USERS = (
+    "SELECT id, username, role, status, plan, mode, email, created_at_us, display_name, password, invite_code,"
+    " invited_by, generation, last_login_at_us FROM users"
+)
+KEYS = (
+    "SELECT id, account, name, prefix, hash, status, models, quota, expires_at_us, created_at_us, plan, quota_reset,"
+    " window_us, window_used, allowed_ips, last_used_at_us FROM keys"
+)
+LOGINS = "SELECT account, address, at_us FROM logins"
+
+
 class Directory:
     """ports.Keys over all users and keys. `metered_plan(plan)` says whether a plan bills without credits; `offers` are
     the plans of the config in force, by name."""
@@ -83,45 +95,80 @@ class Directory:
         self.last_key = 0  # the largest id that was given: none is given again
         self.by_hash: dict[bytes, Key] = {}
         self.replanned: Callable[[int], None] = lambda key: None  # called with a key whose plan is another one now
+        self.refresh: Callable[[], Awaitable[bool]] | None = None  # looks what other gateways have changed
         self.logins: dict[tuple[int, str], int] = {}  # account and address (throttle.neighbourhood) -> the last login
 
     def __repr__(self) -> str:
         return f"<Directory {len(self.users)} users, {len(self.keys)} keys, {len(self.by_hash)} of them can be found>"
 
-    def load(self, connection: sqlite3.Connection) -> None:
-        """Read users, keys and balances into memory and into the books."""
+    def load(self, connection: Connection) -> None:
+        """Read users, keys and balances into memory and into the books, also once more. Whoever has a user or a key at
+        hand keeps it."""
         balances = balances_in(connection)
-        columns = (
-            "id, username, role, status, plan, mode, email, created_at_us, display_name, password, invite_code, "
-            "invited_by, generation, last_login_at_us"
-        )
-        for row in connection.execute(f"SELECT {columns} FROM users ORDER BY id"):  # noqa: S608 - names of ours
-            user = User(*row)
-            user.password = Secret(row[9])
-            self.keep_user(user)
+        users, keys = dict(self.users), {**self.keys, **self.deleted}
+        for kept in (
+            self.users, self.by_name, self.keys, self.key_ids, self.keys_of, self.deleted, self.by_hash, self.logins,
+        ):  # fmt: skip
+            kept.clear()
+        self.last_key = 0
+        for row in connection.execute(f"{USERS} ORDER BY id"):
+            user = self._take_user(row, users.get(row[0]))
             posted, _, used = balances.get(user.id, (0, 0, 0))
             self.books.open_account(user.id, posted=posted, used=used, metered=self.metered(user))
-        for account, address, at_us in connection.execute("SELECT account, address, at_us FROM logins"):
+        for account, address, at_us in connection.execute(LOGINS):
             self.logins[account, address] = at_us
         self.books.months.update(last_months_in(connection))
         spent = spent_in(connection)
-        columns = (
-            "id, account, name, prefix, hash, status, models, quota, expires_at_us, created_at_us, plan, quota_reset, "
-            "window_us, window_used, allowed_ips, last_used_at_us"
-        )
-        for row in connection.execute(f"SELECT {columns} FROM keys ORDER BY id"):  # noqa: S608 - names of ours
-            key = StoredKey(*row)
-            key.models = tuple(msgspec.json.decode(row[6], type=list[str]))
-            key.allowed_ips = tuple(msgspec.json.decode(row[14], type=list[str]))
-            quota = self.books.open_key(key.id, limit=key.quota, used=spent.get(key.id, 0))
-            quota.seen_us = key.last_used_at_us
-            if key.quota_reset != "none":
+        for row in connection.execute(f"{KEYS} ORDER BY id"):
+            key = _read_key(row, keys.get(row[0]))
+            self._open_quota(key, spent.get(key.id, 0))
+            (self.drop_key if key.status == "deleted" else self.keep_key)(key)
+
+    def _take_user(self, row: Sequence[Any], known: User | None) -> User:
+        """A row of USERS; `known` is the user that was read from it before."""
+        user = User(*row)
+        user.password = Secret(row[9])
+        if known is not None:
+            if known.password.reveal() == row[9]:
+                user.password = known.password  # who has looked at it sees that it is the same
+            _take(known, user)
+        self.keep_user(known or user)
+        return known or user
+
+    def _open_quota(self, key: StoredKey, used: int) -> None:
+        quota = self.books.open_key(key.id, limit=key.quota, used=used)
+        quota.seen_us = key.last_used_at_us
+        if key.quota_reset != "none":
+            quota.reset, quota.before = key.quota_reset, key.window_used
+            quota.until_us = windows.ends_us(key.quota_reset, key.window_us)
+
+    def renew_user(self, row: Sequence[Any]) -> None:
+        """Another gateway has made or changed this user: a row of USERS."""
+        known = self.users.get(row[0])
+        if known is not None:
+            self.by_name.pop(known.username.lower(), None)
+        user = self._take_user(row, known)
+        if known is None:
+            self.books.open_account(user.id, metered=self.metered(user))
+            return
+        self.books.accounts[user.id].metered = self.metered(user)
+        for key in self.keys_of.get(user.id, {}).values():
+            self.keep_key(key)
+
+    def renew_key(self, row: Sequence[Any]) -> None:
+        """Another gateway has made or changed this key: a row of KEYS."""
+        known = self.keys.get(row[0]) or self.deleted.get(row[0])
+        reset = known.quota_reset if known is not None else ""
+        key = _read_key(row, known)
+        if known is None:
+            self._open_quota(key, 0)
+        else:
+            quota = self.books.quotas[key.id]
+            quota.limit = key.quota
+            if reset != key.quota_reset:
                 quota.reset, quota.before = key.quota_reset, key.window_used
                 quota.until_us = windows.ends_us(key.quota_reset, key.window_us)
-            if key.status == "deleted":
-                self.drop_key(key)
-            else:
-                self.keep_key(key)
+        (self.drop_key if key.status == "deleted" else self.keep_key)(key)
 
     def metered(self, user: User) -> bool:
         """Whether its calls are billed without credits: its own mode decides, else its plan's."""
@@ -195,8 +242,22 @@ class Directory:
             del self.keys_of[key.account][key.id]
 
     async def find(self, secret: bytes) -> Key | None:
-        """ports.Keys."""
-        return self.by_hash.get(hashlib.sha256(secret).digest())
+        """ports.Keys. One that nobody knows may have been made at another gateway just now. Raises DatabaseBusy where
+        that cannot be looked up."""
+        hash = hashlib.sha256(secret).digest()
+        found = self.by_hash.get(hash)
+        if found is None and self.refresh is not None:
+            fresh = await self.refresh()
+            found = self.by_hash.get(hash)
+            if found is None and not fresh:
+                raise DatabaseBusy("the database does not answer, and this API key is not known here yet")
+        return found
+
+    def still_holds(self, key: int) -> None:
+        """Raises NotAuthenticated for a key that may not be used any more, or whose account may not."""
+        found = self.keys.get(key)
+        if found is None or found.status != "active" or self.users[found.account].status != "active":
+            raise NotAuthenticated("This API key is disabled", code="key_disabled")
 
     async def posted(self, account: int) -> int:
         """As ports.Accounts says."""
@@ -228,6 +289,22 @@ class Directory:
         if found is None:
             raise NotFound(no_user(name))
         return found
+
+
+def _read_key(row: Sequence[Any], known: StoredKey | None) -> StoredKey:
+    """A row of KEYS; `known` is the key that was read from it before."""
+    key = StoredKey(*row)
+    key.models = tuple(msgspec.json.decode(row[6], type=list[str]))
+    key.allowed_ips = tuple(msgspec.json.decode(row[14], type=list[str]))
+    if known is None:
+        return key
+    _take(known, key)
+    return known
+
+
+def _take(known: msgspec.Struct, anew: msgspec.Struct) -> None:
+    for name in anew.__struct_fields__:
+        setattr(known, name, getattr(anew, name))
 
 
 def no_user(name: str) -> str:

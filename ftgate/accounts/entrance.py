@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ftgate.accounts.directory import Directory, User
 from ftgate.accounts.passwords import Hasher, is_weak
-from ftgate.accounts.pending import takes_changes, written
+from ftgate.accounts.pending import turn, written
 from ftgate.accounts.sessions import REFRESH_S, SignedIn
 from ftgate.accounts.throttles import KNOWN_US, Throttles, Try
 from ftgate.accounts.users import OWNER, Users, password_fits
@@ -19,7 +19,7 @@ from ftgate.errors import Conflict, Forbidden, InvalidRequest, NotAuthenticated,
 from ftgate.ports import Clock, SiteSettings
 from ftgate.ports.site import Doer, Entered, Session
 from ftgate.store.batch import Batch
-from ftgate.store.writer import Writer
+from ftgate.store.changes import Changes
 
 RESERVED = frozenset((OWNER, "admin", "administrator", "root", "system", "operator", "support", "ftgate", "stripe"))
 WRONG = "Wrong username or password"
@@ -30,7 +30,7 @@ class Entrance:
 
     def __init__(
         self, directory: Directory, users: Users, sessions: SignedIn, throttles: Throttles, hasher: Hasher,
-        writer: Writer, clock: Clock, site: Callable[[], SiteSettings],
+        writer: Changes, clock: Clock, site: Callable[[], SiteSettings],
     ) -> None:  # fmt: skip
         self.directory = directory
         self.users = users
@@ -63,8 +63,8 @@ class Entrance:
                 )
             self._check_free(username)
             hashed = await self.hasher.hash(password, username.lower(), neighbourhood(address), known=False)
+            await turn(self.writer)
             self._check_free(username)  # another one may have come meanwhile
-            takes_changes(self.writer)
             user, batch = self.users.open(
                 username, by=by, hashed=hashed, name=name, email=email, credits=site.signup_credits,
                 invited_by=inviter.id if inviter else None, kind="sign-up credits",
@@ -107,7 +107,9 @@ class Entrance:
         tried.succeeded()
         if user.status != "active":
             raise Forbidden("This account is disabled: ask the operator", code="account_disabled")
-        takes_changes(self.writer)
+        await turn(self.writer)
+        if user.password is not kept or user.status != "active":
+            raise NotAuthenticated(WRONG, code="invalid_credentials")
         batch = self.writer.changed()
         if stronger is not None:
             user.password = stronger
@@ -149,7 +151,7 @@ class Entrance:
             raise NotAuthenticated("Log in again: the password was given 30 days ago", code="token_expired")
         user = self.directory.users[int(claims.sub)]
         self.throttles.account("refresh", user.id)
-        takes_changes(self.writer)
+        await turn(self.writer)
         batch = self.writer.changed()
         self.sessions.end_token(token, batch)
         await self._written(batch, user)
@@ -157,7 +159,7 @@ class Entrance:
 
     async def logout(self, account: int, *, token: str | None, session: Session | None, all: bool) -> None:
         """As ports.Entrance says."""
-        takes_changes(self.writer)
+        await turn(self.writer)
         user, batch = self.directory.users[account], self.writer.changed()
         if all:
             self.sessions.end_all(user, batch)
@@ -169,15 +171,15 @@ class Entrance:
 
     async def end_browser(self, account: int, mark: str) -> None:
         """As ports.Entrance says."""
+        await turn(self.writer)
         id = self.sessions.marked(account, mark)
-        takes_changes(self.writer)
         user, batch = self.directory.users[account], self.writer.changed()
         self.sessions.close(id, batch)
         await self._written(batch, user)
 
     async def end_others(self, account: int, session: Session) -> None:
         """As ports.Entrance says."""
-        takes_changes(self.writer)
+        await turn(self.writer)
         user, batch = self.directory.users[account], self.writer.changed()
         self.sessions.end_all(user, batch, but=session.id)
         await self._written(batch, user)
@@ -195,6 +197,7 @@ class Entrance:
         await self.users.set_password(user, new, by, instead_of=kept)
         if not browser:
             return self._entered(user)
+        await turn(self.writer)
         batch = self.writer.changed()
         opened = self.sessions.open(user, batch)
         await self._written(batch, user)

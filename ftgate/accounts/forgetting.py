@@ -15,14 +15,14 @@ from ftgate.accounts.acting import CLI, audited
 from ftgate.accounts.byok import ProviderKeys
 from ftgate.accounts.directory import Directory, User
 from ftgate.accounts.payment_rows import PaymentRows, statement
-from ftgate.accounts.pending import written
+from ftgate.accounts.pending import turn, written
 from ftgate.accounts.sessions import SignedIn
 from ftgate.core.money import format_usd_cents
 from ftgate.core.secret import Secret
 from ftgate.errors import Conflict
 from ftgate.ports import Clock
 from ftgate.store.batch import Batch
-from ftgate.store.writer import Writer
+from ftgate.store.changes import Changes
 
 QUICK_BYTES = 100_000_000
 """A database up to this is written anew beside running calls: they wait for it, a second or two."""
@@ -36,7 +36,7 @@ class Forgetting:
 
     def __init__(
         self, directory: Directory, sessions: SignedIn, provider_keys: ProviderKeys, payments: PaymentRows,
-        writer: Writer, clock: Clock,
+        writer: Changes, clock: Clock,
     ) -> None:  # fmt: skip
         self.directory = directory
         self.sessions = sessions
@@ -49,6 +49,7 @@ class Forgetting:
         """Forget the person behind an account; what stays of it. `despite` calls that run, payments that are open and
         a balance; `whole`: the database may be written anew however large it is. Raises NotFound, Conflict with nothing
         changed, DatabaseBusy."""
+        await turn(self.writer, CLI)
         user = self.directory.user(username)
         self._may_go(user, despite=despite)
         balance = self.directory.books.accounts[user.id].posted
@@ -177,9 +178,14 @@ def _unnoted(account: int, name: str, email: str) -> Iterator[Statement]:
     """Notes of entries that name the person: the account's own, and anybody's with the e-mail."""
 
     def changes() -> Iterator[Statement]:
-        named = "UPDATE entries SET note = '' WHERE instr(lower(note), lower(?)) > 0 AND "
-        yield f"{named} {NOTES} AND account = ?", (name, account)
+        named = "UPDATE entries SET note = '' WHERE instr(lower(note), ?) > 0 AND "
+        yield f"{named} {NOTES} AND account = ?", (_lower(name), account)
         if email:
-            yield f"{named} {NOTES}", (email,)
+            yield f"{named} {NOTES}", (_lower(email),)
 
     return _opened("entries", changes())
+
+
+def _lower(text: str) -> str:
+    """As the databases' own lower() has it, which knows the letters of ASCII alone."""
+    return text.encode().lower().decode()

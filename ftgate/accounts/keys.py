@@ -13,7 +13,7 @@ from ftgate.accounts import given
 from ftgate.accounts.acting import CLI, audited
 from ftgate.accounts.directory import Directory, StoredKey, User
 from ftgate.accounts.paging import cut
-from ftgate.accounts.pending import takes_changes, written
+from ftgate.accounts.pending import turn, written
 from ftgate.accounts.plans import Plans
 from ftgate.accounts.throttles import Throttles
 from ftgate.accounts.users import OWNER, Users
@@ -26,7 +26,7 @@ from ftgate.errors import Forbidden, InvalidRequest, NotFound
 from ftgate.ports import Clock, Key
 from ftgate.ports.site import Doer, Rows
 from ftgate.store.batch import Batch
-from ftgate.store.writer import Writer
+from ftgate.store.changes import Changes
 
 MOST_KEYS = 1000
 """Keys that one account may have."""
@@ -49,7 +49,7 @@ class ApiKeys:
     decided is not written in time."""
 
     def __init__(
-        self, directory: Directory, users: Users, plans: Plans, throttles: Throttles, writer: Writer, clock: Clock
+        self, directory: Directory, users: Users, plans: Plans, throttles: Throttles, writer: Changes, clock: Clock
     ) -> None:
         self.directory = directory
         self.users = users
@@ -84,6 +84,7 @@ class ApiKeys:
             raise InvalidRequest(f"a key takes {MOST_MODELS} models at the most")
         name = given.line("name", name, most=MOST_NAME)
         user = await self._user_for_key(username)
+        await turn(self.writer, CLI)
         key, secret, batch = self._open(
             user, {"name": name, "models": only, "quota": limit, "expires_at_us": expires_at_us}, CLI
         )
@@ -170,12 +171,12 @@ class ApiKeys:
 
     async def make(self, account: int, fields: Mapping[str, object], by: Doer) -> tuple[dict[str, object], str]:
         """As ports.site.KeyRing says."""
+        await turn(self.writer, by)
         user = self.directory.users[account]
         if len(self.directory.keys_of.get(account, ())) >= MOST_KEYS:
             raise InvalidRequest(f"an account has {MOST_KEYS} keys at the most: delete one first")
         wanted = self._with_plan(fields, user)
         self.throttles.account("token", account)
-        takes_changes(self.writer, by)
         key, secret, batch = self._open(user, wanted, by)
         await self._written(batch, key, f"key {key.id} ({key.prefix}...), which nobody has seen,", by)
         return self.token(key), secret
@@ -199,10 +200,11 @@ class ApiKeys:
 
     async def playground(self, account: int, by: Doer) -> Key:
         """As ports.site.OwnKeys says."""
-        mine = self.directory.keys_of.get(account, {}).values()
-        key = next((key for key in mine if key.hash.startswith(INSIDE)), None)
+        key = self._inside(account)
         if key is None:
-            takes_changes(self.writer, by)
+            await turn(self.writer, by)
+            key = self._inside(account)
+        if key is None:
             key, _, batch = self._open(self.directory.users[account], {"name": PLAYGROUND}, by, inside=True)
             await self._written(batch, key, "the playground's key", by)
         if (status := self._status(key)) != "active":
@@ -249,6 +251,11 @@ class ApiKeys:
     def plan_id(self, key: StoredKey) -> int:
         """The number of the plan by which its calls go."""
         return self.plans.id_of(self.directory.plan_of(key))
+
+    def _inside(self, account: int) -> StoredKey | None:
+        """The key of the account's own pages."""
+        mine = self.directory.keys_of.get(account, {}).values()
+        return next((key for key in mine if key.hash.startswith(INSIDE)), None)
 
     def let_go(self) -> None:
         """Other settings are in force, and keys are known as they went by those before. A key that had chosen a plan
@@ -319,7 +326,9 @@ class ApiKeys:
 
     async def _change(self, key: StoredKey, fields: Mapping[str, object], by: Doer) -> None:
         """Change these of COLUMNS: what they allow counts from the next call on."""
-        takes_changes(self.writer, by)
+        await turn(self.writer, by)
+        if key.id not in self.directory.keys:  # deleted meanwhile
+            raise NotFound(f"no API key with the id {str(key.id)!r}")
         before, batch = self._audited(key), self.writer.changed()
         quota = self.directory.books.quotas[key.id]
         for what, said in fields.items():

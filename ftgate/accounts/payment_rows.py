@@ -3,7 +3,6 @@
 A payment takes about a kilobyte. The database has each as one row, which is written anew whole when it changes.
 """
 
-import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -11,12 +10,15 @@ from typing import Any
 import msgspec
 
 from ftgate.core.payments import Payment
+from ftgate.store.source import Connection
 
 _COLUMNS = Payment.__struct_fields__
 _SQL = (
     f"INSERT INTO payments ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - names of ours
     f" ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _COLUMNS[2:])}"
 )
+
+PAYMENTS = f"SELECT {', '.join(_COLUMNS)} FROM payments"  # noqa: S608 - names of ours
 
 
 class PaymentRows:
@@ -35,11 +37,20 @@ class PaymentRows:
     def __repr__(self) -> str:
         return f"<PaymentRows {len(self.all)}, {len(self.open)} of them open>"
 
-    def load(self, connection: sqlite3.Connection) -> None:
-        """Read them all."""
-        for row in connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM payments ORDER BY number"):  # noqa: S608 - names of ours
-            payment = Payment(*row)
-            self.keep(msgspec.structs.replace(payment, livemode=bool(payment.livemode)))
+    def load(self, connection: Connection) -> None:
+        """Read them all, also once more."""
+        for kept in (
+            self.by_id, self.by_session, self.by_intent, self.by_charge, self.by_request, self.of_account, self.all,
+            self.open,
+        ):  # fmt: skip
+            kept.clear()
+        for row in connection.execute(f"{PAYMENTS} ORDER BY number"):
+            self.renew(row)
+
+    def renew(self, row: Sequence[Any]) -> None:
+        """A payment as it is kept: a row of PAYMENTS."""
+        payment = Payment(*row)
+        self.keep(msgspec.structs.replace(payment, livemode=bool(payment.livemode)))
 
     def next_number(self) -> int:
         return self.by_id[self.all[-1]].number + 1 if self.all else 1

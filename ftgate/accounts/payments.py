@@ -13,7 +13,7 @@ from ftgate.accounts.directory import Directory
 from ftgate.accounts.events import Events
 from ftgate.accounts.paging import cut
 from ftgate.accounts.payment_rows import PaymentRows
-from ftgate.accounts.pending import takes_changes
+from ftgate.accounts.pending import turn
 from ftgate.accounts.stripe import StripeFailed
 from ftgate.accounts.throttles import Throttles
 from ftgate.core import payments as core
@@ -24,7 +24,7 @@ from ftgate.errors import Conflict, GateError, NotFound
 from ftgate.ports import Clock, nowhere
 from ftgate.ports.payments import Checkout, PaymentTerms
 from ftgate.ports.site import Doer, Rows
-from ftgate.store.writer import Writer
+from ftgate.store.changes import Changes
 
 log = logging.getLogger("ftgate.payments")
 
@@ -44,7 +44,7 @@ class Payments:
         rows: PaymentRows,
         directory: Directory,
         throttles: Throttles,
-        writer: Writer,
+        writer: Changes,
         clock: Clock,
         *,
         terms: Callable[[], PaymentTerms],
@@ -168,10 +168,10 @@ class Payments:
             raise NotFound(f"there is no payment {id[:100]!r}")
         applying = self.applying
         async with applying.turn(payment.id):
+            await turn(applying.writer, by)
             before = self.rows.by_id[payment.id]
             if before.status != "quarantined":
                 raise Conflict(f"payment {before.id} is {before.status}, not quarantined", code="not_quarantined")
-            takes_changes(applying.writer, by)
             applying.enter(before, core.resolve(before, action, note))
             after = self.rows.by_id[payment.id]
             if after.status == "quarantined":

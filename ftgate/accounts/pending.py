@@ -6,11 +6,13 @@ ANSWER_S for the commit at most: a change that is not written by then is told as
 
 import logging
 
+import trio
+
 from ftgate.errors import DatabaseBusy
 from ftgate.ports.site import Doer
 from ftgate.store.batch import Batch
+from ftgate.store.changes import Changes
 from ftgate.store.database import DatabaseFault
-from ftgate.store.writer import Writer
 
 log = logging.getLogger("ftgate.accounts")
 
@@ -18,7 +20,7 @@ ANSWER_S = 20.0
 """How long a command is given to be written down before it is answered without that; the command line waits longer."""
 
 
-def takes_changes(writer: Writer, by: Doer | None = None) -> None:
+def takes_changes(writer: Changes, by: Doer | None = None) -> None:
     """Raises DatabaseBusy where the database takes no commits now, before anything is decided. Who asks over HTTP (`by`
     says else) can come again; the command line waits."""
     if not _by_command(by) and (why := writer.busy()):
@@ -26,11 +28,24 @@ def takes_changes(writer: Writer, by: Doer | None = None) -> None:
         raise DatabaseBusy("the database takes no changes now, and nothing was changed: try again")
 
 
+async def turn(writer: Changes, by: Doer | None = None) -> None:
+    """As takes_changes(), and then wait for the moment in which to decide: what follows, up to the next await, is
+    decided on what is committed. Raises DatabaseBusy where that moment does not come in time."""
+    takes_changes(writer, by)
+    with trio.move_on_after(ANSWER_S):
+        try:
+            await writer.turn()
+        except DatabaseFault as fault:
+            raise DatabaseBusy(f"nothing was changed: {fault}") from fault
+        return
+    raise DatabaseBusy("the database takes no changes now, and nothing was changed: try again")
+
+
 def _by_command(by: Doer | None) -> bool:
     return by is not None and by.via == "cli"
 
 
-async def written(writer: Writer, batch: Batch, what: str, look: str, by: Doer | None = None) -> None:
+async def written(writer: Changes, batch: Batch, what: str, look: str, by: Doer | None = None) -> None:
     """Wait until a change is committed. Raises DatabaseBusy when that takes too long, to the command line with what
     was decided and how to `look`, to whoever asks over HTTP without the words of a command; DatabaseFault when the
     database has failed, which leaves open whether it is in. Where nothing is to be written there is nothing to wait
@@ -40,6 +55,8 @@ async def written(writer: Writer, batch: Batch, what: str, look: str, by: Doer |
     try:
         if await writer.durable_within(batch, ANSWER_S):
             return
+        if batch.undone:
+            raise DatabaseBusy(f"{what} was not written, since the database failed just then: nothing was changed")
     except DatabaseFault as fault:
         raise DatabaseFault(f"{fault}. Whether {what} was written is not known: start again, then {look}") from fault
     why = writer.busy() or "no commit has come back"

@@ -1,7 +1,6 @@
 """The numbers of plans: given at first sight and kept, so that a key's plan can be named by one."""
 
 import logging
-import sqlite3
 from collections.abc import Collection
 from decimal import Decimal
 
@@ -11,7 +10,8 @@ from ftgate.core.pricing import Multiplier
 from ftgate.errors import Forbidden, InvalidRequest
 from ftgate.ports.site import Doer
 from ftgate.store.batch import Batch
-from ftgate.store.writer import Writer
+from ftgate.store.changes import Changes
+from ftgate.store.source import Connection
 
 log = logging.getLogger("ftgate.plans")
 
@@ -21,22 +21,30 @@ MEND = (
 )
 
 
+PLAN_IDS = "SELECT name, id FROM plan_ids"
+
+
 class Plans:
     """Those of the config in force, and who is on them."""
 
-    def __init__(self, directory: Directory, writer: Writer) -> None:
+    def __init__(self, directory: Directory, writer: Changes) -> None:
         self.directory = directory
         self.writer = writer
         self.offers = directory.offers
         self.ids: dict[str, int] = {}
 
-    def load(self, connection: sqlite3.Connection) -> None:
-        """Read the numbers that were given."""
-        self.ids.update(connection.execute("SELECT name, id FROM plan_ids"))
+    def load(self, connection: Connection) -> None:
+        """Read the numbers that were given, also once more."""
+        self.ids.clear()
+        self.ids.update(connection.execute(PLAN_IDS))
 
     def adopt(self) -> None:
         """Give numbers to the plans that have none yet, those among them that the config has no more and somebody is
         on."""
+        if not self.ids.keys() >= {*self.offers(), *self.directory.in_use()}:
+            self.writer.later(self._number)
+
+    def _number(self) -> None:
         for name in (*self.offers(), *self.directory.in_use()):
             if name not in self.ids:
                 self.ids[name] = number = max(self.ids.values(), default=0) + 1

@@ -11,7 +11,7 @@ import heapq
 import hmac
 import re
 import secrets
-import sqlite3
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
@@ -22,7 +22,8 @@ from ftgate.errors import NotAuthenticated, NotFound
 from ftgate.ports import Clock
 from ftgate.ports.site import Browser, Person, Session
 from ftgate.store.batch import Batch
-from ftgate.store.writer import Writer
+from ftgate.store.changes import Changes
+from ftgate.store.source import Connection
 
 ISSUER = "ftgate"
 HEADER = {"alg": "HS256", "typ": "JWT"}
@@ -39,7 +40,7 @@ MOST_SESSIONS = 100
 FORGOTTEN = 100
 """How many that have ended by themselves are forgotten whenever one is added: more than one, so that they become
 fewer, and few, so that nobody waits for it."""
-_ID = re.compile(r"[0-9]{1,18}")
+_ID = re.compile(r"[1-9][0-9]{0,17}")
 ENDED = "This login token has ended or is none of ours: sign in again"
 
 
@@ -64,10 +65,14 @@ class Claims(msgspec.Struct, frozen=True):
     auth_time: int
 
 
+SESSIONS = "SELECT id, account, created_at_us, seen_at_us FROM sessions"
+ENDED_TOKENS = "SELECT until_s, id FROM ended_tokens"
+
+
 class SignedIn:
     """ports.Sessions over the directory. `secret` is the server's (house.server_key)."""
 
-    def __init__(self, directory: Directory, writer: Writer, clock: Clock, secret: bytes) -> None:
+    def __init__(self, directory: Directory, writer: Changes, clock: Clock, secret: bytes) -> None:
         self.directory = directory
         self.writer = writer
         self.clock = clock
@@ -81,15 +86,30 @@ class SignedIn:
     def __repr__(self) -> str:
         return f"<SignedIn {len(self.sessions)} sessions, {len(self.ended)} tokens ended>"
 
-    def load(self, connection: sqlite3.Connection) -> None:
-        """Read what holds still."""
-        for id, account, created, seen in connection.execute(
-            "SELECT id, account, created_at_us, seen_at_us FROM sessions ORDER BY created_at_us"
-        ):
-            self._keep(bytes(id), Kept(account, created, seen, seen))
-        self._until = connection.execute("SELECT until_s, id FROM ended_tokens").fetchall()
+    def load(self, connection: Connection) -> None:
+        """Read what holds still, also once more."""
+        self.sessions.clear()
+        self.sessions_of.clear()
+        for row in connection.execute(f"{SESSIONS} ORDER BY created_at_us"):
+            self.renew(row)
+        self._until = connection.execute(ENDED_TOKENS).fetchall()
         heapq.heapify(self._until)
         self.ended = {id for _, id in self._until}
+
+    def renew(self, row: Sequence[Any]) -> None:
+        """A session as it is kept: a row of SESSIONS."""
+        id, account, created, seen = row
+        self._keep(bytes(id), Kept(account, created, seen, seen))
+
+    def gone(self, id: bytes) -> None:
+        """A session has ended at another gateway."""
+        self.close(id, Batch())
+
+    def ended_elsewhere(self, until_s: int, id: str) -> None:
+        """A token was ended at another gateway: a row of ENDED_TOKENS."""
+        if id not in self.ended:
+            self.ended.add(id)
+            heapq.heappush(self._until, (until_s, id))
 
     # Tokens
 
@@ -145,7 +165,7 @@ class SignedIn:
         self.ended.add(found.jti)
         heapq.heappush(self._until, (found.exp, found.jti))
         batch.statements.append(
-            ("INSERT OR IGNORE INTO ended_tokens (id, until_s) VALUES (?, ?)", (found.jti, found.exp))
+            ("INSERT INTO ended_tokens (id, until_s) VALUES (?, ?) ON CONFLICT DO NOTHING", (found.jti, found.exp))
         )
 
     # Sessions

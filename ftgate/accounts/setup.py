@@ -66,7 +66,8 @@ class FirstRun:
             self.check(token)
             password_fits(password, max(self.site().password_min, 1))
             await self.users.make(
-                username, by=by, password=password, role="admin", mode="metered" if metered else ""
+                username, by=by, password=password, role="admin", mode="metered" if metered else "",
+                unless=lambda: self.check(token),
             )  # fmt: skip
             self._hash = None
 

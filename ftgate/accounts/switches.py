@@ -1,28 +1,36 @@
 """Which channels an operator has switched off. It outlives a restart and a reload, and is forgotten with the name."""
 
-import sqlite3
 from collections.abc import Callable, Collection
 
 from ftgate.accounts.acting import audited
-from ftgate.accounts.pending import written
+from ftgate.accounts.pending import turn, written
 from ftgate.ports import Clock
 from ftgate.ports.site import Doer
-from ftgate.store.writer import Writer
+from ftgate.store.changes import Changes
+from ftgate.store.source import Connection
+
+SWITCHES = "SELECT channel, enabled FROM switches"
 
 
 class Switches:
     """ports.operator.Switches over the database."""
 
-    def __init__(self, writer: Writer, clock: Clock) -> None:
+    def __init__(self, writer: Changes, clock: Clock) -> None:
         self.writer = writer
         self.clock = clock
         self.off: set[str] = set()
         self.turned: Callable[[], None] = lambda: None
         """Told when one was turned, before it is written down: it holds at once."""
 
-    def load(self, connection: sqlite3.Connection) -> None:
-        """Read which are off."""
-        self.off.update(name for (name,) in connection.execute("SELECT channel FROM switches WHERE NOT enabled"))
+    def load(self, connection: Connection) -> None:
+        """Read which are off, also once more."""
+        self.off.clear()
+        self.off.update(name for name, enabled in connection.execute(SWITCHES) if not enabled)
+
+    def renew(self, name: str, enabled: bool) -> None:
+        """One was turned at another gateway."""
+        (self.off.discard if enabled else self.off.add)(name)
+        self.turned()
 
     def keep(self, names: Collection[str]) -> None:
         """Only these channels are there now."""
@@ -32,6 +40,7 @@ class Switches:
 
     async def turn(self, name: str, enabled: bool, by: Doer) -> None:
         """Switch a channel on or off. Raises errors.DatabaseBusy when that is not written in time; it holds then."""
+        await turn(self.writer, by)
         before = name not in self.off
         (self.off.discard if enabled else self.off.add)(name)
         self.turned()

@@ -2,14 +2,14 @@
 
 import secrets
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ftgate.accounts import given
 from ftgate.accounts.acting import CLI, audited
 from ftgate.accounts.credits import Credits
 from ftgate.accounts.directory import Directory, User
 from ftgate.accounts.passwords import Hasher
-from ftgate.accounts.pending import takes_changes, written
+from ftgate.accounts.pending import turn, written
 from ftgate.accounts.plans import Plans
 from ftgate.accounts.sessions import SignedIn
 from ftgate.core.accounts import NAME, NAME_WORDS, STATUSES, password_fault
@@ -20,7 +20,7 @@ from ftgate.errors import Conflict, InvalidRequest, NotAuthenticated
 from ftgate.ports import Clock
 from ftgate.ports.site import Doer
 from ftgate.store.batch import Batch
-from ftgate.store.writer import Writer
+from ftgate.store.changes import Changes
 
 OWNER = "owner"
 _CODE_SIGNS = string.ascii_uppercase + string.digits
@@ -33,7 +33,7 @@ class Users:
     when what it decided is not written in time."""
 
     def __init__(
-        self, directory: Directory, credits: Credits, sessions: SignedIn, plans: Plans, hasher: Hasher, writer: Writer,
+        self, directory: Directory, credits: Credits, sessions: SignedIn, plans: Plans, hasher: Hasher, writer: Changes,
         clock: Clock,
     ) -> None:  # fmt: skip
         self.directory = directory
@@ -64,14 +64,16 @@ class Users:
     async def make(
         self, username: str, *, by: Doer, password: str | None = None, role: str = "user", mode: str = "",
         plan: str = "default", name: str = "", email: str = "", credits: int = 0,
+        unless: Callable[[], None] = lambda: None,
     ) -> User:  # fmt: skip
-        """Make an account for somebody else; `credits` in units. Raises InvalidRequest for a name that none has,
-        Conflict for one that is taken."""
+        """Make an account for somebody else; `credits` in units. `unless` may refuse it at the last moment.
+        Raises InvalidRequest for a name that none has, Conflict for one that is taken."""
         if not NAME.fullmatch(username):
             raise InvalidRequest(NAME_WORDS, param="username")
         self.check_plan(plan)
         hashed = await self.hasher.hash(password) if password else ""
-        takes_changes(self.writer, by)
+        await turn(self.writer, by)
+        unless()
         user, batch = self.open(
             username, by=by, hashed=hashed, role=role, mode=mode, plan=plan, name=name, email=email, credits=credits
         )
@@ -177,11 +179,11 @@ class Users:
         Conflict where it would leave no operator."""
         if (plan := changes.get("plan")) is not None:
             self.check_plan(plan)
+        await turn(self.writer, by)
         before, changes = self._audited(user), self._asked(user, changes)
         stays = changes.get("role", user.role) == "admin" and changes.get("status", user.status) == "active"
         if self._is_operator(user) and not stays and sum(map(self._is_operator, self.directory.users.values())) == 1:
             raise Conflict(f"{user.username} is the last active operator: make another one first", code="last_admin")
-        takes_changes(self.writer, by)
         for what, said in changes.items():
             assert what in CHANGEABLE, what
             setattr(user, what, said or "")
@@ -226,7 +228,7 @@ class Users:
 
     async def logout(self, user: User, by: Doer) -> int:
         """End every login token and session of an account; how many sessions that were."""
-        takes_changes(self.writer, by)
+        await turn(self.writer, by)
         batch = self.writer.changed()
         ended = self.sessions.end_all(user, batch)
         audited(batch, self.clock.wall_us(), by, "user.logout", f"user:{user.id}")
@@ -239,9 +241,9 @@ class Users:
         """Give it another password; every login token and session ends, API keys stay. Raises InvalidRequest; and
         NotAuthenticated where it is to take the place of one (`instead_of`) that was changed meanwhile."""
         hashed = await self.hasher.hash(given.text("password", password))
+        await turn(self.writer, by)
         if instead_of is not None and user.password is not instead_of:
             raise NotAuthenticated("the password was changed meanwhile", code="invalid_credentials")
-        takes_changes(self.writer, by)
         batch = self.writer.changed()
         user.password = Secret(hashed)
         batch.statements.append(("UPDATE users SET password = ? WHERE id = ?", (hashed, user.id)))
@@ -251,7 +253,7 @@ class Users:
 
     async def new_code(self, user: User, by: Doer) -> str:
         """Another invite code: the one before is void."""
-        takes_changes(self.writer, by)
+        await turn(self.writer, by)
         user.invite_code = code = self._new_code()
         batch = self.writer.changed()
         batch.statements.append(("UPDATE users SET invite_code = ? WHERE id = ?", (code, user.id)))

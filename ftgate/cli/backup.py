@@ -11,7 +11,8 @@ import click
 
 from ftgate.cli.accounts import as_json_option
 from ftgate.cli.output import document, line
-from ftgate.cli.remote import data_dir, database, load, patience, places, present
+from ftgate.cli.remote import data_dir, load, patience, places, present, shared, whereabouts
+from ftgate.cli.remote import source as ledger_at
 from ftgate.core.moments import stamp
 from ftgate.house.lock import Lock, Locked, make_data_dir
 from ftgate.store.backup import BackupFault, make_backup, restore_backup
@@ -26,11 +27,14 @@ from ftgate.store.verify import verify_ledger
 def backup(written: str, as_json: bool, config_path: Path | None, data: Path | None) -> None:
     """Copy the database to TARGET, beside a running server, and verify the copy. TARGET is a file, or a directory for a
     dated name: one that is there, or one that ends in a slash and is made."""
+    from ftgate.house.house import DATABASE
+
     target = Path(written)
     if written.endswith(os.sep) or target.is_dir():
         target = _dated(target)
     try:
-        said = make_backup(database(config_path, data), target, verify_ledger)
+        beside = whereabouts(config_path, data) / DATABASE
+        said = make_backup(ledger_at(config_path, data), target, verify_ledger, beside=beside)
     except BackupFault as fault:
         raise click.ClickException(str(fault)) from None
     document(said) if as_json else click.echo(
@@ -53,7 +57,14 @@ def restore(source: Path, as_json: bool, config_path: Path | None, data: Path | 
     """Put a backup in the place of the database. The server must not run; the old database is kept beside it."""
     from ftgate.house.house import DATABASE
 
-    place = data_dir(load(config_path, data), data) / DATABASE
+    settings = load(config_path, data)
+    if settings.database.url is not None:
+        raise click.ClickException(
+            f"the ledger is on {shared(config_path, data)}, and nothing is put back there in place. Restore {source} "
+            "into a data directory of a config without [database] url, and `ftgate migrate sqlite URL` moves it to an "
+            "empty PostgreSQL. Nothing was changed."
+        )
+    place = data_dir(settings, data) / DATABASE
     present(place)  # or made: what is restored may be all that there is
     make_data_dir(place.parent)
     try:

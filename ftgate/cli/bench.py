@@ -32,6 +32,11 @@ def seed(
     """Fill a data directory that no server holds with users u1 to uM (password "seedseed", a key each) and a history of
     settled requests, whose ledger verifies. For measurements: everything in it is made up."""
     settings = load(config_path, data)
+    if settings.database.url is not None:
+        words = (
+            "a history is made up in a file alone: leave [database] url out, and `ftgate migrate sqlite URL` moves it"
+        )
+        raise click.ClickException(words)
     place = data_dir(settings, data)
     from ftgate.app import seed_history
 

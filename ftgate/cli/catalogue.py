@@ -1,5 +1,6 @@
 """`ftgate channels`, `ftgate models`, `ftgate prices`: what the config makes of the catalogue."""
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ from ftgate import config
 from ftgate.cli.accounts import as_json_option
 from ftgate.cli.output import document, line, table
 from ftgate.cli.prices import import_prices
-from ftgate.cli.remote import ask_server, load, places, present, serves, whereabouts
+from ftgate.cli.remote import ask_server, load, places, present, serves, shared, unreadable, whereabouts
 from ftgate.config import imported
 from ftgate.core.money import format_price
 from ftgate.errors import GateError
+from ftgate.store.source import Source
 
 
 @click.group()
@@ -30,7 +32,7 @@ def list_channels(as_json: bool, config_path: Path | None, data: Path | None) ->
     place = whereabouts(config_path, data)
     rows = ask_server(place, "channels.list") if serves(place) else _written(config_path)
     rows = sorted(rows, key=lambda row: row["priority"])
-    off = None if serves(place) else _off(place)
+    off = None if serves(place) else _off(config_path, data, place)
     rows = [row if off is None else {**row, "enabled": row["name"] not in off} for row in rows]
     if as_json:
         document(rows)
@@ -56,13 +58,16 @@ def _written(config_path: Path | None) -> list[dict[str, Any]]:
     return [config.channel_row(channel) for channel in load(config_path).routes.channels]
 
 
-def _off(place: Path) -> set[str]:
+def _off(config_path: Path | None, data: Path | None, place: Path) -> set[str]:
     """The channels that an operator has switched off, by the database that nobody serves now."""
     from ftgate.house.house import DATABASE
     from ftgate.store.switches import switched_off
 
-    path = place / DATABASE
-    return switched_off(path) if present(path) else set()
+    at: Source = shared(config_path, data) or place / DATABASE
+    try:
+        return set() if isinstance(at, Path) and not present(at) else switched_off(at)
+    except sqlite3.Error as error:
+        raise unreadable(at, error) from None
 
 
 def _troubles(row: dict[str, Any]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from ftgate.cli.output import document, line, told
 from ftgate.cli.remote import ask_server, data_dir, places, whereabouts
 from ftgate.errors import ConfigFaults
 from ftgate.store.owner import keep_owner
+from ftgate.store.source import Postgres, Source
 
 
 class Faulty(click.ClickException):
@@ -108,13 +109,18 @@ def gone_plans(settings: config.Settings, place: Path) -> list[str]:
     from ftgate.house.house import DATABASE
     from ftgate.store.database import plans_in, read_only
 
-    path = place / DATABASE
+    url = settings.database.url
+    at: Source = place / DATABASE if url is None else Postgres(url.reveal())
     try:
-        if not path.exists():
+        if isinstance(at, Path) and not at.exists():
             return []
-        with closing(read_only(path)) as connection:
+        with closing(read_only(at)) as connection:
             used = plans_in(connection)
-    except (OSError, sqlite3.Error):  # one that cannot be read, or of an earlier version: `serve` says what it is
+    except (
+        ImportError,
+        OSError,
+        sqlite3.Error,
+    ):  # one that cannot be read, or of an earlier version: `serve` says what it is
         return []
     return [f"{who(plan, *many)}. {MEND}" for plan, many in used.items() if plan not in settings.plans]
 

@@ -18,7 +18,7 @@ import ftgate
 from ftgate import __version__, config
 from ftgate.cli.accounts import as_json_option
 from ftgate.cli.config import unusable
-from ftgate.cli.findings import ConfigLook, show
+from ftgate.cli.findings import NOT_HERE, ConfigLook, show
 from ftgate.cli.output import told
 from ftgate.cli.remote import ask_server, places
 from ftgate.cli.upgrade import database_findings
@@ -27,6 +27,7 @@ from ftgate.house import backups_look, checkup, secrets_look, server_key, stripe
 from ftgate.house.findings import Finding
 from ftgate.house.lock import holder
 from ftgate.store.database import WHOLE_CHECK_S, damage
+from ftgate.store.source import Postgres
 from ftgate.store.verify import verify_ledger
 
 FIXED_SQLITE = (3, 51, 3)
@@ -105,6 +106,7 @@ def _data(settings: config.Settings | None, place: Path) -> Iterator[Finding]:
     closed = not mode & 0o077
     words = f"{place}, mode {mode:04o}" + ("" if closed else ": chmod 700 it")
     yield Finding("ok" if closed else "wrong", "data", words)
+    url = None if settings is None else settings.database.url
     database = place / DATABASE
     kept = [place / "server.key", *(database.with_name(DATABASE + ending) for ending in ("", "-wal"))]
     yield from checkup.modes("data", kept)
@@ -119,6 +121,10 @@ def _data(settings: config.Settings | None, place: Path) -> Iterator[Finding]:
     yield checkup.disk(place, database.stat().st_size if database.exists() else 0)
     held = holder(place)
     yield Finding("ok", "server", f"running, process {held.pid}" if held else "not running")
+    if settings is not None and url is not None:
+        yield checkup.clock(None)
+        yield from _shared(settings, Postgres(url.reveal()), place)
+        return
     if not database.exists():
         yield checkup.clock(None)
         yield Finding("look", "database", f"{database.name} does not exist yet")
@@ -129,6 +135,19 @@ def _data(settings: config.Settings | None, place: Path) -> Iterator[Finding]:
         return
     yield from database_findings(settings, place)
     yield from backups_look.of_data(settings.backup, database)
+
+
+def _shared(settings: config.Settings, source: Postgres, place: Path) -> Iterator[Finding]:
+    """A PostgreSQL, and the backups that this gateway makes of it."""
+    from ftgate.house.house import DATABASE
+    from ftgate.house.shared import config_hash
+    from ftgate.house.shared_look import of_postgres
+
+    if source.url.startswith(NOT_HERE):
+        yield Finding("look", "database", "the PostgreSQL was not looked at: this shell lacks its URL")
+    else:
+        yield from of_postgres(source, place, config_hash(settings))
+    yield from backups_look.of_data(settings.backup, place / DATABASE, source=source)
 
 
 def _database(path: Path) -> Iterator[Finding]:

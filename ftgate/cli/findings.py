@@ -17,6 +17,9 @@ from ftgate.house.findings import Finding, State
 
 _UNSET = re.compile(r'= "env:(\w+)" but ')
 """A fault of the config that is only the environment's."""
+_UNSET_URL = re.compile(r'\burl = "env:(\w+)" but ')
+NOT_HERE = "postgresql://not-set-here/"
+"""What stands for a database's URL that only this shell lacks."""
 
 
 def show(found: Iterable[Finding], *, as_json: bool) -> None:
@@ -74,7 +77,8 @@ class ConfigLook:
             self.faults = faulty.faults
         if filled is None and (names := _UNSET.findall("\n".join(self.faults))):
             faults, self.faults = self.faults, []
-            self._load({name: f"not-set-here-{name}" for name in names})
+            urls = _UNSET_URL.findall("\n".join(faults))
+            self._load({name: f"{NOT_HERE if name in urls else 'not-set-here-'}{name}" for name in names})
             self.unset, self.faults = ([], faults) if self.settings is None else (faults, [])
 
     def place(self) -> Path | None:

@@ -32,6 +32,7 @@ COMMANDS = {
     "audit": "ftgate.cli.ledger:audit",
     "backup": "ftgate.cli.backup:backup",
     "restore": "ftgate.cli.backup:restore",
+    "migrate": "ftgate.cli.migrate:migrate",
     "doctor": "ftgate.cli.doctor:doctor",
     "upgrade-check": "ftgate.cli.upgrade:upgrade_check",
     "export-user": "ftgate.cli.person:export_user",

@@ -14,7 +14,7 @@ from ftgate.accounts.directory import no_user
 from ftgate.cli.accounts import as_json_option
 from ftgate.cli.output import as_json as one_line
 from ftgate.cli.output import document, line, table, told
-from ftgate.cli.remote import database, load, patience, places
+from ftgate.cli.remote import load, patience, places, source, unreadable
 from ftgate.core.audit import Audit, Disagreement
 from ftgate.core.redact import plain
 from ftgate.house.lock import Lock, Locked
@@ -22,26 +22,26 @@ from ftgate.store import checkpoint, requests
 from ftgate.store.batch import Batch, write_batch
 from ftgate.store.database import DatabaseFault, Unfolded, connect, read_only
 from ftgate.store.entries import all_entries, has_user, latest_entries
+from ftgate.store.postgres.opening import remove_checkpoints
 from ftgate.store.records import latest_acts
 from ftgate.store.schema import show_newest
+from ftgate.store.source import Connection, Postgres, Source
 from ftgate.store.verify import Rows, compare_payments, compare_requests, verify_ledger
 
 
 @contextmanager
-def _readable(config_path: Path | None, data: Path | None) -> Iterator[Path]:
-    """The database file. What makes it unreadable is said in one line."""
-    path = database(config_path, data)
+def _readable(config_path: Path | None, data: Path | None) -> Iterator[Source]:
+    """Where the ledger is. What makes it unreadable is said in one line."""
+    place = source(config_path, data)
     try:
-        yield path
+        yield place
     except Unfolded as error:
-        raise click.ClickException(f"{path} cannot be read: {error}") from None
+        raise click.ClickException(f"{place} cannot be read: {error}") from None
     except sqlite3.Error as error:
-        raise click.ClickException(
-            f"{path} cannot be read: {error}. `ftgate restore FILE` puts a backup in its place"
-        ) from None
+        raise unreadable(place, error) from None
 
 
-def _known(path: Path, username: str | None) -> None:
+def _known(path: Source, username: str | None) -> None:
     if username is not None and not has_user(path, username):
         raise click.ClickException(no_user(username))
 
@@ -114,17 +114,12 @@ def _tell(found: dict[str, object]) -> None:
     )
 
 
-def _discard(path: Path, durability: str) -> dict[str, object]:
-    """Verify without the checkpoints, and remove them when all else agrees. What verify_ledger says, how many were
-    `discarded`, and what was wrong in them: entries and balances are two witnesses against one, but a ledger in which
-    both were changed by hand looks the same, so what a checkpoint knew is told before it goes."""
-    audit, rows, failed = Audit(), Rows(), ""
-
-    def compare(connection: sqlite3.Connection, audit: Audit) -> None:
-        nonlocal rows
-        rows = compare_requests(connection, audit)
-        compare_payments(connection)
-
+def _discard(place: Source, durability: str) -> dict[str, object]:
+    """Verify without the checkpoints, and remove them when all else agrees, beside no server; gateways on a PostgreSQL
+    read none after their start, and write beside one another."""
+    if isinstance(place, Postgres):
+        return _discarded(place, lambda: remove_checkpoints(place))
+    path = place
     try:
         lock = Lock(path.parent, serving=False, patience=patience())
     except Locked as locked:
@@ -132,18 +127,33 @@ def _discard(path: Path, durability: str) -> dict[str, object]:
     except OSError as problem:
         raise click.ClickException(f"{told(problem)}. Nothing was changed.") from None
     try:
-        with closing(read_only(path)) as connection:
-            show_newest(connection)
-            number: int = connection.execute("SELECT count(*) FROM checkpoints").fetchone()[0]
-            accounts: int = connection.execute("SELECT count(*) FROM balances").fetchone()[0]
-            try:
-                wrong = checkpoint.without(connection, audit, compare)
-            except Disagreement as found:
-                wrong, failed = [], str(found)
-        if number and not failed:
-            _remove_checkpoints(path, durability)
+        return _discarded(path, lambda: _remove_checkpoints(path, durability))
     finally:
         lock.release()
+
+
+def _discarded(place: Source, remove: Callable[[], None]) -> dict[str, object]:
+    """What verify_ledger says, how many were `discarded`, and what was wrong in them: entries and balances are two
+    witnesses against one, but a ledger in which both were changed by hand looks the same, so what a checkpoint knew is
+    told before it goes."""
+    audit, rows, failed = Audit(), Rows(), ""
+
+    def compare(connection: Connection, audit: Audit) -> None:
+        nonlocal rows
+        rows = compare_requests(connection, audit)
+        compare_payments(connection)
+
+    with closing(read_only(place)) as connection:
+        show_newest(connection)
+        connection.execute("BEGIN")
+        number: int = connection.execute("SELECT count(*) FROM checkpoints").fetchone()[0]
+        accounts: int = connection.execute("SELECT count(*) FROM balances").fetchone()[0]
+        try:
+            wrong = checkpoint.without(connection, audit, compare)
+        except Disagreement as found:
+            wrong, failed = [], str(found)
+    if number and not failed:
+        remove()
     said = {"ok": not failed, "accounts": accounts, "entries": audit.entries, "open_holds": len(audit.open)}
     if failed:
         return {**said, "disagreement": failed, "discarded": 0}

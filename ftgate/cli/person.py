@@ -11,7 +11,7 @@ import click
 
 from ftgate.cli.accounts import as_json_option
 from ftgate.cli.output import document, line, told
-from ftgate.cli.remote import database, places, run
+from ftgate.cli.remote import places, run, shared, source, unreadable, whereabouts
 from ftgate.store.backup import FOLDER, last_backup
 from ftgate.store.person import account_of, all_of
 from ftgate.store.upgrade import waiting
@@ -25,20 +25,20 @@ from ftgate.store.upgrade import waiting
 def export_user(name: str, written: str, as_json: bool, config_path: Path | None, data: Path | None) -> None:
     """Write all that is kept of a person as lines of JSON: account, keys without secrets, sessions, payments, audit,
     entries, requests. A running server is not disturbed."""
-    path, target = database(config_path, data), Path(written)
+    place, target = source(config_path, data), Path(written)
     try:
-        if waiting(path) is not None:
+        if isinstance(place, Path) and waiting(place) is not None:
             raise click.ClickException("an older version wrote the database: start this one first, which changes it")
-        account = account_of(path, name)
+        account = account_of(place, name)
         if account is None:
             raise click.ClickException(f"no user named {name!r}; `ftgate users list` shows them")
         if os.path.lexists(target):
             raise click.ClickException(f"{target} is there already; name another file")
-        lines = _written(all_of(path, account), target)
+        lines = _written(all_of(place, account), target)
     except OSError as problem:
         raise click.ClickException(f"{target} cannot be written: {told(problem)}") from None
     except sqlite3.Error as error:
-        raise click.ClickException(f"{path} cannot be read: {error}") from None
+        raise unreadable(place, error) from None
     said = {"user": name, "file": str(target), "lines": lines, "bytes": target.stat().st_size}
     if as_json:
         document(said)
@@ -74,6 +74,8 @@ def forget_user(
 ) -> None:
     """Forget who an account is, for good: name, e-mail, password, sessions, keys and their names, addresses, what
     payments say of a person. Entries, requests and sums stay, of a number."""
+    from ftgate.house.house import DATABASE
+
     if (name is None) is not compact:
         raise click.UsageError("name the account, or give --compact")
     if name is None:
@@ -82,7 +84,7 @@ def forget_user(
         if not yes:
             _confirm(name)
         said = run(config_path, data, "users.forget", patient=True, username=name, despite=yes)
-        path = database(config_path, data)
+        path = whereabouts(config_path, data) / DATABASE
         folder = Path(said.pop("backups", path.parent / FOLDER))  # a server of before does not say it
         said["copies"] = [str(copy) for copy in _copies(path, folder)]
     if as_json:
@@ -98,10 +100,11 @@ def forget_user(
     if said["compacted"]:
         line("the database was written anew: nothing that was deleted stands in it")
     else:
-        line(
-            f"deleted text may still stand in free places of the database, which was not written anew ({said['why']}): "
-            "stop the server and run `ftgate forget-user --compact`"
+        words = (
+            f"deleted text may still stand in free places of the database, which was not written anew ({said['why']})"
         )
+        here = shared(config_path, data) is None
+        line(f"{words}: stop the server and run `ftgate forget-user --compact`" if here else words)
 
 
 def _confirm(name: str) -> None:
@@ -112,8 +115,8 @@ def _confirm(name: str) -> None:
 
 
 def _copies(path: Path, folder: Path) -> list[Path]:
-    """Databases beside the one in use, in `folder` where the server's own copies go, and where the last copy went:
-    backups, and what a restore or a rescue has left."""
+    """Databases beside the one in use (which is not there where the ledger is on a PostgreSQL), in `folder` where the
+    server's own copies go, and where the last copy went: backups, and what a restore or a rescue has left."""
     found = {copy for at in (path.parent, path.parent / FOLDER, folder) for copy in at.glob("*.sqlite3")}
     if (last := last_backup(path)) is not None:
         copy = Path(last["backup"])

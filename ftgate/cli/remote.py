@@ -4,18 +4,27 @@ itself."""
 import json
 import os
 import socket
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ftgate import config
+from ftgate.core.secret import Secret
 from ftgate.errors import ConfigFaults, ShuttingDown
 from ftgate.house.lock import WAIT_S, Locked, Patience, holder
+from ftgate.store.source import Postgres, Source
+
+if TYPE_CHECKING:
+    from ftgate.store.moved import Moved
 
 TIMEOUT_S = 30.0
+NO_DRIVER = "psycopg is not there: `pip install 'ftgate[postgres]'`, or python3-psycopg of your distribution"
 MAKES = ("users.create", "keys.create", "credit.grant")
 """Commands that make a data directory where there is none; any other needs what is in it."""
 
@@ -89,8 +98,8 @@ def run(
     that starts or stops, is waited for; so is the server's answer, `patient`: however long that takes. Raises
     click.ClickException with the server's own words."""
     place = whereabouts(config_path, data)
-    if command not in MAKES:
-        _needed(place)
+    if command not in MAKES and (holder(place) is not None or shared(config_path, data) is None):
+        needed(place)
     answer = _perform(partial(load, config_path, data), place, command, arguments, patient=patient)
     if "error" in answer:
         raise click.ClickException(answer["error"])
@@ -212,19 +221,69 @@ def _offline(
         raise click.ClickException(str(error)) from None
 
 
-def database(config_path: Path | None, data: Path | None) -> Path:
-    """The database file, for commands that only read. A running server is not disturbed. Raises click.ClickException
-    where there is none."""
+def shared(config_path: Path | None, data: Path | None) -> Postgres | None:
+    """The PostgreSQL that has the ledger; None where it is a file. Where only a data directory is named and a server
+    runs on it, that server's config says it. Raises click.ClickException where it cannot be told from here."""
+    try:
+        path = config_path or _default_path(data)
+        if config_path is None and data is not None and serves(there := _there(data)):
+            named = ask_server(there, "config.path")
+            path = None if named is None else Path(named)
+        url = config.named_database(path, os.environ) if path else None
+    except ConfigFaults as faulty:
+        raise click.ClickException("\n".join(faulty.faults)) from None
+    if url is None:
+        return None
+    return postgres_at(url)
+
+
+def postgres_at(url: Secret) -> Postgres:
+    """The PostgreSQL at a URL. Raises click.ClickException where nothing is here that speaks to it."""
+    if find_spec("psycopg") is None:
+        raise click.ClickException(f"the URL names a PostgreSQL, and {NO_DRIVER}")
+    return Postgres(url.reveal())
+
+
+def source(config_path: Path | None, data: Path | None) -> Source:
+    """Where the ledger is, for commands that only read: the PostgreSQL that the config names, or the file in the data
+    directory. A running server is not disturbed. Raises click.ClickException where there is none."""
+    return shared(config_path, data) or _file(whereabouts(config_path, data), config_path, data)
+
+
+def unreadable(source: Source, error: Exception) -> click.ClickException:
+    """What to say of a ledger that cannot be read."""
+    if isinstance(source, Postgres):
+        return click.ClickException(f"{source} cannot be read: {error}. `ftgate doctor` looks closer")
+    return click.ClickException(f"{source} cannot be read: {error}. `ftgate restore FILE` puts a backup in its place")
+
+
+def _file(place: Path, config_path: Path | None, data: Path | None) -> Path:
     from ftgate.house.house import DATABASE
 
-    path = whereabouts(config_path, data) / DATABASE
-    _needed(path.parent)
+    path = place / DATABASE
+    needed(path.parent)
+    if (gone := _gone(path)) is not None:
+        click.echo(f"warning: {path} is as it was at {gone.at}: its ledger has moved to {gone.place}", err=True)
     if not present(path):
         run(config_path, data, "users.list")  # who holds the directory is about to make it
     return path
 
 
-def _needed(place: Path) -> None:
+def _gone(path: Path) -> "Moved | None":
+    """Where the ledger of this file has moved, if it has and that can be told."""
+    from ftgate.store.database import read_only
+    from ftgate.store.moved import moved
+
+    try:
+        if not path.exists():
+            return None
+        with closing(read_only(path)) as connection:
+            return moved(connection)
+    except (OSError, sqlite3.Error):  # whoever reads on says what is wrong
+        return None
+
+
+def needed(place: Path) -> None:
     """Raises click.ClickException where no data directory was made, nor is about to be: a slip in a path makes none."""
     from ftgate.house.house import DATABASE
     from ftgate.store.database import left_of

@@ -14,6 +14,7 @@ from ftgate.cli.remote import places
 from ftgate.house.findings import Finding
 from ftgate.house.lock import holder
 from ftgate.store.backup import FOLDER
+from ftgate.store.source import Postgres
 from ftgate.store.upgrade import Waiting, expected_s, newer_in, no_room, waiting
 
 
@@ -38,6 +39,11 @@ def database_findings(settings: config.Settings, place: Path) -> Iterator[Findin
     """What a start would do with the database in this data directory."""
     from ftgate.house.house import DATABASE
 
+    if (url := settings.database.url) is not None:
+        from ftgate.house.shared_look import a_start
+
+        yield from a_start(Postgres(url.reveal()))
+        return
     database, folder = place / DATABASE, settings.backup.to or place / FOLDER
     try:
         if not database.exists():

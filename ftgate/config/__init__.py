@@ -21,12 +21,14 @@ write         the commented example
 from ftgate.config.brought import brought
 from ftgate.config.build import (
     channel_row,
+    database_url,
     default_path,
     describe,
     effective_provider,
     from_environment,
     load,
     named_data_dir,
+    named_database,
 )
 from ftgate.config.changes import changed, lost_channels, needing_restart
 from ftgate.config.channel_settings import ProviderOverride
@@ -38,7 +40,8 @@ from ftgate.config.values import unquoted
 from ftgate.config.write import write_example
 
 __all__ = [
-    "Plan", "ProviderOverride", "Server", "Settings", "brought", "changed", "channel_row", "default_path", "describe",
-    "effective_provider", "from_environment", "inspected", "load", "lost_channels", "named_data_dir", "needing_restart",
-    "provider", "provider_names", "provider_table", "unquoted", "write_example",
+    "Plan", "ProviderOverride", "Server", "Settings", "brought", "changed", "channel_row", "database_url",
+    "default_path", "describe", "effective_provider", "from_environment", "inspected", "load", "lost_channels",
+    "named_data_dir", "named_database", "needing_restart", "provider", "provider_names", "provider_table",
+    "unquoted", "write_example",
 ]  # fmt: skip

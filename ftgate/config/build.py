@@ -64,6 +64,19 @@ def named_data_dir(path: Path) -> Path:
     return server.data_dir
 
 
+def named_database(path: Path, environ: Mapping[str, str]) -> Secret | None:
+    """The URL of the PostgreSQL that a file names, whatever else is wrong in it; None where it names none, and the
+    ledger is a file. Raises ConfigFaults where it cannot be told, or the file is no TOML."""
+    reading = _reading(path, environ)
+    reading.raise_faults()
+    found = _database(reading).url
+    there = reading.raw.get("database", {})
+    if found is None and isinstance(there, dict) and "url" in there:
+        reading.faults[:] = [(line, words) for line, words in reading.faults if "url" in words]
+        reading.raise_faults()
+    return found
+
+
 def load(path: Path | None, environ: Mapping[str, str], ollama_models: list[str] | None = None) -> Settings:
     """The settings of a file, or without one those of the environment. Raises ConfigFaults with every fault at once.
 
@@ -122,7 +135,7 @@ def build(reading: Reading, origin: Path | None, ollama_models: list[str] | None
         reading.raw["channel"], found = discovered.rows, discovered.found
         for name in discovered.own:
             reading.warn((), f"{name} holds a key of this gateway, which no provider takes. No channel is made of it.")
-    database = reading.section(("database",), settings.Database())
+    database = _database(reading)
     timeouts = reading.section(("timeouts",), Timeouts())
     check_lifetime(reading, ("timeouts", "total"), timeouts, database.hold_lifetime)
     limits = reading.section(("limits",), settings.LIMITS, also=("account", "model"))
@@ -236,6 +249,37 @@ def _fingerprint(server: settings.Server) -> str:
     except OSError:  # it has its fault already
         return ""
     return found.hexdigest()
+
+
+def _database(reading: Reading) -> settings.Database:
+    """With the URL as it is meant: nothing of it is ever shown but host and name (store.source)."""
+    where = ("database",)
+    database = reading.section(where, settings.Database(), also=("url",))
+    raw = reading.raw.get("database", {})
+    if not isinstance(raw, dict) or "url" not in raw:
+        return database
+    try:
+        return msgspec.structs.replace(database, url=_url(reading, raw["url"]))
+    except ValueError as problem:
+        reading.at((*where, "url"), str(problem))
+        return database
+
+
+def _url(reading: Reading, raw: object) -> Secret:
+    """A PostgreSQL's, as it is meant. Raises ValueError with what goes on where the setting's name ends."""
+    url = secret(reading.resolve(raw, "secret"), fields(settings.Database)["url"][1])
+    if url.reveal().partition("://")[0] not in {"postgresql", "postgres"}:
+        raise ValueError(" is no PostgreSQL. It begins with postgresql://; without it the ledger is a file.")
+    return url
+
+
+def database_url(written: str, environ: Mapping[str, str]) -> Secret:
+    """The URL of a PostgreSQL that a command was given, which may say where it stands: env:NAME, file:PATH. Raises
+    ConfigFaults."""
+    try:
+        return _url(Reading("", "URL", environ), written)
+    except ValueError as problem:
+        raise ConfigFaults([f"URL{problem}"]) from None
 
 
 def _stripe(reading: Reading) -> settings.Stripe:

@@ -16,7 +16,7 @@ AT_A_START = frozenset(
     [
         ("server", "host"), ("server", "port"), ("server", "data_dir"), ("server", "fast_door"),
         ("server", "log_format"),
-        ("server", "direct_transport"), ("database", "durability"), ("database", "expired_hold"),
+        ("server", "direct_transport"), ("database", "url"), ("database", "durability"), ("database", "expired_hold"),
         ("telemetry", "otlp_endpoint"), ("telemetry", "headers"), ("telemetry", "service_name"),
     ]
 )  # fmt: skip

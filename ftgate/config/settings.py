@@ -163,6 +163,14 @@ class Server(msgspec.Struct, frozen=True):
 
 
 class Database(msgspec.Struct, frozen=True):
+    url: A[
+        Secret | None,
+        Note(
+            "A PostgreSQL that several gateways share, postgresql://...; without it the ledger is a file.",
+            "a file needs nothing beside it. It holds a password: write env:NAME or file:PATH.",
+            shown='"env:FTGATE_DATABASE_URL"',
+        ),
+    ] = None
     durability: A[
         str,
         Note("power: nothing is lost at a power cut. process: nothing is lost at kill -9.", "money first; group "

@@ -181,7 +181,7 @@ class Audit:
             raise Disagreement(
                 f"entry {entry.id}: boot {entry.boot} ends hold {entry.hold} of boot {hold.boot} by a {entry.kind}"
             )
-        if entry.kind == "expire" and entry.boot and entry.boot <= hold.boot:
+        if entry.kind == "expire" and entry.boot and entry.boot == hold.boot:
             raise Disagreement(
                 f"entry {entry.id}: boot {entry.boot} lets hold {entry.hold} expire, which boot {hold.boot} has taken"
             )

@@ -185,6 +185,11 @@ class Books:
 
     # Opening and looking
 
+    def forget(self) -> None:
+        """Everything is read anew, as another ledger shared by several processes has it."""
+        for kept in (self.accounts, self.quotas, self.open, self.moved, self.ended, self.months, self.held):
+            kept.clear()
+
     def open_account(self, account: int, *, posted: int = 0, used: int = 0, metered: bool = False) -> None:
         assert account not in self.accounts
         self.accounts[account] = Balance(account, posted=posted, used=used, metered=metered)

@@ -80,9 +80,11 @@ class Window:
 class Meters:
     """The windows of one key, account or model."""
 
-    __slots__ = ("in_flight", "limited", "minute", "rates", "second", "tokens")
+    __slots__ = ("elsewhere", "in_flight", "limited", "minute", "place", "rates", "second", "tokens")
 
-    def __init__(self, rates: Rates) -> None:
+    def __init__(self, rates: Rates, place: tuple[Scope, Name] = ("key", 0)) -> None:
+        self.place = place
+        self.elsewhere = 0  # in flight at other gateways that keep the same limits (core.limits_shared)
         self.rates = rates
         self.limited = rates != Rates()
         self.second = Window(1.0, rates.requests_per_second)
@@ -102,7 +104,7 @@ class Meters:
 
     def idle(self, now: float) -> bool:
         """Nothing here counts any more: the meters can be forgotten."""
-        return not self.in_flight and all(
+        return not (self.in_flight or self.elsewhere) and all(
             w.wait_s(now) == 0.0 and not w.used for w in (self.second, self.minute, self.tokens)
         )
 
@@ -127,11 +129,12 @@ class Ticket:
     """What one admitted call took; `release` gives back what it did not use. A call without limits needs none: it has
     NO_TICKET."""
 
-    __slots__ = ("borrowed", "released", "taken")
+    __slots__ = ("borrowed", "counted", "released", "taken")
 
     def __init__(self) -> None:
         self.taken: list[Meters] = []
         self.borrowed: list[tuple[Window, list[float]]] = []
+        self.counted: list[tuple[Window, list[float]]] = []
         self.released = False
 
     def borrow(self, now: float, estimate: int) -> None:
@@ -139,6 +142,26 @@ class Ticket:
         for meters in self.taken:
             if meters.rates.tokens_per_minute:
                 self.borrowed.append((meters.tokens, meters.tokens.add(now, estimate)))
+
+    def borrows(self, meters: Meters) -> int:
+        """Tokens that it has borrowed there."""
+        return next((int(record[1]) for window, record in self.borrowed if window is meters.tokens), 0)
+
+    def withdraw(self) -> None:
+        """It was not let in after all: nothing of it counts."""
+        if self.released:
+            return
+        self.released = True
+        for meters in self.taken:
+            meters.in_flight -= 1
+        for window, record in (*self.counted, *self.borrowed):
+            window.used -= int(record[1])
+            record[1] = 0.0
+
+    def count_from(self, now: float) -> None:
+        """What it took counts from now on, not from before."""
+        for _, record in (*self.counted, *self.borrowed):
+            record[0] = now
 
     def release(self, now: float, used_tokens: int) -> None:
         """The call has ended having used this many tokens. Once: a repeat changes nothing."""
@@ -171,7 +194,7 @@ def requests_wait(scopes: Sequence[tuple[Scope, Meters]], now: float) -> Refused
     is named."""
     for scope, meters in scopes:
         rates = meters.rates
-        if rates.concurrent and meters.in_flight >= rates.concurrent:
+        if rates.concurrent and meters.in_flight + meters.elsewhere >= rates.concurrent:
             return Refused(scope, "concurrent", 1.0)
         for name, limit, window in (
             ("requests_per_second", rates.requests_per_second, meters.second),
@@ -188,9 +211,9 @@ def take_requests(scopes: Sequence[tuple[Scope, Meters]], now: float, ticket: Ti
         return refused
     for _, meters in scopes:
         if meters.rates.requests_per_second:
-            meters.second.add(now)
+            ticket.counted.append((meters.second, meters.second.add(now)))
         if meters.rates.requests_per_minute:
-            meters.minute.add(now)
+            ticket.counted.append((meters.minute, meters.minute.add(now)))
         meters.in_flight += 1
         ticket.taken.append(meters)
     return None
@@ -225,7 +248,7 @@ class Limits:
     def meters(self, scope: Scope, name: Name) -> Meters:
         found = self._meters.get((scope, name))
         if found is None:
-            found = self._meters[scope, name] = Meters(self.rates_for(scope, name))
+            found = self._meters[scope, name] = Meters(self.rates_for(scope, name), (scope, name))
         return found
 
     def adopt(self) -> None:

@@ -10,14 +10,17 @@ from ftgate.house.copies import HOUR_US, last_failure, made_us, ours
 from ftgate.house.findings import Finding
 from ftgate.store.backup import FOLDER, last_backup
 from ftgate.store.database import first_boot_us
+from ftgate.store.source import Source
 
 LATE = 2
 """How many times its hours one may be old: a server that was off for a night is no trouble."""
 OLD_US = 30 * 24 * HOUR_US
 
 
-def of_data(backup: Backup, database: Path, now_us: int | None = None) -> Iterator[Finding]:
-    """The backups of a database that is there."""
+def of_data(
+    backup: Backup, database: Path, now_us: int | None = None, *, source: Source | None = None
+) -> Iterator[Finding]:  # fmt: skip
+    """The backups of a database that is there, in this file or at `source`; notes of them are beside the file."""
     now_us = time.time_ns() // 1000 if now_us is None else now_us
     folder = backup.to or database.parent / FOLDER
     if (failed := last_failure(database)) is not None:
@@ -35,7 +38,7 @@ def of_data(backup: Backup, database: Path, now_us: int | None = None) -> Iterat
     said = last_backup(database)
     last_us = max([*made, *([said["at_us"]] if said else [])], default=None)
     try:
-        age_us = now_us - (first_boot_us(database) if last_us is None else last_us)
+        age_us = now_us - (first_boot_us(source or database) if last_us is None else last_us)
     except sqlite3.Error:  # that is another finding
         return
     words = "none was ever made" if last_us is None else f"the last one was made {_ago(age_us)}"

@@ -24,8 +24,8 @@ from typing import Any
 import trio
 
 from ftgate.core.moments import stamp, stamped_us
-from ftgate.house.house import Directory, House
-from ftgate.store.backup import BackupFault, make_backup, make_folder
+from ftgate.house.house import DATABASE, Directory, House
+from ftgate.store.backup import BackupFault, make_backup, make_folder, size_of
 from ftgate.store.database import first_boot_us
 from ftgate.store.owner import keep_owner
 from ftgate.store.upgrade import SPARE
@@ -132,24 +132,24 @@ class Copies:
         now_us = self.house.clock.wall_us()
         self._try_at_us = now_us + AGAIN_US
         log.error("no backup was made: %s. It is tried again in an hour; `ftgate doctor` says what is left", why)
-        place = self.house.database.with_name(FAILED)
+        place = self.house.data_dir / FAILED
         with suppress(OSError):
             place.write_text(json.dumps({"at_us": now_us, "why": why}), "utf-8")
-            keep_owner(place, self.house.database)
+            keep_owner(place, self.house.data_dir)
 
     def _copy(self, folder: Path, keep: int, ends: Callable[[], bool]) -> dict[str, Any]:
         """In a thread. Raises BackupFault, OSError."""
-        database = self.house.database
+        source, database = self.house.database, self.house.data_dir / DATABASE
         make_folder(folder, database)
         for half in folder.glob("ftgate-auto-*.part*"):
             half.unlink(missing_ok=True)
-        size = database.stat().st_size
+        size = size_of(source)
         if (free := shutil.disk_usage(folder).free) < size + SPARE:
             words = f"{free // 10**6} MB are free in {folder}, and it takes {(size + SPARE) // 10**6} MB"
             raise BackupFault(f"{words}. Make room there, lower [backup] keep, or let [backup] to name another disk")
         target = folder / f"ftgate-auto-{stamp(self.house.clock.wall_us())}.sqlite3"
-        said = make_backup(database, target, partial(verify_ledger, told=_resting(ends)), ends)
-        keep_owner(target, database)
+        said = make_backup(source, target, partial(verify_ledger, told=_resting(ends)), ends, beside=database)
+        keep_owner(target, database.parent)
         database.with_name(FAILED).unlink(missing_ok=True)
         for old in [copy for copy in ours(folder) if copy != target][: -(keep - 1) or None]:
             old.unlink(missing_ok=True)

@@ -21,6 +21,15 @@ PAYMENTS = (
     "payment_entered",  # what follows is decided and queued
     "payment_written",  # it is durable, nobody has been answered
 )
+MOVES = (
+    "copied",  # a ledger is in a PostgreSQL and verified, and not committed
+    "marked",  # the file that it comes from is marked, and that not committed
+    "returned",  # a PostgreSQL has given its ledger to a file, which is still marked
+)
+TURNS = (
+    "turn_decided",  # a gateway has decided under the lock that all share, and nothing of it is written
+    "turn_written",  # it is in the PostgreSQL, and nobody has been told
+)
 PLACES = (
     "admitted",  # the key is known, nothing is held
     "held",  # the hold is decided and queued, the upstream not called
@@ -36,6 +45,8 @@ PLACES = (
     "committed",  # the commit has returned, nobody has been told
     "recovering",  # a start has found open holds and not ended them yet
     *PAYMENTS,
+    *MOVES,
+    *TURNS,
 )
 
 

@@ -8,7 +8,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
@@ -19,6 +19,7 @@ from ftgate.config import Settings
 from ftgate.core.audit import Audit, Disagreement
 from ftgate.core.books import Books
 from ftgate.core.estimate import Ratios
+from ftgate.core.limits import Limits
 from ftgate.core.moments import stamp
 from ftgate.core.money import format_usd
 from ftgate.core.retention import Pace, kept_from
@@ -28,10 +29,12 @@ from ftgate.house.files import OwnFiles
 from ftgate.house.live import Live
 from ftgate.house.lock import Lock, Patience, make_data_dir
 from ftgate.house.server_key import server_key
-from ftgate.ports import Clock, SiteSettings
+from ftgate.ports import Clock, Ledger, SiteSettings
 from ftgate.store import checkpoint, database, pruning, spending, upgrade
 from ftgate.store.backup import FOLDER
+from ftgate.store.changes import Changes
 from ftgate.store.database import DatabaseFault
+from ftgate.store.ledger import MemoryLedger
 from ftgate.store.recovery import expire_orphans
 from ftgate.store.writer import Writer
 
@@ -73,7 +76,7 @@ class Directory(Protocol):
 
 
 D = TypeVar("D", bound=Directory, covariant=True)
-Making = Callable[[Books, Writer, Clock, Callable[[str], bool], bytes, Callable[[], SiteSettings]], D]
+Making = Callable[[Books, Changes, Clock, Callable[[str], bool], bytes, Callable[[], SiteSettings]], D]
 """Makes a directory over a house's books and writer. The last arguments say whether a plan bills without credits,
 the server's own secret, and the site's settings in force."""
 P = ParamSpec("P")
@@ -127,6 +130,13 @@ class House(Generic[D]):
         books = self.books
         return f"<House {self.data_dir}: {len(books.accounts)} accounts, {len(books.open)} holds open, {self.writer}>"
 
+    refresh: Callable[[], Awaitable[bool]] | None = None
+    """Looks what other gateways have changed, where there are others."""
+
+    def ledger(self, limits: Limits) -> Ledger:
+        """What the line takes holds of; `limits` are its own."""
+        return MemoryLedger(self.books, self.writer, self.clock)
+
     async def watch_files(self) -> None:
         """Until cancelled, look whether our files are still there. A database that is not ends the writer: nothing more
         is sold that nobody will know of. A lock file that was removed is made anew."""
@@ -166,7 +176,7 @@ class House(Generic[D]):
     def _load(self, accounts: Making[D]) -> None:
         self.clock = SystemClock()
         self.passing = failpoint.read(os.environ)
-        self.writer = Writer(self.connection, self.passing)
+        self.writer: Changes = Writer(self.connection, self.passing)
         self.books = Books(
             next_id=database.last_entry(self.connection) + 1, boot=database.last_boot(self.connection) + 1
         )

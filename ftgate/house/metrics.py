@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import Metric
 from ftgate import __version__
 from ftgate.core.books import Books
 from ftgate.core.tally import BOUNDS_S, Tally, Times
-from ftgate.store.writer import Writer
+from ftgate.store.changes import Changes
 
 UNITS_PER_USD = 10**12
 THROTTLED = ("login", "register", "key", "checkout", "byok")
@@ -29,7 +29,7 @@ class Metrics:
     how many backups were made and failed, and when the last was made (seconds)."""
 
     def __init__(
-        self, tally: Tally, books: Books, writer: Writer, *, calls: Callable[[], int], circuits: Circuits,
+        self, tally: Tally, books: Books, writer: Changes, *, calls: Callable[[], int], circuits: Circuits,
         throttled: Mapping[str, int], payments: Payments, copies: CopiesCounted,
     ) -> None:  # fmt: skip
         self.tally = tally

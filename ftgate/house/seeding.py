@@ -2,8 +2,10 @@
 
 from typing import Any, Protocol
 
+from ftgate.errors import InvalidRequest
 from ftgate.house.house import House
 from ftgate.store.seeding import calls, seed
+from ftgate.store.writer import Writer
 
 PASSWORD = "seedseed"
 CREDITS = "100000"
@@ -24,6 +26,8 @@ class Makes(Protocol):
 async def fill(house: House[Any], makes: Makes, *, requests: int, users: int, days: float, rand: int) -> dict[str, Any]:
     """Users u1, u2, ... and so many settled requests of theirs over these days; the users with their keys. Raises
     InvalidRequest where a name is taken, DatabaseFault."""
+    if not isinstance(house.writer, Writer):
+        raise InvalidRequest("a made-up history goes into a file only: take a data directory without database.url")
     made: list[dict[str, str]] = []
     owners: list[tuple[int, int]] = []
     for number in range(1, users + 1):
@@ -36,4 +40,5 @@ async def fill(house: House[Any], makes: Makes, *, requests: int, users: int, da
         if not first:
             house.writer.changed().statements.append((_SAME_PASSWORD, (owners[0][0], owners[-1][0])))
     history = calls(requests, owners, days=days, now_us=house.clock.wall_us(), rand=rand)
+    assert isinstance(house.writer, Writer)  # a history is made up in a file alone
     return {"requests": await seed(house.books, house.writer, history), "users": made}

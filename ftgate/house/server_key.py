@@ -41,12 +41,19 @@ def _bent(path: Path, key: bytes) -> str | None:
     return f"{path} holds {len(key)} bytes in place of {SIZE}: {words}"
 
 
-def _make(path: Path) -> None:
+def keep_key(data_dir: Path, key: bytes) -> None:
+    """Put a key in the place of the one that is there, if any. Raises OSError."""
+    path = data_dir / NAME
+    if not path.exists() or path.read_bytes() != key:
+        _make(path, key)
+
+
+def _make(path: Path, key: bytes | None = None) -> None:
     """Whole or not at all, and for this user's eyes alone."""
     half = path.with_suffix(".new")
     half.unlink(missing_ok=True)
     with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(secrets.token_bytes(SIZE))
+        file.write(secrets.token_bytes(SIZE) if key is None else key)
         file.flush()
         os.fsync(file.fileno())
     keep_owner(half, path.parent)

@@ -17,8 +17,9 @@ from ftgate import __version__
 from ftgate.core.moments import iso
 from ftgate.core.money import format_usd
 from ftgate.core.tally import BOUNDS_S, Times
-from ftgate.house.house import Directory, House
-from ftgate.store.backup import last_backup
+from ftgate.house.house import DATABASE, Directory, House
+from ftgate.store.backup import last_backup, size_of
+from ftgate.store.source import Source
 
 
 class SystemDesk:
@@ -35,7 +36,9 @@ class SystemDesk:
     async def shown(self) -> Mapping[str, object]:
         """As ports.operator.System says."""
         house, books, writer = self.house, self.house.books, self.house.writer
-        on_disk = await trio.to_thread.run_sync(_on_disk, house.database, abandon_on_cancel=True)
+        on_disk = await trio.to_thread.run_sync(
+            _on_disk, house.data_dir / DATABASE, house.database, abandon_on_cancel=True
+        )
         took = writer.took
         commits = sum(took.buckets)
         return {
@@ -51,10 +54,10 @@ class SystemDesk:
         }  # fmt: skip
 
 
-def _on_disk(database: Path) -> dict[str, object]:
-    """What lies in the data directory; None where it cannot be told."""
+def _on_disk(database: Path, source: Source) -> dict[str, object]:
+    """What lies in the data directory, and how large the database is wherever it is; None where it cannot be told."""
     found: dict[str, object] = {
-        "database_bytes": _size(database), "log_bytes": _size(database.with_name(f"{database.name}-wal")),
+        "database_bytes": _size(source), "log_bytes": _size(database.with_name(f"{database.name}-wal")),
         "free_bytes": None, "last_backup": last_backup(database),
     }  # fmt: skip
     try:
@@ -64,10 +67,10 @@ def _on_disk(database: Path) -> dict[str, object]:
     return found
 
 
-def _size(path: Path) -> int | None:
+def _size(place: Source) -> int | None:
     try:
-        return path.stat().st_size
-    except OSError:
+        return size_of(place)
+    except (OSError, sqlite3.Error):
         return None
 
 

@@ -253,7 +253,7 @@ class Gate:
         return HoldRequest(
             account=key.account, key=key.id, offers=x.behind, multiplier=x.multiplier, tries=x.settings.retry.attempts,
             ref=x.call.id, soon=x.ask.stream, month=month(x.created_at_us) if byok else "",
-            month_limit=x.settings.terms(key.plan).byok_tokens_per_month if byok else 0,
+            month_limit=x.settings.terms(key.plan).byok_tokens_per_month if byok else 0, ticket=x.ticket,
         )  # fmt: skip
 
     # Attempts
@@ -460,7 +460,11 @@ class _Holding:
             held = await ledger.hold(self.request)
         else:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + SETTLE_S) as patience:
-                held = await ledger.hold(self.request)
+                try:
+                    held = await ledger.hold(self.request)
+                except GateError as late:  # what only shows when all gateways are asked
+                    await self.gate.note(x, late)
+                    raise
             if patience.cancelled_caught:
                 raise DatabaseBusy("the ledger did not decide in time; nothing was charged", retry_after_s=2)
         if not isinstance(held, Held):

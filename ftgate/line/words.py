@@ -307,8 +307,10 @@ def unfit(x: Exchange) -> GateError:
     )
 
 
-def no_hold(why: Poor | Exhausted, now_us: int) -> GateError:
+def no_hold(why: Poor | Exhausted | limits.Refused, now_us: int) -> GateError:
     """Why the ledger gave no hold."""
+    if isinstance(why, limits.Refused):
+        return too_many(why)
     if isinstance(why, Poor):
         return _poor(why)
     return RateLimited(

@@ -16,7 +16,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Programs": ("claude-code", "codex", "programs"),
     "People and money": ("users", "billing", "payments", "byok"),
     "Running it": (
-        "service", "https", "reverse-proxies", "backup", "upgrading", "metrics", "security", "troubleshooting",
+        "service", "https", "reverse-proxies", "postgres", "backup", "upgrading", "metrics", "security",
+        "troubleshooting",
     ),
     "Reference": ("settings", "commands", "api", "errors"),
 }  # fmt: skip
@@ -27,6 +28,7 @@ ALIASES: Mapping[str, str] = {
     "stripe": "payments", "checkout": "payments", "credits": "billing",
     "otel": "metrics", "opentelemetry": "metrics", "telemetry": "metrics",
     "prometheus": "metrics",
+    "postgresql": "postgres", "ha": "postgres", "cluster": "postgres",
     "tls": "https", "certificate": "https", "claude": "claude-code",
 }  # fmt: skip
 """What people look for by another word."""

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import msgspec
 
+from ftgate.core.limits import NO_TICKET, Refused, Ticket
 from ftgate.core.pricing import Multiplier, Offer
 
 STANDARD, BYOK = "standard", "byok"
@@ -15,7 +16,8 @@ class HoldRequest(msgspec.Struct, frozen=True):
     """What a hold is sized from (pricing.hold_for): the candidates in their order, of which `tries` will be tried at
     the most. They are walked once, as far as that needs. `ref` is the call's own id. `soon`: its durability will be
     waited for before its end's; else it may be remembered together with that. A BYOK call says in which `month` its
-    tokens count (core.moments.month), and of how many of the account's no more are taken."""
+    tokens count (core.moments.month), and of how many of the account's no more are taken. `ticket`: what it was let in
+    by, for a ledger that others share."""
 
     account: int
     key: int
@@ -26,6 +28,7 @@ class HoldRequest(msgspec.Struct, frozen=True):
     soon: bool = True
     month: str = ""
     month_limit: int = 0
+    ticket: Ticket = NO_TICKET
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -150,8 +153,9 @@ class Ledger(Protocol):
         """Why no new hold can be taken now (the database does not take commits); None when it can."""
         ...
 
-    async def hold(self, request: HoldRequest) -> Held | Poor | Exhausted | None:
-        """Set aside what the call may cost at most. None when no candidate was offered. A BYOK call is only counted,
+    async def hold(self, request: HoldRequest) -> Held | Poor | Exhausted | Refused | None:
+        """Set aside what the call may cost at most. None when no candidate was offered; Refused by a limit that
+        several gateways keep together. A BYOK call is only counted,
         when it settles: those in flight may pass the month's limit by what they use."""
         ...
 

@@ -4,7 +4,8 @@ kept.
 `VACUUM INTO` reads one moment of the live file and writes a compact copy; while it runs the write-ahead log cannot be
 folded back, which costs its length for some seconds and nothing else. The copy is written under a temporary name,
 checked (SQLite's own check and the ledger's verification), forced to disk and only then renamed: under the final name
-there is never half a file.
+there is never half a file. Of a PostgreSQL one moment is copied into a file of the same kind
+(store/postgres/copying.py).
 """
 
 import json
@@ -18,6 +19,7 @@ from typing import Any
 
 from ftgate.store.database import WHOLE_CHECK_S, damage, opened, read_only
 from ftgate.store.owner import keep_owner
+from ftgate.store.source import Postgres, Source
 
 Verify = Callable[[Path], dict[str, Any]]
 """Recomputes a database's ledger: store.verify.verify_ledger."""
@@ -37,7 +39,7 @@ class BackupFault(Exception):
     """A copy that cannot be made or used, in one line."""
 
 
-def check(path: Path, verify: Verify, called: Path) -> dict[str, Any]:
+def check(path: Path, verify: Verify, called: Source) -> dict[str, Any]:
     """SQLite's quick check and the ledger's verification of a database file that nobody writes; in words it is `called`
     so. Raises BackupFault."""
     try:
@@ -64,10 +66,12 @@ def make_folder(folder: Path, database: Path) -> None:
 
 
 def make_backup(
-    database: Path, target: Path, verify: Verify, ends: Callable[[], bool] = lambda: False
-) -> dict[str, Any]:
-    """Copy the live database to `target`, which must not exist. `ends` is asked again and again whether to give it up.
-    Returns what verify said of the copy. Raises BackupFault."""
+    database: Source, target: Path, verify: Verify, ends: Callable[[], bool] = lambda: False, *,
+    beside: Path | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Copy the live database to `target`, which must not exist: of a PostgreSQL too it is a SQLite file. `ends` is
+    asked again and again whether to give it up; a note of it goes `beside` a file, else the database's. Returns what
+    verify said of the copy. Raises BackupFault."""
     if target.exists():
         raise BackupFault(f"{target} exists already; a backup never overwrites")
     part = target.with_name(target.name + ".part")
@@ -75,23 +79,44 @@ def make_backup(
         target.parent.mkdir(parents=True, exist_ok=True)
         part.unlink(missing_ok=True)
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        connection = opened(database)
-        connection.set_progress_handler(ends, STEPS)
-        try:
-            connection.execute("VACUUM INTO ?", (str(part),))
-        finally:
-            connection.close()
+        _copy(database, part, ends)
         found = check(part, verify, database)
-        _force_to_disk(part)
+        force_to_disk(part)
         part.rename(target)
-        _force_to_disk(target.parent)
+        force_to_disk(target.parent)
     except (OSError, sqlite3.Error) as error:
-        raise BackupFault(f"the backup to {target} failed: {error}") from error
+        of = f"of {database} " if isinstance(database, Postgres) else ""
+        raise BackupFault(f"the backup {of}to {target} failed: {error}") from error
     finally:
         _remove(part)
     said = {"backup": str(target), "bytes": target.stat().st_size}
-    _note(database, {**said, "backup": str(target.absolute())})
+    if (at := database if isinstance(database, Path) else beside) is not None:
+        _note(at, {**said, "backup": str(target.absolute())})
     return {**said, **found}
+
+
+def _copy(database: Source, part: Path, ends: Callable[[], bool]) -> None:
+    """One moment of the database into an empty file. Raises sqlite3.Error, OSError."""
+    if isinstance(database, Postgres):
+        from ftgate.store.postgres.copying import snapshot_into
+
+        snapshot_into(database, part, ends)
+        return
+    connection = opened(database)
+    connection.set_progress_handler(ends, STEPS)
+    try:
+        connection.execute("VACUUM INTO ?", (str(part),))
+    finally:
+        connection.close()
+
+
+def size_of(database: Source) -> int:
+    """Bytes of the database. Raises OSError, sqlite3.Error."""
+    if isinstance(database, Path):
+        return database.stat().st_size
+    from ftgate.store.postgres.copying import bytes_of
+
+    return bytes_of(database)
 
 
 def _note(database: Path, said: dict[str, Any]) -> None:
@@ -137,7 +162,7 @@ def restore_backup(source: Path, database: Path, kept: Path, verify: Verify) -> 
             while piece := given.read(1024 * 1024):
                 out.write(piece)
         found = check(part, verify, source)
-        _force_to_disk(part)
+        force_to_disk(part)
         _exchange(database, part, kept)
     except OSError as error:
         raise BackupFault(f"restoring {source} failed: {error}") from error
@@ -158,7 +183,7 @@ def _exchange(database: Path, part: Path, kept: Path) -> None:
         _move_log(kept, database)
         kept.unlink(missing_ok=True)
         raise
-    _force_to_disk(database.parent)
+    force_to_disk(database.parent)
 
 
 def _move_log(database: Path, to: Path) -> None:
@@ -171,7 +196,12 @@ def _move_log(database: Path, to: Path) -> None:
 
 
 def _remove(part: Path) -> None:
-    for left in (part, part.with_name(part.name + "-wal"), part.with_name(part.name + "-shm")):
+    for left in (
+        part,
+        part.with_name(part.name + "-wal"),
+        part.with_name(part.name + "-shm"),
+        part.with_name(part.name + "-journal"),
+    ):
         with suppress(OSError):  # the fault that led here is the one to tell
             left.unlink(missing_ok=True)
 
@@ -192,7 +222,8 @@ def _fold_log(database: Path) -> None:
         pass
 
 
-def _force_to_disk(path: Path) -> None:
+def force_to_disk(path: Path) -> None:
+    """A file or a directory, past every cache. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

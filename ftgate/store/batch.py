@@ -27,7 +27,7 @@ log = logging.getLogger("ftgate.store")
 
 _MONTH_SQL = (
     "INSERT INTO byok_months (account, month, tokens) VALUES (?, ?, ?)"
-    " ON CONFLICT (account, month) DO UPDATE SET tokens = tokens + excluded.tokens"
+    " ON CONFLICT (account, month) DO UPDATE SET tokens = byok_months.tokens + excluded.tokens"
 )
 _json = msgspec.json.Encoder()
 _marks = count(secrets.randbits(62))  # from a random one on, so that none is met that another process has left
@@ -37,7 +37,9 @@ class Batch:
     """Changes that go into a commit together. `balances` and `spent` keep the last value of each account and key.
     `mark` is written with them, so that the database can be asked whether this batch is the last one in it."""
 
-    __slots__ = ("balances", "done", "entries", "event", "mark", "patient", "rows", "sealed", "spent", "statements")
+    __slots__ = (
+        "balances", "done", "entries", "event", "mark", "patient", "rows", "sealed", "spent", "statements", "undone",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -46,6 +48,7 @@ class Batch:
         self.spent: dict[int, tuple[int, int]] = {}
         self.statements: list[tuple[str, Sequence[Any]]] = []
         self.done = False
+        self.undone = False  # it is not in and never will be (store.postgres.lane)
         self.event: trio.Event | None = None
         self.patient: dict[
             trio.lowlevel.Task, float
@@ -59,6 +62,11 @@ class Batch:
             f"<Batch {state}: {len(self.entries)} entries, {len(self.rows)} rows, {len(self.statements)} statements, "
             f"{len(self.patient)} wait with a limit>"
         )
+
+    @property
+    def over(self) -> bool:
+        """It is in, or never will be."""
+        return self.done or self.undone
 
     def remember(self, entries: tuple[Entry, ...], balance: Balance, quota: Quota | None = None) -> None:
         """Entries and the balances they lead to: they reach the database together or not at all."""

@@ -9,7 +9,6 @@ Entries of one commit stand together, and `upto` must be the last entry of a com
 its own): so an overrun or a loss is never split from its post.
 """
 
-import sqlite3
 from collections.abc import Callable
 
 import msgspec
@@ -17,6 +16,7 @@ import msgspec
 from ftgate.core.audit import Audit, Disagreement, State
 from ftgate.store.database import balances_in, last_entry, spent_in
 from ftgate.store.entries import entries_after
+from ftgate.store.source import Connection
 
 KEPT = 2
 """The newest, and the one before it for whoever looks into a disagreement."""
@@ -25,7 +25,7 @@ PAGE = 1_000
 Statement = tuple[str, tuple[object, ...]]
 
 
-def resume(connection: sqlite3.Connection) -> Audit:
+def resume(connection: Connection) -> Audit:
     """A reading that stands at the newest checkpoint, or at the beginning without one. Raises Disagreement."""
     row = connection.execute(
         "SELECT id, last_id, CAST(state AS BLOB) FROM checkpoints ORDER BY id DESC LIMIT 1"
@@ -44,7 +44,7 @@ def _state(id: int, last_id: int, said: bytes) -> State:
     return state
 
 
-def read_on(connection: sqlite3.Connection, audit: Audit, upto: int) -> bool:
+def read_on(connection: Connection, audit: Audit, upto: int) -> bool:
     """Read the next page; whether there may be more. Raises Disagreement."""
     page = entries_after(connection, audit.last_id, upto, PAGE)
     for entry in page:
@@ -52,7 +52,7 @@ def read_on(connection: sqlite3.Connection, audit: Audit, upto: int) -> bool:
     return len(page) == PAGE
 
 
-def catch_up(connection: sqlite3.Connection, audit: Audit, upto: int) -> None:
+def catch_up(connection: Connection, audit: Audit, upto: int) -> None:
     """Read on to the entry `upto`. Raises Disagreement, also when the reading stands past it: entries are gone."""
     if audit.last_id > upto:
         raise Disagreement(f"the checkpoint stands at entry {audit.last_id}, and the last entry is {upto}")
@@ -70,9 +70,7 @@ def statements(audit: Audit, at_us: int) -> list[Statement]:
     ]
 
 
-def without(
-    connection: sqlite3.Connection, audit: Audit, compare: Callable[[sqlite3.Connection, Audit], None]
-) -> list[str]:
+def without(connection: Connection, audit: Audit, compare: Callable[[Connection, Audit], None]) -> list[str]:
     """Read the whole ledger from its first entry with a new `audit`, believing no checkpoint, and compare it with the
     balances, then with whatever `compare` looks at. Returns what each checkpoint says that the entries do not. Raises
     Disagreement where not only a checkpoint is wrong. For a database that nobody writes."""

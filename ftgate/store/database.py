@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import overload
 
 from ftgate.store.owner import keep_owner
 from ftgate.store.schema import migrate
+from ftgate.store.source import Connection, Postgres, Source
 
 BUSY_TIMEOUT_S = 2.0
 """How long one try waits for another process's lock before it counts as trouble and is tried again."""
@@ -111,9 +113,18 @@ def damage(path: Path, *, within_s: float | None = None) -> str | None:
     return None if found == "ok" else found
 
 
-def read_only(path: Path) -> sqlite3.Connection:
-    """A read-only connection for one short read. The caller closes it. Raises sqlite3.Error."""
-    connection = opened(path)
+@overload
+def read_only(source: Path) -> sqlite3.Connection: ...
+@overload
+def read_only(source: Source) -> Connection: ...
+def read_only(source: Source) -> Connection:
+    """A read-only connection for one short read, which sees one moment from a BEGIN on. The caller closes it. Raises
+    sqlite3.Error."""
+    if isinstance(source, Postgres):
+        from ftgate.store.postgres.connection import connect as connect_postgres
+
+        return connect_postgres(source, readonly=True)
+    connection = opened(source)
     connection.execute("PRAGMA query_only = ON")
     return connection
 
@@ -155,57 +166,60 @@ def _alone(path: Path, why: sqlite3.Error) -> str:
     return "mode=ro&immutable=1"
 
 
-def last_entry(connection: sqlite3.Connection) -> int:
+def last_entry(connection: Connection) -> int:
     """The id of the last entry of the last commit; 0 without any."""
     return _last(connection, "entries")
 
 
-def last_request(connection: sqlite3.Connection) -> int:
+def last_request(connection: Connection) -> int:
     """The id of the newest request's row; 0 without any."""
     return _last(connection, "requests")
 
 
-def _last(connection: sqlite3.Connection, table: str) -> int:
+def _last(connection: Connection, table: str) -> int:
     found: int = connection.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()[0]  # noqa: S608 - names of ours
     return found
 
 
-def last_boot(connection: sqlite3.Connection) -> int:
+def last_boot(connection: Connection) -> int:
     """The number of the last process that has written here; 0 before the first."""
     return _last(connection, "boots")
 
 
-def first_boot_us(path: Path) -> int:
+def first_boot_us(source: Source) -> int:
     """When the first process began that wrote here; 0 before. Raises sqlite3.Error."""
-    with closing(read_only(path)) as connection:
+    with closing(read_only(source)) as connection:
         found = connection.execute("SELECT at_us FROM boots ORDER BY id LIMIT 1").fetchone()
     return int(found[0]) if found else 0
 
 
-def balances_in(connection: sqlite3.Connection) -> dict[int, tuple[int, int, int]]:
+def balances_in(connection: Connection) -> dict[int, tuple[int, int, int]]:
     """Account -> posted, held, used, in units, as they were last remembered."""
     rows = connection.execute("SELECT account, posted, held, used FROM balances")
     return {account: (posted, held, used) for account, posted, held, used in rows}
 
 
-def spent_in(connection: sqlite3.Connection) -> dict[int, int]:
+def spent_in(connection: Connection) -> dict[int, int]:
     """Key -> the units it has spent, ever."""
     return dict(connection.execute("SELECT key, used FROM spent"))
 
 
-def months_in(connection: sqlite3.Connection) -> dict[tuple[int, str], int]:
+def months_in(connection: Connection) -> dict[tuple[int, str], int]:
     """Account and month -> tokens that its BYOK calls have used in it."""
     rows = connection.execute("SELECT account, month, tokens FROM byok_months")
     return {(account, month): tokens for account, month, tokens in rows}
 
 
-def last_months_in(connection: sqlite3.Connection) -> dict[int, tuple[str, int]]:
+def last_months_in(connection: Connection) -> dict[int, tuple[str, int]]:
     """Account -> the last month in which it had BYOK calls, and their tokens."""
-    rows = connection.execute("SELECT account, max(month), tokens FROM byok_months GROUP BY account")
+    rows = connection.execute(
+        "SELECT account, month, tokens FROM byok_months"
+        " WHERE (account, month) IN (SELECT account, max(month) FROM byok_months GROUP BY account)"
+    )
     return {account: (month, tokens) for account, month, tokens in rows}
 
 
-def plans_in(connection: sqlite3.Connection) -> dict[str, tuple[int, int]]:
+def plans_in(connection: Connection) -> dict[str, tuple[int, int]]:
     """Plan -> the accounts and the keys that are on it. A key that names none is on its account's."""
     users = dict(connection.execute("SELECT plan, count(*) FROM users GROUP BY plan"))
     keys = dict(

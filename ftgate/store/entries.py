@@ -3,30 +3,29 @@
 Every read is short. What is exported is read in many of them: entries never change, so nothing is missed.
 """
 
-import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from ftgate.core.books import Entry
 from ftgate.core.moments import iso
 from ftgate.core.money import format_usd
 from ftgate.store.database import read_only
+from ftgate.store.source import Connection, Source
 
 PAGE = 20_000
 """Entries in one read of an export: some tens of milliseconds."""
 _PAGE_SQL = f"SELECT {', '.join(Entry.__struct_fields__)} FROM entries WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"  # noqa: S608 - names of ours
 
 
-def entries_after(connection: sqlite3.Connection, after: int, upto: int, limit: int) -> list[Entry]:
+def entries_after(connection: Connection, after: int, upto: int, limit: int) -> list[Entry]:
     """The next entries in the order of their ids, past `after` and up to `upto`, at most `limit`."""
     return [Entry(*row) for row in connection.execute(_PAGE_SQL, (after, upto, limit))]
 
 
-def has_user(path: Path, username: str) -> bool:
+def has_user(source: Source, username: str) -> bool:
     if not username.isascii():  # no name is anything else, and a byte that is not UTF-8 cannot be asked for
         return False
-    connection = read_only(path)
+    connection = read_only(source)
     try:
         return (
             connection.execute("SELECT 1 FROM users WHERE username = ? COLLATE NOCASE", (username,)).fetchone()
@@ -36,20 +35,20 @@ def has_user(path: Path, username: str) -> bool:
         connection.close()
 
 
-def latest_entries(path: Path, *, username: str | None, limit: int) -> list[dict[str, object]]:
+def latest_entries(source: Source, *, username: str | None, limit: int) -> list[dict[str, object]]:
     """The latest entries, newest first, for a person to read."""
-    connection = read_only(path)
+    connection = read_only(source)
     try:
         return [_entry(row) for row in connection.execute(*_entries_of(username, "ORDER BY e.id DESC LIMIT ?", limit))]
     finally:
         connection.close()
 
 
-def all_entries(path: Path, *, username: str | None) -> Iterator[dict[str, object]]:
+def all_entries(source: Source, *, username: str | None) -> Iterator[dict[str, object]]:
     """Every entry, oldest first, in short reads: what is written while it runs comes at the end."""
     after = 0
     while True:
-        connection = read_only(path)
+        connection = read_only(source)
         try:
             rows = connection.execute(
                 *_entries_of(username, "AND e.id > ? ORDER BY e.id LIMIT ?", after, PAGE)

@@ -6,15 +6,14 @@ off.
 Times to the first token are those of the newest calls alone.
 """
 
-import sqlite3
 from contextlib import closing
-from pathlib import Path
 
 from ftgate.core.logged import Glance, Wanted
 from ftgate.core.periods import Window, quarters
 from ftgate.store import usage
 from ftgate.store.database import read_only
 from ftgate.store.listing import Chosen
+from ftgate.store.source import Connection, Source
 
 FAILED = 10
 NEWEST = 1000
@@ -25,9 +24,9 @@ _OUTSIDE = ("created_at_us < :first", "created_at_us >= :behind")
 _INSIDE = "created_at_us >= :first AND created_at_us < :behind"
 
 
-def glance(path: Path, account: int, month: Window, shown: Window) -> Glance:
+def glance(source: Source, account: int, month: Window, shown: Window) -> Glance:
     """As ports.Journal says. Raises sqlite3.Error."""
-    with closing(read_only(path)) as connection:
+    with closing(read_only(source)) as connection:
         connection.execute("BEGIN")
         failed = Chosen(connection, Wanted(account=account, failed=True))
         newest = Chosen(connection, Wanted(account=account, from_us=shown.from_us, to_us=shown.to_us))
@@ -40,7 +39,7 @@ def glance(path: Path, account: int, month: Window, shown: Window) -> Glance:
         )
 
 
-def _counted(connection: sqlite3.Connection, account: int, span: Window) -> dict[tuple[int, str, str], int]:
+def _counted(connection: Connection, account: int, span: Window) -> dict[tuple[int, str, str], int]:
     """By key, its name and status, how many calls there are that came within the span and have a row."""
     sql = (
         "SELECT id, key, coalesce((SELECT name FROM keys WHERE keys.id = key), ''), status, requests - pruned"
@@ -64,15 +63,17 @@ def _counted(connection: sqlite3.Connection, account: int, span: Window) -> dict
     return counted
 
 
-def _likely(connection: sqlite3.Connection, account: int, span: Window) -> int:
+def _likely(connection: Connection, account: int, span: Window) -> int:
     """About how many calls came within a span."""
     first, behind = quarters(span.from_us, span.to_us)
     sql = "SELECT coalesce(sum(requests), 0) FROM usage_quarters WHERE account = ? AND quarter >= ? AND quarter < ?"
     return int(connection.execute(sql, (account, first, behind)).fetchone()[0])
 
 
-def _first_tokens(connection: sqlite3.Connection, ids: list[int]) -> list[int]:
+def _first_tokens(connection: Connection, ids: list[int]) -> list[int]:
     """Of these calls, those times that there are, shortest first."""
+    if not ids:
+        return []
     asked = ", ".join("?" * len(ids))
     sql = f"SELECT first_token_ms FROM requests WHERE id IN ({asked}) AND first_token_ms IS NOT NULL ORDER BY 1"  # noqa: S608 - as above
     return [ms for (ms,) in connection.execute(sql, ids)]

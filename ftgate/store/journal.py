@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 import trio
 
 from ftgate.core.logged import Glance, Listed, Place, Recorded, Used, Wanted, csv_head, csv_line
 from ftgate.core.periods import Window
 from ftgate.store import glance, listing, usage
+from ftgate.store.source import Source
 
 PIECE = 500
 """Calls in one piece of an export: some milliseconds of reading."""
@@ -17,7 +17,7 @@ PIECE = 500
 class StoredJournal:
     """ports.Journal, read in worker threads by short connections of their own: the writer is not disturbed."""
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Source) -> None:
         self.database = database
 
     async def requests_of(self, accounts: Sequence[int]) -> Mapping[int, int]:

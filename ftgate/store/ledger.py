@@ -57,6 +57,10 @@ class MemoryLedger:
 
     async def hold(self, request: HoldRequest) -> Held | Poor | Exhausted | None:
         """Decide and take. Raises IdReused."""
+        return self.decide_hold(request)
+
+    def decide_hold(self, request: HoldRequest) -> Held | Poor | Exhausted | None:
+        """As hold(), and at once."""
         balance = self.books.accounts[request.account]
         quota = self._quota(request.key)
         room = self.books.room(request.account, request.key)
@@ -111,6 +115,10 @@ class MemoryLedger:
 
     async def settle(self, hold: object, charge: int | None, row: Row) -> Settled:
         """Decide and remember. Raises AlreadyEnded."""
+        return self.decide_end(hold, charge, row)
+
+    def decide_end(self, hold: object, charge: int | None, row: Row) -> Settled:
+        """As settle(), and at once."""
         assert isinstance(hold, int)
         held = self.books.open.get(hold)
         at_us = self.clock.wall_us()

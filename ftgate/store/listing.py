@@ -12,23 +12,31 @@ for by a large number is found by counting, too.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from heapq import nsmallest
-from pathlib import Path
 from typing import Any
 
 from ftgate.core.logged import NOT_FAILED, Listed, Logged, Moved, Place, Recorded, Totals, Wanted
 from ftgate.core.periods import QUARTER_US, quarters
 from ftgate.store.database import read_only
-from ftgate.store.rollups import bucket
+from ftgate.store.rollups import ANY_TEXT, bucket
+from ftgate.store.source import Connection, Source
 from ftgate.store.summing import Summing, Within
 
 _LATEST, _LARGEST = 2**62, 2**62
 _FAR = 2000
 """Rows that are stepped over; what lies further is found by counting."""
-_ANY_TEXT = "instr(model || served_model, char(1)) > 0"
+_ANY_TEXT = f"instr(model || served_model, '{ANY_TEXT}') > 0"
 """Of a kind that stands for calls of several models (rollups.ANY_TEXT)."""
+_FIRST_TOGETHER, _TOGETHER = 20, 500
+"""Kinds whose rows one statement looks for where each statement is a trip: at first those of the most calls, which
+bound what is looked for among the others."""
+_AMONG = "kind IN (SELECT value FROM json_each(:kinds))"
+_EACH = (
+    "CROSS JOIN LATERAL (SELECT {at} AS place, id FROM requests WHERE kind = known.value AND {span}{order}) AS found"
+)
+"""PostgreSQL's own words: of each kind that is known."""
 _OF_MODEL = " AND (model = :model OR served_model = :model)"
 _KEY_NAME = "coalesce((SELECT name FROM keys WHERE keys.id = r.key), '')"
 _COLUMNS = ", ".join([_KEY_NAME if name == "key_name" else f"r.{name}" for name in (*Logged.__struct_fields__, "id")])
@@ -39,8 +47,9 @@ class Chosen:
     """The kinds that are asked for, by how many calls they have, and the span: from `first` to `last`, both among
     it."""
 
-    def __init__(self, connection: sqlite3.Connection, wanted: Wanted) -> None:
+    def __init__(self, connection: Connection, wanted: Wanted) -> None:
         self.connection = connection
+        self.far = not isinstance(connection, sqlite3.Connection)
         self.wanted = wanted
         self.first = max(min(wanted.from_us if wanted.from_us is not None else -_LATEST, _LATEST), -_LATEST)
         self.last = max(min(wanted.to_us if wanted.to_us is not None else _LATEST, _LATEST), -_LATEST) - 1
@@ -88,24 +97,40 @@ class Chosen:
         ours = f"SELECT id FROM kinds{self.where}"  # noqa: S608 - words of ours
         if self.mixed:
             ours += f" AND NOT {_ANY_TEXT}"
-        sql = f"SELECT count(*) FROM requests WHERE kind IN ({ours}) AND {self.at} >= :first AND {self.at} <= :last"  # noqa: S608 - as above
+        # Of a file all rows are counted by kind too: its index is less to read than the rows, which ids go by.
+        among = "true" if self.every and self.far else f"kind IN ({ours})"
+        sql = f"SELECT count(*) FROM requests WHERE {among} AND {self.at} >= :first AND {self.at} <= :last"  # noqa: S608 - as above
         found = self.connection.execute(sql, {**self.values, "first": first, "last": last})
         return int(found.fetchone()[0]) + self._count_mixed(first, last)
 
     def _count_mixed(self, first: int, last: int) -> int:
-        sql = f"SELECT count(*) FROM requests WHERE kind = :kind AND {self.at} >= :first AND {self.at} <= :last"  # noqa: S608 - as above
-        values = {"model": self.wanted.model, "first": first, "last": last}
-        counted = (self.connection.execute(sql + _OF_MODEL, values | {"kind": kind}) for kind in self.mixed)
-        return sum(found.fetchone()[0] for found in counted)
+        if not self.mixed:
+            return 0
+        sql = f"SELECT count(*) FROM requests WHERE {_AMONG} AND {self.at} >= :first AND {self.at} <= :last{_OF_MODEL}"  # noqa: S608 - as above
+        values = {"model": self.wanted.model, "first": first, "last": last, "kinds": _listed(self.mixed)}
+        return int(self.connection.execute(sql, values).fetchone()[0])
 
-    def _of(self, kind: int | None, span: str, order: str, values: dict[str, object]) -> list[Place]:
-        """The places of a kind's rows, or of all rows."""
-        sql = f"SELECT {self.at}, id FROM requests WHERE {span}"  # noqa: S608 - words of ours
-        if kind is not None:
-            sql += " AND kind = :kind"
-        if kind in self.mixed:
-            sql += _OF_MODEL
-        return self.connection.execute(sql + order, values | {"kind": kind, "model": self.wanted.model}).fetchall()
+    def _of(self, kinds: list[int], span: str, order: str, values: dict[str, object]) -> list[Place]:
+        """The places of these kinds' rows, which are mixed or none of which is; without any, of all rows."""
+        if kinds and kinds[0] in self.mixed:
+            span += _OF_MODEL
+        if kinds and self.far:
+            sql = f"SELECT place, id FROM listed(:kinds) AS known {_EACH.format(at=self.at, span=span, order=order)}"  # noqa: S608 - words of ours
+            sql += order.replace(self.at, "place")
+        else:
+            own = " AND kind = :kind" if kinds else ""
+            sql = f"SELECT {self.at}, id FROM requests WHERE {span}{own}{order}"  # noqa: S608 - as above
+        own_values = {"kind": kinds[0] if kinds else 0, "kinds": _listed(kinds), "model": self.wanted.model}
+        return self.connection.execute(sql, values | own_values).fetchall()
+
+    def _pieces(self) -> Iterator[list[int]]:
+        """The kinds, those that are read by one statement together: one by one of a file."""
+        plain = [kind for kind in self.kinds if kind not in self.mixed]
+        for kinds in (plain, [*self.mixed]):
+            at, many = 0, _FIRST_TOGETHER if self.far else 1
+            while at < len(kinds):
+                yield kinds[at : at + many]
+                at, many = at + many, _TOGETHER if self.far else 1
 
     def before(self, place: Place, many: int) -> list[Place]:
         """The places of the newest rows before this one, newest first."""
@@ -114,10 +139,10 @@ class Chosen:
         order = f" ORDER BY {at} DESC, id DESC LIMIT :many"
         values: dict[str, object] = {"first": self.first, "last": last, "id": id, "many": many}
         if self.every:
-            return self._of(None, span, order, values)
+            return self._of([], span, order, values)
         found: list[Place] = []
-        for kind in self.kinds:
-            if more := self._of(kind, span, order, values):
+        for kinds in self._pieces():
+            if more := self._of(kinds, span, order, values):
                 found = sorted(found + more, reverse=True)[:many]
                 if len(found) == many:  # what came before the last of them will not be shown
                     values["first"] = found[-1][0]
@@ -134,10 +159,10 @@ class Chosen:
         order = f" ORDER BY {at}, id LIMIT :many"
         values: dict[str, object] = {"first": first, "last": self.last, "id": id, "newest": newest, "many": many}
         if self.every:
-            return self._of(None, span, order, values)
+            return self._of([], span, order, values)
         found: list[Place] = []
-        for kind in self.kinds:
-            if more := self._of(kind, span, order, values):
+        for kinds in self._pieces():
+            if more := self._of(kinds, span, order, values):
                 found = nsmallest(many, found + more)
                 if len(found) == many:
                     values["last"] = found[-1][0]
@@ -161,10 +186,11 @@ class Chosen:
 
     def _edge(self, which: str) -> int:
         """The first or the last moment, or id, of all that is chosen."""
-        sql = f"SELECT {which}({self.at}) FROM requests WHERE kind = ?"  # noqa: S608 - words of ours
-        found = [self.connection.execute(sql, (kind,)).fetchone()[0] for kind in self.kinds]
-        edges = [edge for edge in found if edge is not None]
-        return (min(edges) if which == "min" else max(edges)) if edges else 0
+        one = f"(SELECT {which}({self.at}) FROM requests WHERE kind = value)"  # noqa: S608 - words of ours
+        sql = f"SELECT coalesce({which}({one}), 0) FROM json_each(:kinds)"  # noqa: S608 - as above
+        if self.every:
+            sql = f"SELECT coalesce({which}(id), 0) FROM requests"  # noqa: S608 - as above
+        return int(self.connection.execute(sql, {"kinds": _listed(self.kinds)}).fetchone()[0])
 
     def inside(self, place: Place) -> Place:
         """A place that is given as a moment and an id, as the order of this list has it."""
@@ -173,10 +199,16 @@ class Chosen:
 
     def rows(self, places: Sequence[Place]) -> list[Logged]:
         """The rows that stand there, in this order."""
+        if not places:
+            return []
         asked = ", ".join("?" * len(places))
         sql = f"{_SHOWN} WHERE r.id IN ({asked})"
         found = {id: Logged(*row) for *row, id in self.connection.execute(sql, [id for _, id in places])}
         return [found[id] for _, id in places]
+
+
+def _listed(kinds: Iterable[int]) -> str:
+    return f"[{','.join(map(str, kinds))}]"
 
 
 def _kinds_of(wanted: Wanted) -> tuple[str, dict[str, object]]:
@@ -196,9 +228,9 @@ def _kinds_of(wanted: Wanted) -> tuple[str, dict[str, object]]:
 
 
 @contextmanager
-def _moment(path: Path, wanted: Wanted) -> Iterator[Chosen]:
+def _moment(source: Source, wanted: Wanted) -> Iterator[Chosen]:
     """One moment of the database, for one short read."""
-    connection = read_only(path)
+    connection = read_only(source)
     try:
         connection.execute("BEGIN")
         yield Chosen(connection, wanted)
@@ -207,10 +239,10 @@ def _moment(path: Path, wanted: Wanted) -> Iterator[Chosen]:
 
 
 def page(
-    path: Path, wanted: Wanted, *, skipped: int, size: int, after: Place | None, summed: bool = False
+    source: Source, wanted: Wanted, *, skipped: int, size: int, after: Place | None, summed: bool = False
 ) -> Listed:  # fmt: skip
     """A page: the rows behind `after`, or behind the first `skipped` ones; `summed`: and what all of them come to."""
-    with _moment(path, wanted) as chosen:
+    with _moment(source, wanted) as chosen:
         if wanted.request_id is not None:
             rows = _one(chosen, wanted)
             shown = rows[skipped : skipped + size] if after is None else []
@@ -246,19 +278,19 @@ def _totals_of(rows: Sequence[Logged]) -> Totals:
     )  # fmt: skip
 
 
-def newest(path: Path) -> int:
+def newest(source: Source) -> int:
     """The id of the row that was written last."""
-    connection = read_only(path)
+    connection = read_only(source)
     try:
         return int(connection.execute("SELECT coalesce(max(id), 0) FROM requests").fetchone()[0])
     finally:
         connection.close()
 
 
-def older_first(path: Path, wanted: Wanted, *, behind: Place, newest: int, size: int) -> tuple[list[Logged], Place]:
+def older_first(source: Source, wanted: Wanted, *, behind: Place, newest: int, size: int) -> tuple[list[Logged], Place]:
     """The next rows of an export, oldest first, of those that there were when `newest` was the last; and where the
     last of them stands. None at its end."""
-    with _moment(path, wanted) as chosen:
+    with _moment(source, wanted) as chosen:
         if wanted.request_id is not None:
             rows = _one(chosen, wanted) if behind == BEGINNING else []
             return rows, (_LATEST, _LARGEST)
@@ -280,9 +312,9 @@ _MOVED = (
 )
 
 
-def recorded(path: Path, request_id: str, account: int | None = None) -> Recorded | None:
+def recorded(source: Source, request_id: str, account: int | None = None) -> Recorded | None:
     """One call, with all that is remembered of it; None where there is none of this id, or not of this account."""
-    connection = read_only(path)
+    connection = read_only(source)
     try:
         connection.execute("BEGIN")
         sql = _SHOWN.replace("r.id", ", ".join(f"r.{name}" for name in _BESIDE)) + " WHERE r.request_id = ?"

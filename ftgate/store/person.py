@@ -16,6 +16,7 @@ import msgspec
 from ftgate.core.moments import iso
 from ftgate.core.money import format_usd
 from ftgate.store.database import last_entry, last_request, read_only
+from ftgate.store.source import Connection, Source
 
 PAGE = 20_000
 """Ids that are looked through in one read: some tens of milliseconds."""
@@ -41,10 +42,10 @@ ONCE = {
     " target, CASE WHEN mine THEN before ELSE '' END AS before, CASE WHEN mine THEN after ELSE '' END AS after,"
     " request_id, own FROM (SELECT *, actor IS ?1 AS own, target = 'user:' || ?1"
     " OR target IN (SELECT 'token:' || id FROM keys WHERE account = ?1)"
-    " OR target LIKE 'byok:%' AND actor IS ?1 AS mine FROM audit) WHERE own OR mine ORDER BY id",
+    " OR target LIKE 'byok:%' AND actor IS ?1 AS mine FROM audit) AS known WHERE own OR mine ORDER BY id",
 }
 """What is there of an account, by what it is."""
-PAGED: Mapping[str, tuple[str, Callable[[sqlite3.Connection], int]]] = {
+PAGED: Mapping[str, tuple[str, Callable[[Connection], int]]] = {
     "entry": (
         "SELECT id, at_us, kind, debit, credit, amount, hold, ref, note, key FROM entries"
         " WHERE account = ? AND id > ? AND id <= ? ORDER BY id",
@@ -60,18 +61,18 @@ PAGED: Mapping[str, tuple[str, Callable[[sqlite3.Connection], int]]] = {
 }
 
 
-def account_of(database: Path, username: str) -> int | None:
+def account_of(source: Source, username: str) -> int | None:
     """The id of an account; None where there is none of that name. Raises sqlite3.Error."""
     if not username.isascii():
         return None
-    with closing(read_only(database)) as connection:
+    with closing(read_only(source)) as connection:
         found = connection.execute("SELECT id FROM users WHERE username = ? COLLATE NOCASE", (username,)).fetchone()
     return int(found[0]) if found else None
 
 
-def forgotten(database: Path) -> dict[int, int]:
+def forgotten(source: Source) -> dict[int, int]:
     """The accounts whose person was forgotten: when each was made (us), by its id. Raises sqlite3.Error."""
-    with closing(read_only(database)) as connection:
+    with closing(read_only(source)) as connection:
         return dict(
             connection.execute("SELECT id, created_at_us FROM users WHERE username = '(forgotten ' || id || ')'")
         )
@@ -88,22 +89,23 @@ def known_again(database: Path, gone: Mapping[int, int]) -> list[str]:
     return [name for id, made_us, name in rows if gone.get(id) == made_us]
 
 
-def all_of(database: Path, account: int) -> Iterator[bytes]:
+def all_of(source: Source, account: int) -> Iterator[bytes]:
     """Lines of JSON, each with `what` it is. Raises sqlite3.Error."""
     for what, sql in ONCE.items():
-        yield from _read(database, what, sql, account)
+        yield from _read(source, what, sql, account)
     for what, (sql, last_of) in PAGED.items():
-        with closing(read_only(database)) as connection:
+        with closing(read_only(source)) as connection:
             last = last_of(connection)
         for after in range(0, last, PAGE):
-            yield from _read(database, what, sql, account, after, min(after + PAGE, last))
+            yield from _read(source, what, sql, account, after, min(after + PAGE, last))
 
 
-def _read(database: Path, what: str, sql: str, *values: int) -> list[bytes]:
-    with closing(read_only(database)) as connection:
-        connection.row_factory = sqlite3.Row
-        rows = connection.execute(sql, values).fetchall()
-    return [msgspec.json.encode({"what": what, **dict(map(_shown, row.keys(), row))}) + b"\n" for row in rows]
+def _read(source: Source, what: str, sql: str, *values: int) -> list[bytes]:
+    with closing(read_only(source)) as connection:
+        found = connection.execute(sql, values)
+        names = [column[0] for column in found.description]
+        rows = found.fetchall()
+    return [msgspec.json.encode({"what": what, **dict(map(_shown, names, row))}) + b"\n" for row in rows]
 
 
 def _shown(column: str, value: Any) -> tuple[str, object]:

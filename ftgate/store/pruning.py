@@ -10,31 +10,32 @@ Never gone are the newest row (its id would be given again, and places in lists 
 hold that has not ended.
 """
 
-import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from ftgate.store.rollups import BY_QUARTER, OF_ROWS, SUMS
+from ftgate.store.source import Connection
 
 FOUND = 2_000
 """Rows that are looked for at a time."""
 Statement = tuple[str, tuple[object, ...]]
 
 _OLD = """
-SELECT r.id FROM kinds k CROSS JOIN requests r ON r.kind = k.id AND r.created_at_us < ?1
-WHERE k.requests > k.pruned AND r.id <= ?2 AND r.id < (SELECT max(id) FROM requests)
+SELECT r.id FROM kinds k CROSS JOIN requests r
+WHERE r.kind = k.id AND r.created_at_us < ?1 AND k.requests > k.pruned
+  AND r.id <= ?2 AND r.id < (SELECT max(id) FROM requests)
   AND (r.hold = 0 OR EXISTS (SELECT 1 FROM entries e WHERE e.hold = r.hold AND e.kind IN ('post', 'void', 'expire')))
 LIMIT ?3"""
 _THESE = "id IN (SELECT value FROM json_each(?))"
-_ADDED = ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)
+_ADDED = ", ".join(f"{name} = pruned_quarters.{name} + excluded.{name}" for name in SUMS)
 _GO = (
     f"INSERT INTO pruned_quarters {OF_ROWS} WHERE {_THESE}{BY_QUARTER}"
     f" ON CONFLICT (account, quarter, model) DO UPDATE SET {_ADDED}",
     "INSERT INTO pruned_months SELECT account, strftime('%Y-%m', created_at_us / 1000000, 'unixepoch') AS month,"  # noqa: S608 - words of ours
     f" sum(prompt_tokens + completion_tokens) AS tokens FROM requests WHERE {_THESE} AND mode = 'byok'"
-    " GROUP BY 1, 2 ON CONFLICT (account, month) DO UPDATE SET tokens = tokens + excluded.tokens",
+    " GROUP BY 1, 2 ON CONFLICT (account, month) DO UPDATE SET tokens = pruned_months.tokens + excluded.tokens",
     "UPDATE kinds SET pruned = pruned + gone.many"  # noqa: S608 - as above
     f" FROM (SELECT kind, count(*) AS many FROM requests WHERE {_THESE} GROUP BY kind) AS gone"
     " WHERE kinds.id = gone.kind",
@@ -45,7 +46,7 @@ _GO = (
 )
 
 
-def old_rows(connection: sqlite3.Connection, before_us: int, upto: int, many: int = FOUND) -> list[int]:
+def old_rows(connection: Connection, before_us: int, upto: int, many: int = FOUND) -> list[int]:
     """The ids, in their order, of rows that may go: of calls that came before this moment, as far as the row `upto`. At
     most so many."""
     return sorted(id for (id,) in connection.execute(_OLD, (before_us, upto, many)))
@@ -64,12 +65,12 @@ class Held(NamedTuple):
     last: int
 
 
-def held_in(connection: sqlite3.Connection) -> Held:
+def held_in(connection: Connection) -> Held:
     found = connection.execute("SELECT held, last_hold FROM pruned").fetchone()
     return Held(*found) if found else Held(0, 0)
 
 
-def months_in(connection: sqlite3.Connection) -> dict[tuple[int, str], int]:
+def months_in(connection: Connection) -> dict[tuple[int, str], int]:
     """Account and month -> tokens of BYOK calls whose rows are gone."""
     rows = connection.execute("SELECT account, month, tokens FROM pruned_months")
     return {(account, month): tokens for account, month, tokens in rows}

@@ -7,11 +7,9 @@ index. How many it chooses in all is counted once: rows never change, so a later
 stood.
 """
 
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,6 +23,7 @@ from ftgate.ports.managing import Acts, Moves, Verification
 from ftgate.ports.site import Rows
 from ftgate.store.database import read_only
 from ftgate.store.schema import show_newest
+from ftgate.store.source import Connection, Source
 from ftgate.store.verify import verify_ledger
 
 PIECE = 500
@@ -111,10 +110,10 @@ def _all(*conditions: tuple[str, object]) -> Choice:
 
 
 def _page(
-    path: Path, kept: _Kept, chosen: Choice, counts: Counts, *, after: int | None, skipped: int, size: int
+    source: Source, kept: _Kept, chosen: Choice, counts: Counts, *, after: int | None, skipped: int, size: int
 ) -> Rows:  # fmt: skip
     """A page: the rows behind the id `after`, or behind the first `skipped`. Raises sqlite3.Error."""
-    connection = read_only(path)
+    connection = read_only(source)
     try:
         show_newest(connection)
         connection.execute("BEGIN")
@@ -136,7 +135,7 @@ def _page(
     return [kept.shown(*row) for row in found[:size]], total, found[size - 1][0] if len(found) > size else None
 
 
-def _total(connection: sqlite3.Connection, table: str, chosen: Choice, counts: Counts, newest: int) -> int:
+def _total(connection: Connection, table: str, chosen: Choice, counts: Counts, newest: int) -> int:
     """How many rows are chosen, up to the newest."""
     where, values = chosen
     if not where:
@@ -151,9 +150,9 @@ def _total(connection: sqlite3.Connection, table: str, chosen: Choice, counts: C
     return known
 
 
-def latest_acts(path: Path, limit: int) -> dict[str, object]:
+def latest_acts(source: Source, limit: int) -> dict[str, object]:
     """The newest rows of the audit, for a person to read, as the operator's first page. Raises sqlite3.Error."""
-    rows, total, _ = _page(path, _AUDIT, _acts(Acts()), {}, after=None, skipped=0, size=limit)
+    rows, total, _ = _page(source, _AUDIT, _acts(Acts()), {}, after=None, skipped=0, size=limit)
     return {"data": rows, "page": 1, "page_size": limit, "total": total, "next": None}
 
 
@@ -161,7 +160,7 @@ class StoredRecords:
     """ports.managing.Records, read in worker threads by short connections of their own: the writer is not
     disturbed."""
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Source) -> None:
         self.database = database
         self._counts: Counts = {}
         self._verification: Verification | None = None

@@ -47,7 +47,7 @@ def expire_orphans(
         assert isinstance(ended, Ended)
         batch.remember(ended.entries, balance, quota)
         if not _has_row(connection, hold.ref):
-            batch.rows.append(_row(hold, ended.charged))
+            batch.rows.append(crashed_row(hold, ended.charged))
         exposure += hold.estimate - charge
         number += 1
     return number, exposure
@@ -59,7 +59,7 @@ def _has_row(connection: sqlite3.Connection, ref: str) -> bool:
     return connection.execute("SELECT 1 FROM requests WHERE request_id = ?", (ref,)).fetchone() is not None
 
 
-def _row(hold: Entry, charged: int) -> Row:
+def crashed_row(hold: Entry, charged: int) -> Row:
     """The row of a call that a kill ended: what its hold knew of it."""
     return Row(
         request_id=hold.ref, created_at_us=hold.at_us, account=hold.account, key=hold.key, model="", served_model="",

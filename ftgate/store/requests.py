@@ -5,13 +5,12 @@ Every read is short and on a read-only connection of its own, so that no reader 
 folded back.
 """
 
-from pathlib import Path
-
 from ftgate.core.moments import iso
 from ftgate.core.money import format_usd
 from ftgate.store.database import read_only
 from ftgate.store.rollups import SPLIT
 from ftgate.store.schema import show_newest
+from ftgate.store.source import Source
 
 _SHOWN = (
     "request_id", "created_at_us", "model", "served_model", "provider", "status", "http_status", "error_code", "mode",
@@ -20,9 +19,9 @@ _SHOWN = (
 )  # fmt: skip
 
 
-def latest(path: Path, limit: int) -> dict[str, object]:
+def latest(source: Source, limit: int) -> dict[str, object]:
     """The newest requests, as the operator sees them at the command line."""
-    connection = read_only(path)
+    connection = read_only(source)
     try:
         show_newest(connection)
         total = connection.execute("SELECT count(*) FROM requests").fetchone()[0]
@@ -51,9 +50,9 @@ SELECT (SELECT coalesce(sum(requests), 0) FROM kinds WHERE status <> 'ok')
 """In a database from before there were kinds no row has one."""
 
 
-def stats(path: Path) -> dict[str, object]:
+def stats(source: Source) -> dict[str, object]:
     """Sums over all requests that there ever were, in all and by model."""
-    connection = read_only(path)
+    connection = read_only(source)
     names = ("requests", "prompt_tokens", "completion_tokens", "cost_upper", "cost_lower")
     sums = ", ".join(f"coalesce(sum({name}), 0)" for name in names)
     try:

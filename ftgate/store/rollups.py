@@ -24,6 +24,7 @@ from ftgate.core.audit import Disagreement
 from ftgate.core.moments import iso
 from ftgate.core.periods import QUARTER_US
 from ftgate.ports import BYOK, Row
+from ftgate.store.source import Connection
 
 SPLIT = 10**9
 """Units that part a sum of costs into `upper` and `lower`."""
@@ -55,7 +56,7 @@ OF_ROWS = (
     f"SELECT account, created_at_us / {QUARTER_US} AS quarter, served_model AS model, count(*) AS requests,"  # noqa: S608 - numbers of ours
     " sum(prompt_tokens) AS prompt_tokens, sum(cached_tokens) AS cached_tokens,"
     f" sum(completion_tokens) AS completion_tokens, sum(cost / {SPLIT}) AS cost_upper, sum(cost % {SPLIT})"
-    " AS cost_lower FROM main.requests"
+    " AS cost_lower FROM requests"
 )
 """SQL that rolls rows up as usage_quarters has them; a condition and the grouping are to be added."""
 BY_QUARTER = " GROUP BY account, quarter, served_model"
@@ -164,17 +165,17 @@ Kinds = Mapping[int, tuple[object, ...]]
 """A kind's id -> what makes it, how many calls it has had, and how many of their rows are gone."""
 Quarters = Mapping[tuple[int, int, str], tuple[int, ...]]
 """Account, quarter and model -> requests, tokens as SUMS names them, and the whole cost."""
-_NEXT = "SELECT max(id) FROM (SELECT id FROM requests WHERE id > ? AND id <= ? ORDER BY id LIMIT ?)"
+_NEXT = "SELECT max(id) FROM (SELECT id FROM requests WHERE id > ? AND id <= ? ORDER BY id LIMIT ?) AS page"
 _PAGE = 20_000
 _WITHIN = " WHERE id > ? AND id <= ?"
 
 
-def kinds_in(connection: sqlite3.Connection) -> Kinds:
+def kinds_in(connection: Connection) -> Kinds:
     rows = connection.execute(f"SELECT id, {', '.join(KIND)}, requests, pruned FROM kinds")  # noqa: S608 - names of ours
     return {id: tuple(rest) for id, *rest in rows}
 
 
-def quarters_in(connection: sqlite3.Connection, table: str = "usage_quarters") -> Quarters:
+def quarters_in(connection: Connection, table: str = "usage_quarters") -> Quarters:
     sums = connection.execute(f"SELECT account, quarter, model, {', '.join(SUMS)} FROM {table}")  # noqa: S608 - as above
     return {(account, quarter, model): _whole(rest) for account, quarter, model, *rest in sums}
 
@@ -184,12 +185,12 @@ def _whole(sums: Iterable[int]) -> tuple[int, ...]:
     return (*counts, upper * SPLIT + lower)
 
 
-def gone_in(connection: sqlite3.Connection) -> Quarters:
+def gone_in(connection: Connection) -> Quarters:
     """What came to the quarters by calls whose rows are gone (store/pruning.py)."""
     return quarters_in(connection, "pruned_quarters")
 
 
-def compare(connection: sqlite3.Connection, kinds: Kinds, quarters: Quarters, gone: Quarters, last: int) -> None:
+def compare(connection: Connection, kinds: Kinds, quarters: Quarters, gone: Quarters, last: int) -> None:
     """The rollups against the rows up to `last` and what is `gone`, all of one moment. A database from before there
     were kinds has none. Raises Disagreement.
 
@@ -200,7 +201,7 @@ def compare(connection: sqlite3.Connection, kinds: Kinds, quarters: Quarters, go
     found: dict[tuple[int, int, str], tuple[int, ...]] = {}
     of_kinds = f"SELECT kind, {', '.join(KIND)}, count(*), max(request_id) FROM requests{_WITHIN}"  # noqa: S608 - as above
     of_kinds += f" GROUP BY kind, {', '.join(KIND)}"
-    of_quarters = OF_ROWS.replace("main.requests", "requests") + _WITHIN + BY_QUARTER
+    of_quarters = OF_ROWS + _WITHIN + BY_QUARTER
     after = 0
     while after < last:
         until = connection.execute(_NEXT, (after, last, _PAGE)).fetchone()[0] or last

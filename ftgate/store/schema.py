@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ftgate.core.payments import STATUSES, Payment
-from ftgate.store import rollups
+from ftgate.store import moved, rollups
 from ftgate.store.inbox import open_inbox
+from ftgate.store.source import Connection
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -217,7 +218,8 @@ _TABLES: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }  # fmt: skip
 """Tables that came later, with their columns: for who reads a database that lacks them."""
-_VIEWS = {"0008_rollups": {"usage_quarters": rollups.OF_ROWS + rollups.BY_QUARTER}}
+_OF_ROWS = rollups.OF_ROWS.replace("FROM requests", "FROM main.requests")  # which a view may hide
+_VIEWS = {"0008_rollups": {"usage_quarters": _OF_ROWS + rollups.BY_QUARTER}}
 """Tables that came later and say what others say too, with that."""
 _MIGRATIONS = {
     "0001_first": _FIRST,
@@ -270,8 +272,10 @@ def _migrate(connection: sqlite3.Connection) -> None:
 
 
 def refused(connection: sqlite3.Connection) -> str | None:
-    """Why a database that a newer version wrote is refused, in words: which one that was, and what to do. None for any
-    other."""
+    """Why a database that a newer version wrote is refused, in words: which one that was, and what to do; or one whose
+    ledger has moved elsewhere. None for any other."""
+    if (gone := moved.moved(connection)) is not None:
+        return moved.words(gone)
     newer = _applied(connection) - _MIGRATIONS.keys()
     if not newer:
         return None
@@ -288,7 +292,8 @@ def _applied(connection: sqlite3.Connection) -> set[str]:
     """The names of the migrations that have run."""
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'").fetchone():
         return set()
-    return {row[0] for row in connection.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = 'ftgate'")}
+    names = connection.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = 'ftgate'")
+    return {name for (name,) in names if not moved.is_mark(name)}
 
 
 def _migration(script: str) -> "Callable[[sqlite_utils.Database], None]":
@@ -302,11 +307,13 @@ def _migration(script: str) -> "Callable[[sqlite_utils.Database], None]":
     return run
 
 
-def show_newest(connection: sqlite3.Connection) -> None:
+def show_newest(connection: Connection) -> None:
     """Let a database that an older version wrote be read as if it were migrated, and leave it as it is: a backup is
     verified before it is put back, and a command beside no server only reads. The tables are hidden behind views of
     this connection, which have the missing columns; a table that came later is empty, or says what the rows say.
-    Raises sqlite3.DatabaseError."""
+    Raises sqlite3.DatabaseError. A PostgreSQL is of one schema for all who are at work on it."""
+    if not isinstance(connection, sqlite3.Connection):
+        return
     if "0001_first" not in (applied := _applied(connection)):
         return
     missing: dict[str, list[str]] = {}

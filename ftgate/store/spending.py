@@ -6,7 +6,6 @@ rows of this month are read from the first on. A row of this month that is too o
 counts it.
 """
 
-import sqlite3
 from contextlib import suppress
 from types import SimpleNamespace
 
@@ -14,6 +13,7 @@ import msgspec
 
 from ftgate.core import receipt
 from ftgate.store.database import last_request
+from ftgate.store.source import Connection
 
 PAGE = 2_000
 """Rows in one read: some milliseconds, so that a reading in a worker thread holds up nobody."""
@@ -24,6 +24,11 @@ _ARITHMETIC = (
     "prompt_tokens", "cached_tokens", "cache_write_tokens", "cache_write_1h_tokens", "completion_tokens", "price",
     "earlier", "cost", "lost",
 )  # fmt: skip
+
+_NOTE = (
+    "INSERT INTO spending VALUES (1, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET begins_us = excluded.begins_us,"
+    " last_id = excluded.last_id, units = excluded.units"
+)
 
 
 class Spent:
@@ -42,7 +47,7 @@ class Spent:
         return f"<Spent by {len(self.units)} channels up to row {self.last_id}>"
 
 
-def resume(connection: sqlite3.Connection, begins_us: int) -> Spent:
+def resume(connection: Connection, begins_us: int) -> Spent:
     """A reading that stands at the note, or before the first row of the month."""
     noted = connection.execute("SELECT last_id, CAST(units AS BLOB) FROM spending WHERE begins_us = ?", (begins_us,))
     for last_id, said in noted:
@@ -53,7 +58,7 @@ def resume(connection: sqlite3.Connection, begins_us: int) -> Spent:
     return Spent(begins_us, _first_near(connection, begins_us - SETTLES_LATE_US) - 1, {})
 
 
-def read_on(connection: sqlite3.Connection, spent: Spent, upto: int, page: int = PAGE) -> bool:
+def read_on(connection: Connection, spent: Spent, upto: int, page: int = PAGE) -> bool:
     """Read the next page, as far as the row `upto`; whether there is more."""
     until = min(spent.last_id + page, upto)
     where = "id > ? AND id <= ? AND created_at_us >= ? AND mode = 'standard' AND channel <> ''"
@@ -82,7 +87,7 @@ def statement(spent: Spent) -> tuple[str, tuple[object, ...]]:
     """What puts a note of this reading into a batch, in place of the last. Sums may pass 64 bits: they are texts."""
     units = msgspec.json.encode({channel: str(of) for channel, of in spent.units.items()}).decode()
     spent.noted = spent.last_id
-    return "INSERT OR REPLACE INTO spending VALUES (1, ?, ?, ?)", (spent.begins_us, spent.last_id, units)
+    return _NOTE, (spent.begins_us, spent.last_id, units)
 
 
 class _Charged(SimpleNamespace):
@@ -91,7 +96,7 @@ class _Charged(SimpleNamespace):
     multiplier = "1/1"
 
 
-def _first_near(connection: sqlite3.Connection, from_us: int) -> int:
+def _first_near(connection: Connection, from_us: int) -> int:
     """A row's id before which no call came since then, found without reading all rows."""
     low, high = 0, last_request(connection)
     while low < high:

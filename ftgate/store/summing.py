@@ -8,7 +8,6 @@ the many that it shows. Of the two ways, rows alone and rows beside quarters, th
 where both read more than FEW, nothing is said.
 """
 
-import sqlite3
 from collections.abc import Collection
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ import msgspec
 from ftgate.core.logged import Totals, Wanted
 from ftgate.core.periods import QUARTER_US, quarters
 from ftgate.store.rollups import SPLIT, bucket
+from ftgate.store.source import Connection
 
 FEW = 10_000
 """Rows that are read for one sum at the most: some tens of milliseconds."""
@@ -54,7 +54,7 @@ class Summing:
     """One filter at one moment of the database: `chosen` are the kinds that it chooses."""
 
     def __init__(
-        self, connection: sqlite3.Connection, wanted: Wanted, chosen: Collection[int], within: Within
+        self, connection: Connection, wanted: Wanted, chosen: Collection[int], within: Within
     ) -> None:  # fmt: skip
         self.connection = connection
         self.wanted = wanted
@@ -111,7 +111,7 @@ class Summing:
         for part in parts:
             many = sum(self.many[id] for id in part.kinds)
             if many > FEW - found and part.within.bounded:
-                sql = f"SELECT count(*) FROM (SELECT 1 FROM requests WHERE {_AMONG}{_WITHIN} LIMIT {FEW + 1})"  # noqa: S608 - as above
+                sql = f"SELECT count(*) FROM (SELECT 1 FROM requests WHERE {_AMONG}{_WITHIN} LIMIT {FEW + 1}) AS few"  # noqa: S608 - as above
                 many = self.connection.execute(sql, self._values(part)).fetchone()[0]
             found += many
             if found > FEW:

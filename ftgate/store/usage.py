@@ -5,14 +5,13 @@ A window begins and each of its parts borders at a whole quarter; it ends now, w
 which a clock that was put back can leave, is taken off again, call by call.
 """
 
-import sqlite3
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from ftgate.core.logged import Sums, Used
 from ftgate.core.periods import QUARTER_US, Span, Window
 from ftgate.store.database import read_only
 from ftgate.store.rollups import SPLIT
+from ftgate.store.source import Connection, Source
 
 _QUARTERS = (
     "SELECT model, sum(requests), sum(prompt_tokens), sum(completion_tokens), sum(cost_upper), sum(cost_lower)"
@@ -26,9 +25,9 @@ _LATER = (
 Models = dict[str, Sums]
 
 
-def used(path: Path, account: int, window: Window) -> Used:
+def used(source: Source, account: int, window: Window) -> Used:
     """An account's calls in a window. Raises sqlite3.Error."""
-    connection = read_only(path)
+    connection = read_only(source)
     try:
         connection.execute("BEGIN")
         hours = [within(connection, account, span) for span in window.hours]
@@ -41,7 +40,7 @@ def used(path: Path, account: int, window: Window) -> Used:
     return Used(_whole(models), _wholes(days), _wholes(hours), {m: sums for m, sums in models.items() if sums.requests})
 
 
-def within(connection: sqlite3.Connection, account: int, span: Span) -> Models:
+def within(connection: Connection, account: int, span: Span) -> Models:
     """By model, what came within a span that begins at a whole quarter."""
     behind = -(-span.to_us // QUARTER_US)
     found: Models = {}
@@ -72,9 +71,9 @@ def _wholes(parts: Sequence[Models]) -> list[Sums]:
     return [_whole(part) for part in parts]
 
 
-def requests_of(path: Path, accounts: Iterable[int]) -> dict[int, int]:
+def requests_of(source: Source, accounts: Iterable[int]) -> dict[int, int]:
     """How many calls these accounts have made, ever."""
-    connection = read_only(path)
+    connection = read_only(source)
     try:
         sql = "SELECT coalesce(sum(requests), 0) FROM kinds WHERE account = ?"
         return {account: connection.execute(sql, (account,)).fetchone()[0] for account in accounts}

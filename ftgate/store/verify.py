@@ -6,9 +6,8 @@ and then pages through the entries and the requests up to it, which never change
 from being folded back.
 """
 
-import sqlite3
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from contextlib import closing
 from typing import NamedTuple
 
 import msgspec
@@ -19,6 +18,7 @@ from ftgate.store import pruning, rollups
 from ftgate.store.database import balances_in, last_entry, last_request, months_in, read_only, spent_in
 from ftgate.store.entries import entries_after
 from ftgate.store.schema import show_newest
+from ftgate.store.source import Connection, Source
 
 PAGE = 20_000
 """Entries or requests in one read of a verification: some tens of milliseconds."""
@@ -50,11 +50,16 @@ def _nobody(done: int, whole: int) -> None:
     """Who does not ask."""
 
 
-def verify_ledger(path: Path, told: Told = _nobody) -> dict[str, object]:
+def verify_ledger(source: Source, told: Told = _nobody) -> dict[str, object]:
     """Recompute every balance from the first entry on, look at every checkpoint on the way, and hold every request's
     row against its entries and its own arithmetic. {"ok", "accounts", "entries", "open_holds"}, and "disagreement"
     where not ok, else what Rows says, and how many requests are `pruned`, if any."""
-    connection = read_only(path)
+    with closing(read_only(source)) as connection:
+        return verify(connection, told)
+
+
+def verify(connection: Connection, told: Told = _nobody) -> dict[str, object]:
+    """As verify_ledger, by what a connection sees."""
     audit = Audit()
     try:
         show_newest(connection)
@@ -82,15 +87,13 @@ def verify_ledger(path: Path, told: Told = _nobody) -> dict[str, object]:
             "open_holds": len(audit.open),
             "disagreement": str(found),
         }
-    finally:
-        connection.close()
     said = {"ok": True, "accounts": len(balances), "entries": audit.entries, "open_holds": len(audit.open)}
     pruned = sum(int(str(many)) for *_, many in kinds.values())
     return {**said, **rows.said(), **({"pruned": pruned} if pruned else {})}
 
 
 def _read_all(
-    connection: sqlite3.Connection, audit: Audit, last: int, checkpoints: list[tuple[int, int, bytes]],
+    connection: Connection, audit: Audit, last: int, checkpoints: list[tuple[int, int, bytes]],
     told: Callable[[], None],
 ) -> None:  # fmt: skip
     """Read to the entry `last`; where a checkpoint (its entry, its id, its state) stands, it must say what this reading
@@ -114,7 +117,7 @@ def _says(state: bytes, audit: Audit) -> bool:
 
 
 def compare_requests(
-    connection: sqlite3.Connection, audit: Audit, last: int | None = None, *, held: pruning.Held | None = None,
+    connection: Connection, audit: Audit, last: int | None = None, *, held: pruning.Held | None = None,
     told: Callable[[int], None] = lambda id: None,
 ) -> Rows:  # fmt: skip
     """The requests up to the row `last` (by default the newest) against the entries up to where `audit` stands, both of
@@ -159,7 +162,7 @@ _OF_BYOK = (
 
 
 def compare_months(
-    connection: sqlite3.Connection,
+    connection: Connection,
     months: Mapping[tuple[int, str], int],
     gone: Mapping[tuple[int, str], int],
     last: int,
@@ -189,7 +192,7 @@ def compare_months(
 _MOVED = "SELECT ref, account, amount, debit FROM entries WHERE kind IN ('grant', 'topup', 'refund', 'correct')"
 
 
-def compare_payments(connection: sqlite3.Connection) -> None:
+def compare_payments(connection: Connection) -> None:
     """Every payment against its entries, of one moment: credited once and just so, taken back what it says, of its own
     account. A topup's ref is the payment's session, that of a refund is the payment's id and a number: pay_…:1. Raises
     Disagreement."""
@@ -235,7 +238,7 @@ _ARITHMETIC = (
 )
 
 
-def _work_out(connection: sqlite3.Connection, found: Rows, after: int, until: int) -> None:
+def _work_out(connection: Connection, found: Rows, after: int, until: int) -> None:
     """Recompute what each row of a page came to, and count them in `found`. Raises Disagreement."""
     for said in map(_Said._make, connection.execute(_ARITHMETIC, (after, until))):
         if said.status == "crashed":
@@ -250,7 +253,7 @@ def _work_out(connection: sqlite3.Connection, found: Rows, after: int, until: in
             found.older += 1
 
 
-def _next(connection: sqlite3.Connection, page: str, *between: int) -> int:
+def _next(connection: Connection, page: str, *between: int) -> int:
     """The last id of the next page; where there is none, the end of all."""
     ids = connection.execute(page, (*between, PAGE)).fetchall()
     return int(ids[-1][0]) if ids else between[-1]
@@ -270,7 +273,7 @@ SELECT * FROM (
   UNION ALL
   SELECT id, request_id, status, 0, account, key, cost, lost, account, key, request_id, 'none', 0, 0 FROM requests
   WHERE id > ?1 AND id <= ?2 AND hold = 0 AND (cost <> 0 OR lost <> 0 OR status = 'crashed')
-) WHERE kind IS NULL OR (kind = 'expire') <> (status = 'crashed') OR ref IS NOT request_id
+) AS found WHERE kind IS NULL OR (kind = 'expire') <> (status = 'crashed') OR ref IS NOT request_id
   OR of_account IS NOT account OR of_key IS NOT key OR cost <> charged OR lost <> given_up ORDER BY id LIMIT 1"""
 
 
@@ -308,7 +311,7 @@ _WITHOUT_ROW = (
 )
 
 
-def _missing(connection: sqlite3.Connection, pruned: int, last: int) -> str | None:
+def _missing(connection: Connection, pruned: int, last: int) -> str | None:
     """The first end of a hold that should have a row and has none, in words; but for holds up to `pruned`, whose rows
     may be gone."""
     after = pruned

@@ -152,6 +152,13 @@ class Writer:
                 trio.lowlevel.reschedule(collector, NOTHING)
         return self.filling
 
+    async def turn(self) -> None:
+        """At once: nobody else decides."""
+
+    def later(self, decide: Callable[[], None]) -> None:
+        """At once."""
+        decide()
+
     def _hasten(self, batch: Batch) -> None:
         """Somebody waits for this batch."""
         if batch is self.filling:

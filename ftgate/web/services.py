@@ -1,7 +1,7 @@
 """What the site is given to serve with, besides the line: one object for each seam."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from ftgate.ports import Accounts, Journal
 from ftgate.ports.managing import Credits, Records, Users
@@ -24,7 +24,8 @@ from ftgate.web.exports import Exports
 @dataclasses.dataclass(frozen=True)
 class Services:
     """`own` are the addresses at which this server is reached, as URLs; `command` makes a line for a shell of a
-    command's words, which goes to this server's data wherever it is run."""
+    command's words, which goes to this server's data wherever it is run; `refresh` looks what other gateways have
+    changed, where a ledger is shared."""
 
     accounts: Accounts
     journal: Journal
@@ -49,4 +50,5 @@ class Services:
     page_calls: PageCalls
     own: tuple[str, ...] = ()
     command: Callable[[str], str] = "ftgate {}".format
+    refresh: Callable[[], Awaitable[bool]] | None = None
     exports: Exports = dataclasses.field(default_factory=Exports)

@@ -1,6 +1,7 @@
 """The site: the Quart app with all its routes, and what holds for every answer of it: errors, request ids, CORS."""
 
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from functools import partial
 from typing import Any
 
 from quart import Blueprint, Response, request
@@ -40,6 +41,14 @@ from ftgate.web.rule import ReadingRule
 from ftgate.web.services import Services
 
 Message = MutableMapping[str, Any]
+WITHOUT_DATA = ("/static/", "/healthz", "/readyz", "/metrics")
+"""Paths whose answers need no look at what other gateways have changed."""
+
+
+async def _refreshed(refresh: Callable[[], Awaitable[bool]]) -> None:
+    """What is shown is as all gateways have it: whoever changed something at one finds it so at the next."""
+    if not request.path.startswith(WITHOUT_DATA):
+        await refresh()
 
 
 class Site:
@@ -56,6 +65,8 @@ class Site:
         app.config["RESPONSE_TIMEOUT"] = None
         app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
         app.after_request(self._finish)
+        if services.refresh is not None:
+            app.before_request(partial(_refreshed, services.refresh))
         app.register_error_handler(GateError, self._gate_error)
         app.register_error_handler(SignIn, self._sign_in)
         app.register_error_handler(HTTPException, self._http_error)

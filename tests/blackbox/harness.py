@@ -45,6 +45,7 @@ import trustme
 from click.testing import CliRunner
 
 from ftgate.cli.group import cli
+from ftgate.store.source import Postgres, Source
 from tests.patience import SOON_S
 from tests.zygote import Child, zygote
 
@@ -65,8 +66,10 @@ WAYS: Mapping[str, Mapping[str, object]] = {
     "hypercorn": {"fast_door": False},
     "httpx": {"direct_transport": False},
     "tls": {"tls_cert": "cert.pem", "tls_key": "key.pem"},
+    "postgres": {},
 }
-"""What each word of a way adds to [server]. `tls` is spoken to the upstream too."""
+"""What each word of a way adds to [server]. `tls` is spoken to the upstream too; `postgres`: the ledger is there, in a
+database of the House's own (tests/postgres.py)."""
 START_S = 15.0
 COMMAND_S = 30.0
 
@@ -97,12 +100,17 @@ def channel(name: str, models: Iterable[str] | Mapping[str, Mapping[str, object]
 
 
 def with_server(config: str, settings: Mapping[str, object]) -> str:
-    """The config with these settings in its [server] table, which may be there already. At the end where it is not, so
-    that line numbers stay."""
+    """The config with these settings in its [server] table, as with_table()."""
+    return with_table(config, "server", settings)
+
+
+def with_table(config: str, table: str, settings: Mapping[str, object]) -> str:
+    """The config with these settings in a table, which may be there already. At the end where it is not, so that line
+    numbers stay."""
     lines = "".join(f"{name} = {_toml(value)}\n" for name, value in settings.items())
-    found = re.search(r"(?m)^\[server\]\n", config)
+    found = re.search(rf"(?m)^\[{table}\]\n", config)
     if not lines or found is None:
-        return config + (lines and "\n[server]\n" + lines)
+        return config + (lines and f"\n[{table}]\n" + lines)
     return config[: found.end()] + lines + config[found.end() :]
 
 
@@ -265,6 +273,9 @@ class House:
             config = config.replace("FAKE", self.fake.url)
         else:  # nothing will call it
             config = config.replace("FAKE", "http://fake.invalid")
+        self.postgres = self._database() if "postgres" in self.way.split(",") else None
+        if self.postgres is not None:
+            config = with_table(config, "database", {"url": self.postgres.url})
         self.file.write_text(with_server(config, server))
         # An idle connection is given up well before the server's own 5 s, so that a close never crosses a request.
         self.http = httpx.Client(
@@ -293,8 +304,21 @@ class House:
                 self.server.kill()
             self._let_go()
 
+    def _database(self) -> Postgres:
+        from tests.postgres import session_server
+
+        self._own_database = session_server().database()
+        return self._own_database.__enter__()
+
+    @property
+    def source(self) -> Source:
+        """Where the ledger is."""
+        return self.postgres or self.data / "ftgate.sqlite3"
+
     def _let_go(self) -> None:
         self.http.close()
+        if self.postgres is not None:
+            self._own_database.__exit__(None, None, None)
         if self.upstream:
             self.fake.close()
 
@@ -366,7 +390,7 @@ class House:
         self.wait_for(lambda: self.verified()["open_holds"] == 0, "open holds remain")
 
     def check_books(self) -> None:
-        if (self.data / "ftgate.sqlite3").exists():
+        if self.postgres is not None or (self.data / "ftgate.sqlite3").exists():
             assert self.verified()["open_holds"] == 0
 
     def verified(self) -> Any:

@@ -79,7 +79,7 @@ class Shop:
 
     def entries(self, account: Account) -> list[tuple[str, int]]:
         """What moved an account's credits beside grants, in cents, oldest first."""
-        with closing(read_only(self.house.data / "ftgate.sqlite3")) as connection:
+        with closing(read_only(self.house.source)) as connection:
             return connection.execute(
                 f"SELECT kind, (CASE debit WHEN 'credits' THEN -1 ELSE 1 END) * amount / {CENT} FROM entries"
                 " WHERE kind IN ('topup', 'refund') AND account IN (SELECT id FROM users WHERE username = ?)"

@@ -12,8 +12,13 @@ from ftgate.house import failpoint
 from tests.blackbox.crashing import CONFIG, CREDITS, SCRIPTS, Shown, check, run_until_dead
 from tests.blackbox.harness import REPO, Account, House
 
-PLACES = [place for place in failpoint.PLACES if place not in {"recovering", *failpoint.PAYMENTS}]
-"""Those of payments are killed at in test_payments_crash.py."""
+PLACES = [
+    place
+    for place in failpoint.PLACES
+    if place not in {"recovering", *failpoint.PAYMENTS, *failpoint.MOVES, *failpoint.TURNS}
+]
+"""Those of payments are killed at in test_payments_crash.py, those of moves in tests/cli/test_migrate.py; turns are
+of gateways that share a PostgreSQL."""
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Money as it is seen from outside: exact to the last unit, never free by mistake, never below zero."""
 
-import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ftgate.store.database import read_only
 from tests.blackbox.harness import HELLO_COST, HELLO_PROMPT, Account, House, channel, error
 
 DETAILS = {"prompt_tokens_details": {"cached_tokens": 600}}
@@ -222,7 +222,7 @@ def test_a_plan_s_multiplier_is_applied_once_and_rounded_half_up(tmp_path: Path)
         # 10 units x 1.15 = 11.5, which is 12 units.
         assert cost(house, house.account(), "odd") == Decimal("0.000000000012")
         assert cost(house, house.account(), "odd", stream=True) == Decimal("0.000000000012")
-        with closing(sqlite3.connect(house.data / "ftgate.sqlite3")) as connection:
+        with closing(read_only(house.source)) as connection:
             rows = connection.execute(
                 "SELECT route, client_dialect, channel_dialect, multiplier, cost, earlier FROM requests"
             ).fetchall()

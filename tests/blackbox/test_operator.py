@@ -206,7 +206,7 @@ def test_the_config_is_shown_checked_and_reloaded(tmp_path: Path) -> None:
         assert shown["path"] == str(house.file) and shown["last_error"] is None and shown["loaded_at"].endswith("Z")
         assert shown["last_change"] is None
         assert found["channel.lab.name"]["origin"] == "file:2" and found["channel.lab.keys"]["value"] == "set"
-        assert found["server.port"] == {"name": "server.port", "value": 8400, "origin": "default"}
+        assert found["server.port"] == {"name": "server.port", "value": 0, "origin": "command line"}
         assert PROVIDER_KEY not in str(shown)
         house.file.write_text(text + "[server]\nkeepalive = 7\nnonsense = 1\n")
         checked = root.said("POST", "/config/check")

@@ -17,7 +17,7 @@ ENTRY = {
 
 def exported(monkeypatch: pytest.MonkeyPatch, **entry: object) -> dict[str, str]:
     """One entry as a CSV file's reader finds it, by the heads of its columns."""
-    monkeypatch.setattr(ledger, "database", lambda config_path, data: Path("nowhere"))
+    monkeypatch.setattr(ledger, "source", lambda config_path, data: Path("nowhere"))
     monkeypatch.setattr(ledger, "all_entries", lambda path, username: iter([{**ENTRY, **entry}]))
     found = CliRunner().invoke(ledger.ledger, ["export"])
     assert found.exit_code == 0, found.output

@@ -22,6 +22,7 @@ EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 ENVIRON = {
     "DEEPSEEK_API_KEY": "sk-1", "STRIPE_SECRET_KEY": "sk_test", "STRIPE_WEBHOOK_SECRET": "whsec",
     "FTGATE_METRICS_TOKEN": "token", "OTLP_AUTHORIZATION": "Bearer t",
+    "FTGATE_DATABASE_URL": "postgresql://ftgate:p@db/ftgate",
 }  # fmt: skip
 
 
@@ -47,7 +48,9 @@ def test_uncommented_it_loads_and_keeps_the_defaults() -> None:
     assert [channel.name for channel in found.routes.channels] == ["deepseek-main", "lab"]
     assert found.backup == msgspec.structs.replace(none.backup, to=Path("/mnt/other-disk/ftgate"))
     assert found.telemetry == settings.Telemetry("http://127.0.0.1:4318", {"Authorization": "Bearer t"})
-    for section in ("database", "billing", "stripe", "limits", "limits_account", "timeouts", "retry", "breaker"):
+    url = Secret(ENVIRON["FTGATE_DATABASE_URL"])
+    assert found.database == msgspec.structs.replace(none.database, url=url)
+    for section in ("billing", "stripe", "limits", "limits_account", "timeouts", "retry", "breaker"):
         assert getattr(found, section) == getattr(none, section), section
     assert found.server == msgspec.structs.replace(
         none.server, public_url="https://llm.example.org", metrics_token=Secret("token")

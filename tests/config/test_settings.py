@@ -35,7 +35,7 @@ DEFAULTS = {
         "keepalive": 15,
         "log_format": "text",
     },
-    "database": {"durability": "power", "hold_lifetime": 2400, "expired_hold": "void"},
+    "database": {"url": None, "durability": "power", "hold_lifetime": 2400, "expired_hold": "void"},
     "backup": {"every_hours": 24, "keep": 7, "to": None},
     "billing": {"mode": "prepaid", "signup_credits": 0},
     "stripe": {

@@ -53,8 +53,9 @@ def booted(boots):
     return [msgspec.structs.replace(entry, boot=boots.get(entry.id, 2)) for entry in GOOD]
 
 
-def test_a_boot_ends_its_own_holds_and_a_later_one_lets_them_expire():
+def test_a_boot_ends_its_own_holds_and_another_one_lets_them_expire():
     assert read(booted({12: 1, 13: 2})).entries == 13
+    assert read(booted({12: 3, 13: 2})).entries == 13  # of a gateway that died, by one that runs for longer
     assert read(booted({3: 0, 6: 0, 7: 0, 8: 0, 12: 0, 13: 2})).entries == 13  # from before entries said so
     assert read(booted({12: 1, 13: 0})).entries == 13  # as an older version, started again, would write
 
@@ -66,7 +67,7 @@ def test_a_boot_ends_its_own_holds_and_a_later_one_lets_them_expire():
         ({5: 1, 13: 3}, "entry 5: boot 1 ends hold 4 of boot 2 by a void"),
         ({9: 0, 13: 3}, "entry 10: boot 2 ends hold 9 of boot 0 by a post"),
         ({}, "entry 13: boot 2 lets hold 12 expire, which boot 2 has taken"),
-        ({12: 3}, "entry 13: boot 2 lets hold 12 expire, which boot 3 has taken"),
+        ({12: 3, 13: 3}, "entry 13: boot 3 lets hold 12 expire, which boot 3 has taken"),
     ],
 )
 def test_a_wrong_boot_is_named(boots, words):

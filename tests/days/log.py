@@ -4,7 +4,7 @@ time, and the auditor at every decision.
 
 import random
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 import trio
@@ -96,6 +96,12 @@ class SlowLog:
     def changed(self, *, soon: bool = True) -> Batch:
         self.wake.set()
         return self.filling
+
+    async def turn(self) -> None:
+        """At once, as beside a file."""
+
+    def later(self, decide: Callable[[], None]) -> None:
+        decide()
 
     async def durable_within(self, batch: Batch, seconds: float) -> bool:
         with trio.move_on_after(seconds):

@@ -1,14 +1,13 @@
 """Bugs to plant in accounts, keys, quotas and payments, as plants.py has them."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 import ftgate.accounts.keys
 from ftgate.accounts import directory
-from ftgate.accounts.applying import Applying
+from ftgate.accounts.applying import NOWHERE, Applying, Hint
 from ftgate.accounts.credits import Credits
 from ftgate.accounts.directory import Directory, StoredKey, User
 from ftgate.accounts.users import Users
@@ -16,7 +15,7 @@ from ftgate.core import payments, windows
 from ftgate.core.books import Books, Entry, Hold, Quota, Refusal
 from ftgate.core.limits import Limits
 from ftgate.core.moments import month
-from ftgate.core.payments import Decision, Payment, Told
+from ftgate.core.payments import Decision, Payment, Told, decide
 from ftgate.core.routing import Routes
 from ftgate.line.gate import Gate
 from ftgate.ports import Key
@@ -244,11 +243,14 @@ def any_amount() -> Patch:
 def the_last_answer_wins() -> Patch:
     """Several look at a payment at once, and an older answer of Stripe's may be applied over a newer one."""
 
-    @asynccontextmanager
-    async def turn(self: Applying, id: str) -> AsyncIterator[None]:
-        yield
+    async def apply(self: Applying, id: str, hint: Hint = NOWHERE) -> Payment:
+        told = await self._ask(self.stripe(), self.rows.by_id[id], hint)
+        before = self.rows.by_id[id]
+        self.enter(before, decide(before, told))
+        await self.written(id)
+        return self.rows.by_id[id]
 
-    return Applying, "turn", turn
+    return Applying, "apply", apply
 
 
 def events_taken_too_early() -> Patch:

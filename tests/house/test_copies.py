@@ -121,7 +121,7 @@ async def test_who_ends_does_not_wait_for_a_long_copy(tmp_path: Path, monkeypatc
     """SQLite's own work ends too, and nothing half made stays under the name of a copy."""
     asked, ended = threading.Event(), threading.Event()
 
-    def endless(database: Path, target: Path, verify: Any, ends: Any) -> dict[str, Any]:
+    def endless(database: Path, target: Path, verify: Any, ends: Any, *, beside: Path) -> dict[str, Any]:
         connection = sqlite3.connect(":memory:")
         connection.set_progress_handler(lambda: asked.set() or ends(), 1000)
         try:

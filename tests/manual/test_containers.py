@@ -68,3 +68,20 @@ def test_what_compose_says_fits(image: dict[str, list[str]], service: dict[str, 
     compile(code, "healthcheck", "exec")
     assert f"http://127.0.0.1:{server.port}/readyz" in code
     assert f"docker compose exec ftgate {' '.join(yaml.safe_load(image['ENTRYPOINT'][0]))} " in TEXT
+
+
+def test_gateways_of_one_ledger_have_a_directory_each() -> None:
+    """The Compose file for several gateways: each starts as the program can, with its own data and the same config."""
+    [compose] = [code for language, code in spans(topic("postgres").text) if language == "yaml"]
+    said = yaml.safe_load(compose)
+    gateways = {name: service for name, service in said["services"].items() if service.get("build")}
+    assert len(gateways) == 2
+    data = [volume for one in gateways.values() for volume in one["volumes"] if volume.endswith(":/data")]
+    assert len(set(data)) == 2 and {volume.partition(":")[0] for volume in data} <= said["volumes"].keys()
+    for one in gateways.values():
+        command, *options = one["command"]
+        helped = CliRunner().invoke(cli, [command, "--help"]).stdout
+        assert all(option in helped for option in options if option.startswith("--"))
+        assert f"./ftgate.toml:{options[options.index('--config') + 1]}:ro" in one["volumes"]
+        assert int(one["stop_grace_period"].removesuffix("s")) >= Server().shutdown_grace + 10
+    assert "FTGATE_DATABASE_URL=postgresql://ftgate:PASSWORD@db/ftgate" in topic("postgres").text

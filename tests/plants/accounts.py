@@ -27,8 +27,8 @@ PLANTS = (
     Plant(
         "a start forgets what keys have spent",
         "ftgate/accounts/directory.py",
-        "limit=key.quota, used=spent.get(key.id, 0)",
-        "limit=key.quota",
+        "self._open_quota(key, spent.get(key.id, 0))",
+        "self._open_quota(key, 0)",
         "tests/accounts/test_directory.py",
     ),
     Plant(
@@ -97,8 +97,8 @@ PLANTS = (
     Plant(
         "a deleted key comes back with a start",
         "ftgate/accounts/directory.py",
-        'if key.status == "deleted":',
-        "if False:",
+        'spent.get(key.id, 0))\n            (self.drop_key if key.status == "deleted" else self.keep_key)(key)',
+        "spent.get(key.id, 0))\n            self.keep_key(key)",
         "tests/accounts/test_directory.py",
     ),
     Plant(
@@ -342,8 +342,8 @@ PLANTS = (
     Plant(
         "notes of others go with a person whose name they hold",
         "ftgate/accounts/forgetting.py",
-        'yield f"{named} {NOTES} AND account = ?", (name, account)',
-        'yield f"{named} {NOTES}", (name,)',
+        'yield f"{named} {NOTES} AND account = ?", (_lower(name), account)',
+        'yield f"{named} {NOTES}", (_lower(name),)',
         "tests/accounts/test_forgetting.py",
     ),
 )

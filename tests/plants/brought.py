@@ -55,7 +55,7 @@ PLANTS = (
             (
                 "a second call replaces the first",
                 "store/batch.py",
-                "SET tokens = tokens + excluded.tokens",
+                "SET tokens = byok_months.tokens + excluded.tokens",
                 "SET tokens = excluded.tokens",
             ),
             (

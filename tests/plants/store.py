@@ -258,7 +258,7 @@ PLANTS = (
     Plant(
         "what has gone before is forgotten when more goes",
         "ftgate/store/pruning.py",
-        "UPDATE SET tokens = tokens + excluded.tokens",
+        "UPDATE SET tokens = pruned_months.tokens + excluded.tokens",
         "UPDATE SET tokens = excluded.tokens",
         "tests/store/test_pruning.py",
     ),

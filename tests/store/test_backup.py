@@ -163,7 +163,7 @@ def test_half_a_copy_never_has_the_name(path: Path, tmp_path: Path, monkeypatch:
     with pytest.raises(KeyboardInterrupt):
         make_backup(path, target, stopped)
     with monkeypatch.context() as patch:
-        patch.setattr("ftgate.store.backup._force_to_disk", stopped)
+        patch.setattr("ftgate.store.backup.force_to_disk", stopped)
         with pytest.raises(KeyboardInterrupt):
             make_backup(path, target, verify_ledger)
     assert seen == [["b.part"], ["b.part"]] and list(target.parent.iterdir()) == []

@@ -1,7 +1,6 @@
 """What a start page shows of an account's calls, against sums and counts over its rows one by one."""
 
 from collections import Counter
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -12,7 +11,8 @@ from ftgate.core.periods import DAYS, Span, window
 from ftgate.ports import Row
 from ftgate.store import glance as of
 from ftgate.store.glance import glance
-from tests.store.test_listing import write
+from ftgate.store.source import Source
+from tests.store.either import write
 from tests.store.test_usage import NOW, made, summed
 
 
@@ -29,15 +29,14 @@ ROWS = rows()
 
 
 @pytest.fixture(scope="module")
-def logged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("glance") / "f.sqlite3"
-    write(path, ROWS, group=100)
-    return path
+def logged(shared: Source) -> Source:
+    write(shared, ROWS, group=100)
+    return shared
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu"])
 @pytest.mark.parametrize("period", DAYS)
-def test_against_the_rows(logged: Path, period: str, zone: str) -> None:
+def test_against_the_rows(logged: Source, period: str, zone: str) -> None:
     month, shown = window("30d", NOW, ZoneInfo(zone)), window(period, NOW, ZoneInfo(zone))
 
     def by_model(span: Span) -> dict[str, Sums]:
@@ -57,7 +56,7 @@ def test_against_the_rows(logged: Path, period: str, zone: str) -> None:
     assert found.first_token_ms == sorted(one.first_token_ms for one in inside if one.first_token_ms is not None)
 
 
-def test_times_are_of_the_newest_calls(logged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_are_of_the_newest_calls(logged: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(of, "NEWEST", 30)
     asked = window("30d", NOW, ZoneInfo("UTC"))
     inside = [one for one in ROWS if one.account == 1 and asked.from_us <= one.created_at_us < asked.to_us]
@@ -66,7 +65,7 @@ def test_times_are_of_the_newest_calls(logged: Path, monkeypatch: pytest.MonkeyP
     assert glance(logged, 1, asked, asked).first_token_ms == expected
 
 
-def test_an_account_without_calls(logged: Path) -> None:
+def test_an_account_without_calls(logged: Source) -> None:
     asked = window("24h", NOW, ZoneInfo("UTC"))
     found = glance(logged, 9, asked, asked)
     assert (found.counted, found.failed, found.first_token_ms) == ({}, [], [])

@@ -1,20 +1,19 @@
 """The request log as the account and operator routes read it: in worker threads, piece by piece."""
 
-from pathlib import Path
-
 import pytest
 
 from ftgate.core.logged import OPERATOR, Wanted, csv_head, csv_line
 from ftgate.core.periods import window
 from ftgate.store import journal
 from ftgate.store.journal import StoredJournal
+from ftgate.store.source import Source
 from tests.store.test_listing import ROWS, chosen, ids, logged
 from tests.store.test_usage import NOW, ZoneInfo
 
 __all__ = ["logged"]  # the fixture: ROWS
 
 
-async def test_a_page_a_call_and_what_was_used(logged: Path) -> None:
+async def test_a_page_a_call_and_what_was_used(logged: Source) -> None:
     stored = StoredJournal(logged)
     expected = chosen(ROWS, account=1, status="ok")
     found = await stored.page(Wanted(account=1, status="ok"), skipped=2, size=3)
@@ -28,7 +27,7 @@ async def test_a_page_a_call_and_what_was_used(logged: Path) -> None:
 
 @pytest.mark.parametrize("names", [("request_id",), OPERATOR])
 async def test_an_export_comes_piece_by_piece(
-    logged: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
+    logged: Source, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr(journal, "PIECE", 50)
     pieces = [piece.decode() async for piece in StoredJournal(logged).csv(Wanted(account=1), names)]

@@ -1,7 +1,6 @@
 """Pages of the request log, against rows that are sorted and chosen one by one."""
 
 import random
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,10 @@ from ftgate.core.logged import Listed, Wanted
 from ftgate.core.periods import QUARTER_US
 from ftgate.ports import Row
 from ftgate.store import listing
-from ftgate.store.batch import Batch, write_batch
-from ftgate.store.database import connect, read_only
+from ftgate.store.database import read_only
 from ftgate.store.listing import BEGINNING, older_first, page, recorded
+from ftgate.store.source import Source
+from tests.store.either import opened, write
 from tests.store.faulty import row
 
 BEGINS = 2000 * QUARTER_US
@@ -37,22 +37,13 @@ def made(many: int, seed: int = 1) -> list[Row]:
     ]  # fmt: skip
 
 
-def write(path: Path, rows: list[Row], group: int = 7) -> None:
-    with closing(connect(path, durability="process")) as connection:
-        for at in range(0, len(rows), group):
-            batch = Batch()
-            batch.rows += rows[at : at + group]
-            write_batch(connection, batch)
-
-
 ROWS = made(400)
 
 
 @pytest.fixture(scope="module")
-def logged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("listing") / "f.sqlite3"
-    write(path, ROWS)
-    return path
+def logged(shared: Source) -> Source:
+    write(shared, ROWS)
+    return shared
 
 
 def chosen(rows: list[Row], **wanted: Any) -> list[str]:
@@ -106,7 +97,7 @@ FILTERS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("wanted", FILTERS, ids=repr)
-def test_pages_by_cursor_and_by_number_show_what_is_chosen(logged: Path, wanted: dict[str, Any]) -> None:
+def test_pages_by_cursor_and_by_number_show_what_is_chosen(logged: Source, wanted: dict[str, Any]) -> None:
     expected = chosen(ROWS, **wanted)
     for size in (7, 100):
         after, seen, skipped = None, [], 0
@@ -124,7 +115,7 @@ def test_pages_by_cursor_and_by_number_show_what_is_chosen(logged: Path, wanted:
         assert page(logged, Wanted(**wanted), skipped=len(expected), size=size, after=None).rows == []
 
 
-def test_a_far_page_is_counted_to(logged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_far_page_is_counted_to(logged: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "_FAR", 3)
     for wanted in ({}, {"account": 1}, {"model": "m1", "from_us": BEGINS + 5 * QUARTER_US}):
         expected = chosen(ROWS, **wanted)
@@ -136,16 +127,16 @@ def test_a_far_page_is_counted_to(logged: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     "wanted", [{}, {"account": 1}, {"account": 1, "status": "ok"}, {"account": 1, "from_us": BEGINS + 9}], ids=repr
 )
-def test_a_cursor_neither_repeats_nor_skips_while_calls_end(tmp_path: Path, wanted: dict[str, Any]) -> None:
+def test_a_cursor_neither_repeats_nor_skips_while_calls_end(source: Source, wanted: dict[str, Any]) -> None:
     """Between two pages calls end that came long ago, and just now, and between."""
-    path, rng = tmp_path / "f.sqlite3", random.Random(3)
+    rng = random.Random(3)
     rows = made(200, seed=2)
-    write(path, rows)
+    write(source, rows)
     there = chosen(rows, **wanted)
     late = made(300, seed=3)
     after, seen = None, []
     while True:
-        found = page(path, Wanted(**wanted), skipped=0, size=9, after=after)
+        found = page(source, Wanted(**wanted), skipped=0, size=9, after=after)
         seen += ids(found)
         if found.following is None:
             break
@@ -153,13 +144,13 @@ def test_a_cursor_neither_repeats_nor_skips_while_calls_end(tmp_path: Path, want
         more = [late.pop() for _ in range(rng.randrange(5))]
         for one in more:
             one.request_id = f"late-{one.request_id}"
-        write(path, more)
+        write(source, more)
     assert len(seen) == len(set(seen))
     assert [id for id in seen if not id.startswith("late-")] == there
 
 
 @pytest.mark.parametrize("place", [(2**70, 5), (-(2**70), 5), (BEGINS, 2**70), (BEGINS, -(2**70)), (0, 0)])
-def test_any_two_numbers_are_a_place(logged: Path, place: tuple[int, int]) -> None:
+def test_any_two_numbers_are_a_place(logged: Source, place: tuple[int, int]) -> None:
     for wanted in ({"account": 1}, {"account": 1, "from_us": 0}):
         found = ids(page(logged, Wanted(**wanted), skipped=0, size=100, after=place))
         expected = chosen(ROWS, **wanted)
@@ -167,37 +158,34 @@ def test_any_two_numbers_are_a_place(logged: Path, place: tuple[int, int]) -> No
 
 
 @pytest.mark.parametrize("wanted", [*FILTERS[:3], FILTERS[6], *FILTERS[10:16], *FILTERS[19:22]], ids=repr)
-def test_an_export_has_every_row_that_was_there_oldest_first(
-    logged: Path, tmp_path: Path, wanted: dict[str, Any]
-) -> None:
-    path = tmp_path / "f.sqlite3"
-    write(path, ROWS)
-    newest, behind, seen = listing.newest(path), BEGINNING, []
-    write(path, [row("late", created_at_us=BEGINS + 3, account=1, status="ok", model="auto")])
+def test_an_export_has_every_row_that_was_there_oldest_first(source: Source, wanted: dict[str, Any]) -> None:
+    write(source, ROWS)
+    newest, behind, seen = listing.newest(source), BEGINNING, []
+    write(source, [row("late", created_at_us=BEGINS + 3, account=1, status="ok", model="auto")])
     while True:
-        rows, behind = older_first(path, Wanted(**wanted), behind=behind, newest=newest, size=11)
+        rows, behind = older_first(source, Wanted(**wanted), behind=behind, newest=newest, size=11)
         if not rows:
             break
         seen += [one.request_id for one in rows]
     assert seen == chosen(ROWS, **wanted)[::-1]
 
 
-def test_a_row_and_what_is_recorded_of_it(tmp_path: Path) -> None:
-    path = tmp_path / "f.sqlite3"
-    write(path, [row("r1", key=3, cost=5, channel="c", lost=2, tries="[]", first_token_ms=4)])
-    with closing(connect(path, durability="process")) as connection:
+def test_a_row_and_what_is_recorded_of_it(source: Source) -> None:
+    write(source, [row("r1", key=3, cost=5, channel="c", lost=2, tries="[]", first_token_ms=4)])
+    with opened(source) as connection:
         connection.execute(
             "INSERT INTO users (id, username, role, status, plan, created_at_us) VALUES (1,'u','','','',0)"
         )
         connection.execute(
-            "INSERT INTO keys (id, account, name, prefix, hash, status, created_at_us) VALUES (3,1,'k','',x'','',0)"
+            "INSERT INTO keys (id, account, name, prefix, hash, status, created_at_us) VALUES (3,1,'k','',?,'',0)",
+            (b"",),
         )
-    said = recorded(path, "r1")
+    said = recorded(source, "r1")
     assert said is not None and (said.tries, said.price[:9]) == ("[]", '{"input":')
     one = said.row
     assert (one.key, one.key_name, one.account, one.channel, one.cost, one.lost) == (3, "k", 1, "c", 5, 2)
-    assert page(path, Wanted(), skipped=0, size=1, after=None).rows == [one]
-    assert recorded(path, "r2") is None
+    assert page(source, Wanted(), skipped=0, size=1, after=None).rows == [one]
+    assert recorded(source, "r2") is None
 
 
 def test_no_page_reads_what_it_does_not_show(tmp_path: Path) -> None:

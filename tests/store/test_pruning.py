@@ -2,8 +2,6 @@
 
 import random
 from collections.abc import Callable
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,12 +12,13 @@ from ftgate.core.periods import QUARTER_US, window
 from ftgate.ports import BYOK, Row
 from ftgate.store import pruning, requests, usage
 from ftgate.store import verify as verification
-from ftgate.store.batch import Batch, write_batch
-from ftgate.store.database import connect
+from ftgate.store.batch import Batch
 from ftgate.store.listing import older_first, page, recorded
 from ftgate.store.rollups import SUMS
+from ftgate.store.source import Source
 from ftgate.store.verify import verify_ledger
-from tests.store.faulty import Calls, read, row
+from tests.store.either import opened, put, read
+from tests.store.faulty import Calls, row
 from tests.store.test_listing import chosen, ids
 
 BEGINS = 1_500_000 * QUARTER_US
@@ -28,7 +27,12 @@ LAST = 2**62
 UTC = ZoneInfo("UTC")
 
 
-def made(path: Path, seed: int = 4) -> list[Row]:
+@pytest.fixture
+def path(source: Source) -> Source:
+    return source
+
+
+def made(path: Source, seed: int = 4) -> list[Row]:
     """Calls that ended in another order than they came: with holds, posted and void, without, and by BYOK. The last
     hold is open."""
     rng, calls, batch = random.Random(seed), Calls(), Batch()
@@ -55,8 +59,8 @@ def made(path: Path, seed: int = 4) -> list[Row]:
                 batch.count_month(1, "2012-10", 12)
     calls.hold(batch)
     rows = list(batch.rows)
-    with closing(connect(path, durability="process")) as connection:
-        write_batch(connection, batch)
+    with opened(path) as connection:
+        put(connection, batch)
     assert {month for (month,) in read(path, OF_MONTHS)} == {"2012-10"}
     return rows
 
@@ -64,17 +68,17 @@ def made(path: Path, seed: int = 4) -> list[Row]:
 OF_MONTHS = "SELECT DISTINCT strftime('%Y-%m', created_at_us / 1000000, 'unixepoch') FROM requests WHERE mode = 'byok'"
 
 
-def prune(path: Path, before_us: int, many: int = pruning.FOUND, *, upto: int = LAST) -> int:
+def prune(path: Source, before_us: int, many: int = pruning.FOUND, *, upto: int = LAST) -> int:
     """Let so many of the rows go; how many went."""
-    with closing(connect(path, durability="process")) as connection:
+    with opened(path) as connection:
         gone = pruning.old_rows(connection, before_us, upto, many)
         batch = Batch()
         batch.statements += pruning.statements(gone)
-        write_batch(connection, batch)
+        put(connection, batch)
     return len(gone)
 
 
-def remembered(path: Path) -> list[object]:
+def remembered(path: Source) -> list[object]:
     """All that pruning must not change."""
     used = usage.used(path, 1, window("30d", BEGINS + MANY * QUARTER_US // 8 + 5_000, UTC))
     tables = ("byok_months", "usage_quarters", "entries", "balances", "spent", "audit", "payments", "checkpoints")
@@ -84,7 +88,7 @@ def remembered(path: Path) -> list[object]:
     ]  # fmt: skip
 
 
-def test_what_is_too_old_goes_and_what_is_remembered_stays(path: Path) -> None:
+def test_what_is_too_old_goes_and_what_is_remembered_stays(path: Source) -> None:
     rows = made(path)
     before, verified = remembered(path), verify_ledger(path)
     assert "pruned" not in verified
@@ -107,7 +111,7 @@ def test_what_is_too_old_goes_and_what_is_remembered_stays(path: Path) -> None:
     assert 0 < len(left) < MANY // 6
 
 
-def test_pages_and_places_in_them_stay_right_while_rows_go(path: Path) -> None:
+def test_pages_and_places_in_them_stay_right_while_rows_go(path: Source) -> None:
     """Whatever a reader has seen, what comes next is what is left behind it, in the same order."""
     rows = made(path)
     for wanted in (
@@ -136,7 +140,7 @@ def test_pages_and_places_in_them_stay_right_while_rows_go(path: Path) -> None:
     assert went == 0 < len(rows) - len(there)
 
 
-def test_an_export_goes_on_while_rows_go(path: Path) -> None:
+def test_an_export_goes_on_while_rows_go(path: Source) -> None:
     rows = made(path)
     seen: list[str] = []
     behind, newest = (-1, -1), len(rows)
@@ -151,48 +155,48 @@ def test_an_export_goes_on_while_rows_go(path: Path) -> None:
     assert recorded(path, rows[-1].request_id) is not None
 
 
-def test_the_newest_row_stays(path: Path) -> None:
+def test_the_newest_row_stays(path: Source) -> None:
     """Its id would be given again, and whoever has read as far as that would miss the call that gets it."""
     rows = made(path)
     assert prune(path, LAST) == MANY - 1
     assert read(path, "SELECT id, request_id FROM requests") == [(MANY, rows[-1].request_id)]
-    with closing(connect(path, durability="process")) as connection:
+    with opened(path) as connection:
         batch = Batch()
         batch.rows.append(row("later"))
-        write_batch(connection, batch)
+        put(connection, batch)
     assert prune(path, LAST) == 1
     assert read(path, "SELECT id, request_id FROM requests") == [(MANY + 1, "later")]
 
 
-def test_the_row_of_an_open_hold_stays(path: Path) -> None:
+def test_the_row_of_an_open_hold_stays(path: Source) -> None:
     """No call leaves one; should it be there, it is found by `ledger verify` and not swept away."""
     rows = made(path)
-    with closing(connect(path, durability="process")) as connection:
+    with opened(path) as connection:
         batch = Batch()
         batch.rows += [row("open", read(path, "SELECT max(id) FROM entries WHERE kind = 'hold'")[0][0]), row("last")]
-        write_batch(connection, batch)
+        put(connection, batch)
     assert prune(path, LAST) == len(rows)
     assert [id for (id,) in read(path, "SELECT request_id FROM requests ORDER BY id")] == ["open", "last"]
 
 
-def test_rows_past_a_mark_stay(path: Path) -> None:
+def test_rows_past_a_mark_stay(path: Source) -> None:
     made(path)
     assert prune(path, LAST, upto=100) == 100
     assert read(path, "SELECT min(id) FROM requests") == [(101,)]
 
 
-def test_what_goes_twice_counts_once(path: Path) -> None:
+def test_what_goes_twice_counts_once(path: Source) -> None:
     """A commit that reported an error and was in all the same is not told from one that was not, at a start."""
     made(path)
     for _ in range(2):
         batch = Batch()
         batch.statements += pruning.statements([1, 2, 3, 4, 5])
-        with closing(connect(path, durability="process")) as connection:
-            write_batch(connection, batch)
+        with opened(path) as connection:
+            put(connection, batch)
         assert verify_ledger(path)["pruned"] == 5
 
 
-def test_half_of_it_is_none(path: Path) -> None:
+def test_half_of_it_is_none(path: Source) -> None:
     """Each statement fails once: then nothing has changed, and the next try does all."""
     made(path)
     before = verify_ledger(path)
@@ -200,8 +204,8 @@ def test_half_of_it_is_none(path: Path) -> None:
         batch = Batch()
         batch.statements += pruning.statements(list(range(1, 40)))
         batch.statements.insert(broken + 1, ("INSERT INTO nowhere VALUES (1)", ()))
-        with closing(connect(path, durability="process")) as connection, pytest.raises(Exception, match="nowhere"):
-            write_batch(connection, batch)
+        with opened(path) as connection, pytest.raises(Exception, match="nowhere"):
+            put(connection, batch)
         assert verify_ledger(path) == before
 
 
@@ -222,17 +226,17 @@ def test_half_of_it_is_none(path: Path) -> None:
         ("DELETE FROM usage_quarters", "in the quarter hour from"),
     ],
 )
-def test_what_does_not_agree_is_named_with_rows_gone_too(path: Path, sql: str, said: str) -> None:
+def test_what_does_not_agree_is_named_with_rows_gone_too(path: Source, sql: str, said: str) -> None:
     made(path)
     prune(path, BEGINS + 12 * QUARTER_US)
     assert 50 < verify_ledger(path)["pruned"] < 150  # type: ignore[operator]
-    with closing(connect(path, durability="process")) as connection:
+    with opened(path) as connection:
         assert connection.execute(sql).rowcount > 0
     assert said in str(verify_ledger(path).get("disagreement"))
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_rows_may_go_while_the_ledger_is_verified(path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+def test_rows_may_go_while_the_ledger_is_verified(path: Source, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """Before each read of a page some more go; and what is wrong beside them is found all the same."""
     made(path, seed)
     prune(path, LAST, 10)
@@ -240,11 +244,11 @@ def test_rows_may_go_while_the_ledger_is_verified(path: Path, monkeypatch: pytes
 
     def meanwhile(what: Callable[..., Any]) -> Callable[..., Any]:
         def then(*values: Any) -> Any:
-            with closing(connect(path, durability="process")) as connection:
+            with opened(path) as connection:
                 old = pruning.old_rows(connection, LAST, 220)
                 batch = Batch()
                 batch.statements += pruning.statements(rng.sample(old, min(len(old), 5)))
-                write_batch(connection, batch)
+                put(connection, batch)
             return what(*values)
 
         return then
@@ -261,12 +265,12 @@ def test_rows_may_go_while_the_ledger_is_verified(path: Path, monkeypatch: pytes
     said = verify_ledger(path)
     assert said["ok"] and said["pruned"] == 10
     assert 20 < read(path, "SELECT sum(pruned) FROM kinds")[0][0] < MANY - 20
-    with closing(connect(path, durability="process")) as connection:
+    with opened(path) as connection:
         connection.execute("DELETE FROM requests WHERE id = 230")
     assert "request" in str(verify_ledger(path)["disagreement"])
 
 
-def test_a_kind_whose_rows_are_all_gone_is_passed_over(path: Path) -> None:
+def test_a_kind_whose_rows_are_all_gone_is_passed_over(path: Source) -> None:
     """And its calls still count."""
     made(path)
     prune(path, LAST)

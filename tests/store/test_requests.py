@@ -1,21 +1,19 @@
 """The request log read back as a whole: the newest calls, sums, what channels have cost."""
 
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ftgate.store import requests
-from ftgate.store.batch import Batch, write_batch
-from ftgate.store.database import connect
+from ftgate.store.batch import Batch
+from ftgate.store.source import Source
+from tests.store.either import opened, put
 from tests.store.faulty import row
 
 
 @pytest.fixture
-def listed(tmp_path: Path) -> Path:
+def listed(source: Source) -> Source:
     """30 requests of two accounts: n from 0 at n seconds."""
-    path = tmp_path / "listed.sqlite3"
     batch = Batch()
     for n in range(30):
         batch.rows.append(
@@ -26,12 +24,12 @@ def listed(tmp_path: Path) -> Path:
                 estimated=n == 4, stream=n == 6, first_token_ms=3 if n == 6 else None,
             )
         )  # fmt: skip
-    with closing(connect(path, durability="process")) as connection:
-        write_batch(connection, batch)
-    return path
+    with opened(source) as connection:
+        put(connection, batch)
+    return source
 
 
-def test_a_row_as_it_is_shown(listed: Path) -> None:
+def test_a_row_as_it_is_shown(listed: Source) -> None:
     found: Any = requests.latest(listed, 24)
     assert (found["page"], found["page_size"], found["total"], len(found["data"])) == (1, 24, 30, 24)
     assert found["data"][-1] == {
@@ -42,7 +40,7 @@ def test_a_row_as_it_is_shown(listed: Path) -> None:
     }  # fmt: skip
 
 
-def test_sums(listed: Path) -> None:
+def test_sums(listed: Source) -> None:
     found: Any = requests.stats(listed)
     each = {"requests": 10, "prompt_tokens": 100, "completion_tokens": 20}
     assert found == {
@@ -54,14 +52,14 @@ def test_sums(listed: Path) -> None:
     }  # fmt: skip
 
 
-def test_sums_past_sixty_four_bits(tmp_path: Path) -> None:
+def test_sums_past_sixty_four_bits(source: Source) -> None:
     """Ten million dollars and a pico, in two models of one sum each."""
     batch = Batch()
     for n in range(20):
         batch.rows.append(row(f"r{n}", served_model="dear" if n % 2 else "dearer", cost=5 * 10**17 + (n == 2)))
-    with closing(connect(tmp_path / "f", durability="process")) as connection:
-        write_batch(connection, batch)
-    found = requests.stats(tmp_path / "f")
+    with opened(source) as connection:
+        put(connection, batch)
+    found = requests.stats(source)
     assert found["cost"] == "10000000.000000000001"
     models: Any = found["models"]
     assert [(one["model"], one["cost"]) for one in models] == [("dearer", "5000000.000000000001"), ("dear", "5000000")]

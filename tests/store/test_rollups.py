@@ -8,14 +8,16 @@ import pytest
 
 from ftgate.core.logged import Wanted
 from ftgate.ports import Row
-from ftgate.store.batch import Batch, joined, write_batch
+from ftgate.store.batch import Batch, joined
 from ftgate.store.database import connect
 from ftgate.store.listing import BEGINNING, older_first, page
 from ftgate.store.pruning import statements
 from ftgate.store.rollups import BUCKETS, GROUPED, KIND, grouped, kind_id
+from ftgate.store.source import Source
 from ftgate.store.verify import verify_ledger
-from tests.store.faulty import read, row
-from tests.store.test_listing import made, write
+from tests.store.either import opened, put, read, write
+from tests.store.faulty import row
+from tests.store.test_listing import made
 
 
 def standard(many: int, seed: int) -> list[Row]:
@@ -27,9 +29,9 @@ def standard(many: int, seed: int) -> list[Row]:
 
 
 @pytest.fixture
-def logged(path: Path) -> Path:
-    write(path, standard(200, seed=9))
-    return path
+def logged(source: Source) -> Source:
+    write(source, standard(200, seed=9))
+    return source
 
 
 def test_a_batch_is_added_up_by_kind_and_quarter() -> None:
@@ -54,17 +56,17 @@ def test_every_part_of_a_kind_makes_another_one() -> None:
     assert kind_id.__wrapped__(1, 2, "a", "b", "c", "d", "e", 3) == 3901653929861210402
 
 
-def test_models_of_any_text_make_no_kinds_without_end(path: Path) -> None:
+def test_models_of_any_text_make_no_kinds_without_end(source: Source) -> None:
     """Who asks for models that are not there, or brings a key and names models as he likes, has a bounded number of
     kinds; and each model is found, and counted, by its own name."""
     refused = [row(f"r{n}", model=f"m{n}", served_model="", status="refused", http_status=404) for n in range(500)]
     served = [row(f"s{n}", model=f"m{n}", served_model=f"m{n}", mode="other") for n in range(3)]
     brought = [row(f"b{n}", model=f"x{n}", served_model=f"x{n}", mode="byok", prompt_tokens=0, completion_tokens=0)
                for n in range(500)]  # fmt: skip
-    write(path, [*refused, *served, *brought], group=100)
-    assert verify_ledger(path)["ok"]
-    assert read(path, "SELECT count(*) FROM kinds")[0][0] <= 2 * BUCKETS + 3
-    assert read(path, "SELECT count(DISTINCT model) FROM usage_quarters") == [(504,)]
+    write(source, [*refused, *served, *brought], group=100)
+    assert verify_ledger(source)["ok"]
+    assert read(source, "SELECT count(*) FROM kinds")[0][0] <= 2 * BUCKETS + 3
+    assert read(source, "SELECT count(DISTINCT model) FROM usage_quarters") == [(504,)]
     for wanted, ids in (
         (Wanted(model="m7"), ["r7"]), (Wanted(model="m2"), ["s2", "r2"]), (Wanted(model="x499"), ["b499"]),
         (Wanted(model="m7", from_us=0), ["r7"]), (Wanted(model="m2", to_us=2_000_000), ["s2", "r2"]),
@@ -72,14 +74,14 @@ def test_models_of_any_text_make_no_kinds_without_end(path: Path) -> None:
         (Wanted(model="m7", request_id="r7"), ["r7"]), (Wanted(model="m7", request_id="r8"), []),
         (Wanted(model="nobody asked"), []), (Wanted(model="\x015"), []),
     ):  # fmt: skip
-        found = page(path, wanted, skipped=0, size=9, after=None)
+        found = page(source, wanted, skipped=0, size=9, after=None)
         assert ([one.request_id for one in found.rows], found.total) == (ids, len(ids)), wanted
-        rows, _ = older_first(path, wanted, behind=BEGINNING, newest=10**6, size=9)
+        rows, _ = older_first(source, wanted, behind=BEGINNING, newest=10**6, size=9)
         assert [one.request_id for one in rows] == ids[::-1]
-    assert page(path, Wanted(), skipped=0, size=1, after=None).total == 1003
+    assert page(source, Wanted(), skipped=0, size=1, after=None).total == 1003
 
 
-def test_joined_batches_add_up_too(path: Path) -> None:
+def test_joined_batches_add_up_too(source: Source) -> None:
     rng, batches = random.Random(4), []
     rows = standard(100, seed=4)
     while rows:
@@ -87,11 +89,11 @@ def test_joined_batches_add_up_too(path: Path) -> None:
         batch.rows += [rows.pop() for _ in range(min(len(rows), rng.randrange(1, 9)))]
         batch.seal()
         batches.append(batch)
-    with closing(connect(path, durability="process")) as connection:
-        write_batch(connection, joined(batches[:9]))
-        write_batch(connection, joined(batches[9:]))
-    assert verify_ledger(path)["ok"]
-    assert read(path, "SELECT sum(requests) FROM kinds") == read(path, "SELECT count(*) FROM requests") == [(100,)]
+    with opened(source) as connection:
+        put(connection, joined(batches[:9]))
+        put(connection, joined(batches[9:]))
+    assert verify_ledger(source)["ok"]
+    assert read(source, "SELECT sum(requests) FROM kinds") == read(source, "SELECT count(*) FROM requests") == [(100,)]
 
 
 def test_a_migrated_database_holds_what_one_that_grew_holds(path: Path) -> None:
@@ -142,18 +144,18 @@ def test_a_migrated_database_holds_what_one_that_grew_holds(path: Path) -> None:
         ("INSERT INTO usage_quarters VALUES (3, 1, 'm', 1, 0, 0, 0, 0, 0)", "account 3: the sums of m"),
     ],
 )
-def test_what_does_not_agree_is_named(logged: Path, sql: str, said: str) -> None:
+def test_what_does_not_agree_is_named(logged: Source, sql: str, said: str) -> None:
     assert verify_ledger(logged)["ok"]
-    with closing(connect(logged, durability="process")) as connection:
+    with opened(logged) as connection:
         assert connection.execute(sql).rowcount > 0
     assert said in str(verify_ledger(logged).get("disagreement"))
 
 
-def test_rows_that_are_gone_leave_their_sums(logged: Path) -> None:
-    with closing(connect(logged, durability="process")) as connection:
+def test_rows_that_are_gone_leave_their_sums(logged: Source) -> None:
+    with opened(logged) as connection:
         for sql, values in statements([3]):
             connection.execute(sql, values)
     assert verify_ledger(logged)["ok"]
-    with closing(connect(logged, durability="process")) as connection:
+    with opened(logged) as connection:
         connection.execute("UPDATE usage_quarters SET completion_tokens = 0")
     assert "in the quarter hour" in str(verify_ledger(logged)["disagreement"])

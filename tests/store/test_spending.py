@@ -1,10 +1,10 @@
 """What channels have cost, read from the rows and from the note of how far they were read."""
 
 import random
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,32 +15,34 @@ from ftgate.core.spending import month_of
 from ftgate.house.house import DATABASE, House
 from ftgate.ports import Held, HoldRequest, Row
 from ftgate.store import spending
-from ftgate.store.batch import Batch, write_batch
-from ftgate.store.database import connect, last_request
+from ftgate.store.batch import Batch
+from ftgate.store.database import last_request
 from ftgate.store.ledger import MemoryLedger
+from ftgate.store.source import Source
 from ftgate.store.spending import Spent
 from tests.core.offers import offers
 from tests.house.test_house import opened
+from tests.store import either
 from tests.store.faulty import read, row
 from tests.store.houses import crashing
 
 
 @contextmanager
-def written(place: Path, rows: list[Row]) -> Iterator[sqlite3.Connection]:
+def written(source: Source, rows: list[Row]) -> Iterator[Any]:
     batch = Batch()
     batch.rows += rows
-    with closing(connect(place / "ftgate.sqlite3", durability="process")) as connection:
-        write_batch(connection, batch)
+    with either.opened(source) as connection:
+        either.put(connection, batch)
         yield connection
 
 
-def whole(spent: Spent, connection: sqlite3.Connection, page: int = spending.PAGE) -> dict[str, int]:
+def whole(spent: Spent, connection: Any, page: int = spending.PAGE) -> dict[str, int]:
     while spending.read_on(connection, spent, last_request(connection), page):
         pass
     return spent.units
 
 
-def test_what_channels_have_cost(tmp_path: Path) -> None:
+def test_what_channels_have_cost(source: Source) -> None:
     """At their own prices: a factor is taken out again, also one of nothing; other months and callers' own keys do not
     count. Compared with a sum over all rows."""
     rng = random.Random(5)
@@ -61,7 +63,7 @@ def test_what_channels_have_cost(tmp_path: Path) -> None:
         )  # fmt: skip
         if created >= begins and mode == "standard":
             expected[channel] = expected.get(channel, 0) + units
-    with written(tmp_path, rows) as connection:
+    with written(source, rows) as connection:
         for page in (1, 7, 1000):
             assert whole(spending.resume(connection, begins), connection, page) == expected
         assert whole(spending.resume(connection, 10**18), connection) == {}
@@ -76,17 +78,17 @@ def test_what_channels_have_cost(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("said", ["", "{", "[]", '{"a": "x"}', '{"a": 5}', "\\xff"])
-def test_a_note_that_cannot_be_read_is_passed_over(said: str, tmp_path: Path) -> None:
-    with written(tmp_path, [row("r1", created_at_us=7, channel="a", cost=5)]) as connection:
+def test_a_note_that_cannot_be_read_is_passed_over(said: str, source: Source) -> None:
+    with written(source, [row("r1", created_at_us=7, channel="a", cost=5)]) as connection:
         connection.execute("INSERT INTO spending VALUES (1, 0, 1, ?)", (said,))
         assert whole(spending.resume(connection, 0), connection) == {"a": 5}
         connection.execute("UPDATE spending SET units = '{}', last_id = 9")  # rows that are not there
         assert whole(spending.resume(connection, 0), connection) == {"a": 5}
 
 
-def test_sums_past_sixty_four_bits(tmp_path: Path) -> None:
+def test_sums_past_sixty_four_bits(source: Source) -> None:
     rows = [row(f"r{n}", created_at_us=7, channel="a", cost=5 * 10**17 + 1) for n in range(40)]
-    with written(tmp_path, rows) as connection:
+    with written(source, rows) as connection:
         spent = spending.resume(connection, 0)
         assert whole(spent, connection) == {"a": 40 * (5 * 10**17 + 1)}
         connection.execute(*spending.statement(spent))

@@ -1,8 +1,6 @@
 """What the calls of a list come to, against sums over rows that are chosen one by one."""
 
 import random
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,9 +10,10 @@ from ftgate.core.logged import NOT_FAILED, Totals, Wanted
 from ftgate.core.periods import QUARTER_US
 from ftgate.ports import Row
 from ftgate.store import pruning, summing
-from ftgate.store.database import connect
 from ftgate.store.listing import page
-from tests.store.test_listing import BEGINS, FILTERS, made, write
+from ftgate.store.source import Source
+from tests.store.either import opened, write
+from tests.store.test_listing import BEGINS, FILTERS, made
 
 MORE: list[dict[str, Any]] = [
     {"failed": True},
@@ -43,10 +42,9 @@ ROWS = rows()
 
 
 @pytest.fixture(scope="module")
-def logged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("summing") / "f.sqlite3"
-    write(path, ROWS)
-    return path
+def logged(shared: Source) -> Source:
+    write(shared, ROWS)
+    return shared
 
 
 def summed(rows: list[Row], wanted: Wanted) -> tuple[int, Totals]:
@@ -70,7 +68,7 @@ def summed(rows: list[Row], wanted: Wanted) -> tuple[int, Totals]:
 @pytest.mark.parametrize("few", [0, 20, 150, summing.FEW])
 @pytest.mark.parametrize("wanted", FILTERS + MORE, ids=repr)
 def test_totals_are_exact_or_none(
-    logged: Path, wanted: dict[str, Any], few: int, monkeypatch: pytest.MonkeyPatch
+    logged: Source, wanted: dict[str, Any], few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(summing, "FEW", few)
     found = page(logged, Wanted(**wanted), skipped=0, size=1, after=None, summed=True)
@@ -92,7 +90,7 @@ def test_totals_are_exact_or_none(
     ids=repr,
 )
 def test_no_more_rows_are_read_than_must_be(
-    logged: Path, wanted: dict[str, Any], reads: int, monkeypatch: pytest.MonkeyPatch
+    logged: Source, wanted: dict[str, Any], reads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(summing, "FEW", reads)
     assert page(logged, Wanted(**wanted), skipped=0, size=1, after=None, summed=True).totals is not None
@@ -101,22 +99,20 @@ def test_no_more_rows_are_read_than_must_be(
         assert page(logged, Wanted(**wanted), skipped=0, size=1, after=None, summed=True).totals is None
 
 
-def test_totals_are_of_the_rows_that_are_there(tmp_path: Path) -> None:
+def test_totals_are_of_the_rows_that_are_there(source: Source) -> None:
     """Those that are too old to be kept count no more, in the number as in the sums."""
-    path = tmp_path / "f.sqlite3"
-    write(path, ROWS)
-    with closing(connect(path, durability="process")) as connection:
+    write(source, ROWS)
+    with opened(source) as connection:
         gone = pruning.old_rows(connection, BEGINS + 4 * QUARTER_US + 50, len(ROWS))
         for sql, values in pruning.statements(gone):
             connection.execute(sql, values)
-        connection.commit()
         left = {id for (id,) in connection.execute("SELECT request_id FROM requests")}
     kept = [one for one in ROWS if one.request_id in left]
     assert 0 < len(kept) < len(ROWS)
     for wanted in FILTERS + MORE:
-        found = page(path, Wanted(**wanted), skipped=0, size=1, after=None, summed=True)
+        found = page(source, Wanted(**wanted), skipped=0, size=1, after=None, summed=True)
         assert (found.total, found.totals) == summed(kept, Wanted(**wanted)), wanted
 
 
-def test_they_are_not_summed_unasked(logged: Path) -> None:
+def test_they_are_not_summed_unasked(logged: Source) -> None:
     assert page(logged, Wanted(), skipped=0, size=1, after=None).totals is None

@@ -1,8 +1,6 @@
 """What an account's calls come to, against sums over its rows one by one."""
 
 import random
-from contextlib import closing
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,12 +9,12 @@ from ftgate.core.logged import Sums, Used, Wanted
 from ftgate.core.moments import parse_time
 from ftgate.core.periods import DAYS, Span, window
 from ftgate.ports import Row
-from ftgate.store.batch import Batch, write_batch
-from ftgate.store.database import connect
+from ftgate.store.batch import Batch
 from ftgate.store.listing import page
+from ftgate.store.source import Source
 from ftgate.store.usage import requests_of, used
+from tests.store.either import opened, put, write
 from tests.store.faulty import row
-from tests.store.test_listing import write
 
 NOW = parse_time("2026-11-03T12:34:56.789Z")
 DAY_US = 86_400_000_000
@@ -37,11 +35,10 @@ def made(many: int) -> list[Row]:
 
 
 @pytest.fixture(scope="module")
-def logged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Row]]:
-    path = tmp_path_factory.mktemp("usage") / "f.sqlite3"
+def logged(shared: Source) -> tuple[Source, list[Row]]:
     rows = made(3000)
-    write(path, rows, group=100)
-    return path, rows
+    write(shared, rows, group=100)
+    return shared, rows
 
 
 def summed(rows: list[Row]) -> Sums:
@@ -53,7 +50,7 @@ def summed(rows: list[Row]) -> Sums:
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe", "America/St_Johns"])
 @pytest.mark.parametrize("period", DAYS)
-def test_against_sums_over_rows(logged: tuple[Path, list[Row]], period: str, zone: str) -> None:
+def test_against_sums_over_rows(logged: tuple[Source, list[Row]], period: str, zone: str) -> None:
     path, rows = logged
     asked = window(period, NOW, ZoneInfo(zone))
 
@@ -76,26 +73,26 @@ def test_against_sums_over_rows(logged: tuple[Path, list[Row]], period: str, zon
         assert total.total == found.whole.requests
 
 
-def test_retention_takes_rows_away_and_never_totals(logged: tuple[Path, list[Row]], tmp_path: Path) -> None:
-    path, rows = tmp_path / "f.sqlite3", made(300)
-    write(path, rows)
+def test_retention_takes_rows_away_and_never_totals(source: Source) -> None:
+    rows = made(300)
+    write(source, rows)
     asked = window("30d", NOW, ZoneInfo("UTC"))
-    before, many = used(path, 1, asked), requests_of(path, [1, 3])
+    before, many = used(source, 1, asked), requests_of(source, [1, 3])
     assert many == {1: sum(one.account == 1 for one in rows), 3: 0}
-    with closing(connect(path, durability="process")) as connection:
+    with opened(source) as connection:
         connection.execute("DELETE FROM requests WHERE created_at_us < ?", (NOW - 2 * DAY_US,))
-    assert (used(path, 1, asked), requests_of(path, [1, 3])) == (before, many)
+    assert (used(source, 1, asked), requests_of(source, [1, 3])) == (before, many)
 
 
-def test_sums_past_sixty_four_bits(tmp_path: Path) -> None:
+def test_sums_past_sixty_four_bits(source: Source) -> None:
     """Ten million dollars and a pico in one quarter of an hour, of two models."""
     batch = Batch()
     batch.rows += [
         row(f"r{n}", created_at_us=NOW - 1, served_model="dear" if n % 2 else "dearer", cost=10**18 + (n == 2))
         for n in range(20)
     ]
-    with closing(connect(tmp_path / "f", durability="process")) as connection:
-        write_batch(connection, batch)
-    found = used(tmp_path / "f", 1, window("24h", NOW + 1000, ZoneInfo("UTC")))
+    with opened(source) as connection:
+        put(connection, batch)
+    found = used(source, 1, window("24h", NOW + 1000, ZoneInfo("UTC")))
     assert found.whole.cost == 20 * 10**18 + 1
     assert {model: sums.cost for model, sums in found.models.items()} == {"dear": 10**19, "dearer": 10**19 + 1}

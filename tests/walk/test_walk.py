@@ -37,6 +37,10 @@ IMPATIENT_S = 0.6
 """How long a check waits where what it waits for is not to come."""
 REFUSED = {
     "database.hold_lifetime": ("1800", "is not under [database] hold_lifetime = 1800"),
+    "database.url": (
+        '"mysql://127.0.0.1/x"',
+        "is no PostgreSQL",
+    ),  # else: tests/blackbox/test_gateways.py
     "stripe.currency": ('"eur"', "is no choice"),
 }
 """Settings whose effect is that a config is refused: how, and in which words."""

@@ -1,0 +1,501 @@
+"""The lane: one task through which everything that a gateway changes goes, turn by turn.
+
+A *turn* is one transaction. It locks the head, which no two gateways can have at once; brings the memory up to what the
+others have changed; lets everybody who waited decide, in memory and without an await, as beside a file; and writes what
+was decided. So nothing is ever decided on what is not committed, and nothing else runs between looking and taking.
+
+What can go wrong, and what then holds:
+
+- The database does not answer before the decisions: nothing has happened, the next turn begins anew.
+- It does not answer after them: on a new connection the turn's mark tells whether it is in (asking waits for whatever
+  the old one still does). In: everybody is told. Not in: memory is read anew from the database and the jobs decide
+  again, from the start; nobody had been told.
+- Our boot was ended by another gateway (we were away longer than the grace): nothing more is written, the process ends.
+
+`Job` is a decision that can be made again. A change of accounts decides in a coroutine of its own that waits for its
+`turn()`; where that is undone it is told so, and whoever asked may repeat it.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from ftgate.core.tally import Times
+from ftgate.ports import Row, nowhere
+from ftgate.store.batch import Batch
+from ftgate.store.database import DatabaseFault
+from ftgate.store.postgres.turns import MOST_ORPHANS, Behind, Fenced, Memory, Store
+from ftgate.store.postgres.wire import Away, Rejected
+from ftgate.waking import NOTHING
+
+log = logging.getLogger("ftgate.store")
+
+MOST_JOBS = 256
+"""Decisions of one turn: others wait for the head meanwhile."""
+MOST_LOOSE = 500
+"""Statements of one turn that nobody decided in it."""
+MOST_WAITING = 10_000
+HEARTBEAT_S = 1.0
+"""How often a gateway that has nothing to do says that it lives, and looks what the others have changed."""
+TROUBLE_S = 2.0
+"""Without a turn for so long, calls are refused before they wait."""
+GRACE_S = 60.0
+"""After so long without a sign of life a gateway counts as dead: its open holds are ended."""
+REAP_EVERY_S = 5.0
+RETRY_S = (0.02, 0.05, 0.1, 0.2, 0.5)
+RETRIED = frozenset({"55P03", "40001", "40P01", "57014", "53300", "53400", "25006"})
+"""SQLSTATEs after which the same can come in later: locks and time limits, too many connections, a server that only
+reads just now."""
+MOST_REFUSED = 3
+"""Other refusals in a row after which nothing that was decided can be written: the process must end."""
+LAST_TRIES_S = 15.0
+
+
+class Job:
+    """A decision to be made in a turn. `decide` is called without an await, and again where a turn did not come in.
+    `event` is set once it is in, or can never be; then `result` holds, or `error`. One that is `withdrawn` before it is
+    decided is not decided."""
+
+    __slots__ = ("decide", "decided", "done", "error", "event", "result", "settled", "withdrawn")
+
+    def __init__(self, decide: Callable[[], Any], settled: Callable[["Job"], None] | None = None) -> None:
+        self.decide = decide
+        self.settled = settled  # called when it is done
+        self.event = trio.Event()
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.decided = self.done = self.withdrawn = False
+
+
+class TurnClock:
+    """ports.Clock by the database's wall clock, of which every turn tells; it never goes back."""
+
+    now = staticmethod(time.monotonic)
+
+    def __init__(self) -> None:
+        self._offset_us = (time.time_ns() - time.monotonic_ns()) // 1000
+        self._last_us = 0
+
+    def set(self, at_us: int) -> None:
+        """The database says so now; until it says so again the time goes on as the monotonic clock does, whatever
+        becomes of this machine's wall clock."""
+        self._offset_us = at_us - time.monotonic_ns() // 1000
+
+    def local_s(self, at_us: int) -> float:
+        """A time of the database by now()."""
+        return self.now() - (self.wall_us() - at_us) / 1_000_000
+
+    def wall_us(self) -> int:
+        self._last_us = max(self._last_us, time.monotonic_ns() // 1000 + self._offset_us)
+        return self._last_us
+
+
+class Lane:
+    """What store.writer.Writer is beside a file. `seen` is the turn at which the memory was read."""
+
+    def __init__(
+        self, store: Store, memory: Memory, clock: TurnClock, *, seen: int, mark: int = 0,
+        passing: Callable[[str], None] = nowhere,
+    ) -> None:  # fmt: skip
+        self.store = store
+        self.memory = memory
+        self.clock = clock
+        self.seen = seen
+        self.passing = passing
+        self.jobs: deque[Job] = deque()
+        self.loose = Batch()
+        """Rows and statements that depend on nothing: they go with the next turn."""
+        self._left_over: list[Batch] = []  # such of a turn that did not come in
+        self.deciding: Batch | None = None
+        self._deciders: set[trio.lowlevel.Task] = set()
+        self.parked: list[trio.lowlevel.Task] = []
+        self.trouble: str | None = None
+        self.failed: BaseException | None = None
+        self.died = trio.Event()
+        self.commits = 0
+        self.turns = 0
+        self.took = Times()
+        self.abandoned = False
+        self.onlooker: Callable[[list[Row]], None] | None = None
+        self.each_turn: Callable[[int], None] | None = None  # called with the time of the database
+        self._marks = count(mark + 1)
+        self._since = trio.current_time()  # of the last turn that was whole
+        self._asleep: trio.lowlevel.Task | None = None
+        self._scope = trio.CancelScope()
+        self._ended: trio.Event | None = None
+        self._beat = 0.0
+        self._undone: tuple[int, Batch, list[Batch], list[Job]] | None = None  # what was sent and is not known to be in
+        self._refused = 0
+        self.orphans_left = True
+        """Whether there may be open holds of boots that have ended."""
+        self.orphans_ended = 0
+        self._reaped = -inf
+        self._steady = inf  # since when there was no trouble
+
+    def __repr__(self) -> str:
+        state = f"failed: {self.failed}" if self.failed else f"in trouble: {self.trouble}" if self.trouble else "well"
+        return f"<Lane {state}, {self.turns} turns, {self.commits} commits, {len(self.jobs)} jobs wait>"
+
+    # What others ask for
+
+    def start(self) -> None:
+        """Begin taking turns; inside trio.run."""
+        self._ended = trio.Event()
+        trio.lowlevel.spawn_system_task(self._run)
+
+    def depth(self) -> int:
+        """Changes that are not in the database yet."""
+        return len(self.jobs) + sum(one.size() for one in (*self._left_over, self.loose))
+
+    def busy(self) -> str | None:
+        """Why no new hold can be taken now."""
+        if self.failed is not None:
+            return "the database has failed"
+        if self.trouble is not None:
+            return self.trouble
+        waits = bool(self.jobs or self._undone or self.deciding)
+        if waits and (gone := trio.current_time() - self._since) > TROUBLE_S:
+            return f"the database has taken no commit for {gone:.0f} s"
+        return "too many changes wait for the database" if self.depth() > MOST_WAITING else None
+
+    def changed(self, *, soon: bool = True) -> Batch:
+        """The batch to add to: for whoever has the turn, that of the turn; for anybody else one to which only what
+        depends on nothing may be added, and of which nothing is undone."""
+        if self.deciding is not None and trio.lowlevel.current_task() in self._deciders:
+            return self.deciding
+        if soon:
+            self._wake()
+        return self.loose
+
+    async def turn(self) -> None:
+        """Wait for a turn: what follows, up to the next await, is decided in it. Raises DatabaseFault."""
+        if self.failed is not None:
+            raise DatabaseFault(f"the database has failed: {self.failed}")
+        task = trio.lowlevel.current_task()
+        self.parked.append(task)
+        self._wake()
+
+        def leave(_: object) -> trio.lowlevel.Abort:
+            self.parked.remove(task)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(leave)
+        if self.failed is not None:
+            raise DatabaseFault(f"the database has failed: {self.failed}")
+
+    def do(self, job: Job) -> Job:
+        """Have a job decided in the next turn."""
+        if self.failed is not None:
+            job.error = DatabaseFault(f"the database has failed: {self.failed}")
+            job.event.set()
+        else:
+            self.jobs.append(job)
+            self._wake()
+        return job
+
+    def later(self, decide: Callable[[], None]) -> None:
+        """Have something decided in a turn that nobody waits for."""
+        self.do(Job(decide))
+
+    async def refresh(self, seconds: float) -> bool:
+        """Look what the others have changed; whether that was done in time."""
+        with trio.move_on_after(seconds):
+            await self.do(Job(lambda: None)).event.wait()
+            return self.failed is None
+        return False
+
+    async def durable(self, batch: Batch) -> None:
+        """Wait until the batch is in. Raises DatabaseFault when it is not and never will be."""
+        while not batch.done:
+            if self.failed is not None or batch.undone:
+                raise DatabaseFault(f"the database has failed: {self.failed or self.trouble or 'it did not answer'}")
+            if batch.event is None:
+                batch.event = trio.Event()
+            await batch.event.wait()
+
+    async def durable_within(self, batch: Batch, seconds: float) -> bool:
+        """As durable(), for so long at the most; whether it is in. One that was undone is not, and never will be."""
+        with trio.move_on_after(seconds):
+            while not (batch.done or batch.undone):
+                if self.failed is not None:
+                    raise DatabaseFault(f"the database has failed: {self.failed}")
+                if batch.event is None:
+                    batch.event = trio.Event()
+                await batch.event.wait()
+        return batch.done
+
+    def _waits(self) -> bool:
+        """Whether something is to be written."""
+        return bool(self.jobs or self._left_over or self.loose.size() or self._undone)
+
+    # The lane itself
+
+    def _wake(self) -> None:
+        if self._asleep is not None:
+            task, self._asleep = self._asleep, None
+            trio.lowlevel.reschedule(task, NOTHING)
+
+    async def _sleep(self) -> None:
+        """Until there is something to do, or it is time to say that we live."""
+
+        def end(_: object) -> trio.lowlevel.Abort:
+            self._asleep = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        if self._waits() or self.parked:
+            return
+        with trio.move_on_at(self._beat + HEARTBEAT_S):
+            self._asleep = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(end)
+
+    async def _run(self) -> None:
+        assert self._ended is not None
+        tries = 0
+        try:
+            with self._scope:
+                while self.failed is None:
+                    await self._sleep()
+                    try:
+                        await self.store.open()
+                        if self._undone is not None:
+                            await self._find_out()
+                        await self._turn()
+                        tries = 0
+                    except Fenced as fenced:
+                        self._dead(DatabaseFault(str(fenced)))
+                    except Behind:
+                        self.seen = await self._reloaded()
+                    except (Away, Rejected, OSError) as error:
+                        self._in_trouble(error)
+                        if self.failed is None:
+                            await trio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
+                            tries += 1
+        except Exception as error:  # a bug: never serve unbilled
+            log.exception("the lane has failed")
+            self._dead(error)
+        finally:
+            self.deciding = None
+            self._ended.set()
+
+    async def _turn(self) -> None:
+        mark = next(self._marks)
+        began = time.monotonic()
+        now = trio.current_time()
+        reaping = now - self._reaped > REAP_EVERY_S
+        # Who was away himself does not know who else is: only one that was there all the time declares others dead.
+        grace_s = GRACE_S if reaping and now - self._steady > GRACE_S else None
+        begun = await self.store.begin(mark, self.seen, orphans=reaping or self.orphans_left, grace_s=grace_s)
+        if reaping:
+            self._reaped = now
+        self.orphans_left = len(begun.orphans) == MOST_ORPHANS
+        if begun.notes or begun.touched:
+            rows = await self.store.rows(self.memory.wanted(begun.touched)) if begun.touched else []
+            self.memory.renew(begun.touched, rows, begun.notes)
+        self.seen = begun.seq
+        self.clock.set(begun.at_us)
+        if self.each_turn is not None:
+            self.each_turn(begun.at_us)
+        jobs = [self.jobs.popleft() for _ in range(min(len(self.jobs), MOST_JOBS))]
+        loose = self._take_loose()
+        batch = self.deciding = Batch()
+        self._deciders = {trio.lowlevel.current_task()}
+        batch.mark = mark
+        self._undone = (mark, batch, loose, jobs)  # until we know otherwise
+        if begun.orphans:
+            self.memory.expire(begun.orphans, batch, begun.at_us)
+        for job in jobs:
+            _decide(job)
+        await self._let_decide()
+        self.deciding = None
+        batch.rows[:0] = [row for one in loose for row in one.rows]
+        batch.statements[:0] = [statement for one in loose for statement in one.statements]
+        if not batch.size():
+            self._undone = None
+            if grace_s is not None:
+                self._beat = -inf  # whom it has declared dead must stay so
+            self._tell(batch, loose, jobs)
+            beat = trio.current_time()
+            alive, self._beat = beat - self._beat >= HEARTBEAT_S, beat
+            await self.store.leave(alive=alive)
+        else:
+            self.passing("turn_decided")
+            await self.store.commit(list(self.memory.steps(batch, begun.seq + 1)))
+            self.passing("turn_written")
+            self._beat = trio.current_time()
+            self._came_in(begun.seq + 1)
+            self.took.add(time.monotonic() - began)
+        self.turns += 1
+        self.orphans_ended += len(begun.orphans)
+        self._well()
+
+    def _take_loose(self) -> list[Batch]:
+        """What depends on nothing, as far as one turn has room for it: others wait for the head meanwhile."""
+        room, taken = MOST_LOOSE, []
+        left, self._left_over, self.loose = [*self._left_over, self.loose], [], Batch()
+        for batch in left:
+            if len(batch.statements) <= room:
+                room -= len(batch.statements)
+                taken.append(batch)
+                continue
+            part = Batch()
+            part.statements, batch.statements = batch.statements[:room], batch.statements[room:]
+            taken.append(part)
+            self._left_over.append(batch)
+            room = 0
+        return taken
+
+    async def _let_decide(self) -> None:
+        """Let everybody run who waited for a turn. All that became ready now runs before the second checkpoint is
+        over, whatever order the loop takes them in."""
+        if not self.parked:
+            return
+        parked, self.parked = self.parked, []
+        self._deciders.update(parked)
+        for task in parked:
+            trio.lowlevel.reschedule(task, NOTHING)
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    def _came_in(self, seq: int) -> None:
+        assert self._undone is not None
+        _, batch, loose, jobs = self._undone
+        self._undone = None
+        self.seen = seq
+        self.commits += 1
+        self._tell(batch, loose, jobs)
+        if self.onlooker is not None and batch.rows:
+            self.onlooker(batch.rows)
+
+    def _tell(self, batch: Batch, loose: list[Batch], jobs: list[Job]) -> None:
+        for one in (batch, *loose):
+            one.done = True
+            _woken(one)
+        for job in jobs:
+            job.done = True
+            job.event.set()
+            if job.settled is not None:
+                job.settled(job)
+
+    async def _find_out(self) -> None:
+        """What was decided last: is it in?"""
+        assert self._undone is not None
+        mark, batch, loose, jobs = self._undone
+        if batch.size() and await self.store.went_in(mark):
+            self._came_in(self.seen)  # the notes since then are read by the next turn, our own is passed over
+            return
+        self.seen = await self.memory.reload()
+        self._undone = None
+        batch.undone = True
+        _woken(batch)
+        self.jobs.extendleft(reversed(jobs))
+        self._left_over = loose
+
+    async def _reloaded(self) -> int:
+        await self.store.leave(alive=False)
+        return await self.memory.reload()
+
+    def _well(self) -> None:
+        self._since = trio.current_time()
+        self._refused = 0
+        self._steady = min(self._steady, self._since)
+        if self.trouble is not None:
+            log.warning("the database takes commits again")
+            self.trouble = None
+
+    def _in_trouble(self, error: BaseException) -> None:
+        if isinstance(error, Rejected) and error.state not in RETRIED:
+            self._refused += 1
+            if self._refused >= MOST_REFUSED:
+                self._dead(DatabaseFault(f"it refuses what was decided ({error.state}: {error})"))
+                return
+        elif isinstance(error, Rejected) and error.state == "55P03" and trio.current_time() - self._since < TROUBLE_S:
+            return  # others are at it
+        self._steady = inf
+        if self.trouble is None:
+            log.error("the database does not take commits: %s; trying again", error)
+        self.trouble = str(error)
+
+    def _dead(self, error: BaseException) -> None:
+        if self.failed is not None:
+            return
+        log.critical("the ledger's writer has failed: %s", error)
+        self.failed = error
+        self.died.set()
+        left = [*self.jobs]
+        batches = [*self._left_over, self.loose]
+        if self._undone is not None:
+            _, batch, loose, jobs = self._undone
+            left, batches = [*jobs, *left], [batch, *loose, self.loose]
+        for one in batches:
+            _woken(one)
+        for job in left:
+            job.error = DatabaseFault(f"the database has failed: {error}")
+            job.event.set()
+        parked, self.parked = self.parked, []
+        for task in parked:
+            trio.lowlevel.reschedule(task, NOTHING)
+
+    # Its end
+
+    async def drain(self) -> bool:
+        """Write what is left; whether all is in."""
+        with trio.move_on_after(LAST_TRIES_S):
+            while self._ended is not None and self.failed is None and self._waits():
+                await self.do(Job(lambda: None)).event.wait()
+        if self.failed is None and self._waits():
+            self._dead(DatabaseFault("a commit does not come back"))
+        return self._ended is not None and self.failed is None
+
+    async def close(self, *, rescue: Path | None = None) -> None:
+        """Write what is left, and end."""
+        with trio.CancelScope(shield=True):
+            await self.drain()
+            self._scope.cancel()
+            if self._ended is not None:
+                await self._ended.wait()
+            if self.failed is not None and not self.abandoned and (many := self.depth()):
+                log.critical("the last %d changes were not written and are lost: %s", many, self.failed)
+        self.store.close()
+
+    def abandon(self) -> None:
+        """What is not in need not come in."""
+        self.abandoned = True
+        if self.failed is None:
+            self._dead(DatabaseFault("given up"))
+
+    def lose(self, error: BaseException) -> None:
+        self._dead(error)
+
+    def stuck(self) -> bool:
+        return False
+
+    def fold_log(self) -> None:
+        """PostgreSQL folds its own."""
+
+    async def compact(self, most: int | None) -> str | None:
+        """Why the database was not written anew."""
+        return "PostgreSQL writes tables anew by itself (autovacuum); VACUUM FULL does it at once"
+
+
+def _decide(job: Job) -> None:
+    job.result = job.error = None  # what it came to in a turn that did not come in holds no more
+    if job.withdrawn:
+        return
+    try:
+        job.result = job.decide()
+    except Exception as error:  # its asker's, not the turn's
+        job.error = error
+    job.decided = True
+
+
+def _woken(batch: Batch) -> None:
+    if batch.event is not None:
+        batch.event.set()
+        batch.event = None

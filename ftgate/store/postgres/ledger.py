@@ -1,0 +1,163 @@
+"""ports.Ledger over a lane: the same decisions as beside a file (store.ledger), each made in a turn.
+
+A hold answers when it is committed. A settle is taken at once and written in the next turn, and answers within two
+seconds, decided or not. What is cancelled leaves no hold behind.
+"""
+
+import logging
+from collections.abc import Callable
+
+import msgspec
+import trio
+
+from ftgate.core.books import Books, Entry, Hold
+from ftgate.core.limits import Refused
+from ftgate.core.limits_shared import SharedLimits
+from ftgate.core.pricing import ONE
+from ftgate.core.receipt import multiplier_text
+from ftgate.errors import DatabaseBusy, DatabaseFailed
+from ftgate.ports import Exhausted, Held, HoldRequest, Poor, Row, Settled
+from ftgate.store.batch import Batch
+from ftgate.store.database import DatabaseFault
+from ftgate.store.ledger import MemoryLedger
+from ftgate.store.postgres.lane import Job, Lane, TurnClock
+from ftgate.store.recovery import crashed_row
+
+log = logging.getLogger("ftgate.store")
+
+SETTLE_S = 2.0
+
+
+class TurnLedger:
+    """`admit` looks at a hold's key under the head, and at what else all gateways have in common; it raises what
+    refuses the call."""
+
+    immediate = False
+
+    def __init__(self, books: Books, lane: Lane, clock: TurnClock, admit: Callable[[HoldRequest], None]) -> None:
+        self.books = books
+        self.lane = lane
+        self.memory = MemoryLedger(books, lane, clock)
+        self.clock = clock
+        self.admit = admit
+        self.shared: SharedLimits | None = None
+
+    def busy(self) -> str | None:
+        return self.lane.busy()
+
+    async def hold(self, request: HoldRequest) -> Held | Poor | Exhausted | Refused | None:
+        """As ports.Ledger says. Raises what `admit` does, DatabaseFailed."""
+        offers = list(request.offers)  # it may have to be decided twice
+
+        def decide() -> Held | Poor | Exhausted | Refused | None:
+            self.admit(request)
+            if self.shared is not None and (refused := self.shared.confirm(request.ticket, self.clock.now())):
+                return refused
+            held = self.memory.decide_hold(msgspec.structs.replace(request, offers=iter(offers)))
+            if self.shared is not None and isinstance(held, Held):
+                self.shared.held(request.ref, request.ticket, self.clock.wall_us())
+            return held
+
+        job = self.lane.do(Job(decide))
+        try:
+            await job.event.wait()
+        except trio.Cancelled:
+            self._withdraw(job)
+            raise
+        if job.error is not None:
+            raise _told(job.error)
+        held: Held | Poor | Exhausted | Refused | None = job.result
+        return held
+
+    def _withdraw(self, job: Job) -> None:
+        """Nobody waits for this hold any more: it is not taken, or ended as soon as it is in."""
+        job.withdrawn = True
+        if job.done:
+            self._give_back(job)
+        elif job.decided:
+            job.settled = self._give_back
+
+    def _give_back(self, job: Job) -> None:
+        held = job.result
+        if isinstance(held, Held) and job.error is None:
+            self.lane.do(Job(lambda: self._void(held)))
+
+    def _void(self, held: Held) -> None:
+        assert isinstance(held.id, int)
+        hold = self.books.open.get(held.id)
+        if hold is not None:
+            if self.shared is not None:
+                self.shared.ended(hold.ref, 0)
+            self.memory.decide_end(hold.id, None, _withdrawn(hold, self.memory.clock.wall_us()))
+
+    async def available(self, account: int, key: int) -> int | None:
+        if account not in self.books.accounts:
+            return None
+        return self.books.room(account, key)
+
+    async def settle(self, hold: object, charge: int | None, row: Row) -> Settled:
+        """As ports.Ledger says. Raises AlreadyEnded."""
+
+        def decide() -> Settled:
+            if self.shared is not None:
+                self.shared.ended(row.request_id, row.prompt_tokens + row.completion_tokens)
+            open = self.books.open.get(hold)  # type: ignore[call-overload]
+            if (open is None or open.ref != row.request_id) and hold not in self.books.ended:
+                return self._lost(charge, row)
+            return self.memory.decide_end(hold, charge, row)
+
+        job = self.lane.do(Job(decide))
+        with trio.move_on_after(SETTLE_S):
+            await job.event.wait()
+        if not job.done and job.error is None:
+            return Settled(None, 0, None, job)
+        if job.error is not None:
+            if isinstance(job.error, DatabaseFault):
+                return Settled(None, 0, None, job)
+            raise job.error
+        settled: Settled = job.result
+        return Settled(settled.charged, settled.lost, settled.balance, job)
+
+    def _lost(self, charge: int | None, row: Row) -> Settled:
+        """The database has lost this hold, in a fail-over that lost the last commits: nothing can be charged."""
+        log.critical("call %s: its hold is not in the database any more, and is not charged", row.request_id)
+        row.remark = "; ".join(filter(None, [row.remark, "its hold was lost by the database"]))
+        row.hold, row.cost, row.lost = 0, 0, 0
+        self.lane.changed().rows.append(row)
+        return Settled(0, 0, None, None)
+
+    async def note(self, row: Row) -> None:
+        self.lane.changed().rows.append(row)
+
+    def is_durable(self, ticket: object) -> bool:
+        return ticket.done if isinstance(ticket, (Job, Batch)) else True
+
+    async def durable_within(self, ticket: object, seconds: float) -> bool:
+        """As ports.Ledger says. Raises DatabaseFailed."""
+        if isinstance(ticket, Job):
+            with trio.move_on_after(seconds):
+                await ticket.event.wait()
+            if ticket.error is not None:
+                raise _told(ticket.error)
+            return ticket.done
+        assert isinstance(ticket, Batch)
+        try:
+            return await self.lane.durable_within(ticket, seconds)
+        except DatabaseFault as fault:
+            raise DatabaseFailed("the ledger has failed, and the gateway is stopping") from fault
+
+
+def _withdrawn(hold: Hold, at_us: int) -> Row:
+    """The row of a call that had its hold too late: its caller was told that the database is busy."""
+    row = crashed_row(
+        Entry(hold.id, "hold", hold.account, hold.key, "", "", hold.amount, 0, hold.ref, 0, at_us), charged=0
+    )  # fmt: skip
+    row.status, row.http_status, row.error_code = "refused", 503, DatabaseBusy.code
+    row.multiplier = multiplier_text(ONE)
+    return row
+
+
+def _told(error: BaseException) -> BaseException:
+    if isinstance(error, DatabaseFault):
+        return DatabaseFailed("the ledger has failed, and the gateway is stopping")
+    return error

@@ -1,0 +1,90 @@
+"""What a lane stands on: the database of its turns, and the memory that is decided on. A test puts others in their
+place (tests/gateways)."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from ftgate.store.batch import Batch
+from ftgate.store.postgres.wire import Step
+
+MOST_ORPHANS = 300
+"""Of one turn."""
+
+
+class Fenced(Exception):
+    """Another gateway has ended our boot: its holds are ended, and we may write nothing more."""
+
+
+class Behind(Exception):
+    """What the others have changed is not all there to be read any more: memory must be read anew."""
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """A turn that has the head. `seq` is the last turn that changed something, `at_us` the database's clock, read when
+    the lock was there; `notes` what the others changed since we looked last, in their order; `touched` the rows of
+    accounts among it, as table and id; `orphans` open holds of ended boots, where they were asked for."""
+
+    seq: int
+    at_us: int
+    notes: Sequence[str]
+    touched: Sequence[tuple[str, str]]
+    orphans: Sequence[tuple[Any, ...]] = ()
+
+
+class Store(Protocol):
+    """The database of one lane."""
+
+    async def open(self) -> None:
+        """Connect, if that is needed. Raises Away."""
+        ...
+
+    async def begin(self, mark: int, seen: int, *, orphans: bool = False, grace_s: float | None = None) -> Begun:
+        """Begin a turn: lock the head, leave the mark. `orphans`: look for holds of ended boots; with `grace_s` boots
+        that were not seen for so long have ended. Raises Fenced, Behind, Away, Rejected."""
+        ...
+
+    async def rows(self, steps: Sequence[Step]) -> list[list[tuple[Any, ...]]]:
+        """Read within the turn."""
+        ...
+
+    async def commit(self, steps: Sequence[Step]) -> None:
+        """Write and end the turn. Raises Away where it may be in, Rejected where it is not."""
+        ...
+
+    async def leave(self, *, alive: bool) -> None:
+        """End the turn without a change; `alive`: but that we live. Raises Away."""
+        ...
+
+    async def went_in(self, mark: int) -> bool:
+        """Whether the turn of this mark is in. Raises Away, Fenced."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Memory(Protocol):
+    """What is decided on."""
+
+    def wanted(self, touched: Sequence[tuple[str, str]]) -> Sequence[Step]:
+        """What reads these rows anew."""
+        ...
+
+    def renew(
+        self, touched: Sequence[tuple[str, str]], rows: Sequence[Sequence[tuple[Any, ...]]], notes: Sequence[str]
+    ) -> None:
+        """Take in what other gateways have changed."""
+        ...
+
+    def steps(self, batch: Batch, seq: int) -> Iterator[Step]:
+        """All that writes a batch as the turn `seq`."""
+        ...
+
+    def expire(self, orphans: Sequence[tuple[Any, ...]], batch: Batch, at_us: int) -> None:
+        """End holds of boots that have ended."""
+        ...
+
+    async def reload(self) -> int:
+        """Read everything anew; the turn at which that was. Raises Away."""
+        ...

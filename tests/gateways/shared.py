@@ -1,0 +1,228 @@
+"""A database that several gateways share, made up: what PostgreSQL promises and no more, and what can go wrong with it.
+
+One lock (the head) with its time limits, transactions that come in whole or not at all, boots with their marks, holds.
+A connection may be cut before a commit is done or after it, a gateway may freeze inside its turn. Nothing here decides
+about money: the checker (world.py) reads what came in.
+"""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import trio
+
+from ftgate.core.books import Entry
+from ftgate.store.batch import Batch
+from ftgate.store.postgres.turns import MOST_ORPHANS, Begun, Behind, Fenced
+from ftgate.store.postgres.wire import Away, Rejected
+
+IDLE_S = 0.5
+"""How long a gateway may keep the head without a word."""
+LOCK_S = 1.0
+CUTS = ("begin", "before", "after", "find")
+
+
+class Whole(msgspec.Struct):
+    """What a turn writes, in place of statements."""
+
+    batch: Batch
+    note: str
+    spent: list[tuple[int, int, int]]
+    opened: list[int]
+    ended: list[int]
+
+
+class Boot(msgspec.Struct):
+    id: int
+    gateway: str
+    seen_at: float
+    ended: bool = False
+    mark: int = 0
+
+
+class Shared:
+    """`plants` are bugs: see test_gateways."""
+
+    def __init__(self, rand: random.Random, plants: frozenset[str] = frozenset()) -> None:
+        self.rand = rand
+        self.plants = plants
+        self.entries: list[Entry] = []
+        self.rows: list[str] = []
+        self.balances: dict[int, tuple[int, int, int]] = {}
+        self.spent: dict[int, tuple[int, int]] = {}
+        self.holds: dict[int, Entry] = {}
+        self.quota_held: dict[int, int] = {}
+        self.boots: list[Boot] = []
+        self.changes: list[tuple[int, str]] = []
+        self.head = trio.Lock()
+        self.holder: Connected | None = None
+        self.cuts = 0.0  # how likely each step is to fail
+        self.broken: dict[str, int] = dict.fromkeys(CUTS, 0)
+
+    def boot(self, gateway: str) -> Boot:
+        """As store.postgres.opening does it."""
+        for boot in self.boots:
+            boot.ended |= boot.gateway == gateway
+        made = Boot(len(self.boots) + 1, gateway, trio.current_time())
+        self.boots.append(made)
+        return made
+
+    def orphans(self) -> list[tuple[Any, ...]]:
+        ended = {boot.id for boot in self.boots if boot.ended}
+        if "expire by name" in self.plants:  # of every boot whose gateway has one that ended
+            names = {boot.gateway for boot in self.boots if boot.ended}
+            ended = {boot.id for boot in self.boots if boot.gateway in names}
+        return [
+            (
+                hold.id, hold.boot, hold.account, hold.key, hold.amount, self.quota_held[hold.id],
+                int(hold.debit == "usage"), hold.ref, 0, hold.estimate, hold.at_us, hold.note,
+                int(hold.ref in self.rows),
+            )
+            for hold in self.holds.values() if hold.boot in ended
+        ][:MOST_ORPHANS]  # fmt: skip
+
+    def write(self, one: Whole) -> None:
+        """All of it, or nothing."""
+        gone = [hold for hold in one.ended if hold not in self.holds]
+        if gone and "no count of ended holds" not in self.plants:
+            raise Rejected("22012", f"holds {gone} are gone")
+        taken = {entry.id: entry for entry in one.batch.entries}
+        ids = [entry.id for entry in one.batch.entries]
+        if "update without lock" not in self.plants and ids and ids[0] <= (self.entries[-1].id if self.entries else 0):
+            raise Rejected("23505", "duplicate id of an entry")
+        self.entries += one.batch.entries
+        self.rows += [row.request_id for row in one.batch.rows]
+        for account, posted, held, used in one.batch.balances.values():
+            self.balances[account] = (posted, held, used)
+        for key, used, held in one.spent:
+            self.spent[key] = (used, held)
+        for id, held in zip(one.opened, one.opened, strict=True):
+            self.holds[held] = taken[id]
+            self.quota_held[held] = taken[id].amount
+        for id in one.ended:
+            self.holds.pop(id, None)
+
+
+class Connected:
+    """turns.Store over the shared database: one connection of one gateway, made anew after it was cut."""
+
+    def __init__(self, shared: Shared, boot: Boot) -> None:
+        self.shared = shared
+        self.boot = boot
+        self.cut = False  # by the server: known at the next step
+        self.inside = False
+        self.idle: trio.CancelScope | None = None
+        self.mark = 0
+        self.frozen_s = 0.0  # the gateway stops for so long inside its next turn
+
+    async def open(self) -> None:
+        await trio.sleep(0)
+        self.cut = False
+
+    def _leave(self) -> None:
+        if self.inside:
+            self.inside = False
+            self.shared.holder = None
+            if "update without lock" not in self.shared.plants:
+                self.shared.head.release_by(self)  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        self._leave()
+        self.cut = True
+
+    async def _step(self, place: str) -> None:
+        """A trip: it takes time, and may fail."""
+        await trio.sleep(self.shared.rand.uniform(0.0002, 0.004))
+        if self.cut:
+            raise Away("the connection was closed")
+        likely = 10 if place == "find" else 1
+        if self.shared.rand.random() < self.shared.cuts * likely:
+            self.shared.broken[place] += 1
+            self.close()
+            raise Away(f"cut at {place}")
+
+    async def begin(self, mark: int, seen: int, *, orphans: bool = False, grace_s: float | None = None) -> Begun:
+        shared = self.shared
+        try:
+            await self._step("begin")
+            if "update without lock" not in shared.plants:
+                with trio.move_on_after(LOCK_S):
+                    await shared.head.take(self)  # type: ignore[attr-defined]
+                if shared.head.owner is not self:  # type: ignore[attr-defined]
+                    raise Rejected("55P03", "canceling statement due to lock timeout")
+            self.inside, shared.holder = True, self
+        except BaseException:
+            self._leave()
+            raise
+        if self.boot.ended and "no fence" not in shared.plants:
+            self._leave()
+            raise Fenced("declared dead")
+        self.mark = mark
+        now = trio.current_time()
+        if grace_s is not None:
+            for boot in shared.boots:
+                boot.ended |= boot is not self.boot and now - boot.seen_at > grace_s
+        notes = shared.changes[seen:]
+        begun = Begun(
+            len(shared.changes), round(now * 1_000_000), [note for boot, note in notes if boot != self.boot.id], [],
+            shared.orphans() if orphans else [],
+        )  # fmt: skip
+        if seen > len(shared.changes):
+            raise Behind
+        if self.frozen_s:
+            await self._freeze()
+        return begun
+
+    async def _freeze(self) -> None:
+        """The process stands still; the server throws it out, and it goes on without knowing."""
+        frozen, self.frozen_s = self.frozen_s, 0.0
+        with trio.CancelScope(shield=True):
+            await trio.sleep(min(frozen, IDLE_S))
+            if frozen > IDLE_S:
+                self.close()
+                await trio.sleep(frozen - IDLE_S)
+
+    async def rows(self, steps: Sequence[Any]) -> list[list[tuple[Any, ...]]]:
+        raise AssertionError("nothing of accounts changes here")
+
+    async def commit(self, steps: Sequence[Any]) -> None:
+        (whole,) = steps
+        try:
+            await self._step("before")
+            shared = self.shared
+            shared.write(whole)
+            shared.changes.append((self.boot.id, whole.note))
+            self.boot.mark, self.boot.seen_at = self.mark, trio.current_time()
+        finally:
+            self._leave()
+        await self._step("after")
+
+    async def leave(self, *, alive: bool) -> None:
+        if self.inside and alive:
+            self.boot.seen_at = trio.current_time()
+        self._leave()
+        await trio.sleep(0)
+
+    async def went_in(self, mark: int) -> bool:
+        await self._step("find")
+        return self.boot.mark == mark
+
+
+class Head:
+    """A lock that whoever holds it may lose."""
+
+    def __init__(self) -> None:
+        self.owner: Connected | None = None
+        self._free = trio.Event()
+
+    async def take(self, who: Connected) -> None:
+        while self.owner is not None:
+            await self._free.wait()
+        self.owner = who
+
+    def release_by(self, who: Connected) -> None:
+        if self.owner is who:
+            self.owner = None
+            free, self._free = self._free, trio.Event()
+            free.set()
