@@ -82,14 +82,14 @@ class Meters:
 
     __slots__ = ("elsewhere", "in_flight", "limited", "minute", "place", "rates", "second", "tokens")
 
-    def __init__(self, rates: Rates, place: tuple[Scope, Name] = ("key", 0)) -> None:
+    def __init__(self, rates: Rates, place: tuple[Scope, Name] = ("key", 0), stretch: float = 1.0) -> None:
         self.place = place
         self.elsewhere = 0  # in flight at other gateways that keep the same limits (core.limits_shared)
         self.rates = rates
         self.limited = rates != Rates()
-        self.second = Window(1.0, rates.requests_per_second)
-        self.minute = Window(60.0, rates.requests_per_minute)
-        self.tokens = Window(60.0, rates.tokens_per_minute)
+        self.second = Window(1.0 * stretch, rates.requests_per_second)
+        self.minute = Window(60.0 * stretch, rates.requests_per_minute)
+        self.tokens = Window(60.0 * stretch, rates.tokens_per_minute)
         self.in_flight = 0
 
     def adopt(self, rates: Rates) -> None:
@@ -229,10 +229,12 @@ def tokens_wait(scopes: Sequence[tuple[Scope, Meters]], now: float, estimate: in
 
 class Limits:
     """All meters of this process. `rates_for(scope, name)` gives a scope's limits, from key's plan, account or
-    model."""
+    model. Windows are longer than they are called by `stretch`, where the clock that counts is not the one that times
+    are given by."""
 
     def __init__(self, rates_for: RatesFor) -> None:
         self.rates_for = rates_for
+        self.stretch = 1.0
         self._meters: dict[tuple[Scope, Name], Meters] = {}
         self._scopes: dict[tuple[tuple[Scope, Name], ...], list[tuple[Scope, Meters]]] = {}
 
@@ -248,7 +250,7 @@ class Limits:
     def meters(self, scope: Scope, name: Name) -> Meters:
         found = self._meters.get((scope, name))
         if found is None:
-            found = self._meters[scope, name] = Meters(self.rates_for(scope, name), (scope, name))
+            found = self._meters[scope, name] = Meters(self.rates_for(scope, name), (scope, name), self.stretch)
         return found
 
     def adopt(self) -> None:

@@ -16,6 +16,9 @@ from ftgate.core.limits import Limits, Meters, Name, Refused, Scope, Ticket, Win
 
 Told = list[Any]
 """["h", ref, at_us, [[scope, name, tokens], ...]] or ["e", ref, tokens]."""
+STRETCH = 1.0005
+"""Of windows: seconds of the database and of a gateway differ by less than this, also while a clock is being set
+right by degrees (which is at most 500 parts in a million)."""
 MOST_OPEN = 100_000
 """Calls of others that may be in flight; of more the oldest are forgotten."""
 
@@ -25,6 +28,7 @@ class SharedLimits:
 
     def __init__(self, limits: Limits, now: Callable[[], float], local_s: Callable[[int], float]) -> None:
         self.limits = limits
+        limits.stretch = STRETCH
         self.now = now
         self.local_s = local_s
         self._told: list[Told] = []

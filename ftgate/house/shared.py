@@ -32,8 +32,10 @@ from ftgate.store import checkpoint, database, spending
 from ftgate.store.database import DatabaseFault
 from ftgate.store.owner import keep_owner
 from ftgate.store.postgres import opening
+from ftgate.store.postgres.clock import TurnClock
 from ftgate.store.postgres.connection import Connection, PostgresError
-from ftgate.store.postgres.lane import Job, Lane, TurnClock
+from ftgate.store.postgres.job import Job
+from ftgate.store.postgres.lane import Lane
 from ftgate.store.postgres.ledger import TurnLedger
 from ftgate.store.postgres.memory import BooksMemory, limits_in
 from ftgate.store.postgres.store import WireStore

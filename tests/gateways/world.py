@@ -17,7 +17,9 @@ from ftgate.core.pricing import ONE, Price, Quote
 from ftgate.errors import DatabaseFailed
 from ftgate.ports import Held, HoldRequest, Poor
 from ftgate.store.batch import Batch
-from ftgate.store.postgres.lane import Job, Lane, TurnClock
+from ftgate.store.postgres.clock import TurnClock
+from ftgate.store.postgres.job import Job
+from ftgate.store.postgres.lane import Lane
 from ftgate.store.postgres.ledger import TurnLedger
 from ftgate.store.postgres.memory import BooksMemory
 from tests.core.offers import offers

@@ -12,7 +12,7 @@ What can go wrong, and what then holds:
   again, from the start; nobody had been told.
 - Our boot was ended by another gateway (we were away longer than the grace): nothing more is written, the process ends.
 
-`Job` is a decision that can be made again. A change of accounts decides in a coroutine of its own that waits for its
+A `Job` is a decision that can be made again. A change of accounts decides in a coroutine of its own that waits for its
 `turn()`; where that is undone it is told so, and whoever asked may repeat it.
 """
 
@@ -23,7 +23,6 @@ from collections.abc import Callable
 from itertools import count
 from math import inf
 from pathlib import Path
-from typing import Any
 
 import trio
 
@@ -31,6 +30,8 @@ from ftgate.core.tally import Times
 from ftgate.ports import Row, nowhere
 from ftgate.store.batch import Batch
 from ftgate.store.database import DatabaseFault
+from ftgate.store.postgres.clock import TurnClock
+from ftgate.store.postgres.job import Job
 from ftgate.store.postgres.turns import MOST_ORPHANS, Behind, Fenced, Memory, Store
 from ftgate.store.postgres.wire import Away, Rejected
 from ftgate.waking import NOTHING
@@ -56,45 +57,6 @@ reads just now."""
 MOST_REFUSED = 3
 """Other refusals in a row after which nothing that was decided can be written: the process must end."""
 LAST_TRIES_S = 15.0
-
-
-class Job:
-    """A decision to be made in a turn. `decide` is called without an await, and again where a turn did not come in.
-    `event` is set once it is in, or can never be; then `result` holds, or `error`. One that is `withdrawn` before it is
-    decided is not decided."""
-
-    __slots__ = ("decide", "decided", "done", "error", "event", "result", "settled", "withdrawn")
-
-    def __init__(self, decide: Callable[[], Any], settled: Callable[["Job"], None] | None = None) -> None:
-        self.decide = decide
-        self.settled = settled  # called when it is done
-        self.event = trio.Event()
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.decided = self.done = self.withdrawn = False
-
-
-class TurnClock:
-    """ports.Clock by the database's wall clock, of which every turn tells; it never goes back."""
-
-    now = staticmethod(time.monotonic)
-
-    def __init__(self) -> None:
-        self._offset_us = (time.time_ns() - time.monotonic_ns()) // 1000
-        self._last_us = 0
-
-    def set(self, at_us: int) -> None:
-        """The database says so now; until it says so again the time goes on as the monotonic clock does, whatever
-        becomes of this machine's wall clock."""
-        self._offset_us = at_us - time.monotonic_ns() // 1000
-
-    def local_s(self, at_us: int) -> float:
-        """A time of the database by now()."""
-        return self.now() - (self.wall_us() - at_us) / 1_000_000
-
-    def wall_us(self) -> int:
-        self._last_us = max(self._last_us, time.monotonic_ns() // 1000 + self._offset_us)
-        return self._last_us
 
 
 class Lane:
@@ -124,7 +86,6 @@ class Lane:
         self.took = Times()
         self.abandoned = False
         self.onlooker: Callable[[list[Row]], None] | None = None
-        self.each_turn: Callable[[int], None] | None = None  # called with the time of the database
         self._marks = count(mark + 1)
         self._since = trio.current_time()  # of the last turn that was whole
         self._asleep: trio.lowlevel.Task | None = None
@@ -176,8 +137,7 @@ class Lane:
 
     async def turn(self) -> None:
         """Wait for a turn: what follows, up to the next await, is decided in it. Raises DatabaseFault."""
-        if self.failed is not None:
-            raise DatabaseFault(f"the database has failed: {self.failed}")
+        self._check()
         task = trio.lowlevel.current_task()
         self.parked.append(task)
         self._wake()
@@ -187,14 +147,19 @@ class Lane:
             return trio.lowlevel.Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(leave)
+        self._check()
+
+    def _check(self) -> None:
+        """Raises DatabaseFault once nothing can be written any more."""
         if self.failed is not None:
             raise DatabaseFault(f"the database has failed: {self.failed}")
 
     def do(self, job: Job) -> Job:
         """Have a job decided in the next turn."""
-        if self.failed is not None:
-            job.error = DatabaseFault(f"the database has failed: {self.failed}")
-            job.event.set()
+        try:
+            self._check()
+        except DatabaseFault as fault:
+            job.fail(fault)
         else:
             self.jobs.append(job)
             self._wake()
@@ -213,23 +178,23 @@ class Lane:
 
     async def durable(self, batch: Batch) -> None:
         """Wait until the batch is in. Raises DatabaseFault when it is not and never will be."""
-        while not batch.done:
-            if self.failed is not None or batch.undone:
-                raise DatabaseFault(f"the database has failed: {self.failed or self.trouble or 'it did not answer'}")
-            if batch.event is None:
-                batch.event = trio.Event()
-            await batch.event.wait()
+        await self._over(batch)
+        if batch.undone:
+            raise DatabaseFault(f"the database has not taken it: {self.trouble or 'it did not answer'}")
 
     async def durable_within(self, batch: Batch, seconds: float) -> bool:
         """As durable(), for so long at the most; whether it is in. One that was undone is not, and never will be."""
         with trio.move_on_after(seconds):
-            while not (batch.done or batch.undone):
-                if self.failed is not None:
-                    raise DatabaseFault(f"the database has failed: {self.failed}")
-                if batch.event is None:
-                    batch.event = trio.Event()
-                await batch.event.wait()
+            await self._over(batch)
         return batch.done
+
+    async def _over(self, batch: Batch) -> None:
+        """Wait until the batch is in, or never will be. Raises DatabaseFault."""
+        while not batch.over:
+            self._check()
+            if batch.event is None:
+                batch.event = trio.Event()
+            await batch.event.wait()
 
     def _waits(self) -> bool:
         """Whether something is to be written."""
@@ -295,13 +260,11 @@ class Lane:
         if reaping:
             self._reaped = now
         self.orphans_left = len(begun.orphans) == MOST_ORPHANS
+        self.clock.set(begun.at_us, began)
         if begun.notes or begun.touched:
             rows = await self.store.rows(self.memory.wanted(begun.touched)) if begun.touched else []
             self.memory.renew(begun.touched, rows, begun.notes)
         self.seen = begun.seq
-        self.clock.set(begun.at_us)
-        if self.each_turn is not None:
-            self.each_turn(begun.at_us)
         jobs = [self.jobs.popleft() for _ in range(min(len(self.jobs), MOST_JOBS))]
         loose = self._take_loose()
         batch = self.deciding = Batch()
@@ -311,7 +274,9 @@ class Lane:
         if begun.orphans:
             self.memory.expire(begun.orphans, batch, begun.at_us)
         for job in jobs:
-            _decide(job)
+            self.clock.stand()
+            job.make()
+        self.clock.go_on()
         await self._let_decide()
         self.deciding = None
         batch.rows[:0] = [row for one in loose for row in one.rows]
@@ -378,24 +343,27 @@ class Lane:
             one.done = True
             _woken(one)
         for job in jobs:
-            job.done = True
-            job.event.set()
-            if job.settled is not None:
-                job.settled(job)
+            job.end()
 
     async def _find_out(self) -> None:
         """What was decided last: is it in?"""
         assert self._undone is not None
-        mark, batch, loose, jobs = self._undone
+        mark, batch, _, _ = self._undone
         if batch.size() and await self.store.went_in(mark):
             self._came_in(self.seen)  # the notes since then are read by the next turn, our own is passed over
             return
         self.seen = await self.memory.reload()
-        self._undone = None
         batch.undone = True
-        _woken(batch)
-        self.jobs.extendleft(reversed(jobs))
-        self._left_over = loose
+        self._take_back()
+
+    def _take_back(self) -> None:
+        """What was decided last waits again."""
+        if self._undone is not None:
+            _, batch, loose, jobs = self._undone
+            self._undone = None
+            self.jobs.extendleft(reversed(jobs))
+            self._left_over = [*loose, *self._left_over]
+            _woken(batch)
 
     async def _reloaded(self) -> int:
         await self.store.leave(alive=False)
@@ -428,16 +396,11 @@ class Lane:
         log.critical("the ledger's writer has failed: %s", error)
         self.failed = error
         self.died.set()
-        left = [*self.jobs]
-        batches = [*self._left_over, self.loose]
-        if self._undone is not None:
-            _, batch, loose, jobs = self._undone
-            left, batches = [*jobs, *left], [batch, *loose, self.loose]
-        for one in batches:
-            _woken(one)
-        for job in left:
-            job.error = DatabaseFault(f"the database has failed: {error}")
-            job.event.set()
+        self._take_back()
+        for batch in (*self._left_over, self.loose):
+            _woken(batch)
+        for job in self.jobs:
+            job.fail(DatabaseFault(f"the database has failed: {error}"))
         parked, self.parked = self.parked, []
         for task in parked:
             trio.lowlevel.reschedule(task, NOTHING)
@@ -482,17 +445,6 @@ class Lane:
     async def compact(self, most: int | None) -> str | None:
         """Why the database was not written anew."""
         return "PostgreSQL writes tables anew by itself (autovacuum); VACUUM FULL does it at once"
-
-
-def _decide(job: Job) -> None:
-    job.result = job.error = None  # what it came to in a turn that did not come in holds no more
-    if job.withdrawn:
-        return
-    try:
-        job.result = job.decide()
-    except Exception as error:  # its asker's, not the turn's
-        job.error = error
-    job.decided = True
 
 
 def _woken(batch: Batch) -> None:

@@ -20,7 +20,9 @@ from ftgate.ports import Exhausted, Held, HoldRequest, Poor, Row, Settled
 from ftgate.store.batch import Batch
 from ftgate.store.database import DatabaseFault
 from ftgate.store.ledger import MemoryLedger
-from ftgate.store.postgres.lane import Job, Lane, TurnClock
+from ftgate.store.postgres.clock import TurnClock
+from ftgate.store.postgres.job import Job
+from ftgate.store.postgres.lane import Lane
 from ftgate.store.recovery import crashed_row
 
 log = logging.getLogger("ftgate.store")
@@ -51,7 +53,7 @@ class TurnLedger:
 
         def decide() -> Held | Poor | Exhausted | Refused | None:
             self.admit(request)
-            if self.shared is not None and (refused := self.shared.confirm(request.ticket, self.clock.now())):
+            if self.shared is not None and (refused := self.shared.confirm(request.ticket, self.clock.moment())):
                 return refused
             held = self.memory.decide_hold(msgspec.structs.replace(request, offers=iter(offers)))
             if self.shared is not None and isinstance(held, Held):

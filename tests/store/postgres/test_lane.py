@@ -1,0 +1,168 @@
+"""What becomes of what waits in a lane whose turns do not come in."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from ftgate.store.batch import Batch
+from ftgate.store.database import DatabaseFault
+from ftgate.store.postgres import lane as lanes
+from ftgate.store.postgres.clock import TurnClock
+from ftgate.store.postgres.job import Job
+from ftgate.store.postgres.lane import Lane
+from ftgate.store.postgres.turns import Begun, Fenced
+from ftgate.store.postgres.wire import Away, Step
+
+
+class Database:
+    """turns.Store: the commits named in `lost` do not come in, and after `fenced` ones nobody is told
+    whether they did."""
+
+    def __init__(self, *lost: int, fenced: int | None = None) -> None:
+        self.lost, self.fenced = set(lost), fenced
+        self.turns, self.tried = 0, 0
+        self.written: list[str] = []
+
+    async def open(self) -> None:
+        await trio.sleep(0)
+
+    async def begin(self, mark: int, seen: int, *, orphans: bool = False, grace_s: float | None = None) -> Begun:
+        await trio.sleep(0.001)
+        return Begun(self.turns, int(trio.current_time() * 1e6), [], [])
+
+    async def rows(self, steps: Sequence[Step]) -> list[list[tuple[Any, ...]]]:
+        raise AssertionError(steps)
+
+    async def commit(self, steps: Sequence[Step]) -> None:
+        await trio.sleep(0.001)
+        self.tried += 1
+        if self.tried in self.lost:
+            raise Away("cut")
+        self.written += [step.sql for step in steps]
+        self.turns += 1
+
+    async def leave(self, *, alive: bool) -> None:
+        await trio.sleep(0)
+
+    async def went_in(self, mark: int) -> bool:
+        await trio.sleep(0)
+        if self.fenced is not None and self.tried >= self.fenced:
+            raise Fenced("declared dead")
+        return False
+
+    def close(self) -> None:
+        pass
+
+
+class Memory:
+    """turns.Memory that decides nothing: rows by their requests, statements by their words."""
+
+    def wanted(self, touched: Sequence[tuple[str, str]]) -> Sequence[Step]:
+        return []
+
+    def renew(self, touched: object, rows: object, notes: object) -> None:
+        pass
+
+    def steps(self, batch: Batch, seq: int) -> Iterator[Step]:
+        yield from (Step(sql) for sql, _ in batch.statements)
+        yield from (Step(str(row)) for row in batch.rows)
+
+    def expire(self, orphans: object, batch: Batch, at_us: int) -> None:
+        raise AssertionError(orphans)
+
+    async def reload(self) -> int:
+        await trio.sleep(0.001)
+        return 0
+
+
+def _lane(database: Database) -> Lane:
+    return Lane(database, Memory(), TurnClock(), seen=0)
+
+
+def _fill(lane: Lane, many: int) -> Batch:
+    """Statements that nobody decides in a turn, and a row after them."""
+    batch = lane.changed(soon=False)
+    batch.statements += [(f"s{number}", ()) for number in range(many)]
+    batch.rows.append("row")  # type: ignore[arg-type]
+    return batch
+
+
+async def test_no_turn_has_more_loose_statements_than_it_has_room_for(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "MOST_LOOSE", 10)
+    database = Database()
+    lane = _lane(database)
+    batch = _fill(lane, 25)
+    lane.start()
+    with trio.fail_after(60):
+        await lane.durable(batch)
+    assert database.written == [*(f"s{number}" for number in range(25)), "row"]
+    assert database.turns == 3
+    await lane.close()
+
+
+@pytest.mark.parametrize("lost", [(1,), (2,), (1, 2, 3), (3,)])
+async def test_what_was_left_for_later_turns_outlives_one_that_does_not_come_in(
+    lost: tuple[int, ...], autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "MOST_LOOSE", 10)
+    database = Database(*lost)
+    lane = _lane(database)
+    batch = _fill(lane, 25)
+    lane.start()
+    with trio.fail_after(60):
+        await lane.durable(batch)
+    assert database.written == [*(f"s{number}" for number in range(25)), "row"]
+    await lane.close()
+
+
+async def test_who_waits_for_what_was_left_over_is_told_when_the_lane_dies(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "MOST_LOOSE", 10)
+    database = Database(1, fenced=1)
+    lane = _lane(database)
+    batch = _fill(lane, 25)
+    lane.start()
+    with trio.fail_after(60), pytest.raises(DatabaseFault):
+        await lane.durable(batch)
+    assert lane.failed is not None and not batch.done and lane.depth() == 26
+    await lane.close()
+
+
+async def test_a_bystander_of_a_turn_adds_to_the_next(autojump_clock: object) -> None:
+    """What it adds was not decided in the turn, and so is not undone with it."""
+    database = Database(1)
+    lane = _lane(database)
+    added: list[Batch] = []
+    began = trio.Event()
+
+    async def decider() -> None:
+        await lane.turn()
+        own = lane.changed()
+        own.statements.append(("own", ()))
+        with pytest.raises(DatabaseFault):
+            await lane.durable(own)
+        assert own.undone
+
+    async def bystander() -> None:
+        await began.wait()
+        assert lane.deciding is not None
+        batch = lane.changed()
+        batch.statements.append(("theirs", ()))
+        added.append(batch)
+        await lane.durable(batch)
+
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(decider)
+            nursery.start_soon(bystander)
+            await trio.testing.wait_all_tasks_blocked()
+            lane.do(Job(began.set))  # in the turn that the decider waits for
+            lane.start()
+    assert database.written == ["theirs"] and added[0].done
+    await lane.close()
