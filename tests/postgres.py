@@ -10,11 +10,12 @@ import os
 import pwd
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -109,11 +110,15 @@ def _started(folder: Path) -> str:
         shutil.chown(place, owner)
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
+    _run(place, "initdb", "-A", "trust", "-U", "ftgate", "--locale=C.UTF-8", "-E", "UTF8", "-N")
+    _start(place, port)
+    return f"postgresql://ftgate@127.0.0.1:{port}"
+
+
+def _start(place: Path, port: int) -> None:
     settings = {**SETTINGS, "unix_socket_directories": str(place)}
     said = " ".join([f"-p {port}", *(f"-c {name}={value}" for name, value in settings.items())])
-    _run(place, "initdb", "-A", "trust", "-U", "ftgate", "--locale=C.UTF-8", "-E", "UTF8", "-N")
     _run(place, "pg_ctl", "start", "-w", "-l", str(place / "log"), "-o", said)
-    return f"postgresql://ftgate@127.0.0.1:{port}"
 
 
 def _owner() -> str | None:
@@ -131,6 +136,59 @@ def _run(place: Path, command: str, *arguments: str) -> None:
         user=owner, group=None if owner is None else pwd.getpwnam(owner).pw_gid,
         extra_groups=None if owner is None else [],
     )  # fmt: skip
+
+
+class Own(Server):
+    """One that a test has for itself, and may stop. `place` is its directory."""
+
+    def __init__(self, url: str, place: Path) -> None:
+        super().__init__(url)
+        self.place = place
+
+    def processes(self) -> list[int]:
+        """Those of the server: the one that began it first."""
+        first = int((self.place / "data" / "postmaster.pid").read_text().split()[0])
+        found = [first]
+        for entry in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):  # it has ended
+                if int(entry.read_text().rpartition(")")[2].split()[1]) == first:
+                    found.append(int(entry.parent.name))
+        return found
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It stands still, and answers nobody; connections to it are taken by the system."""
+        stopped = self.processes()
+        for process in stopped:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in stopped:
+                os.kill(process, signal.SIGCONT)
+
+    @contextmanager
+    def gone(self) -> Iterator[None]:
+        """It has crashed."""
+        _run(self.place, "pg_ctl", "stop", "-w", "-m", "immediate")
+        try:
+            yield
+        finally:
+            _start(self.place, int(self.url.rpartition(":")[2]))
+
+
+@contextmanager
+def own(folder: Path) -> Iterator[Own]:
+    """A server of one's own, in place of the session's."""
+    if os.environ.get(GIVEN):
+        pytest.skip("the server that was given is not to be stopped")
+    before = [*_session]
+    try:
+        server = Own(use(folder).url, Path((folder / "postgres.place").read_text()))
+        yield server
+    finally:
+        stop(folder)
+        _session[:] = before
 
 
 def stop(folder: Path) -> None:

@@ -15,7 +15,7 @@ import msgspec
 import trio
 
 from ftgate.accounts.payment_rows import PaymentRows, statement
-from ftgate.accounts.pending import ANSWER_S, turn
+from ftgate.accounts.pending import commit_s, turn
 from ftgate.accounts.stripe import Stripe, StripeFailed
 from ftgate.core import payments as core
 from ftgate.core.books import Books, Entry, Refusal
@@ -215,11 +215,11 @@ class Applying:
         if batch is None or batch.over:
             return
         try:
-            if await self.writer.durable_within(batch, ANSWER_S):
+            if await self.writer.durable_within(batch, commit_s(self.writer)):
                 return
         except DatabaseFault as fault:
             raise DatabaseFailed("the ledger has failed, and the gateway is stopping") from fault
-        raise DatabaseBusy("the database takes no commits now; what was decided is not written yet")
+        raise DatabaseBusy("the database takes no commits now; whether what was decided is written is not known yet")
 
 
 async def _there(asked: Awaitable[T]) -> T | None:

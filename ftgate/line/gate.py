@@ -79,9 +79,11 @@ from ftgate.ports import (
 
 log = logging.getLogger("ftgate.line.gate")
 
+HOLD_S = 1.8
+"""Seconds a ledger that must wait has to decide on a hold: a caller has its 503 within two, and goes elsewhere."""
 SETTLE_S = 5.0
-"""Seconds the end of a hold may take with a ledger that must wait for its decision: it is shielded from every
-cancellation, so it has a limit of its own. One that decides at once needs neither."""
+"""Seconds the end of a hold may take with such a ledger: it is shielded from every cancellation, so it has a limit of
+its own. One that decides at once needs neither."""
 
 
 class Gate:
@@ -384,7 +386,9 @@ class Gate:
         assert x.held is not None and x.settled is not None and x.measured is not None
         balance = x.settled.balance
         try:
-            if not await self.ledger.durable_within(x.settled.ticket, DURABLE_WAIT_S):
+            # One that was not decided in time was waited for already, and has no figures that could be told.
+            patience = 0 if x.settled.charged is None else DURABLE_WAIT_S
+            if not await self.ledger.durable_within(x.settled.ticket, patience):
                 balance = None
                 # Nothing of a whole answer goes out before its hold, at least, can no longer be lost; but not for ever.
                 while not x.ask.stream and not x.call.left and trio.current_time() < x.call.ends_at:
@@ -459,7 +463,7 @@ class _Holding:
         if ledger.immediate:
             held = await ledger.hold(self.request)
         else:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + SETTLE_S) as patience:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + HOLD_S) as patience:
                 try:
                     held = await ledger.hold(self.request)
                 except GateError as late:  # what only shows when all gateways are asked

@@ -9,7 +9,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from ftgate.doors import http
-from ftgate.errors import GateError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
+from ftgate.errors import DatabaseBusy, GateError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
 from ftgate.ports import Line, Live
 from ftgate.web.api import (
     account,
@@ -43,12 +43,14 @@ from ftgate.web.services import Services
 Message = MutableMapping[str, Any]
 WITHOUT_DATA = ("/static/", "/healthz", "/readyz", "/metrics")
 """Paths whose answers need no look at what other gateways have changed."""
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 async def _refreshed(refresh: Callable[[], Awaitable[bool]]) -> None:
-    """What is shown is as all gateways have it: whoever changed something at one finds it so at the next."""
-    if not request.path.startswith(WITHOUT_DATA):
-        await refresh()
+    """What is shown is as all gateways have it: whoever changed something at one finds it so at the next. Where the
+    database does not answer what is known is shown, and nothing can be changed."""
+    if not request.path.startswith(WITHOUT_DATA) and not await refresh() and request.method not in READING:
+        raise DatabaseBusy("the database takes no changes now, and nothing was changed: try again")
 
 
 class Site:

@@ -523,7 +523,7 @@ async def test_nobody_is_answered_before_it_is_written(
     path: Path, stripe: FakeStripe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not the second one either, who finds it all decided."""
-    monkeypatch.setattr("ftgate.accounts.applying.ANSWER_S", 0.3)
+    monkeypatch.setattr("ftgate.accounts.pending.ANSWER_S", 0.3)
     async with world(path, stripe) as w:
         session = await w.checkout()
         paid = stripe.pay(session)

@@ -4,11 +4,12 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 from unittest.mock import Mock
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from ftgate.accounts import Accounts
 from ftgate.core.books import Books
@@ -17,8 +18,9 @@ from ftgate.ports import SiteSettings
 from ftgate.ports.site import Doer
 from ftgate.store.database import DatabaseFault, connect
 from ftgate.store.writer import Writer
-from tests.accounts.opened import opened
+from tests.accounts.opened import SITE, opened
 from tests.fakes.ports import TrioClock
+from tests.fakes.stopped import Stopping
 from tests.store.faulty import FaultyConnection, read, sqlite_error
 
 
@@ -133,6 +135,61 @@ async def test_nothing_is_decided_where_nothing_is_written(path: Path, what: str
         accounts.credits.writer.trouble = None
         await changes(accounts)[what]()
         assert what == "logout" or state(accounts) != before
+
+
+SLOW = {"password", "sign-up", "login", "session"}
+"""A password is hashed beside the loop: the mock clock would not wait for that."""
+
+
+@pytest.mark.parametrize("at", ["begin", "commit"])
+@pytest.mark.parametrize("what", sorted(changes(cast(Accounts, Mock())).keys() - SLOW))
+async def test_where_gateways_share_a_ledger_nobody_waits_for_long(
+    path: Path, what: str, at: Literal["begin", "commit"], autojump_clock: MockClock
+) -> None:
+    accounts, database = shared(path)
+    await accounts.managed.make("ann", {}, ANN)
+    await accounts.keys.make(1, {"name": "k"}, ANN)
+    before, began = state(accounts), trio.current_time()
+    database.at = at
+    with pytest.raises(DatabaseBusy) as told:
+        await changes(accounts)[what]()
+    assert trio.current_time() - began <= 2
+    said = {
+        "begin": "the database takes no changes now, and nothing was changed: try again",
+        "commit": "the database stopped answering while what was asked for was written: it may have been made or not."
+        " Try again in a moment, and look whether it is there before you repeat it",
+    }
+    assert (told.value.message, told.value.retry_after_s) == (said[at], 2)
+    database.at = None
+    await trio.sleep(10)
+    assert what == "logout" or (state(accounts) == before) == (at == "begin")
+
+
+async def test_the_command_line_is_told_how_to_look(path: Path, autojump_clock: MockClock) -> None:
+    accounts, database = shared(path)
+    await accounts.users.create(username="ann")
+    database.at = "commit"
+    began = trio.current_time()
+    with pytest.raises(
+        DatabaseBusy, match=r"^whether the grant of \$5 to ann, ref r, was written is not known, because the database "
+        r"does not answer \(no commit has come back\): it may be there or not\. Look .* --ref r it is done once$",
+    ):  # fmt: skip
+        await accounts.credits.grant(username="ann", amount="5", ref="r")
+    database.at = None
+    assert (await accounts.credits.grant(username="ann", amount="5", ref="r"))["already_done"]
+    database.at = "begin"
+    with pytest.raises(DatabaseBusy, match=r"nothing was changed: try again$"):
+        await accounts.keys.create(username="ann")
+    assert trio.current_time() - began <= 4 and not accounts.directory.keys
+
+
+def shared(path: Path) -> tuple[Accounts, Stopping]:
+    """Accounts over a ledger that other gateways have too."""
+    database = Stopping()
+    accounts = Accounts(Books(), database.lane(), TrioClock(), lambda plan: False, b"secret", lambda: SITE)
+    with closing(connect(path, durability="process")) as connection:
+        accounts.load(connection)
+    return accounts, database
 
 
 def state(accounts: Accounts) -> str:

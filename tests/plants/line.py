@@ -165,8 +165,8 @@ PLANTS = (
     Plant(
         "the hold has lost its shield",
         "ftgate/line/gate.py",
-        "shield=True, deadline=trio.current_time() + SETTLE_S) as",
-        "deadline=trio.current_time() + SETTLE_S) as",
+        "shield=True, deadline=trio.current_time() + HOLD_S) as",
+        "deadline=trio.current_time() + HOLD_S) as",
         "tests/line/test_cancel_everywhere.py::test_every_await",
     ),
     Plant(

@@ -1,6 +1,6 @@
 """A line, accounts and a journal of the site's, and ways to ask it: by itself, and through the relay in front of it."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -377,7 +377,10 @@ class Answer(msgspec.Struct):
 class Asking:
     """A site, and the relay in front of it, whose calls are all answered with their body."""
 
-    def __init__(self, line: OneLine | None = None, *, posted: int = 0, cors: bool = False) -> None:
+    def __init__(
+        self, line: OneLine | None = None, *, posted: int = 0, cors: bool = False,
+        refresh: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:  # fmt: skip
         self.line = line or OneLine()
         self.journal = Asked()
         live = Still(doors=DoorSettings(max_body_bytes=1000, cors=cors))
@@ -395,6 +398,7 @@ class Asking:
             prices=nobody, system=nobody, page_calls=self.dialled,
             calls=self.calls, channels=self.channels, config=self.config,
             key_check=nobody, metrics=Counted(), provider_keys=nobody, payments=self.payments, own=("http://127.0.0.1:8400",),
+            refresh=refresh,
         )  # fmt: skip
         self.site = Site(self.line, live, services)
         self.intake = Intake(

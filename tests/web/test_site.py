@@ -168,3 +168,25 @@ async def test_other_origins(path: str, is_open: bool) -> None:
 
 async def test_a_page_is_not_open_to_other_origins() -> None:
     assert "access-control-allow-origin" not in (await with_pages(Asking(cors=True)).ask("/models")).headers
+
+
+# ---- several gateways ----
+
+
+async def test_what_others_may_have_changed_is_looked_for_and_nothing_is_changed_where_that_cannot_be() -> None:
+    looked: list[bool] = []
+    answers = True
+
+    async def refresh() -> bool:
+        looked.append(answers)
+        return answers
+
+    asking = with_pages(Asking(refresh=refresh))
+    assert (await asking.ask("/tokens")).status == (await asking.ask("/tokens", method="POST")).status == 200
+    answers = False
+    assert (await asking.ask("/tokens")).body == b"page /tokens"
+    refused = await asking.ask("/tokens", method="POST")
+    assert (refused.status, refused.json()["error"]["code"]) == (503, "database_busy")
+    assert refused.json()["error"]["message"].startswith("the database takes no changes now, and nothing was changed")
+    assert looked == [True, True, False, False]
+    assert (await asking.ask("/healthz")).status == 200 and len(looked) == 4

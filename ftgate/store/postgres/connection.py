@@ -4,6 +4,7 @@ with SQL of ours (store/postgres/dialect.py says it in PostgreSQL's words) and r
 Reads are short, and connecting takes some milliseconds: connections that only read are kept, a few for each source.
 """
 
+import selectors
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,17 +12,26 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from ftgate.errors import DatabaseBusy
 from ftgate.store.postgres.dialect import Values, bound
 from ftgate.store.source import Postgres
 
 if TYPE_CHECKING:
     import psycopg
+    from psycopg.abc import PQGen
     from psycopg.adapt import AdaptersMap
 
 CONNECT_TIMEOUT_S = 2
 """How long connecting may take."""
 READ_TIMEOUT_S = 10.0
 """How long one statement may take that only reads."""
+SILENT_S = 2.0
+"""After so long without a word it is asked, on another connection, whether the server still answers anybody: its own
+limits end what takes long there, and nothing would end the waiting for one that stands still."""
+BUSY = frozenset(
+    {"57P03", "57P01", "57P02", "53300", "08000", "08001", "08003", "08004", "08006", "57014", "25P03", "57P05"}
+)
+"""SQLSTATEs of a server that is not there, or not yet, or has no time: the same may be answered in a moment."""
 KEPT = 4
 """Connections that are kept for reads of one source while nobody reads: as many as pages are read at a time at most
 times."""
@@ -33,6 +43,15 @@ class PostgresError(sqlite3.OperationalError):
 
     def __init__(self, text: str, sqlstate: str | None = None) -> None:
         super().__init__(text)
+        self.sqlstate = sqlstate
+
+
+class Silent(PostgresError, DatabaseBusy):
+    """The server cannot be reached, or gives no answer in time: whoever asked over HTTP may come again."""
+
+    def __init__(self, text: str, sqlstate: str | None = None) -> None:
+        DatabaseBusy.__init__(self, "the database gives no answer in time: try again in a moment")
+        self.args = (text,)
         self.sqlstate = sqlstate
 
 
@@ -167,17 +186,66 @@ def _connected(source: Postgres, readonly: bool, timeout_s: float) -> "psycopg.C
     if readonly:  # a transaction that only reads sees one moment, as SQLite's does
         said |= {"default_transaction_read_only": "on", "default_transaction_isolation": "'repeatable read'"}
     try:
-        raw = psycopg.connect(
+        raw: psycopg.Connection[Any] = _impatient().connect(
             source.url, autocommit=True, cursor_factory=psycopg.ClientCursor, context=_adapters(),
             connect_timeout=CONNECT_TIMEOUT_S, application_name="ftgate", client_encoding="utf8",
         )  # fmt: skip
         # By a statement, since an `options` of the URL would be put aside, and poolers do not take it.
         raw.execute("; ".join(f"SET {name} = {value}" for name, value in said.items()).encode())
+        _impatient().bound(raw, source, timeout_s + SILENT_S)
     except psycopg.ProgrammingError:  # its text shows the URL
         raise PostgresError(f"the URL of {source} cannot be read") from None
     except psycopg.Error as error:
         raise _said(error) from None
     return raw
+
+
+@cache
+def _impatient() -> Any:
+    """psycopg's connection, made such that it waits for no server that stands still."""
+    import psycopg
+
+    class Impatient(psycopg.Connection[Any]):
+        source: Postgres | None = None
+        most_s = CONNECT_TIMEOUT_S + SILENT_S
+
+        def bound(self, source: Postgres, most_s: float) -> None:
+            """One statement takes `most_s` at the most."""
+            self.source, self.most_s = source, most_s
+
+        def wait(self, gen: "PQGen[Any]", *limits: Any, **more: Any) -> Any:
+            """As psycopg's, which waits for ever. Raises OperationalError, and is closed then."""
+            try:
+                wanted = next(gen)
+                while True:
+                    silent_s = 0.0
+                    with selectors.DefaultSelector() as selector:
+                        selector.register(self.fileno(), wanted)
+                        while not (ready := selector.select(SILENT_S)):
+                            silent_s += SILENT_S
+                            if silent_s >= self.most_s or not _answers(self.source):
+                                self.close()
+                                raise psycopg.OperationalError("it does not answer")
+                    wanted = gen.send(ready[0][1])
+            except StopIteration as done:
+                return done.value
+
+    return Impatient
+
+
+def _answers(source: Postgres | None) -> bool:
+    """Whether the server still speaks to anybody, be it to say no."""
+    import psycopg
+
+    if source is None:
+        return True
+    try:
+        psycopg.connect(source.url, connect_timeout=CONNECT_TIMEOUT_S).close()
+    except psycopg.errors.ConnectionTimeout:
+        return False
+    except psycopg.Error:
+        pass
+    return True
 
 
 @cache
@@ -203,8 +271,11 @@ def _adapters() -> "AdaptersMap":
 
 def _said(error: "psycopg.Error") -> PostgresError:
     """Without what PostgreSQL adds of the statement and its values."""
+    from psycopg import OperationalError
+
     words = error.diag.message_primary or str(error)
-    return PostgresError(f"PostgreSQL: {' '.join(words.split())}", error.sqlstate)
+    gone = error.sqlstate in BUSY if error.sqlstate else isinstance(error, OperationalError)
+    return (Silent if gone else PostgresError)(f"PostgreSQL: {' '.join(words.split())}", error.sqlstate)
 
 
 _idle: dict[Postgres, list["psycopg.Connection[Any]"]] = {}

@@ -45,7 +45,8 @@ class TurnLedger:
         self.shared: SharedLimits | None = None
 
     def busy(self) -> str | None:
-        return self.lane.busy()
+        why = self.lane.busy()  # callers read it, and the server's own words may name its address
+        return "the database does not answer" if why and why == self.lane.trouble else why
 
     async def hold(self, request: HoldRequest) -> Held | Poor | Exhausted | Refused | None:
         """As ports.Ledger says. Raises what `admit` does, DatabaseFailed."""

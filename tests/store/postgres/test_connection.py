@@ -6,6 +6,7 @@ from contextlib import closing
 
 import pytest
 
+from ftgate.errors import DatabaseBusy
 from ftgate.store.database import read_only
 from ftgate.store.postgres import connection as of
 from ftgate.store.postgres.connection import PostgresError, close_idle, connect
@@ -104,6 +105,43 @@ def test_a_statement_has_an_end(place: Postgres) -> None:
         with pytest.raises(PostgresError, match="statement timeout") as caught:
             reader.execute("SELECT pg_sleep(60)")
     assert caught.value.sqlstate == "57014"
+
+
+def test_what_the_server_works_on_is_waited_for(place: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it says nothing: it answers others."""
+    monkeypatch.setattr(of, "SILENT_S", 0.02)
+    with closing(connect(place, readonly=True)) as reader:
+        assert reader.execute("SELECT 7, pg_sleep(0.1)").fetchone()[0] == 7
+        assert reader.execute("SELECT repeat('x', 1000000)").fetchone()[0] == "x" * 1_000_000
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_one_that_stands_still_is_not(place: Postgres, answers: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it answers others or nobody; what was at work then is of no use any more."""
+    monkeypatch.setattr(of, "SILENT_S", 0.02)
+    with closing(connect(place, readonly=False, timeout_s=10)) as reader:
+        reader._raw.most_s = 0.05  # type: ignore[union-attr]
+        monkeypatch.setattr(of, "_answers", lambda source: answers)
+        with pytest.raises(PostgresError, match="PostgreSQL: it does not answer") as caught:
+            reader.execute("SELECT pg_sleep(5)")
+        assert isinstance(caught.value, DatabaseBusy) and (caught.value.status, caught.value.retry_after_s) == (503, 2)
+        assert caught.value.message == "the database gives no answer in time: try again in a moment"
+        with pytest.raises(PostgresError, match="closed"):
+            reader.execute("SELECT 1")
+
+
+def test_whether_it_answers_anybody(place: Postgres) -> None:
+    assert of._answers(place) and of._answers(Postgres(f"{place.url}_not_there"))
+
+
+def test_only_a_server_that_is_away_is_told_as_that(place: Postgres) -> None:
+    with closing(read_only(place)) as reader, pytest.raises(PostgresError, match="nothing") as caught:
+        reader.execute("SELECT nothing FROM users")
+    assert not isinstance(caught.value, DatabaseBusy)
+    with pytest.raises(DatabaseBusy) as away:
+        connect(Postgres("postgresql://ftgate@127.0.0.1:1/name"), readonly=True)
+    assert isinstance(away.value, PostgresError) and "refused" in str(away.value)
+    assert "127" not in away.value.message
 
 
 @pytest.mark.parametrize(
