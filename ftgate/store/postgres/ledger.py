@@ -138,8 +138,9 @@ class TurnLedger:
     async def durable_within(self, ticket: object, seconds: float) -> bool:
         """As ports.Ledger says. Raises DatabaseFailed."""
         if isinstance(ticket, Job):
-            with trio.move_on_after(seconds):
-                await ticket.event.wait()
+            if not ticket.event.is_set():  # seldom: settle() has waited for it
+                with trio.move_on_after(seconds):
+                    await ticket.event.wait()
             if ticket.error is not None:
                 raise _told(ticket.error)
             return ticket.done

@@ -24,9 +24,12 @@ from ftgate.store.recovery import crashed_row
 
 log = logging.getLogger("ftgate.store")
 
-_CHANGE = (
-    "INSERT INTO changes (seq, boot, at_us, note) VALUES ($1, $2, (extract(epoch FROM now()) * 1000000)::bigint, $3)"
+_TURN = (
+    "WITH counted AS (UPDATE head SET seq = $1 WHERE id = 1),"
+    " marked AS (UPDATE boots SET mark = $2, seen_at = clock_timestamp() WHERE id = $3)"
+    " INSERT INTO changes (seq, boot, at_us, note) VALUES ($1, $3, (extract(epoch FROM now()) * 1000000)::bigint, $4)"
 )
+"""Last of all: that there was a turn, whose it was, and what the others must know of it."""
 MOVES = frozenset({"grant", "topup", "refund", "correct"})
 
 
@@ -113,8 +116,7 @@ class BooksMemory:
         for sql, values in batch.statements:
             yield Step(self.statement(sql, values), prepared=False)
         yield from written(batch, spent, open)
-        yield Step("UPDATE head SET seq = $1 WHERE id = 1", (seq,))
-        yield Step(_CHANGE, (seq, self.books.boot, self.note(batch)))
+        yield Step(_TURN, (seq, batch.mark, self.books.boot, self.note(batch)))
 
     def spent(self, batch: Batch) -> list[tuple[int, int, int]]:
         """Key, used and held of each key that a batch touched."""

@@ -1,8 +1,8 @@
 """turns.Store over a wire: a turn in two trips.
 
-The first locks the head, proves that our boot has not been ended (whoever ends it changes the very row that we change,
-so the two exclude each other), and reads what the others have changed and the clock, in statements that begin after the
-lock was there: each sees all that was committed before it. The second writes and commits.
+The first locks the head and then looks, in a statement that begins when the lock is there and so sees all that was
+committed before: whether our boot has been ended (whoever ends boots has the head), what the others have changed, what
+time it is. The second writes, leaves the turn's mark, and commits. Few statements, since each costs both sides.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,17 @@ from ftgate.store.postgres.wire import Away, Rejected, Step, Wire
 
 TRIP_S = 6.0
 """Longer than the server's own limit of a statement."""
-_MARK = "UPDATE boots SET mark = $1, seen_at = clock_timestamp() WHERE id = $2 AND ended = 0 RETURNING 1"
 _BEGIN = Step("BEGIN ISOLATION LEVEL READ COMMITTED")
 _HEAD = Step("SELECT seq FROM head WHERE id = 1 FOR UPDATE")
-_NOTES = "SELECT boot, note FROM changes WHERE seq > $1 ORDER BY seq"
-_TOUCHED = "SELECT DISTINCT what, id FROM touched WHERE seq > $1 ORDER BY what, id"
-_CLOCK = Step("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+_CLOCK, _ALIVE, _NOTE, _TOUCHED = range(4)
+_LOOK = (
+    f"SELECT {_CLOCK}, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, 0::bigint, '', ''"  # noqa: S608 - ours
+    f" UNION ALL SELECT {_ALIVE}, 0, 0, '', '' FROM boots WHERE id = $2 AND ended = 0"
+    f" UNION ALL SELECT {_NOTE}, seq, boot, note, '' FROM changes WHERE seq > $1"
+    f" UNION ALL SELECT DISTINCT {_TOUCHED}, 0::bigint, 0::bigint, what, id FROM touched WHERE seq > $1"
+)
+_SEEN = "UPDATE boots SET seen_at = clock_timestamp() WHERE id = $1"
+_MARKED = "SELECT mark FROM boots WHERE id = $1"
 _DEAD = (
     "UPDATE boots SET ended = 1 WHERE ended = 0 AND id <> $1 AND seen_at < clock_timestamp() - make_interval(secs =>"
     " $2::float8) AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => $2::float8)"
@@ -53,19 +58,21 @@ class WireStore:
             raise
 
     async def begin(self, mark: int, seen: int, *, orphans: bool = False, grace_s: float | None = None) -> Begun:
-        steps = [
-            _BEGIN, _HEAD, Step(_MARK, (mark, self.boot)), Step(_NOTES, (seen,)), Step(_TOUCHED, (seen,)), _CLOCK,
-        ]  # fmt: skip
+        steps = [_BEGIN, _HEAD, Step(_LOOK, (seen, self.boot))]
         if grace_s is not None:
             steps.append(Step(_DEAD, (self.boot, str(grace_s))))
         if orphans:
             steps.append(Step(_ORPHANS, (MOST_ORPHANS,)))
-        _, ((seq,),), mine, notes, touched, ((at_us,),), *more = await self._trip(steps)
-        if not mine:
+        _, ((seq,),), found, *more = await self._trip(steps)
+        found.sort()
+        (_, at_us, *_), *seen_there = found
+        if not seen_there or seen_there[0][0] != _ALIVE:
             raise Fenced("another gateway has declared this one dead, and ended its holds: start it again")
+        notes = [(boot, note) for what, _, boot, note, _ in seen_there if what == _NOTE]
         if len(notes) != seq - seen:
             raise Behind
         others = [note for boot, note in notes if boot != self.boot]
+        touched = [(table, id) for what, _, _, table, id in seen_there if what == _TOUCHED]
         return Begun(seq, at_us, others, touched, more[-1] if orphans else ())
 
     async def rows(self, steps: Sequence[Step]) -> list[list[tuple[Any, ...]]]:
@@ -75,12 +82,12 @@ class WireStore:
         await self._trip([*steps, _COMMIT])
 
     async def leave(self, *, alive: bool) -> None:
-        await self._trip([_COMMIT if alive else _ROLLBACK])
+        await self._trip([Step(_SEEN, (self.boot,)), _COMMIT] if alive else [_ROLLBACK])
 
     async def went_in(self, mark: int) -> bool:
-        # FOR UPDATE waits for whatever our old connection still does.
-        found = await self._trip([Step("SELECT mark FROM boots WHERE id = $1 FOR UPDATE", (self.boot,))])
-        return bool(found[0] and found[0][0][0] == mark)
+        # Whatever our old connection still does, it does with the head: we wait for it.
+        _, _, found, _ = await self._trip([_BEGIN, _HEAD, Step(_MARKED, (self.boot,)), _COMMIT])
+        return bool(found and found[0][0] == mark)
 
     def close(self) -> None:
         if self.wire is not None:

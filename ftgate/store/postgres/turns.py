@@ -41,8 +41,8 @@ class Store(Protocol):
         ...
 
     async def begin(self, mark: int, seen: int, *, orphans: bool = False, grace_s: float | None = None) -> Begun:
-        """Begin a turn: lock the head, leave the mark. `orphans`: look for holds of ended boots; with `grace_s` boots
-        that were not seen for so long have ended. Raises Fenced, Behind, Away, Rejected."""
+        """Begin a turn, which will leave this mark: lock the head, look. `orphans`: also for holds of ended boots; with
+        `grace_s` boots that were not seen for so long have ended. Raises Fenced, Behind, Away, Rejected."""
         ...
 
     async def rows(self, steps: Sequence[Step]) -> list[list[tuple[Any, ...]]]:
