@@ -15,6 +15,7 @@ import trio
 from scripts.benchmark import gateway, paced, plain, plan, sections, streams, subjects, translation, wire
 from scripts.benchmark.books import judge
 from scripts.benchmark.figures import Load, Spread, added_us, cell, parse_wrk, percentile, plain_dict, ratio, spread
+from scripts.benchmark.gateways import LIMIT, ideal, most_in_a_second, used
 from scripts.benchmark.picture import panels, svg
 from scripts.benchmark.processes import Children, cpu_s, rss_bytes, tree
 from scripts.benchmark.report import figure, markdown, ratios, table
@@ -251,6 +252,17 @@ def test_a_small_run(tmp_path: Path) -> None:
         assert up.served() == 41 and cpu_s(subject.child.pid) > 0 and rss_bytes(subject.child.pid) > 1e7
         pids = [pid for child in (up.static, up.paced, subject.child) for pid in tree(child.pid)]
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def test_what_gateways_admit_of_a_limit_is_counted() -> None:
+    second = 1_000_000
+    assert most_in_a_second([]) == 0 and most_in_a_second([0, 1, second, second + 1]) == 2
+    assert most_in_a_second([0, 1, second - 1, second, second + 1]) == 3
+    burst = [n * second + at for n in range(4) for at in range(LIMIT)]
+    assert most_in_a_second(burst) == LIMIT and used(burst) == 1.0
+    assert used([at * second * 2 // LIMIT for at in range(4 * LIMIT)]) == 0.5
+    offered = [at * second // (4 * LIMIT) for at in range(40 * LIMIT)]
+    assert ideal(offered) == [at for at in offered if at % second < second // 4]
 
 
 async def test_a_stream_that_was_reset_is_written_to_no_more() -> None:
