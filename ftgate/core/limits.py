@@ -129,13 +129,15 @@ class Ticket:
     """What one admitted call took; `release` gives back what it did not use. A call without limits needs none: it has
     NO_TICKET."""
 
-    __slots__ = ("borrowed", "counted", "released", "taken")
+    __slots__ = ("borrowed", "counted", "left", "released", "taken")
 
     def __init__(self) -> None:
         self.taken: list[Meters] = []
         self.borrowed: list[tuple[Window, list[float]]] = []
         self.counted: list[tuple[Window, list[float]]] = []
         self.released = False
+        self.left: Callable[[int], None] | None = None
+        """Called with the tokens used when it is released, where others count the call too."""
 
     def borrow(self, now: float, estimate: int) -> None:
         """Count `estimate` tokens in every token window of the call, until it is known what it used."""
@@ -172,6 +174,8 @@ class Ticket:
             meters.in_flight -= 1
         for window, record in self.borrowed:
             window.give_back(record, used_tokens, now)
+        if self.left is not None:
+            self.left(used_tokens)
 
 
 NO_TICKET = Ticket()

@@ -5,17 +5,17 @@ So what one gateway has seen itself is refused without asking anybody. What it l
 call's hold, when all that was admitted before is known: where a window has become too full by others meanwhile, the
 call is refused after all. A call counts from its turn on, by the clock that was read under the lock.
 
-What is told: of a hold its ref, its time, its places with the tokens it borrows; of its end the ref and the tokens
-used.
+What is told: of a hold its ref, its time, its places with the tokens it borrows, and again where it comes to a place
+later (a model); where it leaves one before its end, that with the tokens used; of its end the ref and the tokens used.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from ftgate.core.limits import Limits, Meters, Name, Refused, Scope, Ticket, Window
 
 Told = list[Any]
-"""["h", ref, at_us, [[scope, name, tokens], ...]] or ["e", ref, tokens]."""
+"""["h", ref, at_us, [[scope, name, tokens], ...]], ["l", ref, tokens, [[scope, name], ...]] or ["e", ref, tokens]."""
 STRETCH = 1.0005
 """Of windows: seconds of the database and of a gateway differ by less than this, also while a clock is being set
 right by degrees (which is at most 500 parts in a million)."""
@@ -46,9 +46,13 @@ class SharedLimits:
         return None
 
     def held(self, ref: str, ticket: Ticket, at_us: int) -> None:
-        """A confirmed call has its hold: told to the others with the turn."""
+        """A confirmed call has its hold, or comes to one place more: told to the others with the turn."""
         if ticket.taken:
             self._told.append(["h", ref, at_us, [[*meters.place, ticket.borrows(meters)] for meters in ticket.taken]])
+
+    def left(self, ref: str, ticket: Ticket, tokens: int) -> None:
+        """A call that goes on has left these places."""
+        self._told.append(["l", ref, tokens, [[*meters.place] for meters in ticket.taken]])
 
     def ended(self, ref: str, tokens: int) -> None:
         """A call has ended, here or, where its gateway died, elsewhere."""
@@ -65,6 +69,8 @@ class SharedLimits:
         for kind, ref, *rest in said:
             if kind == "e":
                 self._end(ref, rest[0])
+            elif kind == "l":
+                self._leave(ref, *rest)
             else:
                 self._hold(ref, *rest)
 
@@ -74,12 +80,12 @@ class SharedLimits:
             self._end(ref, 0)
 
     def _hold(self, ref: str, at_us: int, places: Sequence[tuple[Scope, Name, int]]) -> None:
-        if ref in self._elsewhere:
-            return
         at = self.local_s(at_us)
-        taken: list[tuple[Meters, list[float] | None]] = []
+        taken = self._elsewhere.pop(ref, [])
         for scope, name, tokens in places:
             meters = self.limits.meters(scope, name)
+            if any(meters is there for there, _ in taken):  # told twice
+                continue
             rates = meters.rates
             if rates.requests_per_second:
                 meters.second.add(at)
@@ -91,9 +97,18 @@ class SharedLimits:
             self._end(next(iter(self._elsewhere)), 0)
         self._elsewhere[ref] = taken
 
+    def _leave(self, ref: str, tokens: int, places: Sequence[tuple[Scope, Name]]) -> None:
+        left = {self.limits.meters(scope, name) for scope, name in places}
+        taken = self._elsewhere.get(ref, [])
+        self._give_back([one for one in taken if one[0] in left], tokens)
+        taken[:] = [one for one in taken if one[0] not in left]
+
     def _end(self, ref: str, tokens: int) -> None:
+        self._give_back(self._elsewhere.pop(ref, ()), tokens)
+
+    def _give_back(self, taken: Iterable[tuple[Meters, list[float] | None]], tokens: int) -> None:
         now = self.now()
-        for meters, record in self._elsewhere.pop(ref, ()):
+        for meters, record in taken:
             meters.elsewhere -= 1
             if record is not None:
                 meters.tokens.give_back(record, tokens, now)

@@ -106,7 +106,7 @@ class Gate:
         self.ratios = estimate.Ratios()
         self.beside = Beside()
         self.standing = Standing(clock, live.gate.routes.channels)
-        self.planner = Planner(limits, self.standing, clock)
+        self.planner = Planner(limits, self.standing, clock, ledger)
         self.attempts = Attempts(
             upstream=upstream, ledger=ledger, clock=clock, passing=passing, gateway=gateway, beside=self.beside,
             standing=self.standing,
@@ -268,7 +268,7 @@ class Gate:
                 await self._pause(x.call, step.delay_s)
             offered = x.plan[step.index]
             candidate = offered.way
-            if refused := self.planner.enter(
+            if refused := await self.planner.enter(
                 x, candidate.model
             ):  # at its limit by now: go on as if it were not planned
                 step = self._without(x, step.index, refused)

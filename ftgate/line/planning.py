@@ -30,7 +30,7 @@ from ftgate.line.outlook import Outlook
 from ftgate.line.standing import Standing
 from ftgate.line.translation import fitting
 from ftgate.line.words import too_many
-from ftgate.ports import BYOK, Clock, Key, Terms
+from ftgate.ports import BYOK, Clock, Key, Ledger, Terms
 
 NAMES_KEPT = 16
 """Names in a plan up to which it is made whole and remembered; a longer one is walked anew, as far as it is needed."""
@@ -60,10 +60,11 @@ UNFIT, SHORT, RESTS = Out(Why.unfit), Out(Why.short), Out(Why.rests)
 class Planner:
     """Makes plans. Built once by the gate."""
 
-    def __init__(self, meters: limits.Limits, standing: Standing, clock: Clock) -> None:
+    def __init__(self, meters: limits.Limits, standing: Standing, clock: Clock, ledger: Ledger) -> None:
         self.limits = meters
         self.standing = standing
         self.clock = clock
+        self.ledger = ledger
         # Plans that are the same at every turn, with the models among them that are fallbacks.
         self.planned: dict[tuple[object, ...], tuple[routing.Routes, tuple[Candidate, ...], frozenset[str]]] = {}
         # Of each served model: whose turn it is among its channels and their credentials.
@@ -291,8 +292,9 @@ class Planner:
                 raise too_many(refused)
             x.ticket.borrow(now, tokens)
 
-    def enter(self, x: Exchange, model: Model) -> limits.Refused | None:
-        """Count the call at this model, and no longer at the one it tried before. Refused, it stays where it was."""
+    async def enter(self, x: Exchange, model: Model) -> limits.Refused | None:
+        """Count the call at this model, and no longer at the one it tried before. Refused, it stays where it was.
+        Raises DatabaseBusy, DatabaseFailed."""
         if x.entered == model.name or x.mode is BYOK:
             return None
         ticket = limits.NO_TICKET
@@ -301,10 +303,20 @@ class Planner:
             if refused := limits.tokens_wait(scopes, now, tokens) or limits.take_requests(scopes, now, ticket):
                 return refused
             ticket.borrow(now, tokens)
+            if not self.ledger.immediate and (refused := await self._entered(x, ticket)):
+                return refused
         if x.model_ticket is not limits.NO_TICKET:
             x.model_ticket.release(self.clock.now(), 0)
         x.model_ticket, x.entered = ticket, model.name
         return None
+
+    async def _entered(self, x: Exchange, ticket: limits.Ticket) -> limits.Refused | None:
+        """Whether the others who keep the model's limits let the call in too."""
+        try:
+            return await self.ledger.enter(x.call.id, ticket)
+        except BaseException:
+            ticket.release(self.clock.now(), 0)
+            raise
 
 
 def _asked(x: Exchange) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import msgspec
 import trio
 
 from ftgate import dialects
-from ftgate.core.limits import Limits, Rates
+from ftgate.core.limits import Limits, Rates, Refused, Ticket
 from ftgate.core.redact import redact
 from ftgate.core.retrying import Retry
 from ftgate.core.routing import Channel, Model, Routes
@@ -161,6 +161,9 @@ class _Unbilled:
     async def hold(self, request: HoldRequest) -> Held | None:
         kept = tuple(at for at, _ in enumerate(request.offers))
         return Held("trial", 0, bounded=False, kept=kept, ticket=None) if kept else None
+
+    async def enter(self, ref: str, ticket: Ticket) -> Refused | None:
+        return None
 
     async def available(self, account: int, key: int) -> int | None:
         return None

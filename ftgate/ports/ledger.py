@@ -159,6 +159,12 @@ class Ledger(Protocol):
         when it settles: those in flight may pass the month's limit by what they use."""
         ...
 
+    async def enter(self, ref: str, ticket: Ticket) -> Refused | None:
+        """A call that has its hold, under `ref`, comes to a model whose limits let it in here (`ticket`): whether
+        whoever else keeps these limits lets it in too. Only asked of a ledger that must wait. Raises DatabaseBusy,
+        DatabaseFailed."""
+        ...
+
     async def available(self, account: int, key: int) -> int | None:
         """Units that a hold of this key could set aside now; None where nothing bounds it."""
         ...

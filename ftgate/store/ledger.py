@@ -9,6 +9,7 @@ import trio
 
 from ftgate.core import pricing
 from ftgate.core.books import MAX_SPENT, Balance, Books, Ended, Quota, Refusal
+from ftgate.core.limits import Refused, Ticket
 from ftgate.core.moments import month
 from ftgate.errors import DatabaseFailed
 from ftgate.ports import BYOK, Clock, Exhausted, Held, HoldRequest, Poor, Row, Settled
@@ -89,6 +90,10 @@ class MemoryLedger:
         batch = self.log.changed(soon=request.soon)
         batch.remember((entry,), balance)
         return Held(hold.id, sized.amount, bounded, sized.kept, batch)
+
+    async def enter(self, ref: str, ticket: Ticket) -> Refused | None:
+        """Nobody else keeps these limits."""
+        return None
 
     async def available(self, account: int, key: int) -> int | None:
         if account not in self.books.accounts:  # the operator has no account

@@ -20,14 +20,17 @@ LIMIT = 40
 CONFIG = f"""
 [limits]
 requests_per_second = 0
+[limits.model.one]
+concurrent = 1
 [plan.default]
 price_multiplier = 1.0
 [plan.slow]
 requests_per_second = {LIMIT}
-{channel("lab", ["plain", "slow", "ticks"])}
+{channel("lab", ["plain", "slow", "ticks", "one"])}
 """
 SCRIPTS: dict[str, dict[str, object]] = {
     "slow": {"head_delay_s": 5.0},
+    "one": {"content": ["tick "], "repeat": 200, "piece_delay_s": 0.1},
     "ticks": {"content": ["tick "], "repeat": 30, "piece_delay_s": 0.2},
 }
 
@@ -145,6 +148,26 @@ def test_in_no_second_more_calls_than_the_limit(two: Two) -> None:
         )]  # fmt: skip
     most = max(sum(1 for other in times if at <= other < at + 1_000_000) for at in times)
     assert most <= LIMIT, most
+
+
+def test_a_model_that_takes_one_call_takes_one_of_both(two: Two) -> None:
+    account = two.house.account("1")
+    asked = {"model": "one", "messages": HELLO, "stream": True}
+    with two.client(two.house.url) as a:
+        with a.stream("POST", "/v1/chat/completions", json=asked, headers=account.headers) as stream:
+            lines = stream.iter_lines()  # kept: what is left of an iterator closes the stream
+            next(lines)
+            refused = two.ask(two.url_b, account, "one")
+            assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded"), refused.text
+            assert two.ask(two.url_b, account).status_code == 200  # another model's
+    # It was left: the other hears of it.
+    with two.client(two.url_b) as b:
+
+        def answers() -> bool:
+            with b.stream("POST", "/v1/chat/completions", json=asked, headers=account.headers) as stream:
+                return stream.status_code == 200
+
+        two.house.wait_for(answers, "the model is still taken")
 
 
 def test_one_that_is_killed_leaves_the_other_and_no_hold(two: Two) -> None:

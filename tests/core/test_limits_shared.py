@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from ftgate.core.limits import Limits, Rates, Ticket, requests_wait, take_requests, tokens_wait
+from ftgate.core.limits import Limits, Meters, Rates, Ticket, requests_wait, take_requests, tokens_wait
 from ftgate.core.limits_shared import SharedLimits
 
 
@@ -125,3 +125,53 @@ def test_a_gateway_that_dies_gives_back_what_it_had_in_flight() -> None:
     assert not other.come("b")
     other.shared.ended("a", 0)  # its hold is let expire
     assert other.come("c")
+
+
+def test_a_call_comes_to_a_model_and_leaves_it_for_another_everywhere() -> None:
+    """Behind its hold a call is counted at the model it is at, and at no other; what it used counts there."""
+    town = Town(Rates(concurrent=1, tokens_per_minute=1000))
+    one, other = town.gateways
+
+    def at(gateway: Gateway, name: str) -> Meters:
+        return gateway.limits.meters("model", name)
+
+    def come(name: str, tokens: int) -> Ticket:
+        ticket = Ticket()
+        assert take_requests([("model", at(one, name))], town.now, ticket) is None
+        ticket.borrow(town.now, tokens)
+        assert one.shared.confirm(ticket, town.now) is None
+        one.shared.held("a", ticket, round(town.now * 1e6))
+        return ticket
+
+    assert one.come("a", 10)
+    one.turn()
+    first, second = come("m1", 400), come("m2", 500)
+    one.shared.left("a", first, 0)
+    one.turn()
+    other.turn()
+    assert [at(other, name).elsewhere for name in ("m1", "m2")] == [0, 1]
+    assert [at(other, name).tokens.used for name in ("m1", "m2")] == [0, 500]
+    assert requests_wait([("model", at(other, "m2"))], town.now) and not requests_wait([("model", at(other, "m1"))], 0)
+    one.shared.left("a", second, 70)
+    one.shared.ended("a", 70)
+    one.turn()
+    other.turn()
+    assert [at(other, name).elsewhere for name in ("m1", "m2")] == [0, 0]
+    assert [at(other, name).tokens.used for name in ("m1", "m2")] == [0, 70]
+    assert (other.limits.meters("key", 1).elsewhere, other.limits.meters("key", 1).tokens.used) == (0, 70)
+
+
+def test_what_is_told_twice_counts_once_and_what_is_open_nowhere_counts_no_more() -> None:
+    town = Town(Rates(concurrent=5, requests_per_second=5))
+    one, other = town.gateways
+    assert one.come("a") and one.come("b")
+    one.turn()
+    (_, told) = town.notes[-1]
+    other.shared.hear(told)
+    other.turn()
+    meters = other.limits.meters("key", 1)
+    assert (meters.elsewhere, meters.second.used) == (2, 2)
+    other.shared.keep(["b"])
+    assert meters.elsewhere == 1
+    other.shared.keep([])
+    assert meters.elsewhere == 0

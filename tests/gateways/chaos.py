@@ -54,6 +54,7 @@ main()
 """
 """A gateway that counts others as dead after three seconds."""
 harness.START_S = 60.0  # a start may have to wait for a server that recovers
+FENCED = "another gateway has declared this one dead"
 TROUBLES = ("kill", "kill", "freeze", "freeze", "end backends", "crash", "stop server")
 
 
@@ -109,7 +110,11 @@ class Round:
                 self._alive(name)
             self._settled()
             for process in self.gateways.values():
-                assert process.terminate() == 0, (process.err.read_text()[-2000:],)
+                code, said = process.terminate(30), process.err.read_text()
+                if FENCED in said:  # it was away too long, which a machine without time for it comes to as well
+                    self.met["declared dead"] += 1
+                else:
+                    assert code == 0, (said[-2000:],)
             self._check(accounts)
         finally:
             for process in self.gateways.values():

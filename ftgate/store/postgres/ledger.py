@@ -6,12 +6,13 @@ seconds, decided or not. What is cancelled leaves no hold behind.
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 import trio
 
 from ftgate.core.books import Books, Entry, Hold
-from ftgate.core.limits import Refused
+from ftgate.core.limits import Refused, Ticket
 from ftgate.core.limits_shared import SharedLimits
 from ftgate.core.pricing import ONE
 from ftgate.core.receipt import multiplier_text
@@ -28,6 +29,8 @@ from ftgate.store.recovery import crashed_row
 log = logging.getLogger("ftgate.store")
 
 SETTLE_S = 2.0
+_TOLD = "SELECT 1", ()
+"""A change of nothing, so that the turn is written, and with it what it tells the others."""
 
 
 class TurnLedger:
@@ -92,6 +95,37 @@ class TurnLedger:
             if self.shared is not None:
                 self.shared.ended(hold.ref, 0)
             self.memory.decide_end(hold.id, None, _withdrawn(hold, self.memory.clock.wall_us()))
+
+    async def enter(self, ref: str, ticket: Ticket) -> Refused | None:
+        """As ports.Ledger says: in a turn of its own. Raises DatabaseBusy, DatabaseFailed."""
+        shared = self.shared
+        assert shared is not None
+
+        def decide() -> Refused | None:
+            refused = shared.confirm(ticket, self.clock.moment())
+            if refused is None:
+                shared.held(ref, ticket, self.clock.wall_us())
+                self.lane.changed().statements.append(_TOLD)
+            return refused
+
+        def leave(tokens: int) -> None:
+            shared.left(ref, ticket, tokens)
+            self.lane.changed().statements.append(_TOLD)
+
+        ticket.left = lambda tokens: self.lane.later(partial(leave, tokens))  # behind `decide`, whatever becomes of it
+        job = self.lane.do(Job(decide))
+        try:
+            with trio.fail_after(SETTLE_S):
+                await job.event.wait()
+        except BaseException as error:
+            job.withdrawn = True
+            if isinstance(error, trio.TooSlowError):
+                raise DatabaseBusy("the ledger did not decide in time; nothing was charged", retry_after_s=2) from None
+            raise
+        if job.error is not None:
+            raise _told(job.error)
+        refused: Refused | None = job.result
+        return refused
 
     async def available(self, account: int, key: int) -> int | None:
         if account not in self.books.accounts:
