@@ -60,7 +60,7 @@ class Server:
 
 def binaries() -> Path | None:
     """Where initdb is: the newest of those in PATH and in Debian's places."""
-    found = [Path(place).parent for place in [shutil.which("initdb")] if place]
+    found = [Path(place).resolve().parent for place in [shutil.which("initdb")] if place]
     return next(iter([*found, *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]), None)
 
 
@@ -106,35 +106,37 @@ def _started(folder: Path) -> str:
         pytest.skip("no initdb in PATH or in /usr/lib/postgresql: no PostgreSQL to be had")
     place = Path(tempfile.mkdtemp(prefix="ftgate-postgres-"))
     (folder / "postgres.place").write_text(str(place))
-    if owner := _owner():
-        shutil.chown(place, owner)
+    if user := owner():
+        shutil.chown(place, user)
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
-    _run(place, "initdb", "-A", "trust", "-U", "ftgate", "--locale=C.UTF-8", "-E", "UTF8", "-N")
-    _start(place, port)
+    run(place, "initdb", "-A", "trust", "-U", "ftgate", "--locale=C.UTF-8", "-E", "UTF8", "-N")
+    start(place, port)
     return f"postgresql://ftgate@127.0.0.1:{port}"
 
 
-def _start(place: Path, port: int) -> None:
+def start(place: Path, port: int) -> None:
+    """The server whose files are in `place`/data."""
     settings = {**SETTINGS, "unix_socket_directories": str(place)}
     said = " ".join([f"-p {port}", *(f"-c {name}={value}" for name, value in settings.items())])
-    _run(place, "pg_ctl", "start", "-w", "-l", str(place / "log"), "-o", said)
+    run(place, "pg_ctl", "start", "-w", "-l", str(place / "log"), "-o", said)
 
 
-def _owner() -> str | None:
+def owner() -> str | None:
     """Whose the server is, where this user is root."""
     if os.geteuid() != 0:
         return None
     return "postgres" if "postgres" in {one.pw_name for one in pwd.getpwall()} else "nobody"
 
 
-def _run(place: Path, command: str, *arguments: str) -> None:
-    bin, owner = binaries(), _owner()
+def run(place: Path, command: str, *arguments: str) -> None:
+    """One of PostgreSQL's programs on the files in `place`/data, as their owner."""
+    bin, user = binaries(), owner()
     assert bin is not None
     subprocess.run(
         [str(bin / command), "-D", str(place / "data"), *arguments], check=True, stdout=subprocess.DEVNULL, cwd=place,
-        user=owner, group=None if owner is None else pwd.getpwnam(owner).pw_gid,
-        extra_groups=None if owner is None else [],
+        user=user, group=None if user is None else pwd.getpwnam(user).pw_gid,
+        extra_groups=None if user is None else [],
     )  # fmt: skip
 
 
@@ -170,11 +172,11 @@ class Own(Server):
     @contextmanager
     def gone(self) -> Iterator[None]:
         """It has crashed."""
-        _run(self.place, "pg_ctl", "stop", "-w", "-m", "immediate")
+        run(self.place, "pg_ctl", "stop", "-w", "-m", "immediate")
         try:
             yield
         finally:
-            _start(self.place, int(self.url.rpartition(":")[2]))
+            start(self.place, int(self.url.rpartition(":")[2]))
 
 
 @contextmanager
@@ -197,5 +199,5 @@ def stop(folder: Path) -> None:
     if noted.exists():
         place = Path(noted.read_text())
         if (place / "data" / "postmaster.pid").exists():
-            _run(place, "pg_ctl", "stop", "-w", "-m", "immediate")
+            run(place, "pg_ctl", "stop", "-w", "-m", "immediate")
         shutil.rmtree(place, ignore_errors=True)

@@ -39,10 +39,11 @@ CONFIG = """
 [limits]
 requests_per_second = 0
 concurrent = 0
-""" + channel("lab", ["plain", "short", "slow"])
+""" + channel("lab", ["plain", "short", "slow", "long"])
 SCRIPTS = {
     "short": {"content": ["tick "], "repeat": 4, "piece_delay_s": 0.002},
     "slow": {"content": ["tick "], "repeat": 30, "piece_delay_s": 0.01},
+    "long": {"content": ["tick "], "repeat": 60, "piece_delay_s": 0.1},
 }
 USD = 10**12
 COMMENT = re.compile(r": x-findtoken-cost=(\S+)(?: balance=(\S+))?\n")
@@ -98,10 +99,7 @@ class Round:
             ]  # fmt: skip
             for thread in threads:
                 thread.start()
-            until = time.monotonic() + self.seconds
-            while time.monotonic() < until:
-                time.sleep(self.rand.uniform(0.3, 1.5))
-                self._trouble(self.rand.choice(TROUBLES))
+            self.troubles(accounts)
             self.over.set()
             for thread in threads:
                 thread.join(30)
@@ -122,6 +120,13 @@ class Round:
                     os.kill(process.child.pid, signal.SIGCONT)
                 process.kill()
             house._let_go()
+
+    def troubles(self, accounts: list[Account]) -> None:
+        """What happens while calls go on."""
+        until = time.monotonic() + self.seconds
+        while time.monotonic() < until:
+            time.sleep(self.rand.uniform(0.3, 1.5))
+            self._trouble(self.rand.choice(TROUBLES))
 
     def _alive(self, name: str) -> None:
         if not self.gateways[name].alive:

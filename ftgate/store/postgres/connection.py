@@ -187,7 +187,7 @@ def _connected(source: Postgres, readonly: bool, timeout_s: float) -> "psycopg.C
         said |= {"default_transaction_read_only": "on", "default_transaction_isolation": "'repeatable read'"}
     try:
         raw: psycopg.Connection[Any] = _impatient().connect(
-            source.url, autocommit=True, cursor_factory=psycopg.ClientCursor, context=_adapters(),
+            _reaching(source.url), autocommit=True, cursor_factory=psycopg.ClientCursor, context=_adapters(),
             connect_timeout=CONNECT_TIMEOUT_S, application_name="ftgate", client_encoding="utf8",
         )  # fmt: skip
         # By a statement, since an `options` of the URL would be put aside, and poolers do not take it.
@@ -198,6 +198,16 @@ def _connected(source: Postgres, readonly: bool, timeout_s: float) -> "psycopg.C
     except psycopg.Error as error:
         raise _said(error) from None
     return raw
+
+
+@cache
+def _reaching(url: str) -> str:
+    """Of several servers the one that takes changes, where the URL does not say which: what a standby shows may be
+    old."""
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    wanted = conninfo_to_dict(url).get("target_session_attrs") or "read-write"
+    return make_conninfo(url, target_session_attrs=wanted)
 
 
 @cache

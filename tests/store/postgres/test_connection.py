@@ -36,6 +36,18 @@ def test_a_reader_cannot_write(place: Postgres) -> None:
         connection.execute("DELETE FROM users")
 
 
+def test_what_only_reads_is_passed_over_unless_it_was_asked_for(place: Postgres, postgres: Server) -> None:
+    """A standby shows what was; whoever wants that says so in the URL."""
+    name = place.url.rpartition("/")[2]
+    postgres.told(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    with pytest.raises(PostgresError, match="read-only"):
+        connect(place, readonly=True)
+    standby = Postgres(f"{place.url}?target_session_attrs=any")
+    with closing(connect(standby, readonly=True)) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    close_idle(standby)
+
+
 def test_changes_take_effect_at_once_or_at_the_commit(place: Postgres) -> None:
     add = "INSERT INTO switches VALUES (?, ?)"
     with closing(connect(place, readonly=False)) as writer, closing(read_only(place)) as reader:
