@@ -37,7 +37,7 @@ from ftgate.store.postgres.connection import Connection, PostgresError
 from ftgate.store.postgres.job import Job
 from ftgate.store.postgres.lane import Lane
 from ftgate.store.postgres.ledger import TurnLedger
-from ftgate.store.postgres.memory import BooksMemory, limits_in
+from ftgate.store.postgres.memory import BooksMemory
 from ftgate.store.postgres.store import WireStore
 from ftgate.store.source import Postgres
 
@@ -50,11 +50,11 @@ CHANGES_KEPT_S = 600
 REFRESH_S = 1.0
 WAIT_S, LOOK_S = 20.0, 0.5
 """How long a start waits for a database that does not answer, and how often it asks."""
-MINUTE_US = 60 * 1_000_000
 _LATELY = (
-    "SELECT note FROM changes WHERE at_us > (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - ?"
-    " AND seq <= ? ORDER BY seq"
+    "SELECT boot, note FROM changes WHERE seq > {}"
+    " AND at_us > (extract(epoch FROM clock_timestamp() - interval '1 minute') * 1000000)::bigint ORDER BY seq"
 )
+"""What turns have told in the last minute: no window of limits is longer."""
 _SEQ = "SELECT seq FROM head"
 _HELD = "SELECT account, posted, held FROM balances"
 _QUOTAS_HELD = "SELECT key, held FROM spent WHERE held > 0"
@@ -123,13 +123,11 @@ class SharedHouse(House[D]):
         try:
             recording.connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
             self.lane.seen = self._load_all(recording)
+            self._asked = recording.asked
+            self.memory.passed(recording.connection.execute(_LATELY.format(0)), ())
+            self.ratios = {(kind, model): milli for kind, model, milli in recording.connection.execute(_RATIOS)}
         finally:
             recording.connection.close()
-        self._asked = recording.asked
-        self._lately: list[str] = [
-            note for (note,) in self._reading(lambda c: c.execute(_LATELY, (MINUTE_US, self.lane.seen)).fetchall())
-        ]
-        self.ratios = {(kind, model): milli for kind, model, milli in self._reading(lambda c: c.execute(_RATIOS))}
 
     def _load_all(self, connection: opening.Recording | opening.Recorded) -> int:
         """Read memory anew, all of one moment; the turn at which that was."""
@@ -149,15 +147,19 @@ class SharedHouse(House[D]):
         ):
             books.open[id] = Hold(id, account, key, amount, quota_held, bool(metered), ref, bool(unlimited))
             books.held[ref] = (account, key, quota_held)
-        refs = [ref for (ref,) in connection.execute(_REFS)]
-        if self.memory.limits is not None:
-            self.memory.limits.keep(refs)
         return int(seq)
 
     def _read(self) -> Callable[[], int]:
         """In a thread: read everything anew; what takes it in, in the thread of the loop."""
-        rows = opening.snapshot(self.database, self._asked)
-        return lambda: self._load_all(opening.Recorded(rows))
+        lately = _LATELY.format(self.lane.seen)
+        rows = opening.snapshot(self.database, [*self._asked, lately, _REFS])
+
+        def take() -> int:
+            seq = self._load_all(opening.Recorded(rows))
+            self.memory.passed(rows[lately], [ref for (ref,) in rows[_REFS]])
+            return seq
+
+        return take
 
     async def refresh(self) -> bool:
         """Know what other gateways have changed up to now; whether the database has answered in time."""
@@ -166,9 +168,8 @@ class SharedHouse(House[D]):
     def ledger(self, limits: Limits) -> Ledger:
         """What the line takes holds of; `limits` are kept together with the other gateways'."""
         ledger = TurnLedger(self.books, self.lane, self.clock, self._admit)
-        ledger.shared = self.memory.limits = SharedLimits(limits, self.clock.now, self.clock.local_s)
-        for note in self._lately:
-            ledger.shared.hear(limits_in(note))
+        ledger.shared = SharedLimits(limits, self.clock.now, self.clock.local_s)
+        self.memory.share(ledger.shared)
         return ledger
 
     def _admit(self, request: HoldRequest) -> None:

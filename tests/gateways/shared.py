@@ -23,6 +23,11 @@ LOCK_S = 1.0
 CUTS = ("begin", "before", "after", "find")
 
 
+def now_us() -> int:
+    """The database's clock."""
+    return int(trio.current_time() * 1_000_000)
+
+
 class Whole(msgspec.Struct):
     """What a turn writes, in place of statements."""
 
@@ -31,6 +36,15 @@ class Whole(msgspec.Struct):
     spent: list[tuple[int, int, int]]
     opened: list[int]
     ended: list[int]
+
+
+class Turn(msgspec.Struct):
+    """One that is in: of which boot, by which mark, what it wrote, and from when to when it had the head."""
+
+    boot: "Boot"
+    mark: int
+    whole: Whole
+    within: tuple[int, int]
 
 
 class Boot(msgspec.Struct):
@@ -47,18 +61,35 @@ class Shared:
     def __init__(self, rand: random.Random, plants: frozenset[str] = frozenset()) -> None:
         self.rand = rand
         self.plants = plants
+        self._clear()
+        self.boots: list[Boot] = []
+        self.turns: list[Turn] = []
+        self.connections: list[Connected] = []
+        self.head = trio.Lock()
+        self.holder: Connected | None = None
+        self.cuts = 0.0  # how likely each step is to fail
+        self.broken: dict[str, int] = dict.fromkeys(CUTS, 0)
+
+    def _clear(self) -> None:
         self.entries: list[Entry] = []
         self.rows: list[str] = []
         self.balances: dict[int, tuple[int, int, int]] = {}
         self.spent: dict[int, tuple[int, int]] = {}
         self.holds: dict[int, Entry] = {}
         self.quota_held: dict[int, int] = {}
-        self.boots: list[Boot] = []
         self.changes: list[tuple[int, str]] = []
-        self.head = trio.Lock()
-        self.holder: Connected | None = None
-        self.cuts = 0.0  # how likely each step is to fail
-        self.broken: dict[str, int] = dict.fromkeys(CUTS, 0)
+        self.within: list[tuple[int, int]] = []  # of each entry
+
+    def fail_over(self, lost: int) -> None:
+        """Another server takes the place of this one, without the last turns."""
+        for connection in self.connections:
+            connection.close()
+        kept, self.turns = self.turns[: len(self.turns) - lost], []
+        self._clear()
+        for boot in self.boots:
+            boot.mark = 0
+        for turn in kept:
+            self.write(turn)
 
     def boot(self, gateway: str) -> Boot:
         """As store.postgres.opening does it."""
@@ -82,8 +113,9 @@ class Shared:
             for hold in self.holds.values() if hold.boot in ended
         ][:MOST_ORPHANS]  # fmt: skip
 
-    def write(self, one: Whole) -> None:
+    def write(self, turn: Turn) -> None:
         """All of it, or nothing."""
+        one = turn.whole
         gone = [hold for hold in one.ended if hold not in self.holds]
         if gone and "no count of ended holds" not in self.plants:
             raise Rejected("22012", f"holds {gone} are gone")
@@ -92,6 +124,7 @@ class Shared:
         if "update without lock" not in self.plants and ids and ids[0] <= (self.entries[-1].id if self.entries else 0):
             raise Rejected("23505", "duplicate id of an entry")
         self.entries += one.batch.entries
+        self.within += [turn.within] * len(ids)
         self.rows += [row.request_id for row in one.batch.rows]
         for account, posted, held, used in one.batch.balances.values():
             self.balances[account] = (posted, held, used)
@@ -102,6 +135,9 @@ class Shared:
             self.quota_held[held] = taken[id].amount
         for id in one.ended:
             self.holds.pop(id, None)
+        self.changes.append((turn.boot.id, one.note))
+        self.turns.append(turn)
+        turn.boot.mark = turn.mark
 
 
 class Connected:
@@ -110,10 +146,13 @@ class Connected:
     def __init__(self, shared: Shared, boot: Boot) -> None:
         self.shared = shared
         self.boot = boot
+        shared.connections.append(self)
         self.cut = False  # by the server: known at the next step
         self.inside = False
         self.idle: trio.CancelScope | None = None
         self.mark = 0
+        self.asked = 0.0  # when it began to ask for the head
+        self.since_us = 0  # when the head was had
         self.frozen_s = 0.0  # the gateway stops for so long inside its next turn
 
     async def open(self) -> None:
@@ -144,8 +183,10 @@ class Connected:
 
     async def begin(self, mark: int, seen: int, *, orphans: bool = False, grace_s: float | None = None) -> Begun:
         shared = self.shared
+        self.asked = trio.current_time()
         try:
             await self._step("begin")
+            asked_us = now_us()
             if "update without lock" not in shared.plants:
                 with trio.move_on_after(LOCK_S):
                     await shared.head.take(self)  # type: ignore[attr-defined]
@@ -158,16 +199,14 @@ class Connected:
         if self.boot.ended and "no fence" not in shared.plants:
             self._leave()
             raise Fenced("declared dead")
-        self.mark = mark
+        self.mark, self.since_us = mark, now_us()
         now = trio.current_time()
         if grace_s is not None:
             for boot in shared.boots:
                 boot.ended |= boot is not self.boot and now - boot.seen_at > grace_s
-        notes = shared.changes[seen:]
-        begun = Begun(
-            len(shared.changes), round(now * 1_000_000), [note for boot, note in notes if boot != self.boot.id], [],
-            shared.orphans() if orphans else [],
-        )  # fmt: skip
+        notes = [note for boot, note in shared.changes[seen:] if boot != self.boot.id]
+        at_us = asked_us if "clock before lock" in shared.plants else self.since_us
+        begun = Begun(len(shared.changes), at_us, notes, [], shared.orphans() if orphans else [])
         if seen > len(shared.changes):
             raise Behind
         if self.frozen_s:
@@ -190,10 +229,8 @@ class Connected:
         (whole,) = steps
         try:
             await self._step("before")
-            shared = self.shared
-            shared.write(whole)
-            shared.changes.append((self.boot.id, whole.note))
-            self.boot.mark, self.boot.seen_at = self.mark, trio.current_time()
+            self.shared.write(Turn(self.boot, self.mark, whole, (self.since_us, now_us())))
+            self.boot.seen_at = trio.current_time()
         finally:
             self._leave()
         await self._step("after")
@@ -215,11 +252,15 @@ class Head:
     def __init__(self) -> None:
         self.owner: Connected | None = None
         self._free = trio.Event()
+        self._since = 0.0  # when the owner had it
 
     async def take(self, who: Connected) -> None:
-        while self.owner is not None:
-            await self._free.wait()
-        self.owner = who
+        while (owner := self.owner) is not None:
+            with trio.move_on_at(self._since + IDLE_S):
+                await self._free.wait()
+            if self.owner is owner and trio.current_time() >= self._since + IDLE_S:
+                owner.close()  # the server throws out whoever keeps it without a word
+        self.owner, self._since = who, trio.current_time()
 
     def release_by(self, who: Connected) -> None:
         if self.owner is who:

@@ -6,13 +6,16 @@ answer, gateways are killed, freeze and begin anew.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import trio
 
 from ftgate.core.audit import Audit, Disagreement
 from ftgate.core.books import Books, Entry, Hold
+from ftgate.core.limits import Limits, Rates, Refused, Ticket, take_requests, tokens_wait
+from ftgate.core.limits_shared import SharedLimits
 from ftgate.core.pricing import ONE, Price, Quote
 from ftgate.errors import DatabaseFailed
 from ftgate.ports import Held, HoldRequest, Poor
@@ -31,6 +34,29 @@ ACCOUNTS = (1, 2, 3)
 """One key each, of the same number."""
 CREDITS = 40_000
 MOST_S = 600.0
+BEGIN_S = 15.0
+RATES = {
+    1: Rates(concurrent=9),
+    2: Rates(requests_per_minute=1000, tokens_per_minute=50_000),
+    3: Rates(requests_per_second=5),
+}
+"""Of accounts."""
+TOKENS = 12
+"""What each call has used, by its row."""
+APART_S = 3600.0
+"""How far a machine's wall clock may be from the database's."""
+
+
+class Watch(TurnClock):
+    """By Trio's clock, on a machine whose own is wrong until the database tells the time."""
+
+    def __init__(self, store: Connected, wrong_us: int) -> None:
+        super().__init__(trio.current_time)
+        self._offset_us = wrong_us
+        self.store = store
+
+    def set(self, at_us: int, asked: float) -> None:
+        super().set(at_us, self.store.asked)
 
 
 class Nobody:
@@ -52,6 +78,7 @@ class Memory(BooksMemory):
     def __init__(self, books: Books, shared: Shared) -> None:
         super().__init__(books, Nobody(), lambda sql, values: sql, lambda: lambda: 0)
         self.shared = shared
+        self.seen: Callable[[], int] = lambda: 0
 
     def steps(self, batch: Batch, seq: int) -> Iterator[Any]:
         taken = {entry.id for entry in batch.entries if entry.kind == "hold"}
@@ -80,6 +107,7 @@ class Memory(BooksMemory):
         for entry in shared.entries:
             if entry.kind == "grant":
                 books.moved[entry.ref] = (entry.kind, entry.account, entry.amount)
+        self.passed(shared.changes[self.seen() :], [hold.ref for hold in shared.holds.values()])
         return len(shared.changes)
 
 
@@ -94,15 +122,27 @@ class Gateway:
         self.books = Books(boot=self.boot.id)
         self.memory = Memory(self.books, shared)
         self.store = Connected(shared, self.boot)
-        clock = TurnClock()
-        self.lane = Lane(self.store, self.memory, clock, seen=self.memory.load())
-        self.ledger = TurnLedger(self.books, self.lane, clock, lambda request: None)
+        self.clock = Watch(self.store, round(world.rand.uniform(-APART_S, APART_S) * 1e6))
+        self.lane = Lane(self.store, self.memory, self.clock, seen=self.memory.load())
+        self.memory.seen = lambda: self.lane.seen
+        self.ledger = TurnLedger(self.books, self.lane, self.clock, lambda request: None)
+        self.limits = Limits(lambda scope, account: world.rates.get(account, Rates()))  # type: ignore[call-overload]
         self.callers = trio.CancelScope()
         self.killed = False
         if "retry without mark" in shared.plants:
             self.store.went_in = self._never  # type: ignore[method-assign]
         if "cancelled hold left open" in shared.plants:
             self.ledger._give_back = lambda job: None  # type: ignore[method-assign]
+
+    async def begin(self) -> None:
+        """As a house does it: limits come after the first turn."""
+        self.lane.start()
+        with trio.move_on_after(BEGIN_S) as late:
+            await self.lane.do(Job(lambda: None)).event.wait()
+        if late.cancelled_caught:
+            self.world.complaints.append(f"{self.name} has not begun: {self.lane}")
+        self.ledger.shared = SharedLimits(self.limits, self.clock.now, self.clock.local_s)
+        self.memory.share(self.ledger.shared)
 
     async def _never(self, mark: int) -> bool:
         return False
@@ -116,7 +156,10 @@ class Gateway:
 
 
 class World:
-    def __init__(self, seed: int, *, plants: frozenset[str] = frozenset(), gateways: int = 2) -> None:
+    def __init__(
+        self, seed: int, *, plants: frozenset[str] = frozenset(), gateways: int = 2, rates: Mapping[int, Rates] = RATES
+    ) -> None:  # fmt: skip
+        self.rates = rates
         self.rand = random.Random(seed)
         self.shared = Shared(self.rand, plants)
         self.shared.head = Head()  # type: ignore[assignment]
@@ -125,10 +168,12 @@ class World:
         self.told: list[tuple[str, str, int]] = []  # what callers were told: ref, what, amount
         self.complaints: list[str] = []
         self.number = 0
+        self.counts = True  # whether rates are looked at
 
     async def live(self, seconds: float, *, cuts: float = 0.0, kills: int = 0, freezes: int = 0) -> list[str]:
         """What was wrong in the end."""
         shared = self.shared
+        self.counts = not cuts  # a call that waits out its window for a turn is counted too late
         async with trio.open_nursery() as nursery:
             for name in self.names:
                 await self._start(name, nursery)
@@ -155,7 +200,7 @@ class World:
 
     async def _start(self, name: str, nursery: trio.Nursery) -> None:
         gateway = self.gateways[name] = Gateway(self, name)
-        gateway.lane.start()
+        await gateway.begin()
         nursery.start_soon(self._callers, gateway)
 
     async def _callers(self, gateway: Gateway) -> None:
@@ -168,7 +213,7 @@ class World:
         gateway = self.gateways[self.names[0]]
 
         def decide() -> None:
-            entry = gateway.books.grant(account, CREDITS, ref=f"grant_{account}", at_us=0)
+            entry = gateway.books.grant(account, CREDITS, ref=f"grant_{account}", at_us=gateway.clock.wall_us())
             assert isinstance(entry, Entry)
             gateway.lane.changed().remember((entry,), gateway.books.accounts[account])
 
@@ -186,19 +231,38 @@ class World:
                 return
 
     async def _call(self, gateway: Gateway) -> None:
-        rand, ledger = self.rand, gateway.ledger
+        rand = self.rand
         self.number += 1
         ref, account = f"r{self.number}", rand.choice(ACCOUNTS)
         quote = Quote(
             price=PRICE, prompt_tokens=rand.randint(0, 200), answers=1, cap=rand.randint(1, 400), model_limit=4000,
             likely_tokens=10,
         )  # fmt: skip
-        patience = trio.move_on_after(rand.choice([0.003, 2.0, 2.0, 2.0]))
+        with self._let_in(gateway, account, quote) as ticket:
+            if ticket is not None:
+                await self._held(gateway, HoldRequest(account, account, offers(quote), ONE, 1, ref, ticket=ticket))
+
+    @contextmanager
+    def _let_in(self, gateway: Gateway, account: int, quote: Quote) -> Iterator[Ticket | None]:
+        """As the line does it; None where the gateway refuses it by itself."""
+        ticket, now = Ticket(), gateway.clock.now()
+        scopes = gateway.limits.scopes(("account", account))
+        if tokens_wait(scopes, now, quote.prompt_tokens) or take_requests(scopes, now, ticket):
+            yield None
+            return
+        ticket.borrow(now, quote.prompt_tokens)
+        try:
+            yield ticket
+        finally:
+            ticket.release(gateway.clock.now(), TOKENS)
+
+    async def _held(self, gateway: Gateway, request: HoldRequest) -> None:
+        rand, ledger, ref, account = self.rand, gateway.ledger, request.ref, request.account
         held: Any = None
-        with patience:
-            held = await ledger.hold(HoldRequest(account, account, offers(quote), ONE, 1, ref))
+        with trio.move_on_after(rand.choice([0.003, 2.0, 2.0, 2.0])):
+            held = await ledger.hold(request)
         if not isinstance(held, Held):
-            assert held is None or isinstance(held, Poor)
+            assert held is None or isinstance(held, (Poor, Refused))
             return
         self.told.append((ref, "hold", held.amount))
         await trio.sleep(rand.choice([0, 0.001, 0.05, 1.0]))
@@ -225,7 +289,13 @@ class World:
         with trio.move_on_after(MOST_S):
             while self.shared.holds:
                 await trio.sleep(1)
-        for gateway in self.gateways.values():
+        await trio.sleep(2)
+        for name, gateway in self.gateways.items():
+            if gateway.lane.failed is None:
+                for account in ACCOUNTS:
+                    meters = gateway.limits.meters("account", account)
+                    if (flight := (meters.in_flight, meters.elsewhere)) != (0, 0):
+                        self.complaints.append(f"{name} counts calls of {account} that have ended: {flight}")
             await gateway.lane.close()
 
     def _check(self) -> None:
@@ -237,6 +307,14 @@ class World:
             audit.finish(shared.balances, {key: used for key, (used, _) in shared.spent.items()})
         except Disagreement as found:
             self.complaints.append(f"audit: {found}")
+        for entry, (since_us, until_us) in zip(shared.entries, shared.within, strict=True):
+            if not since_us <= entry.at_us <= until_us:
+                self.complaints.append(f"entry {entry.id} has the time {entry.at_us}: {since_us} to {until_us}")
+        for account, rates in self.rates.items():
+            at = [entry.at_us for entry in shared.entries if entry.kind == "hold" and entry.account == account]
+            most = max((sum(start <= other < start + 1_000_000 for other in at) for start in at), default=0)
+            if self.counts and rates.requests_per_second and most > rates.requests_per_second:
+                self.complaints.append(f"{most} calls of {account} came in within a second")
         if shared.holds:
             self.complaints.append(f"{len(shared.holds)} holds are open for ever")
         if wrong := {key: held for key, (_, held) in shared.spent.items() if held and not shared.holds}:

@@ -6,14 +6,14 @@ is made from the books after the decisions, and read into those of the others be
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import msgspec
 import trio
 
 from ftgate.core.books import Books, Ended, Entry, Hold, Quota
-from ftgate.core.limits_shared import SharedLimits
+from ftgate.core.limits_shared import SharedLimits, Told
 from ftgate.ports import BYOK
 from ftgate.store.batch import Batch
 from ftgate.store.ledger import begin_anew
@@ -43,7 +43,7 @@ class Note(msgspec.Struct, array_like=True):
     quotas: list[tuple[int, int, int, int, int | None, int | None]]
     moved: list[tuple[str, str, int, int, int]]
     months: list[tuple[int, str, int]]
-    limits: list[Any] = []
+    limits: list[Told] = []
 
 
 class People(Protocol):
@@ -77,6 +77,8 @@ class BooksMemory:
         self.read = read
         self.charge_estimate = False
         self.limits: SharedLimits | None = None
+        self._unheard: list[Told] = []  # what was told before there were any
+        self._untold: list[Told] = []  # what others are to hear all the same
 
     def wanted(self, touched: Sequence[tuple[str, str]]) -> Sequence[Step]:
         return [Step(self.people.wanted(table, ids), prepared=False) for table, ids in _by_table(touched)]
@@ -108,8 +110,39 @@ class BooksMemory:
         for account, when, tokens in note.months:
             if when >= books.months.get(account, ("", 0))[0]:
                 books.months[account] = when, tokens
+        self._hear(note.limits)
+
+    def _hear(self, told: list[Told]) -> None:
+        (self._unheard.extend if self.limits is None else self.limits.hear)(told)
+
+    def _end(self, ref: str) -> None:
+        """A call of a process that has ended counts nowhere any more."""
         if self.limits is not None:
-            self.limits.hear(note.limits)
+            self.limits.ended(ref, 0)
+        else:
+            for told in (self._unheard, self._untold):
+                told.append(["e", ref, 0])
+
+    def _told(self) -> list[Told]:
+        if self.limits is not None:
+            return self.limits.told()
+        told, self._untold = self._untold, []
+        return told
+
+    def share(self, limits: SharedLimits) -> None:
+        """Keep these together with the others' from now on, what they have told before included."""
+        self.limits = limits
+        limits.hear(self._unheard)
+        self._unheard.clear()
+
+    def passed(self, notes: Iterable[tuple[int, str]], open: Collection[str]) -> None:
+        """Memory was read anew, past these notes of turns, each with its boot: what the others have told of limits
+        counts all the same. `open` are the refs of all holds that are open anywhere."""
+        for boot, note in notes:
+            if boot != self.books.boot:
+                self._hear(msgspec.json.decode(note, type=Note).limits)
+        if self.limits is not None:
+            self.limits.keep(open)
 
     def steps(self, batch: Batch, seq: int) -> Iterator[Step]:
         spent, open = self.spent(batch), self.opened(batch)
@@ -146,7 +179,7 @@ class BooksMemory:
             quotas,
             moved,
             months,
-            self.limits.told() if self.limits is not None else [],
+            self._told(),
         )
         return msgspec.json.encode(said).decode()
 
@@ -172,8 +205,7 @@ class BooksMemory:
                     one.at_us, one.note, one.boot,
                 )  # fmt: skip
                 batch.rows.append(crashed_row(entry, ended.charged))
-            if self.limits is not None:
-                self.limits.ended(one.ref, 0)
+            self._end(one.ref)
             log.warning("the hold of call %s was left open by a process that ended; it is ended", one.ref)
 
     async def reload(self) -> int:
@@ -182,11 +214,6 @@ class BooksMemory:
         except sqlite3.Error as error:
             raise Away(str(error)) from None
         return take()
-
-
-def limits_in(note: str) -> list[Any]:
-    """What a note tells of limits."""
-    return msgspec.json.decode(note, type=Note).limits
 
 
 def _byok(batch: Batch) -> set[int]:

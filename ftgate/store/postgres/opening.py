@@ -4,9 +4,8 @@ All of it is done at a start, on a connection that may wait; the lane takes over
 """
 
 import secrets
-import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -43,11 +42,10 @@ SESSION = {
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """`ended` says how many boots of this gateway's name had not ended."""
+    """The boot that began, and everybody's server key."""
 
     boot: int
     secret: bytes
-    ended: int
 
 
 class Orphan(msgspec.Struct, frozen=True, array_like=True):
@@ -194,7 +192,7 @@ def refused(connection: Connection) -> str | None:
 def _boot(connection: Connection, gateway: str, version: str, config: str, secret: bytes | None) -> Opened:
     connection.execute("BEGIN")
     connection.execute("SELECT seq FROM head WHERE id = 1 FOR UPDATE")
-    ended = connection.execute("UPDATE boots SET ended = 1 WHERE gateway = ? AND ended = 0", (gateway,)).rowcount
+    connection.execute("UPDATE boots SET ended = 1 WHERE gateway = ? AND ended = 0", (gateway,))
     (boot,) = connection.execute(
         "INSERT INTO boots (id, at_us, version, gateway, config) SELECT coalesce(max(id), 0) + 1, ?, ?, ?, ? FROM boots"
         " RETURNING id",
@@ -205,7 +203,7 @@ def _boot(connection: Connection, gateway: str, version: str, config: str, secre
     )
     (kept,) = connection.execute("SELECT value FROM secrets WHERE name = ?", (KEY,)).fetchone()
     connection.execute("COMMIT")
-    return Opened(boot, bytes(kept), ended)
+    return Opened(boot, bytes(kept))
 
 
 class Recorded:
@@ -262,6 +260,3 @@ def remove_checkpoints(source: Postgres) -> None:
     """Raises PostgresError."""
     with closing(connect(source, readonly=False)) as connection:
         connection.execute(checkpoint.DISCARD[0])
-
-
-Reading = Callable[[sqlite3.Connection], None]
