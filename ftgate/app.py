@@ -320,8 +320,7 @@ async def _serve(
             started(serving.Started(url, house, orphans, owner_key, _setup_links(house, url, listeners)))
             serving.settle_the_heap()
             code = await serving.until_told(signals, house.writer.died)
-            # A dead writer bills nothing: then no call is given time to finish.
-            await serving.wind_down(gate, door, doors, signals, 0.0 if code else house.settings.server.shutdown_grace)
+            await serving.wind_down(gate, door, doors, signals, *serving.patience(house.settings, code))
         nursery.cancel_scope.cancel()
     house.remember_ratios(gate.ratios)
     house.accounts.keys.remember_use()

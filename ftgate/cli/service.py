@@ -168,8 +168,8 @@ def _service(kind: Kind, config_path: Path | None, data: Path | None) -> texts.S
     groups = secrets_look.reach(secrets_look.named(file.absolute())).groups if kind == "system" else ()
     return texts.Service(
         program, file.absolute(), place.absolute(), folder / "env", cache if pyz else None,
-        low_port=0 < found.server.port < 1024, grace_s=int(found.server.shutdown_grace), copies=found.backup.to,
-        groups=groups,
+        low_port=0 < found.server.port < 1024, grace_s=int(found.server.shutdown_grace + found.server.shutdown_notice),
+        copies=found.backup.to, groups=groups,
     )  # fmt: skip
 
 

@@ -144,6 +144,15 @@ class Server(msgspec.Struct, frozen=True):
             high=86_400,
         ),
     ] = 30.0
+    shutdown_notice: A[
+        float,
+        Note(
+            "Seconds after SIGTERM in which `/readyz` says 503 and calls are still taken. A second signal skips them.",
+            "a proxy that asks each gateway for its readiness sends calls elsewhere by then; where none asks, there is"
+            " nobody to wait for.",
+            high=3600,
+        ),
+    ] = 0.0
     keepalive: A[
         float,
         Note(

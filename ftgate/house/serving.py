@@ -71,9 +71,11 @@ class Running(Protocol):
 
 
 class Calls(Protocol):
-    """What takes the calls: nothing new once it is `closing`."""
+    """What takes the calls: nothing new once it is `closing`. `leaving`: it soon will be, and says so to whoever
+    asks."""
 
     closing: bool
+    leaving: bool
 
     @property
     def calls(self) -> Collection[Running]: ...
@@ -378,9 +380,22 @@ async def until_told(signals: AsyncIterator[int], died: trio.Event) -> int:
 # Its end
 
 
-async def wind_down(gate: Calls, door: Door, doors: trio.Nursery, signals: AsyncIterator[int], grace_s: float) -> None:
-    """Take nothing new, let running calls finish for a while, cut the rest with an error they can read. A second signal
-    skips the waiting."""
+def patience(settings: Settings, code: int) -> tuple[float, float]:
+    """What an end gives, in seconds: the grace for running calls, and the notice before it. A dead writer bills
+    nothing: then (`code`) no call is given time to finish."""
+    return (0.0, 0.0) if code else (settings.server.shutdown_grace, settings.server.shutdown_notice)
+
+
+async def wind_down(
+    gate: Calls, door: Door, doors: trio.Nursery, signals: AsyncIterator[int], grace_s: float, notice_s: float = 0.0
+) -> None:  # fmt: skip
+    """Say for `notice_s` that the end is near, take nothing new then, let running calls finish for a while, cut the
+    rest with an error they can read. Each further signal skips a waiting."""
+    gate.leaving = True
+    if notice_s:
+        with trio.move_on_after(notice_s):
+            async for _ in signals:
+                break
     gate.closing = True
     door.stop()
     async with trio.open_nursery() as nursery:

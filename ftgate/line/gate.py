@@ -114,7 +114,7 @@ class Gate:
         self.keeper = Keeper()
         self.tally = Tally()
         self.calls: dict[Call, Exchange] = {}
-        self.closing = False
+        self.closing = self.leaving = False
 
     @property
     def settings(self) -> GateSettings:
@@ -229,7 +229,7 @@ class Gate:
 
     def not_ready(self) -> str | None:
         """Why a call that came now would not be served; None when it would."""
-        return "shutting down" if self.closing else self.ledger.busy()
+        return "shutting down" if self.closing or self.leaving else self.ledger.busy()
 
     async def _say_beside(self, x: Exchange) -> None:
         """Say a large request in every other dialect that its plan may come to: whoever walks the plan does not wait.

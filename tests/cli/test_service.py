@@ -139,7 +139,7 @@ def test_a_file_of_somebody_else_stays(machine: Machine) -> None:
 
 def test_what_is_here_is_taken(machine: Machine) -> None:
     """A directory in which ftgate was started by hand goes on as the service."""
-    (machine.here / "ftgate.toml").write_text("[server]\nshutdown_grace = 7\n")
+    (machine.here / "ftgate.toml").write_text("[server]\nshutdown_grace = 4\nshutdown_notice = 3\n")
     (machine.here / "ftgate-data").mkdir()
     text = machine.does("print")
     assert f"--config {machine.here}/ftgate.toml --data {machine.here}/ftgate-data" in text

@@ -31,7 +31,7 @@ DEFAULTS = {
         "tls_key": None, "registration": "closed", "password_min": 6, "metrics_token": None,
         "max_body_mb": 20, "connections_per_address": 4000, "trusted_proxies": (), "cors": True,
         "retention_days": 0,
-        "shutdown_grace": 30,
+        "shutdown_grace": 30, "shutdown_notice": 0,
         "keepalive": 15,
         "log_format": "text",
     },

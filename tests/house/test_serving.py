@@ -36,7 +36,7 @@ class Running:
 
 class Gate:
     def __init__(self) -> None:
-        self.closing = False
+        self.closing = self.leaving = False
         self.calls: set[Running] = set()
 
 
@@ -95,6 +95,27 @@ async def test_winding_down(
         assert door.stopped_at == began
         assert call.cut == told
     assert trio.current_time() - began == pytest.approx(done_s + serving.CUT_S, abs=2 * serving.LOOK_S)
+
+
+@pytest.mark.parametrize(("signals", "stopped_s"), [((), 5.0), ((2.0,), 2.0)])
+async def test_who_asks_is_told_before_nothing_is_taken_any_more(
+    autojump_clock: trio.abc.Clock, signals: tuple[float, ...], stopped_s: float
+) -> None:
+    """A further signal skips the rest of the notice, and not the grace."""
+    gate, seen = Gate(), []
+    door, call = Door(gate), Running(gate, 8.0)
+    gate.calls.add(call)
+    async with trio.open_nursery() as doors:
+        await doors.start(door.serve, [])
+        doors.start_soon(call.run)
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serving.wind_down, gate, door, doors, Signals(*signals), 10.0, 5.0)
+            await trio.sleep(1)
+            seen.append((gate.leaving, gate.closing, door.stopped_at))
+        assert seen == [(True, False, None)]
+        assert door.stopped_at == began + stopped_s and gate.closing
+        assert trio.current_time() - began == pytest.approx(8.0, abs=2 * serving.LOOK_S) and not call.cut
 
 
 async def test_what_ends_a_process(autojump_clock: trio.abc.Clock) -> None:

@@ -15,10 +15,11 @@ from typing import Any
 import httpx
 import trustme
 
+from tests import postgres as servers
 from tests.blackbox.harness import HELLO, Account, House, channel, with_server
 from tests.browser.crawl import place
 from tests.browser.visitor import CSRF
-from tests.proxies import fronts
+from tests.proxies import fronts, upgrading
 
 CALLER = "127.0.0.2"
 """Where callers come from: an address of this machine that is no proxy's."""
@@ -165,13 +166,13 @@ def tried(name: str, path: str) -> int:
             authority.configure_trust(house.trust)
             house.cli("users", "create", "root", "--admin", "--password", "-", stdin=f"{PASSWORD}\n")
             account = house.account(metered=True)
-            with fronts.serving(name, path, base, "{}:{}".format(*house.address)) as port:
+            with fronts.serving(name, path, base, "{}:{}".format(*house.address)) as front:
                 for check in CHECKS:
                     for http2 in (False,) if check in OVER_1_1 else (False, True):
                         wire = httpx.HTTPTransport(http2=http2, verify=house.trust, local_address=CALLER)
                         head = {"Host": fronts.NAME}
                         with httpx.Client(
-                            base_url=f"https://127.0.0.1:{port}", headers=head, transport=wire, timeout=20
+                            base_url=f"https://127.0.0.1:{front.port}", headers=head, transport=wire, timeout=20
                         ) as http:
                             failed += _show(name, check, http2, Behind(house, account, http))
             house.settle_down()
@@ -189,12 +190,25 @@ def _show(name: str, check: Callable[[Behind], None], http2: bool, behind: Behin
     return 0
 
 
+def upgraded(name: str, path: str) -> int:
+    """As tried(), of two gateways of which one is stopped and started again."""
+    what = f"{name}: two gateways are upgraded one at a time"
+    if servers.binaries() is None:
+        print(f"       {what}: there is no PostgreSQL, and it was not tried")
+        return 0
+    with tempfile.TemporaryDirectory(prefix="ftgate-proxies-") as made:
+        Path(made).chmod(0o755)
+        right, said = upgrading.tried(name, path, Path(made))
+    print(f"{'ok    ' if right else 'FAILED'} {what}: {said}", flush=True)
+    return not right
+
+
 def main() -> int:
     found = {name: path for name in fronts.PROGRAMS if (path := fronts.program(name)) is not None}
     for name in fronts.PROGRAMS:
         if name not in found:
             print(f"       {name} is not installed, and was not tried")
-    failed = sum(tried(name, path) for name, path in found.items())
+    failed = sum(tried(name, path) + upgraded(name, path) for name, path in found.items())
     print(f"\n{len(found)} proxies, {failed} checks failed")
     return 1 if failed else 0 if found else 2
 

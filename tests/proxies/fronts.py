@@ -2,11 +2,13 @@
 its place: ports, the certificate, where files are kept."""
 
 import shutil
+import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from ftgate.manual import topic
@@ -15,6 +17,8 @@ NAME = "llm.example.org"
 """The server's name in the manual."""
 OURS = "127.0.0.1:8400"
 """Where the manual's proxies find it."""
+GATEWAYS = ("gw1.internal:8400", "gw2.internal:8400")
+"""Where they find two."""
 START_S = 15.0
 PROGRAMS = ("nginx", "caddy")
 PLACES = ("/usr/sbin", "/usr/local/sbin")
@@ -39,11 +43,9 @@ BLOCK
 CADDY = "{\n    admin off\n    https_port PORT\n    auto_https disable_redirects\n}\nBLOCK"
 
 
-def block(language: str, begin: str) -> str:
+def block(language: str, begin: str, name: str = "reverse-proxies") -> str:
     """The one block of the topic that is in this language and begins so. Raises ValueError."""
-    [found] = [
-        text for text in topic("reverse-proxies").text.split("```")[1::2] if text.startswith(f"{language}\n{begin}")
-    ]
+    [found] = [text for text in topic(name).text.split("```")[1::2] if text.startswith(f"{language}\n{begin}")]
     return found.removeprefix(f"{language}\n")
 
 
@@ -60,9 +62,12 @@ def program(name: str) -> str | None:
     return shutil.which(name) or next((f"{place}/{name}" for place in PLACES if shutil.which(f"{place}/{name}")), None)
 
 
-def written(name: str, base: Path, port: int, address: str) -> str:
-    """The config of a proxy that listens at `port` and leads to `address`. Its certificate lies in `base`."""
-    here = {OURS: address}
+def written(name: str, base: Path, port: int, *addresses: str) -> str:
+    """The config of a proxy that listens at `port` and leads to one address, or to two gateways. Its certificate lies
+    in `base`."""
+    if len(addresses) > 1:
+        return _written_for_two(name, base, port, addresses)
+    here = {OURS: addresses[0]}
     if name == "nginx":
         own = {"listen 443 ": f"listen 127.0.0.1:{port} "}
         files = {f"/etc/letsencrypt/live/{NAME}/fullchain.pem": f"{base}/cert.pem",
@@ -73,14 +78,52 @@ def written(name: str, base: Path, port: int, address: str) -> str:
     return CADDY.replace("PORT", str(port)).replace("BLOCK", put(block("text", NAME), {**here, **own}))
 
 
+def _written_for_two(name: str, base: Path, port: int, addresses: Sequence[str]) -> str:
+    here = dict(zip(GATEWAYS, addresses, strict=True))
+    if name == "nginx":
+        own = {"listen 443 ssl;": f"listen 127.0.0.1:{port} ssl; ssl_certificate {base}/cert.pem;"
+               f" ssl_certificate_key {base}/key.pem;"}  # fmt: skip
+        around = NGINX.replace("BASE", str(base)).replace("master_process off;", "worker_processes 1;")
+        return around.replace("BLOCK", put(block("nginx", "upstream", "postgres"), {**here, **own}))
+    own = {f"{NAME} {{\n": f"{NAME} {{\n    tls {base}/cert.pem {base}/key.pem\n"}
+    return CADDY.replace("PORT", str(port)).replace("BLOCK", put(block("text", NAME, "postgres"), {**here, **own}))
+
+
+@dataclass(frozen=True)
+class Front:
+    """A proxy that runs: its port, its config, its process."""
+
+    port: int
+    file: Path
+    child: "subprocess.Popen[bytes]"
+
+    def without(self, address: str | None) -> None:
+        """nginx alone, reloaded: take a gateway out, or put all back."""
+        text = self.file.read_text().replace(" down;", ";")
+        if address is not None:
+            line = f"server {address} max_fails=1 fail_timeout=1s;"
+            text = put(text, {line: line.replace(";", " down;")})
+        self.file.write_text(text)
+        before = self._workers()
+        self.child.send_signal(signal.SIGHUP)
+        until = time.monotonic() + START_S
+        while self._workers() <= before:
+            assert time.monotonic() < until, "nginx does not reload"
+            time.sleep(0.02)
+
+    def _workers(self) -> set[int]:
+        children = Path(f"/proc/{self.child.pid}/task/{self.child.pid}/children")
+        return set(map(int, children.read_text().split()))
+
+
 @contextmanager
-def serving(name: str, path: str, base: Path, address: str) -> Iterator[int]:
-    """A proxy that runs; its port. AssertionError with its words where it does not start."""
+def serving(name: str, path: str, base: Path, *addresses: str) -> Iterator["Front"]:
+    """A proxy that runs. AssertionError with its words where it does not start."""
     with socket.socket() as any_port:
         any_port.bind(("127.0.0.1", 0))
         port: int = any_port.getsockname()[1]
     file, said = base / f"{name}.conf", base / f"{name}.txt"
-    file.write_text(written(name, base, port, address))
+    file.write_text(written(name, base, port, *addresses))
     command = [path, "-p", str(base), "-e", "stderr", "-c", str(file)]
     if name == "caddy":
         command = [path, "run", "--adapter", "caddyfile", "--config", str(file)]
@@ -94,7 +137,7 @@ def serving(name: str, path: str, base: Path, address: str) -> Iterator[int]:
         while not _listens(port):
             assert child.poll() is None and time.monotonic() < until, f"{name} does not start: {said.read_text()}"
             time.sleep(0.02)
-        yield port
+        yield Front(port, file, child)
     finally:
         child.terminate()
         with suppress(subprocess.TimeoutExpired):

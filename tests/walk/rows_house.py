@@ -81,6 +81,16 @@ async def _(gateway: Gateway) -> None:
         await wire.until(b"shutting_down", gateway.patience_s)
 
 
+@walk("server.shutdown_notice", "3600")
+async def _(gateway: Gateway) -> None:
+    key = await gateway.account()
+    gateway.tell_to_stop()
+    with trio.fail_after(gateway.patience_s):
+        while (await gateway.http.get("/readyz")).status_code != 503:
+            await trio.sleep(0.01)
+    assert (await gateway.chat(key)).status_code == 200
+
+
 @walk("server.keepalive", "0.05", scripts={"m": Script(first_delay_s=0.5)})
 async def _(gateway: Gateway) -> None:
     async with gateway.stream(await gateway.account()) as wire:
