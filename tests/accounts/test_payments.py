@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 
@@ -556,6 +557,22 @@ async def test_a_reader_of_an_open_payment_has_stripe_asked_now_and_then(path: P
             await w.payments.one(1, "cs_unknown")
         by_operator = await w.payments.one(None, session)
         assert (by_operator["status"], by_operator["user"], by_operator["reason"]) == ("paid", "1", None)
+
+
+async def test_what_another_gateway_decided_meanwhile_has_stripe_asked_anew(path: Path, stripe: FakeStripe) -> None:
+    """Else an older answer would be decided on a newer payment."""
+    async with world(path, stripe) as w:
+        session = await w.checkout()
+        id = w.payments.rows.by_session[session]
+        before = len(stripe.seen)
+
+        def told(place: str) -> None:
+            if place == "told" and len(stripe.seen) == before + 1:
+                w.payments.rows.keep(msgspec.structs.replace(w.payments.rows.by_id[id], reason="seen elsewhere"))
+                stripe.pay(session)
+
+        w.payments.applying.passing = told
+        assert (await w.payments.applying.apply(id)).status == "paid" and w.dollars == 10
 
 
 TOLD = {"untold": 0, "left": 0}

@@ -175,3 +175,16 @@ def test_what_is_told_twice_counts_once_and_what_is_open_nowhere_counts_no_more(
     assert meters.elsewhere == 1
     other.shared.keep([])
     assert meters.elsewhere == 0
+
+
+def test_a_call_that_was_refused_in_a_turn_that_did_not_come_in_stays_so() -> None:
+    """What it took was given back: it must not count a second time, and must not be let in by nothing."""
+    town = Town(Rates(requests_per_second=1))
+    one, other = town.gateways
+    assert one.come("a") and other.come("b") and one.turn()
+    ((_, ticket, _),) = other.waiting
+    assert other.turn() == [] and ticket.released
+    town.now += 2
+    refused = other.shared.confirm(ticket, town.now)
+    assert refused is not None and refused.retry_after_s > 0
+    assert other.come("c") and len(other.turn()) == 1

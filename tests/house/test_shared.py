@@ -1,23 +1,37 @@
 """Houses of two gateways on one PostgreSQL, in one process: what one changes, the other decides by."""
 
+import secrets
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
+from ftgate import app
 from ftgate.accounts import Accounts
+from ftgate.accounts.acting import CLI
+from ftgate.accounts.payments import Payments
 from ftgate.app import open_house
 from ftgate.core.limits import Limits, Rates, Ticket, take_requests
 from ftgate.core.pricing import ONE, Price, Quote
+from ftgate.errors import Conflict, NotFound
 from ftgate.house.shared import SharedHouse
 from ftgate.ports import Held, HoldRequest
+from ftgate.ports.payments import Checkout
+from ftgate.store.postgres.connection import close_idle, connect
+from ftgate.store.postgres.opening import Opened, open_ledger
 from ftgate.store.source import Postgres
+from ftgate.store.switches import switched_off
 from ftgate.store.verify import verify_ledger
+from tests.accounts.test_payments import TEN, terms
 from tests.config.reading import CHANNEL, ENVIRON, load
 from tests.core.offers import offers
+from tests.fakes.stripe import FakeStripe
+from tests.patience import SOON_S
 from tests.postgres import Server
+from tests.store.either import read
 from tests.store.faulty import row
 
 House = SharedHouse[Accounts]
@@ -100,3 +114,97 @@ async def test_limits_know_what_the_others_let_in(source: Postgres, tmp_path: Pa
             for ref, held in taken.items():
                 await one.settle(ref, held)
             assert await b.refresh() and other.counted() == (0, 4)
+
+
+async def test_keys_that_are_made_at_two_gateways_at_once(source: Postgres, tmp_path: Path) -> None:
+    async with two(source, tmp_path) as (a, b):
+        await ann(a)
+        assert await b.refresh()
+        made: list[dict[str, object]] = []
+
+        async def make(house: House) -> None:
+            made.append(await house.accounts.keys.create(username="ann"))
+
+        async with trio.open_nursery() as nursery:
+            for house in (a, b) * 5:
+                nursery.start_soon(make, house)
+        assert sorted(int(str(key["id"])) for key in made) == [*range(2, 12)]
+        for house in (a, b):
+            assert house.lane.failed is None and await house.refresh()
+            assert [key.id for key in house.accounts.directory.keys.values()] == [*range(1, 12)]
+
+
+async def test_channels_of_other_gateways_stay_switched_off(source: Postgres, tmp_path: Path) -> None:
+    """They may be in their configs alone."""
+    async with two(source, tmp_path) as (a, b):
+        await a.accounts.switches.turn("elsewhere", False, CLI)
+        app._switch(b)
+        app._switch(a)
+        assert await a.refresh() and await b.refresh()
+        assert a.accounts.switches.off == b.accounts.switches.off == {"elsewhere"}
+        assert switched_off(source) == {"elsewhere"}
+
+
+async def test_the_first_operator_is_one_though_two_gateways_print_links(source: Postgres, tmp_path: Path) -> None:
+    async with two(source, tmp_path) as (a, b):
+        token = a.accounts.setup.issue()
+        await b.accounts.managed.make("boss", {"role": "admin", "password": "long enough 1"}, CLI)
+        assert token is not None and a.accounts.setup.needed()  # nobody has told it yet
+        with pytest.raises(NotFound, match="an operator already"):
+            await a.accounts.setup.make(token, "eve", "long enough 2", metered=False, by=CLI)
+        assert "eve" not in a.accounts.directory.by_name
+
+
+async def test_one_idempotency_key_is_one_order_at_all_gateways(source: Postgres, tmp_path: Path) -> None:
+    with FakeStripe() as stripe:
+        async with two(source, tmp_path) as (a, b):
+            await ann(a)
+            assert await b.refresh()
+            payments = [
+                Payments(
+                    house.accounts.payment_rows, house.accounts.directory, house.accounts.throttles, house.writer,
+                    house.clock, terms=lambda: terms(stripe), own_url="http://127.0.0.1:8400",
+                )
+                for house in (a, b)
+            ]  # fmt: skip
+            try:
+                first = await payments[0].checkout(1, Checkout(TEN, request="k"))
+                assert not b.accounts.payment_rows.all  # nobody has told it yet
+                with pytest.raises(Conflict):
+                    await payments[1].checkout(1, Checkout(2 * TEN, request="k"))
+                assert await payments[1].checkout(1, Checkout(TEN, request="k")) == first
+                again = await payments[0].checkout(1, Checkout(TEN, request="l"))
+                assert again["id"] != first["id"] and len(b.accounts.payment_rows.all) == 1
+                assert await payments[1].checkout(1, Checkout(TEN, request="l")) == again
+            finally:
+                for one in payments:
+                    await one.aclose()  # noqa: ASYNC102 - nothing in it waits
+        assert len(stripe.sessions) == 2
+
+
+async def test_two_gateways_that_start_at_once_make_one_ledger(postgres: Server, tmp_path: Path) -> None:
+    name = f"ftgate_{secrets.token_hex(6)}"
+    postgres.told(f"CREATE DATABASE {name}")
+    source = postgres.at(name)
+    try:
+        opened: list[Opened] = []
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = ? AND wait_event = 'advisory'"
+
+        def start(gateway: str) -> None:
+            opened.append(open_ledger(source, gateway, "1", "", None))
+
+        with closing(connect(source, readonly=False)) as first:
+            first.execute("BEGIN")
+            first.execute("SELECT pg_advisory_xact_lock(7382919)")  # so that both find no tables
+            async with trio.open_nursery() as nursery:
+                for gateway in ("a", "b"):
+                    nursery.start_soon(trio.to_thread.run_sync, start, gateway)
+                with trio.fail_after(SOON_S):
+                    while read(source, waits, name) != [(2,)]:
+                        await trio.lowlevel.checkpoint()
+                first.execute("COMMIT")
+        assert sorted(one.boot for one in opened) == [1, 2] and opened[0].secret == opened[1].secret
+        assert read(source, "SELECT gateway, ended FROM boots ORDER BY gateway") == [("a", 0), ("b", 0)]
+    finally:
+        close_idle(source)
+        postgres.told(f"DROP DATABASE {name} WITH (FORCE)")

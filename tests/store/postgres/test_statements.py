@@ -22,7 +22,7 @@ from ftgate.store.batch import Batch
 from ftgate.store.checkpoint import resume
 from ftgate.store.database import last_entry, last_months_in, plans_in, read_only
 from ftgate.store.entries import all_entries, has_user, latest_entries
-from ftgate.store.postgres.connection import connect
+from ftgate.store.postgres.connection import close_idle, connect
 from ftgate.store.records import StoredRecords
 from ftgate.store.source import Postgres
 from ftgate.store.switches import switched_off
@@ -227,6 +227,20 @@ def test_whole_statements_of_other_rooms(postgres: Server) -> None:
         for sql in HOUSE:
             if not [word for word in ("last_batch", "_sqlite_", "{") if word in sql]:
                 connection.execute(f"EXPLAIN {sql}", ("7",) * sql.count("?"))
+
+
+async def test_what_others_have_changed_is_found_by_an_index(postgres: Server) -> None:
+    ids = {"sessions": "00ff", "ended_tokens": "it's", "switches": "a", "payments": "pay_1"}
+    with postgres.database() as source:
+        async with accounts_of(source, {}) as (accounts, _):
+            following = accounts.following
+        with closing(connect(source, readonly=True)) as connection:
+            connection.execute("SET enable_seqscan = off")  # tables are empty here
+            for table in following._tables:
+                sql = following.wanted(table, [ids.get(table, "1"), ids.get(table, "2")])
+                plan = " ".join(line for (line,) in connection.execute(f"EXPLAIN {sql}"))
+                assert "Index Cond" in plan and "Seq Scan" not in plan, plan
+        close_idle(source)  # none is given back so
 
 
 def test_checkpoints_and_notes_of_spending(postgres: Server) -> None:
