@@ -38,6 +38,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: (not item.nodeid.startswith(BROWSER), item.get_closest_marker("slow") is None))
 
 
+@pytest.hookimpl(optionalhook=True)  # scripts/plants runs without the plugin
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """A file stays in one process, since its tests share a gateway."""
     from xdist.scheduler import LoadScopeScheduling

@@ -73,10 +73,10 @@ def session_server() -> Server:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Server:
+def postgres(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Server:
     """The session's server. Without one to be had, whoever asks is skipped."""
     pytest.importorskip("psycopg", reason="psycopg is not installed")
-    return use(shared(tmp_path_factory.getbasetemp(), worker_id != "master"))
+    return use(shared(tmp_path_factory.getbasetemp(), hasattr(pytestconfig, "workerinput")))
 
 
 def use(folder: Path) -> Server:

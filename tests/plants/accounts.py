@@ -4,6 +4,13 @@ from tests.plants.plant import Plant
 
 PLANTS = (
     Plant(
+        "a change that others decide on too is waited for as beside a file",
+        "ftgate/accounts/pending.py",
+        "return isinstance(writer, Writer)",
+        "return True",
+        "tests/accounts/test_pending.py",
+    ),
+    Plant(
         "a disabled user's keys go on",
         "ftgate/accounts/users.py",
         "self.directory.keep_key(key)",

@@ -6,6 +6,27 @@ _CALLERS = "tests/line/test_two_callers.py"
 _PLACE = "place = (ask.names, ask.routing, grade, key.models, terms.models, x.call.dialect.NAME)"
 PLANTS = (
     Plant(
+        "a hold that others decide on too is waited for longer than callers wait",
+        "ftgate/line/gate.py",
+        "HOLD_S = 1.8",
+        "HOLD_S = 5.0",
+        "tests/line/test_database_away.py",
+    ),
+    Plant(
+        "an answer waits twice for a settlement that does not come",
+        "ftgate/line/gate.py",
+        "0 if x.settled.charged is None else DURABLE_WAIT_S",
+        "DURABLE_WAIT_S",
+        "tests/line/test_database_away.py",
+    ),
+    Plant(
+        "a server that stops does not say so beforehand",
+        "ftgate/line/gate.py",
+        "if self.closing or self.leaving else",
+        "if self.closing else",
+        "tests/walk/test_walk.py::test_a_setting_has_its_effect[server.shutdown_notice]",
+    ),
+    Plant(
         "an order by cost is kept for the next call",
         "ftgate/line/planning.py",
         "and not _is_ranked(routes, ask.routing, names)",

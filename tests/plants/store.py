@@ -4,6 +4,13 @@ from tests.plants.plant import Plant
 
 PLANTS = (
     Plant(
+        "a server that stands still is waited for for ever",
+        "ftgate/store/postgres/connection.py",
+        "if silent_s >= self.most_s or not _answers(self.source):",
+        "if False:",
+        "tests/store/postgres/test_connection.py::test_one_that_stands_still_is_not",
+    ),
+    Plant(
         "a start page counts calls of before its span",
         "ftgate/store/glance.py",
         '_OUTSIDE = ("created_at_us < :first", ',
