@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from ftgate.core import windows
-from ftgate.core.books import Books
+from ftgate.core.books import Books, Quota
 from ftgate.core.secret import Secret
 from ftgate.errors import DatabaseBusy, NotAuthenticated, NotFound
 from ftgate.ports import Key, PlanOffer
@@ -139,8 +139,7 @@ class Directory:
         quota = self.books.open_key(key.id, limit=key.quota, used=used)
         quota.seen_us = key.last_used_at_us
         if key.quota_reset != "none":
-            quota.reset, quota.before = key.quota_reset, key.window_used
-            quota.until_us = windows.ends_us(key.quota_reset, key.window_us)
+            _span(quota, key)
 
     def renew_user(self, row: Sequence[Any]) -> None:
         """Another gateway has made or changed this user: a row of USERS."""
@@ -166,8 +165,7 @@ class Directory:
             quota = self.books.quotas[key.id]
             quota.limit = key.quota
             if reset != key.quota_reset:
-                quota.reset, quota.before = key.quota_reset, key.window_used
-                quota.until_us = windows.ends_us(key.quota_reset, key.window_us)
+                _span(quota, key)
         (self.drop_key if key.status == "deleted" else self.keep_key)(key)
 
     def metered(self, user: User) -> bool:
@@ -289,6 +287,12 @@ class Directory:
         if found is None:
             raise NotFound(no_user(name))
         return found
+
+
+def _span(quota: Quota, key: StoredKey) -> None:
+    """The span in which a key's quota is, as it was written."""
+    quota.reset, quota.before = key.quota_reset, key.window_used
+    quota.until_us = windows.ends_us(key.quota_reset, key.window_us)
 
 
 def _read_key(row: Sequence[Any], known: StoredKey | None) -> StoredKey:

@@ -44,18 +44,12 @@ def sqlite(url: str | None, as_json: bool, config_path: Path | None, data: Path 
         came = trio.run(partial(move_there, settings, place, target, patience(), _says(as_json)))
     except (Locked, DatabaseFault, sqlite3.Error) as why:
         raise _refused(why) from None
-    if as_json:
-        document(came._asdict())
-        return
-    if came.again:
-        line(f"{target} has the ledger already: nothing was left to do")
-        return
-    line(_sentence(came))
-    if came.ended:
-        line(f"{came.ended} holds that an earlier process had left open were ended first")
-    if came.bent:
-        line(f"{came.bent} texts had a NUL, which no PostgreSQL keeps: U+FFFD stands there now")
-    line("The file refuses to serve from now on. Name the PostgreSQL in [database] url, and start")
+    _came(
+        came, as_json, f"{target} has the ledger already: nothing was left to do",
+        came.ended and f"{came.ended} holds that an earlier process had left open were ended first",
+        came.bent and f"{came.bent} texts had a NUL, which no PostgreSQL keeps: U+FFFD stands there now",
+        "The file refuses to serve from now on. Name the PostgreSQL in [database] url, and start",
+    )  # fmt: skip
 
 
 @migrate.command("postgres")
@@ -71,16 +65,11 @@ def postgres(as_json: bool, config_path: Path | None, data: Path | None) -> None
         came = moving.back(source, place, patience(), _says(as_json))
     except (Locked, DatabaseFault, sqlite3.Error, OSError) as why:
         raise _refused(why) from None
-    if as_json:
-        document(came._asdict())
-        return
-    if came.again:
-        line(f"{came.place} has the ledger already, and serves again")
-        return
-    line(_sentence(came))
-    if came.kept is not None:
-        line(f"the file that was there is {came.kept} now")
-    line("The PostgreSQL refuses to serve from now on. Take [database] url out of the config, and start")
+    _came(
+        came, as_json, f"{came.place} has the ledger already, and serves again",
+        came.kept and f"the file that was there is {came.kept} now",
+        "The PostgreSQL refuses to serve from now on. Take [database] url out of the config, and start",
+    )  # fmt: skip
 
 
 @migrate.command("undo")
@@ -142,8 +131,16 @@ def _says(as_json: bool) -> moving.Told:
     return say
 
 
-def _sentence(came: Any) -> str:
-    return (
-        f"{came.place} has the ledger now: {came.requests} requests, {came.entries} entries, {came.accounts} accounts, "
-        f"verified on both sides and the same, in {came.took_s:.1f} s ({came.copying_s:.1f} s of copying)"
-    )
+def _came(came: Any, as_json: bool, again: str, *more: object) -> None:
+    """Tell what a move came to; `again` where it was done before, `more` what there is beside."""
+    if as_json:
+        document(came._asdict())
+    elif came.again:
+        line(again)
+    else:
+        line(
+            f"{came.place} has the ledger now: {came.requests} requests, {came.entries} entries, {came.accounts} "
+            f"accounts, verified on both sides and the same, in {came.took_s:.1f} s ({came.copying_s:.1f} s of copying)"
+        )
+        for words in filter(None, more):
+            line(str(words))

@@ -99,26 +99,30 @@ class House(Generic[D]):
         self.live = Live(settings)
         self.data_dir = data_dir.resolve()
         self.fresh = make_data_dir(self.data_dir)
+        self.passing = failpoint.read(os.environ)
+        self.rescued: Path | None = None
+        self.spent: spending.Spent | None = None  # what channels have cost in this month, once somebody asks
+        self._one_reads = trio.Lock()  # of those who read it on
         self.lock = Lock(self.data_dir, serving=serving, patience=patience)
         try:
-            self.database = self.data_dir / DATABASE
-            self.connection = database.connect(
-                self.database, durability=settings.database.durability, before=self._before_migration
-            )
-            self.files = OwnFiles(self.database)
-            self.files.moved()  # first seen
-            self.rescued: Path | None = None
-            self.spent: spending.Spent | None = None  # what channels have cost in this month, once somebody asks
-            self._one_reads = trio.Lock()  # of those who read it on
-            try:
-                self._load(accounts)
-            except BaseException:  # nobody else has it to close
-                self.connection.close()
-                raise
+            self._open(accounts, patience)
         except BaseException as error:  # a house that is not there must not stay locked
             self.lock.release()
             if isinstance(error, sqlite3.Error):
                 raise DatabaseFault(f"{self.database} cannot be read: {error}") from error
+            raise
+
+    def _open(self, accounts: Making[D], patience: Patience | None) -> None:
+        self.database = self.data_dir / DATABASE
+        self.connection = database.connect(
+            self.database, durability=self.settings.database.durability, before=self._before_migration
+        )
+        self.files = OwnFiles(self.database)
+        self.files.moved()  # first seen
+        try:
+            self._load(accounts)
+        except BaseException:  # nobody else has it to close
+            self.connection.close()
             raise
 
     @property
@@ -175,7 +179,6 @@ class House(Generic[D]):
 
     def _load(self, accounts: Making[D]) -> None:
         self.clock = SystemClock()
-        self.passing = failpoint.read(os.environ)
         self.writer: Changes = Writer(self.connection, self.passing)
         self.books = Books(
             next_id=database.last_entry(self.connection) + 1, boot=database.last_boot(self.connection) + 1

@@ -7,7 +7,6 @@ doors open, those of gateways that died while others run by whoever notices.
 
 import hashlib
 import logging
-import os
 import secrets
 import sqlite3
 import time
@@ -22,13 +21,11 @@ from ftgate.config import Settings
 from ftgate.core.books import Books, Hold
 from ftgate.core.limits import Limits
 from ftgate.core.limits_shared import SharedLimits
-from ftgate.house import failpoint
-from ftgate.house.house import BEGIN_S, CLOSE_S, WATCH_S, D, House, Making
-from ftgate.house.live import Live
-from ftgate.house.lock import Lock, Patience, make_data_dir
+from ftgate.house.house import BEGIN_S, CLOSE_S, D, House, Making
+from ftgate.house.lock import Patience
 from ftgate.house.server_key import server_key
 from ftgate.ports import HoldRequest, Ledger
-from ftgate.store import checkpoint, database, spending
+from ftgate.store import checkpoint, database
 from ftgate.store.database import DatabaseFault
 from ftgate.store.owner import keep_owner
 from ftgate.store.postgres import opening
@@ -67,31 +64,12 @@ _RATIOS = "SELECT kind, model, milli FROM ratios"
 class SharedHouse(House[D]):
     """As House, over a PostgreSQL. Raises as House does."""
 
-    def __init__(
-        self, settings: Settings, data_dir: Path, *, serving: bool, accounts: Making[D],
-        patience: Patience | None = None,
-    ) -> None:  # fmt: skip
-        assert settings.database.url is not None
-        self.live = Live(settings)
-        self.data_dir = data_dir.resolve()
-        self.fresh = make_data_dir(self.data_dir)
-        self.lock = Lock(self.data_dir, serving=serving, patience=patience)
-        self.rescued: Path | None = None
-        self.audit = None
-        self.spent: spending.Spent | None = None
-        self._one_reads = trio.Lock()
-        self.clock: TurnClock = TurnClock()  # type: ignore[assignment]
-        self.passing = failpoint.read(os.environ)
-        self.database: Postgres = Postgres(settings.database.url.reveal())  # type: ignore[assignment]
-        try:
-            self._open(accounts, patience)
-        except BaseException as error:
-            self.lock.release()
-            if isinstance(error, sqlite3.Error):
-                raise DatabaseFault(f"{self.database} cannot be read: {error}") from error
-            raise
-
     def _open(self, accounts: Making[D], patience: Patience | None) -> None:
+        url = self.settings.database.url
+        assert url is not None
+        self.database: Postgres = Postgres(url.reveal())  # type: ignore[assignment]
+        self.clock: TurnClock = TurnClock()  # type: ignore[assignment]
+        self.audit = None
         source = self.database
         conninfo = opening.lane_conninfo(source)
         self.gateway = gateway_name(self.data_dir)
@@ -108,7 +86,7 @@ class SharedHouse(House[D]):
                     patience.rest(str(fault))
                 time.sleep(LOOK_S)
         self.books = Books(boot=self.opened.boot)
-        self.memory = BooksMemory(self.books, _NOBODY, _statement, self._read)
+        self.memory = BooksMemory(self.books, _statement, self._read)
         self.memory.charge_estimate = self.settings.database.expired_hold == "charge_estimate"
         self.lane = Lane(
             WireStore(conninfo, self.opened.boot), self.memory, self.clock, seen=0, passing=self.passing
@@ -191,16 +169,8 @@ class SharedHouse(House[D]):
             "Nothing was changed; start again when it does"
         )
 
-    async def watch_files(self) -> None:
-        """Until cancelled: a lock file that was removed is made anew."""
-        while self.lane.failed is None:
-            await trio.sleep(WATCH_S)
-            if not await trio.to_thread.run_sync(self.lock.stands, abandon_on_cancel=True):
-                try:
-                    self.lock.renew()
-                    log.warning("%s was removed, and is made anew", self.lock.path)
-                except OSError as error:
-                    log.warning("%s was removed, and cannot be made anew yet: %s", self.lock.path, error.strerror)
+    def _look(self) -> tuple[str | None, bool]:
+        return None, self.lock.stands()  # the database is no file of this machine
 
     async def maybe_checkpoint(self, every: int = 200_000, pause_s: float = 0.005) -> None:
         """As House says; whichever gateway comes first does it. What turns changed long ago is forgotten too."""
@@ -235,22 +205,6 @@ class SharedHouse(House[D]):
                         log.warning("the end of this process is not noted: %s", error)
         finally:
             self.lock.release()
-
-
-class _Nobody:
-    """Until there are accounts."""
-
-    def wanted(self, table: str, ids: object) -> str:
-        raise AssertionError(table)
-
-    def renewed(self, table: str, ids: object, rows: object) -> None:
-        raise AssertionError(table)
-
-    def moved(self, ref: str, entry: int) -> None:
-        raise AssertionError(ref)
-
-
-_NOBODY = _Nobody()
 
 
 def _statement(sql: str, values: object) -> str:

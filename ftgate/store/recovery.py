@@ -39,18 +39,27 @@ def expire_orphans(
         balance = books.accounts[hold.account]
         balance.held += hold.amount
         balance.lowered |= balance.held > balance.posted  # a refund or a correction came while the hold was open
-        quota = books.quotas[hold.key]
-        if quota.until_us is not None and at_us >= quota.until_us:
-            begin_anew(quota, at_us, batch)
-        charge = (hold.estimate if metered else min(hold.estimate, hold.amount)) if charge_estimate else 0
-        ended = books.expire(hold.id, charge, at_us=at_us, note="left open by a process that ended")
-        assert isinstance(ended, Ended)
-        batch.remember(ended.entries, balance, quota)
-        if not _has_row(connection, hold.ref):
-            batch.rows.append(crashed_row(hold, ended.charged))
-        exposure += hold.estimate - charge
+        exposure += hold.estimate - expire(
+            books, batch, hold, at_us=at_us, charge_estimate=charge_estimate, has_row=_has_row(connection, hold.ref)
+        )
         number += 1
     return number, exposure
+
+
+def expire(books: Books, batch: Batch, hold: Entry, *, at_us: int, charge_estimate: bool, has_row: bool) -> int:
+    """End a hold that a process left, which stands among the open ones of the books; `hold` is its entry, `has_row`
+    whether its call has a row all the same. The units that it was to be charged."""
+    quota = books.quotas[hold.key]
+    if quota.until_us is not None and at_us >= quota.until_us:
+        begin_anew(quota, at_us, batch)
+    most = hold.estimate if hold.debit == "usage" else min(hold.estimate, hold.amount)
+    charge = most if charge_estimate else 0
+    ended = books.expire(hold.id, charge, at_us=at_us, note="left open by a process that ended")
+    assert isinstance(ended, Ended), ended
+    batch.remember(ended.entries, books.accounts[hold.account], quota)
+    if not has_row:
+        batch.rows.append(crashed_row(hold, ended.charged))
+    return charge
 
 
 def _has_row(connection: sqlite3.Connection, ref: str) -> bool:

@@ -76,7 +76,8 @@ class Memory(BooksMemory):
     """Over a made-up database, of which it reads everything anew at once."""
 
     def __init__(self, books: Books, shared: Shared) -> None:
-        super().__init__(books, Nobody(), lambda sql, values: sql, lambda: lambda: 0)
+        super().__init__(books, lambda sql, values: sql, lambda: lambda: 0)
+        self.people = Nobody()
         self.shared = shared
         self.seen: Callable[[], int] = lambda: 0
 

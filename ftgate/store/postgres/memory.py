@@ -12,15 +12,14 @@ from typing import Any, Protocol
 import msgspec
 import trio
 
-from ftgate.core.books import Books, Ended, Entry, Hold, Quota
+from ftgate.core.books import Books, Entry, Hold, Quota
 from ftgate.core.limits_shared import SharedLimits, Told
 from ftgate.ports import BYOK
 from ftgate.store.batch import Batch
-from ftgate.store.ledger import begin_anew
 from ftgate.store.postgres.opening import Orphan
 from ftgate.store.postgres.wire import Away, Step
 from ftgate.store.postgres.writing import written
-from ftgate.store.recovery import crashed_row
+from ftgate.store.recovery import expire
 
 log = logging.getLogger("ftgate.store")
 
@@ -67,12 +66,13 @@ class BooksMemory:
     `read` reads all anew, in a thread, and gives what takes it in; `limits` are kept together with others, once there
     are any."""
 
+    people: People
+    """Given before the first turn: accounts are made over what writes them."""
+
     def __init__(
-        self, books: Books, people: People, statement: Callable[[str, Sequence[Any]], str],
-        read: Callable[[], Callable[[], int]],
+        self, books: Books, statement: Callable[[str, Sequence[Any]], str], read: Callable[[], Callable[[], int]]
     ) -> None:  # fmt: skip
         self.books = books
-        self.people = people
         self.statement = statement
         self.read = read
         self.charge_estimate = False
@@ -190,21 +190,13 @@ class BooksMemory:
             books.open[one.id] = Hold(
                 one.id, one.account, one.key, one.amount, one.quota_held, metered, one.ref, bool(one.unlimited)
             )
-            quota = books.quotas[one.key]
-            if quota.until_us is not None and at_us >= quota.until_us:
-                begin_anew(quota, at_us, batch)
-            most = one.estimate if metered else min(one.estimate, one.amount)
-            charge = most if self.charge_estimate else 0
-            ended = books.expire(one.id, charge, at_us=at_us, note="left open by a process that ended")
-            assert isinstance(ended, Ended), ended
-            batch.remember(ended.entries, books.accounts[one.account], quota)
-            if not one.has_row:
-                debit = "usage" if metered else "credits"
-                entry = Entry(
-                    one.id, "hold", one.account, one.key, debit, "revenue", one.amount, 0, one.ref, one.estimate,
-                    one.at_us, one.note, one.boot,
-                )  # fmt: skip
-                batch.rows.append(crashed_row(entry, ended.charged))
+            entry = Entry(
+                one.id, "hold", one.account, one.key, "usage" if metered else "credits", "revenue", one.amount, 0,
+                one.ref, one.estimate, one.at_us, one.note, one.boot,
+            )  # fmt: skip
+            expire(
+                books, batch, entry, at_us=at_us, charge_estimate=self.charge_estimate, has_row=bool(one.has_row)
+            )  # fmt: skip
             self._end(one.ref)
             log.warning("the hold of call %s was left open by a process that ended; it is ended", one.ref)
 
