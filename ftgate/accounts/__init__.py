@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ftgate.accounts.acting import Deeds
 from ftgate.accounts.byok import ProviderKeys
 from ftgate.accounts.credits import Credits
-from ftgate.accounts.directory import Directory
+from ftgate.accounts.directory import Directory, Found, read
 from ftgate.accounts.entrance import Entrance
 from ftgate.accounts.following import Following
 from ftgate.accounts.forgetting import Forgetting
@@ -63,9 +63,14 @@ class Accounts:
         )  # fmt: skip
         self.entrance = Entrance(self.directory, self.users, self.sessions, self.throttles, hasher, writer, clock, site)
 
-    def load(self, connection: Connection) -> None:
-        """Read users, keys, balances and refs into memory and into the books, also once more (books.forget first)."""
-        self.directory.load(connection)
+    def read(self, connection: Connection) -> Found:
+        """What load() takes the longest for, and which may be done in any thread."""
+        return read(connection)
+
+    def load(self, connection: Connection, found: Found | None = None) -> None:
+        """Read users, keys, balances and refs into memory and into the books, also once more (books.forget first);
+        `found` is what read() has found there."""
+        self.directory.load(connection, found)
         self.credits.load(connection)
         self.sessions.load(connection)
         self.payment_rows.load(connection)

@@ -107,14 +107,14 @@ class SharedHouse(House[D]):
         finally:
             recording.connection.close()
 
-    def _load_all(self, connection: opening.Recording | opening.Recorded) -> int:
-        """Read memory anew, all of one moment; the turn at which that was."""
+    def _load_all(self, connection: opening.Recording | opening.Recorded, found: object = None) -> int:
+        """Read memory anew, all of one moment; the turn at which that was. `found` is what accounts have read there."""
         books = self.books
         books.forget()
         ((seq,),) = connection.execute(_SEQ).fetchall()
         ((last,),) = connection.execute(_LAST).fetchall()
         books.next_id = last + 1
-        self.accounts.load(cast(sqlite3.Connection, connection))
+        self.accounts.load(cast(sqlite3.Connection, connection), found)  # type: ignore[call-arg]
         for account, posted, held in connection.execute(_HELD):
             books.accounts[account].held = held
             books.accounts[account].lowered = posted < held
@@ -131,9 +131,11 @@ class SharedHouse(House[D]):
         """In a thread: read everything anew; what takes it in, in the thread of the loop."""
         lately = _LATELY.format(self.lane.seen)
         rows = opening.snapshot(self.database, [*self._asked, lately, _REFS])
+        recorded = opening.Recorded(rows)
+        found = self.accounts.read(recorded)  # type: ignore[attr-defined]
 
         def take() -> int:
-            seq = self._load_all(opening.Recorded(rows))
+            seq = self._load_all(recorded, found)
             self.memory.passed(rows[lately], [ref for (ref,) in rows[_REFS]])
             return seq
 

@@ -189,3 +189,16 @@ async def test_whose_caller_has_gone_counts_nowhere(autojump_clock: object) -> N
                 await town.call(a, f"within {patience_s}")
             await trio.sleep(1)
             assert await b.lane.refresh(5) and counted(b)[0] == 0 and not town.shared.holds
+
+
+async def test_calls_that_a_kill_cut_off_count_nowhere_once_its_gateway_is_back(autojump_clock: object) -> None:
+    """Its start ends them before there are limits to tell of."""
+    town = Town(0, rates={1: Rates(concurrent=9)})
+    async with town.lived() as (a, b):
+        await town.hold(a, "cut off")
+        assert await b.lane.refresh(5) and counted(b)[0] == 1
+        a.kill()
+        again = town.gateways[a.name] = Gateway(town, a.name)
+        await again.begin()
+        assert await b.lane.refresh(5) and counted(b)[0] == counted(again)[0] == 0
+    assert town.complaints == []

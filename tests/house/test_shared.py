@@ -208,3 +208,32 @@ async def test_two_gateways_that_start_at_once_make_one_ledger(postgres: Server,
     finally:
         close_idle(source)
         postgres.told(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def test_memory_that_is_read_anew_has_what_has_changed_and_keeps_the_rest(
+    source: Postgres, tmp_path: Path
+) -> None:
+    plan = "[plan.default]\n[plan.slow]\nrequests_per_second = 1\n"
+    async with opened(source, tmp_path / "a", plan) as a, opened(source, tmp_path / "b", plan) as b:
+        await ann(a)
+        await a.accounts.keys.create(username="ann")
+        for name in ("bob", "cat"):
+            await a.accounts.users.create(username=name)
+            await a.accounts.keys.create(username=name)
+        assert await b.refresh()
+        directory = b.accounts.directory
+        keys, before = dict(directory.keys), {key.id: key for key in directory.by_hash.values()}
+        replanned: list[int] = []
+        directory.replanned = replanned.append
+        await a.accounts.keys.set_status(key_id="1", status="disabled")
+        await a.accounts.users.set_status(username="bob", status="disabled")
+        await a.accounts.managed.edit(username="cat", plan="slow")
+        b.lane.seen = await b.memory.reload()
+        now = {key.id: key for key in directory.by_hash.values()}
+        assert {id: (key.active, key.account_active, key.plan) for id, key in now.items()} == {
+            1: (False, True, "default"), 2: (True, True, "default"), 3: (True, False, "default"),
+            4: (True, True, "slow"),
+        }  # fmt: skip
+        assert now[2] is before[2] and replanned == [4] and directory.key_ids == [1, 2, 3, 4]
+        assert all(directory.keys[id] is key for id, key in keys.items()) and keys[1].status == "disabled"
+        assert directory.users[2].status == "disabled" and b.books.quotas.keys() == keys.keys()

@@ -34,7 +34,7 @@ PLANTS = (
     Plant(
         "a start forgets what keys have spent",
         "ftgate/accounts/directory.py",
-        "self._open_quota(key, spent.get(key.id, 0))",
+        "self._open_quota(key, found.spent.get(key.id, 0))",
         "self._open_quota(key, 0)",
         "tests/accounts/test_directory.py",
     ),
@@ -104,8 +104,8 @@ PLANTS = (
     Plant(
         "a deleted key comes back with a start",
         "ftgate/accounts/directory.py",
-        'spent.get(key.id, 0))\n            (self.drop_key if key.status == "deleted" else self.keep_key)(key)',
-        "spent.get(key.id, 0))\n            self.keep_key(key)",
+        '            if key.status == "deleted":\n                self.drop_key(key)\n            elif as_it_was',
+        "            if as_it_was",
         "tests/accounts/test_directory.py",
     ),
     Plant(

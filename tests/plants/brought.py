@@ -61,7 +61,7 @@ PLANTS = (
             (
                 "a restart forgets them",
                 "accounts/directory.py",
-                "        self.books.months.update(last_months_in(connection))\n",
+                "        self.books.months.update(found.months)\n",
                 "",
             ),
             (

@@ -346,4 +346,51 @@ PLANTS = (
         "",
         "tests/accounts/test_forgetting.py",
     ),
+    *(
+        Plant(f"several gateways: {what}", f"ftgate/store/postgres/{file}", old, new, f"tests/{tests}")
+        for what, file, old, new, tests in (
+            (
+                "who has gone is counted by the others for ever",
+                "ledger.py",
+                "                self.shared.ended(hold.ref, 0)\n",
+                "                pass\n",
+                "gateways/test_gateways.py::test_whose_caller_has_gone_counts_nowhere",
+            ),
+            (
+                "nobody hears of holds that a start ends",
+                "memory.py",
+                "for told in (self._unheard, self._untold):",
+                "for told in (self._unheard,):",
+                "gateways/test_gateways.py::test_calls_that_a_kill_cut_off_count_nowhere_once_its_gateway_is_back",
+            ),
+            (
+                "limits forget what was told while memory was read anew",
+                "memory.py",
+                "                self._hear(msgspec.json.decode(note, type=Note).limits)\n",
+                "                pass\n",
+                "gateways/test_gateways.py tests/house/test_shared.py",
+            ),
+            (
+                "a hold that was lost ends another one of its number",
+                "ledger.py",
+                "(open is None or open.ref != row.request_id)",
+                "open is None",
+                "gateways/test_gateways.py",
+            ),
+            (
+                "a wire that is cut ends the process",
+                "wire.py",
+                ' or type(error).__module__.startswith("psycopg")',
+                "",
+                "store/postgres/test_wire.py",
+            ),
+            (
+                "ended holds are not counted",
+                "writing.py",
+                "= $2 THEN 1 ELSE 0 END",
+                "<= $2 THEN 1 ELSE 1 END",
+                "store/postgres/test_wire.py",
+            ),
+        )
+    ),
 )

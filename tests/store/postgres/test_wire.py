@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from ftgate.store.postgres import writing
 from ftgate.store.postgres.opening import lane_conninfo
 from ftgate.store.postgres.wire import Away, Rejected, Step, Wire
 from ftgate.store.source import Postgres
@@ -41,4 +42,12 @@ async def test_one_that_refuses_goes_on(source: Postgres) -> None:
         assert refused.value.state == "22012" and not wire.closed
         await wire.trip([Step("ROLLBACK")], 5)
     assert await wire.trip([Step("SELECT 1 / $1::int", (1,)), Step("SELECT 2")], 5) == [[(1,)], [(2,)]]
+    wire.close()
+
+
+async def test_a_hold_that_is_gone_takes_its_turn_with_it(source: Postgres) -> None:
+    wire = await Wire.open(lane_conninfo(source))
+    with pytest.raises(Rejected) as refused:
+        await wire.trip([Step("BEGIN"), Step(writing._ENDED, ("{7}", 1))], 5)
+    assert refused.value.state == writing.GONE_STATE
     wire.close()
