@@ -16,7 +16,6 @@ from ftgate.ports.site import Doer
 from ftgate.store.batch import Batch
 from ftgate.store.changes import Changes
 from ftgate.store.database import DatabaseFault
-from ftgate.store.writer import Writer
 
 log = logging.getLogger("ftgate.accounts")
 
@@ -38,7 +37,7 @@ async def turn(writer: Changes, by: Doer | None = None) -> None:
     """As takes_changes(), and then wait for the moment in which to decide: what follows, up to the next await, is
     decided on what is committed. Raises DatabaseBusy where that moment does not come in time."""
     takes_changes(writer, by)
-    with trio.move_on_after(ANSWER_S if _alone(writer) else TURN_S):
+    with trio.move_on_after(ANSWER_S if writer.alone else TURN_S):
         try:
             await writer.turn()
         except DatabaseFault as fault:
@@ -49,12 +48,7 @@ async def turn(writer: Changes, by: Doer | None = None) -> None:
 
 def commit_s(writer: Changes) -> float:
     """How long a change that was decided is waited for."""
-    return ANSWER_S if _alone(writer) else COMMIT_S
-
-
-def _alone(writer: Changes) -> bool:
-    """Whether what was decided stays so, since nobody else decides: it is written as soon as that can be."""
-    return isinstance(writer, Writer)
+    return ANSWER_S if writer.alone else COMMIT_S
 
 
 def _by_command(by: Doer | None) -> bool:
@@ -76,7 +70,7 @@ async def written(writer: Changes, batch: Batch, what: str, look: str, by: Doer 
     except DatabaseFault as fault:
         raise DatabaseFault(f"{fault}. Whether {what} was written is not known: start again, then {look}") from fault
     why = writer.busy() or "no commit has come back"
-    if not _alone(writer):
+    if not writer.alone:
         log.warning("whether %s was written is not known yet: %s", what, why)
         raise DatabaseBusy(_UNKNOWN if not _by_command(by) else (
             f"whether {what} was written is not known, because the database does not answer ({why}): it may be there"

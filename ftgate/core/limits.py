@@ -10,6 +10,7 @@ reads a request and for the model when it knows it: a call refused at a later st
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Literal
 
 import msgspec
@@ -29,6 +30,10 @@ class Rates(msgspec.Struct, frozen=True, gc=False):
     concurrent: int = 0
 
 
+OVER = -inf
+"""The time of a record that its window has let go."""
+
+
 class Window:
     """What was admitted in the last `span_s` seconds, at most `limit` in sum; nothing is kept with a limit of 0."""
 
@@ -44,7 +49,9 @@ class Window:
 
     def _expire(self, now: float) -> None:
         while self.admitted and self.admitted[0][0] <= now - self.span_s:
-            self.used -= int(self.admitted.popleft()[1])
+            over = self.admitted.popleft()
+            self.used -= int(over[1])
+            over[0] = OVER
 
     def wait_s(self, now: float, weight: int = 1) -> float:
         """Seconds until `weight` more would be admitted: 0.0 is now. A weight past the limit itself waits a whole span
@@ -65,6 +72,19 @@ class Window:
         self.admitted.append(record)
         self.used += weight
         return record
+
+    def renew(self, record: list[float], now: float) -> None:
+        """What was counted before counts from now on, also where it was over meanwhile."""
+        if record[0] == OVER:
+            self.admitted.append(record)
+            self.used += int(record[1])
+        record[0] = now
+
+    def withdraw(self, record: list[float]) -> None:
+        """It counts no more, and never did."""
+        if record[0] != OVER:
+            self.used -= int(record[1])
+        record[1] = 0.0
 
     def give_back(self, record: list[float], used: int, now: float) -> None:
         """Replace a borrowed weight by what was really used. Where the call outlived the window, what it used counts
@@ -157,13 +177,12 @@ class Ticket:
         for meters in self.taken:
             meters.in_flight -= 1
         for window, record in (*self.counted, *self.borrowed):
-            window.used -= int(record[1])
-            record[1] = 0.0
+            window.withdraw(record)
 
     def count_from(self, now: float) -> None:
         """What it took counts from now on, not from before."""
-        for _, record in (*self.counted, *self.borrowed):
-            record[0] = now
+        for window, record in (*self.counted, *self.borrowed):
+            window.renew(record, now)
 
     def release(self, now: float, used_tokens: int) -> None:
         """The call has ended having used this many tokens. Once: a repeat changes nothing."""

@@ -38,11 +38,11 @@ class SharedLimits:
         """Whether a call that this gateway has let in stays so; what it took is given back where not. In its turn."""
         if ticket.released:  # refused before, in a turn that did not come in
             return Refused(ticket.taken[0].place[0], "concurrent", 1.0) if ticket.taken else None
+        ticket.count_from(now)  # first: it may have waited for its turn for longer than a window is
         for meters in ticket.taken:
             if refused := _too_full(meters, ticket, now):
                 ticket.withdraw()
                 return refused
-        ticket.count_from(now)
         return None
 
     def held(self, ref: str, ticket: Ticket, at_us: int) -> None:

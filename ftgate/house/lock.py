@@ -123,6 +123,7 @@ class Lock:
     waited for. Raises Locked, OSError where there can be no lock."""
 
     def __init__(self, data_dir: Path, *, serving: bool, patience: Patience | None = None) -> None:
+        self.serving = serving
         self.path = data_dir / "lock"
         self.directory = os.open(data_dir, os.O_RDONLY)
         self.socket: Path | None = None

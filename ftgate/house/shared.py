@@ -45,8 +45,8 @@ GATEWAY = "gateway"
 CHANGES_KEPT_S = 600
 """How long it stays to be read what a turn changed; a gateway that was away for longer reads everything anew."""
 REFRESH_S = 1.0
-WAIT_S, LOOK_S = 20.0, 0.5
-"""How long a start waits for a database that does not answer, and how often it asks."""
+WAIT_S, COMMAND_WAIT_S, LOOK_S = 20.0, 4.0, 0.5
+"""How long a start waits for a database that does not answer, and a command without a server, and how often it asks."""
 _LATELY = (
     "SELECT boot, note FROM changes WHERE seq > {}"
     " AND at_us > (extract(epoch FROM clock_timestamp() - interval '1 minute') * 1000000)::bigint ORDER BY seq"
@@ -74,7 +74,7 @@ class SharedHouse(House[D]):
         conninfo = opening.lane_conninfo(source)
         self.gateway = gateway_name(self.data_dir)
         secret, config = server_key(self.data_dir), config_hash(self.settings)
-        until = time.monotonic() + WAIT_S
+        until = time.monotonic() + (WAIT_S if self.lock.serving else COMMAND_WAIT_S)
         while True:
             try:
                 self.opened = opening.open_ledger(source, self.gateway, __version__, config, secret)
@@ -178,7 +178,7 @@ class SharedHouse(House[D]):
         """As House says; whichever gateway comes first does it. What turns changed long ago is forgotten too."""
         before_us = self.clock.wall_us() - CHANGES_KEPT_S * 1_000_000
         statements = self.lane.changed().statements
-        statements.append(("DELETE FROM changes WHERE at_us < ?", (before_us,)))
+        statements.append(("DELETE FROM changes WHERE at_us < ? AND seq < (SELECT seq FROM head)", (before_us,)))
         statements.append(("DELETE FROM touched WHERE seq < (SELECT min(seq) FROM changes)", ()))
         try:
             if self.audit is None:

@@ -22,6 +22,8 @@ class Changes(Protocol):
     commits: int
     took: Times
     abandoned: bool
+    alone: bool
+    """Whether nobody else decides, so that what was decided stays so."""
     onlooker: Callable[[list[Row]], None] | None
 
     def start(self) -> None:

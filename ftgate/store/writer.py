@@ -72,6 +72,8 @@ class Writer:
     connection is the thread's alone, also for reading: of two threads in one connection each can miss its own error,
     and a commit that failed would pass for done."""
 
+    alone = True
+
     def __init__(self, connection: sqlite3.Connection, passing: Callable[[str], None] = nowhere) -> None:
         self.connection = connection
         self.passing = passing

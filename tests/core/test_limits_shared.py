@@ -188,3 +188,17 @@ def test_a_call_that_was_refused_in_a_turn_that_did_not_come_in_stays_so() -> No
     refused = other.shared.confirm(ticket, town.now)
     assert refused is not None and refused.retry_after_s > 0
     assert other.come("c") and len(other.turn()) == 1
+
+
+def test_a_call_that_waits_out_its_window_for_a_turn_counts_in_the_one_it_comes_to() -> None:
+    town = Town(Rates(requests_per_second=2))
+    one, other = town.gateways
+    assert one.come("late") and one.come("later")
+    town.now += 1.5
+    assert not tokens_wait(one.limits.scopes(("key", 1)), town.now, 0)
+    meters = one.limits.meters("key", 1)
+    meters.second.wait_s(town.now)  # what is over has left
+    assert other.come("a") and other.come("b") and len(other.turn()) == 2
+    assert one.turn() == [] and meters.second.used == 2
+    town.now += 1.1
+    assert one.come("next") and len(one.turn()) == 1 and meters.second.used == 1

@@ -79,6 +79,8 @@ class SlowLog:
     """store.ledger.Log whose commits take (mock) time: changes gather in a batch, a batch becomes durable in order,
     later. A crash loses what was not."""
 
+    alone = True
+
     def __init__(self, connection: sqlite3.Connection, rng: random.Random, delay_s: float, auditor: Auditor) -> None:
         self.connection = connection
         self.rng = rng

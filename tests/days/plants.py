@@ -17,6 +17,7 @@ import ftgate.line.words
 import ftgate.ports
 from ftgate.core import audit, limits, pricing, receipt, retrying, verdicts
 from ftgate.core.books import Books, Ended, Entry, Hold, Quota, Refusal
+from ftgate.core.routing import Model
 from ftgate.core.usage import Measured, Usage
 from ftgate.dialects import openai_chat
 from ftgate.dialects.talk import Meter
@@ -221,10 +222,10 @@ def leak_at_the_fallback() -> Patch:
     """A call that falls back still counts among those that run at the model it left."""
     real = Planner.enter
 
-    def enter(self: Gate, x: Exchange, model: Any) -> Any:
+    async def enter(self: Gate, x: Exchange, model: Any) -> Any:
         if x.entered and x.entered != model.name:
             x.model_ticket = limits.Ticket()
-        return real(self, x, model)
+        return await real(self, x, model)
 
     return Planner, "enter", enter
 
@@ -321,7 +322,11 @@ def ignore_model_limit() -> Patch:
 def ignore_the_fallback() -> Patch:
     """A call that falls back to another model is not counted there."""
     real = Planner.enter
-    return Planner, "enter", lambda self, x, model: None if x.entered else real(self, x, model)
+
+    async def enter(self: Planner, x: Exchange, model: Model) -> limits.Refused | None:
+        return None if x.entered else await real(self, x, model)
+
+    return Planner, "enter", enter
 
 
 def ignore_windows() -> Patch:

@@ -69,8 +69,8 @@ def all_counts_after_a_start() -> Patch:
     """A start forgets what a key had spent before its quota began anew."""
     real = Directory.load
 
-    def load(self: Directory, connection: Any) -> None:
-        real(self, connection)
+    def load(self: Directory, connection: Any, found: Any = None) -> None:
+        real(self, connection, found)
         for quota in self.books.quotas.values():
             quota.before = 0
 

@@ -6,7 +6,7 @@ about money: the checker (world.py) reads what came in.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import msgspec
@@ -206,7 +206,11 @@ class Connected:
                 boot.ended |= boot is not self.boot and now - boot.seen_at > grace_s
         notes = [note for boot, note in shared.changes[seen:] if boot != self.boot.id]
         at_us = asked_us if "clock before lock" in shared.plants else self.since_us
-        begun = Begun(len(shared.changes), at_us, notes, [], shared.orphans() if orphans else [])
+        turns = [None, *map(self._told, shared.turns)]
+        before = turns[seen] if seen < len(turns) else None
+        begun = Begun(
+            len(shared.changes), at_us, notes, [], shared.orphans() if orphans else [], before, turns[-1]
+        )  # fmt: skip
         if seen > len(shared.changes):
             raise Behind
         if self.frozen_s:
@@ -225,15 +229,21 @@ class Connected:
     async def rows(self, steps: Sequence[Any]) -> list[list[tuple[Any, ...]]]:
         raise AssertionError("nothing of accounts changes here")
 
-    async def commit(self, steps: Sequence[Any]) -> None:
+    async def commit(self, steps: Sequence[Any]) -> Hashable:
         (whole,) = steps
+        turn = Turn(self.boot, self.mark, whole, (self.since_us, now_us()))
         try:
             await self._step("before")
-            self.shared.write(Turn(self.boot, self.mark, whole, (self.since_us, now_us())))
+            self.shared.write(turn)
             self.boot.seen_at = trio.current_time()
         finally:
             self._leave()
         await self._step("after")
+        return self._told(turn)
+
+    def _told(self, turn: Turn) -> Hashable:
+        """What tells a turn from every other."""
+        return None if "lost unseen" in self.shared.plants else (turn.boot.id, turn.within)
 
     async def leave(self, *, alive: bool) -> None:
         if self.inside and alive:

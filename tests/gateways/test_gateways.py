@@ -120,8 +120,8 @@ async def test_times_are_those_of_the_turn_however_long_it_was_waited_for(plant:
 
 @pytest.mark.parametrize("plant", ["", "no count of ended holds"])
 async def test_a_hold_that_a_fail_over_has_lost_ends_nothing(plant: str, autojump_clock: object) -> None:
-    """The others have gone on, so that its gateway does not see by the number of turns what is gone."""
-    town = Town(0, plants=frozenset({plant} - {""}))
+    """Even where its gateway has not seen what is gone: the count of ended holds stops it."""
+    town = Town(0, plants=frozenset({plant} - {""}) | {"lost unseen"})
     async with town.lived() as (a, b):
         lost = await town.hold(a, "lost")
         town.shared.fail_over(lost=1)
@@ -133,6 +133,22 @@ async def test_a_hold_that_a_fail_over_has_lost_ends_nothing(plant: str, autojum
     else:
         assert town.complaints == [] and town.shared.balances == {1: (CREDITS, 0, 0), 2: (CREDITS - 70, 0, 0)}
         assert sorted(town.shared.rows) == ["lost", "other"]
+
+
+@pytest.mark.parametrize("plant", ["", "lost unseen"])
+async def test_what_a_fail_over_has_lost_is_seen_though_others_have_gone_on(plant: str, autojump_clock: object) -> None:
+    """By as many turns as were lost: their number does not show it."""
+    town = Town(0, plants=frozenset({plant} - {""}))
+    async with town.lived() as (a, b):
+        lost = await town.hold(a, "lost")
+        town.shared.fail_over(lost=1)
+        other = await town.hold(b, "other", 2)
+        assert await town.settle(b, "other", other, 2) == (70, "")
+        new = await town.hold(a, "new")
+        assert await town.settle(a, "new", new) == (70, "")
+        if not plant:
+            assert await town.settle(a, "lost", lost) == (0, LOST)
+    assert any(said.startswith("audit") for said in town.complaints) if plant else town.complaints == []
 
 
 async def test_a_number_that_was_given_again_is_another_hold(autojump_clock: object) -> None:

@@ -6,8 +6,8 @@ PLANTS = (
     Plant(
         "a change that others decide on too is waited for as beside a file",
         "ftgate/accounts/pending.py",
-        "return isinstance(writer, Writer)",
-        "return True",
+        "return ANSWER_S if writer.alone else COMMIT_S",
+        "return ANSWER_S",
         "tests/accounts/test_pending.py",
     ),
     Plant(

@@ -19,7 +19,7 @@ A `Job` is a decision that can be made again. A change of accounts decides in a 
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from itertools import count
 from math import inf
 from pathlib import Path
@@ -62,6 +62,8 @@ LAST_TRIES_S = 15.0
 class Lane:
     """What store.writer.Writer is beside a file. `seen` is the turn at which the memory was read."""
 
+    alone = False
+
     def __init__(
         self, store: Store, memory: Memory, clock: TurnClock, *, seen: int, mark: int = 0,
         passing: Callable[[str], None] = nowhere,
@@ -86,6 +88,7 @@ class Lane:
         self.took = Times()
         self.abandoned = False
         self.onlooker: Callable[[list[Row]], None] | None = None
+        self._known: Hashable = None  # what tells the turn `seen` from every other, once it is known
         self._marks = count(mark + 1)
         self._since = trio.current_time()  # of the last turn that was whole
         self._asleep: trio.lowlevel.Task | None = None
@@ -236,7 +239,7 @@ class Lane:
                     except Fenced as fenced:
                         self._dead(DatabaseFault(str(fenced)))
                     except Behind:
-                        self.seen = await self._reloaded()
+                        await self._read_anew()
                     except (Away, Rejected, OSError) as error:
                         self._in_trouble(error)
                         if self.failed is None:
@@ -256,15 +259,18 @@ class Lane:
         reaping = now - self._reaped > REAP_EVERY_S
         # Who was away himself does not know who else is: only one that was there all the time declares others dead.
         grace_s = GRACE_S if reaping and now - self._steady > GRACE_S else None
+        asked = self.clock.now()
         begun = await self.store.begin(mark, self.seen, orphans=reaping or self.orphans_left, grace_s=grace_s)
         if reaping:
             self._reaped = now
         self.orphans_left = len(begun.orphans) == MOST_ORPHANS
-        self.clock.set(begun.at_us, began)
+        if self._known is not None and begun.before != self._known:
+            raise Behind  # a fail-over has lost what we know
+        self.clock.set(begun.at_us, asked)
         if begun.notes or begun.touched:
             rows = await self.store.rows(self.memory.wanted(begun.touched)) if begun.touched else []
             self.memory.renew(begun.touched, rows, begun.notes)
-        self.seen = begun.seq
+        self.seen, self._known = begun.seq, begun.latest
         jobs = [self.jobs.popleft() for _ in range(min(len(self.jobs), MOST_JOBS))]
         loose = self._take_loose()
         batch = self.deciding = Batch()
@@ -291,10 +297,11 @@ class Lane:
             await self.store.leave(alive=alive)
         else:
             self.passing("turn_decided")
-            await self.store.commit(list(self.memory.steps(batch, begun.seq + 1)))
+            known = await self.store.commit(list(self.memory.steps(batch, begun.seq + 1)))
             self.passing("turn_written")
             self._beat = trio.current_time()
             self._came_in(begun.seq + 1)
+            self._known = known
             self.took.add(time.monotonic() - began)
         self.turns += 1
         self.orphans_ended += len(begun.orphans)
@@ -352,7 +359,7 @@ class Lane:
         if batch.size() and await self.store.went_in(mark):
             self._came_in(self.seen)  # the notes since then are read by the next turn, our own is passed over
             return
-        self.seen = await self.memory.reload()
+        self.seen, self._known = await self.memory.reload(), None
         batch.undone = True
         self._take_back()
 
@@ -365,9 +372,9 @@ class Lane:
             self._left_over = [*loose, *self._left_over]
             _woken(batch)
 
-    async def _reloaded(self) -> int:
+    async def _read_anew(self) -> None:
         await self.store.leave(alive=False)
-        return await self.memory.reload()
+        self.seen, self._known = await self.memory.reload(), None
 
     def _well(self) -> None:
         self._since = trio.current_time()

@@ -27,6 +27,7 @@ _TURN = (
     "WITH counted AS (UPDATE head SET seq = $1 WHERE id = 1),"
     " marked AS (UPDATE boots SET mark = $2, seen_at = clock_timestamp() WHERE id = $3)"
     " INSERT INTO changes (seq, boot, at_us, note) VALUES ($1, $3, (extract(epoch FROM now()) * 1000000)::bigint, $4)"
+    " RETURNING at_us"
 )
 """Last of all: that there was a turn, whose it was, and what the others must know of it."""
 MOVES = frozenset({"grant", "topup", "refund", "correct"})

@@ -5,7 +5,7 @@ committed before: whether our boot has been ended (whoever ends boots has the he
 time it is. The second writes, leaves the turn's mark, and commits. Few statements, since each costs both sides.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from ftgate.store.postgres.turns import MOST_ORPHANS, Begun, Behind, Fenced
@@ -15,11 +15,12 @@ TRIP_S = 6.0
 """Longer than the server's own limit of a statement."""
 _BEGIN = Step("BEGIN ISOLATION LEVEL READ COMMITTED")
 _HEAD = Step("SELECT seq FROM head WHERE id = 1 FOR UPDATE")
-_CLOCK, _ALIVE, _NOTE, _TOUCHED = range(4)
+_CLOCK, _ALIVE, _BEFORE, _NOTE, _TOUCHED = range(5)
 _LOOK = (
     f"SELECT {_CLOCK}, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, 0::bigint, '', ''"  # noqa: S608 - ours
     f" UNION ALL SELECT {_ALIVE}, 0, 0, '', '' FROM boots WHERE id = $2 AND ended = 0"
-    f" UNION ALL SELECT {_NOTE}, seq, boot, note, '' FROM changes WHERE seq > $1"
+    f" UNION ALL SELECT {_BEFORE}, at_us, boot, '', '' FROM changes WHERE seq = $1"
+    f" UNION ALL SELECT {_NOTE}, seq, boot, note, at_us::text FROM changes WHERE seq > $1"
     f" UNION ALL SELECT DISTINCT {_TOUCHED}, 0::bigint, 0::bigint, what, id FROM touched WHERE seq > $1"
 )
 _SEEN = "UPDATE boots SET seen_at = clock_timestamp() WHERE id = $1"
@@ -68,18 +69,24 @@ class WireStore:
         (_, at_us, *_), *seen_there = found
         if not seen_there or seen_there[0][0] != _ALIVE:
             raise Fenced("another gateway has declared this one dead, and ended its holds: start it again")
+        turns = [(boot, at) for what, at, boot, _, _ in seen_there if what == _BEFORE]
+        before = turns[0] if turns else None
         notes = [(boot, note) for what, _, boot, note, _ in seen_there if what == _NOTE]
+        turns += [(boot, int(at)) for what, _, boot, _, at in seen_there if what == _NOTE]
         if len(notes) != seq - seen:
             raise Behind
         others = [note for boot, note in notes if boot != self.boot]
         touched = [(table, id) for what, _, _, table, id in seen_there if what == _TOUCHED]
-        return Begun(seq, at_us, others, touched, more[-1] if orphans else ())
+        return Begun(
+            seq, at_us, others, touched, more[-1] if orphans else (), before, turns[-1] if turns else None,
+        )  # fmt: skip
 
     async def rows(self, steps: Sequence[Step]) -> list[list[tuple[Any, ...]]]:
         return await self._trip(steps)
 
-    async def commit(self, steps: Sequence[Step]) -> None:
-        await self._trip([*steps, _COMMIT])
+    async def commit(self, steps: Sequence[Step]) -> Hashable:
+        *_, ((at_us,),), _ = await self._trip([*steps, _COMMIT])
+        return self.boot, at_us
 
     async def leave(self, *, alive: bool) -> None:
         await self._trip([Step(_SEEN, (self.boot,)), _COMMIT] if alive else [_ROLLBACK])

@@ -1,7 +1,7 @@
 """What a lane stands on: the database of its turns, and the memory that is decided on. A test puts others in their
 place (tests/gateways)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -18,19 +18,23 @@ class Fenced(Exception):
 
 
 class Behind(Exception):
-    """What the others have changed is not all there to be read any more: memory must be read anew."""
+    """What the others have changed is not all there to be read any more, or what was seen is not there: memory must be
+    read anew."""
 
 
 class Begun(msgspec.Struct, frozen=True):
     """A turn that has the head. `seq` is the last turn that changed something, `at_us` the database's clock, read when
     the lock was there; `notes` what the others changed since we looked last, in their order; `touched` the rows of
-    accounts among it, as table and id; `orphans` open holds of ended boots, where they were asked for."""
+    accounts among it, as table and id; `orphans` open holds of ended boots, where they were asked for. `before` tells
+    the turn that was seen last from every other, `latest` the turn `seq`: None where it is not there any more."""
 
     seq: int
     at_us: int
     notes: Sequence[str]
     touched: Sequence[tuple[str, str]]
     orphans: Sequence[tuple[Any, ...]] = ()
+    before: Hashable = None
+    latest: Hashable = None
 
 
 class Store(Protocol):
@@ -49,8 +53,9 @@ class Store(Protocol):
         """Read within the turn."""
         ...
 
-    async def commit(self, steps: Sequence[Step]) -> None:
-        """Write and end the turn. Raises Away where it may be in, Rejected where it is not."""
+    async def commit(self, steps: Sequence[Step]) -> Hashable:
+        """Write and end the turn: what tells it from every other. Raises Away where it may be in, Rejected where it is
+        not."""
         ...
 
     async def leave(self, *, alive: bool) -> None:

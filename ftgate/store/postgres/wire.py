@@ -6,6 +6,7 @@ can know what it is at.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -45,8 +46,9 @@ class Step(msgspec.Struct, frozen=True, gc=False):
 class Wire:
     """An open connection."""
 
-    def __init__(self, connection: "PGconn") -> None:
+    def __init__(self, connection: "PGconn", owner: object = None) -> None:
         self._connection = connection
+        self._owner = owner  # it would close it
         self._names: dict[str, bytes] = {}  # of statements that are prepared
         self._number = 0
         self.closed = False
@@ -54,24 +56,19 @@ class Wire:
     @classmethod
     async def open(cls, conninfo: str) -> "Wire":
         """Connect, by libpq's own way through hosts and names, in a thread. Raises Away."""
-        from psycopg import OperationalError, pq
-
-        def connect() -> "PGconn":
-            connection = pq.PGconn.connect(conninfo.encode())
-            if connection.status != pq.ConnStatus.OK:
-                words = connection.get_error_message()
-                connection.finish()
-                raise Away(words)
-            return connection
+        from psycopg import Connection, OperationalError
 
         try:
-            with trio.fail_after(CONNECT_S + 1):
-                connection = await trio.to_thread.run_sync(connect, abandon_on_cancel=True)
+            with trio.fail_after(CONNECT_S * _places(conninfo) + 1):
+                # Not PGconn.connect(): that would keep the interpreter's lock, and everybody else, for as long.
+                connect = partial(Connection.connect, conninfo, autocommit=True)
+                opened = await trio.to_thread.run_sync(connect, abandon_on_cancel=True)
         except (OperationalError, trio.TooSlowError) as error:
-            raise Away(str(error) or "no answer while connecting") from None
+            raise Away(" ".join(str(error).split()) or "no answer while connecting") from None
+        connection = opened.pgconn
         connection.nonblocking = 1
         connection.enter_pipeline_mode()
-        return cls(connection)
+        return cls(connection, opened)
 
     def close(self) -> None:
         if not self.closed:
@@ -158,6 +155,15 @@ class Wire:
                 raise ConnectionError(str(failed))
             raise failed
         return found
+
+
+@cache
+def _places(conninfo: str) -> int:
+    """How many servers it names, each of which is given its time."""
+    from psycopg.conninfo import conninfo_to_dict
+
+    said = conninfo_to_dict(conninfo)
+    return 1 + str(said.get("host") or said.get("hostaddr") or "").count(",")
 
 
 GONE = frozenset({"57P01", "57P02", "57P03", "25P03", "57P05", "08000", "08003", "08006", ""})

@@ -31,11 +31,14 @@ _KIND_SUMS = "ON CONFLICT (id) DO UPDATE SET requests = kinds.requests + exclude
 _QUARTER_SUMS = "ON CONFLICT (account, quarter, model) DO UPDATE SET " + ", ".join(
     f"{name} = usage_quarters.{name} + excluded.{name}" for name in SUMS
 )
+_BY_US, _FOR_OTHERS = frozenset({"post", "void"}), frozenset({"expire"})
+"""Kinds of entries that end a hold: of our own boot, and of one that has ended."""
 _ENDED = (
-    "WITH gone AS (DELETE FROM holds WHERE id = ANY ($1::bigint[]) RETURNING 1)"
+    "WITH gone AS (DELETE FROM holds WHERE id = ANY ($1::bigint[]) AND (boot = $3) = ($4 = 1) RETURNING 1)"
     " SELECT 1 / (CASE WHEN (SELECT count(*) FROM gone) = $2 THEN 1 ELSE 0 END)"
 )
-"""Holds of ours that ended: where one is gone already, somebody has ended it for us, and nothing of this may be in."""
+"""Holds that ended, of our boot ($4 is 1) or of others: where one is gone already, somebody has ended it before, and
+nothing of this may be in."""
 GONE_STATE = "22012"
 """The SQLSTATE of that."""
 
@@ -44,17 +47,18 @@ def written(batch: Batch, spent: Iterable[tuple[int, int, int]], open: Iterable[
     """Everything of a batch but its own statements. `spent` are key, used and held of each key that it touched, `open`
     the holds that it took and that are open after it."""
     taken = {entry.id: entry for entry in batch.entries if entry.kind == "hold"}
-    ended = [entry.hold for entry in batch.entries if entry.kind in {"post", "void", "expire"}]
     yield from _inserted("entries", _ENTRY, [_entry(entry) for entry in batch.entries])
     yield from _inserted("balances", ("account", "posted", "held", "used"), batch.balances.values(), _BALANCES)
     yield from _inserted("spent", ("key", "used", "held"), spent, _SPENT)
     yield from _inserted("holds", _HOLD, [_hold(hold, taken[hold.id]) for hold in open])
-    if gone := [hold for hold in ended if hold not in taken]:
-        yield Step(_ENDED, (f"{{{','.join(map(str, gone))}}}", len(gone)))
+    for kinds, ours in ((_BY_US, 1), (_FOR_OTHERS, 0)):
+        if ended := [entry for entry in batch.entries if entry.kind in kinds and entry.hold not in taken]:
+            ids = ",".join([str(entry.hold) for entry in ended])
+            yield Step(_ENDED, (f"{{{ids}}}", len(ended), ended[0].boot, ours))
     sums = grouped(batch.rows)  # first: it tells each row its kind
     yield from _inserted("requests", _ROW, [_values(row) for row in batch.rows])
-    kinds, quarters = _added_up(sums)
-    yield from _inserted("kinds", _KINDS, kinds, _KIND_SUMS)
+    counted, quarters = _added_up(sums)
+    yield from _inserted("kinds", _KINDS, counted, _KIND_SUMS)
     yield from _inserted("usage_quarters", _QUARTERS, quarters, _QUARTER_SUMS)
 
 

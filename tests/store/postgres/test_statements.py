@@ -58,6 +58,8 @@ class Noted(list[Any]):
 class Lane:
     """A writer that writes as soon as somebody waits."""
 
+    alone = True
+
     trouble = None
 
     def __init__(self, connection: Any) -> None:

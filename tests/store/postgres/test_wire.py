@@ -48,6 +48,6 @@ async def test_one_that_refuses_goes_on(source: Postgres) -> None:
 async def test_a_hold_that_is_gone_takes_its_turn_with_it(source: Postgres) -> None:
     wire = await Wire.open(lane_conninfo(source))
     with pytest.raises(Rejected) as refused:
-        await wire.trip([Step("BEGIN"), Step(writing._ENDED, ("{7}", 1))], 5)
+        await wire.trip([Step("BEGIN"), Step(writing._ENDED, ("{7}", 1, 1, 1))], 5)
     assert refused.value.state == writing.GONE_STATE
     wire.close()

@@ -1,0 +1,103 @@
+"""The statements of a turn, on a real server."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+import trio
+import trio.testing
+
+from ftgate.store.postgres.connection import connect
+from ftgate.store.postgres.memory import _TURN
+from ftgate.store.postgres.opening import lane_conninfo, open_ledger
+from ftgate.store.postgres.store import WireStore
+from ftgate.store.postgres.turns import Behind, Fenced
+from ftgate.store.postgres.wire import Step
+from ftgate.store.source import Postgres
+from tests.postgres import Server
+
+
+@pytest.fixture
+def source(postgres: Server) -> Iterator[Postgres]:
+    with postgres.database() as source:
+        yield source
+
+
+class Gateway:
+    def __init__(self, source: Postgres, name: str) -> None:
+        self.boot = open_ledger(source, name, "1", "", None).boot
+        self.store = WireStore(lane_conninfo(source), self.boot)
+
+    async def turn(self, seq: int, mark: int) -> object:
+        """Write the turn `seq`, having seen the one before."""
+        await self.store.open()
+        await self.store.begin(mark, seq - 1)
+        return await self.store.commit([Step(_TURN, (seq, mark, self.boot, f"note {seq}"))])
+
+
+def _told(source: Postgres, sql: str) -> None:
+    with closing(connect(source, readonly=False)) as connection:
+        connection.execute(sql)
+
+
+async def test_a_turn_sees_what_others_have_changed_and_which_was_before(source: Postgres) -> None:
+    a, b = Gateway(source, "a"), Gateway(source, "b")
+    one = await a.turn(1, 7)
+    two = await b.turn(2, 1)
+    begun = await a.store.begin(8, 1)
+    assert (begun.seq, begun.notes, begun.before, begun.latest) == (2, ["note 2"], one, two) and one != two
+    await a.store.leave(alive=False)
+    begun = await b.store.begin(2, 2)
+    assert (begun.seq, begun.notes, begun.before, begun.latest) == (2, [], two, two)
+    await b.store.leave(alive=True)
+    assert await a.store.went_in(7) and not await a.store.went_in(8)
+    a.store.close()
+    b.store.close()
+
+
+async def test_another_turn_of_the_same_number_is_not_the_one_that_was_seen(source: Postgres) -> None:
+    """A fail-over has lost that, and others have gone on."""
+    a = Gateway(source, "a")
+    one = await a.turn(1, 1)
+    _told(source, "UPDATE changes SET at_us = at_us + 1")
+    begun = await a.store.begin(2, 1)
+    assert begun.before not in (None, one)
+    await a.store.leave(alive=False)
+    _told(source, "DELETE FROM changes")
+    begun = await a.store.begin(2, 1)
+    assert (begun.before, begun.latest) == (None, None)
+    await a.store.leave(alive=False)
+    with pytest.raises(Behind):
+        await a.store.begin(2, 0)
+    a.store.close()
+
+
+async def test_a_boot_that_was_ended_has_no_turn(source: Postgres) -> None:
+    a = Gateway(source, "a")
+    await a.turn(1, 1)
+    _told(source, f"UPDATE boots SET ended = 1 WHERE id = {a.boot}")
+    with pytest.raises(Fenced):
+        await a.store.begin(2, 1)
+    a.store.close()
+
+
+async def test_whether_a_turn_is_in_is_not_said_before_its_connection_is_through(source: Postgres) -> None:
+    """The old connection may still be at it: it has the head until then."""
+    a = Gateway(source, "a")
+    await a.store.open()
+    await a.store.begin(5, 0)
+    old, a.store.wire = a.store.wire, None
+    await a.store.open()
+    answers: list[bool] = []
+
+    async def ask() -> None:
+        answers.append(await a.store.went_in(5))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        assert answers == [] and old is not None
+        await old.trip([Step(_TURN, (1, 5, a.boot, "")), Step("COMMIT")], 5)
+    assert answers == [True]
+    old.close()
+    a.store.close()
