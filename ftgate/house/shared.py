@@ -52,6 +52,11 @@ _LATELY = (
     " AND at_us > (extract(epoch FROM clock_timestamp() - interval '1 minute') * 1000000)::bigint ORDER BY seq"
 )
 """What turns have told in the last minute: no window of limits is longer."""
+_OLDER = (
+    "SELECT ref, at_us, key, account FROM holds WHERE boot <> {}"
+    " AND at_us <= (extract(epoch FROM clock_timestamp() - interval '1 minute') * 1000000)::bigint"
+)
+"""Calls that are in flight for longer."""
 _SEQ = "SELECT seq FROM head"
 _HELD = "SELECT account, posted, held FROM balances"
 _QUOTAS_HELD = "SELECT key, held FROM spent WHERE held > 0"
@@ -102,6 +107,7 @@ class SharedHouse(House[D]):
             recording.connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
             self.lane.seen = self._load_all(recording)
             self._asked = recording.asked
+            self.memory.in_flight(recording.connection.execute(_OLDER.format(self.opened.boot)))
             self.memory.passed(recording.connection.execute(_LATELY.format(0)), ())
             self.ratios = {(kind, model): milli for kind, model, milli in recording.connection.execute(_RATIOS)}
         finally:

@@ -116,6 +116,23 @@ async def test_limits_know_what_the_others_let_in(source: Postgres, tmp_path: Pa
             assert await b.refresh() and other.counted() == (0, 4)
 
 
+async def test_a_start_counts_calls_that_are_in_flight_for_long(source: Postgres, tmp_path: Path) -> None:
+    """They were begun before all that it hears of."""
+    async with opened(source, tmp_path / "a") as a:
+        await ann(a)
+        one = Line(a)
+        taken = await one.hold("long")
+        with closing(connect(source, readonly=False)) as connection:
+            for table in ("changes", "holds"):
+                connection.execute(f"UPDATE {table} SET at_us = at_us - 120000000")
+        a.lane._known = None
+        async with opened(source, tmp_path / "b") as b:
+            other = Line(b)
+            assert other.counted()[0] == 1
+            await one.settle("long", taken)
+            assert await b.refresh() and other.counted()[0] == 0
+
+
 async def test_keys_that_are_made_at_two_gateways_at_once(source: Postgres, tmp_path: Path) -> None:
     async with two(source, tmp_path) as (a, b):
         await ann(a)

@@ -136,6 +136,13 @@ class BooksMemory:
         limits.hear(self._unheard)
         self._unheard.clear()
 
+    def in_flight(self, holds: Iterable[tuple[str, int, int, int]]) -> None:
+        """Calls of others that were begun before all that is read of what they have told: ref, time, key, account of
+        each. At which model they are, their holds do not say."""
+        self._hear(
+            [["h", ref, at_us, [["key", key, 0], ["account", account, 0]]] for ref, at_us, key, account in holds]
+        )
+
     def passed(self, notes: Iterable[tuple[int, str]], open: Collection[str]) -> None:
         """Memory was read anew, past these notes of turns, each with its boot: what the others have told of limits
         counts all the same. `open` are the refs of all holds that are open anywhere."""
