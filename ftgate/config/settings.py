@@ -148,8 +148,7 @@ class Server(msgspec.Struct, frozen=True):
         float,
         Note(
             "Seconds after SIGTERM in which `/readyz` says 503 and calls are still taken. A second signal skips them.",
-            "a proxy that asks each gateway for its readiness sends calls elsewhere by then; where none asks, there is"
-            " nobody to wait for.",
+            "a proxy that asks each gateway whether it is ready sends calls elsewhere by then; others need no notice.",
             high=3600,
         ),
     ] = 0.0
