@@ -304,6 +304,7 @@ async def _serve(
             house.accounts.keys.remember_use,
         )
         nursery.start_soon(serving.sweep, chores, house)
+        nursery.start_soon(serving.follow_spending, house, gate.standing.spending)
         nursery.start_soon(serving.prune, house)
         nursery.start_soon(copies.run)
         nursery.start_soon(_telemetry, house)

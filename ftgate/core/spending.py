@@ -58,6 +58,13 @@ class Spending:
         self._turn(now_us)
         self.units = self.months[self.begins_us] = dict(units)
 
+    def heard(self, units: Mapping[str, int], now_us: int) -> None:
+        """What the calls of this month have cost by now, those of other gateways among them, of this one perhaps not
+        yet the last."""
+        self._turn(now_us)
+        for channel, spent in units.items():
+            self.units[channel] = max(spent, self.units.get(channel, 0))
+
     def of(self, channel: str, now_us: int) -> int:
         """Units of this month."""
         self._turn(now_us)

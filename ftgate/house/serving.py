@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import socket
+import sqlite3
 import ssl
 import sys
 from collections import deque
@@ -26,6 +27,7 @@ import trio
 
 from ftgate.config import Settings
 from ftgate.config.settings import Server
+from ftgate.core.spending import Spending
 from ftgate.house.house import Directory, House
 
 log = logging.getLogger("ftgate.serving")
@@ -36,6 +38,8 @@ CUT_S = 3.0
 LOOK_S = 0.05
 """How often a process that winds down looks whether calls are still running."""
 SWEEP_S = 60.0
+SPENDING_S = 10.0
+"""How often it is read what channels have cost at other gateways."""
 OPEN_FILES = 65_536
 PR_SET_DUMPABLE = 4
 """Of prctl(2)."""
@@ -342,6 +346,17 @@ async def sweep(chores: Iterable[Callable[[], None]], house: House[Directory]) -
             chore()
         await house.maybe_checkpoint()
         await house.note_spending()
+
+
+async def follow_spending(house: House[Directory], spending: Spending) -> None:
+    """Until cancelled, where gateways share a ledger: what channels cost at the others counts for their caps too."""
+    while not house.writer.alone:
+        await trio.sleep(SPENDING_S)
+        if any(channel.monthly_cap is not None for channel in house.settings.routes.channels):
+            try:
+                spending.heard(await house.spent_this_month(), house.clock.wall_us())
+            except sqlite3.Error as error:
+                log.warning("what other gateways have spent is not known yet: %s", error)
 
 
 async def prune(house: House[Directory]) -> None:

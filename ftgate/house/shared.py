@@ -94,7 +94,7 @@ class SharedHouse(House[D]):
         self.memory = BooksMemory(self.books, _statement, self._read)
         self.memory.charge_estimate = self.settings.database.expired_hold == "charge_estimate"
         self.lane = Lane(
-            WireStore(conninfo, self.opened.boot), self.memory, self.clock, seen=0, passing=self.passing
+            WireStore(conninfo, self.opened.boot, self.gateway), self.memory, self.clock, seen=0, passing=self.passing
         )  # fmt: skip
         self.writer = self.lane
         self.accounts = accounts(
@@ -183,10 +183,8 @@ class SharedHouse(House[D]):
     async def maybe_checkpoint(self, every: int = 200_000, pause_s: float = 0.005) -> None:
         """As House says; whichever gateway comes first does it. What turns changed long ago is forgotten too."""
         before_us = self.clock.wall_us() - CHANGES_KEPT_S * 1_000_000
-        statements = self.lane.changed().statements
-        statements.append(("DELETE FROM changes WHERE at_us < ? AND seq < (SELECT seq FROM head)", (before_us,)))
-        statements.append(("DELETE FROM touched WHERE seq < (SELECT min(seq) FROM changes)", ()))
         try:
+            await trio.to_thread.run_sync(opening.forget_changes, self.database, before_us, abandon_on_cancel=True)
             if self.audit is None:
                 noted = await trio.to_thread.run_sync(self._reading, _checked, abandon_on_cancel=True)
                 upto = await trio.to_thread.run_sync(self._reading, database.last_entry, abandon_on_cancel=True)

@@ -24,6 +24,8 @@ LIMIT = 50
 TIMES = 4
 EDGE_S = 2
 """What is left out at both ends where a share is told."""
+KEPT_S = 2
+"""A connection that was idle for longer is made anew: a gateway closes those that nobody uses."""
 CALLERS = 16
 STREAMS = 4
 """Of the callers at each gateway."""
@@ -63,15 +65,19 @@ class Wire:
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         ).encode() + body
         self.socket: socket.socket | None = None
+        self.used = 0.0
 
     def call(self) -> Call:
         began = time.monotonic()
+        if began - self.used > KEPT_S:
+            self.close()
         try:
             status = self._status()
         except OSError:
             self.close()
             status = 0
-        return Call(began, time.monotonic(), status)
+        self.used = time.monotonic()
+        return Call(began, self.used, status)
 
     def _status(self) -> int:
         if self.socket is None:

@@ -66,3 +66,15 @@ def test_a_clock_that_goes_wrong_for_a_while_loses_nothing():
         said.add("a", 1000, wrong)
         said.add("a", 5, november)  # it had come before
     assert said.of("a", november) == 130 and len(said.months) <= 3
+
+
+def test_what_other_gateways_have_spent_counts_and_what_is_not_in_it_yet_is_not_forgotten():
+    spending, now = Spending(), at(2026, 11, 29)
+    spending.add("a", 50, now)
+    spending.heard({"a": 90, "b": 5}, now)
+    assert (spending.of("a", now), spending.of("b", now)) == (90, 5) and spending.capped(capped(90), now)
+    spending.add("a", 10, now)
+    spending.heard({"a": 95}, now)  # our last call is not among them
+    assert spending.of("a", now) == 100
+    spending.heard({}, later := at(2026, 12, 2))
+    assert spending.of("a", later) == 0

@@ -181,7 +181,9 @@ class Connected:
             self.close()
             raise Away(f"cut at {place}")
 
-    async def begin(self, mark: int, seen: int, *, orphans: bool = False, grace_s: float | None = None) -> Begun:
+    async def begin(
+        self, mark: int, seen: int, *, orphans: bool = False, grace_s: float | None = None, latest_us: int = 0
+    ) -> Begun:
         shared = self.shared
         self.asked = trio.current_time()
         try:
@@ -201,7 +203,7 @@ class Connected:
             raise Fenced("declared dead")
         self.mark, self.since_us = mark, now_us()
         now = trio.current_time()
-        if grace_s is not None:
+        if grace_s is not None and self.since_us < latest_us:
             for boot in shared.boots:
                 boot.ended |= boot is not self.boot and now - boot.seen_at > grace_s
         notes = [note for boot, note in shared.changes[seen:] if boot != self.boot.id]
@@ -250,6 +252,9 @@ class Connected:
             self.boot.seen_at = trio.current_time()
         self._leave()
         await trio.sleep(0)
+
+    async def throw_out(self) -> None:
+        """Nobody stands still but in a trip's middle, which is none here."""
 
     async def went_in(self, mark: int) -> bool:
         await self._step("find")

@@ -133,7 +133,7 @@ class Gateway:
         if "retry without mark" in shared.plants:
             self.store.went_in = self._never  # type: ignore[method-assign]
         if "cancelled hold left open" in shared.plants:
-            self.ledger._give_back = lambda job: None  # type: ignore[method-assign]
+            self.ledger._give_back = lambda job, ref: None  # type: ignore[method-assign]
 
     async def begin(self) -> None:
         """As a house does it: limits come after the first turn."""

@@ -4,15 +4,19 @@ import errno
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from math import inf
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
+from ftgate.core.routing import Channel
+from ftgate.core.spending import Spending
 from ftgate.house import serving
 from ftgate.house.live import Live
 from tests.config.reading import CHANNEL, load
@@ -326,3 +330,31 @@ def test_a_server_leaves_no_core_file() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "(0, 0) True\n"
+
+
+class Spender:
+    """A house that shares its ledger, in which `others` have spent something."""
+
+    def __init__(self, *, alone: bool, cap: int | None) -> None:
+        channel = Channel("a", "lab", {}, (), {}, monthly_cap=cap)
+        self.writer = SimpleNamespace(alone=alone)
+        self.settings = SimpleNamespace(routes=SimpleNamespace(channels=[channel]))
+        self.clock = SimpleNamespace(wall_us=lambda: 0)
+        self.asked = 0
+
+    async def spent_this_month(self) -> dict[str, int]:
+        self.asked += 1
+        if self.asked == 1:
+            raise sqlite3.OperationalError("it does not answer")
+        return {"a": 7}
+
+
+@pytest.mark.parametrize(("alone", "cap", "asked", "known"), [(False, 10, 4, 7), (False, None, 0, 0), (True, 10, 0, 0)])
+async def test_what_others_spend_is_read_where_it_counts(
+    alone: bool, cap: int | None, asked: int, known: int, autojump_clock: object
+) -> None:
+    house: Any = Spender(alone=alone, cap=cap)
+    spending = Spending()
+    with trio.move_on_after(4.5 * serving.SPENDING_S):
+        await serving.follow_spending(house, spending)
+    assert (house.asked, spending.of("a", 0)) == (asked, known)

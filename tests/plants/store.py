@@ -373,8 +373,8 @@ PLANTS = (
             (
                 "a hold that was lost ends another one of its number",
                 "ledger.py",
-                "(open is None or open.ref != row.request_id)",
-                "open is None",
+                "if open is None or open.ref != row.request_id:",
+                "if open is None:",
                 "gateways/test_gateways.py",
             ),
             (

@@ -47,13 +47,20 @@ HEARTBEAT_S = 1.0
 """How often a gateway that has nothing to do says that it lives, and looks what the others have changed."""
 TROUBLE_S = 2.0
 """Without a turn for so long, calls are refused before they wait."""
+LATE_S = 3 * HEARTBEAT_S
+"""Without a turn for so long we do not know whether others are alive."""
+SET_FORWARD_US = 5_000_000
+"""A clock of the database that is by so much later than it should be was set, and says of nobody that he is dead."""
 GRACE_S = 60.0
 """After so long without a sign of life a gateway counts as dead: its open holds are ended."""
 REAP_EVERY_S = 5.0
 RETRY_S = (0.02, 0.05, 0.1, 0.2, 0.5)
-RETRIED = frozenset({"55P03", "40001", "40P01", "57014", "53300", "53400", "25006"})
-"""SQLSTATEs after which the same can come in later: locks and time limits, too many connections, a server that only
-reads just now."""
+LOCKED = "55P03"
+RETRIED = frozenset({LOCKED, "40001", "40P01", "25006"})
+"""SQLSTATEs after which the same can come in later: locks and time limits, a server that only reads just now."""
+RETRIED_CLASSES = frozenset({"53", "57", "58"})
+"""And those that begin so: no room on its disk or in its memory, too many connections, an operator's doing, a system
+that fails it."""
 MOST_REFUSED = 3
 """Other refusals in a row after which nothing that was decided can be written: the process must end."""
 LAST_TRIES_S = 15.0
@@ -100,6 +107,7 @@ class Lane:
         self.orphans_left = True
         """Whether there may be open holds of boots that have ended."""
         self.orphans_ended = 0
+        self._behind = self._locked_out = False
         self._reaped = -inf
         self._steady = inf  # since when there was no trouble
 
@@ -232,14 +240,19 @@ class Lane:
                     await self._sleep()
                     try:
                         await self.store.open()
+                        if self._locked_out:
+                            self._locked_out = False
+                            await self.store.throw_out()
                         if self._undone is not None:
                             await self._find_out()
+                        elif self._behind:
+                            await self._read_anew()
                         await self._turn()
                         tries = 0
                     except Fenced as fenced:
                         self._dead(DatabaseFault(str(fenced)))
                     except Behind:
-                        await self._read_anew()
+                        self._behind = True
                     except (Away, Rejected, OSError) as error:
                         self._in_trouble(error)
                         if self.failed is None:
@@ -250,22 +263,33 @@ class Lane:
             self._dead(error)
         finally:
             self.deciding = None
+            if self.failed is not None:
+                self.store.close()  # the head is free at once
             self._ended.set()
 
     async def _turn(self) -> None:
         mark = next(self._marks)
         began = time.monotonic()
         now = trio.current_time()
+        if now - self._since > LATE_S:  # we were away ourselves, without having noticed
+            self._steady = now
         reaping = now - self._reaped > REAP_EVERY_S
         # Who was away himself does not know who else is: only one that was there all the time declares others dead.
         grace_s = GRACE_S if reaping and now - self._steady > GRACE_S else None
         asked = self.clock.now()
-        begun = await self.store.begin(mark, self.seen, orphans=reaping or self.orphans_left, grace_s=grace_s)
+        begun = await self.store.begin(
+            mark,
+            self.seen,
+            orphans=reaping or self.orphans_left,
+            grace_s=grace_s,
+            latest_us=self.clock.wall_us() + SET_FORWARD_US,
+        )
         if reaping:
             self._reaped = now
         self.orphans_left = len(begun.orphans) == MOST_ORPHANS
         if self._known is not None and begun.before != self._known:
-            raise Behind  # a fail-over has lost what we know
+            self.seen = 0  # a fail-over has lost what we know: numbers say nothing any more
+            raise Behind
         self.clock.set(begun.at_us, asked)
         if begun.notes or begun.touched:
             rows = await self.store.rows(self.memory.wanted(begun.touched)) if begun.touched else []
@@ -289,11 +313,11 @@ class Lane:
         batch.statements[:0] = [statement for one in loose for statement in one.statements]
         if not batch.size():
             self._undone = None
-            if grace_s is not None:
-                self._beat = -inf  # whom it has declared dead must stay so
             self._tell(batch, loose, jobs)
             beat = trio.current_time()
-            alive, self._beat = beat - self._beat >= HEARTBEAT_S, beat
+            # Whom it has declared dead must stay so.
+            if alive := grace_s is not None or beat - self._beat >= HEARTBEAT_S:
+                self._beat = beat
             await self.store.leave(alive=alive)
         else:
             self.passing("turn_decided")
@@ -359,7 +383,7 @@ class Lane:
         if batch.size() and await self.store.went_in(mark):
             self._came_in(self.seen)  # the notes since then are read by the next turn, our own is passed over
             return
-        self.seen, self._known = await self.memory.reload(), None
+        await self._reload()
         batch.undone = True
         self._take_back()
 
@@ -374,7 +398,10 @@ class Lane:
 
     async def _read_anew(self) -> None:
         await self.store.leave(alive=False)
-        self.seen, self._known = await self.memory.reload(), None
+        await self._reload()
+
+    async def _reload(self) -> None:
+        self.seen, self._known, self._behind = await self.memory.reload(), None, False
 
     def _well(self) -> None:
         self._since = trio.current_time()
@@ -385,13 +412,16 @@ class Lane:
             self.trouble = None
 
     def _in_trouble(self, error: BaseException) -> None:
-        if isinstance(error, Rejected) and error.state not in RETRIED:
+        state = error.state if isinstance(error, Rejected) else ""
+        if state and not (state in RETRIED or state[:2] in RETRIED_CLASSES):
             self._refused += 1
             if self._refused >= MOST_REFUSED:
-                self._dead(DatabaseFault(f"it refuses what was decided ({error.state}: {error})"))
+                self._dead(DatabaseFault(f"it refuses what was decided ({state}: {error})"))
                 return
-        elif isinstance(error, Rejected) and error.state == "55P03" and trio.current_time() - self._since < TROUBLE_S:
-            return  # others are at it
+        elif state == LOCKED:
+            if trio.current_time() - self._since < TROUBLE_S:
+                return  # others are at it
+            self._locked_out = True
         self._steady = inf
         if self.trouble is None:
             log.error("the database does not take commits: %s; trying again", error)

@@ -68,30 +68,30 @@ class TurnLedger:
         try:
             await job.event.wait()
         except trio.Cancelled:
-            self._withdraw(job)
+            self._withdraw(job, request.ref)
             raise
         if job.error is not None:
             raise _told(job.error)
         held: Held | Poor | Exhausted | Refused | None = job.result
         return held
 
-    def _withdraw(self, job: Job) -> None:
+    def _withdraw(self, job: Job, ref: str) -> None:
         """Nobody waits for this hold any more: it is not taken, or ended as soon as it is in."""
         job.withdrawn = True
         if job.done:
-            self._give_back(job)
+            self._give_back(job, ref)
         elif job.decided:
-            job.settled = self._give_back
+            job.settled = lambda job: self._give_back(job, ref)
 
-    def _give_back(self, job: Job) -> None:
+    def _give_back(self, job: Job, ref: str) -> None:
         held = job.result
         if isinstance(held, Held) and job.error is None:
-            self.lane.do(Job(lambda: self._void(held)))
+            self.lane.do(Job(lambda: self._void(held, ref)))
 
-    def _void(self, held: Held) -> None:
+    def _void(self, held: Held, ref: str) -> None:
         assert isinstance(held.id, int)
         hold = self.books.open.get(held.id)
-        if hold is not None:
+        if hold is not None and hold.ref == ref:  # its number may have been given again
             if self.shared is not None:
                 self.shared.ended(hold.ref, 0)
             self.memory.decide_end(hold.id, None, _withdrawn(hold, self.memory.clock.wall_us()))
@@ -139,8 +139,10 @@ class TurnLedger:
             if self.shared is not None:
                 self.shared.ended(row.request_id, row.prompt_tokens + row.completion_tokens)
             open = self.books.open.get(hold)  # type: ignore[call-overload]
-            if (open is None or open.ref != row.request_id) and hold not in self.books.ended:
-                return self._lost(charge, row)
+            if open is None or open.ref != row.request_id:
+                *_, ref = self.books.ended.get(hold, ("",))  # type: ignore[call-overload]
+                if ref != row.request_id:
+                    return self._lost(charge, row)
             return self.memory.decide_end(hold, charge, row)
 
         job = self.lane.do(Job(decide))

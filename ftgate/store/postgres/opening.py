@@ -33,12 +33,18 @@ MOVE = "move"
 """In `meta`: the move by which it went there."""
 FROM = "came from"
 """In `meta`: the move that brought it here (store.moved)."""
+APPLICATION = "ftgate lane"
+"""What a lane's connection is called in pg_stat_activity."""
 SESSION = {
     "lock_timeout": "1000", "idle_in_transaction_session_timeout": "500", "statement_timeout": "5000",
     "plan_cache_mode": "force_generic_plan", "timezone": "UTC", "client_min_messages": "error",
-    "standard_conforming_strings": "on", "bytea_output": "hex", "jit": "off",
+    "standard_conforming_strings": "on", "bytea_output": "hex", "jit": "off", "enable_seqscan": "off",
+    "tcp_keepalives_idle": "1", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "3",
 }  # fmt: skip
-"""Of a lane's session. Whoever keeps the head without a word for half a second loses it."""
+"""Of a lane's session. Whoever keeps the head without a word for half a second loses it, and so does a machine that is
+not there any more. The plans are made once and for all, while tables may be small: every statement of a turn has its
+index."""
+SET = "; ".join(f"SET {name} = '{value}'" for name, value in SESSION.items())
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -74,7 +80,7 @@ AWAY = frozenset({"57P03", "57P01", "57P02", "53300", "08000", "08001", "08003",
 
 
 def lane_conninfo(source: Postgres) -> str:
-    """How the lane connects: as the URL says, and with its session's settings. Raises DatabaseFault."""
+    """How the lane connects: as the URL says; SET comes first then. Raises DatabaseFault."""
     if not source.readable:
         raise DatabaseFault(
             "database.url cannot be read: write a / in its password as %2F, an @ as %40, and other signs like these as"
@@ -82,16 +88,14 @@ def lane_conninfo(source: Postgres) -> str:
         )
     try:
         from psycopg import ProgrammingError
-        from psycopg.conninfo import conninfo_to_dict, make_conninfo
+        from psycopg.conninfo import make_conninfo
     except ImportError:
         raise DatabaseFault(WITHOUT) from None
 
     try:
-        said = conninfo_to_dict(source.url)
-        options = " ".join(filter(None, [str(said.get("options") or ""), *(f"-c {k}={v}" for k, v in SESSION.items())]))
         return make_conninfo(
-            source.url, options=options, connect_timeout=2, tcp_user_timeout=3000,
-            target_session_attrs="read-write", application_name="ftgate", client_encoding="utf8",
+            source.url, connect_timeout=2, tcp_user_timeout=3000, target_session_attrs="read-write",
+            application_name=APPLICATION, client_encoding="utf8",
         )  # fmt: skip
     except ProgrammingError:
         raise DatabaseFault(f"database.url is no URL that PostgreSQL's library can read ({source})") from None
@@ -254,6 +258,13 @@ def end_boot(source: Postgres, boot: int) -> None:
     """This process has ended in good order. Raises PostgresError."""
     with closing(connect(source, readonly=False)) as connection:
         connection.execute("UPDATE boots SET ended = 1 WHERE id = ?", (boot,))
+
+
+def forget_changes(source: Postgres, before_us: int) -> None:
+    """What turns before that have changed is known to all: in no turn, since it may take long. Raises PostgresError."""
+    with closing(connect(source, readonly=False)) as connection:
+        connection.execute("DELETE FROM changes WHERE at_us < ? AND seq < (SELECT seq FROM head)", (before_us,))
+        connection.execute("DELETE FROM touched WHERE seq < (SELECT min(seq) FROM changes)")
 
 
 def remove_checkpoints(source: Postgres) -> None:

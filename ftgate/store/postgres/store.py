@@ -8,9 +8,12 @@ time it is. The second writes, leaves the turn's mark, and commits. Few statemen
 from collections.abc import Hashable, Sequence
 from typing import Any
 
+from ftgate.store.postgres.opening import APPLICATION, SET
 from ftgate.store.postgres.turns import MOST_ORPHANS, Begun, Behind, Fenced
 from ftgate.store.postgres.wire import Away, Rejected, Step, Wire
 
+ONLY_READS = "25006"
+"""The SQLSTATE of a server that takes no changes."""
 TRIP_S = 6.0
 """Longer than the server's own limit of a statement."""
 _BEGIN = Step("BEGIN ISOLATION LEVEL READ COMMITTED")
@@ -18,7 +21,7 @@ _HEAD = Step("SELECT seq FROM head WHERE id = 1 FOR UPDATE")
 _CLOCK, _ALIVE, _BEFORE, _NOTE, _TOUCHED = range(5)
 _LOOK = (
     f"SELECT {_CLOCK}, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, 0::bigint, '', ''"  # noqa: S608 - ours
-    f" UNION ALL SELECT {_ALIVE}, 0, 0, '', '' FROM boots WHERE id = $2 AND ended = 0"
+    f" UNION ALL SELECT {_ALIVE}, 0, 0, '', '' FROM boots WHERE id = $2 AND gateway = $3 AND ended = 0"
     f" UNION ALL SELECT {_BEFORE}, at_us, boot, '', '' FROM changes WHERE seq = $1"
     f" UNION ALL SELECT {_NOTE}, seq, boot, note, at_us::text FROM changes WHERE seq > $1"
     f" UNION ALL SELECT DISTINCT {_TOUCHED}, 0::bigint, 0::bigint, what, id FROM touched WHERE seq > $1"
@@ -28,7 +31,14 @@ _MARKED = "SELECT mark FROM boots WHERE id = $1"
 _DEAD = (
     "UPDATE boots SET ended = 1 WHERE ended = 0 AND id <> $1 AND seen_at < clock_timestamp() - make_interval(secs =>"
     " $2::float8) AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => $2::float8)"
+    " AND clock_timestamp() < to_timestamp($3::float8 / 1000000)"
 )
+_STUCK = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND datname ="
+    " current_database() AND usename = current_user AND pid <> pg_backend_pid() AND state = 'active'"
+    " AND wait_event = 'ClientRead' AND state_change < clock_timestamp() - interval '1 second'"
+)
+"""A session that was sent half a trip: no time limit of the server's ends it."""
 _ORPHANS = (
     "SELECT h.id, h.boot, h.account, h.key, h.amount, h.quota_held, h.metered, h.ref, h.unlimited, h.estimate, h.at_us,"
     " h.note, EXISTS (SELECT 1 FROM requests r WHERE r.request_id = h.ref)::int FROM holds h JOIN boots b"
@@ -38,30 +48,36 @@ _COMMIT, _ROLLBACK = Step("COMMIT"), Step("ROLLBACK")
 
 
 class WireStore:
-    """`conninfo` is libpq's."""
+    """`conninfo` is libpq's; `boot` is one of `gateway`'s."""
 
-    def __init__(self, conninfo: str, boot: int) -> None:
+    def __init__(self, conninfo: str, boot: int, gateway: str) -> None:
         self.conninfo = conninfo
         self.boot = boot
+        self.gateway = gateway
         self.wire: Wire | None = None
 
     async def open(self) -> None:
         if self.wire is None or self.wire.closed:
-            self.wire = await Wire.open(self.conninfo)
+            self.wire = await Wire.open(self.conninfo, SET)
 
     async def _trip(self, steps: Sequence[Step]) -> list[list[tuple[Any, ...]]]:
         if self.wire is None or self.wire.closed:
             raise Away("there is no connection")
         try:
             return await self.wire.trip(steps, TRIP_S)
-        except Rejected:
-            await self.wire.trip([_ROLLBACK], TRIP_S)
+        except Rejected as rejected:
+            if rejected.state == ONLY_READS:
+                self.wire.close()  # another server takes changes now
+            else:
+                await self.wire.trip([_ROLLBACK], TRIP_S)
             raise
 
-    async def begin(self, mark: int, seen: int, *, orphans: bool = False, grace_s: float | None = None) -> Begun:
-        steps = [_BEGIN, _HEAD, Step(_LOOK, (seen, self.boot))]
+    async def begin(
+        self, mark: int, seen: int, *, orphans: bool = False, grace_s: float | None = None, latest_us: int = 0
+    ) -> Begun:
+        steps = [_BEGIN, _HEAD, Step(_LOOK, (seen, self.boot, self.gateway))]
         if grace_s is not None:
-            steps.append(Step(_DEAD, (self.boot, str(grace_s))))
+            steps.append(Step(_DEAD, (self.boot, str(grace_s), str(latest_us))))
         if orphans:
             steps.append(Step(_ORPHANS, (MOST_ORPHANS,)))
         _, ((seq,),), found, *more = await self._trip(steps)
@@ -95,6 +111,13 @@ class WireStore:
         # Whatever our old connection still does, it does with the head: we wait for it.
         _, _, found, _ = await self._trip([_BEGIN, _HEAD, Step(_MARKED, (self.boot,)), _COMMIT])
         return bool(found and found[0][0] == mark)
+
+    async def throw_out(self) -> None:
+        other = await Wire.open(self.conninfo, SET)
+        try:
+            await other.trip([Step(_STUCK, (APPLICATION,))], TRIP_S)
+        finally:
+            other.close()
 
     def close(self) -> None:
         if self.wire is not None:

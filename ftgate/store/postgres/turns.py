@@ -44,9 +44,12 @@ class Store(Protocol):
         """Connect, if that is needed. Raises Away."""
         ...
 
-    async def begin(self, mark: int, seen: int, *, orphans: bool = False, grace_s: float | None = None) -> Begun:
+    async def begin(
+        self, mark: int, seen: int, *, orphans: bool = False, grace_s: float | None = None, latest_us: int = 0
+    ) -> Begun:
         """Begin a turn, which will leave this mark: lock the head, look. `orphans`: also for holds of ended boots; with
-        `grace_s` boots that were not seen for so long have ended. Raises Fenced, Behind, Away, Rejected."""
+        `grace_s` boots that were not seen for so long have ended, unless the database's clock is past `latest_us`: then
+        it was set forward. Raises Fenced, Behind, Away, Rejected."""
         ...
 
     async def rows(self, steps: Sequence[Step]) -> list[list[tuple[Any, ...]]]:
@@ -64,6 +67,10 @@ class Store(Protocol):
 
     async def went_in(self, mark: int) -> bool:
         """Whether the turn of this mark is in. Raises Away, Fenced."""
+        ...
+
+    async def throw_out(self) -> None:
+        """End the session of a gateway that has the head and stands still. Raises Away, Rejected."""
         ...
 
     def close(self) -> None: ...

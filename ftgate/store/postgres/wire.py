@@ -6,13 +6,14 @@ can know what it is at.
 """
 
 from collections.abc import Iterable, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
 
 if TYPE_CHECKING:
+    from psycopg import Connection
     from psycopg.pq.abc import PGconn, PGresult
 
 CONNECT_S = 2.0
@@ -54,16 +55,15 @@ class Wire:
         self.closed = False
 
     @classmethod
-    async def open(cls, conninfo: str) -> "Wire":
-        """Connect, by libpq's own way through hosts and names, in a thread. Raises Away."""
-        from psycopg import Connection, OperationalError
+    async def open(cls, conninfo: str, first: str = "") -> "Wire":
+        """Connect, by libpq's own way through hosts and names, in a thread, and say `first`: settings, which poolers do
+        not take from a connection's own options. Raises Away."""
+        from psycopg import Error
 
         try:
             with trio.fail_after(CONNECT_S * _places(conninfo) + 1):
-                # Not PGconn.connect(): that would keep the interpreter's lock, and everybody else, for as long.
-                connect = partial(Connection.connect, conninfo, autocommit=True)
-                opened = await trio.to_thread.run_sync(connect, abandon_on_cancel=True)
-        except (OperationalError, trio.TooSlowError) as error:
+                opened = await trio.to_thread.run_sync(_connected, conninfo, first, abandon_on_cancel=True)
+        except (Error, trio.TooSlowError) as error:
             raise Away(" ".join(str(error).split()) or "no answer while connecting") from None
         connection = opened.pgconn
         connection.nonblocking = 1
@@ -139,6 +139,8 @@ class Wire:
             result = connection.get_result()
             if result is None:
                 at += 1
+                if at > len(asked) + 1:
+                    raise ConnectionError("what comes is no answer")
                 continue
             status = result.status
             if status == ExecStatus.PIPELINE_SYNC:
@@ -155,6 +157,16 @@ class Wire:
                 raise ConnectionError(str(failed))
             raise failed
         return found
+
+
+def _connected(conninfo: str, first: str) -> "Connection[Any]":
+    from psycopg import Connection
+
+    # Not PGconn.connect(): that would keep the interpreter's lock, and everybody else, for as long.
+    connection: Connection[Any] = Connection.connect(conninfo, autocommit=True)
+    if first:
+        connection.execute(first.encode())
+    return connection
 
 
 @cache

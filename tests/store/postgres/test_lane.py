@@ -13,24 +13,32 @@ from ftgate.store.postgres import lane as lanes
 from ftgate.store.postgres.clock import TurnClock
 from ftgate.store.postgres.job import Job
 from ftgate.store.postgres.lane import Lane
-from ftgate.store.postgres.turns import Begun, Fenced
-from ftgate.store.postgres.wire import Away, Step
+from ftgate.store.postgres.turns import Begun, Behind, Fenced
+from ftgate.store.postgres.wire import Away, Rejected, Step
 
 
 class Database:
-    """turns.Store: the commits named in `lost` do not come in, and after `fenced` ones nobody is told
-    whether they did."""
+    """turns.Store: the commits named in `lost` do not come in, and after `fenced` ones nobody is told whether they did.
+    `refusals` are what the next beginnings of turns raise."""
 
     def __init__(self, *lost: int, fenced: int | None = None) -> None:
+        self.refusals: list[Exception] = []
+        self.seen_alive = 0
+        self.graces: list[float | None] = []
         self.lost, self.fenced = set(lost), fenced
-        self.turns, self.tried = 0, 0
+        self.turns, self.tried, self.thrown_out = 0, 0, 0
         self.written: list[str] = []
 
     async def open(self) -> None:
         await trio.sleep(0)
 
-    async def begin(self, mark: int, seen: int, *, orphans: bool = False, grace_s: float | None = None) -> Begun:
+    async def begin(
+        self, mark: int, seen: int, *, orphans: bool = False, grace_s: float | None = None, latest_us: int = 0
+    ) -> Begun:
         await trio.sleep(0.001)
+        self.graces.append(grace_s)
+        if self.refusals:
+            raise self.refusals.pop(0)
         return Begun(self.turns, int(trio.current_time() * 1e6), [], [])
 
     async def rows(self, steps: Sequence[Step]) -> list[list[tuple[Any, ...]]]:
@@ -45,7 +53,11 @@ class Database:
         self.turns += 1
 
     async def leave(self, *, alive: bool) -> None:
+        self.seen_alive += alive
         await trio.sleep(0)
+
+    async def throw_out(self) -> None:
+        self.thrown_out += 1
 
     async def went_in(self, mark: int) -> bool:
         await trio.sleep(0)
@@ -73,8 +85,13 @@ class Memory:
     def expire(self, orphans: object, batch: Batch, at_us: int) -> None:
         raise AssertionError(orphans)
 
+    def __init__(self) -> None:
+        self.away: list[Exception] = []
+
     async def reload(self) -> int:
         await trio.sleep(0.001)
+        if self.away:
+            raise self.away.pop(0)
         return 0
 
 
@@ -165,4 +182,70 @@ async def test_a_bystander_of_a_turn_adds_to_the_next(autojump_clock: object) ->
             lane.do(Job(began.set))  # in the turn that the decider waits for
             lane.start()
     assert database.written == ["theirs"] and added[0].done
+    await lane.close()
+
+
+@pytest.mark.parametrize("state", ["53100", "53200", "53300", "57014", "58030", "40001", "25006"])
+async def test_what_a_server_in_need_refuses_comes_in_later(state: str, autojump_clock: object) -> None:
+    """A disk that is full is made room on: what was decided is not lost by it."""
+    database = Database()
+    database.refusals = [Rejected(state, "no room")] * 30
+    lane = _lane(database)
+    batch = _fill(lane, 1)
+    lane.start()
+    with trio.fail_after(60):
+        await lane.durable(batch)
+    assert lane.failed is None and lane.trouble is None
+    await lane.close()
+
+
+async def test_a_server_that_goes_away_while_memory_is_read_anew_is_tried_again(autojump_clock: object) -> None:
+    database, memory = Database(), Memory()
+    database.refusals = [Behind()]
+    memory.away = [Away("cut"), Rejected("57014", "it takes too long")]
+    lane = Lane(database, memory, TurnClock(), seen=0)
+    batch = _fill(lane, 1)
+    lane.start()
+    with trio.fail_after(60):
+        await lane.durable(batch)
+    assert lane.failed is None and memory.away == []
+    await lane.close()
+
+
+async def test_who_stands_still_with_the_head_is_thrown_out(autojump_clock: object) -> None:
+    database = Database()
+    database.refusals = [Rejected("55P03", "lock timeout")] * 400
+    lane = _lane(database)
+    batch = _fill(lane, 1)
+    lane.start()
+    await trio.sleep(lanes.TROUBLE_S / 2)
+    assert not database.thrown_out and lane.trouble is None  # others are at it
+    with trio.fail_after(600):
+        await lane.durable(batch)
+    assert database.thrown_out and lane.failed is None
+    await lane.close()
+
+
+async def test_turns_without_a_change_say_all_the_same_that_it_lives(autojump_clock: object) -> None:
+    """However often they come."""
+    database = Database()
+    lane = _lane(database)
+    lane.start()
+    for _ in range(100):
+        await lane.refresh(5)
+        await trio.sleep(0.1)
+    assert 8 <= database.seen_alive <= 12
+    await lane.close()
+
+
+async def test_who_was_away_declares_nobody_dead(autojump_clock: object) -> None:
+    database = Database()
+    lane = _lane(database)
+    lane.start()
+    await trio.sleep(3 * lanes.GRACE_S)
+    assert lanes.GRACE_S in database.graces  # one that was there all the time does
+    database.graces.clear()
+    lane._since -= lanes.GRACE_S  # the process stood still
+    await trio.sleep(lanes.GRACE_S / 2)
+    assert database.graces and set(database.graces) == {None}
     await lane.close()

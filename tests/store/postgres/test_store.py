@@ -1,7 +1,7 @@
 """The statements of a turn, on a real server."""
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 import trio
@@ -9,10 +9,10 @@ import trio.testing
 
 from ftgate.store.postgres.connection import connect
 from ftgate.store.postgres.memory import _TURN
-from ftgate.store.postgres.opening import lane_conninfo, open_ledger
-from ftgate.store.postgres.store import WireStore
+from ftgate.store.postgres.opening import SET, lane_conninfo, open_ledger
+from ftgate.store.postgres.store import _LOOK, WireStore
 from ftgate.store.postgres.turns import Behind, Fenced
-from ftgate.store.postgres.wire import Step
+from ftgate.store.postgres.wire import Away, Rejected, Step
 from ftgate.store.source import Postgres
 from tests.postgres import Server
 
@@ -26,7 +26,7 @@ def source(postgres: Server) -> Iterator[Postgres]:
 class Gateway:
     def __init__(self, source: Postgres, name: str) -> None:
         self.boot = open_ledger(source, name, "1", "", None).boot
-        self.store = WireStore(lane_conninfo(source), self.boot)
+        self.store = WireStore(lane_conninfo(source), self.boot, name)
 
     async def turn(self, seq: int, mark: int) -> object:
         """Write the turn `seq`, having seen the one before."""
@@ -101,3 +101,72 @@ async def test_whether_a_turn_is_in_is_not_said_before_its_connection_is_through
     assert answers == [True]
     old.close()
     a.store.close()
+
+
+async def test_nobody_is_declared_dead_by_a_clock_that_was_set_forward(source: Postgres) -> None:
+    a, b = Gateway(source, "a"), Gateway(source, "b")
+    await b.turn(1, 1)
+    _told(source, f"UPDATE boots SET seen_at = seen_at - interval '5 minutes' WHERE id = {b.boot}")
+    await a.store.open()
+    for latest_us, ended in ((0, 0), (2**62, 1)):
+        # Of no seconds, since a server that has begun just now declares nobody dead.
+        begun = await a.store.begin(1, 1, grace_s=0.0, latest_us=latest_us)
+        await a.store.leave(alive=True)
+        with closing(connect(source, readonly=True)) as connection:
+            assert connection.execute("SELECT ended FROM boots WHERE gateway = 'b'").fetchone() == (ended,), begun
+    a.store.close()
+    b.store.close()
+
+
+async def test_a_number_that_another_boot_was_given_is_not_ours(source: Postgres) -> None:
+    """A fail-over has lost our boot, and another gateway began one after it."""
+    a = Gateway(source, "a")
+    await a.turn(1, 1)
+    _told(source, f"UPDATE boots SET gateway = 'another' WHERE id = {a.boot}")
+    with pytest.raises(Fenced):
+        await a.store.begin(2, 1)
+    a.store.close()
+
+
+async def test_a_server_that_only_reads_is_left_for_one_that_does_not(source: Postgres) -> None:
+    a = Gateway(source, "a")
+    await a.store.open()
+    assert a.store.wire is not None
+    await a.store.wire.trip([Step("SET default_transaction_read_only = on")], 5)
+    with pytest.raises(Rejected):
+        await a.turn(1, 1)
+    await a.turn(1, 1)
+    a.store.close()
+
+
+async def test_who_sent_half_a_turn_and_stands_still_loses_the_head(source: Postgres) -> None:
+    a, b = Gateway(source, "a"), Gateway(source, "b")
+    await a.store.open()
+    await a.store.begin(1, 0)
+    assert a.store.wire is not None
+    raw = a.store.wire._connection
+    raw.send_query_params(b"SELECT length($1)", [b"x" * 200_000])  # more than a buffer, and nothing that ends it
+    raw.flush()
+    await b.store.open()
+    with trio.fail_after(20):
+        while True:
+            with suppress(Rejected):
+                await b.store.begin(1, 0)
+                break
+            await b.store.throw_out()
+    await b.store.leave(alive=True)
+    with pytest.raises(Away):
+        await a.store.commit([Step("SELECT 1")])
+    b.store.close()
+
+
+def test_each_statement_of_a_turn_has_its_index(source: Postgres) -> None:
+    """Plans are made once, for whatever number: without an index one would read all changes with the head in hand."""
+    with closing(connect(source, readonly=False)) as connection:
+        connection.script(
+            f"SET random_page_cost = 4; {SET}; INSERT INTO changes SELECT n, 1, n, repeat('x', 300)"
+            " FROM generate_series(1, 20000) n ORDER BY md5(n::text);"  # in no order, as pages are used again
+            f" ANALYZE changes; PREPARE look (bigint, bigint, text) AS {_LOOK}"
+        )
+        plan = "\n".join(line for (line,) in connection.execute("EXPLAIN EXECUTE look (19990, 1, 'a')"))
+    assert "Seq Scan" not in plan and plan.count("Index") >= 3, plan
