@@ -28,7 +28,7 @@ class Stopping:
 
     def lane(self) -> Lane:
         """One that runs on it."""
-        lane = Lane(self, self, TurnClock(trio.current_time), seen=0)  # type: ignore[arg-type]
+        lane = Lane(self, self, TurnClock(trio.current_time), seen=0)
         lane.start()
         return lane
 
@@ -43,7 +43,9 @@ class Stopping:
     async def open(self) -> None:
         await self._trip("begin")
 
-    async def begin(self, mark: int, seen: int, *, orphans: bool = False, grace_s: float | None = None) -> Begun:
+    async def begin(
+        self, mark: int, seen: int, *, orphans: bool = False, grace_s: float | None = None, latest_us: int = 0
+    ) -> Begun:
         await self._trip("begin")
         self.asked = mark
         return Begun(self.seq, int(trio.current_time() * 1_000_000), (), ())
@@ -58,6 +60,9 @@ class Stopping:
 
     async def leave(self, *, alive: bool) -> None:
         await self._trip("commit")
+
+    async def throw_out(self) -> None:
+        raise AssertionError("nobody else has the head")
 
     async def went_in(self, mark: int) -> bool:
         await self._trip("begin")

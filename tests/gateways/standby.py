@@ -99,10 +99,6 @@ class Pair:
     def promote(self) -> None:
         postgres.run(self.place, "pg_ctl", "promote", "-w")
 
-    def close(self) -> None:
-        postgres.run(self.place, "pg_ctl", "stop", "-w", "-m", "immediate")
-        stop(self.folder)
-
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/standby", description=(__doc__ or "").split("\n")[0])
@@ -111,9 +107,8 @@ def main() -> int:
     for number in range(parser.parse_args().rounds):
         with TemporaryDirectory(prefix="ftgate-standby-") as place:
             os.chmod(place, 0o755)
-            pair = Pair(Path(place))
             try:
-                one = Failover(Path(place) / "house", number, pair)
+                one = Failover(Path(place) / "house", number, Pair(Path(place)))
                 one.run()
             except AssertionError as wrong:
                 bad += 1
@@ -127,7 +122,9 @@ def main() -> int:
                     f" after it): {refused}; {said}", flush=True,
                 )  # fmt: skip
             finally:
-                pair.close()
+                if (Path(place) / "standby" / "data" / "postmaster.pid").exists():
+                    postgres.run(Path(place) / "standby", "pg_ctl", "stop", "-w", "-m", "immediate")
+                stop(Path(place))
     return 1 if bad else 0
 
 

@@ -316,7 +316,7 @@ class Lane:
             self._tell(batch, loose, jobs)
             beat = trio.current_time()
             # Whom it has declared dead must stay so.
-            if alive := grace_s is not None or beat - self._beat >= HEARTBEAT_S:
+            if alive := grace_s is not None or beat >= self._beat + HEARTBEAT_S:
                 self._beat = beat
             await self.store.leave(alive=alive)
         else:
