@@ -5,12 +5,15 @@ committed before: whether our boot has been ended (whoever ends boots has the he
 time it is. The second writes, leaves the turn's mark, and commits. Few statements, since each costs both sides.
 """
 
+import logging
 from collections.abc import Hashable, Sequence
 from typing import Any
 
 from ftgate.store.postgres.opening import APPLICATION, SET
 from ftgate.store.postgres.turns import MOST_ORPHANS, Begun, Behind, Fenced
 from ftgate.store.postgres.wire import Away, Rejected, Step, Wire
+
+log = logging.getLogger("ftgate.store")
 
 ONLY_READS = "25006"
 """The SQLSTATE of a server that takes no changes."""
@@ -116,6 +119,8 @@ class WireStore:
         other = await Wire.open(self.conninfo, SET)
         try:
             await other.trip([Step(_STUCK, (APPLICATION,))], TRIP_S)
+        except Rejected as error:  # a server on which nobody may do that: then its own limits must do
+            log.warning("who has the turn and stands still cannot be thrown out: %s", error)
         finally:
             other.close()
 

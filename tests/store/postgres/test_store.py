@@ -170,3 +170,13 @@ def test_each_statement_of_a_turn_has_its_index(source: Postgres) -> None:
         )
         plan = "\n".join(line for (line,) in connection.execute("EXPLAIN EXECUTE look (19990, 1, 'a')"))
     assert "Seq Scan" not in plan and plan.count("Index") >= 3, plan
+
+
+async def test_where_nobody_may_throw_out_others_it_is_said(
+    source: Postgres, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    a = Gateway(source, "a")
+    monkeypatch.setattr("ftgate.store.postgres.store._STUCK", "SELECT 1 / 0 WHERE $1 <> ''")
+    await a.store.throw_out()
+    assert "cannot be thrown out" in caplog.text
+    a.store.close()
