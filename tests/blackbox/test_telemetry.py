@@ -32,6 +32,7 @@ def test_spans_and_sums_of_a_few_calls(tmp_path: Path) -> None:
         assert ANSWER in said.text
         assert house.chat(account, "bad").status_code == 200
         error(house.chat(account, PROMPT), 400, "model_not_found", "model")
+        house.wait_for(lambda: len(house.rows(account)) == 4, "the refused call's row")
         rows = {row["request_id"]: row for row in house.rows(account)}
         ended(house)
         wholes = [span for span in collector.spans() if span["kind"] == 2]

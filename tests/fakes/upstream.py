@@ -147,6 +147,12 @@ class Seen:
     head_sent_at: float | None = None
     pieces_sent: int = 0
     finished_at: float | None = None  # the whole answer went out; None for one that was cut or left
+    number: int = 0  # of the calls; a test's own looks are none
+
+    @property
+    def control(self) -> bool:
+        """A test's own look, no call."""
+        return self.path.startswith("/_fake/")
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key == name.lower()), None)
@@ -405,6 +411,7 @@ class FakeUpstream:
         self.default = default or Script()
         self.get_answers: dict[str, Any] = {}  # path -> JSON, for GETs other than .../models
         self.requests: list[Seen] = []
+        self.calls = 0
         self.connections: list[Connection] = []
         self.port = 0
         self._ssl_context = ssl_context
@@ -481,6 +488,8 @@ class FakeUpstream:
         def at_head(seen: Seen) -> None:
             nonlocal early
             self.requests.append(seen)
+            self.calls += not seen.control
+            seen.number = self.calls
             connection.requests += 1
             early = seen.method == "POST" and self.default.early
             if early:
@@ -525,7 +534,7 @@ class FakeUpstream:
         return answering(script, seen.json) if script.offered else script
 
     async def _answer(self, stream: trio.abc.Stream, seen: Seen) -> None:
-        if seen.path.startswith("/_fake/") or seen.method != "POST":
+        if seen.control or seen.method != "POST":
             await self._answer_control(stream, seen)
             return
         script = self._script_for(seen)
@@ -556,7 +565,7 @@ class FakeUpstream:
         if streamed and framing == "length":
             length = sum(len(event) for _, event in events_for(script, seen))
         kind = "text/event-stream" if seen.stream and script.status == 200 else "application/json"
-        headers = [("content-type", script.content_type or kind), ("x-request-id", f"req_{len(self.requests)}")]
+        headers = [("content-type", script.content_type or kind), ("x-request-id", f"req_{seen.number}")]
         headers += script.headers
         headers += [("content-encoding", "gzip")] * script.gzip
         headers += [("retry-after", str(script.retry_after))] * (script.retry_after is not None)
@@ -682,7 +691,7 @@ class FakeUpstream:
                 "finished_at": seen.finished_at,
             }
             for seen in self.requests
-            if not seen.path.startswith("/_fake/")
+            if not seen.control
         ]
         connections = [vars(connection) for connection in self.connections]
         return {"now": time.monotonic(), "requests": requests, "connections": connections}
