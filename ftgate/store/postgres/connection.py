@@ -7,7 +7,7 @@ Reads are short, and connecting takes some milliseconds: connections that only r
 import selectors
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,10 @@ BUSY = frozenset(
     {"57P03", "57P01", "57P02", "53300", "08000", "08001", "08003", "08004", "08006", "57014", "25P03", "57P05"}
 )
 """SQLSTATEs of a server that is not there, or not yet, or has no time: the same may be answered in a moment."""
+SESSION = {
+    "timezone": "UTC", "standard_conforming_strings": "on", "client_min_messages": "error", "bytea_output": "hex",
+    "jit": "off", "random_page_cost": "1.1",
+}  # fmt: skip
 KEPT = 4
 """Connections that are kept for reads of one source while nobody reads: as many as pages are read at a time at most
 times."""
@@ -179,25 +183,33 @@ class Cursor:
 def _connected(source: Postgres, readonly: bool, timeout_s: float) -> "psycopg.Connection[Any]":
     import psycopg
 
-    said = {
-        "timezone": "'UTC'", "statement_timeout": round(timeout_s * 1000), "standard_conforming_strings": "on",
-        "client_min_messages": "error", "bytea_output": "hex", "jit": "off", "random_page_cost": 1.1,
-    }  # fmt: skip
+    settings = {**SESSION, "statement_timeout": str(round(timeout_s * 1000))}
     if readonly:  # a transaction that only reads sees one moment, as SQLite's does
-        said |= {"default_transaction_read_only": "on", "default_transaction_isolation": "'repeatable read'"}
+        settings |= {"default_transaction_read_only": "on", "default_transaction_isolation": "repeatable read"}
     try:
-        raw: psycopg.Connection[Any] = _impatient().connect(
-            _reaching(source.url), autocommit=True, cursor_factory=psycopg.ClientCursor, context=_adapters(),
+        raw = connected(
+            _reaching(source.url), settings, cursor_factory=psycopg.ClientCursor, context=_adapters(),
             connect_timeout=CONNECT_TIMEOUT_S, application_name="ftgate", client_encoding="utf8",
         )  # fmt: skip
-        # By a statement, since an `options` of the URL would be put aside, and poolers do not take it.
-        raw.execute("; ".join(f"SET {name} = {value}" for name, value in said.items()).encode())
-        _impatient().bound(raw, source, timeout_s + SILENT_S)
+        raw.bound(source, timeout_s + SILENT_S)
     except psycopg.ProgrammingError:  # its text shows the URL
         raise PostgresError(f"the URL of {source} cannot be read") from None
     except psycopg.Error as error:
         raise _said(error) from None
+    return raw  # type: ignore[no-any-return]
+
+
+def connected(conninfo: str, settings: Mapping[str, str], **how: Any) -> Any:
+    """psycopg's connection, without transactions of its own and with these settings: by a statement, since an `options`
+    of the URL would be put aside, and poolers do not take it. Raises psycopg.Error."""
+    raw = _impatient().connect(conninfo, autocommit=True, **how)
+    raw.execute(set_sql(settings).encode())
     return raw
+
+
+def set_sql(settings: Mapping[str, str]) -> str:
+    """The statements that set them."""
+    return "; ".join(f"SET {name} = '{value}'" for name, value in settings.items())
 
 
 @cache

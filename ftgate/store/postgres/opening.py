@@ -44,7 +44,6 @@ SESSION = {
 """Of a lane's session. Whoever keeps the head without a word for half a second loses it, and so does a machine that is
 not there any more. The plans are made once and for all, while tables may be small: every statement of a turn has its
 index."""
-SET = "; ".join(f"SET {name} = '{value}'" for name, value in SESSION.items())
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -80,7 +79,7 @@ AWAY = frozenset({"57P03", "57P01", "57P02", "53300", "08000", "08001", "08003",
 
 
 def lane_conninfo(source: Postgres) -> str:
-    """How the lane connects: as the URL says; SET comes first then. Raises DatabaseFault."""
+    """How the lane connects: as the URL says; SESSION is set first then. Raises DatabaseFault."""
     if not source.readable:
         raise DatabaseFault(
             "database.url cannot be read: write a / in its password as %2F, an @ as %40, and other signs like these as"

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from ftgate.store.postgres.opening import APPLICATION, SET
+from ftgate.store.postgres.opening import APPLICATION, SESSION
 from ftgate.store.postgres.turns import MOST_ORPHANS, Begun, Behind, Fenced
 from ftgate.store.postgres.wire import Away, Rejected, Step, Wire
 
@@ -61,7 +61,7 @@ class WireStore:
 
     async def open(self) -> None:
         if self.wire is None or self.wire.closed:
-            self.wire = await Wire.open(self.conninfo, SET)
+            self.wire = await Wire.open(self.conninfo, SESSION)
 
     async def _trip(self, steps: Sequence[Step]) -> list[list[tuple[Any, ...]]]:
         if self.wire is None or self.wire.closed:
@@ -116,7 +116,7 @@ class WireStore:
         return bool(found and found[0][0] == mark)
 
     async def throw_out(self) -> None:
-        other = await Wire.open(self.conninfo, SET)
+        other = await Wire.open(self.conninfo, SESSION)
         try:
             await other.trip([Step(_STUCK, (APPLICATION,))], TRIP_S)
         except Rejected as error:  # a server on which nobody may do that: then its own limits must do

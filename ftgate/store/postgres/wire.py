@@ -5,15 +5,16 @@ first use. Only one task may use a connection, and whoever is cancelled in the m
 can know what it is at.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
 
+from ftgate.store.postgres.connection import connected
+
 if TYPE_CHECKING:
-    from psycopg import Connection
     from psycopg.pq.abc import PGconn, PGresult
 
 CONNECT_S = 2.0
@@ -55,14 +56,14 @@ class Wire:
         self.closed = False
 
     @classmethod
-    async def open(cls, conninfo: str, first: str = "") -> "Wire":
-        """Connect, by libpq's own way through hosts and names, in a thread, and say `first`: settings, which poolers do
-        not take from a connection's own options. Raises Away."""
+    async def open(cls, conninfo: str, settings: Mapping[str, str]) -> "Wire":
+        """Connect, by libpq's own way through hosts and names, in a thread. Raises Away."""
         from psycopg import Error
 
         try:
             with trio.fail_after(CONNECT_S * _places(conninfo) + 1):
-                opened = await trio.to_thread.run_sync(_connected, conninfo, first, abandon_on_cancel=True)
+                # Not PGconn.connect(): that would keep the interpreter's lock, and everybody else, for as long.
+                opened = await trio.to_thread.run_sync(connected, conninfo, settings, abandon_on_cancel=True)
         except (Error, trio.TooSlowError) as error:
             raise Away(" ".join(str(error).split()) or "no answer while connecting") from None
         connection = opened.pgconn
@@ -157,16 +158,6 @@ class Wire:
                 raise ConnectionError(str(failed))
             raise failed
         return found
-
-
-def _connected(conninfo: str, first: str) -> "Connection[Any]":
-    from psycopg import Connection
-
-    # Not PGconn.connect(): that would keep the interpreter's lock, and everybody else, for as long.
-    connection: Connection[Any] = Connection.connect(conninfo, autocommit=True)
-    if first:
-        connection.execute(first.encode())
-    return connection
 
 
 @cache

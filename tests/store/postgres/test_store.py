@@ -7,9 +7,9 @@ import pytest
 import trio
 import trio.testing
 
-from ftgate.store.postgres.connection import connect
+from ftgate.store.postgres.connection import connect, set_sql
 from ftgate.store.postgres.memory import _TURN
-from ftgate.store.postgres.opening import SET, lane_conninfo, open_ledger
+from ftgate.store.postgres.opening import SESSION, lane_conninfo, open_ledger
 from ftgate.store.postgres.store import _LOOK, WireStore
 from ftgate.store.postgres.turns import Behind, Fenced
 from ftgate.store.postgres.wire import Away, Rejected, Step
@@ -164,7 +164,7 @@ def test_each_statement_of_a_turn_has_its_index(source: Postgres) -> None:
     """Plans are made once, for whatever number: without an index one would read all changes with the head in hand."""
     with closing(connect(source, readonly=False)) as connection:
         connection.script(
-            f"SET random_page_cost = 4; {SET}; INSERT INTO changes SELECT n, 1, n, repeat('x', 300)"
+            f"SET random_page_cost = 4; {set_sql(SESSION)}; INSERT INTO changes SELECT n, 1, n, repeat('x', 300)"
             " FROM generate_series(1, 20000) n ORDER BY md5(n::text);"  # in no order, as pages are used again
             f" ANALYZE changes; PREPARE look (bigint, bigint, text) AS {_LOOK}"
         )
