@@ -32,6 +32,8 @@ BUSY = frozenset(
     {"57P03", "57P01", "57P02", "53300", "08000", "08001", "08003", "08004", "08006", "57014", "25P03", "57P05"}
 )
 """SQLSTATEs of a server that is not there, or not yet, or has no time: the same may be answered in a moment."""
+IN_NEED = frozenset({"08", "53", "57", "58"})
+"""Classes of them: also what it has no memory, disk or connection for, and what fails it."""
 SESSION = {
     "timezone": "UTC", "standard_conforming_strings": "on", "client_min_messages": "error", "bytea_output": "hex",
     "jit": "off", "random_page_cost": "1.1",
@@ -48,6 +50,10 @@ class PostgresError(sqlite3.OperationalError):
     def __init__(self, text: str, sqlstate: str | None = None) -> None:
         super().__init__(text)
         self.sqlstate = sqlstate
+
+
+class SettingRefused(PostgresError):
+    """The server does not take one of our settings: that does not mend itself."""
 
 
 class Silent(PostgresError, DatabaseBusy):
@@ -110,6 +116,21 @@ class Connection:
         self._raw = _connected(self.source, True, READ_TIMEOUT_S)
         try:
             return Cursor(self._raw.execute(text))
+        except psycopg.Error as error:
+            raise _said(error) from None
+
+    def tries(self, settings: Mapping[str, str]) -> None:
+        """Whether the server would take them; none stays set. Not within a transaction. Raises PostgresError."""
+        import psycopg
+
+        self.execute("BEGIN")
+        assert self._raw is not None
+        try:
+            _set(self._raw, settings)
+            self._raw.rollback()
+        except SettingRefused:
+            self._raw.rollback()
+            raise
         except psycopg.Error as error:
             raise _said(error) from None
 
@@ -201,10 +222,35 @@ def _connected(source: Postgres, readonly: bool, timeout_s: float) -> "psycopg.C
 
 def connected(conninfo: str, settings: Mapping[str, str], **how: Any) -> Any:
     """psycopg's connection, without transactions of its own and with these settings: by a statement, since an `options`
-    of the URL would be put aside, and poolers do not take it. Raises psycopg.Error."""
+    of the URL would be put aside, and poolers do not take it. Where it fails none is left open. Raises psycopg.Error,
+    SettingRefused."""
     raw = _impatient().connect(conninfo, autocommit=True, **how)
-    raw.execute(set_sql(settings).encode())
+    try:
+        _set(raw, settings)
+    except BaseException:
+        raw.close()
+        raise
     return raw
+
+
+def _set(raw: "psycopg.Connection[Any]", settings: Mapping[str, str]) -> None:
+    """Raises psycopg.Error, SettingRefused."""
+    import psycopg
+
+    try:
+        raw.execute(set_sql(settings).encode())
+    except psycopg.Error as error:
+        if raw.closed or error.sqlstate is None or error.sqlstate[:2] in IN_NEED:
+            raise
+        words = " ".join((error.diag.message_primary or str(error)).split())
+        named = [name for name in settings if name in words.lower()]
+        which = max(named, key=len, default=f"one of {', '.join(settings)}")
+        raise SettingRefused(
+            f"PostgreSQL {(raw.info.parameter_status('server_version') or 'unknown').split()[0]} refuses the setting"
+            f" {which} ({words}). ftgate needs one that takes it: PostgreSQL's own server, 14 or newer; where it is a"
+            " right that is missing, GRANT SET ON PARAMETER to ftgate's user",
+            error.sqlstate,
+        ) from None
 
 
 def set_sql(settings: Mapping[str, str]) -> str:

@@ -31,6 +31,7 @@ from ftgate.ports import Row, nowhere
 from ftgate.store.batch import Batch
 from ftgate.store.database import DatabaseFault
 from ftgate.store.postgres.clock import TurnClock
+from ftgate.store.postgres.connection import SettingRefused
 from ftgate.store.postgres.job import Job
 from ftgate.store.postgres.turns import MOST_ORPHANS, Behind, Fenced, Memory, Store
 from ftgate.store.postgres.wire import Away, Rejected
@@ -88,6 +89,7 @@ class Lane:
         self._deciders: set[trio.lowlevel.Task] = set()
         self.parked: list[trio.lowlevel.Task] = []
         self.trouble: str | None = None
+        self._unfit: str | None = None  # how a server was refused that is no good for a lane, as told last
         self.failed: BaseException | None = None
         self.died = trio.Event()
         self.commits = 0
@@ -253,7 +255,7 @@ class Lane:
                         self._dead(DatabaseFault(str(fenced)))
                     except Behind:
                         self._behind = True
-                    except (Away, Rejected, OSError) as error:
+                    except (Away, Rejected, SettingRefused, OSError) as error:
                         self._in_trouble(error)
                         if self.failed is None:
                             await trio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
@@ -409,7 +411,7 @@ class Lane:
         self._steady = min(self._steady, self._since)
         if self.trouble is not None:
             log.warning("the database takes commits again")
-            self.trouble = None
+            self.trouble = self._unfit = None
 
     def _in_trouble(self, error: BaseException) -> None:
         state = error.state if isinstance(error, Rejected) else ""
@@ -423,9 +425,10 @@ class Lane:
                 return  # others are at it
             self._locked_out = True
         self._steady = inf
-        if self.trouble is None:
+        unfit = str(error) if isinstance(error, SettingRefused) else self._unfit
+        if self.trouble is None or unfit != self._unfit:
             log.error("the database does not take commits: %s; trying again", error)
-        self.trouble = str(error)
+        self.trouble, self._unfit = str(error), unfit
 
     def _dead(self, error: BaseException) -> None:
         if self.failed is not None:

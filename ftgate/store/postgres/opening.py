@@ -128,10 +128,12 @@ def unsafe(connection: Connection) -> list[str]:
 
 
 def fit(connection: Connection, source: Postgres) -> None:
-    """Whether this server keeps what it commits, as texts that ftgate can read. Raises DatabaseFault."""
+    """Whether this server takes a lane, and keeps what it commits, as texts that ftgate can read. Raises DatabaseFault,
+    PostgresError."""
     (number,) = connection.execute("SELECT current_setting('server_version_num')::int").fetchone()
     if number < OLDEST:
         raise DatabaseFault(f"{source} is PostgreSQL {number // 10000}; ftgate needs 14 or newer")
+    connection.tries(SESSION)
     (encoding,) = connection.execute("SHOW server_encoding").fetchone()
     if encoding != "UTF8":
         raise DatabaseFault(f"{source} keeps texts as {encoding}; make a database with ENCODING 'UTF8'")

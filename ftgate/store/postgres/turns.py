@@ -41,7 +41,7 @@ class Store(Protocol):
     """The database of one lane."""
 
     async def open(self) -> None:
-        """Connect, if that is needed. Raises Away."""
+        """Connect, if that is needed. Raises Away, SettingRefused."""
         ...
 
     async def begin(
@@ -70,7 +70,8 @@ class Store(Protocol):
         ...
 
     async def throw_out(self) -> None:
-        """End the session of a gateway that has the head and stands still, where that may be done. Raises Away."""
+        """End the session of a gateway that has the head and stands still, where that may be done. Raises Away,
+        SettingRefused."""
         ...
 
     def close(self) -> None: ...

@@ -57,15 +57,20 @@ class Wire:
 
     @classmethod
     async def open(cls, conninfo: str, settings: Mapping[str, str]) -> "Wire":
-        """Connect, by libpq's own way through hosts and names, in a thread. Raises Away."""
+        """Connect, by libpq's own way through hosts and names, in a thread. Raises Away,
+        SettingRefused."""
         from psycopg import Error
 
+        opening = _Opening()
         try:
             with trio.fail_after(CONNECT_S * _places(conninfo) + 1):
-                # Not PGconn.connect(): that would keep the interpreter's lock, and everybody else, for as long.
-                opened = await trio.to_thread.run_sync(connected, conninfo, settings, abandon_on_cancel=True)
-        except (Error, trio.TooSlowError) as error:
-            raise Away(" ".join(str(error).split()) or "no answer while connecting") from None
+                await trio.to_thread.run_sync(opening.make, conninfo, settings, abandon_on_cancel=True)
+        except BaseException as error:
+            opening.leave()
+            if isinstance(error, (Error, trio.TooSlowError)):
+                raise Away(" ".join(str(error).split()) or "no answer while connecting") from None
+            raise
+        opened = opening.made
         connection = opened.pgconn
         connection.nonblocking = 1
         connection.enter_pipeline_mode()
@@ -158,6 +163,26 @@ class Wire:
                 raise ConnectionError(str(failed))
             raise failed
         return found
+
+
+class _Opening:
+    """A connection that a thread makes, and that is closed at once where nobody waits for it any more: whichever of the
+    two comes last sees what the other has done."""
+
+    def __init__(self) -> None:
+        self.made: Any = None
+        self._left = False
+
+    def make(self, conninfo: str, settings: Mapping[str, str]) -> None:
+        # Not PGconn.connect(): that would keep the interpreter's lock, and everybody else, for as long.
+        self.made = connected(conninfo, settings)
+        if self._left:
+            self.made.close()
+
+    def leave(self) -> None:
+        self._left = True
+        if self.made is not None:
+            self.made.close()
 
 
 @cache

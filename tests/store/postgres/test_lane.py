@@ -11,6 +11,7 @@ from ftgate.store.batch import Batch
 from ftgate.store.database import DatabaseFault
 from ftgate.store.postgres import lane as lanes
 from ftgate.store.postgres.clock import TurnClock
+from ftgate.store.postgres.connection import SettingRefused
 from ftgate.store.postgres.job import Job
 from ftgate.store.postgres.lane import Lane
 from ftgate.store.postgres.turns import Begun, Behind, Fenced
@@ -196,6 +197,23 @@ async def test_what_a_server_in_need_refuses_comes_in_later(state: str, autojump
     with trio.fail_after(60):
         await lane.durable(batch)
     assert lane.failed is None and lane.trouble is None
+    await lane.close()
+
+
+async def test_a_server_that_refuses_a_setting_is_told_of_once_and_tried_again(
+    autojump_clock: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Be it that others are not there in between."""
+    database = Database()
+    refused = SettingRefused("PostgreSQL 13.1 refuses jit", "42704")
+    database.refusals = [Away("cut"), refused, refused, Away("cut"), refused, SettingRefused("PostgreSQL 12 does")]
+    lane = _lane(database)
+    batch = _fill(lane, 1)
+    lane.start()
+    with trio.fail_after(60):
+        await lane.durable(batch)
+    told = [line for line in caplog.messages if "refuses jit" in line or "12 does" in line]
+    assert len(told) == 2 and lane.failed is None and lane.trouble is None
     await lane.close()
 
 
