@@ -56,6 +56,8 @@ class Metrics:
         })  # fmt: skip
         yield self._gauge("calls_in_flight", "Calls in flight", (), {(): self.calls()})
         yield self._gauge("writer_queue_depth", "Changes not in the database yet", (), {(): self.writer.depth()})
+        slow = "Statements that took too long for a turn"
+        yield self._counter("slow_statements", slow, (), {(): self.writer.slowed})
         yield self._histogram("commit_seconds", "Commits", (), {(): self.writer.took})
         reached, events = self.payments()
         yield self._counter("payments", "Payments by status", ("status",), {(s,): n for s, n in reached.items()})

@@ -26,6 +26,11 @@ class Changes(Protocol):
     """Whether nobody else decides, so that what was decided stays so."""
     onlooker: Callable[[list[Row]], None] | None
 
+    @property
+    def slowed(self) -> int:
+        """How often a statement took too long for a turn."""
+        ...
+
     def start(self) -> None:
         """Begin writing; inside trio.run."""
         ...

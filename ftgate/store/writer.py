@@ -88,6 +88,7 @@ class Writer:
         self._lost_at = 0.0  # time.monotonic
         self.died = trio.Event()
         self.commits = 0
+        self.slowed = 0  # nothing limits the time of a statement
         self._jobs: queue.SimpleQueue[Batch | Compaction | Literal["fold"] | None] = queue.SimpleQueue()
         self._compactions: set[Compaction] = set()  # that somebody waits for
         self._thread: threading.Thread | None = None

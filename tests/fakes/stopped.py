@@ -53,7 +53,7 @@ class Stopping:
     async def rows(self, steps: Sequence[Any]) -> list[list[tuple[Any, ...]]]:
         return []
 
-    async def commit(self, steps: Sequence[Any]) -> None:
+    async def commit(self, steps: Sequence[Any], *, patient: bool = False) -> None:
         self.mark, self.seq = self.asked, self.seq + 1
         self.batches += steps
         await self._trip("commit")

@@ -231,7 +231,7 @@ class Connected:
     async def rows(self, steps: Sequence[Any]) -> list[list[tuple[Any, ...]]]:
         raise AssertionError("nothing of accounts changes here")
 
-    async def commit(self, steps: Sequence[Any]) -> Hashable:
+    async def commit(self, steps: Sequence[Any], *, patient: bool = False) -> Hashable:
         (whole,) = steps
         turn = Turn(self.boot, self.mark, whole, (self.since_us, now_us()))
         try:

@@ -33,7 +33,8 @@ from ftgate.store.database import DatabaseFault
 from ftgate.store.postgres.clock import TurnClock
 from ftgate.store.postgres.connection import SettingRefused
 from ftgate.store.postgres.job import Job
-from ftgate.store.postgres.turns import MOST_ORPHANS, Behind, Fenced, Memory, Store
+from ftgate.store.postgres.loose import Loose
+from ftgate.store.postgres.turns import MOST_ORPHANS, Begun, Behind, Fenced, Memory, Store
 from ftgate.store.postgres.wire import Away, Rejected
 from ftgate.waking import NOTHING
 
@@ -41,8 +42,6 @@ log = logging.getLogger("ftgate.store")
 
 MOST_JOBS = 256
 """Decisions of one turn: others wait for the head meanwhile."""
-MOST_LOOSE = 500
-"""Statements of one turn that nobody decided in it."""
 MOST_WAITING = 10_000
 HEARTBEAT_S = 1.0
 """How often a gateway that has nothing to do says that it lives, and looks what the others have changed."""
@@ -57,6 +56,8 @@ GRACE_S = 60.0
 REAP_EVERY_S = 5.0
 RETRY_S = (0.02, 0.05, 0.1, 0.2, 0.5)
 LOCKED = "55P03"
+TOO_LONG = frozenset({LOCKED, "57014"})
+"""SQLSTATEs of limits of time."""
 RETRIED = frozenset({LOCKED, "40001", "40P01", "25006"})
 """SQLSTATEs after which the same can come in later: locks and time limits, a server that only reads just now."""
 RETRIED_CLASSES = frozenset({"53", "57", "58"})
@@ -82,9 +83,7 @@ class Lane:
         self.seen = seen
         self.passing = passing
         self.jobs: deque[Job] = deque()
-        self.loose = Batch()
-        """Rows and statements that depend on nothing: they go with the next turn."""
-        self._left_over: list[Batch] = []  # such of a turn that did not come in
+        self.loose = Loose()
         self.deciding: Batch | None = None
         self._deciders: set[trio.lowlevel.Task] = set()
         self.parked: list[trio.lowlevel.Task] = []
@@ -126,7 +125,12 @@ class Lane:
 
     def depth(self) -> int:
         """Changes that are not in the database yet."""
-        return len(self.jobs) + sum(one.size() for one in (*self._left_over, self.loose))
+        return len(self.jobs) + self.loose.size()
+
+    @property
+    def slowed(self) -> int:
+        """How often a statement that nobody decided took too long for a turn."""
+        return self.loose.slowed
 
     def busy(self) -> str | None:
         """Why no new hold can be taken now."""
@@ -146,7 +150,7 @@ class Lane:
             return self.deciding
         if soon:
             self._wake()
-        return self.loose
+        return self.loose.batch
 
     async def turn(self) -> None:
         """Wait for a turn: what follows, up to the next await, is decided in it. Raises DatabaseFault."""
@@ -211,7 +215,7 @@ class Lane:
 
     def _waits(self) -> bool:
         """Whether something is to be written."""
-        return bool(self.jobs or self._left_over or self.loose.size() or self._undone)
+        return bool(self.jobs or self.loose.waits() or self._undone)
 
     # The lane itself
 
@@ -270,8 +274,49 @@ class Lane:
             self._ended.set()
 
     async def _turn(self) -> None:
-        mark = next(self._marks)
         began = time.monotonic()
+        slow = self.loose.due(trio.current_time())  # it goes alone
+        mark = next(self._marks)
+        begun, killing = await self._begin(mark)
+        jobs = [self.jobs.popleft() for _ in range(min(len(self.jobs), MOST_JOBS) if slow is None else 0)]
+        loose = self.loose.take() if slow is None else [slow]
+        batch = self.deciding = Batch()
+        self._deciders = {trio.lowlevel.current_task()}
+        batch.mark = mark
+        self._undone = (mark, batch, loose, jobs)  # until we know otherwise
+        if begun.orphans:
+            self.memory.expire(begun.orphans, batch, begun.at_us)
+        for job in jobs:
+            self.clock.stand()
+            job.make()
+        self.clock.go_on()
+        if slow is None:
+            await self._let_decide()
+        self.deciding = None
+        batch.rows[:0] = [row for one in loose for row in one.rows]
+        batch.statements[:0] = [statement for one in loose for statement in one.statements]
+        if not batch.size():
+            self._undone = None
+            self._tell(batch, loose, jobs)
+            beat = trio.current_time()
+            # Whom it has declared dead must stay so.
+            if alive := killing or beat >= self._beat + HEARTBEAT_S:
+                self._beat = beat
+            await self.store.leave(alive=alive)
+        else:
+            self.passing("turn_decided")
+            known = await self._commit(batch, begun.seq + 1, loose, patient=slow is not None)
+            self.passing("turn_written")
+            self._beat = trio.current_time()
+            self._came_in(begun.seq + 1)
+            self._known = known
+            self.took.add(time.monotonic() - began)
+        self.turns += 1
+        self.orphans_ended += len(begun.orphans)
+        self._well()
+
+    async def _begin(self, mark: int) -> tuple[Begun, bool]:
+        """Have the head, and memory as the others have left it; whether boots may have been declared dead."""
         now = trio.current_time()
         if now - self._since > LATE_S:  # we were away ourselves, without having noticed
             self._steady = now
@@ -297,57 +342,16 @@ class Lane:
             rows = await self.store.rows(self.memory.wanted(begun.touched)) if begun.touched else []
             self.memory.renew(begun.touched, rows, begun.notes)
         self.seen, self._known = begun.seq, begun.latest
-        jobs = [self.jobs.popleft() for _ in range(min(len(self.jobs), MOST_JOBS))]
-        loose = self._take_loose()
-        batch = self.deciding = Batch()
-        self._deciders = {trio.lowlevel.current_task()}
-        batch.mark = mark
-        self._undone = (mark, batch, loose, jobs)  # until we know otherwise
-        if begun.orphans:
-            self.memory.expire(begun.orphans, batch, begun.at_us)
-        for job in jobs:
-            self.clock.stand()
-            job.make()
-        self.clock.go_on()
-        await self._let_decide()
-        self.deciding = None
-        batch.rows[:0] = [row for one in loose for row in one.rows]
-        batch.statements[:0] = [statement for one in loose for statement in one.statements]
-        if not batch.size():
-            self._undone = None
-            self._tell(batch, loose, jobs)
-            beat = trio.current_time()
-            # Whom it has declared dead must stay so.
-            if alive := grace_s is not None or beat >= self._beat + HEARTBEAT_S:
-                self._beat = beat
-            await self.store.leave(alive=alive)
-        else:
-            self.passing("turn_decided")
-            known = await self.store.commit(list(self.memory.steps(batch, begun.seq + 1)))
-            self.passing("turn_written")
-            self._beat = trio.current_time()
-            self._came_in(begun.seq + 1)
-            self._known = known
-            self.took.add(time.monotonic() - began)
-        self.turns += 1
-        self.orphans_ended += len(begun.orphans)
-        self._well()
+        return begun, grace_s is not None
 
-    def _take_loose(self) -> list[Batch]:
-        """What depends on nothing, as far as one turn has room for it: others wait for the head meanwhile."""
-        room, taken = MOST_LOOSE, []
-        left, self._left_over, self.loose = [*self._left_over, self.loose], [], Batch()
-        for batch in left:
-            if len(batch.statements) <= room:
-                room -= len(batch.statements)
-                taken.append(batch)
-                continue
-            part = Batch()
-            part.statements, batch.statements = batch.statements[:room], batch.statements[room:]
-            taken.append(part)
-            self._left_over.append(batch)
-            room = 0
-        return taken
+    async def _commit(self, batch: Batch, seq: int, loose: list[Batch], *, patient: bool) -> Hashable:
+        """Write it as the turn `seq`; the statements of `loose` are its first."""
+        try:
+            return await self.store.commit(list(self.memory.steps(batch, seq)), patient=patient)
+        except Rejected as rejected:
+            if rejected.state in TOO_LONG:
+                self.loose.too_long(rejected.at, loose, trio.current_time())
+            raise
 
     async def _let_decide(self) -> None:
         """Let everybody run who waited for a turn. All that became ready now runs before the second checkpoint is
@@ -372,6 +376,7 @@ class Lane:
             self.onlooker(batch.rows)
 
     def _tell(self, batch: Batch, loose: list[Batch], jobs: list[Job]) -> None:
+        self.loose.came_in(loose)
         for one in (batch, *loose):
             one.done = True
             _woken(one)
@@ -395,7 +400,7 @@ class Lane:
             _, batch, loose, jobs = self._undone
             self._undone = None
             self.jobs.extendleft(reversed(jobs))
-            self._left_over = [*loose, *self._left_over]
+            self.loose.put_back(loose)
             _woken(batch)
 
     async def _read_anew(self) -> None:
@@ -437,7 +442,7 @@ class Lane:
         self.failed = error
         self.died.set()
         self._take_back()
-        for batch in (*self._left_over, self.loose):
+        for batch in self.loose.all():
             _woken(batch)
         for job in self.jobs:
             job.fail(DatabaseFault(f"the database has failed: {error}"))
@@ -463,8 +468,9 @@ class Lane:
             self._scope.cancel()
             if self._ended is not None:
                 await self._ended.wait()
-            if self.failed is not None and not self.abandoned and (many := self.depth()):
-                log.critical("the last %d changes were not written and are lost: %s", many, self.failed)
+            if not self.abandoned and (many := self.depth()):
+                why = self.failed or "they took too long"
+                log.critical("the last %d changes were not written and are lost: %s", many, why)
         self.store.close()
 
     def abandon(self) -> None:

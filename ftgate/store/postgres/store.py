@@ -19,6 +19,9 @@ ONLY_READS = "25006"
 """The SQLSTATE of a server that takes no changes."""
 TRIP_S = 6.0
 """Longer than the server's own limit of a statement."""
+PATIENT_S = 20.0
+"""How long a statement may take that has more time."""
+_PATIENT = Step(f"SET LOCAL statement_timeout = {round(PATIENT_S * 1000)}")
 _BEGIN = Step("BEGIN ISOLATION LEVEL READ COMMITTED")
 _HEAD = Step("SELECT seq FROM head WHERE id = 1 FOR UPDATE")
 _CLOCK, _ALIVE, _BEFORE, _NOTE, _TOUCHED = range(5)
@@ -63,11 +66,11 @@ class WireStore:
         if self.wire is None or self.wire.closed:
             self.wire = await Wire.open(self.conninfo, SESSION)
 
-    async def _trip(self, steps: Sequence[Step]) -> list[list[tuple[Any, ...]]]:
+    async def _trip(self, steps: Sequence[Step], seconds: float = TRIP_S) -> list[list[tuple[Any, ...]]]:
         if self.wire is None or self.wire.closed:
             raise Away("there is no connection")
         try:
-            return await self.wire.trip(steps, TRIP_S)
+            return await self.wire.trip(steps, seconds)
         except Rejected as rejected:
             if rejected.state == ONLY_READS:
                 self.wire.close()  # another server takes changes now
@@ -103,8 +106,10 @@ class WireStore:
     async def rows(self, steps: Sequence[Step]) -> list[list[tuple[Any, ...]]]:
         return await self._trip(steps)
 
-    async def commit(self, steps: Sequence[Step]) -> Hashable:
-        *_, ((at_us,),), _ = await self._trip([*steps, _COMMIT])
+    async def commit(self, steps: Sequence[Step], *, patient: bool = False) -> Hashable:
+        if patient:
+            await self._trip([_PATIENT])
+        *_, ((at_us,),), _ = await self._trip([*steps, _COMMIT], PATIENT_S + 1 if patient else TRIP_S)
         return self.boot, at_us
 
     async def leave(self, *, alive: bool) -> None:

@@ -56,9 +56,9 @@ class Store(Protocol):
         """Read within the turn."""
         ...
 
-    async def commit(self, steps: Sequence[Step]) -> Hashable:
-        """Write and end the turn: what tells it from every other. Raises Away where it may be in, Rejected where it is
-        not."""
+    async def commit(self, steps: Sequence[Step], *, patient: bool = False) -> Hashable:
+        """Write and end the turn: what tells it from every other. With `patient` each step has more time. Raises Away
+        where it may be in, Rejected, with the place among the steps, where it is not."""
         ...
 
     async def leave(self, *, alive: bool) -> None:

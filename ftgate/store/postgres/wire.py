@@ -30,11 +30,13 @@ class Away(Exception):
 
 
 class Rejected(Exception):
-    """The database did not do what was sent: nothing of that transaction is in. `state` is the SQLSTATE."""
+    """The database did not do what was sent: nothing of that transaction is in. `state` is the SQLSTATE, `at` the place
+    in its trip of the step that was refused, where that is known."""
 
-    def __init__(self, state: str, words: str) -> None:
+    def __init__(self, state: str, words: str, at: int = -1) -> None:
         super().__init__(words)
         self.state = state
+        self.at = at
 
 
 class Step(msgspec.Struct, frozen=True, gc=False):
@@ -157,7 +159,7 @@ class Wire:
                 if asked[at]:
                     found.append([])
             elif status == ExecStatus.FATAL_ERROR and failed is None:
-                failed = _rejected(result)
+                failed = _rejected(result, sum(asked[:at]))
         if failed is not None:
             if connection.status or failed.state in GONE:
                 raise ConnectionError(str(failed))
@@ -198,12 +200,12 @@ GONE = frozenset({"57P01", "57P02", "57P03", "25P03", "57P05", "08000", "08003",
 """SQLSTATEs after which the connection is of no use: the server ended it, or the transaction idled too long."""
 
 
-def _rejected(result: "PGresult") -> Rejected:
+def _rejected(result: "PGresult", at: int) -> Rejected:
     from psycopg.pq import DiagnosticField
 
     state = (result.error_field(DiagnosticField.SQLSTATE) or b"").decode()
     words = (result.error_field(DiagnosticField.MESSAGE_PRIMARY) or b"the connection is lost").decode(errors="replace")
-    return Rejected(state, words)
+    return Rejected(state, words, at)
 
 
 def _all_sent(values: Sequence[Value]) -> list[bytes | None]:

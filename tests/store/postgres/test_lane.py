@@ -10,10 +10,13 @@ import trio.testing
 from ftgate.store.batch import Batch
 from ftgate.store.database import DatabaseFault
 from ftgate.store.postgres import lane as lanes
+from ftgate.store.postgres import loose
 from ftgate.store.postgres.clock import TurnClock
 from ftgate.store.postgres.connection import SettingRefused
 from ftgate.store.postgres.job import Job
 from ftgate.store.postgres.lane import Lane
+from ftgate.store.postgres.loose import LATER_S
+from ftgate.store.postgres.store import PATIENT_S
 from ftgate.store.postgres.turns import Begun, Behind, Fenced
 from ftgate.store.postgres.wire import Away, Rejected, Step
 
@@ -29,6 +32,8 @@ class Database:
         self.lost, self.fenced = set(lost), fenced
         self.turns, self.tried, self.thrown_out = 0, 0, 0
         self.written: list[str] = []
+        self.slow: dict[str, float] = {}
+        """How long a statement takes."""
 
     async def open(self) -> None:
         await trio.sleep(0)
@@ -45,8 +50,14 @@ class Database:
     async def rows(self, steps: Sequence[Step]) -> list[list[tuple[Any, ...]]]:
         raise AssertionError(steps)
 
-    async def commit(self, steps: Sequence[Step]) -> None:
+    async def commit(self, steps: Sequence[Step], *, patient: bool = False) -> None:
         await trio.sleep(0.001)
+        most_s = PATIENT_S if patient else 5.0
+        for at, step in enumerate(steps):
+            takes_s = self.slow.get(step.sql, 0.0)
+            await trio.sleep(min(takes_s, most_s))
+            if takes_s > most_s:
+                raise Rejected("57014", "statement timeout", at)
         self.tried += 1
         if self.tried in self.lost:
             raise Away("cut")
@@ -111,7 +122,7 @@ def _fill(lane: Lane, many: int) -> Batch:
 async def test_no_turn_has_more_loose_statements_than_it_has_room_for(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, "MOST_LOOSE", 10)
+    monkeypatch.setattr(loose, "MOST_LOOSE", 10)
     database = Database()
     lane = _lane(database)
     batch = _fill(lane, 25)
@@ -127,7 +138,7 @@ async def test_no_turn_has_more_loose_statements_than_it_has_room_for(
 async def test_what_was_left_for_later_turns_outlives_one_that_does_not_come_in(
     lost: tuple[int, ...], autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, "MOST_LOOSE", 10)
+    monkeypatch.setattr(loose, "MOST_LOOSE", 10)
     database = Database(*lost)
     lane = _lane(database)
     batch = _fill(lane, 25)
@@ -141,7 +152,7 @@ async def test_what_was_left_for_later_turns_outlives_one_that_does_not_come_in(
 async def test_who_waits_for_what_was_left_over_is_told_when_the_lane_dies(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, "MOST_LOOSE", 10)
+    monkeypatch.setattr(loose, "MOST_LOOSE", 10)
     database = Database(1, fenced=1)
     lane = _lane(database)
     batch = _fill(lane, 25)
@@ -183,6 +194,85 @@ async def test_a_bystander_of_a_turn_adds_to_the_next(autojump_clock: object) ->
             lane.do(Job(began.set))  # in the turn that the decider waits for
             lane.start()
     assert database.written == ["theirs"] and added[0].done
+    await lane.close()
+
+
+async def _decided(lane: Lane, words: str) -> None:
+    """Have a statement decided, and wait until it is in."""
+    await lane.do(Job(lambda: lane.changed().statements.append((words, ())))).event.wait()
+
+
+@pytest.mark.parametrize("lost", [(), (2,), (3,), (2, 3)])
+async def test_a_statement_that_takes_too_long_holds_up_nothing_but_itself(
+    lost: tuple[int, ...], autojump_clock: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where the turn after it does not come in, or its own."""
+    database = Database(*lost)
+    database.slow = {"s2": 8.0}
+    lane = _lane(database)
+    batch = _fill(lane, 4)
+    lane.start()
+    with trio.fail_after(7):
+        await _decided(lane, "decided")
+    assert sorted(database.written) == ["decided", "row"] and not batch.done
+    lane.changed().statements.append(("after", ()))
+    with trio.fail_after(20):
+        await lane.durable(batch)
+    assert sorted(database.written) == ["after", "decided", "row", "s0", "s1", "s2", "s3"]
+    assert lane.loose.slowed == 1 and lane.depth() == 0
+    assert [line for line in caplog.messages if line.endswith("in 1 s: s2")]
+    await lane.close()
+
+
+async def test_one_that_takes_too_long_for_ever_is_tried_seldom_and_not_forgotten(autojump_clock: object) -> None:
+    database = Database()
+    database.slow = {"s0": 100.0}
+    lane = _lane(database)
+    batch = _fill(lane, 1)
+    lane.start()
+    begun, late = trio.current_time(), 0
+    with trio.fail_after(3 * LATER_S):
+        while trio.current_time() - begun < 2 * LATER_S:
+            asked = trio.current_time()
+            await _decided(lane, "d")
+            late += trio.current_time() - asked > 1
+            await trio.sleep(1)
+    assert lane.loose.slowed == 3 and late <= 4 and not batch.over
+    database.slow.clear()
+    await lane.durable(batch)
+    assert database.written[-1] == "s0" and lane.depth() == 0
+    await lane.close()
+
+
+async def test_one_that_is_still_aside_at_the_end_is_told_of_as_lost(
+    autojump_clock: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = Database()
+    database.slow = {"s0": 100.0}
+    lane = _lane(database)
+    _fill(lane, 1)
+    lane.start()
+    await trio.sleep(60)
+    assert lane.depth() == 1
+    with trio.fail_after(60):
+        await lane.close()
+    assert "the last 1 changes were not written" in caplog.text
+
+
+async def test_what_was_decided_is_not_set_aside(autojump_clock: object) -> None:
+    """Whatever its place among the statements."""
+    database = Database(1)
+    database.slow = {"d": 8.0}
+    lane = _lane(database)
+    batch = _fill(lane, 3)
+    lane.do(Job(lambda: lane.changed().statements.append(("d", ()))))
+    lane.start()
+    await trio.sleep(30)
+    assert lane.loose.slowed == 0 and not lane.loose.aside
+    database.slow.clear()
+    with trio.fail_after(10):
+        await lane.durable(batch)
+    assert database.written == ["s0", "s1", "s2", "d", "row"]
     await lane.close()
 
 

@@ -139,6 +139,26 @@ async def test_a_server_that_only_reads_is_left_for_one_that_does_not(source: Po
     a.store.close()
 
 
+async def test_a_statement_that_takes_too_long_is_named_and_may_have_more_time(
+    source: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftgate.store.postgres.store.SESSION", {**SESSION, "statement_timeout": "50"})
+    a = Gateway(source, "a")
+    slow = [Step("SELECT $1::int", (1,)), Step("SELECT pg_sleep(0.1)", prepared=False)]
+    turn = Step(_TURN, (1, 7, a.boot, ""))
+    await a.store.open()
+    for _ in range(2):  # as often as it is tried
+        await a.store.begin(7, 0)
+        with pytest.raises(Rejected) as refused:
+            await a.store.commit([*slow, turn])
+        assert (refused.value.state, refused.value.at) == ("57014", 1)
+    assert not await a.store.went_in(7)
+    await a.store.begin(7, 0)
+    await a.store.commit([*slow, turn], patient=True)
+    assert await a.store.went_in(7)
+    a.store.close()
+
+
 async def test_who_sent_half_a_turn_and_stands_still_loses_the_head(source: Postgres) -> None:
     a, b = Gateway(source, "a"), Gateway(source, "b")
     await a.store.open()

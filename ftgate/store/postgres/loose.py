@@ -1,0 +1,87 @@
+"""What depends on nothing: rows and statements that nobody decided in a turn, and that go with the next one.
+
+A statement that the server's limits of time end takes its turn with it, and with that what was decided there, as often
+as it is tried. So the batch in which it stands goes aside, whole, since what is in one batch may belong together, and
+then in turns of its own, in which each statement has more time. These come seldom, as others wait for the head.
+"""
+
+import logging
+
+from ftgate.store.batch import Batch
+
+log = logging.getLogger("ftgate.store")
+
+MOST_LOOSE = 500
+"""Statements of one turn that nobody decided in it."""
+SOON_S, LATER_S = 1.0, 600.0
+"""After so long what was set aside is tried, and again where it takes too long even so: others get on meanwhile."""
+
+
+class Loose:
+    """`batch` is the one to add to. Times are trio's."""
+
+    def __init__(self) -> None:
+        self.batch = Batch()
+        self.aside: list[Batch] = []
+        self.slowed = 0
+        """How often a statement took too long."""
+        self._left: list[Batch] = []  # for which there was no room, and such of a turn that did not come in
+        self._due = 0.0  # when one that is aside may be tried
+
+    def size(self) -> int:
+        return sum(one.size() for one in self.all())
+
+    def waits(self) -> bool:
+        """Whether anything is to go with the next turn."""
+        return bool(self._left or self.batch.size())
+
+    def all(self) -> list[Batch]:
+        return [*self._left, self.batch, *self.aside]
+
+    def take(self) -> list[Batch]:
+        """As far as one turn has room for it: others wait for the head meanwhile."""
+        room, taken = MOST_LOOSE, []
+        left, self._left, self.batch = [*self._left, self.batch], [], Batch()
+        for batch in left:
+            if len(batch.statements) <= room:
+                room -= len(batch.statements)
+                taken.append(batch)
+                continue
+            part = Batch()
+            part.statements, batch.statements = batch.statements[:room], batch.statements[room:]
+            taken.append(part)
+            self._left.append(batch)
+            room = 0
+        return taken
+
+    def due(self, now: float) -> Batch | None:
+        """One of those aside whose turn may be now. It stays aside until it is in."""
+        return self.aside[0] if self.aside and now >= self._due else None
+
+    def put_back(self, taken: list[Batch]) -> None:
+        """The turn with these did not come in."""
+        self._left = [*(one for one in taken if one not in self.aside), *self._left]
+
+    def came_in(self, taken: list[Batch]) -> None:
+        self.aside = [one for one in self.aside if one not in taken]
+
+    def too_long(self, at: int, taken: list[Batch], now: float) -> None:
+        """Of the statements of these batches, one after the other, the one at this place took too long; where it is
+        none of them, nothing changes."""
+        for one in taken:
+            if 0 <= at < len(one.statements):
+                break
+            at -= len(one.statements)
+        else:
+            return
+        self.slowed += 1
+        again = one in self.aside
+        self._due = now + (LATER_S if again else SOON_S)
+        if again:
+            self.aside = [*self.aside[1:], one]
+        else:
+            self._left.insert(0, rows := Batch())
+            rows.rows, one.rows = one.rows, []
+            self.aside.append(one)
+        sql, _ = one.statements[at]
+        log.error("a statement takes too long, and is tried again by itself in %g s: %s", self._due - now, sql)
