@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ftgate.store.postgres.connection import Connection, Cursor, connect
+from ftgate.store.postgres.dialect import storable
 from ftgate.store.schema import migrate
 from ftgate.store.source import Connection as AnyConnection
 from ftgate.store.source import Postgres
@@ -92,7 +93,7 @@ class _Filled:
             for at in self._texts:
                 if row[at] is not None and "\0" in row[at]:
                     self.bent += 1
-                    row = [*row[:at], row[at].replace("\0", "\ufffd"), *row[at + 1 :]]
+                    row = [*row[:at], storable(row[at]), *row[at + 1 :]]
             yield row
 
 

@@ -79,12 +79,17 @@ def bound(sql: str, values: Values = ()) -> str:
     return "".join(texts)
 
 
+def storable(text: str) -> str:
+    """What becomes of a text: none of PostgreSQL's holds a NUL."""
+    return text.replace("\0", "\ufffd")
+
+
 def literal(value: Value) -> str:
-    """A value as it stands in a text. Flags are 0 and 1, and a NUL, which no text of PostgreSQL holds, is U+FFFD."""
+    """A value as it stands in a text. Flags are 0 and 1."""
     if value is None:
         return "NULL"
     if isinstance(value, str):
-        return "'" + value.replace("\0", "\ufffd").replace("'", "''") + "'"
+        return "'" + storable(value).replace("'", "''") + "'"
     if isinstance(value, int):
         if not -_LARGEST <= value < _LARGEST:
             raise OverflowError("a number of more than 64 bits")

@@ -7,6 +7,7 @@ seconds, decided or not. What is cancelled leaves no hold behind.
 import logging
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import msgspec
 import trio
@@ -64,24 +65,27 @@ class TurnLedger:
                 self.shared.held(request.ref, request.ticket, self.clock.wall_us())
             return held
 
+        held: Held | Poor | Exhausted | Refused | None = await self._decided(
+            decide, lambda job: self._give_back(job, request.ref)
+        )
+        return held
+
+    async def _decided(self, decide: Callable[[], Any], undo: Callable[[Job], None] | None = None) -> Any:
+        """What a decision came to. Cancelled, it is not made, or `undo` is called as soon as it is in. Raises what
+        `decide` does, DatabaseFailed."""
         job = self.lane.do(Job(decide))
         try:
             await job.event.wait()
         except trio.Cancelled:
-            self._withdraw(job, request.ref)
+            job.withdrawn = True
+            if undo is not None and job.done:
+                undo(job)
+            elif job.decided:
+                job.settled = undo
             raise
         if job.error is not None:
             raise _told(job.error)
-        held: Held | Poor | Exhausted | Refused | None = job.result
-        return held
-
-    def _withdraw(self, job: Job, ref: str) -> None:
-        """Nobody waits for this hold any more: it is not taken, or ended as soon as it is in."""
-        job.withdrawn = True
-        if job.done:
-            self._give_back(job, ref)
-        elif job.decided:
-            job.settled = lambda job: self._give_back(job, ref)
+        return job.result
 
     def _give_back(self, job: Job, ref: str) -> None:
         held = job.result
@@ -113,18 +117,11 @@ class TurnLedger:
             self.lane.changed().statements.append(_TOLD)
 
         ticket.left = lambda tokens: self.lane.later(partial(leave, tokens))  # behind `decide`, whatever becomes of it
-        job = self.lane.do(Job(decide))
         try:
             with trio.fail_after(SETTLE_S):
-                await job.event.wait()
-        except BaseException as error:
-            job.withdrawn = True
-            if isinstance(error, trio.TooSlowError):
-                raise DatabaseBusy("the ledger did not decide in time; nothing was charged", retry_after_s=2) from None
-            raise
-        if job.error is not None:
-            raise _told(job.error)
-        refused: Refused | None = job.result
+                refused: Refused | None = await self._decided(decide)
+        except trio.TooSlowError:
+            raise DatabaseBusy("the ledger did not decide in time; nothing was charged", retry_after_s=2) from None
         return refused
 
     async def available(self, account: int, key: int) -> int | None:

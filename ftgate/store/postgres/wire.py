@@ -13,6 +13,7 @@ import msgspec
 import trio
 
 from ftgate.store.postgres.connection import connected
+from ftgate.store.postgres.dialect import storable
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
@@ -227,7 +228,7 @@ def _sent(value: Value) -> bytes | None:
     if value is None:
         return None
     if isinstance(value, str):
-        return value.replace("\0", "�").encode(errors="replace") if "\0" in value else value.encode(errors="replace")
+        return storable(value).encode(errors="replace")
     if isinstance(value, bytes):
         return b"\\x" + value.hex().encode()
     return b"%d" % value
