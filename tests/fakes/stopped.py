@@ -44,17 +44,16 @@ class Stopping:
         await self._trip("begin")
 
     async def begin(
-        self, mark: int, seen: int, *, orphans: bool = False, grace_s: float | None = None, latest_us: int = 0
+        self, seen: int, *, orphans: bool = False, grace_s: float | None = None, latest_us: int = 0
     ) -> Begun:
         await self._trip("begin")
-        self.asked = mark
         return Begun(self.seq, int(trio.current_time() * 1_000_000), (), ())
 
     async def rows(self, steps: Sequence[Any]) -> list[list[tuple[Any, ...]]]:
         return []
 
-    async def commit(self, steps: Sequence[Any], *, patient: bool = False) -> None:
-        self.mark, self.seq = self.asked, self.seq + 1
+    async def commit(self, steps: Sequence[Any], *, seq: int, mark: int, note: str, patient: bool = False) -> None:
+        self.mark, self.seq = mark, seq
         self.batches += steps
         await self._trip("commit")
 
@@ -79,8 +78,11 @@ class Stopping:
     def renew(self, *changed: object) -> None:
         pass
 
-    def steps(self, batch: Batch, seq: int) -> Iterator[Any]:
+    def steps(self, batch: Batch) -> Iterator[Any]:
         yield batch
+
+    def note(self, batch: Batch) -> str:
+        return ""
 
     def expire(self, *orphans: object) -> None:
         raise AssertionError("there is one boot")

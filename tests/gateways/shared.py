@@ -32,18 +32,18 @@ class Whole(msgspec.Struct):
     """What a turn writes, in place of statements."""
 
     batch: Batch
-    note: str
     spent: list[tuple[int, int, int]]
     opened: list[int]
     ended: list[int]
 
 
 class Turn(msgspec.Struct):
-    """One that is in: of which boot, by which mark, what it wrote, and from when to when it had the head."""
+    """One that is in: of which boot, by which mark, what it wrote and told, and from when to when it had the head."""
 
     boot: "Boot"
     mark: int
     whole: Whole
+    note: str
     within: tuple[int, int]
 
 
@@ -135,7 +135,7 @@ class Shared:
             self.quota_held[held] = taken[id].amount
         for id in one.ended:
             self.holds.pop(id, None)
-        self.changes.append((turn.boot.id, one.note))
+        self.changes.append((turn.boot.id, turn.note))
         self.turns.append(turn)
         turn.boot.mark = turn.mark
 
@@ -150,7 +150,6 @@ class Connected:
         self.cut = False  # by the server: known at the next step
         self.inside = False
         self.idle: trio.CancelScope | None = None
-        self.mark = 0
         self.asked = 0.0  # when it began to ask for the head
         self.since_us = 0  # when the head was had
         self.frozen_s = 0.0  # the gateway stops for so long inside its next turn
@@ -182,7 +181,7 @@ class Connected:
             raise Away(f"cut at {place}")
 
     async def begin(
-        self, mark: int, seen: int, *, orphans: bool = False, grace_s: float | None = None, latest_us: int = 0
+        self, seen: int, *, orphans: bool = False, grace_s: float | None = None, latest_us: int = 0
     ) -> Begun:
         shared = self.shared
         self.asked = trio.current_time()
@@ -201,7 +200,7 @@ class Connected:
         if self.boot.ended and "no fence" not in shared.plants:
             self._leave()
             raise Fenced("declared dead")
-        self.mark, self.since_us = mark, now_us()
+        self.since_us = now_us()
         now = trio.current_time()
         if grace_s is not None and self.since_us < latest_us:
             for boot in shared.boots:
@@ -231,9 +230,9 @@ class Connected:
     async def rows(self, steps: Sequence[Any]) -> list[list[tuple[Any, ...]]]:
         raise AssertionError("nothing of accounts changes here")
 
-    async def commit(self, steps: Sequence[Any], *, patient: bool = False) -> Hashable:
+    async def commit(self, steps: Sequence[Any], *, seq: int, mark: int, note: str, patient: bool = False) -> Hashable:
         (whole,) = steps
-        turn = Turn(self.boot, self.mark, whole, (self.since_us, now_us()))
+        turn = Turn(self.boot, mark, whole, note, (self.since_us, now_us()))
         try:
             await self._step("before")
             self.shared.write(turn)

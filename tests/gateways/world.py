@@ -81,11 +81,11 @@ class Memory(BooksMemory):
         self.shared = shared
         self.seen: Callable[[], int] = lambda: 0
 
-    def steps(self, batch: Batch, seq: int) -> Iterator[Any]:
+    def steps(self, batch: Batch) -> Iterator[Any]:
         taken = {entry.id for entry in batch.entries if entry.kind == "hold"}
         ended = [entry.hold for entry in batch.entries if entry.kind in {"post", "void", "expire"}]
         opened = [hold.id for hold in self.opened(batch)]
-        yield Whole(batch, self.note(batch), self.spent(batch), opened, [id for id in ended if id not in taken])
+        yield Whole(batch, self.spent(batch), opened, [id for id in ended if id not in taken])
 
     async def reload(self) -> int:
         await trio.sleep(0.002)

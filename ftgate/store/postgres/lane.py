@@ -276,13 +276,12 @@ class Lane:
     async def _turn(self) -> None:
         began = time.monotonic()
         slow = self.loose.due(trio.current_time())  # it goes alone
-        mark = next(self._marks)
-        begun, killing = await self._begin(mark)
+        begun, killing = await self._begin()
         jobs = [self.jobs.popleft() for _ in range(min(len(self.jobs), MOST_JOBS) if slow is None else 0)]
         loose = self.loose.take() if slow is None else [slow]
         batch = self.deciding = Batch()
         self._deciders = {trio.lowlevel.current_task()}
-        batch.mark = mark
+        batch.mark = mark = next(self._marks)
         self._undone = (mark, batch, loose, jobs)  # until we know otherwise
         if begun.orphans:
             self.memory.expire(begun.orphans, batch, begun.at_us)
@@ -315,7 +314,7 @@ class Lane:
         self.orphans_ended += len(begun.orphans)
         self._well()
 
-    async def _begin(self, mark: int) -> tuple[Begun, bool]:
+    async def _begin(self) -> tuple[Begun, bool]:
         """Have the head, and memory as the others have left it; whether boots may have been declared dead."""
         now = trio.current_time()
         if now - self._since > LATE_S:  # we were away ourselves, without having noticed
@@ -325,7 +324,6 @@ class Lane:
         grace_s = GRACE_S if reaping and now - self._steady > GRACE_S else None
         asked = self.clock.now()
         begun = await self.store.begin(
-            mark,
             self.seen,
             orphans=reaping or self.orphans_left,
             grace_s=grace_s,
@@ -347,7 +345,8 @@ class Lane:
     async def _commit(self, batch: Batch, seq: int, loose: list[Batch], *, patient: bool) -> Hashable:
         """Write it as the turn `seq`; the statements of `loose` are its first."""
         try:
-            return await self.store.commit(list(self.memory.steps(batch, seq)), patient=patient)
+            steps, note = list(self.memory.steps(batch)), self.memory.note(batch)
+            return await self.store.commit(steps, seq=seq, mark=batch.mark, note=note, patient=patient)
         except Rejected as rejected:
             if rejected.state in TOO_LONG:
                 self.loose.too_long(rejected.at, loose, trio.current_time())

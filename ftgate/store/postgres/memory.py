@@ -23,13 +23,6 @@ from ftgate.store.recovery import expire
 
 log = logging.getLogger("ftgate.store")
 
-_TURN = (
-    "WITH counted AS (UPDATE head SET seq = $1 WHERE id = 1),"
-    " marked AS (UPDATE boots SET mark = $2, seen_at = clock_timestamp() WHERE id = $3)"
-    " INSERT INTO changes (seq, boot, at_us, note) VALUES ($1, $3, (extract(epoch FROM now()) * 1000000)::bigint, $4)"
-    " RETURNING at_us"
-)
-"""Last of all: that there was a turn, whose it was, and what the others must know of it."""
 MOVES = frozenset({"grant", "topup", "refund", "correct"})
 
 
@@ -152,12 +145,11 @@ class BooksMemory:
         if self.limits is not None:
             self.limits.keep(open)
 
-    def steps(self, batch: Batch, seq: int) -> Iterator[Step]:
+    def steps(self, batch: Batch) -> Iterator[Step]:
         spent, open = self.spent(batch), self.opened(batch)
         for sql, values in batch.statements:
             yield Step(self.statement(sql, values), prepared=False)
         yield from written(batch, spent, open)
-        yield Step(_TURN, (seq, batch.mark, self.books.boot, self.note(batch)))
 
     def spent(self, batch: Batch) -> list[tuple[int, int, int]]:
         """Key, used and held of each key that a batch touched."""

@@ -32,6 +32,13 @@ _LOOK = (
     f" UNION ALL SELECT {_NOTE}, seq, boot, note, at_us::text FROM changes WHERE seq > $1"
     f" UNION ALL SELECT DISTINCT {_TOUCHED}, 0::bigint, 0::bigint, what, id FROM touched WHERE seq > $1"
 )
+_TURN = (
+    "WITH counted AS (UPDATE head SET seq = $1 WHERE id = 1),"
+    " marked AS (UPDATE boots SET mark = $2, seen_at = clock_timestamp() WHERE id = $3)"
+    " INSERT INTO changes (seq, boot, at_us, note) VALUES ($1, $3, (extract(epoch FROM now()) * 1000000)::bigint, $4)"
+    " RETURNING at_us"
+)
+"""Last of all: that there was a turn, whose it was, and what the others must know of it."""
 _SEEN = "UPDATE boots SET seen_at = clock_timestamp() WHERE id = $1"
 _MARKED = "SELECT mark FROM boots WHERE id = $1"
 _DEAD = (
@@ -79,7 +86,7 @@ class WireStore:
             raise
 
     async def begin(
-        self, mark: int, seen: int, *, orphans: bool = False, grace_s: float | None = None, latest_us: int = 0
+        self, seen: int, *, orphans: bool = False, grace_s: float | None = None, latest_us: int = 0
     ) -> Begun:
         steps = [_BEGIN, _HEAD, Step(_LOOK, (seen, self.boot, self.gateway))]
         if grace_s is not None:
@@ -106,10 +113,11 @@ class WireStore:
     async def rows(self, steps: Sequence[Step]) -> list[list[tuple[Any, ...]]]:
         return await self._trip(steps)
 
-    async def commit(self, steps: Sequence[Step], *, patient: bool = False) -> Hashable:
+    async def commit(self, steps: Sequence[Step], *, seq: int, mark: int, note: str, patient: bool = False) -> Hashable:
         if patient:
             await self._trip([_PATIENT])
-        *_, ((at_us,),), _ = await self._trip([*steps, _COMMIT], PATIENT_S + 1 if patient else TRIP_S)
+        whole = [*steps, Step(_TURN, (seq, mark, self.boot, note)), _COMMIT]
+        *_, ((at_us,),), _ = await self._trip(whole, PATIENT_S + 1 if patient else TRIP_S)
         return self.boot, at_us
 
     async def leave(self, *, alive: bool) -> None:

@@ -45,9 +45,9 @@ class Store(Protocol):
         ...
 
     async def begin(
-        self, mark: int, seen: int, *, orphans: bool = False, grace_s: float | None = None, latest_us: int = 0
+        self, seen: int, *, orphans: bool = False, grace_s: float | None = None, latest_us: int = 0
     ) -> Begun:
-        """Begin a turn, which will leave this mark: lock the head, look. `orphans`: also for holds of ended boots; with
+        """Begin a turn: lock the head, look. `orphans`: also for holds of ended boots; with
         `grace_s` boots that were not seen for so long have ended, unless the database's clock is past `latest_us`: then
         it was set forward. Raises Fenced, Behind, Away, Rejected."""
         ...
@@ -56,8 +56,9 @@ class Store(Protocol):
         """Read within the turn."""
         ...
 
-    async def commit(self, steps: Sequence[Step], *, patient: bool = False) -> Hashable:
-        """Write and end the turn: what tells it from every other. With `patient` each step has more time. Raises Away
+    async def commit(self, steps: Sequence[Step], *, seq: int, mark: int, note: str, patient: bool = False) -> Hashable:
+        """Write and end the turn `seq`, with its mark and what the others must know of it: what tells it from every
+        other. With `patient` each step has more time. Raises Away
         where it may be in, Rejected, with the place among the steps, where it is not."""
         ...
 
@@ -90,8 +91,12 @@ class Memory(Protocol):
         """Take in what other gateways have changed."""
         ...
 
-    def steps(self, batch: Batch, seq: int) -> Iterator[Step]:
-        """All that writes a batch as the turn `seq`."""
+    def steps(self, batch: Batch) -> Iterator[Step]:
+        """All that writes a batch: first its statements, each as one."""
+        ...
+
+    def note(self, batch: Batch) -> str:
+        """What the others must know of it. Asked once for each turn."""
         ...
 
     def expire(self, orphans: Sequence[tuple[Any, ...]], batch: Batch, at_us: int) -> None:

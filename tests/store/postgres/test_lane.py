@@ -39,7 +39,7 @@ class Database:
         await trio.sleep(0)
 
     async def begin(
-        self, mark: int, seen: int, *, orphans: bool = False, grace_s: float | None = None, latest_us: int = 0
+        self, seen: int, *, orphans: bool = False, grace_s: float | None = None, latest_us: int = 0
     ) -> Begun:
         await trio.sleep(0.001)
         self.graces.append(grace_s)
@@ -50,7 +50,7 @@ class Database:
     async def rows(self, steps: Sequence[Step]) -> list[list[tuple[Any, ...]]]:
         raise AssertionError(steps)
 
-    async def commit(self, steps: Sequence[Step], *, patient: bool = False) -> None:
+    async def commit(self, steps: Sequence[Step], *, seq: int, mark: int, note: str, patient: bool = False) -> None:
         await trio.sleep(0.001)
         most_s = PATIENT_S if patient else 5.0
         for at, step in enumerate(steps):
@@ -90,9 +90,12 @@ class Memory:
     def renew(self, touched: object, rows: object, notes: object) -> None:
         pass
 
-    def steps(self, batch: Batch, seq: int) -> Iterator[Step]:
+    def steps(self, batch: Batch) -> Iterator[Step]:
         yield from (Step(sql) for sql, _ in batch.statements)
         yield from (Step(str(row)) for row in batch.rows)
+
+    def note(self, batch: Batch) -> str:
+        return ""
 
     def expire(self, orphans: object, batch: Batch, at_us: int) -> None:
         raise AssertionError(orphans)

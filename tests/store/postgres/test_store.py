@@ -8,7 +8,6 @@ import trio
 import trio.testing
 
 from ftgate.store.postgres.connection import connect, set_sql
-from ftgate.store.postgres.memory import _TURN
 from ftgate.store.postgres.opening import SESSION, lane_conninfo, open_ledger
 from ftgate.store.postgres.store import _LOOK, WireStore
 from ftgate.store.postgres.turns import Behind, Fenced
@@ -31,8 +30,8 @@ class Gateway:
     async def turn(self, seq: int, mark: int) -> object:
         """Write the turn `seq`, having seen the one before."""
         await self.store.open()
-        await self.store.begin(mark, seq - 1)
-        return await self.store.commit([Step(_TURN, (seq, mark, self.boot, f"note {seq}"))])
+        await self.store.begin(seq - 1)
+        return await self.store.commit([], seq=seq, mark=mark, note=f"note {seq}")
 
 
 def _told(source: Postgres, sql: str) -> None:
@@ -44,10 +43,10 @@ async def test_a_turn_sees_what_others_have_changed_and_which_was_before(source:
     a, b = Gateway(source, "a"), Gateway(source, "b")
     one = await a.turn(1, 7)
     two = await b.turn(2, 1)
-    begun = await a.store.begin(8, 1)
+    begun = await a.store.begin(1)
     assert (begun.seq, begun.notes, begun.before, begun.latest) == (2, ["note 2"], one, two) and one != two
     await a.store.leave(alive=False)
-    begun = await b.store.begin(2, 2)
+    begun = await b.store.begin(2)
     assert (begun.seq, begun.notes, begun.before, begun.latest) == (2, [], two, two)
     await b.store.leave(alive=True)
     assert await a.store.went_in(7) and not await a.store.went_in(8)
@@ -60,15 +59,15 @@ async def test_another_turn_of_the_same_number_is_not_the_one_that_was_seen(sour
     a = Gateway(source, "a")
     one = await a.turn(1, 1)
     _told(source, "UPDATE changes SET at_us = at_us + 1")
-    begun = await a.store.begin(2, 1)
+    begun = await a.store.begin(1)
     assert begun.before not in (None, one)
     await a.store.leave(alive=False)
     _told(source, "DELETE FROM changes")
-    begun = await a.store.begin(2, 1)
+    begun = await a.store.begin(1)
     assert (begun.before, begun.latest) == (None, None)
     await a.store.leave(alive=False)
     with pytest.raises(Behind):
-        await a.store.begin(2, 0)
+        await a.store.begin(0)
     a.store.close()
 
 
@@ -77,7 +76,7 @@ async def test_a_boot_that_was_ended_has_no_turn(source: Postgres) -> None:
     await a.turn(1, 1)
     _told(source, f"UPDATE boots SET ended = 1 WHERE id = {a.boot}")
     with pytest.raises(Fenced):
-        await a.store.begin(2, 1)
+        await a.store.begin(1)
     a.store.close()
 
 
@@ -85,9 +84,10 @@ async def test_whether_a_turn_is_in_is_not_said_before_its_connection_is_through
     """The old connection may still be at it: it has the head until then."""
     a = Gateway(source, "a")
     await a.store.open()
-    await a.store.begin(5, 0)
+    await a.store.begin(0)
     old, a.store.wire = a.store.wire, None
     await a.store.open()
+    new = a.store.wire
     answers: list[bool] = []
 
     async def ask() -> None:
@@ -96,11 +96,12 @@ async def test_whether_a_turn_is_in_is_not_said_before_its_connection_is_through
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ask)
         await trio.testing.wait_all_tasks_blocked()
-        assert answers == [] and old is not None
-        await old.trip([Step(_TURN, (1, 5, a.boot, "")), Step("COMMIT")], 5)
+        assert answers == [] and old is not None and new is not None
+        a.store.wire = old
+        await a.store.commit([], seq=1, mark=5, note="")
     assert answers == [True]
-    old.close()
     a.store.close()
+    new.close()
 
 
 async def test_nobody_is_declared_dead_by_a_clock_that_was_set_forward(source: Postgres) -> None:
@@ -110,7 +111,7 @@ async def test_nobody_is_declared_dead_by_a_clock_that_was_set_forward(source: P
     await a.store.open()
     for latest_us, ended in ((0, 0), (2**62, 1)):
         # Of no seconds, since a server that has begun just now declares nobody dead.
-        begun = await a.store.begin(1, 1, grace_s=0.0, latest_us=latest_us)
+        begun = await a.store.begin(1, grace_s=0.0, latest_us=latest_us)
         await a.store.leave(alive=True)
         with closing(connect(source, readonly=True)) as connection:
             assert connection.execute("SELECT ended FROM boots WHERE gateway = 'b'").fetchone() == (ended,), begun
@@ -124,7 +125,7 @@ async def test_a_number_that_another_boot_was_given_is_not_ours(source: Postgres
     await a.turn(1, 1)
     _told(source, f"UPDATE boots SET gateway = 'another' WHERE id = {a.boot}")
     with pytest.raises(Fenced):
-        await a.store.begin(2, 1)
+        await a.store.begin(1)
     a.store.close()
 
 
@@ -145,16 +146,15 @@ async def test_a_statement_that_takes_too_long_is_named_and_may_have_more_time(
     monkeypatch.setattr("ftgate.store.postgres.store.SESSION", {**SESSION, "statement_timeout": "50"})
     a = Gateway(source, "a")
     slow = [Step("SELECT $1::int", (1,)), Step("SELECT pg_sleep(0.1)", prepared=False)]
-    turn = Step(_TURN, (1, 7, a.boot, ""))
     await a.store.open()
     for _ in range(2):  # as often as it is tried
-        await a.store.begin(7, 0)
+        await a.store.begin(0)
         with pytest.raises(Rejected) as refused:
-            await a.store.commit([*slow, turn])
+            await a.store.commit(slow, seq=1, mark=7, note="")
         assert (refused.value.state, refused.value.at) == ("57014", 1)
     assert not await a.store.went_in(7)
-    await a.store.begin(7, 0)
-    await a.store.commit([*slow, turn], patient=True)
+    await a.store.begin(0)
+    await a.store.commit(slow, seq=1, mark=7, note="", patient=True)
     assert await a.store.went_in(7)
     a.store.close()
 
@@ -162,7 +162,7 @@ async def test_a_statement_that_takes_too_long_is_named_and_may_have_more_time(
 async def test_who_sent_half_a_turn_and_stands_still_loses_the_head(source: Postgres) -> None:
     a, b = Gateway(source, "a"), Gateway(source, "b")
     await a.store.open()
-    await a.store.begin(1, 0)
+    await a.store.begin(0)
     assert a.store.wire is not None
     raw = a.store.wire._connection
     raw.send_query_params(b"SELECT length($1)", [b"x" * 200_000])  # more than a buffer, and nothing that ends it
@@ -171,12 +171,12 @@ async def test_who_sent_half_a_turn_and_stands_still_loses_the_head(source: Post
     with trio.fail_after(20):
         while True:
             with suppress(Rejected):
-                await b.store.begin(1, 0)
+                await b.store.begin(0)
                 break
             await b.store.throw_out()
     await b.store.leave(alive=True)
     with pytest.raises(Away):
-        await a.store.commit([Step("SELECT 1")])
+        await a.store.commit([], seq=1, mark=1, note="")
     b.store.close()
 
 
