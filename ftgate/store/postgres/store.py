@@ -93,22 +93,30 @@ class WireStore:
             steps.append(Step(_DEAD, (self.boot, str(grace_s), str(latest_us))))
         if orphans:
             steps.append(Step(_ORPHANS, (MOST_ORPHANS,)))
-        _, ((seq,),), found, *more = await self._trip(steps)
-        found.sort()
-        (_, at_us, *_), *seen_there = found
-        if not seen_there or seen_there[0][0] != _ALIVE:
+        _, ((seq,),), found, *orphaned = await self._trip(steps)
+        at_us, alive, many = 0, False, 0
+        before = latest = None
+        others: list[str] = []
+        touched: list[tuple[str, str]] = []
+        for what, number, boot, text, more in sorted(found):
+            if what == _CLOCK:
+                at_us = number
+            elif what == _ALIVE:
+                alive = True
+            elif what == _BEFORE:
+                before = latest = boot, number
+            elif what == _NOTE:
+                many += 1
+                latest = boot, int(more)
+                if boot != self.boot:
+                    others.append(text)
+            else:
+                touched.append((text, more))
+        if not alive:
             raise Fenced("another gateway has declared this one dead, and ended its holds: start it again")
-        turns = [(boot, at) for what, at, boot, _, _ in seen_there if what == _BEFORE]
-        before = turns[0] if turns else None
-        notes = [(boot, note) for what, _, boot, note, _ in seen_there if what == _NOTE]
-        turns += [(boot, int(at)) for what, _, boot, _, at in seen_there if what == _NOTE]
-        if len(notes) != seq - seen:
+        if many != seq - seen:
             raise Behind
-        others = [note for boot, note in notes if boot != self.boot]
-        touched = [(table, id) for what, _, _, table, id in seen_there if what == _TOUCHED]
-        return Begun(
-            seq, at_us, others, touched, more[-1] if orphans else (), before, turns[-1] if turns else None,
-        )  # fmt: skip
+        return Begun(seq, at_us, others, touched, orphaned[-1] if orphans else (), before, latest)
 
     async def rows(self, steps: Sequence[Step]) -> list[list[tuple[Any, ...]]]:
         return await self._trip(steps)
