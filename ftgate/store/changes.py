@@ -16,7 +16,6 @@ class Changes(Protocol):
     """Decisions are made in memory, without an await, and put into a batch. Where a ledger is shared, `turn()` comes
     first: it brings memory up to date, and until the next await nobody else decides."""
 
-    trouble: str | None
     failed: BaseException | None
     died: trio.Event
     commits: int
@@ -25,6 +24,11 @@ class Changes(Protocol):
     alone: bool
     """Whether nobody else decides, so that what was decided stays so."""
     onlooker: Callable[[list[Row]], None] | None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing comes in just now."""
+        ...
 
     @property
     def slowed(self) -> int:

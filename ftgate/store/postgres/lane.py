@@ -34,6 +34,7 @@ from ftgate.store.postgres.clock import TurnClock
 from ftgate.store.postgres.connection import SettingRefused
 from ftgate.store.postgres.job import Job
 from ftgate.store.postgres.loose import Loose
+from ftgate.store.postgres.trouble import TOO_LONG, TROUBLE_S, Trouble
 from ftgate.store.postgres.turns import MOST_ORPHANS, Begun, Behind, Fenced, Memory, Store
 from ftgate.store.postgres.wire import Away, Rejected
 from ftgate.waking import NOTHING
@@ -45,8 +46,6 @@ MOST_JOBS = 256
 MOST_WAITING = 10_000
 HEARTBEAT_S = 1.0
 """How often a gateway that has nothing to do says that it lives, and looks what the others have changed."""
-TROUBLE_S = 2.0
-"""Without a turn for so long, calls are refused before they wait."""
 LATE_S = 3 * HEARTBEAT_S
 """Without a turn for so long we do not know whether others are alive."""
 SET_FORWARD_US = 5_000_000
@@ -55,16 +54,6 @@ GRACE_S = 60.0
 """After so long without a sign of life a gateway counts as dead: its open holds are ended."""
 REAP_EVERY_S = 5.0
 RETRY_S = (0.02, 0.05, 0.1, 0.2, 0.5)
-LOCKED = "55P03"
-TOO_LONG = frozenset({LOCKED, "57014"})
-"""SQLSTATEs of limits of time."""
-RETRIED = frozenset({LOCKED, "40001", "40P01", "25006"})
-"""SQLSTATEs after which the same can come in later: locks and time limits, a server that only reads just now."""
-RETRIED_CLASSES = frozenset({"53", "57", "58"})
-"""And those that begin so: no room on its disk or in its memory, too many connections, an operator's doing, a system
-that fails it."""
-MOST_REFUSED = 3
-"""Other refusals in a row after which nothing that was decided can be written: the process must end."""
 LAST_TRIES_S = 15.0
 
 
@@ -87,8 +76,7 @@ class Lane:
         self.deciding: Batch | None = None
         self._deciders: set[trio.lowlevel.Task] = set()
         self.parked: list[trio.lowlevel.Task] = []
-        self.trouble: str | None = None
-        self._unfit: str | None = None  # how a server was refused that is no good for a lane, as told last
+        self._trouble = Trouble()
         self.failed: BaseException | None = None
         self.died = trio.Event()
         self.commits = 0
@@ -98,19 +86,16 @@ class Lane:
         self.onlooker: Callable[[list[Row]], None] | None = None
         self._known: Hashable = None  # what tells the turn `seen` from every other, once it is known
         self._marks = count(mark + 1)
-        self._since = trio.current_time()  # of the last turn that was whole
         self._asleep: trio.lowlevel.Task | None = None
         self._scope = trio.CancelScope()
         self._ended: trio.Event | None = None
         self._beat = 0.0
         self._undone: tuple[int, Batch, list[Batch], list[Job]] | None = None  # what was sent and is not known to be in
-        self._refused = 0
         self.orphans_left = True
         """Whether there may be open holds of boots that have ended."""
         self.orphans_ended = 0
-        self._behind = self._locked_out = False
+        self._behind = False
         self._reaped = -inf
-        self._steady = inf  # since when there was no trouble
 
     def __repr__(self) -> str:
         state = f"failed: {self.failed}" if self.failed else f"in trouble: {self.trouble}" if self.trouble else "well"
@@ -128,6 +113,11 @@ class Lane:
         return len(self.jobs) + self.loose.size()
 
     @property
+    def trouble(self) -> str | None:
+        """Why no turn comes in just now, in the server's words."""
+        return self._trouble.words
+
+    @property
     def slowed(self) -> int:
         """How often a statement that nobody decided took too long for a turn."""
         return self.loose.slowed
@@ -139,7 +129,7 @@ class Lane:
         if self.trouble is not None:
             return self.trouble
         waits = bool(self.jobs or self._undone or self.deciding)
-        if waits and (gone := trio.current_time() - self._since) > TROUBLE_S:
+        if waits and (gone := trio.current_time() - self._trouble.since) > TROUBLE_S:
             return f"the database has taken no commit for {gone:.0f} s"
         return "too many changes wait for the database" if self.depth() > MOST_WAITING else None
 
@@ -246,8 +236,8 @@ class Lane:
                     await self._sleep()
                     try:
                         await self.store.open()
-                        if self._locked_out:
-                            self._locked_out = False
+                        if self._trouble.locked_out:
+                            self._trouble.locked_out = False
                             await self.store.throw_out()
                         if self._undone is not None:
                             await self._find_out()
@@ -260,8 +250,9 @@ class Lane:
                     except Behind:
                         self._behind = True
                     except (Away, Rejected, SettingRefused, OSError) as error:
-                        self._in_trouble(error)
-                        if self.failed is None:
+                        if (hopeless := self._trouble.met(error)) is not None:
+                            self._dead(hopeless)
+                        else:
                             await trio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
                             tries += 1
         except Exception as error:  # a bug: never serve unbilled
@@ -312,16 +303,16 @@ class Lane:
             self.took.add(time.monotonic() - began)
         self.turns += 1
         self.orphans_ended += len(begun.orphans)
-        self._well()
+        self._trouble.over()
 
     async def _begin(self) -> tuple[Begun, bool]:
         """Have the head, and memory as the others have left it; whether boots may have been declared dead."""
         now = trio.current_time()
-        if now - self._since > LATE_S:  # we were away ourselves, without having noticed
-            self._steady = now
+        if now - self._trouble.since > LATE_S:  # we were away ourselves, without having noticed
+            self._trouble.steady = now
         reaping = now - self._reaped > REAP_EVERY_S
         # Who was away himself does not know who else is: only one that was there all the time declares others dead.
-        grace_s = GRACE_S if reaping and now - self._steady > GRACE_S else None
+        grace_s = GRACE_S if reaping and now - self._trouble.steady > GRACE_S else None
         asked = self.clock.now()
         begun = await self.store.begin(
             self.seen,
@@ -408,31 +399,6 @@ class Lane:
 
     async def _reload(self) -> None:
         self.seen, self._known, self._behind = await self.memory.reload(), None, False
-
-    def _well(self) -> None:
-        self._since = trio.current_time()
-        self._refused = 0
-        self._steady = min(self._steady, self._since)
-        if self.trouble is not None:
-            log.warning("the database takes commits again")
-            self.trouble = self._unfit = None
-
-    def _in_trouble(self, error: BaseException) -> None:
-        state = error.state if isinstance(error, Rejected) else ""
-        if state and not (state in RETRIED or state[:2] in RETRIED_CLASSES):
-            self._refused += 1
-            if self._refused >= MOST_REFUSED:
-                self._dead(DatabaseFault(f"it refuses what was decided ({state}: {error})"))
-                return
-        elif state == LOCKED:
-            if trio.current_time() - self._since < TROUBLE_S:
-                return  # others are at it
-            self._locked_out = True
-        self._steady = inf
-        unfit = str(error) if isinstance(error, SettingRefused) else self._unfit
-        if self.trouble is None or unfit != self._unfit:
-            log.error("the database does not take commits: %s; trying again", error)
-        self.trouble, self._unfit = str(error), unfit
 
     def _dead(self, error: BaseException) -> None:
         if self.failed is not None:
