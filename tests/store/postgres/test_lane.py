@@ -1,6 +1,7 @@
 """What becomes of what waits in a lane whose turns do not come in."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from ftgate.store.postgres.job import Job
 from ftgate.store.postgres.lane import Lane
 from ftgate.store.postgres.loose import LATER_S
 from ftgate.store.postgres.store import PATIENT_S
-from ftgate.store.postgres.trouble import TROUBLE_S
+from ftgate.store.postgres.trouble import MOST_REFUSED, TROUBLE_S
 from ftgate.store.postgres.turns import Begun, Behind, Fenced
 from ftgate.store.postgres.wire import Away, Rejected, Step
 
@@ -278,6 +279,23 @@ async def test_what_a_server_in_need_refuses_comes_in_later(state: str, autojump
     with trio.fail_after(60):
         await lane.durable(batch)
     assert lane.failed is None and lane.trouble is None
+    await lane.close()
+
+
+@pytest.mark.parametrize("many", [MOST_REFUSED - 1, MOST_REFUSED])
+async def test_what_is_refused_for_good_ends_the_process(
+    many: int, autojump_clock: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = Database()
+    database.refusals = [Rejected("22012", "gone")] * many
+    lane = _lane(database)
+    batch = _fill(lane, 1)
+    lane.start()
+    with trio.move_on_after(60), suppress(DatabaseFault):
+        await lane.durable(batch)
+    assert batch.done is (lane.failed is None) is (many < MOST_REFUSED)
+    assert ("it refuses what was decided (22012: gone)" in caplog.text) is not batch.done
+    assert "Traceback" not in caplog.text  # it is no bug of ours
     await lane.close()
 
 
