@@ -419,6 +419,7 @@ class Lane:
 
     async def drain(self) -> bool:
         """Write what is left; whether all is in."""
+        self.loose.end()
         with trio.move_on_after(LAST_TRIES_S):
             while self._ended is not None and self.failed is None and self._waits():
                 await self.do(Job(lambda: None)).event.wait()

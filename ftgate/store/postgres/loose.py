@@ -6,6 +6,7 @@ then in turns of its own, in which each statement has more time. These come seld
 """
 
 import logging
+from math import inf
 
 from ftgate.store.batch import Batch
 
@@ -58,6 +59,10 @@ class Loose:
         """One of those aside whose turn may be now. It stays aside until it is in."""
         return self.aside[0] if self.aside and now >= self._due else None
 
+    def end(self) -> None:
+        """The process ends: what is aside is not tried again, since it would hold up the rest."""
+        self._due = inf
+
     def put_back(self, taken: list[Batch]) -> None:
         """The turn with these did not come in."""
         self._left = [*(one for one in taken if one not in self.aside), *self._left]
@@ -76,7 +81,7 @@ class Loose:
             return
         self.slowed += 1
         again = one in self.aside
-        self._due = now + (LATER_S if again else SOON_S)
+        self._due = max(self._due, now) + (LATER_S if again else SOON_S)
         if again:
             self.aside = [*self.aside[1:], one]
         else:
@@ -84,4 +89,5 @@ class Loose:
             rows.rows, one.rows = one.rows, []
             self.aside.append(one)
         sql, _ = one.statements[at]
-        log.error("a statement takes too long, and is tried again by itself in %g s: %s", self._due - now, sql)
+        then = "" if self._due == inf else f", and is tried again by itself in {self._due - now:g} s"
+        log.error("a statement takes too long%s: %s", then, sql)

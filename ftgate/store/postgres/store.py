@@ -19,8 +19,8 @@ ONLY_READS = "25006"
 """The SQLSTATE of a server that takes no changes."""
 TRIP_S = 6.0
 """Longer than the server's own limit of a statement."""
-PATIENT_S = 20.0
-"""How long a statement may take that has more time."""
+PATIENT_S = 10.0
+"""How long a statement may take that has more time: less than a lane's last tries."""
 _PATIENT = Step(f"SET LOCAL statement_timeout = {round(PATIENT_S * 1000)}")
 _BEGIN = Step("BEGIN ISOLATION LEVEL READ COMMITTED")
 _HEAD = Step("SELECT seq FROM head WHERE id = 1 FOR UPDATE")

@@ -251,6 +251,25 @@ async def test_one_that_is_still_aside_at_the_end_is_told_of_as_lost(
     assert "the last 1 changes were not written" in caplog.text
 
 
+@pytest.mark.parametrize("after_s", [5.5, 8.0], ids=["before its own turn", "in its own turn"])
+async def test_at_the_end_nothing_that_was_decided_waits_for_one_that_takes_too_long(
+    after_s: float, autojump_clock: object
+) -> None:
+    database = Database()
+    database.slow = {"s0": 100.0}
+    lane = _lane(database)
+    _fill(lane, 1)
+    lane.start()
+    await trio.sleep(after_s)
+    assert len(lane.loose.aside) == 1 and (lane._undone is not None) is (after_s == 8.0)
+    lane.do(Job(lambda: lane.changed().statements.append(("decided", ()))))
+    began = trio.current_time()
+    assert await lane.drain()
+    assert "decided" in database.written
+    assert trio.current_time() - began < (0.1 if after_s == 5.5 else 10)
+    await lane.close()
+
+
 async def test_what_was_decided_is_not_set_aside(autojump_clock: object) -> None:
     """Whatever its place among the statements."""
     database = Database(1)
