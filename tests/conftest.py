@@ -29,13 +29,15 @@ OPEN_FILES = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
 
 BROWSER = "tests/browser/"
 """These stay in one process: each process that runs some has a Chromium and a dashboard of its own."""
+LONG = (BROWSER, "tests/walk/")
+"""What takes longest in one process."""
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Where several processes share the work, what takes long comes first, so that none has much left at the end."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: (not item.nodeid.startswith(BROWSER), item.get_closest_marker("slow") is None))
+        items.sort(key=lambda item: (not item.nodeid.startswith(LONG), item.get_closest_marker("slow") is None))
 
 
 @pytest.hookimpl(optionalhook=True)  # scripts/plants runs without the plugin

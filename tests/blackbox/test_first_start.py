@@ -143,7 +143,7 @@ def test_a_provider_comes_without_the_demo(tmp_path: Path, variable: str) -> Non
     with started(tmp_path, "--port", "0", **{variable: "sk-canary-1"}) as (_, process):
         said = _whole(process)
         assert re.search(f"channel   {variable[:-8].lower()} .*from {variable}", said) and "canary" not in said
-        assert "channel   demo" not in said and "[tool]" not in said and "501" not in said
+        assert "channel   demo" not in said and "[tool]" not in said and " 501" not in said
 
 
 def test_what_is_printed_for_claude_code_works(tmp_path: Path) -> None:

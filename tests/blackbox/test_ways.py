@@ -74,7 +74,7 @@ SCRIPTS: dict[str, dict[str, Any]] = {
     "first_delay_s": 0.2},
 }  # fmt: skip
 OVER = [name for name in SCRIPTS if name.startswith("over-")]
-LIMITS = {"head": 0.2, "answer": 0.2, "first_token": 0.2, "idle": 0.2}
+LIMITS = dict.fromkeys(("head", "answer", "first_token", "idle"), 0.6)  # a server that is held up has called by then
 PATIENT = [name for name in SCRIPTS if name.startswith("left")]
 HASTY = ["bad-silent"]
 STALLED = {"head": 30, "answer": 30, "first_token": 30, "idle": 0.8}  # what comes before the silence may take its time

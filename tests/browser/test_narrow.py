@@ -23,7 +23,8 @@ def test_filters_are_folded_on_a_phone_alone(open_page: Open) -> None:
 def test_long_names_push_nothing_out_of_sight(open_page: Open, site: Dashboard) -> None:
     key = site.key(USER, name="k" * 100)["key"]
     assert site.call(USER, "m" * 190, key=key).status_code == 400
-    site.house.wait_for(lambda: site.api(USER, "GET", f"/v1/user/logs?model={'m' * 190}")["data"], "it is not in the log")
+    of = f"/v1/user/logs?model={'m' * 190}"
+    site.house.wait_for(lambda: site.api(USER, "GET", of)["data"], "it is not in the log")
     page = open_page(OPERATOR)
     page.goto("/admin/requests?status=refused")
     expect(page.get_by_title("m" * 190)).to_be_visible()
