@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ftgate.house.findings import Finding
 from ftgate.store.postgres import opening
-from ftgate.store.postgres.connection import Connection, connect
+from ftgate.store.postgres.connection import Connection, SettingRefused, connect
 from ftgate.store.source import Postgres
 from ftgate.store.verify import verify_ledger
 
@@ -82,6 +82,10 @@ def _server(connection: Connection, source: Postgres) -> Iterator[Finding]:
         yield Finding("wrong", "database", f"{words}: ftgate needs 14 or newer, upgrade it")
     else:
         yield Finding("ok", "database", words)
+    try:
+        connection.tries(opening.SESSION)
+    except SettingRefused as refused:
+        yield Finding("wrong", "database", str(refused))
     if connection.execute("SELECT pg_is_in_recovery()").fetchone()[0]:
         words = "it is a standby, which takes no changes: let [database] url name the primary, or several hosts"
         yield Finding("wrong", "database", words)

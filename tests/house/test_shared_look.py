@@ -8,6 +8,7 @@ import pytest
 from ftgate.house import shared_look
 from ftgate.house.findings import Finding
 from ftgate.house.shared_look import a_start, of_postgres
+from ftgate.store.postgres import opening
 from ftgate.store.postgres.connection import close_idle
 from ftgate.store.source import Postgres
 from tests.postgres import Server
@@ -66,6 +67,12 @@ def test_settings_that_lose_commits(source: Postgres, tmp_path: Path, postgres: 
     (lossy,) = found(source, tmp_path)["database"]
     assert lossy.state == "wrong" and lossy.words.startswith("synchronous_commit is off")
     assert "ALTER DATABASE" in lossy.words
+
+
+def test_a_setting_that_a_start_needs(source: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "SESSION", {"jit": "off", "no_such_setting": "on"})
+    (refused,) = found(source, tmp_path)["database"]
+    assert refused.state == "wrong" and " refuses the setting no_such_setting " in refused.words
 
 
 @pytest.mark.parametrize(

@@ -385,6 +385,27 @@ PLANTS = (
                 "store/postgres/test_wire.py",
             ),
             (
+                "upkeep that takes too long holds up all",
+                "trouble.py",
+                'TOO_LONG = frozenset({LOCKED, "57014"})',
+                'TOO_LONG = frozenset({""})',
+                "store/postgres/test_lane.py",
+            ),
+            (
+                "a connection that nobody waits for stays open",
+                "wire.py",
+                "        if self._left:\n            self.made.close()\n",
+                "",
+                "store/postgres/test_wire.py::test_one_that_nobody_waits_for_any_more_is_closed",
+            ),
+            (
+                "a start tries no setting",
+                "opening.py",
+                "    connection.tries(SESSION)\n",
+                "",
+                "store/postgres/test_wire.py::test_a_start_refuses_a_server_that_does_not_know_a_setting",
+            ),
+            (
                 "ended holds are not counted",
                 "writing.py",
                 "= $2 THEN 1 ELSE 0 END",
