@@ -140,7 +140,7 @@ class Lane:
             return self.deciding
         if soon:
             self._wake()
-        return self.loose.batch
+        return self.loose.open()
 
     async def turn(self) -> None:
         """Wait for a turn: what follows, up to the next await, is decided in it. Raises DatabaseFault."""

@@ -13,16 +13,16 @@ from ftgate.store.batch import Batch
 log = logging.getLogger("ftgate.store")
 
 MOST_LOOSE = 500
-"""Statements of one turn that nobody decided in it."""
+"""Statements of one turn that nobody decided in it, and some more where they came together."""
 SOON_S, LATER_S = 1.0, 600.0
 """After so long what was set aside is tried, and again where it takes too long even so: others get on meanwhile."""
 
 
 class Loose:
-    """`batch` is the one to add to. Times are trio's."""
+    """Times are trio's."""
 
     def __init__(self) -> None:
-        self.batch = Batch()
+        self._open = Batch()
         self.aside: list[Batch] = []
         self.slowed = 0
         """How often a statement took too long."""
@@ -34,25 +34,26 @@ class Loose:
 
     def waits(self) -> bool:
         """Whether anything is to go with the next turn."""
-        return bool(self._left or self.batch.size())
+        return bool(self._left or self._open.size())
 
     def all(self) -> list[Batch]:
-        return [*self._left, self.batch, *self.aside]
+        return [*self._left, self._open, *self.aside]
+
+    def open(self) -> Batch:
+        """The batch to add to. What is added in one go comes in together."""
+        if len(self._open.statements) >= MOST_LOOSE:
+            self._left.append(self._open)
+            self._open = Batch()
+        return self._open
 
     def take(self) -> list[Batch]:
-        """As far as one turn has room for it: others wait for the head meanwhile."""
-        room, taken = MOST_LOOSE, []
-        left, self._left, self.batch = [*self._left, self.batch], [], Batch()
-        for batch in left:
-            if len(batch.statements) <= room:
-                room -= len(batch.statements)
-                taken.append(batch)
-                continue
-            part = Batch()
-            part.statements, batch.statements = batch.statements[:room], batch.statements[room:]
-            taken.append(part)
-            self._left.append(batch)
-            room = 0
+        """As far as one turn has room for it, and one in any case: others wait for the head meanwhile."""
+        left, room = [*self._left, self._open], MOST_LOOSE
+        taken: list[Batch] = []
+        while left and (not taken or len(left[0].statements) <= room):
+            taken.append(left.pop(0))
+            room -= len(taken[-1].statements)
+        self._left, self._open = left, Batch()
         return taken
 
     def due(self, now: float) -> Batch | None:

@@ -34,6 +34,7 @@ class Database:
         self.lost, self.fenced = set(lost), fenced
         self.turns, self.tried, self.thrown_out = 0, 0, 0
         self.written: list[str] = []
+        self.parts: list[list[str]] = []  # of each turn
         self.slow: dict[str, float] = {}
         """How long a statement takes."""
 
@@ -64,6 +65,7 @@ class Database:
         if self.tried in self.lost:
             raise Away("cut")
         self.written += [step.sql for step in steps]
+        self.parts.append([step.sql for step in steps])
         self.turns += 1
 
     async def leave(self, *, alive: bool) -> None:
@@ -117,9 +119,10 @@ def _lane(database: Database) -> Lane:
 
 
 def _fill(lane: Lane, many: int) -> Batch:
-    """Statements that nobody decides in a turn, and a row after them."""
-    batch = lane.changed(soon=False)
-    batch.statements += [(f"s{number}", ()) for number in range(many)]
+    """Statements that nobody decides in a turn, each by itself, and a row with the last."""
+    for number in range(many):
+        batch = lane.changed(soon=False)
+        batch.statements.append((f"s{number}", ()))
     batch.rows.append("row")  # type: ignore[arg-type]
     return batch
 
@@ -138,6 +141,23 @@ async def test_no_turn_has_more_loose_statements_than_room_and_none_loses_those_
         await lane.durable(batch)
     assert database.written == [*(f"s{number}" for number in range(25)), "row"]
     assert database.turns == 3 and database.tried == 3 + len(lost)
+    await lane.close()
+
+
+async def test_what_was_added_in_one_go_comes_in_in_one_turn(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that are deleted go with what is remembered of them."""
+    monkeypatch.setattr(loose, "MOST_LOOSE", 10)
+    database = Database()
+    lane = _lane(database)
+    for group in "abcd":
+        batch = lane.changed(soon=False)
+        batch.statements += [(group, ())] * 7
+    lane.start()
+    with trio.fail_after(60):
+        await lane.durable(batch)
+    assert database.parts == [["a"] * 7 + ["b"] * 7, ["c"] * 7 + ["d"] * 7]
     await lane.close()
 
 
