@@ -48,8 +48,8 @@ REFRESH_S = 1.0
 WAIT_S, COMMAND_WAIT_S, LOOK_S = 20.0, 4.0, 0.5
 """How long a start waits for a database that does not answer, and a command without a server, and how often it asks."""
 _LATELY = (
-    "SELECT boot, note FROM changes WHERE seq > {}"
-    " AND at_us > (extract(epoch FROM clock_timestamp() - interval '1 minute') * 1000000)::bigint ORDER BY seq"
+    "SELECT boot, note FROM changes WHERE seq > {} AND at_us >"
+    " greatest({}, (extract(epoch FROM clock_timestamp() - interval '1 minute') * 1000000)::bigint) ORDER BY seq"
 )
 """What turns have told in the last minute: no window of limits is longer."""
 _OLDER = (
@@ -108,7 +108,7 @@ class SharedHouse(House[D]):
             self.lane.seen = self._load_all(recording)
             self._asked = recording.asked
             self.memory.in_flight(recording.connection.execute(_OLDER.format(self.opened.boot)))
-            self.memory.passed(recording.connection.execute(_LATELY.format(0)), ())
+            self.memory.passed(recording.connection.execute(_LATELY.format(0, 0)), ())
             self.ratios = {(kind, model): milli for kind, model, milli in recording.connection.execute(_RATIOS)}
         finally:
             recording.connection.close()
@@ -135,7 +135,7 @@ class SharedHouse(House[D]):
 
     def _read(self) -> Callable[[], int]:
         """In a thread: read everything anew; what takes it in, in the thread of the loop."""
-        lately = _LATELY.format(self.lane.seen)
+        lately = _LATELY.format(self.lane.seen, self.lane.heard_us)
         rows = opening.snapshot(self.database, [*self._asked, lately, _REFS])
         recorded = opening.Recorded(rows)
         found = self.accounts.read(recorded)  # type: ignore[attr-defined]

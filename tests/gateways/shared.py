@@ -6,7 +6,7 @@ about money: the checker (world.py) reads what came in.
 """
 
 import random
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ import trio
 
 from ftgate.core.books import Entry
 from ftgate.store.batch import Batch
-from ftgate.store.postgres.turns import MOST_ORPHANS, Begun, Behind, Fenced
+from ftgate.store.postgres.turns import MOST_ORPHANS, Begun, Behind, Fenced, Stamp
 from ftgate.store.postgres.wire import Away, Rejected
 
 IDLE_S = 0.5
@@ -45,6 +45,10 @@ class Turn(msgspec.Struct):
     whole: Whole
     note: str
     within: tuple[int, int]
+
+
+def _stamp(turn: Turn) -> Stamp:
+    return Stamp(turn.boot.id, turn.within[0])
 
 
 class Boot(msgspec.Struct):
@@ -79,6 +83,11 @@ class Shared:
         self.quota_held: dict[int, int] = {}
         self.changes: list[tuple[int, str]] = []
         self.within: list[tuple[int, int]] = []  # of each entry
+
+    def since(self, seen: int, heard_us: int) -> list[tuple[int, str]]:
+        """Boot and note of the turns after these."""
+        found = list(zip(self.changes, self.turns, strict=True))[seen:]
+        return [change for change, turn in found if turn.within[0] > heard_us]
 
     def fail_over(self, lost: int) -> None:
         """Another server takes the place of this one, without the last turns."""
@@ -207,7 +216,7 @@ class Connected:
                 boot.ended |= boot is not self.boot and now - boot.seen_at > grace_s
         notes = [note for boot, note in shared.changes[seen:] if boot != self.boot.id]
         at_us = asked_us if "clock before lock" in shared.plants else self.since_us
-        turns = [None, *map(self._told, shared.turns)]
+        turns = [None, *map(_stamp, shared.turns)]
         before = turns[seen] if seen < len(turns) else None
         begun = Begun(
             len(shared.changes), at_us, notes, [], shared.orphans() if orphans else [], before, turns[-1]
@@ -230,7 +239,7 @@ class Connected:
     async def rows(self, steps: Sequence[Any]) -> list[list[tuple[Any, ...]]]:
         raise AssertionError("nothing of accounts changes here")
 
-    async def commit(self, steps: Sequence[Any], *, seq: int, mark: int, note: str, patient: bool = False) -> Hashable:
+    async def commit(self, steps: Sequence[Any], *, seq: int, mark: int, note: str, patient: bool = False) -> Stamp:
         (whole,) = steps
         turn = Turn(self.boot, mark, whole, note, (self.since_us, now_us()))
         try:
@@ -240,11 +249,7 @@ class Connected:
         finally:
             self._leave()
         await self._step("after")
-        return self._told(turn)
-
-    def _told(self, turn: Turn) -> Hashable:
-        """What tells a turn from every other."""
-        return None if "lost unseen" in self.shared.plants else (turn.boot.id, turn.within)
+        return _stamp(turn)
 
     async def leave(self, *, alive: bool) -> None:
         if self.inside and alive:

@@ -31,6 +31,14 @@ async def test_nothing_is_lost_and_nothing_is_there_twice(seed: int, autojump_cl
     assert all(world.shared.broken.values()), world.shared.broken  # each way to be cut was met
 
 
+@pytest.mark.parametrize("seed", range(3))
+async def test_what_fail_overs_lose_leaves_nothing_open(seed: int, autojump_clock: object) -> None:
+    """What was told before one may be lost; nothing is there in part."""
+    world = World(seed)
+    assert await world.live(12, cuts=0.01 * (seed % 2), fail_overs=6) == []
+    assert world.forgiven > 100 and len(world.told) > 20
+
+
 PLANTS: dict[str, dict[str, float]] = {
     "expire by name": {"kills": 8},
     "no fence": {"seconds": 60, "freezes": 12},
@@ -81,7 +89,11 @@ class Town(World):
     async def hold(self, gateway: Gateway, ref: str, account: int = 1) -> tuple[Held, Ticket]:
         ticket = Ticket()
         assert take_requests(gateway.limits.scopes(("account", account)), gateway.clock.now(), ticket) is None
-        held = await gateway.ledger.hold(HoldRequest(account, account, offers(QUOTE), ONE, 1, ref, ticket=ticket))
+        try:
+            held = await gateway.ledger.hold(HoldRequest(account, account, offers(QUOTE), ONE, 1, ref, ticket=ticket))
+        except trio.Cancelled:
+            ticket.release(gateway.clock.now(), 0)
+            raise
         assert isinstance(held, Held)
         return held, ticket
 
@@ -162,6 +174,55 @@ async def test_a_number_that_was_given_again_is_another_hold(autojump_clock: obj
         assert [hold.ref for hold in a.books.open.values()] == ["again"]
         assert await town.settle(a, "again", again) == (70, "")
     assert town.complaints == []
+
+
+async def test_what_others_told_since_a_fail_over_is_heard_by_whom_it_cut_off_in_a_turn(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their turns have the numbers of those that were lost; what was heard before counts once."""
+    town = Town(0, rates={1: Rates(requests_per_minute=99, concurrent=9)})
+    async with town.lived() as (a, b):
+        await town.call(b, "early")
+        await town.call(a, "first")
+        await town.call(a, "second")
+        taken: list[tuple[Held, Ticket]] = []
+        real = a.store._step
+
+        async def cut_once(place: str) -> None:
+            await real(place)
+            if place == "before":
+                monkeypatch.undo()
+                town.shared.fail_over(lost=2)
+                taken.extend([await town.hold(b, f"since {number}") for number in range(2)])
+                raise Away("cut")
+
+        monkeypatch.setattr(a.store, "_step", cut_once)
+        own = await town.hold(a, "own")
+        assert counted(a) == (2, 6)
+        for gateway, ref, one in ((b, "since 0", taken[0]), (b, "since 1", taken[1]), (a, "own", own)):
+            await town.settle(gateway, ref, one)
+    assert town.complaints == []
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+async def test_what_a_fail_over_has_lost_of_ends_of_calls_is_ended_again(lost: int, autojump_clock: object) -> None:
+    """Once, and as its caller was told; where the hold is lost too, there is nothing to end."""
+    town = Town(0)
+    async with town.lived() as (a, b):
+        taken = await town.hold(a, "settled")
+        with trio.move_on_after(0.003) as left:
+            await town.hold(a, "left")  # decided when its caller leaves: it is given back
+        assert left.cancelled_caught
+        await trio.sleep(1)
+        assert await town.settle(a, "settled", taken) == (70, "")
+        turns = [sorted(row.request_id for row in turn.whole.batch.rows) for turn in town.shared.turns]
+        assert turns[-3:] == [[], ["left"], ["settled"]] and not town.shared.holds
+        town.shared.fail_over(lost)
+        assert len(town.shared.holds) == (lost == 2) + 1
+        for _ in range(2):
+            assert await a.lane.refresh(5) and await b.lane.refresh(5)
+        assert not town.shared.holds and town.shared.rows == ["left", "settled"][lost == 3 :]
+    assert town.complaints == [] and town.shared.balances[1] == (CREDITS - 70, 0, 0)
 
 
 async def test_what_is_told_of_limits_is_heard_once_though_memory_is_read_anew(

@@ -6,7 +6,7 @@ answer, gateways are killed, freeze and begin anew.
 """
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -43,6 +43,8 @@ RATES = {
 """Of accounts."""
 TOKENS = 12
 """What each call has used, by its row."""
+MOST_LOST = 30
+"""Turns, by a fail-over."""
 APART_S = 3600.0
 """How far a machine's wall clock may be from the database's."""
 
@@ -79,7 +81,7 @@ class Memory(BooksMemory):
         super().__init__(books, lambda sql, values: sql, lambda: lambda: 0)
         self.people = Nobody()
         self.shared = shared
-        self.seen: Callable[[], int] = lambda: 0
+        self.unheard = lambda: shared.since(0, 0)
 
     def steps(self, batch: Batch) -> Iterator[Any]:
         taken = {entry.id for entry in batch.entries if entry.kind == "hold"}
@@ -108,7 +110,7 @@ class Memory(BooksMemory):
         for entry in shared.entries:
             if entry.kind == "grant":
                 books.moved[entry.ref] = (entry.kind, entry.account, entry.amount)
-        self.passed(shared.changes[self.seen() :], [hold.ref for hold in shared.holds.values()])
+        self.passed(self.unheard(), [hold.ref for hold in shared.holds.values()])
         return len(shared.changes)
 
 
@@ -125,11 +127,13 @@ class Gateway:
         self.store = Connected(shared, self.boot)
         self.clock = Watch(self.store, round(world.rand.uniform(-APART_S, APART_S) * 1e6))
         self.lane = Lane(self.store, self.memory, self.clock, seen=self.memory.load())
-        self.memory.seen = lambda: self.lane.seen
+        self.memory.unheard = lambda: shared.since(self.lane.seen, self.lane.heard_us)
         self.ledger = TurnLedger(self.books, self.lane, self.clock, lambda request: None)
         self.limits = Limits(lambda scope, account: world.rates.get(account, Rates()))  # type: ignore[call-overload]
         self.callers = trio.CancelScope()
         self.killed = False
+        if "lost unseen" in shared.plants:
+            self.lane._compare = lambda begun: None  # type: ignore[method-assign]
         if "retry without mark" in shared.plants:
             self.store.went_in = self._never  # type: ignore[method-assign]
         if "cancelled hold left open" in shared.plants:
@@ -168,9 +172,12 @@ class World:
         self.gateways: dict[str, Gateway] = {}
         self.told: list[tuple[str, str, int]] = []  # what callers were told: ref, what, amount
         self.complaints: list[str] = []
-        self.number = 0
+        self.number = self.forgiven = 0
+        """Calls that came; how many of them came before turns were lost."""
 
-    async def live(self, seconds: float, *, cuts: float = 0.0, kills: int = 0, freezes: int = 0) -> list[str]:
+    async def live(
+        self, seconds: float, *, cuts: float = 0.0, kills: int = 0, freezes: int = 0, fail_overs: int = 0
+    ) -> list[str]:
         """What was wrong in the end."""
         shared = self.shared
         async with trio.open_nursery() as nursery:
@@ -179,10 +186,15 @@ class World:
             for account in ACCOUNTS:
                 await self._grant(account)
             shared.cuts = cuts
-            troubles = ["kill"] * kills + ["freeze"] * freezes
+            troubles = ["kill"] * kills + ["freeze"] * freezes + ["fail-over"] * fail_overs
             self.rand.shuffle(troubles)
             for trouble in troubles:
                 await trio.sleep(seconds / (len(troubles) + 1))
+                if trouble == "fail-over":
+                    self.told.clear()  # the database may have lost it
+                    self.forgiven = self.number
+                    shared.fail_over(self.rand.randint(0, MOST_LOST))
+                    continue
                 gateway = self.gateways[self.rand.choice(self.names)]
                 if trouble == "kill" or gateway.lane.failed is not None:
                     gateway.kill()
@@ -263,14 +275,18 @@ class World:
         if not isinstance(held, Held):
             assert held is None or isinstance(held, (Poor, Refused))
             return
-        self.told.append((ref, "hold", held.amount))
+        self._is_told(ref, "hold", held.amount)
         await trio.sleep(rand.choice([0, 0.001, 0.05, 1.0]))
         charge = rand.choice([None, 1, held.amount // 2, held.amount, held.amount + 50])
         settled = await ledger.settle(
             held.id, charge, row(ref, held.id, account=account, key=account, cost=charge or 0)
         )
         if settled.charged is not None and await ledger.durable_within(settled.ticket, 30):
-            self.told.append((ref, "end", settled.charged))
+            self._is_told(ref, "end", settled.charged)
+
+    def _is_told(self, ref: str, what: str, amount: int) -> None:
+        if int(ref[1:]) > self.forgiven:
+            self.told.append((ref, what, amount))
 
     async def _end(self) -> None:
         """Everybody leaves, and time goes by until every gateway that died is known to be dead."""

@@ -19,7 +19,7 @@ A `Job` is a decision that can be made again. A change of accounts decides in a 
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from itertools import count
 from math import inf
 from pathlib import Path
@@ -35,7 +35,7 @@ from ftgate.store.postgres.connection import SettingRefused
 from ftgate.store.postgres.job import Job
 from ftgate.store.postgres.loose import Loose
 from ftgate.store.postgres.trouble import TOO_LONG, TROUBLE_S, Trouble
-from ftgate.store.postgres.turns import MOST_ORPHANS, Begun, Behind, Fenced, Memory, Store
+from ftgate.store.postgres.turns import MOST_ORPHANS, Begun, Behind, Fenced, Memory, Stamp, Store
 from ftgate.store.postgres.wire import Away, Rejected
 from ftgate.waking import NOTHING
 
@@ -84,7 +84,12 @@ class Lane:
         self.took = Times()
         self.abandoned = False
         self.onlooker: Callable[[list[Row]], None] | None = None
-        self._known: Hashable = None  # what tells the turn `seen` from every other, once it is known
+        self.reloaded: Callable[[], None] | None = None
+        """Called when memory was read anew."""
+        self._known: Stamp | None = None  # the turn `seen`, once it is known
+        self.heard_us = 0
+        """By the database's clock: what turns before it have told is known, though memory is read anew from the start.
+        """
         self._marks = count(mark + 1)
         self._asleep: trio.lowlevel.Task | None = None
         self._scope = trio.CancelScope()
@@ -241,7 +246,7 @@ class Lane:
                             await self.store.throw_out()
                         if self._undone is not None:
                             await self._find_out()
-                        elif self._behind:
+                        if self._behind:
                             await self._read_anew()
                         await self._turn()
                         tries = 0
@@ -249,6 +254,8 @@ class Lane:
                         self._dead(DatabaseFault(str(fenced)))
                     except Behind:
                         self._behind = True
+                        if self._known is not None:  # where a fail-over has lost turns, numbers say nothing any more
+                            self.seen, self.heard_us, self._known = 0, self._known.at_us, None
                     except (Away, Rejected, SettingRefused, OSError) as error:
                         if (hopeless := self._trouble.met(error)) is not None:
                             self._dead(hopeless)
@@ -323,9 +330,7 @@ class Lane:
         if reaping:
             self._reaped = now
         self.orphans_left = len(begun.orphans) == MOST_ORPHANS
-        if self._known is not None and begun.before != self._known:
-            self.seen = 0  # a fail-over has lost what we know: numbers say nothing any more
-            raise Behind
+        self._compare(begun)
         self.clock.set(begun.at_us, asked)
         if begun.notes or begun.touched:
             rows = await self.store.rows(self.memory.wanted(begun.touched)) if begun.touched else []
@@ -333,7 +338,12 @@ class Lane:
         self.seen, self._known = begun.seq, begun.latest
         return begun, grace_s is not None
 
-    async def _commit(self, batch: Batch, seq: int, loose: list[Batch], *, patient: bool) -> Hashable:
+    def _compare(self, begun: Begun) -> None:
+        """Is what was seen there? Raises Behind."""
+        if self._known is not None and begun.before != self._known:
+            raise Behind
+
+    async def _commit(self, batch: Batch, seq: int, loose: list[Batch], *, patient: bool) -> Stamp:
         """Write it as the turn `seq`; the statements of `loose` are its first."""
         try:
             steps, note = list(self.memory.steps(batch)), self.memory.note(batch)
@@ -380,7 +390,7 @@ class Lane:
         if batch.size() and await self.store.went_in(mark):
             self._came_in(self.seen)  # the notes since then are read by the next turn, our own is passed over
             return
-        await self._reload()
+        self._behind = True  # memory knows what is not there
         batch.undone = True
         self._take_back()
 
@@ -394,11 +404,13 @@ class Lane:
             _woken(batch)
 
     async def _read_anew(self) -> None:
+        if self._known is not None:
+            self._compare(await self.store.begin(self.seen))
         await self.store.leave(alive=False)
-        await self._reload()
-
-    async def _reload(self) -> None:
-        self.seen, self._known, self._behind = await self.memory.reload(), None, False
+        self.seen = await self.memory.reload()
+        self._known, self._behind, self.heard_us = None, False, 0
+        if self.reloaded is not None:
+            self.reloaded()
 
     def _dead(self, error: BaseException) -> None:
         if self.failed is not None:

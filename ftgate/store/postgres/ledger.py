@@ -5,6 +5,7 @@ seconds, decided or not. What is cancelled leaves no hold behind.
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -30,6 +31,9 @@ from ftgate.store.recovery import crashed_row
 log = logging.getLogger("ftgate.store")
 
 SETTLE_S = 2.0
+MOST_REMEMBERED = 5000
+"""Of the holds that were ended last, so that they are ended again where a fail-over has lost that: what a busy gateway
+ends in a second or two, some 10 MB."""
 _TOLD = "SELECT 1", ()
 """A change of nothing, so that the turn is written, and with it what it tells the others."""
 
@@ -47,6 +51,22 @@ class TurnLedger:
         self.clock = clock
         self.admit = admit
         self.shared: SharedLimits | None = None
+        self._ended: deque[tuple[object, str, Job]] = deque(maxlen=MOST_REMEMBERED)  # hold, ref, what has ended it
+        lane.reloaded = self._end_again
+
+    def _end(self, hold: object, ref: str, decide: Callable[[], Any]) -> Job:
+        """Have a hold ended in the next turn."""
+        job = self.lane.do(Job(decide))
+        self._ended.append((hold, ref, job))
+        return job
+
+    def _end_again(self) -> None:
+        """Memory was read anew: what has ended holds that are open all the same was lost by the database."""
+        open = self.books.open
+        for hold, ref, job in list(self._ended):
+            if job.done and hold in open and open[hold].ref == ref:
+                log.warning("the database has lost the end of call %s; it is ended again", ref)
+                self._end(hold, ref, job.decide)
 
     def busy(self) -> str | None:
         why = self.lane.busy()  # callers read it, and the server's own words may name its address
@@ -90,7 +110,7 @@ class TurnLedger:
     def _give_back(self, job: Job, ref: str) -> None:
         held = job.result
         if isinstance(held, Held) and job.error is None:
-            self.lane.do(Job(lambda: self._void(held, ref)))
+            self._end(held.id, ref, lambda: self._void(held, ref))
 
     def _void(self, held: Held, ref: str) -> None:
         assert isinstance(held.id, int)
@@ -142,7 +162,7 @@ class TurnLedger:
                     return self._lost(charge, row)
             return self.memory.decide_end(hold, charge, row)
 
-        job = self.lane.do(Job(decide))
+        job = self._end(hold, row.request_id, decide)
         with trio.move_on_after(SETTLE_S):
             await job.event.wait()
         if not job.done and job.error is None:

@@ -6,11 +6,11 @@ time it is. The second writes, leaves the turn's mark, and commits. Few statemen
 """
 
 import logging
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ftgate.store.postgres.opening import APPLICATION, SESSION
-from ftgate.store.postgres.turns import MOST_ORPHANS, Begun, Behind, Fenced
+from ftgate.store.postgres.turns import MOST_ORPHANS, Begun, Behind, Fenced, Stamp
 from ftgate.store.postgres.wire import Away, Rejected, Step, Wire
 
 log = logging.getLogger("ftgate.store")
@@ -104,10 +104,10 @@ class WireStore:
             elif what == _ALIVE:
                 alive = True
             elif what == _BEFORE:
-                before = latest = boot, number
+                before = latest = Stamp(boot, number)
             elif what == _NOTE:
                 many += 1
-                latest = boot, int(more)
+                latest = Stamp(boot, int(more))
                 if boot != self.boot:
                     others.append(text)
             else:
@@ -121,12 +121,12 @@ class WireStore:
     async def rows(self, steps: Sequence[Step]) -> list[list[tuple[Any, ...]]]:
         return await self._trip(steps)
 
-    async def commit(self, steps: Sequence[Step], *, seq: int, mark: int, note: str, patient: bool = False) -> Hashable:
+    async def commit(self, steps: Sequence[Step], *, seq: int, mark: int, note: str, patient: bool = False) -> Stamp:
         if patient:
             await self._trip([_PATIENT])
         whole = [*steps, Step(_TURN, (seq, mark, self.boot, note)), _COMMIT]
         *_, ((at_us,),), _ = await self._trip(whole, PATIENT_S + 1 if patient else TRIP_S)
-        return self.boot, at_us
+        return Stamp(self.boot, at_us)
 
     async def leave(self, *, alive: bool) -> None:
         await self._trip([Step(_SEEN, (self.boot,)), _COMMIT] if alive else [_ROLLBACK])

@@ -1,8 +1,8 @@
 """What a lane stands on: the database of its turns, and the memory that is decided on. A test puts others in their
 place (tests/gateways)."""
 
-from collections.abc import Hashable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -22,6 +22,13 @@ class Behind(Exception):
     read anew."""
 
 
+class Stamp(NamedTuple):
+    """What tells a turn from every other: whose it was, and when it began, by the database's clock."""
+
+    boot: int
+    at_us: int
+
+
 class Begun(msgspec.Struct, frozen=True):
     """A turn that has the head. `seq` is the last turn that changed something, `at_us` the database's clock, read when
     the lock was there; `notes` what the others changed since we looked last, in their order; `touched` the rows of
@@ -33,8 +40,8 @@ class Begun(msgspec.Struct, frozen=True):
     notes: Sequence[str]
     touched: Sequence[tuple[str, str]]
     orphans: Sequence[tuple[Any, ...]] = ()
-    before: Hashable = None
-    latest: Hashable = None
+    before: Stamp | None = None
+    latest: Stamp | None = None
 
 
 class Store(Protocol):
@@ -56,7 +63,7 @@ class Store(Protocol):
         """Read within the turn."""
         ...
 
-    async def commit(self, steps: Sequence[Step], *, seq: int, mark: int, note: str, patient: bool = False) -> Hashable:
+    async def commit(self, steps: Sequence[Step], *, seq: int, mark: int, note: str, patient: bool = False) -> Stamp:
         """Write and end the turn `seq`, with its mark and what the others must know of it: what tells it from every
         other. With `patient` each step has more time. Raises Away
         where it may be in, Rejected, with the place among the steps, where it is not."""
