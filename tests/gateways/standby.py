@@ -2,7 +2,8 @@
 
 The first server dies while calls go on, the standby is promoted; the gateways' URL names both. Then what callers were
 told is held against the books (chaos.py), and it is said for how long calls were refused at each gateway. A stream that
-had begun must go on to its end.
+had begun must go on to its end. With --behind the standby lacks what was committed in the last so many seconds: what
+callers were told of that may be lost, but whole, and no hold stays open.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
+from ftgate.store.database import read_only
 from tests import postgres
 from tests.blackbox.harness import HELLO, Account
 from tests.gateways.chaos import Round
@@ -31,9 +33,13 @@ LATEST_S = 8.0
 class Failover(Round):
     """Calls go on all the time; `pair` are the two servers."""
 
-    def __init__(self, base: Path, seed: int, pair: "Pair") -> None:
+    def __init__(self, base: Path, seed: int, pair: "Pair", behind_s: float) -> None:
         super().__init__(base, seed, 0)
         self.pair = pair
+        self.behind_s = behind_s
+        self.before: set[str] = set()
+        """Calls whose callers were told before a turn came in again."""
+        self.lost = 0
         self.refused_s: dict[str, float] = {}
         self.streamed = ""
 
@@ -42,15 +48,27 @@ class Failover(Round):
         stream = threading.Thread(target=self._stream, args=(self.house.account("1"),), daemon=True)
         stream.start()
         self.house.wait_for(lambda: "tick" in self.streamed, "the stream did not begin")
+        if self.behind_s:
+            self.pair.part()
+            time.sleep(self.behind_s)
         self.pair.kill()
         died = time.monotonic()
         time.sleep(AWAY_S)
         self.pair.promote()
         for name in self.gateways:
             self.refused_s[name] = self._until_taken(name, accounts[0]) - died
+        self.before = self.told.whole.keys() | self.told.late.keys()
         time.sleep(AFTER_S)
         stream.join(20)
         assert "[DONE]" in self.streamed, f"a stream that had begun did not end whole: ...{self.streamed[-300:]}"
+
+    def _check(self, accounts: list[Account]) -> None:
+        if self.behind_s:
+            with closing(read_only(self.house.postgres)) as connection:  # type: ignore[arg-type]
+                there = {id for (id,) in connection.execute("SELECT request_id FROM requests").fetchall()}
+            for id in self.before - there:
+                self.lost += self.told.whole.pop(id, None) is not None
+        super()._check(accounts)
 
     def _until_taken(self, name: str, account: Account) -> float:
         until = time.monotonic() + LATEST_S
@@ -74,9 +92,9 @@ class Failover(Round):
 
 
 class Pair:
-    """A server, and a standby that each commit waits for."""
+    """A server, and a standby that each commit waits for, or none."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, waited_for: bool) -> None:
         self.first = Own(use(folder).url, Path((folder / "postgres.place").read_text()))
         self.folder = folder
         self.place = folder / "standby"
@@ -89,9 +107,16 @@ class Pair:
         port = self.first.url.rpartition(":")[2]
         postgres.run(self.place, "pg_basebackup", "-R", "-h", "127.0.0.1", "-p", port, "-U", "ftgate", "-c", "fast")
         postgres.start(self.place, self.port)
-        self.first.told("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
+        if waited_for:
+            self.first.told("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
         (folder / "postgres.url").write_text(f"{self.first.url},127.0.0.1:{self.port}")
         use(folder)
+
+    def part(self) -> None:
+        """The standby gets nothing more."""
+        with (self.place / "data" / "postgresql.auto.conf").open("a") as settings:
+            settings.write("primary_conninfo = ''\n")
+        postgres.run(self.place, "pg_ctl", "reload")
 
     def kill(self) -> None:
         postgres.run(self.first.place, "pg_ctl", "stop", "-w", "-m", "immediate")
@@ -103,12 +128,16 @@ class Pair:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/standby", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--behind", type=float, default=0.0, metavar="SECONDS", help="what the standby lacks")
+    given = parser.parse_args()
     bad = 0
-    for number in range(parser.parse_args().rounds):
+    for number in range(given.rounds):
         with TemporaryDirectory(prefix="ftgate-standby-") as place:
             os.chmod(place, 0o755)
             try:
-                one = Failover(Path(place) / "house", number, Pair(Path(place)))
+                one = Failover(
+                    Path(place) / "house", number, Pair(Path(place), waited_for=not given.behind), given.behind
+                )
                 one.run()
             except AssertionError as wrong:
                 bad += 1
@@ -118,8 +147,8 @@ def main() -> int:
                 said = " ".join(f"{k}={v}" for k, v in sorted(one.told.statuses.items()))
                 print(
                     f"round {number}: ok, {one.entries} entries, {len(one.told.whole)} answers told whole,"
-                    f" {len(one.told.late)} late; refused from the death of the first server on (promoted {AWAY_S:g} s"
-                    f" after it): {refused}; {said}", flush=True,
+                    f" {len(one.told.late)} late, {one.lost} lost; refused from the death of the first server on"
+                    f" (promoted {AWAY_S:g} s after it): {refused}; {said}", flush=True,
                 )  # fmt: skip
             finally:
                 if (Path(place) / "standby" / "data" / "postmaster.pid").exists():
