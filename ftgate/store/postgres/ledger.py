@@ -63,10 +63,11 @@ class TurnLedger:
     def _end_again(self) -> None:
         """Memory was read anew: what has ended holds that are open all the same was lost by the database."""
         open = self.books.open
-        for hold, ref, job in list(self._ended):
-            if job.done and hold in open and open[hold].ref == ref:
-                log.warning("the database has lost the end of call %s; it is ended again", ref)
-                self._end(hold, ref, job.decide)
+        lost = [one for one in self._ended if one[2].done and one[0] in open and open[one[0]].ref == one[1]]
+        for hold, ref, job in lost:
+            self._end(hold, ref, job.decide)
+        if lost:
+            log.warning("the database has lost the ends of %d calls: they are written again", len(lost))
 
     def busy(self) -> str | None:
         why = self.lane.busy()  # callers read it, and the server's own words may name its address
