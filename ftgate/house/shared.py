@@ -10,7 +10,6 @@ import logging
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -34,8 +33,9 @@ from ftgate.store.postgres.connection import Connection, PostgresError
 from ftgate.store.postgres.job import Job
 from ftgate.store.postgres.lane import Lane
 from ftgate.store.postgres.ledger import TurnLedger
-from ftgate.store.postgres.memory import BooksMemory
+from ftgate.store.postgres.memory import BooksMemory, Read
 from ftgate.store.postgres.store import WireStore
+from ftgate.store.postgres.turns import Stamp, Turned
 from ftgate.store.source import Postgres
 
 log = logging.getLogger("ftgate.house")
@@ -48,16 +48,20 @@ REFRESH_S = 1.0
 WAIT_S, COMMAND_WAIT_S, LOOK_S = 20.0, 4.0, 0.5
 """How long a start waits for a database that does not answer, and a command without a server, and how often it asks."""
 _LATELY = (
-    "SELECT boot, note FROM changes WHERE seq > {} AND at_us >"
-    " greatest({}, (extract(epoch FROM clock_timestamp() - interval '1 minute') * 1000000)::bigint) ORDER BY seq"
+    "SELECT boot, note FROM changes WHERE"
+    " at_us > (extract(epoch FROM clock_timestamp() - interval '1 minute') * 1000000)::bigint AND CASE"
+    " WHEN EXISTS (SELECT 1 FROM changes WHERE seq = {0} AND boot = {1} AND at_us = {2})"
+    " THEN seq > {0} ELSE at_us > {2} END ORDER BY seq"
 )
-"""What turns have told in the last minute: no window of limits is longer."""
+"""What turns have told in the last minute, longer than which no window of limits is, and after the turn that was heard
+last: number and stamp. Where a fail-over has lost that, numbers say nothing, and times must."""
+NEVER = Stamp(0, 0)
 _OLDER = (
     "SELECT ref, at_us, key, account FROM holds WHERE boot <> {}"
     " AND at_us <= (extract(epoch FROM clock_timestamp() - interval '1 minute') * 1000000)::bigint"
 )
 """Calls that are in flight for longer."""
-_SEQ = "SELECT seq FROM head"
+_LATEST = "SELECT head.seq, boot, at_us FROM head LEFT JOIN changes ON changes.seq = head.seq"
 _HELD = "SELECT account, posted, held FROM balances"
 _QUOTAS_HELD = "SELECT key, held FROM spent WHERE held > 0"
 _LAST = "SELECT coalesce(max(id), 0) FROM entries"
@@ -105,19 +109,19 @@ class SharedHouse(House[D]):
         recording = opening.Recording(cast(Connection, database.read_only(source)))
         try:
             recording.connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
-            self.lane.seen = self._load_all(recording)
+            self.lane.seen, self.lane.known = self._load_all(recording)
             self._asked = recording.asked
             self.memory.in_flight(recording.connection.execute(_OLDER.format(self.opened.boot)))
-            self.memory.passed(recording.connection.execute(_LATELY.format(0, 0)), ())
+            self.memory.passed(recording.connection.execute(_LATELY.format(0, *NEVER)))
             self.ratios = {(kind, model): milli for kind, model, milli in recording.connection.execute(_RATIOS)}
         finally:
             recording.connection.close()
 
-    def _load_all(self, connection: opening.Recording | opening.Recorded, found: object = None) -> int:
+    def _load_all(self, connection: opening.Recording | opening.Recorded, found: object = None) -> Turned:
         """Read memory anew, all of one moment; the turn at which that was. `found` is what accounts have read there."""
         books = self.books
         books.forget()
-        ((seq,),) = connection.execute(_SEQ).fetchall()
+        ((seq, boot, at_us),) = connection.execute(_LATEST).fetchall()
         ((last,),) = connection.execute(_LAST).fetchall()
         books.next_id = last + 1
         self.accounts.load(cast(sqlite3.Connection, connection), found)  # type: ignore[call-arg]
@@ -131,19 +135,19 @@ class SharedHouse(House[D]):
         ):
             books.open[id] = Hold(id, account, key, amount, quota_held, bool(metered), ref, bool(unlimited))
             books.held[ref] = (account, key, quota_held)
-        return int(seq)
+        return seq, None if boot is None else Stamp(boot, at_us)
 
-    def _read(self) -> Callable[[], int]:
+    def _read(self, seen: int, known: Stamp | None) -> Read:
         """In a thread: read everything anew; what takes it in, in the thread of the loop."""
-        lately = _LATELY.format(self.lane.seen, self.lane.heard_us)
+        lately = _LATELY.format(seen, *(known or NEVER))
         rows = opening.snapshot(self.database, [*self._asked, lately, _REFS])
         recorded = opening.Recorded(rows)
         found = self.accounts.read(recorded)  # type: ignore[attr-defined]
 
-        def take() -> int:
-            seq = self._load_all(recorded, found)
+        def take() -> Turned:
+            turn = self._load_all(recorded, found)
             self.memory.passed(rows[lately], [ref for (ref,) in rows[_REFS]])
-            return seq
+            return turn
 
         return take
 

@@ -9,7 +9,7 @@ import trio
 from ftgate.store.batch import Batch
 from ftgate.store.postgres.clock import TurnClock
 from ftgate.store.postgres.lane import Lane
-from ftgate.store.postgres.turns import Begun
+from ftgate.store.postgres.turns import Begun, Stamp, Turned
 from ftgate.store.postgres.wire import Away
 
 TRIP_S = 6.0
@@ -63,9 +63,9 @@ class Stopping:
     async def throw_out(self) -> None:
         raise AssertionError("nobody else has the head")
 
-    async def went_in(self, mark: int) -> bool:
+    async def went_in(self, mark: int) -> Stamp | None:
         await self._trip("begin")
-        return self.mark == mark
+        return Stamp(1, self.mark) if self.mark == mark else None
 
     def close(self) -> None:
         pass
@@ -87,5 +87,5 @@ class Stopping:
     def expire(self, *orphans: object) -> None:
         raise AssertionError("there is one boot")
 
-    async def reload(self) -> int:
+    async def reload(self, seen: int, known: Stamp | None) -> Turned:
         raise AssertionError("all that was decided went in")

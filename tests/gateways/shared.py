@@ -6,7 +6,7 @@ about money: the checker (world.py) reads what came in.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -21,6 +21,11 @@ IDLE_S = 0.5
 """How long a gateway may keep the head without a word."""
 LOCK_S = 1.0
 CUTS = ("begin", "before", "after", "find")
+PLACES = {
+    "opened": 0.2, "begun": 0.1, "committed": 0.1, "leaving": 0.2, "found in": 0.6, "reading": 0.3, "read": 0.3,
+    "started": 0.7,
+}  # fmt: skip
+"""Where a gateway is when another server takes the place of the first, and how likely that is each time."""
 
 
 def now_us() -> int:
@@ -47,7 +52,7 @@ class Turn(msgspec.Struct):
     within: tuple[int, int]
 
 
-def _stamp(turn: Turn) -> Stamp:
+def stamp(turn: Turn) -> Stamp:
     return Stamp(turn.boot.id, turn.within[0])
 
 
@@ -73,6 +78,7 @@ class Shared:
         self.holder: Connected | None = None
         self.cuts = 0.0  # how likely each step is to fail
         self.broken: dict[str, int] = dict.fromkeys(CUTS, 0)
+        self.passing: Callable[[str], None] = lambda place: None
 
     def _clear(self) -> None:
         self.entries: list[Entry] = []
@@ -84,10 +90,14 @@ class Shared:
         self.changes: list[tuple[int, str]] = []
         self.within: list[tuple[int, int]] = []  # of each entry
 
-    def since(self, seen: int, heard_us: int) -> list[tuple[int, str]]:
-        """Boot and note of the turns after these."""
-        found = list(zip(self.changes, self.turns, strict=True))[seen:]
-        return [change for change, turn in found if turn.within[0] > heard_us]
+    def since(self, seen: int, known: Stamp | None) -> list[tuple[int, str]]:
+        """Boot and note of the turns after this one, by number if it is there, else by time."""
+        if known is None:
+            return self.changes
+        if seen <= len(self.turns) and stamp(self.turns[seen - 1]) == known:
+            return self.changes[seen:]
+        found = zip(self.changes, self.turns, strict=True)
+        return [change for change, turn in found if stamp(turn).at_us > known.at_us]
 
     def fail_over(self, lost: int) -> None:
         """Another server takes the place of this one, without the last turns."""
@@ -166,6 +176,7 @@ class Connected:
     async def open(self) -> None:
         await trio.sleep(0)
         self.cut = False
+        self.shared.passing("opened")
 
     def _leave(self) -> None:
         if self.inside:
@@ -216,7 +227,7 @@ class Connected:
                 boot.ended |= boot is not self.boot and now - boot.seen_at > grace_s
         notes = [note for boot, note in shared.changes[seen:] if boot != self.boot.id]
         at_us = asked_us if "clock before lock" in shared.plants else self.since_us
-        turns = [None, *map(_stamp, shared.turns)]
+        turns = [None, *map(stamp, shared.turns)]
         before = turns[seen] if seen < len(turns) else None
         begun = Begun(
             len(shared.changes), at_us, notes, [], shared.orphans() if orphans else [], before, turns[-1]
@@ -225,6 +236,7 @@ class Connected:
             raise Behind
         if self.frozen_s:
             await self._freeze()
+        shared.passing("begun")
         return begun
 
     async def _freeze(self) -> None:
@@ -249,9 +261,11 @@ class Connected:
         finally:
             self._leave()
         await self._step("after")
-        return _stamp(turn)
+        self.shared.passing("committed")
+        return stamp(turn)
 
     async def leave(self, *, alive: bool) -> None:
+        self.shared.passing("leaving")
         if self.inside and alive:
             self.boot.seen_at = trio.current_time()
         self._leave()
@@ -260,9 +274,13 @@ class Connected:
     async def throw_out(self) -> None:
         """Nobody stands still but in a trip's middle, which is none here."""
 
-    async def went_in(self, mark: int) -> bool:
+    async def went_in(self, mark: int) -> Stamp | None:
         await self._step("find")
-        return self.boot.mark == mark
+        own = [stamp(turn) for turn in self.shared.turns if turn.boot is self.boot]
+        if not own or self.boot.mark != mark:
+            return None
+        self.shared.passing("found in")
+        return own[-1]
 
 
 class Head:

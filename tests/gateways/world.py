@@ -25,8 +25,9 @@ from ftgate.store.postgres.job import Job
 from ftgate.store.postgres.lane import Lane
 from ftgate.store.postgres.ledger import TurnLedger
 from ftgate.store.postgres.memory import BooksMemory
+from ftgate.store.postgres.turns import Stamp, Turned
 from tests.core.offers import offers
-from tests.gateways.shared import Boot, Connected, Head, Shared, Whole
+from tests.gateways.shared import PLACES, Boot, Connected, Head, Shared, Whole, stamp
 from tests.store.faulty import row
 
 PRICE = Price(1, 2, 1, 1, 1)
@@ -78,10 +79,9 @@ class Memory(BooksMemory):
     """Over a made-up database, of which it reads everything anew at once."""
 
     def __init__(self, books: Books, shared: Shared) -> None:
-        super().__init__(books, lambda sql, values: sql, lambda: lambda: 0)
+        super().__init__(books, lambda sql, values: sql, lambda seen, known: lambda: (0, None))
         self.people = Nobody()
         self.shared = shared
-        self.unheard = lambda: shared.since(0, 0)
 
     def steps(self, batch: Batch) -> Iterator[Any]:
         taken = {entry.id for entry in batch.entries if entry.kind == "hold"}
@@ -89,11 +89,14 @@ class Memory(BooksMemory):
         opened = [hold.id for hold in self.opened(batch)]
         yield Whole(batch, self.spent(batch), opened, [id for id in ended if id not in taken])
 
-    async def reload(self) -> int:
+    async def reload(self, seen: int, known: Stamp | None) -> Turned:
         await trio.sleep(0.002)
-        return self.load()
+        self.shared.passing("reading")
+        turn = self.load(seen, known)
+        self.shared.passing("read")
+        return turn
 
-    def load(self) -> int:
+    def load(self, seen: int, known: Stamp | None) -> Turned:
         shared, books = self.shared, self.books
         books.forget()
         books.next_id = (shared.entries[-1].id if shared.entries else 0) + 1
@@ -110,8 +113,8 @@ class Memory(BooksMemory):
         for entry in shared.entries:
             if entry.kind == "grant":
                 books.moved[entry.ref] = (entry.kind, entry.account, entry.amount)
-        self.passed(self.unheard(), [hold.ref for hold in shared.holds.values()])
-        return len(shared.changes)
+        self.passed(shared.since(seen, known), [hold.ref for hold in shared.holds.values()])
+        return len(shared.turns), stamp(shared.turns[-1]) if shared.turns else None
 
 
 class Gateway:
@@ -126,8 +129,9 @@ class Gateway:
         self.memory = Memory(self.books, shared)
         self.store = Connected(shared, self.boot)
         self.clock = Watch(self.store, round(world.rand.uniform(-APART_S, APART_S) * 1e6))
-        self.lane = Lane(self.store, self.memory, self.clock, seen=self.memory.load())
-        self.memory.unheard = lambda: shared.since(self.lane.seen, self.lane.heard_us)
+        self.lane = Lane(self.store, self.memory, self.clock, seen=0)
+        self.lane.seen, self.lane.known = self.memory.load(0, None)
+        shared.passing("started")
         self.ledger = TurnLedger(self.books, self.lane, self.clock, lambda request: None)
         self.limits = Limits(lambda scope, account: world.rates.get(account, Rates()))  # type: ignore[call-overload]
         self.callers = trio.CancelScope()
@@ -149,8 +153,8 @@ class Gateway:
         self.ledger.shared = SharedLimits(self.limits, self.clock.now, self.clock.local_s)
         self.memory.share(self.ledger.shared)
 
-    async def _never(self, mark: int) -> bool:
-        return False
+    async def _never(self, mark: int) -> None:
+        """It is not in, whatever became of it."""
 
     def kill(self) -> None:
         """kill -9: nothing of it goes on, and the server notices."""
@@ -174,26 +178,28 @@ class World:
         self.complaints: list[str] = []
         self.number = self.forgiven = 0
         """Calls that came; how many of them came before turns were lost."""
+        self.failed = 0
+        self._fails_at = ""
+        self.shared.passing = self._passing
 
     async def live(
-        self, seconds: float, *, cuts: float = 0.0, kills: int = 0, freezes: int = 0, fail_overs: int = 0
-    ) -> list[str]:
-        """What was wrong in the end."""
+        self, seconds: float, *, cuts: float = 0.0, kills: int = 0, freezes: int = 0, fail_overs: int = 0,
+        fails_at: str = "",
+    ) -> list[str]:  # fmt: skip
+        """What was wrong in the end. `fails_at` is a place (shared.PLACES) where servers fail now and then."""
         shared = self.shared
         async with trio.open_nursery() as nursery:
             for name in self.names:
                 await self._start(name, nursery)
             for account in ACCOUNTS:
                 await self._grant(account)
-            shared.cuts = cuts
+            shared.cuts, self._fails_at = cuts, fails_at
             troubles = ["kill"] * kills + ["freeze"] * freezes + ["fail-over"] * fail_overs
             self.rand.shuffle(troubles)
             for trouble in troubles:
                 await trio.sleep(seconds / (len(troubles) + 1))
                 if trouble == "fail-over":
-                    self.told.clear()  # the database may have lost it
-                    self.forgiven = self.number
-                    shared.fail_over(self.rand.randint(0, MOST_LOST))
+                    self._fail_over(MOST_LOST)
                     continue
                 gateway = self.gateways[self.rand.choice(self.names)]
                 if trouble == "kill" or gateway.lane.failed is not None:
@@ -203,11 +209,22 @@ class World:
                 else:
                     gateway.store.frozen_s = self.rand.choice([0.1, 0.7, 2.0, 8.0])
             await trio.sleep(seconds / (len(troubles) + 1))
-            shared.cuts = 0.0
+            shared.cuts, self._fails_at = 0.0, ""
             await self._end()
             nursery.cancel_scope.cancel()
         self._check()
         return self.complaints
+
+    def _fail_over(self, most: int) -> None:
+        """With the loss of so many turns at most."""
+        self.failed += 1
+        self.told.clear()  # the database may have lost it
+        self.forgiven = self.number
+        self.shared.fail_over(self.rand.randint(0, most))
+
+    def _passing(self, place: str) -> None:
+        if place == self._fails_at and self.rand.random() < PLACES[place]:
+            self._fail_over(2)
 
     async def _start(self, name: str, nursery: trio.Nursery) -> None:
         gateway = self.gateways[name] = Gateway(self, name)

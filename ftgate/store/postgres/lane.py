@@ -52,6 +52,9 @@ SET_FORWARD_US = 5_000_000
 """A clock of the database that is by so much later than it should be was set, and says of nobody that he is dead."""
 GRACE_S = 60.0
 """After so long without a sign of life a gateway counts as dead: its open holds are ended."""
+LONG_S, LONGER_S = 4.5, 9.5
+"""A commit that was not answered for so long, or for so long with more time, may have been too much for a trip: of its
+statements the server may have ended none, since each by itself took less than that."""
 REAP_EVERY_S = 5.0
 RETRY_S = (0.02, 0.05, 0.1, 0.2, 0.5)
 LAST_TRIES_S = 15.0
@@ -86,10 +89,8 @@ class Lane:
         self.onlooker: Callable[[list[Row]], None] | None = None
         self.reloaded: Callable[[], None] | None = None
         """Called when memory was read anew."""
-        self._known: Stamp | None = None  # the turn `seen`, once it is known
-        self.heard_us = 0
-        """By the database's clock: what turns before it have told is known, though memory is read anew from the start.
-        """
+        self.known: Stamp | None = None
+        """What tells the turn `seen` from one that has its number after a fail-over."""
         self._marks = count(mark + 1)
         self._asleep: trio.lowlevel.Task | None = None
         self._scope = trio.CancelScope()
@@ -100,6 +101,7 @@ class Lane:
         """Whether there may be open holds of boots that have ended."""
         self.orphans_ended = 0
         self._behind = False
+        self._unanswered = False  # whether it took too long for a trip
         self._reaped = -inf
 
     def __repr__(self) -> str:
@@ -254,8 +256,6 @@ class Lane:
                         self._dead(DatabaseFault(str(fenced)))
                     except Behind:
                         self._behind = True
-                        if self._known is not None:  # where a fail-over has lost turns, numbers say nothing any more
-                            self.seen, self.heard_us, self._known = 0, self._known.at_us, None
                     except (Away, Rejected, SettingRefused, OSError) as error:
                         if (hopeless := self._trouble.met(error)) is not None:
                             self._dead(hopeless)
@@ -280,6 +280,7 @@ class Lane:
         batch = self.deciding = Batch()
         self._deciders = {trio.lowlevel.current_task()}
         batch.mark = mark = next(self._marks)
+        self._unanswered = False
         self._undone = (mark, batch, loose, jobs)  # until we know otherwise
         if begun.orphans:
             self.memory.expire(begun.orphans, batch, begun.at_us)
@@ -305,8 +306,7 @@ class Lane:
             known = await self._commit(batch, begun.seq + 1, loose, patient=slow is not None)
             self.passing("turn_written")
             self._beat = trio.current_time()
-            self._came_in(begun.seq + 1)
-            self._known = known
+            self._came_in(begun.seq + 1, known)
             self.took.add(time.monotonic() - began)
         self.turns += 1
         self.orphans_ended += len(begun.orphans)
@@ -335,22 +335,26 @@ class Lane:
         if begun.notes or begun.touched:
             rows = await self.store.rows(self.memory.wanted(begun.touched)) if begun.touched else []
             self.memory.renew(begun.touched, rows, begun.notes)
-        self.seen, self._known = begun.seq, begun.latest
+        self.seen, self.known = begun.seq, begun.latest
         return begun, grace_s is not None
 
     def _compare(self, begun: Begun) -> None:
         """Is what was seen there? Raises Behind."""
-        if self._known is not None and begun.before != self._known:
+        if self.known is not None and begun.before != self.known:
             raise Behind
 
     async def _commit(self, batch: Batch, seq: int, loose: list[Batch], *, patient: bool) -> Stamp:
         """Write it as the turn `seq`; the statements of `loose` are its first."""
+        began = trio.current_time()
         try:
             steps, note = list(self.memory.steps(batch)), self.memory.note(batch)
             return await self.store.commit(steps, seq=seq, mark=batch.mark, note=note, patient=patient)
         except Rejected as rejected:
             if rejected.state in TOO_LONG:
                 self.loose.too_long(rejected.at, loose, trio.current_time())
+            raise
+        except (Away, OSError):
+            self._unanswered = trio.current_time() - began > (LONGER_S if patient else LONG_S)
             raise
 
     async def _let_decide(self) -> None:
@@ -365,11 +369,11 @@ class Lane:
         await trio.lowlevel.cancel_shielded_checkpoint()
         await trio.lowlevel.cancel_shielded_checkpoint()
 
-    def _came_in(self, seq: int) -> None:
+    def _came_in(self, seq: int, known: Stamp) -> None:
         assert self._undone is not None
         _, batch, loose, jobs = self._undone
         self._undone = None
-        self.seen = seq
+        self.seen, self.known = seq, known
         self.commits += 1
         self._tell(batch, loose, jobs)
         if self.onlooker is not None and batch.rows:
@@ -386,12 +390,14 @@ class Lane:
     async def _find_out(self) -> None:
         """What was decided last: is it in?"""
         assert self._undone is not None
-        mark, batch, _, _ = self._undone
-        if batch.size() and await self.store.went_in(mark):
-            self._came_in(self.seen)  # the notes since then are read by the next turn, our own is passed over
+        mark, batch, loose, _ = self._undone
+        if batch.size() and (known := await self.store.went_in(mark)) is not None:
+            self._came_in(self.seen + 1, known)
             return
         self._behind = True  # memory knows what is not there
         batch.undone = True
+        if self._unanswered:
+            self.loose.cut_off(loose, trio.current_time())
         self._take_back()
 
     def _take_back(self) -> None:
@@ -404,11 +410,9 @@ class Lane:
             _woken(batch)
 
     async def _read_anew(self) -> None:
-        if self._known is not None:
-            self._compare(await self.store.begin(self.seen))
         await self.store.leave(alive=False)
-        self.seen = await self.memory.reload()
-        self._known, self._behind, self.heard_us = None, False, 0
+        self.seen, self.known = await self.memory.reload(self.seen, self.known)
+        self._behind = False
         if self.reloaded is not None:
             self.reloaded()
 

@@ -31,9 +31,10 @@ from ftgate.store.recovery import crashed_row
 log = logging.getLogger("ftgate.store")
 
 SETTLE_S = 2.0
-MOST_REMEMBERED = 5000
-"""Of the holds that were ended last, so that they are ended again where a fail-over has lost that: what a busy gateway
-ends in a second or two, some 10 MB."""
+MOST_REMEMBERED = 20_000
+"""Of the holds that were ended last, so that they are ended again where a fail-over has lost that: what a very busy
+gateway ends in five seconds, some 30 MB."""
+_WAS_LOST = "its hold was lost by the database"
 _TOLD = "SELECT 1", ()
 """A change of nothing, so that the turn is written, and with it what it tells the others."""
 
@@ -64,6 +65,9 @@ class TurnLedger:
         """Memory was read anew: what has ended holds that are open all the same was lost by the database."""
         open = self.books.open
         lost = [one for one in self._ended if one[2].done and one[0] in open and open[one[0]].ref == one[1]]
+        if lost:
+            gone = {id(one) for one in lost}
+            self._ended = deque((one for one in self._ended if id(one) not in gone), MOST_REMEMBERED)
         for hold, ref, job in lost:
             self._end(hold, ref, job.decide)
         if lost:
@@ -178,7 +182,8 @@ class TurnLedger:
     def _lost(self, charge: int | None, row: Row) -> Settled:
         """The database has lost this hold, in a fail-over that lost the last commits: nothing can be charged."""
         log.critical("call %s: its hold is not in the database any more, and is not charged", row.request_id)
-        row.remark = "; ".join(filter(None, [row.remark, "its hold was lost by the database"]))
+        if _WAS_LOST not in row.remark:  # else it is decided again
+            row.remark = "; ".join(filter(None, [row.remark, _WAS_LOST]))
         row.hold, row.cost, row.lost = 0, 0, 0
         self.lane.changed().rows.append(row)
         return Settled(0, 0, None, None)

@@ -12,8 +12,8 @@ from ftgate.store.batch import Batch
 
 log = logging.getLogger("ftgate.store")
 
-MOST_LOOSE = 500
-"""Statements of one turn that nobody decided in it, and some more where they came together."""
+MOST_LOOSE, MOST_ROWS = 500, 5000
+"""Statements, and rows, of one turn that nobody decided in it, and some more where they came together."""
 SOON_S, LATER_S = 1.0, 600.0
 """After so long what was set aside is tried, and again where it takes too long even so: others get on meanwhile."""
 
@@ -41,18 +41,19 @@ class Loose:
 
     def open(self) -> Batch:
         """The batch to add to. What is added in one go comes in together."""
-        if len(self._open.statements) >= MOST_LOOSE:
+        if len(self._open.statements) >= MOST_LOOSE or len(self._open.rows) >= MOST_ROWS:
             self._left.append(self._open)
             self._open = Batch()
         return self._open
 
     def take(self) -> list[Batch]:
         """As far as one turn has room for it, and one in any case: others wait for the head meanwhile."""
-        left, room = [*self._left, self._open], MOST_LOOSE
+        left, room, rows = [*self._left, self._open], MOST_LOOSE, MOST_ROWS
         taken: list[Batch] = []
-        while left and (not taken or len(left[0].statements) <= room):
+        while left and (not taken or (len(left[0].statements) <= room and len(left[0].rows) <= rows)):
             taken.append(left.pop(0))
             room -= len(taken[-1].statements)
+            rows -= len(taken[-1].rows)
         self._left, self._open = left, Batch()
         return taken
 
@@ -81,14 +82,24 @@ class Loose:
         else:
             return
         self.slowed += 1
+        self._set_aside(one, now)
+        sql, _ = one.statements[at]
+        then = "" if self._due == inf else f", and is tried again by itself in {self._due - now:g} s"
+        log.error("a statement takes too long%s: %s", then, sql)
+
+    def cut_off(self, taken: list[Batch], now: float) -> None:
+        """The turn with these did not come in. Their statements may together have taken longer than a trip may, which
+        nobody says: they go aside all the same."""
+        for one in taken:
+            if one.statements:
+                self._set_aside(one, now)
+
+    def _set_aside(self, one: Batch, now: float) -> None:
         again = one in self.aside
-        self._due = max(self._due, now) + (LATER_S if again else SOON_S)
+        self._due = max(self._due, now + (LATER_S if again else SOON_S))
         if again:
-            self.aside = [*self.aside[1:], one]
+            self.aside = [*(other for other in self.aside if other is not one), one]
         else:
             self._left.insert(0, rows := Batch())
             rows.rows, one.rows = one.rows, []
             self.aside.append(one)
-        sql, _ = one.statements[at]
-        then = "" if self._due == inf else f", and is tried again by itself in {self._due - now:g} s"
-        log.error("a statement takes too long%s: %s", then, sql)

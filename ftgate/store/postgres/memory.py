@@ -17,12 +17,15 @@ from ftgate.core.limits_shared import SharedLimits, Told
 from ftgate.ports import BYOK
 from ftgate.store.batch import Batch
 from ftgate.store.postgres.opening import Orphan
+from ftgate.store.postgres.turns import Stamp, Turned
 from ftgate.store.postgres.wire import Away, Step
 from ftgate.store.postgres.writing import written
 from ftgate.store.recovery import expire
 
 log = logging.getLogger("ftgate.store")
 
+Read = Callable[[], Turned]
+"""What takes in all that was read anew."""
 MOVES = frozenset({"grant", "topup", "refund", "correct"})
 
 
@@ -57,14 +60,14 @@ class People(Protocol):
 
 class BooksMemory:
     """turns.Memory over the books and the accounts. `statement` puts one of a batch's own into PostgreSQL's words;
-    `read` reads all anew, in a thread, and gives what takes it in; `limits` are kept together with others, once there
-    are any."""
+    `read` reads all anew, in a thread, given the last turn that was heard, and gives what takes it in; `limits` are
+    kept together with others, once there are any."""
 
     people: People
     """Given before the first turn: accounts are made over what writes them."""
 
     def __init__(
-        self, books: Books, statement: Callable[[str, Sequence[Any]], str], read: Callable[[], Callable[[], int]]
+        self, books: Books, statement: Callable[[str, Sequence[Any]], str], read: Callable[[int, Stamp | None], Read]
     ) -> None:  # fmt: skip
         self.books = books
         self.statement = statement
@@ -136,14 +139,20 @@ class BooksMemory:
             [["h", ref, at_us, [["key", key, 0], ["account", account, 0]]] for ref, at_us, key, account in holds]
         )
 
-    def passed(self, notes: Iterable[tuple[int, str]], open: Collection[str]) -> None:
+    def passed(self, notes: Iterable[tuple[int, str]], open: Collection[str] | None = None) -> None:
         """Memory was read anew, past these notes of turns, each with its boot: what the others have told of limits
-        counts all the same. `open` are the refs of all holds that are open anywhere."""
+        counts all the same. `open` are the refs of all holds that are open anywhere; None at a start, which has heard
+        of no other."""
         for boot, note in notes:
             if boot != self.books.boot:
                 self._hear(msgspec.json.decode(note, type=Note).limits)
+        if open is None:
+            return
         if self.limits is not None:
             self.limits.keep(open)
+        else:
+            begun = {ref for kind, ref, *_ in self._unheard if kind == "h"}
+            self._unheard.extend(["e", ref, 0] for ref in begun - set(open))
 
     def steps(self, batch: Batch) -> Iterator[Step]:
         spent, open = self.spent(batch), self.opened(batch)
@@ -200,9 +209,9 @@ class BooksMemory:
             self._end(one.ref)
             log.warning("the hold of call %s was left open by a process that ended; it is ended", one.ref)
 
-    async def reload(self) -> int:
+    async def reload(self, seen: int, known: Stamp | None) -> Turned:
         try:
-            take = await trio.to_thread.run_sync(self.read, abandon_on_cancel=True)
+            take = await trio.to_thread.run_sync(self.read, seen, known, abandon_on_cancel=True)
         except sqlite3.Error as error:
             raise Away(str(error)) from None
         return take()

@@ -40,7 +40,10 @@ _TURN = (
 )
 """Last of all: that there was a turn, whose it was, and what the others must know of it."""
 _SEEN = "UPDATE boots SET seen_at = clock_timestamp() WHERE id = $1"
-_MARKED = "SELECT mark FROM boots WHERE id = $1"
+_MARKED = (
+    "SELECT mark, coalesce((SELECT at_us FROM changes WHERE boot = $1 ORDER BY seq DESC LIMIT 1), 0) FROM boots"
+    " WHERE id = $1"
+)
 _DEAD = (
     "UPDATE boots SET ended = 1 WHERE ended = 0 AND id <> $1 AND seen_at < clock_timestamp() - make_interval(secs =>"
     " $2::float8) AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => $2::float8)"
@@ -56,6 +59,10 @@ _ORPHANS = (
     "SELECT h.id, h.boot, h.account, h.key, h.amount, h.quota_held, h.metered, h.ref, h.unlimited, h.estimate, h.at_us,"
     " h.note, EXISTS (SELECT 1 FROM requests r WHERE r.request_id = h.ref)::int FROM holds h JOIN boots b"
     " ON b.id = h.boot WHERE b.ended = 1 ORDER BY h.id LIMIT $1"
+)
+_FENCED = (
+    "another gateway has declared this one dead, and ended its holds, or a fail-over has lost that it was started:"
+    " start it again"
 )
 _COMMIT, _ROLLBACK = Step("COMMIT"), Step("ROLLBACK")
 
@@ -113,7 +120,7 @@ class WireStore:
             else:
                 touched.append((text, more))
         if not alive:
-            raise Fenced("another gateway has declared this one dead, and ended its holds: start it again")
+            raise Fenced(_FENCED)
         if many != seq - seen:
             raise Behind
         return Begun(seq, at_us, others, touched, orphaned[-1] if orphans else (), before, latest)
@@ -131,10 +138,10 @@ class WireStore:
     async def leave(self, *, alive: bool) -> None:
         await self._trip([Step(_SEEN, (self.boot,)), _COMMIT] if alive else [_ROLLBACK])
 
-    async def went_in(self, mark: int) -> bool:
+    async def went_in(self, mark: int) -> Stamp | None:
         # Whatever our old connection still does, it does with the head: we wait for it.
         _, _, found, _ = await self._trip([_BEGIN, _HEAD, Step(_MARKED, (self.boot,)), _COMMIT])
-        return bool(found and found[0][0] == mark)
+        return Stamp(self.boot, found[0][1]) if found and found[0][0] == mark else None
 
     async def throw_out(self) -> None:
         other = await Wire.open(self.conninfo, SESSION)

@@ -29,6 +29,10 @@ class Stamp(NamedTuple):
     at_us: int
 
 
+Turned = tuple[int, Stamp | None]
+"""A turn's number, and its stamp; None before the first of all."""
+
+
 class Begun(msgspec.Struct, frozen=True):
     """A turn that has the head. `seq` is the last turn that changed something, `at_us` the database's clock, read when
     the lock was there; `notes` what the others changed since we looked last, in their order; `touched` the rows of
@@ -73,8 +77,8 @@ class Store(Protocol):
         """End the turn without a change; `alive`: but that we live. Raises Away."""
         ...
 
-    async def went_in(self, mark: int) -> bool:
-        """Whether the turn of this mark is in. Raises Away, Fenced."""
+    async def went_in(self, mark: int) -> Stamp | None:
+        """The turn of this mark, which is our last, if it is in. Raises Away, Fenced."""
         ...
 
     async def throw_out(self) -> None:
@@ -110,6 +114,7 @@ class Memory(Protocol):
         """End holds of boots that have ended."""
         ...
 
-    async def reload(self) -> int:
-        """Read everything anew; the turn at which that was. Raises Away."""
+    async def reload(self, seen: int, known: Stamp | None) -> Turned:
+        """Read everything anew; the turn at which that was. What was told up to the turn `seen`, which was `known`, has
+        been heard. Raises Away."""
         ...

@@ -16,10 +16,10 @@ from ftgate.store.postgres.clock import TurnClock
 from ftgate.store.postgres.connection import SettingRefused
 from ftgate.store.postgres.job import Job
 from ftgate.store.postgres.lane import Lane
-from ftgate.store.postgres.loose import LATER_S
+from ftgate.store.postgres.loose import LATER_S, MOST_ROWS
 from ftgate.store.postgres.store import PATIENT_S
 from ftgate.store.postgres.trouble import MOST_REFUSED, TROUBLE_S
-from ftgate.store.postgres.turns import Begun, Behind, Fenced
+from ftgate.store.postgres.turns import Begun, Behind, Fenced, Stamp, Turned
 from ftgate.store.postgres.wire import Away, Rejected, Step
 
 
@@ -56,8 +56,12 @@ class Database:
     async def commit(self, steps: Sequence[Step], *, seq: int, mark: int, note: str, patient: bool = False) -> None:
         await trio.sleep(0.001)
         most_s = PATIENT_S if patient else 5.0
+        until = trio.current_time() + most_s + 1
         for at, step in enumerate(steps):
             takes_s = self.slow.get(step.sql, 0.0)
+            if trio.current_time() + min(takes_s, most_s) > until:
+                await trio.sleep_until(until)
+                raise Away("no answer")
             await trio.sleep(min(takes_s, most_s))
             if takes_s > most_s:
                 raise Rejected("57014", "statement timeout", at)
@@ -75,11 +79,10 @@ class Database:
     async def throw_out(self) -> None:
         self.thrown_out += 1
 
-    async def went_in(self, mark: int) -> bool:
+    async def went_in(self, mark: int) -> None:
         await trio.sleep(0)
         if self.fenced is not None and self.tried >= self.fenced:
             raise Fenced("declared dead")
-        return False
 
     def close(self) -> None:
         pass
@@ -107,11 +110,11 @@ class Memory:
     def __init__(self) -> None:
         self.away: list[Exception] = []
 
-    async def reload(self) -> int:
+    async def reload(self, seen: int, known: Stamp | None) -> Turned:
         await trio.sleep(0.001)
         if self.away:
             raise self.away.pop(0)
-        return 0
+        return 0, None
 
 
 def _lane(database: Database) -> Lane:
@@ -233,6 +236,48 @@ async def test_a_statement_that_takes_too_long_holds_up_nothing_but_itself(
     assert sorted(database.written) == ["after", "decided", "row", "s0", "s1", "s2", "s3"]
     assert lane.loose.slowed == 1 and lane.depth() == 0
     assert [line for line in caplog.messages if line.endswith("in 1 s: s2")]
+    await lane.close()
+
+
+@pytest.mark.parametrize("takes_s", [(3.0, 4.0), (4.9, 4.9, 4.9), (7.0, 12.0), (4.0, 9.0, 9.0)], ids=str)
+async def test_what_takes_too_long_only_together_holds_up_nothing_but_itself(
+    takes_s: tuple[float, ...], autojump_clock: object
+) -> None:
+    """The server ends none of these, or not before we leave."""
+    database = Database()
+    lane = _lane(database)
+    batch = lane.changed(soon=False)
+    for number, seconds in enumerate(takes_s):
+        database.slow[f"s{number}"] = seconds
+        batch.statements.append((f"s{number}", ()))
+    lane.start()
+    begun, longest, most = trio.current_time(), 0.0, 0
+    with trio.fail_after(2 * LATER_S):
+        while trio.current_time() - begun < LATER_S:
+            asked = trio.current_time()
+            await _decided(lane, "d")
+            took = trio.current_time() - asked
+            longest, most = max(longest, took), most + (took > 1)
+            await trio.sleep(0.5)
+    assert longest < 12 and most <= 2
+    assert batch.done is (sum(takes_s) <= PATIENT_S + 1)
+    database.slow.clear()
+    await lane.durable(batch)
+    await lane.close()
+
+
+async def test_no_turn_has_more_rows_than_room(autojump_clock: object) -> None:
+    """As where callers were refused while the database was away: to write a turn must not take longer than it may."""
+    database = Database()
+    lane = _lane(database)
+    for number in range(3 * MOST_ROWS):
+        lane.changed(soon=False).rows.append(f"r{number}")  # type: ignore[arg-type]
+    lane.start()
+    await _decided(lane, "d")
+    while lane.depth():
+        await lane.refresh(1)
+    assert max(len(part) for part in database.parts) == MOST_ROWS + 1
+    assert sorted(database.written) == sorted(["d", *(f"r{number}" for number in range(3 * MOST_ROWS))])
     await lane.close()
 
 

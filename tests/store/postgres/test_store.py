@@ -10,7 +10,7 @@ import trio.testing
 from ftgate.store.postgres.connection import connect, set_sql
 from ftgate.store.postgres.opening import SESSION, lane_conninfo, open_ledger
 from ftgate.store.postgres.store import _LOOK, WireStore
-from ftgate.store.postgres.turns import Behind, Fenced
+from ftgate.store.postgres.turns import Behind, Fenced, Stamp
 from ftgate.store.postgres.wire import Away, Rejected, Step
 from ftgate.store.source import Postgres
 from tests.postgres import Server
@@ -88,7 +88,7 @@ async def test_whether_a_turn_is_in_is_not_said_before_its_connection_is_through
     old, a.store.wire = a.store.wire, None
     await a.store.open()
     new = a.store.wire
-    answers: list[bool] = []
+    answers: list[Stamp | None] = []
 
     async def ask() -> None:
         answers.append(await a.store.went_in(5))
@@ -98,8 +98,10 @@ async def test_whether_a_turn_is_in_is_not_said_before_its_connection_is_through
         await trio.testing.wait_all_tasks_blocked()
         assert answers == [] and old is not None and new is not None
         a.store.wire = old
-        await a.store.commit([], seq=1, mark=5, note="")
-    assert answers == [True]
+        told = await a.store.commit([], seq=1, mark=5, note="")
+    assert answers == [told]
+    await a.store.open()
+    assert await a.store.went_in(4) is None
     a.store.close()
     new.close()
 
