@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from decimal import Decimal
@@ -139,16 +139,24 @@ class Forwarder:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         self.to: tuple[str, int] | None = None
-        threading.Thread(target=self._work, daemon=True).start()
+        self.wires = [self.listener]
+        self.threads: list[threading.Thread] = []
+        self._begin(self._work)
+
+    def _begin(self, work: Callable[..., None], *wires: socket.socket) -> None:
+        self.threads.append(threading.Thread(target=work, args=wires, daemon=True))
+        self.threads[-1].start()
 
     def _work(self) -> None:
         with suppress(OSError):
             while True:
                 wire, _ = self.listener.accept()
+                self.wires.append(wire)
                 assert self.to is not None
                 there = socket.create_connection(self.to)
-                for left, right in ((wire, there), (there, wire)):
-                    threading.Thread(target=self._pass, args=(left, right), daemon=True).start()
+                self.wires.append(there)
+                self._begin(self._pass, wire, there)
+                self._begin(self._pass, there, wire)
 
     @staticmethod
     def _pass(left: socket.socket, right: socket.socket) -> None:
@@ -158,7 +166,15 @@ class Forwarder:
             right.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        self.listener.close()
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.threads[0].join(10)  # no more come
+        for wire in self.wires:
+            with suppress(OSError):  # of one that is through already
+                wire.shutdown(socket.SHUT_RDWR)
+        for thread in self.threads:
+            thread.join(10)
+        for wire in self.wires:
+            wire.close()
 
 
 @pytest.mark.parametrize("stream", [False, True])
