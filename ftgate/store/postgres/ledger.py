@@ -52,26 +52,21 @@ class TurnLedger:
         self.clock = clock
         self.admit = admit
         self.shared: SharedLimits | None = None
-        self._ended: deque[tuple[object, str, Job]] = deque(maxlen=MOST_REMEMBERED)  # hold, ref, what has ended it
+        # Hold, charge and row of each that is in: nothing in it that the collector of cycles would have to look at.
+        self._ended: deque[tuple[int, int | None, Row]] = deque(maxlen=MOST_REMEMBERED)
         lane.reloaded = self._end_again
-
-    def _end(self, hold: object, ref: str, decide: Callable[[], Any]) -> Job:
-        """Have a hold ended in the next turn."""
-        job = self.lane.do(Job(decide))
-        self._ended.append((hold, ref, job))
-        return job
 
     def _end_again(self) -> None:
         """Memory was read anew: what has ended holds that are open all the same was lost by the database."""
         open = self.books.open
-        lost = [one for one in self._ended if one[2].done and one[0] in open and open[one[0]].ref == one[1]]
-        if lost:
-            gone = {id(one) for one in lost}
-            self._ended = deque((one for one in self._ended if id(one) not in gone), MOST_REMEMBERED)
-        for hold, ref, job in lost:
-            self._end(hold, ref, job.decide)
-        if lost:
-            log.warning("the database has lost the ends of %d calls: they are written again", len(lost))
+        lost = [one for one in self._ended if one[0] in open and open[one[0]].ref == one[2].request_id]
+        if not lost:
+            return
+        log.warning("the database has lost the ends of %d calls: they are written again", len(lost))
+        gone = {id(one) for one in lost}
+        self._ended = deque((one for one in self._ended if id(one) not in gone), MOST_REMEMBERED)
+        for hold, charge, row in lost:
+            self._end(hold, charge, row)
 
     def busy(self) -> str | None:
         why = self.lane.busy()  # callers read it, and the server's own words may name its address
@@ -115,15 +110,23 @@ class TurnLedger:
     def _give_back(self, job: Job, ref: str) -> None:
         held = job.result
         if isinstance(held, Held) and job.error is None:
-            self._end(held.id, ref, lambda: self._void(held, ref))
+            self.lane.do(Job(lambda: self._void(held, ref), self._was_void))
 
-    def _void(self, held: Held, ref: str) -> None:
+    def _void(self, held: Held, ref: str) -> tuple[int, Row] | None:
         assert isinstance(held.id, int)
         hold = self.books.open.get(held.id)
-        if hold is not None and hold.ref == ref:  # its number may have been given again
-            if self.shared is not None:
-                self.shared.ended(hold.ref, 0)
-            self.memory.decide_end(hold.id, None, _withdrawn(hold, self.memory.clock.wall_us()))
+        if hold is None or hold.ref != ref:  # its number may have been given again
+            return None
+        if self.shared is not None:
+            self.shared.ended(hold.ref, 0)
+        row = _withdrawn(hold, self.memory.clock.wall_us())
+        self.memory.decide_end(hold.id, None, row)
+        return hold.id, row
+
+    def _was_void(self, job: Job) -> None:
+        if job.result is not None:
+            hold, row = job.result
+            self._ended.append((hold, None, row))
 
     async def enter(self, ref: str, ticket: Ticket) -> Refused | None:
         """As ports.Ledger says: in a turn of its own. Raises DatabaseBusy, DatabaseFailed."""
@@ -154,20 +157,24 @@ class TurnLedger:
             return None
         return self.books.room(account, key)
 
-    async def settle(self, hold: object, charge: int | None, row: Row) -> Settled:
-        """As ports.Ledger says. Raises AlreadyEnded."""
+    def _end(self, hold: Any, charge: int | None, row: Row) -> Job:
+        """Have a hold ended in the next turn."""
 
         def decide() -> Settled:
             if self.shared is not None:
                 self.shared.ended(row.request_id, row.prompt_tokens + row.completion_tokens)
-            open = self.books.open.get(hold)  # type: ignore[call-overload]
+            open = self.books.open.get(hold)
             if open is None or open.ref != row.request_id:
-                *_, ref = self.books.ended.get(hold, ("",))  # type: ignore[call-overload]
+                *_, ref = self.books.ended.get(hold, ("",))
                 if ref != row.request_id:
                     return self._lost(charge, row)
             return self.memory.decide_end(hold, charge, row)
 
-        job = self._end(hold, row.request_id, decide)
+        return self.lane.do(Job(decide, lambda job: self._ended.append((hold, charge, row))))
+
+    async def settle(self, hold: object, charge: int | None, row: Row) -> Settled:
+        """As ports.Ledger says. Raises AlreadyEnded."""
+        job = self._end(hold, charge, row)
         with trio.move_on_after(SETTLE_S):
             await job.event.wait()
         if not job.done and job.error is None:
