@@ -2,6 +2,7 @@
 
 from tests.plants.plant import Plant
 
+FAIL_OVERS = "gateways/test_fail_overs.py"
 PLANTS = (
     Plant(
         "a server that stands still is waited for for ever",
@@ -352,9 +353,37 @@ PLANTS = (
             (
                 "who has gone is counted by the others for ever",
                 "ledger.py",
-                "                self.shared.ended(hold.ref, 0)\n",
-                "                pass\n",
+                "            self.shared.ended(hold.ref, 0)\n",
+                "            pass\n",
                 "gateways/test_gateways.py::test_whose_caller_has_gone_counts_nowhere",
+            ),
+            (
+                "what was read anew is taken for what is there still",
+                "lane.py",
+                "        self.seen, self.known = await self.memory.reload(self.seen, self.known)\n",
+                "        self.seen, self.known = (await self.memory.reload(self.seen, self.known))[0], None\n",
+                f"{FAIL_OVERS}::test_what_is_lost_once_it_was_found_or_read_is_seen_by_the_next_turn",
+            ),
+            (
+                "what was found in is taken for what is there still",
+                "lane.py",
+                "            self._came_in(self.seen + 1, known)\n",
+                "            self._came_in(self.seen, self.known)\n",
+                f"{FAIL_OVERS}::test_what_is_lost_once_it_was_found_or_read_is_seen_by_the_next_turn",
+            ),
+            (
+                "an end that a fail-over has lost is not written again",
+                "ledger.py",
+                "        lane.reloaded = self._end_again\n",
+                "        lane.reloaded = None\n",
+                f"{FAIL_OVERS}::test_what_a_fail_over_has_lost_of_ends_of_calls_is_ended_again",
+            ),
+            (
+                "upkeep that is too long only together is tried for ever",
+                "lane.py",
+                "        if self._unanswered:\n",
+                "        if not self:\n",
+                "store/postgres/test_lane.py::test_what_takes_too_long_only_together_holds_up_nothing_but_itself",
             ),
             (
                 "nobody hears of holds that a start ends",
