@@ -75,9 +75,7 @@ async def test_a_number_that_was_given_again_is_another_hold(autojump_clock: obj
     assert town.complaints == []
 
 
-async def test_what_others_told_since_a_fail_over_is_heard_by_whom_it_cut_off_in_a_turn(
-    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_others_told_since_a_fail_over_is_heard_by_whom_it_cut_off_in_a_turn(autojump_clock: object) -> None:
     """Their turns have the numbers of those that were lost; what was heard before counts once."""
     town = Town(0, rates={1: Rates(requests_per_minute=99, concurrent=9)})
     async with town.lived() as (a, b):
@@ -85,17 +83,12 @@ async def test_what_others_told_since_a_fail_over_is_heard_by_whom_it_cut_off_in
         await town.call(a, "first")
         await town.call(a, "second")
         taken: list[tuple[Held, Ticket]] = []
-        real = a.store._step
 
-        async def cut_once(place: str) -> None:
-            await real(place)
-            if place == "before":
-                monkeypatch.undo()
-                town.shared.fail_over(lost=2)
-                taken.extend([await town.hold(b, f"since {number}") for number in range(2)])
-                raise Away("cut")
+        async def meanwhile() -> None:
+            town.shared.fail_over(lost=2)
+            taken.extend([await town.hold(b, f"since {number}") for number in range(2)])
 
-        monkeypatch.setattr(a.store, "_step", cut_once)
+        town.cut_once(a, "before", meanwhile)
         own = await town.hold(a, "own")
         assert counted(a) == (2, 6)
         for gateway, ref, one in ((b, "since 0", taken[0]), (b, "since 1", taken[1]), (a, "own", own)):
@@ -126,25 +119,18 @@ async def test_what_a_fail_over_has_lost_of_ends_of_calls_is_ended_again(lost: i
 
 @pytest.mark.parametrize("place", ["found in", "read"])
 async def test_what_is_lost_once_it_was_found_or_read_is_seen_by_the_next_turn(
-    place: str, autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+    place: str, autojump_clock: object
 ) -> None:
     town = Town(0)
     async with town.lived() as (a, b):
         taken = {"first": await town.hold(a, "first")}
-        real = a.store._step
-
-        async def cut_once(at: str) -> None:
-            await real(at)
-            if at == ("after" if place == "found in" else "before"):
-                monkeypatch.undo()
-                raise Away("cut")
 
         def fail_once(at: str) -> None:
             if at == place:
                 town.shared.passing = lambda place: None
                 town.shared.fail_over(lost=1)
 
-        monkeypatch.setattr(a.store, "_step", cut_once)
+        town.cut_once(a, "after" if place == "found in" else "before")
         town.shared.passing = fail_once
         taken["second"] = await town.hold(a, "second")
         await town.settle(b, "other", await town.hold(b, "other", 2), 2)  # nothing of account 1 is told

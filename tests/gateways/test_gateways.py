@@ -5,7 +5,6 @@ import trio
 
 from ftgate.core.limits import Rates, Ticket
 from ftgate.ports import Held
-from ftgate.store.postgres.wire import Away
 from tests.gateways.town import Town, counted
 from tests.gateways.world import Gateway, World
 
@@ -61,25 +60,18 @@ async def test_times_are_those_of_the_turn_however_long_it_was_waited_for(plant:
     assert bool(town.complaints) is bool(plant) and all(" has the time " in said for said in town.complaints)
 
 
-async def test_what_is_told_of_limits_is_heard_once_though_memory_is_read_anew(
-    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_is_told_of_limits_is_heard_once_though_memory_is_read_anew(autojump_clock: object) -> None:
     town = Town(0, rates={1: Rates(requests_per_minute=9, concurrent=9)})
     async with town.lived() as (a, b):
         await town.call(b, "first")
         assert await a.lane.refresh(5) and counted(a) == (0, 1)
         calls: dict[str, tuple[Held, Ticket]] = {}
-        real = a.store._step
 
-        async def cut_once(place: str) -> None:
-            await real(place)
-            if place == "before":
-                monkeypatch.undo()
-                a.store.close()
-                calls["meanwhile"] = await town.hold(b, "meanwhile")
-                raise Away("cut")
+        async def meanwhile() -> None:
+            a.store.close()
+            calls["meanwhile"] = await town.hold(b, "meanwhile")
 
-        monkeypatch.setattr(a.store, "_step", cut_once)
+        town.cut_once(a, "before", meanwhile)
         own = await town.hold(a, "own")
         assert counted(a) == (1, 3)
         gone = await town.hold(b, "gone")

@@ -1,6 +1,6 @@
 """Two gateways that nobody calls but the test."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import trio
@@ -8,6 +8,7 @@ import trio
 from ftgate.core.limits import Ticket, take_requests
 from ftgate.core.pricing import ONE, Quote
 from ftgate.ports import Held, HoldRequest
+from ftgate.store.postgres.wire import Away
 from tests.core.offers import offers
 from tests.gateways.world import PRICE, TOKENS, Gateway, World
 from tests.store.faulty import row
@@ -51,6 +52,20 @@ class Town(World):
         assert await gateway.ledger.durable_within(settled.ticket, 10)
         taken[1].release(gateway.clock.now(), TOKENS)
         return settled.charged, of.remark
+
+    def cut_once(self, gateway: Gateway, place: str, meanwhile: Callable[[], Awaitable[object]] | None = None) -> None:
+        """The gateway's next trip loses its connection at this place, after what happens meanwhile."""
+        real = gateway.store._step
+
+        async def step(at: str) -> None:
+            await real(at)
+            if at == place:
+                gateway.store._step = real  # type: ignore[method-assign]
+                if meanwhile is not None:
+                    await meanwhile()
+                raise Away("cut")
+
+        gateway.store._step = step  # type: ignore[method-assign]
 
     async def call(self, gateway: Gateway, ref: str) -> None:
         await self.settle(gateway, ref, await self.hold(gateway, ref))

@@ -112,7 +112,8 @@ class TurnLedger:
         if isinstance(held, Held) and job.error is None:
             self.lane.do(Job(lambda: self._void(held, ref), self._was_void))
 
-    def _void(self, held: Held, ref: str) -> tuple[int, Row] | None:
+    def _void(self, held: Held, ref: str) -> tuple[int, None, Row] | None:
+        """What is to be remembered of it, where there was something to end."""
         assert isinstance(held.id, int)
         hold = self.books.open.get(held.id)
         if hold is None or hold.ref != ref:  # its number may have been given again
@@ -121,12 +122,11 @@ class TurnLedger:
             self.shared.ended(hold.ref, 0)
         row = _withdrawn(hold, self.memory.clock.wall_us())
         self.memory.decide_end(hold.id, None, row)
-        return hold.id, row
+        return hold.id, None, row
 
     def _was_void(self, job: Job) -> None:
         if job.result is not None:
-            hold, row = job.result
-            self._ended.append((hold, None, row))
+            self._ended.append(job.result)
 
     async def enter(self, ref: str, ticket: Ticket) -> Refused | None:
         """As ports.Ledger says: in a turn of its own. Raises DatabaseBusy, DatabaseFailed."""

@@ -71,10 +71,12 @@ async def test_another_turn_of_the_same_number_is_not_the_one_that_was_seen(sour
     a.store.close()
 
 
-async def test_a_boot_that_was_ended_has_no_turn(source: Postgres) -> None:
+@pytest.mark.parametrize("changed", ["ended = 1", "gateway = 'another'"])
+async def test_a_boot_that_was_ended_or_has_become_another_s_has_no_turn(source: Postgres, changed: str) -> None:
+    """Another's: a fail-over has lost ours, and another gateway began one after it."""
     a = Gateway(source, "a")
     await a.turn(1, 1)
-    _told(source, f"UPDATE boots SET ended = 1 WHERE id = {a.boot}")
+    _told(source, f"UPDATE boots SET {changed} WHERE id = {a.boot}")
     with pytest.raises(Fenced):
         await a.store.begin(1)
     a.store.close()
@@ -119,16 +121,6 @@ async def test_nobody_is_declared_dead_by_a_clock_that_was_set_forward(source: P
             assert connection.execute("SELECT ended FROM boots WHERE gateway = 'b'").fetchone() == (ended,), begun
     a.store.close()
     b.store.close()
-
-
-async def test_a_number_that_another_boot_was_given_is_not_ours(source: Postgres) -> None:
-    """A fail-over has lost our boot, and another gateway began one after it."""
-    a = Gateway(source, "a")
-    await a.turn(1, 1)
-    _told(source, f"UPDATE boots SET gateway = 'another' WHERE id = {a.boot}")
-    with pytest.raises(Fenced):
-        await a.store.begin(1)
-    a.store.close()
 
 
 async def test_a_server_that_only_reads_is_left_for_one_that_does_not(source: Postgres) -> None:
